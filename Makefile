@@ -1,0 +1,37 @@
+# `make check` sets everything up and runs the main job; `make test` sets everything up and runs the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= report
+# Real data for tests and demonstrations, where it is at hand (tests that need it skip otherwise).
+PLURALIGN_DATA ?= $(wildcard ../shared/data)
+
+.PHONY: check test lint bench clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[llm,test]"
+	touch $(VENV)/.core $@
+
+check: $(VENV)/.core
+	$(BIN)/pluralign check --profile quick --out $(OUT)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/ratios.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info

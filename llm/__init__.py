@@ -1,0 +1,1 @@
+"""The algorithms of `sim.algorithms` on policies that need torch."""

@@ -1,0 +1,1 @@
+"""Environments, populations of annotators, preferences, policies, estimators and algorithms."""

@@ -1,0 +1,72 @@
+"""Cluster-DPO: group annotators by what they chose, then one DPO fit a group (the paper's baseline)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.policies.protocol import PreferencePolicy
+from sim.preferences import FloatArray, IntArray, PreferencePairs
+from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterResult:
+    """cluster (n_annotators,), centres (K, d), responsibilities (n_annotators, K) one-hot, mixture (K,)."""
+
+    policies: tuple[PreferencePolicy, ...]
+    cluster: IntArray
+    centres: FloatArray
+    responsibilities: FloatArray
+    mixture: FloatArray
+
+
+def mean_chosen_features(features: FloatArray, annotator: IntArray, n_annotators: int) -> FloatArray:
+    """Mean feature vector of each annotator's chosen responses; (n, d) -> (n_annotators, d).
+
+    An annotator without answers gets the mean of the others.
+    """
+    counts = np.bincount(annotator, minlength=n_annotators)
+    sums = np.stack(
+        [np.bincount(annotator, weights=column, minlength=n_annotators) for column in features.T], axis=1
+    )
+    means = sums / np.maximum(counts, 1)[:, None]
+    if (counts == 0).any():
+        means[counts == 0] = means[counts > 0].mean(axis=0)
+    return means
+
+
+def k_means(points: FloatArray, n_clusters: int, stream: Stream) -> tuple[IntArray, FloatArray]:
+    """Lloyd's k-means with 10 starts (scikit-learn): labels (n,), centres (n_clusters, d)."""
+    from sklearn.cluster import KMeans
+
+    if n_clusters > len(points):
+        raise ValueError(f"n_types must not exceed the {len(points)} annotators (got {n_clusters})")
+    # Fewer distinct points than clusters would make scikit-learn warn; empty clusters are then meant.
+    distinct = len(np.unique(points, axis=0))
+    fitted = KMeans(min(n_clusters, distinct), n_init=10, random_state=stream.integer_seed()).fit(points)
+    centres = np.concatenate(
+        [fitted.cluster_centers_, np.repeat(fitted.cluster_centers_[:1], n_clusters - min(n_clusters, distinct), 0)]
+    )
+    return fitted.labels_.astype(np.int64), centres
+
+
+def cluster_dpo(
+    pairs: PreferencePairs,
+    chosen_features: FloatArray,
+    policies: Sequence[PreferencePolicy],
+    stream: Stream,
+) -> ClusterResult:
+    """k-means on each annotator's mean chosen features, then one weighted DPO fit a cluster, in place.
+
+    chosen_features: (n_pairs, d), an embedding of each chosen response (arXiv 2405.15065, section 5: mean
+    embedding of preferred responses; in the bandit the winner's one-hot vector).
+    """
+    points = mean_chosen_features(chosen_features, pairs.annotator, pairs.n_annotators)
+    cluster, centres = k_means(points, len(policies), stream)
+    responsibilities = np.eye(len(policies))[cluster]
+    for k, policy in enumerate(policies):
+        policy.fit(pairs, pairs.pair_weights() * responsibilities[pairs.annotator, k])
+    return ClusterResult(tuple(policies), cluster, centres, responsibilities, responsibilities.mean(axis=0))

@@ -1,0 +1,245 @@
+"""EM-DPO: a policy for each unobserved type of annotator (arXiv 2405.15065, Algorithm 1).
+
+The recursion is written once, over `PreferencePolicy`; `em_log_linear` is the same recursion compiled for
+log-linear policies and tested equal to this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from sim.policies.protocol import Penalised, PreferencePolicy, Restorable, choice_log_likelihood
+from sim.preferences import FloatArray, IntArray, Observations
+from sim.streams import Stream
+
+_SMALLEST_SHARE = 1e-300
+
+
+class EMStatus(Enum):
+    """How EM ended; each value says what to do."""
+
+    CONVERGED = "the penalised likelihood changes by less than its tolerance"
+    MAX_ROUNDS = "the round limit was reached first; raise max_rounds or the tolerance"
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """An E-step's result.
+
+    responsibilities: (n_annotators, K), rows sum to 1.  answer_weights: (n, K), the weight of each answer
+    in each M-step.  log_likelihood: observed, nats.
+    """
+
+    responsibilities: FloatArray
+    answer_weights: FloatArray
+    log_likelihood: float
+
+
+@dataclass(frozen=True, eq=False)
+class EMResult:
+    """mixture (K,), responsibilities (n_annotators, K) of the returned policies, traces a round (nats).
+
+    `log_likelihood[t]` and `penalised[t]` belong to the policies before round t's M-step; the last entries
+    belong to the returned ones.  `kept` counts M-steps that the guard undid.
+    """
+
+    policies: tuple[PreferencePolicy, ...]
+    mixture: FloatArray
+    responsibilities: FloatArray
+    log_likelihood: FloatArray
+    penalised: FloatArray
+    kept: int
+    status: EMStatus
+
+    @property
+    def rounds(self) -> int:
+        return len(self.penalised) - 1
+
+
+EStep: TypeAlias = Callable[[FloatArray, IntArray, int, FloatArray], Posterior]
+
+
+def annotator_scores(answers: FloatArray, annotator: IntArray, n_annotators: int) -> FloatArray:
+    """S[i, k] = sum of log-likelihoods of annotator i's answers under policy k; (n, K) -> (n_annotators, K)."""
+    return np.stack(
+        [np.bincount(annotator, weights=column, minlength=n_annotators) for column in answers.T], axis=1
+    )
+
+
+def soft_posterior(
+    answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray
+) -> Posterior:
+    """gamma_ik proportional to eta_k exp(S_ik), one posterior an annotator (Appendix C, as corrected).
+
+    answers: (n, K) log-likelihoods (already weighted).  The printed numerator keeps p(X | z); it cancels
+    because contexts do not depend on the type (Assumption 1).
+    """
+    joint = annotator_scores(answers, annotator, n_annotators) + np.log(np.maximum(mixture, _SMALLEST_SHARE))
+    total = np.logaddexp.reduce(joint, axis=1)
+    responsibilities = np.exp(joint - total[:, None])
+    return Posterior(responsibilities, responsibilities[annotator], float(total.sum()))
+
+
+def hard_posterior(
+    answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray
+) -> Posterior:
+    """Each annotator wholly to her most probable type (classification EM); ties go to the first type."""
+    soft = soft_posterior(answers, annotator, n_annotators, mixture)
+    hard = np.eye(len(mixture))[soft.responsibilities.argmax(axis=1)]
+    return Posterior(hard, hard[annotator], soft.log_likelihood)
+
+
+def random_split(n_annotators: int, n_types: int, stream: Stream) -> FloatArray:
+    """One-hot responsibilities of a random split into equal parts; (n_annotators, n_types).
+
+    Policies that all start at the reference give every answer probability 1/2, so the first E-step would
+    be exactly uniform and EM would never move: some split is mandatory (the paper does not say so).
+    """
+    if n_types > n_annotators:
+        raise ValueError(f"n_types must not exceed the {n_annotators} annotators (got {n_types})")
+    place = stream.permutation(n_annotators)
+    return np.asarray(np.eye(n_types)[place % n_types])
+
+
+def em_dpo(
+    observations: Observations,
+    policies: Sequence[PreferencePolicy],
+    *,
+    start: FloatArray | Literal["policies"] | None = None,
+    estep: EStep = soft_posterior,
+    max_rounds: int = 100,
+    tolerance: float = 1e-6,
+    guard: bool = True,
+    stream: Stream | None = None,
+) -> EMResult:
+    """Fit one policy a type by EM, in place (arXiv 2405.15065, Algorithm 1).
+
+    E-step: gamma_ik proportional to eta_k prod_{j of i} p_k(answer j);  M-step: eta_k = mean_i gamma_ik and
+    phi_k = argmax sum_j gamma_{i(j) k} log p_k(answer j) - penalty_k.  (The paper prints argmin in section 4
+    and divides eta by |H|; both are slips.)
+
+    start: (n_annotators, K) responsibilities for a first M-step; "policies" to begin with an E-step from the
+    policies as they are; None for a random split drawn from `stream`.
+    guard: an M-step that lowers its own objective Q_k is undone (generalised EM), which keeps the penalised
+    likelihood monotone for inexact solvers. It needs policies with snapshot and restore.
+    Stops when the penalised likelihood changes by at most tolerance * max(1, |penalised|).
+    """
+    n_types, weights = len(policies), observations.pair_weights()
+    annotator, n_annotators = observations.annotator, observations.n_annotators
+    if n_types < 1:
+        raise ValueError("em_dpo needs at least one policy (got none)")
+    mixture = np.full(n_types, 1.0 / n_types)
+    kept = 0
+
+    def scores() -> FloatArray:
+        columns = [choice_log_likelihood(policy, observations) for policy in policies]
+        return np.stack(columns, axis=1) * weights[:, None]
+
+    answers: FloatArray | None = None
+    if start is None or not isinstance(start, str):
+        split = random_split(n_annotators, n_types, stream or Stream()) if start is None else start
+        if split.shape != (n_annotators, n_types):
+            raise ValueError(f"start must have shape ({n_annotators}, {n_types}) (got {split.shape})")
+        mixture = split.mean(axis=0)
+        for k, policy in enumerate(policies):
+            policy.fit(observations, weights * split[annotator, k])
+    answers = scores()
+    posterior = estep(answers, annotator, n_annotators, mixture)
+    likelihood = [posterior.log_likelihood]
+    penalised = [posterior.log_likelihood - _penalty(policies, posterior, weights)]
+    status = EMStatus.MAX_ROUNDS
+    for _ in range(max_rounds):
+        mixture = posterior.responsibilities.mean(axis=0)
+        kept += _maximise(observations, policies, posterior, answers, weights, guard)
+        answers = scores()
+        posterior = estep(answers, annotator, n_annotators, mixture)
+        likelihood.append(posterior.log_likelihood)
+        penalised.append(posterior.log_likelihood - _penalty(policies, posterior, weights))
+        if abs(penalised[-1] - penalised[-2]) <= tolerance * max(1.0, abs(penalised[-1])):
+            status = EMStatus.CONVERGED
+            break
+    return EMResult(
+        policies=tuple(policies),
+        mixture=mixture,
+        responsibilities=posterior.responsibilities,
+        log_likelihood=np.array(likelihood),
+        penalised=np.array(penalised),
+        kept=kept,
+        status=status,
+    )
+
+
+def _maximise(
+    observations: Observations,
+    policies: Sequence[PreferencePolicy],
+    posterior: Posterior,
+    answers: FloatArray,
+    weights: FloatArray,
+    guard: bool,
+) -> int:
+    """One weighted fit a policy; returns how many of them the guard undid. answers: (n, K), weighted."""
+    undone = 0
+    for k, policy in enumerate(policies):
+        share = posterior.answer_weights[:, k]
+        mass = float(weights @ share)
+        guarded = guard and isinstance(policy, Restorable)
+        before = policy.snapshot() if guarded else None  # type: ignore[attr-defined]  # narrowed by `guarded`
+        old = float(share @ answers[:, k]) - _penalty_of(policy, mass)
+        policy.fit(observations, weights * share)
+        if guarded:
+            new = float((weights * share) @ choice_log_likelihood(policy, observations))
+            if new - _penalty_of(policy, mass) < old:
+                policy.restore(before)  # type: ignore[attr-defined]  # narrowed by `guarded`
+                undone += 1
+    return undone
+
+
+def _penalty_of(policy: PreferencePolicy, mass: float) -> float:
+    return policy.penalty(mass) if isinstance(policy, Penalised) else 0.0
+
+
+def _penalty(policies: Sequence[PreferencePolicy], posterior: Posterior, weights: FloatArray) -> float:
+    mass = weights @ posterior.answer_weights
+    return sum(_penalty_of(policy, float(m)) for policy, m in zip(policies, mass, strict=True))
+
+
+def em_dpo_restarts(
+    observations: Observations,
+    make_policies: Callable[[Stream], Sequence[PreferencePolicy]],
+    *,
+    restarts: int,
+    stream: Stream,
+    estep: EStep = soft_posterior,
+    max_rounds: int = 100,
+    tolerance: float = 1e-6,
+    guard: bool = True,
+) -> tuple[EMResult, FloatArray]:
+    """The best of several random splits by penalised likelihood, and all their final values (restarts,).
+
+    `make_policies(stream)` gives fresh policies for one restart; EM reaches only a local optimum, so one
+    start is a gamble (soft responsibilities from a Dirichlet lose a group in a fifth of runs).
+    """
+    best: EMResult | None = None
+    reached = np.empty(restarts)
+    for r in range(restarts):
+        own = stream.child(f"restart/{r}")
+        result = em_dpo(
+            observations,
+            make_policies(own),
+            estep=estep,
+            max_rounds=max_rounds,
+            tolerance=tolerance,
+            guard=guard,
+            stream=own,
+        )
+        reached[r] = result.penalised[-1]
+        if best is None or reached[r] > best.penalised[-1]:
+            best = result
+    if best is None:
+        raise ValueError(f"restarts must be at least 1 (got {restarts})")
+    return best, reached

@@ -1,0 +1,1 @@
+"""Finite and linear environments with exact expectations where they exist."""

@@ -1,0 +1,32 @@
+"""The one error a user's bad input raises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """What was expected, what came, where, and what to do, in one line.
+
+    The command line prints it to standard error and exits with 2.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        row: int | None = None,
+        field: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        """`problem` says what was expected and what came; `row` counts records from 1."""
+        self.file, self.row, self.field, self.fix = file, row, field, fix
+        where = [str(file)] if file is not None else []
+        if row is not None:
+            where.append(f"row {row}")
+        if field is not None:
+            where.append(f"field '{field}'")
+        place = ", ".join(where)
+        text = f"{place}: {problem}" if place else problem
+        super().__init__(f"{text}; {fix}" if fix else text)

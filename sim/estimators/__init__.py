@@ -1,0 +1,1 @@
+"""Maximum likelihood for choice models, batched over replicates."""

@@ -1,0 +1,1 @@
+"""From a file of people's preferences to fitted groups and a policy that serves them."""

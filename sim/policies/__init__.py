@@ -1,0 +1,1 @@
+"""The policy protocol and its exact backends."""

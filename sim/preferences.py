@@ -1,0 +1,141 @@
+"""Preferences as frozen structs of arrays: what annotators said, one row an answer.
+
+Conventions, kept everywhere:
+
+- row j is one answer; `annotator[j]` in 0..n_annotators-1 gave it;
+- `contexts` and responses are opaque to the algorithms: integers that index a table, rows of numbers, or
+  objects. Only a policy looks inside them;
+- `group[i]` is the hidden type of annotator i where a simulator or a file knows it. No estimator reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+AnyArray: TypeAlias = NDArray[Any]
+
+
+def _require_rows(n_rows: int, **columns: AnyArray | None) -> None:
+    for name, column in columns.items():
+        if column is not None and len(column) != n_rows:
+            raise ValueError(f"{name} has {len(column)} rows, expected {n_rows} (one an answer)")
+
+
+def _require_annotators(annotator: IntArray, n_annotators: int, group: IntArray | None) -> None:
+    if annotator.size and (annotator.min() < 0 or annotator.max() >= n_annotators):
+        raise ValueError(
+            f"annotator must lie in 0..{n_annotators - 1} (got {annotator.min()}..{annotator.max()}); "
+            "number annotators from 0"
+        )
+    if group is not None and len(group) != n_annotators:
+        raise ValueError(f"group has {len(group)} entries, expected {n_annotators} (one an annotator)")
+
+
+@dataclass(frozen=True, eq=False)
+class PreferencePairs:
+    """Pairwise answers: in context `contexts[j]`, `annotator[j]` preferred `chosen[j]` to `rejected[j]`.
+
+    contexts: (n_pairs,) or (n_pairs, d).  chosen, rejected: (n_pairs,) or (n_pairs, d), same dtype.
+    annotator: (n_pairs,) int.  weight: (n_pairs,) positive or None (all ones).
+    group: (n_annotators,) int or None.
+    """
+
+    contexts: AnyArray
+    chosen: AnyArray
+    rejected: AnyArray
+    annotator: IntArray
+    n_annotators: int
+    weight: FloatArray | None = None
+    group: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        _require_rows(
+            len(self.chosen),
+            contexts=self.contexts,
+            rejected=self.rejected,
+            annotator=self.annotator,
+            weight=self.weight,
+        )
+        _require_annotators(self.annotator, self.n_annotators, self.group)
+
+    @property
+    def n_pairs(self) -> int:
+        return len(self.chosen)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def select(self, rows: AnyArray) -> Self:
+        """The answers at `rows` (indices or a mask); annotators keep their numbers."""
+        return replace(
+            self,
+            contexts=self.contexts[rows],
+            chosen=self.chosen[rows],
+            rejected=self.rejected[rows],
+            annotator=self.annotator[rows],
+            weight=None if self.weight is None else self.weight[rows],
+        )
+
+    def pair_weights(self) -> FloatArray:
+        """(n_pairs,) weights, ones where none were given."""
+        return np.ones(len(self)) if self.weight is None else self.weight
+
+
+@dataclass(frozen=True, eq=False)
+class Rankings:
+    """K-wise answers: `responses[j]` holds the J offered responses, the first `n_ranked` of them in order.
+
+    n_ranked = 1 is a top choice out of J (the other columns in any order); n_ranked = J (or J - 1) is a full
+    ranking.  responses: (n_rankings, J) or (n_rankings, J, d).  The likelihood is Plackett-Luce over the
+    remaining sets (specification of arXiv 2405.15065, section 7.5).
+    """
+
+    contexts: AnyArray
+    responses: AnyArray
+    annotator: IntArray
+    n_annotators: int
+    n_ranked: int = 1
+    weight: FloatArray | None = None
+    group: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        _require_rows(
+            len(self.responses), contexts=self.contexts, annotator=self.annotator, weight=self.weight
+        )
+        _require_annotators(self.annotator, self.n_annotators, self.group)
+        if not 1 <= self.n_ranked <= self.responses.shape[1]:
+            raise ValueError(
+                f"n_ranked must lie in 1..{self.responses.shape[1]} (got {self.n_ranked}); "
+                "1 is a top choice, the number offered a full ranking"
+            )
+
+    def __len__(self) -> int:
+        return len(self.responses)
+
+    @property
+    def n_offered(self) -> int:
+        return int(self.responses.shape[1])
+
+    def select(self, rows: AnyArray) -> Self:
+        """The answers at `rows` (indices or a mask); annotators keep their numbers."""
+        return replace(
+            self,
+            contexts=self.contexts[rows],
+            responses=self.responses[rows],
+            annotator=self.annotator[rows],
+            weight=None if self.weight is None else self.weight[rows],
+        )
+
+    def pair_weights(self) -> FloatArray:
+        """(n_rankings,) weights, ones where none were given."""
+        return np.ones(len(self)) if self.weight is None else self.weight
+
+
+Observations: TypeAlias = PreferencePairs | Rankings

@@ -1,0 +1,1 @@
+"""Study file -> cells x replicates -> engine -> Parquet, resumable."""

@@ -1,0 +1,1 @@
+"""Verdict table and figures."""

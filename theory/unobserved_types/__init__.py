@@ -1,0 +1,1 @@
+"""Claims of EM-DPO and MinMax-DPO (Chidambaram, Seetharaman, Syrgkanis, arXiv 2405.15065)."""
