@@ -7,12 +7,13 @@ a branch-free polynomial (Cody-Waite reduction, degree 12), relative error below
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Any, Final
 
 
-def _cache_folder() -> str:
+def cache_folder() -> Path:
     """A cache folder per state of the sources.
 
     numba's cache key holds the kernel's own file but not the functions it calls in other files, so an
@@ -24,11 +25,12 @@ def _cache_folder() -> str:
         if b"njit" in text:
             digest.update(source.name.encode() + text)
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return str(Path(root) / "pluralign" / f"numba-{digest.hexdigest()}")
+    return Path(root) / "pluralign" / f"numba-{digest.hexdigest()}"
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
+os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
 
+import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402  (numba reads NUMBA_CACHE_DIR when it is imported)
 from numba.core import types  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
@@ -45,12 +47,70 @@ _LN2_HIGH = 6.93145751953125e-1
 _LN2_LOW = 1.42860682030941723212e-6
 
 
-@intrinsic
-def _as_float(typingctx: Any, bits: Any) -> Any:
+@intrinsic  # type: ignore[misc]  # numba's decorator is untyped
+def _float_from_bits(typingctx: Any, bits: Any) -> Any:
     """Reinterpret the bits of an int64 as a float64."""
-    signature = types.float64(types.int64)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], context.get_value_type(types.float64))
 
-    return signature, codegen
+    return types.float64(types.int64), codegen
+
+
+@njit(inline="always", error_model="numpy")
+def exp(x: float) -> float:
+    """e^x for |x| <= 708 (clamped beyond): 2^k e^r, k = floor(x log2(e) + 1/2), r from a two-part ln 2.
+
+    floor and not the magic-number rounding: under reassociation the latter folds away, silently.
+    """
+    x = min(max(x, -708.0), 708.0)
+    k = math.floor(x * _LOG2E + 0.5)
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    p = 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    return (p * r * r + r + 1.0) * _float_from_bits((np.int64(k) + 1023) << 52)
+
+
+@njit(inline="always", error_model="numpy")
+def sigmoid(t: float) -> float:
+    """1 / (1 + e^-t), without overflow: e^-|t| is at most 1."""
+    e = exp(-abs(t))
+    s = 1.0 / (1.0 + e)
+    return s if t >= 0.0 else e * s
+
+
+@njit(inline="always", error_model="numpy")
+def log1p_unit(e: float) -> float:
+    """log(1 + e) for 0 <= e <= 1: 2 artanh(z), z = e / (2 + e) <= 1/3, by its odd series to z^29."""
+    z = e / (2.0 + e)
+    q = z * z
+    p = 1.0 / 29.0
+    p = p * q + 1.0 / 27.0
+    p = p * q + 1.0 / 25.0
+    p = p * q + 1.0 / 23.0
+    p = p * q + 1.0 / 21.0
+    p = p * q + 1.0 / 19.0
+    p = p * q + 1.0 / 17.0
+    p = p * q + 1.0 / 15.0
+    p = p * q + 1.0 / 13.0
+    p = p * q + 1.0 / 11.0
+    p = p * q + 1.0 / 9.0
+    p = p * q + 1.0 / 7.0
+    p = p * q + 1.0 / 5.0
+    p = p * q + 1.0 / 3.0
+    return 2.0 * z * (1.0 + q * p)
+
+
+@njit(inline="always", error_model="numpy")
+def log_sigmoid(t: float) -> float:
+    """log sigma(t) = min(t, 0) - log(1 + e^-|t|)."""
+    return min(t, 0.0) - log1p_unit(exp(-abs(t)))

@@ -1,0 +1,70 @@
+"""Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011), compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sim.jit import FAST_PARALLEL, JIT
+
+_M0 = np.uint64(0xD2511F53)
+_M1 = np.uint64(0xCD9E8D57)
+_W0 = np.uint64(0x9E3779B9)
+_W1 = np.uint64(0xBB67AE85)
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+# 53 random bits and a half: the midpoints of 2^53 equal cells, so never exactly 0 or 1.
+_CELL = 1.0 / 9007199254740992.0
+
+
+@njit(inline="always", error_model="numpy")
+def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Ten rounds on a 128-bit counter under a 64-bit key; all eight words are uint64 below 2^32."""
+    for _ in range(10):
+        p0 = _M0 * c0
+        p1 = _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
+        k0 = (k0 + _W0) & _LOW
+        k1 = (k1 + _W1) & _LOW
+    return c0, c1, c2, c3
+
+
+@njit(inline="always", error_model="numpy")
+def unit(high, low):  # type: ignore[no-untyped-def]
+    """Two 32-bit words -> a float64 strictly between 0 and 1."""
+    bits = ((high << _HALF) | low) >> np.uint64(11)
+    return (np.float64(np.int64(bits)) + 0.5) * _CELL
+
+
+@njit(**JIT)
+def philox_block(counter, key):  # type: ignore[no-untyped-def]
+    """One block, for the published test vectors; uint64 arrays (4,) and (2,)."""
+    out = np.empty(4, np.uint64)
+    out[0], out[1], out[2], out[3] = philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1])
+    return out
+
+
+@njit(inline="always", error_model="numpy")
+def uniform_pair(block, replicate, k0, k1):  # type: ignore[no-untyped-def]
+    """The two uniforms of one block: numbers 2 * block and 2 * block + 1 of the stream."""
+    w0, w1, w2, w3 = philox(
+        block & _LOW, block >> _HALF, replicate & _LOW, replicate >> _HALF, k0, k1
+    )
+    return unit(w0, w1), unit(w2, w3)
+
+
+def _fill(out, start, replicate, k0, k1):  # type: ignore[no-untyped-def]
+    first = start // 2
+    last = (start + out.size + 1) // 2
+    for block in prange(first, last):
+        a, b = uniform_pair(np.uint64(block), replicate, k0, k1)
+        position = 2 * block - start
+        if position >= 0:
+            out[position] = a
+        if position + 1 < out.size:
+            out[position + 1] = b
+
+
+# Index decides every number, so the parallel kernel gives the same bits as the serial one.
+fill_serial = njit(**JIT)(_fill)
+fill_parallel = njit(**FAST_PARALLEL)(_fill)

@@ -1,0 +1,155 @@
+"""Bradley-Terry maximum likelihood with a ridge: one large fit, or thousands of small ones at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from sim.estimators import _newton
+from sim.preferences import BoolArray, FloatArray, IntArray
+
+# From this many numbers on, one fit is shared between threads.
+_PARALLEL_FROM = 1 << 18
+
+
+class FitStatus(IntEnum):
+    """How a fit ended."""
+
+    CONVERGED = 0
+    STALLED = 1
+    MAX_STEPS = 2
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do."""
+        return {
+            FitStatus.CONVERGED: "the gradient is below its tolerance",
+            FitStatus.STALLED: "no step improved the objective; raise the ridge or scale the features",
+            FitStatus.MAX_STEPS: "the step limit was reached first; raise max_steps or the ridge",
+        }[self]
+
+
+@dataclass(frozen=True, eq=False)
+class BradleyTerryFit:
+    """theta (d,), Newton steps, largest gradient entry, status; separable: every answer is on the right side.
+
+    With separable data the likelihood has no maximum and theta's length is decided by the ridge alone.
+    """
+
+    theta: FloatArray
+    steps: int
+    gradient_norm: float
+    status: FitStatus
+    separable: bool
+
+
+@dataclass(frozen=True, eq=False)
+class BradleyTerryBatch:
+    """The same for B replicates: theta (B, d), steps, gradient_norm, status, separable (B,)."""
+
+    theta: FloatArray
+    steps: IntArray
+    gradient_norm: FloatArray
+    status: IntArray
+    separable: BoolArray
+
+
+def as_rows(differences: FloatArray) -> FloatArray:
+    """(n, d) -> (d, n) with a row length that is no multiple of 4,096 bytes."""
+    n, d = differences.shape
+    rows = np.empty((d, n + 8 if n % 512 == 0 else n))
+    rows[:, :n] = differences.T
+    return rows
+
+
+def fit_bradley_terry(
+    differences: FloatArray,
+    weights: FloatArray | None = None,
+    *,
+    ridge: float = 1e-3,
+    mass_scaled: bool = False,
+    tolerance: float = 1e-8,
+    max_steps: int = 50,
+) -> BradleyTerryFit:
+    """Minimise -sum_j w_j log sigma(<theta, d_j>) + 0.5 lambda ||theta||^2 by Newton with Armijo halving.
+
+    differences: (n, d), features of the chosen minus those of the rejected.  lambda = ridge, times sum w if
+    `mass_scaled`.  Stops when the gradient's largest entry is at most tolerance * sum w.
+    """
+    differences = _checked(differences, 2)
+    n, d = differences.shape
+    own = np.ones(n) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
+    if own.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), one an answer (got {own.shape})")
+    mass = float(own.sum())
+    theta = np.zeros(d)
+    if mass == 0.0:
+        return BradleyTerryFit(theta, 0, 0.0, FitStatus.CONVERGED, False)
+    rows = as_rows(differences)
+    steps, largest, status = _newton.newton(
+        rows, own, n, _penalty(ridge, mass_scaled, mass), tolerance * mass, max_steps, n * d >= _PARALLEL_FROM, theta
+    )
+    separable = bool((differences[own > 0] @ theta > 0).all())
+    return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), separable)
+
+
+def fit_bradley_terry_batch(
+    differences: FloatArray,
+    weights: FloatArray | None = None,
+    *,
+    ridge: float = 1e-3,
+    mass_scaled: bool = False,
+    tolerance: float = 1e-8,
+    max_steps: int = 50,
+) -> BradleyTerryBatch:
+    """`fit_bradley_terry` on B replicates at once, parallel over replicates.
+
+    differences: (B, n, d).  weights: (B, n), (n,) or None.
+    """
+    differences = _checked(differences, 3)
+    B, n, d = differences.shape
+    own = np.ones((1, n)) if weights is None else np.atleast_2d(np.ascontiguousarray(weights, dtype=np.float64))
+    if own.shape not in {(B, n), (1, n)}:
+        raise ValueError(f"weights must have shape ({B}, {n}) or ({n},) (got {own.shape})")
+    mass = np.broadcast_to(own.sum(axis=1), (B,))
+    penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
+    theta, largest, separable = np.zeros((B, d)), np.empty(B), np.empty(B, np.bool_)
+    steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
+    _newton.newton_batch(
+        differences, own, penalty, tolerance * mass, max_steps, theta, steps, largest, status, separable
+    )
+    return BradleyTerryBatch(theta, steps, largest, status, separable)
+
+
+def _checked(differences: FloatArray, ndim: int) -> FloatArray:
+    differences = np.ascontiguousarray(differences, dtype=np.float64)
+    if differences.ndim != ndim or 0 in differences.shape[-2:]:
+        raise ValueError(
+            f"differences must have {ndim} axes, none empty, the last the features (got {differences.shape})"
+        )
+    return differences
+
+
+def _penalty(ridge: float, mass_scaled: bool, mass: float) -> float:
+    if not ridge > 0:
+        raise ValueError(f"ridge must be positive (got {ridge}); it keeps the fit finite on separable data")
+    return ridge * mass if mass_scaled else ridge
+
+
+def is_separable(differences: FloatArray) -> bool:
+    """Whether some theta puts every answer strictly on the right side (an LP, certain up to its tolerance).
+
+    max t  s.t.  <theta, d_j> >= t,  |theta_i| <= 1,  solved by HiGHS.
+    """
+    from scipy.optimize import linprog
+
+    n, d = differences.shape
+    solved = linprog(
+        np.append(np.zeros(d), -1.0),
+        A_ub=np.concatenate([-differences, np.ones((n, 1))], axis=1),
+        b_ub=np.zeros(n),
+        bounds=[(-1.0, 1.0)] * d + [(None, 1.0)],
+    )
+    return bool(solved.success and -solved.fun > 1e-9)

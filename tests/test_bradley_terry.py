@@ -1,0 +1,90 @@
+"""Bradley-Terry fits against scikit-learn, and what happens on separable data."""
+
+import numba
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from sim.estimators.bradley_terry import (
+    FitStatus,
+    fit_bradley_terry,
+    fit_bradley_terry_batch,
+    is_separable,
+)
+from sim.streams import Stream
+
+
+def _answers(n, d, seed, scale=1.0):
+    stream = Stream(seed, "bradley-terry")
+    theta = stream.child("theta").normals(d) * scale
+    x = stream.child("x").normals((n, d))
+    first = stream.child("choice").uniforms(n) < 1 / (1 + np.exp(-x @ theta))
+    return np.where(first[:, None], x, -x)
+
+
+def _sklearn(differences, weights, ridge):
+    """The same problem as labelled logistic regression: half of the rows turned round."""
+    label = np.arange(len(differences)) % 2
+    x = np.where(label[:, None] == 1, differences, -differences)
+    model = LogisticRegression(C=1 / ridge, fit_intercept=False, solver="newton-cholesky", tol=1e-12, max_iter=200)
+    return model.fit(x, label, sample_weight=weights).coef_[0]
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 1), (500, 8), (497, 7), (1200, 3), (512, 5)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_equals_scikit_learn(n, d, weighted):
+    differences = _answers(n, d, seed=n + d)
+    weights = Stream(3, role="weights").uniforms(n) if weighted else None
+    fitted = fit_bradley_terry(differences, weights, ridge=0.1)
+    assert fitted.status is FitStatus.CONVERGED
+    assert fitted.theta == pytest.approx(_sklearn(differences, weights, 0.1), abs=1e-6)
+
+
+def test_mass_scaled_is_the_mean_loss():
+    differences, weights = _answers(300, 4, 1), Stream(4).uniforms(300)
+    once = fit_bradley_terry(differences, weights, ridge=1e-2, mass_scaled=True).theta
+    twice = fit_bradley_terry(differences, 7 * weights, ridge=1e-2, mass_scaled=True).theta
+    assert once == pytest.approx(twice, abs=1e-8)
+    assert once == pytest.approx(_sklearn(differences, weights, 1e-2 * weights.sum()), abs=1e-6)
+
+
+def test_batch_equals_single_fits():
+    differences = np.stack([_answers(250, 6, seed) for seed in range(9)])
+    weights = Stream(5).uniforms((9, 250))
+    batch = fit_bradley_terry_batch(differences, weights, ridge=0.05)
+    for b in range(9):
+        single = fit_bradley_terry(differences[b], weights[b], ridge=0.05)
+        assert batch.theta[b] == pytest.approx(single.theta, abs=1e-10)
+        assert batch.status[b] == FitStatus.CONVERGED
+
+
+def test_large_fit_has_the_same_bits_for_any_number_of_threads():
+    differences = _answers(60_000, 5, 11)
+    fits = []
+    for threads in {1, numba.config.NUMBA_NUM_THREADS}:
+        numba.set_num_threads(threads)
+        fits.append(fit_bradley_terry(differences, ridge=1e-3).theta)
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    assert all((fits[0] == other).all() for other in fits)
+    assert fits[0] == pytest.approx(_sklearn(differences, None, 1e-3), abs=1e-6)
+
+
+def test_separable_data_is_said_and_the_fit_is_finite():
+    differences = np.abs(_answers(50, 3, 2))
+    fitted = fit_bradley_terry(differences, ridge=1e-3)
+    assert fitted.separable
+    assert is_separable(differences)
+    assert np.isfinite(fitted.theta).all()
+    assert fitted.status is FitStatus.CONVERGED
+    noisy = _answers(400, 3, 2, scale=0.3)
+    assert not fit_bradley_terry(noisy).separable
+    assert not is_separable(noisy)
+
+
+def test_bad_shapes_say_what_was_expected():
+    with pytest.raises(ValueError, match=r"2 axes, none empty"):
+        fit_bradley_terry(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"weights must have shape \(4,\)"):
+        fit_bradley_terry(np.ones((4, 2)), np.ones(3))
+    with pytest.raises(ValueError, match="ridge must be positive"):
+        fit_bradley_terry(np.ones((4, 2)), ridge=0.0)
