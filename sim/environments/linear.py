@@ -1,0 +1,92 @@
+"""Linear contextual bandits with latent types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+ContextLaw = Literal["cube", "ball", "gaussian"]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearBandit:
+    """r_z(x, a) = <coefficients[z, a], [x; 1]> + N(0, noise_sd^2), fresh noise each time an arm is judged.
+
+    coefficients: (n_types, n_actions, d + 1).  context_law: uniform on the cube [0, 1]^d, uniform in the unit
+    ball, or standard normal.
+    """
+
+    coefficients: FloatArray
+    context_law: ContextLaw = "cube"
+    noise_sd: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.coefficients.ndim != 3 or self.coefficients.shape[2] < 2:
+            raise ValueError(f"coefficients must be (types, actions, d + 1) (got {self.coefficients.shape})")
+        if self.context_law not in ("cube", "ball", "gaussian"):
+            raise ValueError(f"context_law must be cube, ball or gaussian (got {self.context_law!r})")
+        if not self.noise_sd >= 0:
+            raise ValueError(f"noise_sd must not be negative (got {self.noise_sd})")
+
+    @property
+    def n_types(self) -> int:
+        return int(self.coefficients.shape[0])
+
+    @property
+    def n_actions(self) -> int:
+        return int(self.coefficients.shape[1])
+
+    @property
+    def dimension(self) -> int:
+        return int(self.coefficients.shape[2]) - 1
+
+    def draw_contexts(self, n: int, stream: Stream) -> FloatArray:
+        """n contexts; (n, d)."""
+        if self.context_law == "cube":
+            return stream.uniforms((n, self.dimension))
+        direction = stream.normals((n, self.dimension))
+        if self.context_law == "gaussian":
+            return direction
+        radius = stream.child("radius").uniforms(n) ** (1.0 / self.dimension)
+        return np.asarray(direction * (radius / np.linalg.norm(direction, axis=1))[:, None])
+
+    def rewards(self, contexts: FloatArray) -> FloatArray:
+        """Noiseless r_z(x, a); (n, d) -> (n_types, n, n_actions)."""
+        linear = np.einsum("nd,zad->zna", contexts, self.coefficients[:, :, :-1])
+        return np.asarray(linear + self.coefficients[:, None, :, -1])
+
+    def rewards_of(self, contexts: FloatArray, types: IntArray, actions: IntArray, stream: Stream) -> FloatArray:
+        """Noisy rewards of each row's type for the offered actions (n, J); (n, J). Works column by column."""
+        out = np.empty(actions.shape)
+        for place in range(actions.shape[1]):
+            chosen = actions[:, place]
+            total = self.coefficients[types, chosen, -1].copy()
+            for axis in range(self.dimension):
+                total += self.coefficients[types, chosen, axis] * contexts[:, axis]
+            out[:, place] = total
+        if self.noise_sd > 0:
+            out += self.noise_sd * stream.normals(actions.shape)
+        return out
+
+    def expected_reward(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
+        """Mean over the contexts of E_{a ~ pi} r_z(x, a); probabilities (n, n_actions) -> (n_types,)."""
+        return np.asarray(np.einsum("na,zna->z", probabilities, self.rewards(contexts)) / len(contexts))
+
+    def regret(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
+        """Mean over the contexts of max_a r_z(x, a) - E_{a ~ pi} r_z(x, a); (n_types,)."""
+        best = self.rewards(contexts).max(axis=2).mean(axis=1)
+        return np.asarray(best - self.expected_reward(contexts, probabilities))
+
+
+def majority_bandit(
+    n_types: int = 3, dimension: int = 3, scale: float = 10.0, noise_sd: float = 0.1
+) -> LinearBandit:
+    """The bandit of arXiv 2405.15065, section 5.1: r_z(x, a) = scale * sum(x) * 1{a = z} + N(0, .01)."""
+    coefficients = np.zeros((n_types, n_types, dimension + 1))
+    coefficients[np.arange(n_types), np.arange(n_types), :-1] = scale
+    return LinearBandit(coefficients, "cube", noise_sd)
