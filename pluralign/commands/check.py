@@ -1,0 +1,96 @@
+"""`pluralign check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("check")
+@click.argument("names", nargs=-1, metavar="[PAPER|CLAIM]...")
+@click.option(
+    "--profile",
+    type=click.Choice(["quick", "full"]),
+    default="quick",
+    show_default=True,
+    help="quick: under a minute; full: more replicates, under 15 minutes.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random stream.")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes (default: one a core).")
+@click.option("--engine", type=click.Choice(["local", "joblib", "dask"]), default="joblib", show_default=True)
+@click.option("--scheduler", help="Address of a running Dask scheduler (with --engine dask).")
+@click.option("--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Result folder.")
+@click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left in --out.")
+@click.option("--readme", type=click.Path(dir_okay=False), help="Also write the table between this file's markers.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
+def command(
+    names: tuple[str, ...],
+    profile: str,
+    seed: int,
+    workers: int | None,
+    engine: str,
+    scheduler: str | None,
+    out: str,
+    fresh: bool,
+    readme: str | None,
+    as_json: bool,
+) -> None:
+    """Check claims numerically: a verdict, an interval, the check's power, and controls that must fail.
+
+    NAMES are papers or claims (`pluralign list`); none means all. Every claim is held against its bound; every
+    broken version of it must be caught. A run that is killed resumes from --out; the answer does not depend on
+    the number of workers.
+
+    Exit code: 0 all verdicts as expected and all controls caught, 1 one differs, 3 one is inconclusive.
+
+    Example: pluralign check unobserved_types --profile quick
+    """
+    from typing import cast
+
+    from sim.studies.engine import EngineName, available_cores
+    from theory.registry import select
+    from theory.report.folder import write_folder
+    from theory.report.table import plain_table, update_readme
+    from theory.runner import run_checks
+    from theory.theorem import Profile
+
+    theorems = select(names)
+    folder = Path(out)
+
+    def progress(claim: str, done: int, total: int, left: float) -> None:
+        click.echo(f"[{done}/{total}] {claim} (about {left:.0f} s left)", err=True)
+
+    report = run_checks(
+        theorems,
+        profile=cast(Profile, profile),
+        seed=seed,
+        workers=workers or available_cores(),
+        engine=cast(EngineName, engine),
+        scheduler=scheduler,
+        cells=folder / "cells",
+        fresh=fresh,
+        on_progress=progress,
+    )
+    write_folder(folder, report, names)
+    if readme is not None:
+        update_readme(readme, report.checks)
+    if report.resumed:
+        click.echo(
+            f"{report.resumed} of {len(theorems)} claims were taken from {folder / 'cells'} "
+            "(same code, seed and profile); --fresh computes them again",
+            err=True,
+        )
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, allow_nan=False))
+    else:
+        click.echo(plain_table(report.checks))
+        expected = sum(check.as_expected for check in report.checks)
+        click.echo(
+            f"\n{expected} of {len(report.checks)} verdicts as expected, "
+            f"{report.controls_caught} of {report.controls_total} controls caught, "
+            f"{report.seconds:.0f} s; figures, table and witnesses in {folder}/"
+        )
+    if report.exit_code:
+        raise click.exceptions.Exit(report.exit_code)

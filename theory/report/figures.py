@@ -1,0 +1,116 @@
+"""Figures of a check: verdicts at a glance, and rates with their error bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from sim.atomic import replacing
+from theory.checks import Check
+from theory.verdicts import Verdict
+
+mpl.use("Agg")
+# Okabe-Ito: told apart with any colour vision; shapes say the same again.
+COLOURS = {
+    Verdict.HOLDS: "#009E73",
+    Verdict.VIOLATED: "#D55E00",
+    Verdict.INCONCLUSIVE: "#E69F00",
+    Verdict.VACUOUS: "#999999",
+    Verdict.PREMISE_FAILED: "#56B4E9",
+}
+SHAPES = {
+    Verdict.HOLDS: "o",
+    Verdict.VIOLATED: "X",
+    Verdict.INCONCLUSIVE: "D",
+    Verdict.VACUOUS: "s",
+    Verdict.PREMISE_FAILED: "^",
+}
+
+
+def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
+    """NAME.png and NAME.svg, each written whole or not at all."""
+    import matplotlib.pyplot as plt
+
+    paths = []
+    for suffix in ("png", "svg"):
+        path = Path(folder) / f"{name}.{suffix}"
+        with replacing(path) as temporary:
+            # Without a date an unchanged figure is an unchanged file.
+            figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else {})
+        paths.append(path)
+    plt.close(figure)
+    return paths
+
+
+def verdict_figure(checks: Sequence[Check]) -> Any:
+    """A row a check: its verdict, what was expected, and the measured power of the check."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 0.24 * len(checks) + 1.4), sharey=True, width_ratios=(2, 1), layout="constrained"
+    )
+    rows = np.arange(len(checks))[::-1]
+    order = list(Verdict)
+    for row, check in zip(rows, checks, strict=True):
+        left.axhline(row, color="0.92", linewidth=0.7, zorder=0)
+        right.axhline(row, color="0.92", linewidth=0.7, zorder=0)
+        left.plot(order.index(check.expected), row, "o", markersize=11, markerfacecolor="none", markeredgecolor="0.55")
+        left.plot(
+            order.index(check.verdict), row, SHAPES[check.verdict], color=COLOURS[check.verdict], markersize=6.5
+        )
+        right.plot([0, check.power], [row, row], color="0.7", linewidth=2, solid_capstyle="butt")
+        right.plot(check.power, row, "|", color="black", markersize=8)
+    left.set_yticks(rows, [f"{check.claim_id} ({check.variant.replace('_', ' ')})" for check in checks], fontsize=7)
+    left.set_xticks(range(len(order)), [v.replace("_", "\n") for v in order], fontsize=7)
+    left.set_xlim(-0.5, len(order) - 0.5)
+    left.set_ylim(-1, len(checks))
+    left.set_title("verdict (grey ring: what was expected)", fontsize=9)
+    right.axvline(0.8, color="0.4", linestyle="--", linewidth=0.8)
+    right.set_xlim(0, 1.04)
+    right.set_xlabel("measured power against the weakest control", fontsize=8)
+    right.tick_params(labelsize=7)
+    right.set_title("power (0.8 is required)", fontsize=9)
+    return figure
+
+
+def rate_figure(check: Check) -> Any:
+    """Mean over replicates with two standard errors, log-log, and the claimed slope through the middle."""
+    import matplotlib.pyplot as plt
+
+    assert check.curve is not None
+    grid, mean, error = (np.array(check.curve[name]) for name in ("grid", "mean", "standard_error"))
+    figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+    axes.errorbar(
+        grid, mean, yerr=np.minimum(2 * error, 0.95 * mean), fmt="o-", color="#0072B2", capsize=3, markersize=4,
+        label="measured (mean, 2 standard errors)",
+    )  # fmt: skip
+    middle = len(grid) // 2
+    axes.plot(
+        grid, mean[middle] * (grid / grid[middle]) ** check.bound, "--", color="0.4",
+        label=f"slope {check.bound:g}: the limit",
+    )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("n (log scale)")
+    axes.set_ylabel("measured value (log scale)")
+    low, high = check.interval or (np.nan, np.nan)
+    axes.set_title(
+        f"{check.claim_id} ({check.variant.replace('_', ' ')}): {check.verdict}\n"
+        f"slope {check.measured:.3f} [{low:.3f}, {high:.3f}]",
+        fontsize=9,
+    )
+    axes.legend(fontsize=7)
+    return figure
+
+
+def draw_check(checks: Sequence[Check], folder: str | Path) -> list[Path]:
+    """Every figure of a check run."""
+    paths = save_figure(verdict_figure(checks), folder, "verdicts")
+    for check in checks:
+        if check.curve is not None:
+            paths += save_figure(rate_figure(check), folder, f"rate-{check.claim_id}-{check.variant}")
+    return paths

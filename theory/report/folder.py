@@ -1,0 +1,45 @@
+"""A check's result folder: written after a run, read again by `pluralign report`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from sim.atomic import write_json, write_text
+from sim.errors import InputError
+from theory import witnesses
+from theory.checks import Check
+from theory.report.table import markdown_table
+from theory.runner import CheckReport, check_from_json, resolved_configuration
+
+
+def write_folder(folder: str | Path, report: CheckReport, names: Sequence[str]) -> None:
+    """verdicts.json, verdicts.md, witnesses/, resolved.yaml and figures."""
+    target = Path(folder)
+    for stale in (target / "witnesses").glob("*.json"):
+        stale.unlink()
+    for check in report.checks:
+        witnesses.save(target / "witnesses", check)
+    write_json(target / "verdicts.json", report.as_json())
+    write_text(target / "verdicts.md", markdown_table(report.checks) + "\n")
+    write_text(target / "resolved.yaml", yaml.safe_dump(resolved_configuration(report, names), sort_keys=False))
+    from theory.report.figures import draw_check
+
+    draw_check(report.checks, target / "figures")
+
+
+def read_folder(folder: str | Path) -> list[Check]:
+    """The verdicts of an earlier run."""
+    path = Path(folder) / "verdicts.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [check_from_json(row) for row in content["verdicts"]]
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"is not a verdict file of this version ({error})", file=path, fix="run `pluralign check` again"
+        ) from error

@@ -1,0 +1,59 @@
+"""Instances the claims share: the bandit of section 5.1 and random finite games of policies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.environments.linear import majority_bandit
+from sim.environments.tabular import TabularEnvironment, random_tabular
+from sim.policies.log_linear import ArmFeatures
+from sim.policies.softmax_table import SoftmaxTable
+from sim.populations.collect import collect_pairs
+from sim.populations.latent_types import LatentTypes
+from sim.preferences import FloatArray, PreferencePairs
+from sim.streams import Stream
+
+PAPER = "unobserved_types"
+ARXIV = "arXiv 2405.15065"
+SHARES = (0.6, 0.3, 0.1)
+FEATURES = ArmFeatures(3, 3)
+
+
+def bandit_pairs(
+    stream: Stream,
+    n_annotators: int = 200,
+    per_annotator: int = 10,
+    shares: tuple[float, ...] = SHARES,
+    scale: float = 10.0,
+) -> PreferencePairs:
+    """Answers in the bandit of section 5.1: Z ~ Cat(shares), x ~ U[0, 1]^3, two distinct arms."""
+    population = LatentTypes(np.array(shares))
+    return collect_pairs(majority_bandit(scale=scale), population, n_annotators, per_annotator, stream)
+
+
+def bandit_differences(pairs: PreferencePairs) -> FloatArray:
+    """(e_chosen - e_rejected) kron [x; 1]; (n, 12)."""
+    return FEATURES.differences(pairs.contexts, pairs.chosen, pairs.rejected)
+
+
+def random_instance(
+    stream: Stream, n_types: int = 3, n_contexts: int = 4, n_actions: int = 4, scale: float = 2.0
+) -> TabularEnvironment:
+    """Normal rewards, uneven contexts, a reference that is not uniform."""
+    return random_tabular(n_types, n_contexts, n_actions, stream.child("instance"), scale=scale)
+
+
+def optimal_tables(environment: TabularEnvironment, beta: float) -> list[SoftmaxTable]:
+    """pi_z* of each type as a policy object."""
+    return [SoftmaxTable(environment.reference, beta=beta, rewards=r) for r in environment.rewards]
+
+
+def random_simplex(n: int, stream: Stream) -> FloatArray:
+    """Uniform on the simplex; (n,)."""
+    weights = -np.log(stream.uniforms(n))
+    return np.asarray(weights / weights.sum())
+
+
+def random_priorities(n: int, stream: Stream, spread: float = 4.0) -> FloatArray:
+    """Log-uniform on [1 / spread, spread]; (n,)."""
+    return np.asarray(spread ** (2.0 * stream.uniforms(n) - 1.0))
