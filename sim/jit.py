@@ -12,6 +12,17 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numba import config, njit
+from numba.core import types
+from numba.extending import intrinsic
+
+import numba
+import numpy as np
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
+
 
 def cache_folder() -> Path:
     """A cache folder per state of the sources.
@@ -28,12 +39,10 @@ def cache_folder() -> Path:
     return Path(root) / "pluralign" / f"numba-{digest.hexdigest()}"
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
-
-import numpy as np  # noqa: E402
-from numba import njit  # noqa: E402  (numba reads NUMBA_CACHE_DIR when it is imported)
-from numba.core import types  # noqa: E402
-from numba.extending import intrinsic  # noqa: E402
+# Set on numba itself and not in the environment: numba may have been imported before us, and it reads the
+# environment only then. It looks here again at each decorated function.
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    numba.config.CACHE_DIR = str(cache_folder())
 
 # error_model="numpy": the default inserts a zero-division branch into every division (8x on a sigmoid).
 JIT: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy", "nogil": True}
@@ -108,6 +117,12 @@ def log1p_unit(e: float) -> float:
     p = p * q + 1.0 / 5.0
     p = p * q + 1.0 / 3.0
     return 2.0 * z * (1.0 + q * p)
+
+
+@njit(inline="always", error_model="numpy")
+def log1pexp(t: float) -> float:
+    """log(1 + e^t) = max(t, 0) + log(1 + e^-|t|)."""
+    return max(t, 0.0) + log1p_unit(exp(-abs(t)))
 
 
 @njit(inline="always", error_model="numpy")

@@ -155,9 +155,17 @@ def _square(x):
 
 
 @njit(**FAST)
+def _distance(x, centre):
+    total = 0.0
+    for j in range(x.size):
+        total += (x[j] - centre[j]) ** 2
+    return total
+
+
+@njit(**FAST)
 def em(
     features, weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps, hard,
-    parallel, theta, mixture, gamma, trace, likelihood_trace,
+    parallel, centre, theta, mixture, gamma, trace, likelihood_trace,
 ):  # fmt: skip
     """EM from `gamma` (in: a start; out: responsibilities of the returned theta), theta (K, d) in place.
 
@@ -170,10 +178,11 @@ def em(
     mass, quality, likelihood = np.empty(K), np.empty((2, K)), np.empty(1)
     penalty, target, log_mixture = np.zeros(K), np.full(K, -np.inf), np.empty(K)
 
-    # The M-step of the start: `newton_steps` Newton steps from theta = 0 (at least two: from 0 to the split's
-    # own fit), on the given responsibilities.
+    # The M-step of the start: `newton_steps` Newton steps from the centre (at least two, to reach the
+    # split's own fit), on the given responsibilities.
     fixed_left = max(newton_steps, 2)
-    theta[:] = 0.0
+    for k in range(K):
+        theta[k, :] = centre
     fixed, moved, rounds = True, False, 0
     for k in range(K):
         log_mixture[k] = 0.0
@@ -194,7 +203,7 @@ def em(
         if moved:
             failed = False
             for k in range(K):
-                reached = quality[0, k] - 0.5 * penalty[k] * _square(theta[k])
+                reached = quality[0, k] - 0.5 * penalty[k] * _distance(theta[k], centre)
                 if reached < target[k] - 1e-12 * abs(target[k]) and _square(step[k]) > 1e-24:
                     failed = True
                     for j in range(d):
@@ -207,7 +216,7 @@ def em(
             value = likelihood[0]
             for k in range(K):
                 strength = ridge * mass[k] if mass_scaled else ridge
-                value -= 0.5 * strength * _square(theta[k])
+                value -= 0.5 * strength * _distance(theta[k], centre)
             trace[rounds] = value
             likelihood_trace[rounds] = likelihood[0]
             settled = rounds > 0 and abs(value - trace[rounds - 1]) <= tolerance * max(1.0, abs(value))
@@ -226,14 +235,14 @@ def em(
                 target[k] = -np.inf
                 continue
             for j in range(d):
-                step[k, j] = gradient[k, j] + strength * theta[k, j]
+                step[k, j] = gradient[k, j] + strength * (theta[k, j] - centre[j])
                 hessian[k, j, j] += strength
             if not solve_in_place(hessian[k], step[k]):
                 for j in range(d):
                     step[k, j] = 0.0
         for k in range(K):
             # Q before the step, under the responsibilities the step uses.
-            target[k] = quality[0 if fixed else 1, k] - 0.5 * penalty[k] * _square(theta[k])
+            target[k] = quality[0 if fixed else 1, k] - 0.5 * penalty[k] * _distance(theta[k], centre)
             for j in range(d):
                 theta[k, j] -= step[k, j]
         moved = True
@@ -247,8 +256,8 @@ def em(
 
 @njit(**FAST_PARALLEL)
 def em_batch(
-    features, weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps, hard, theta,
-    mixture, gamma, trace, likelihood_trace, rounds, status,
+    features, weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps, hard, centre,
+    theta, mixture, gamma, trace, likelihood_trace, rounds, status,
 ):  # fmt: skip
     """`em` for each (replicate, restart): features (B, d, n), gamma (B, R, n_annotators, K), parallel over both."""
     replicates, restarts = gamma.shape[0], gamma.shape[1]
@@ -256,7 +265,7 @@ def em_batch(
         b, r = np.int64(job) // restarts, np.int64(job) % restarts
         result = em(
             features[b], weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps,
-            hard, False, theta[b, r], mixture[b, r], gamma[b, r], trace[b, r], likelihood_trace[b, r],
+            hard, False, centre, theta[b, r], mixture[b, r], gamma[b, r], trace[b, r], likelihood_trace[b, r],
         )  # fmt: skip
         rounds[b, r], status[b, r] = result
 

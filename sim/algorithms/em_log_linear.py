@@ -99,6 +99,7 @@ def em_log_linear(
     newton_steps: int = 1,
     stream: Stream | None = None,
     start: FloatArray | None = None,
+    centre: FloatArray | None = None,
 ) -> LogLinearEM:
     """Fit K log-linear types by EM (arXiv 2405.15065, Algorithm 1) and keep the best of several restarts.
 
@@ -106,6 +107,8 @@ def em_log_linear(
     Objective: sum_i log sum_k eta_k prod_{j of i} sigma(margin_kj)^{w_j} - sum_k 0.5 lambda_k ||theta_k||^2,
     lambda_k = ridge, times the type's total weight if `mass_scaled` (equal strength for small and large
     groups; the objective then moves with the responsibilities and need not be monotone).
+    centre: (d,) what the ridge shrinks to, 0.5 lambda_k ||theta_k - centre||^2; zero by default. The pooled fit as
+    centre shrinks types to each other instead of to indifference.
     newton_steps: Newton steps an M-step (generalised EM, guarded: no type's Q ever falls); EXACT for exact.
     start: (restarts, n_annotators, K) responsibilities; default a random split of annotators a restart.
     """
@@ -115,13 +118,13 @@ def em_log_linear(
     if len(starts) > 1 and n * d < _PARALLEL_FROM:
         batch = _run_batch(
             differences[None], layout, weight, starts[None], ridge, mass_scaled, max_rounds, tolerance, estep,
-            newton_steps,
+            newton_steps, centre=centre,
         )  # fmt: skip
         return _best(batch, 0, differences)
     runs = [
         _run_batch(
             differences[None], layout, weight, starts[None, r : r + 1], ridge, mass_scaled, max_rounds, tolerance,
-            estep, newton_steps, parallel=n * d >= _PARALLEL_FROM,
+            estep, newton_steps, parallel=n * d >= _PARALLEL_FROM, centre=centre,
         )  # fmt: skip
         for r in range(len(starts))
     ]
@@ -246,6 +249,7 @@ def _run_batch(
     estep: str,
     newton_steps: int,
     parallel: bool = False,
+    centre: FloatArray | None = None,
 ) -> LogLinearEMBatch:
     from sim.algorithms import _em_kernel
 
@@ -259,16 +263,17 @@ def _run_batch(
     trace, plain = np.empty((B, R, max_rounds + 1)), np.empty((B, R, max_rounds + 1))
     rounds, status = np.empty((B, R), np.int64), np.empty((B, R), np.int64)
     own = np.ascontiguousarray(own)
+    origin = np.zeros(d) if centre is None else np.ascontiguousarray(centre, dtype=np.float64)
     if B * R == 1:
         rounds[0, 0], status[0, 0] = _em_kernel.em(
             rows[0], own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds, tolerance,
-            newton_steps, estep == "hard", parallel, theta[0, 0], mixture[0, 0], gamma[0, 0], trace[0, 0],
+            newton_steps, estep == "hard", parallel, origin, theta[0, 0], mixture[0, 0], gamma[0, 0], trace[0, 0],
             plain[0, 0],
         )  # fmt: skip
     else:
         _em_kernel.em_batch(
             rows, own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds, tolerance,
-            newton_steps, estep == "hard", theta, mixture, gamma, trace, plain, rounds, status,
+            newton_steps, estep == "hard", origin, theta, mixture, gamma, trace, plain, rounds, status,
         )  # fmt: skip
     return LogLinearEMBatch(theta, mixture, gamma, trace, plain, rounds, status)
 

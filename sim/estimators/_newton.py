@@ -6,20 +6,23 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.jit import FAST, FAST_PARALLEL, exp, log1p_unit
+from sim.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
 
 # Columns a pass works on at once: d x 504 doubles stay in the first cache, and 504 * 8 bytes is no multiple
 # of 4,096, where all rows would fall into the same cache sets (3.7 times slower).
 TILE = 504
 # Below this Newton decrement it is worth asking whether the next pass is needed at all.
 _NEARLY_THERE = 1e-3
+# What Newton's method keeps from pass to pass: the objective, the Newton decrement g' H^-1 g, the step size,
+# the largest gradient entry, the largest diagonal entry of the Hessian, steps made, status.
+LOSS, DECREMENT, SIZE, LARGEST, DIAGONAL, STEPS, STATUS = range(7)
 
 
 # Rows are cut to the tile before a loop: an index `lo + c` might be negative for all numba knows, and the
 # wrap-around test it then inserts stops vectorisation (3.5 times slower).
 
 
-@njit(**FAST)
+@njit(**INNER)
 def margins(features, lo, hi, theta, out):
     """out[c] = sum_j theta[j] features[j, lo + c]."""
     m = hi - lo
@@ -32,7 +35,7 @@ def margins(features, lo, hi, theta, out):
             out[c] += t * x[c]
 
 
-@njit(**FAST)
+@njit(**INNER)
 def add_gradient(features, lo, hi, slope, gradient):
     """gradient[j] += sum_c slope[c] features[j, lo + c]."""
     for j in range(features.shape[0]):
@@ -42,7 +45,7 @@ def add_gradient(features, lo, hi, slope, gradient):
         gradient[j] += total
 
 
-@njit(**FAST)
+@njit(**INNER)
 def add_hessian(features, lo, hi, curvature, scaled, hessian):
     """hessian[j, k] += sum_c curvature[c] features[j, .] features[k, .] for k <= j; scaled: scratch (2, >= m).
 
@@ -80,7 +83,7 @@ def add_hessian(features, lo, hi, curvature, scaled, hessian):
             hessian[j, k] += total
 
 
-@njit(**FAST)
+@njit(**INNER)
 def solve_in_place(hessian, right):
     """Solve H x = b by Cholesky of the lower triangle, overwriting both; False if H is not positive."""
     d = right.size
@@ -110,7 +113,7 @@ def solve_in_place(hessian, right):
     return True
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _tile_pass(features, weight, lo, hi, theta, scratch, gradient, hessian):
     """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (5, TILE)."""
     m = hi - lo
@@ -130,7 +133,7 @@ def _tile_pass(features, weight, lo, hi, theta, scratch, gradient, hessian):
     return loss
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _serial_pass(features, weight, n, theta, scratch, gradient, hessian):
     gradient[:] = 0.0
     hessian[:] = 0.0
@@ -138,6 +141,14 @@ def _serial_pass(features, weight, n, theta, scratch, gradient, hessian):
     for lo in range(0, n, TILE):
         loss += _tile_pass(features, weight, lo, min(lo + TILE, n), theta, scratch, gradient, hessian)
     return loss
+
+
+@njit(**INNER)
+def start():
+    """`progress` before the first pass."""
+    progress = np.zeros(7)
+    progress[LOSS], progress[LARGEST], progress[SIZE] = np.inf, np.inf, 1.0
+    return progress
 
 
 @njit(**FAST_PARALLEL)
@@ -163,7 +174,7 @@ def _parallel_pass(features, weight, n, theta, gradient, hessian):
     return loss
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _length_of_margins(features, n, step, scratch):
     """(sum over answers of <step, x>^2)^(1/2), which is at least the largest of them (and, unlike a
     maximum, a loop that vectorises)."""
@@ -176,7 +187,7 @@ def _length_of_margins(features, n, step, scratch):
     return np.sqrt(total)
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _all_right(features, weight, n, theta):
     """Whether every weighted answer has a positive margin; leaves at the first that has not."""
     for i in range(n):
@@ -189,56 +200,83 @@ def _all_right(features, weight, n, theta):
 
 
 @njit(**FAST)
-def newton(features, weight, n, ridge, tolerance, max_steps, parallel, theta):
+def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+    """Judge the pass just made at theta (its loss, gradient, Hessian, all without ridge) and move theta on.
+
+    A step's loss comes with the next pass, so the line search (Armijo, halving) costs nothing unless a step
+    fails.  progress: see below, kept from pass to pass.  True when done.
+    """
+    d = theta.size
+    for j in range(d):
+        proposed += 0.5 * ridge * theta[j] * theta[j]
+    # The last term is the rounding of the loss: a gain below it cannot be seen, and is not asked for.
+    gain = 1e-4 * progress[SIZE] * progress[DECREMENT] - 1e-12 * abs(proposed)
+    if not proposed <= progress[LOSS] - gain:
+        for j in range(d):
+            theta[j] += 0.5 * progress[SIZE] * step[j]
+        progress[SIZE] *= 0.5
+        progress[STATUS] = 1.0
+        return progress[SIZE] < 1e-12
+    largest, decrement, diagonal = 0.0, 0.0, 0.0
+    for j in range(d):
+        gradient[j] += ridge * theta[j]
+        hessian[j, j] += ridge
+        largest = max(largest, abs(gradient[j]))
+        diagonal = max(diagonal, hessian[j, j])
+        step[j] = gradient[j]
+    progress[LOSS], progress[LARGEST], progress[SIZE], progress[DIAGONAL] = proposed, largest, 1.0, diagonal
+    if largest <= tolerance:
+        progress[STATUS] = 0.0
+        return True
+    if progress[STEPS] >= max_steps:
+        progress[STATUS] = 2.0
+        return True
+    if not solve_in_place(hessian, step):
+        progress[STATUS] = 1.0
+        return True
+    for j in range(d):
+        decrement += gradient[j] * step[j]
+        theta[j] -= step[j]
+    progress[DECREMENT] = decrement
+    progress[STEPS] += 1.0
+    return False
+
+
+@njit(**FAST)
+def newton(features, weight, n, ridge, tolerance, max_steps, theta):
     """Minimise -sum w log sigma(<theta, x>) + 0.5 ridge |theta|^2 from theta, in place.
 
-    A step's loss comes with the next pass, so the line search costs nothing unless a step fails. A last pass
-    that would only confirm the gradient is spared: with delta the largest change of any margin, the curvature
-    changes by at most a factor e^delta, so the next gradient is below (e^delta - 1) sqrt(H_jj) lambda, where
-    lambda^2 = g' H^-1 g.
+    A last pass that would only confirm the gradient is spared: with delta the largest change of any margin, the
+    curvature changes by at most a factor e^delta, so the next gradient is below
+    (e^delta - 1) sqrt(H_jj) lambda, where lambda^2 = g' H^-1 g.
     Returns (steps, largest gradient entry, status): 0 converged, 1 stalled, 2 step limit.
     """
     d = theta.size
     scratch, gradient, hessian = np.empty((5, TILE)), np.empty(d), np.empty((d, d))
-    step, diagonal = np.zeros(d), 0.0
-    largest, loss, slope, size, steps = np.inf, np.inf, 0.0, 1.0, 0
+    step, progress = np.zeros(d), start()
     while True:
-        if parallel:
-            proposed = _parallel_pass(features, weight, n, theta, gradient, hessian)
-        else:
-            proposed = _serial_pass(features, weight, n, theta, scratch, gradient, hessian)
-        for j in range(d):
-            proposed += 0.5 * ridge * theta[j] * theta[j]
-        # The last term is the rounding of the loss: a gain below it cannot be seen, and is not asked for.
-        if not proposed <= loss - 1e-4 * size * slope + 1e-12 * abs(proposed):
-            for j in range(d):
-                theta[j] += 0.5 * size * step[j]
-            size *= 0.5
-            if size < 1e-12:
-                return steps, largest, 1
-            continue
-        loss, largest, slope, size, diagonal = proposed, 0.0, 0.0, 1.0, 0.0
-        for j in range(d):
-            gradient[j] += ridge * theta[j]
-            hessian[j, j] += ridge
-            largest = max(largest, abs(gradient[j]))
-            diagonal = max(diagonal, hessian[j, j])
-            step[j] = gradient[j]
-        if largest <= tolerance:
-            return steps, largest, 0
-        if steps == max_steps:
-            return steps, largest, 2
-        if not solve_in_place(hessian, step):
-            return steps, largest, 1
-        for j in range(d):
-            slope += gradient[j] * step[j]
-            theta[j] -= step[j]
-        steps += 1
-        if slope < _NEARLY_THERE and not parallel:
+        loss = _serial_pass(features, weight, n, theta, scratch, gradient, hessian)
+        if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+            break
+        if progress[SIZE] == 1.0 and progress[DECREMENT] < _NEARLY_THERE:
             delta = _length_of_margins(features, n, step, scratch[0])
-            remaining = 1.3 * delta * np.sqrt(diagonal * slope)  # e^delta - 1 < 1.3 delta below one half
+            # e^delta - 1 < 1.3 delta below one half
+            remaining = 1.3 * delta * np.sqrt(progress[DIAGONAL] * progress[DECREMENT])
             if delta < 0.5 and remaining <= tolerance:
-                return steps, remaining, 0
+                progress[LARGEST], progress[STATUS] = remaining, 0.0
+                break
+    return np.int64(progress[STEPS]), progress[LARGEST], np.int64(progress[STATUS])
+
+
+def newton_shared(features, weight, n, ridge, tolerance, max_steps, theta):
+    """`newton` for one large problem, each pass shared between threads (a parallel kernel is called from
+    Python only, see `sim.jit`)."""
+    d = theta.size
+    gradient, hessian, step, progress = np.empty(d), np.empty((d, d)), np.zeros(d), start.py_func()
+    while True:
+        loss = _parallel_pass(features, weight, n, theta, gradient, hessian)
+        if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+            return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS])
 
 
 @njit(**FAST_PARALLEL)
@@ -255,6 +293,6 @@ def newton_batch(differences, weight, ridge, tolerance, max_steps, theta, steps,
             for i in range(n):
                 row[i] = column[i]
         own = weight[np.int64(b) % weight.shape[0]]
-        result = newton(features, own, n, ridge[b], tolerance[b], max_steps, False, theta[b])
+        result = newton(features, own, n, ridge[b], tolerance[b], max_steps, theta[b])
         steps[b], largest[b], status[b] = result
         separable[b] = _all_right(features, own, n, theta[b])

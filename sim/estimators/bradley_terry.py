@@ -88,8 +88,9 @@ def fit_bradley_terry(
     if mass == 0.0:
         return BradleyTerryFit(theta, 0, 0.0, FitStatus.CONVERGED, False)
     rows = as_rows(differences)
-    steps, largest, status = _newton.newton(
-        rows, own, n, _penalty(ridge, mass_scaled, mass), tolerance * mass, max_steps, n * d >= _PARALLEL_FROM, theta
+    minimise = _newton.newton_shared if n * d >= _PARALLEL_FROM else _newton.newton
+    steps, largest, status = minimise(
+        rows, own, n, _penalty(ridge, mass_scaled, mass), tolerance * mass, max_steps, theta
     )
     separable = bool((differences[own > 0] @ theta > 0).all())
     return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), separable)
@@ -110,7 +111,9 @@ def fit_bradley_terry_batch(
     """
     differences = _checked(differences, 3)
     B, n, d = differences.shape
-    own = np.ones((1, n)) if weights is None else np.atleast_2d(np.ascontiguousarray(weights, dtype=np.float64))
+    own = (
+        np.ones((1, n)) if weights is None else np.atleast_2d(np.ascontiguousarray(weights, dtype=np.float64))
+    )
     if own.shape not in {(B, n), (1, n)}:
         raise ValueError(f"weights must have shape ({B}, {n}) or ({n},) (got {own.shape})")
     mass = np.broadcast_to(own.sum(axis=1), (B,))

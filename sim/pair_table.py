@@ -1,0 +1,56 @@
+"""Preferences as people's files hold them: items with features, annotators with names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
+
+SPLITS = ("train", "test", "unseen")
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """Pairwise preferences over a table of items.
+
+    items: labels (n_items,).  features: (n_items, d) or None where the file has none; feature_names (d,).
+    prompts: distinct prompts; prompt: (n_pairs,) index.  chosen, rejected: (n_pairs,) item index.
+    annotators: names; annotator: (n_pairs,) index.  weight: (n_pairs,) or None.
+    split: (n_pairs,) index into SPLITS or None.  "test" holds later answers of people who are in "train";
+    "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; no estimator reads it.
+    """
+
+    items: tuple[str, ...]
+    features: FloatArray | None
+    feature_names: tuple[str, ...]
+    prompts: tuple[str, ...]
+    prompt: IntArray
+    chosen: IntArray
+    rejected: IntArray
+    annotators: tuple[str, ...]
+    annotator: IntArray
+    weight: FloatArray | None = None
+    split: IntArray | None = None
+    group: tuple[str, ...] | None = None
+    source: str = field(default="", compare=False)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def n_annotators(self) -> int:
+        return len(self.annotators)
+
+    def rows_of(self, split: str) -> BoolArray:
+        """Mask of the rows of one split."""
+        if self.split is None:
+            raise ValueError("this table has no split; make one first")
+        return self.split == SPLITS.index(split)
+
+    def pairs(self) -> PreferencePairs:
+        """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""
+        return PreferencePairs(
+            self.prompt, self.chosen, self.rejected, self.annotator, self.n_annotators, weight=self.weight
+        )
