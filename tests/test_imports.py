@@ -1,0 +1,88 @@
+"""The arrows of the design, read from the imports; and what importing a package may load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# A package may import itself and these.
+ALLOWED = {
+    "sim": set(),
+    "theory": {"sim"},
+    "llm": {"sim"},
+    "pluralign": {"sim", "theory", "llm"},
+}
+# llm sees only the algorithm core of sim.
+CORE = ("sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.atomic")
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+    return found
+
+
+def _modules():
+    return [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows(path):
+    package = path.relative_to(ROOT).parts[0]
+    forbidden = set(ALLOWED) - ALLOWED[package] - {package}
+    for name in _imports(path):
+        assert name.split(".")[0] not in forbidden, f"{path} imports {name}"
+        if package == "llm" and name.startswith("sim"):
+            assert name.startswith(CORE), f"{path} imports {name}, which is outside the algorithm core"
+        if package in ("sim", "theory"):
+            assert name.split(".")[0] not in {"torch", "transformers", "peft"}, f"{path} imports {name}"
+        assert name not in {"pickle", "dill", "joblib.numpy_pickle"}, f"{path} imports {name}"
+
+
+def test_measure_never_sees_bound():
+    """No draw, measure or premises of a theorem refers to its bound or limit."""
+    for path in (ROOT / "theory" / "unobserved_types").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name in {"draw", "measure", "premises", "witness", "_play"}:
+                names = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+                assert not names & {"bound", "limit", "judge"}, f"{path.name}:{node.lineno} {node.name}"
+
+
+def _loaded(code: str) -> set[str]:
+    out = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return {name.split(".")[0] for name in out.stdout.split()}
+
+
+def test_importing_sim_is_light():
+    assert not _loaded("import sim, sim.streams, sim.preferences, sim.errors") & {"torch", "numba", "sklearn"}
+
+
+def test_importing_theory_never_loads_torch():
+    assert "torch" not in _loaded("import theory.runner, theory.registry as r; r.all_theorems()")
+
+
+def test_importing_the_command_line_loads_no_numbers():
+    assert not _loaded("import pluralign.__main__") & {"numpy", "numba", "scipy", "torch", "matplotlib"}
+
+
+def test_help_names_every_verb():
+    out = subprocess.run(
+        [sys.executable, "-m", "pluralign", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    from pluralign.__main__ import VERBS
+
+    assert all(verb in out for verb in VERBS)
+
