@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.jit import FAST_PARALLEL, JIT
+from sim.jit import FAST, FAST_PARALLEL, INNER, JIT
 
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
@@ -15,6 +15,8 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 # 53 random bits and a half: the midpoints of 2^53 equal cells, so never exactly 0 or 1.
 _CELL = 1.0 / 9007199254740992.0
+# Numbers a thread draws at once.
+_CHUNK = 1 << 14
 
 
 @njit(inline="always", error_model="numpy")
@@ -47,24 +49,36 @@ def philox_block(counter, key):  # type: ignore[no-untyped-def]
 @njit(inline="always", error_model="numpy")
 def uniform_pair(block, replicate, k0, k1):  # type: ignore[no-untyped-def]
     """The two uniforms of one block: numbers 2 * block and 2 * block + 1 of the stream."""
-    w0, w1, w2, w3 = philox(
-        block & _LOW, block >> _HALF, replicate & _LOW, replicate >> _HALF, k0, k1
-    )
+    w0, w1, w2, w3 = philox(block & _LOW, block >> _HALF, replicate & _LOW, replicate >> _HALF, k0, k1)
     return unit(w0, w1), unit(w2, w3)
 
 
-def _fill(out, start, replicate, k0, k1):  # type: ignore[no-untyped-def]
-    first = start // 2
-    last = (start + out.size + 1) // 2
-    for block in prange(first, last):
-        a, b = uniform_pair(np.uint64(block), replicate, k0, k1)
-        position = 2 * block - start
-        if position >= 0:
-            out[position] = a
-        if position + 1 < out.size:
-            out[position + 1] = b
+@njit(**INNER)
+def _fill(out, start, lo, hi, replicate, k0, k1):  # type: ignore[no-untyped-def]
+    """out[lo..hi-1] = numbers start + lo .. start + hi - 1 of the stream."""
+    if (start + lo) % 2 == 1:
+        out[lo] = uniform_pair(np.uint64((start + lo) // 2), replicate, k0, k1)[1]
+        lo += 1
+    # Cut to its part: an index that might be negative would cost a test, and the vector lanes.
+    part, first = out[lo:hi], (start + lo) // 2
+    for i in range(part.size // 2):
+        part[2 * i], part[2 * i + 1] = uniform_pair(np.uint64(first + i), replicate, k0, k1)
+    if part.size % 2 == 1:
+        part[part.size - 1] = uniform_pair(np.uint64(first + part.size // 2), replicate, k0, k1)[0]
 
 
-# Index decides every number, so the parallel kernel gives the same bits as the serial one.
-fill_serial = njit(**JIT)(_fill)
-fill_parallel = njit(**FAST_PARALLEL)(_fill)
+# Two functions, not one under two sets of flags: numba's cache tells kernels apart by their source alone.
+@njit(**FAST)
+def fill_serial(out, start, replicate, k0, k1):  # type: ignore[no-untyped-def]
+    """out[i] = number start + i of the stream."""
+    if out.size > 0:
+        _fill(out, start, 0, out.size, replicate, k0, k1)
+
+
+@njit(**FAST_PARALLEL)
+def fill_parallel(out, start, replicate, k0, k1):  # type: ignore[no-untyped-def]
+    """As `fill_serial`, over threads: the index decides every number, so the bits are the same."""
+    chunks = (out.size + _CHUNK - 1) // _CHUNK
+    for chunk in prange(chunks):
+        lo = chunk * _CHUNK
+        _fill(out, start, lo, min(lo + _CHUNK, out.size), replicate, k0, k1)

@@ -3,6 +3,8 @@
 The packaged llvmlite has no SVML, so `math.exp` is a scalar call that stops vectorisation; `exp` below is
 a branch-free polynomial (Cody-Waite reduction, degree 12), relative error below 1e-14 on [-700, 700].
 """
+# mypy: disable-error-code="no-any-return"
+# (what numba decorates is Any to mypy, so that one kernel's answer is Any in the next)
 
 from __future__ import annotations
 
@@ -14,12 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 from numba import config, njit
-from numba.core import types
-from numba.extending import intrinsic
-
-import numba
-import numpy as np
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -42,21 +38,27 @@ def cache_folder() -> Path:
 # Set on numba itself and not in the environment: numba may have been imported before us, and it reads the
 # environment only then. It looks here again at each decorated function.
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(cache_folder())
+    config.CACHE_DIR = str(cache_folder())
 
+# Flags of the entry kernels, those called from Python. Each is called with one signature only: two processes
+# that save different signatures of one kernel at the same time can swap their files.
 # error_model="numpy": the default inserts a zero-division branch into every division (8x on a sigmoid).
 JIT: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy", "nogil": True}
 # Reassociation only: it lets reductions use SIMD lanes. Never the full `fastmath=True`, which assumes away
 # NaN and infinity and folds rounding tricks. Not for kernels that check a bound or an identity.
 FAST: Final[dict[str, Any]] = {**JIT, "fastmath": {"reassoc", "contract", "nsz"}}
+# Only ever called from Python: a kernel that calls a parallel kernel loaded from the cache is saved without
+# the start of the threads, and the next process that loads it dies.
 FAST_PARALLEL: Final[dict[str, Any]] = {**FAST, "parallel": True}
+# Functions that only other kernels call: part of their callers' files, never saved alone.
+INNER: Final[dict[str, Any]] = {**FAST, "cache": False}
 
 _LOG2E = 1.4426950408889634
 _LN2_HIGH = 6.93145751953125e-1
 _LN2_LOW = 1.42860682030941723212e-6
 
 
-@intrinsic  # type: ignore[misc]  # numba's decorator is untyped
+@intrinsic
 def _float_from_bits(typingctx: Any, bits: Any) -> Any:
     """Reinterpret the bits of an int64 as a float64."""
 

@@ -47,7 +47,7 @@ class PairTable:
         """Mask of the rows of one split."""
         if self.split is None:
             raise ValueError("this table has no split; make one first")
-        return self.split == SPLITS.index(split)
+        return np.asarray(self.split == SPLITS.index(split))
 
     def pairs(self) -> PreferencePairs:
         """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""

@@ -69,9 +69,7 @@ def _read_parquet(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...] | N
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"is not a whole Parquet file ({reason})", file=path, fix="write or copy it again"
-        ) from error
+        raise InputError(f"is not a whole Parquet file ({reason})", file=path, fix="write or copy it again") from error
     names = (table.schema.metadata or {}).get(_NAMES_KEY)
     try:
         parsed = None if names is None else tuple(json.loads(names))
@@ -133,7 +131,9 @@ def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) ->
     if isinstance(value, dict):
         if names is not None and set(value) != set(names):
             odd = sorted(set(value) ^ set(names))
-            raise InputError(f"feature '{odd[0]}' is in one row and not in another", fix="name the same features", **where)
+            raise InputError(
+                f"feature '{odd[0]}' is in one row and not in another", fix="name the same features", **where
+            )
         value = [value[name] for name in (names or value)]
     if not isinstance(value, list) or not value:
         raise InputError(f"expected a list of numbers, got {_short(value)}", fix="give one number a feature", **where)
@@ -174,7 +174,9 @@ class _Items:
         if found is None:
             if self.labels and (vector is None) != (not self.vectors):
                 raise InputError(
-                    "some items have features and others have none", fix="give features in every row or in none", **where
+                    "some items have features and others have none",
+                    fix="give features in every row or in none",
+                    **where,
                 )
             if vector is not None and self.vectors and len(vector) != len(self.vectors[0]):
                 raise InputError(
@@ -255,15 +257,20 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
         if "split" in present:
             if row.get("split") not in SPLITS:
                 raise InputError(
-                    f"expected train, test or unseen, got {_short(row.get('split'))}", fix="use one of them", **at("split")
+                    f"expected train, test or unseen, got {_short(row.get('split'))}",
+                    fix="use one of them",
+                    **at("split"),
                 )
             split.append(SPLITS.index(row["split"]))
         if row.get("group_id") is not None and groups.setdefault(person, str(row["group_id"])) != str(row["group_id"]):
-            raise InputError(f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id"))
+            raise InputError(
+                f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")
+            )
     table = PairTable(
         items=tuple(items.labels),
         features=np.array(items.vectors) if items.vectors else None,
-        feature_names=items.names or tuple(f"feature {j + 1}" for j in range(len(items.vectors[0]) if items.vectors else 0)),
+        feature_names=items.names
+        or tuple(f"feature {j + 1}" for j in range(len(items.vectors[0]) if items.vectors else 0)),
         prompts=tuple(prompts),
         prompt=np.array(prompt, dtype=np.int64),
         chosen=np.array(chosen, dtype=np.int64),

@@ -106,9 +106,7 @@ class Rankings:
     group: IntArray | None = None
 
     def __post_init__(self) -> None:
-        _require_rows(
-            len(self.responses), contexts=self.contexts, annotator=self.annotator, weight=self.weight
-        )
+        _require_rows(len(self.responses), contexts=self.contexts, annotator=self.annotator, weight=self.weight)
         _require_annotators(self.annotator, self.n_annotators, self.group)
         if not 1 <= self.n_ranked <= self.responses.shape[1]:
             raise ValueError(

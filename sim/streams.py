@@ -33,9 +33,7 @@ class Stream:
         if self.replicate < 0 or self.replicate >= 1 << 64:
             raise ValueError(f"replicate must lie in 0..2^64-1 (got {self.replicate})")
 
-    def at(
-        self, *, cell: str | None = None, replicate: int | None = None, role: str | None = None
-    ) -> Stream:
+    def at(self, *, cell: str | None = None, replicate: int | None = None, role: str | None = None) -> Stream:
         """The stream with the named keys replaced."""
         return replace(
             self,
@@ -98,9 +96,7 @@ class Stream:
 
     def generator(self) -> np.random.Generator:
         """A NumPy generator (Philox4x64) keyed by the same identity, for library calls."""
-        digest = hashlib.blake2b(
-            self._digest(16) + self.replicate.to_bytes(8, "little"), digest_size=16
-        ).digest()
+        digest = hashlib.blake2b(self._digest(16) + self.replicate.to_bytes(8, "little"), digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
     def integer_seed(self) -> int:

@@ -85,4 +85,3 @@ def test_help_names_every_verb():
     from pluralign.__main__ import VERBS
 
     assert all(verb in out for verb in VERBS)
-

@@ -28,9 +28,7 @@ def _table(seed=0, beta=0.7, **options):
 def _pairs(n=200, seed=1):
     stream = Stream(seed, "pairs")
     arms = np.argsort(stream.child("arms").uniforms((n, 4)), axis=1)
-    return PreferencePairs(
-        stream.child("contexts").integers(3, n), arms[:, 0], arms[:, 1], np.zeros(n, np.int64), 1
-    )
+    return PreferencePairs(stream.child("contexts").integers(3, n), arms[:, 0], arms[:, 1], np.zeros(n, np.int64), 1)
 
 
 def test_backends_keep_the_protocols():

@@ -33,9 +33,7 @@ def separation(theta: FloatArray, differences: FloatArray, at_least: float) -> P
     """Smallest root-mean-square difference of two types' margins over the offered pairs (n, d)."""
     margins = differences @ theta.T
     K = margins.shape[1]
-    gaps = [
-        float(np.sqrt(np.mean((margins[:, a] - margins[:, b]) ** 2))) for a in range(K) for b in range(a + 1, K)
-    ]
+    gaps = [float(np.sqrt(np.mean((margins[:, a] - margins[:, b]) ** 2))) for a in range(K) for b in range(a + 1, K)]
     value = min(gaps, default=np.inf)
     return Premise("separation of types", value >= at_least, value, f">= {at_least:g} (rms margin)")
 

@@ -179,9 +179,7 @@ class Checker:
         picked = stream.child("power").integers(n, (POWER_DRAWS, n))
         # Slopes carry a bootstrap of their own: fewer resamples keep the engine's cost below the claims'.
         rows = picked if taken.measurement.grid is None else picked[: POWER_DRAWS // 4]
-        hits = [
-            bound.judge(values[row], taken.measurement.grid, stream).verdict in CAUGHT for row in rows
-        ]
+        hits = [bound.judge(values[row], taken.measurement.grid, stream).verdict in CAUGHT for row in rows]
         return ControlResult(name, judgement.verdict, caught, judgement.measured, float(np.mean(hits)))
 
 
@@ -189,9 +187,7 @@ def _judge(bound: Bound, measurement: Measurement | None, stream: Stream) -> Jud
     return None if measurement is None else bound.judge(measurement.values, measurement.grid, stream)
 
 
-def _conclude(
-    judgement: Judgement | None, power: float, bound: Bound, largest_possible: float | None
-) -> Verdict:
+def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_possible: float | None) -> Verdict:
     if judgement is None:
         return Verdict.PREMISE_FAILED
     if largest_possible is not None and bound.limit >= largest_possible:

@@ -30,7 +30,9 @@ def student_interval(values: FloatArray, level: float = 0.95) -> tuple[float, fl
     return mean - half, mean + half
 
 
-def bootstrap_interval(values: FloatArray, stream: Stream, level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
+def bootstrap_interval(
+    values: FloatArray, stream: Stream, level: float = 0.95, draws: int = 2000
+) -> tuple[float, float]:
     """Percentile bootstrap of the mean over replicates; (n,) values."""
     picked = stream.child("bootstrap").integers(len(values), (draws, len(values)))
     means = values[picked].mean(axis=1)
@@ -56,7 +58,9 @@ def _weighted_slopes(log_grid: FloatArray, log_means: FloatArray, weights: Float
     return np.asarray((log_means * (weights * x)).sum(axis=-1) / (weights * x**2).sum())
 
 
-def rate_slope(grid: FloatArray, values: FloatArray, stream: Stream, level: float = 0.95, draws: int = 1000) -> SlopeFit:
+def rate_slope(
+    grid: FloatArray, values: FloatArray, stream: Stream, level: float = 0.95, draws: int = 1000
+) -> SlopeFit:
     """Weighted log-log fit of the mean over replicates against the grid; values (n_replicates, n_points) > 0.
 
     Weights are the inverse variances of the log means (delta method), bounded so that no point counts more

@@ -128,9 +128,7 @@ class MeanAtMost:
         verdict = Verdict.HOLDS if mean <= self.limit else Verdict.VIOLATED
         if p > ALPHA:
             verdict = Verdict.INCONCLUSIVE
-        return Judgement(
-            verdict, mean, student_interval(values), "mean", p, error, worst=int(np.argmax(values))
-        )
+        return Judgement(verdict, mean, student_interval(values), "mean", p, error, worst=int(np.argmax(values)))
 
 
 @dataclass(frozen=True)

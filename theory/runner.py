@@ -181,9 +181,7 @@ def adjust(checks: list[Check]) -> list[Check]:
     asserted = [c for c in checks if c.verdict in (Verdict.HOLDS, Verdict.VIOLATED)]
     if not asserted:
         return checks
-    across = dict(
-        zip(map(id, asserted), benjamini_yekutieli(np.array([c.p_value for c in asserted])), strict=True)
-    )
+    across = dict(zip(map(id, asserted), benjamini_yekutieli(np.array([c.p_value for c in asserted])), strict=True))
     within: dict[int, float] = {}
     for paper in PAPERS:
         family = [c for c in asserted if c.paper == paper]

@@ -15,7 +15,7 @@ from theory.checks import Check, stream_of
 from theory.registry import find
 from theory.theorem import PROFILES
 
-_FIELDS = {
+_FIELDS: dict[str, type | tuple[type, ...]] = {
     "claim_id": str,
     "variant": str,
     "profile": str,

@@ -15,16 +15,22 @@ def command() -> None:
 
 @command.command("movielens")
 @click.option("--ratings", required=True, type=click.Path(dir_okay=False), help="ratings.csv, or .csv.gz as it is.")
-@click.option("--movies", required=True, type=click.Path(dir_okay=False), help="movies.csv (titles with years, genres).")
+@click.option(
+    "--movies", required=True, type=click.Path(dir_okay=False), help="movies.csv (titles with years, genres)."
+)
 @click.option("--tags", type=click.Path(dir_okay=False), help="tags.csv: frequent tags become features.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PAIRS.parquet (or .jsonl, .jsonl.gz).")
 @click.option("--pairs-per-user", type=click.IntRange(2), default=200, show_default=True, help="At most; 4/5 train.")
-@click.option("--unseen-users", type=click.FloatRange(0, 0.9), default=0.15, show_default=True, help="Share kept whole.")
+@click.option(
+    "--unseen-users", type=click.FloatRange(0, 0.9), default=0.15, show_default=True, help="Share kept whole."
+)
 @click.option(
     "--test-movies", type=click.FloatRange(0.05, 0.9), default=0.3, show_default=True,
     help="Share of a known user's films that only test pairs use.",
 )  # fmt: skip
-@click.option("--min-ratings", type=click.IntRange(2), default=10, show_default=True, help="Users with fewer are left out.")
+@click.option(
+    "--min-ratings", type=click.IntRange(2), default=10, show_default=True, help="Users with fewer are left out."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def movielens(
@@ -85,4 +91,6 @@ def movielens(
     for name in SPLITS:
         click.echo(f"  {name:<7} {counts[name]:>7} pairs of {people[name]} users")
     if done.users_without_pairs:
-        click.echo(f"  {done.users_without_pairs} of {done.users} users gave no usable pair (few ratings, or all equal)")
+        click.echo(
+            f"  {done.users_without_pairs} of {done.users} users gave no usable pair (few ratings, or all equal)"
+        )

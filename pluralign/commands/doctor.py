@@ -37,10 +37,10 @@ def command(as_json: bool) -> None:
     problems += [f"{name} is missing; install pluralign again" for name, found in packages.items() if not found]
     extras: dict[str, Any] = {}
     for extra, names in _EXTRAS.items():
-        found = {name: _version(name) for name in names}
+        versions = {name: _version(name) for name in names}
         extras[extra] = {
-            "installed": all(found.values()),
-            "packages": found,
+            "installed": all(versions.values()),
+            "packages": versions,
             "install": f"pip install 'pluralign[{extra}]'",
         }
     owner = llm_owner_problem()

@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.jit import FAST, FAST_PARALLEL, exp
+from sim.jit import FAST_PARALLEL, INNER, exp
 
 LANES = 64
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _payoffs(game, w, p, to_columns, to_rows):
     """to_columns[k] = (R' p)_k and to_rows[z] = (R w)_z in each lane."""
     rows, columns, lanes = game.shape
@@ -30,7 +30,7 @@ def _payoffs(game, w, p, to_columns, to_rows):
                 back[g] += entry[g] * own[g]
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _move(log_weights, weights, payoff_t, payoff_tm1, signed_step, optimism, highest):
     """log w += step ((1 + optimism) u_t - optimism u_{t-1}), then normalise; u_{t-1} := u_t."""
     n, lanes = log_weights.shape
@@ -61,7 +61,7 @@ def _move(log_weights, weights, payoff_t, payoff_tm1, signed_step, optimism, hig
             w[g] *= total[g]
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _gap(game, w, p, scale, to_columns, to_rows, out):
     """max_z (R w)_z - min_k (R' p)_k for w, p divided by `scale`."""
     _payoffs(game, w, p, to_columns, to_rows)
@@ -74,7 +74,7 @@ def _gap(game, w, p, scale, to_columns, to_rows, out):
         out[g] = (upper - lower) / scale
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _play(game, rounds, step_w, step_p, optimism, record, w_mean, p_mean, w, p, gaps, last_gap):
     """One block of lanes; everything (., lanes). `record` lists rounds, ascending."""
     rows, columns, lanes = game.shape
@@ -118,6 +118,6 @@ def play_blocks(games, rounds, step_w, step_p, optimism, record, w_mean, p_mean,
     """games (blocks, rows, columns, lanes); every output (blocks, ., lanes)."""
     for b in prange(games.shape[0]):
         _play(
-            games[b], rounds, step_w[b], step_p[b], optimism, record, w_mean[b], p_mean[b], w[b], p[b], gaps[b],
-            last_gap[b],
+            games[b], rounds, step_w[b], step_p[b], optimism, record, w_mean[b], p_mean[b], w[b], p[b],
+            gaps[b], last_gap[b],
         )  # fmt: skip

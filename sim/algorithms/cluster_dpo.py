@@ -29,9 +29,7 @@ def mean_chosen_features(features: FloatArray, annotator: IntArray, n_annotators
     An annotator without answers gets the mean of the others.
     """
     counts = np.bincount(annotator, minlength=n_annotators)
-    sums = np.stack(
-        [np.bincount(annotator, weights=column, minlength=n_annotators) for column in features.T], axis=1
-    )
+    sums = np.stack([np.bincount(annotator, weights=column, minlength=n_annotators) for column in features.T], axis=1)
     means = sums / np.maximum(counts, 1)[:, None]
     if (counts == 0).any():
         means[counts == 0] = means[counts > 0].mean(axis=0)

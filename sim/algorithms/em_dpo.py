@@ -66,14 +66,10 @@ EStep: TypeAlias = Callable[[FloatArray, IntArray, int, FloatArray], Posterior]
 
 def annotator_scores(answers: FloatArray, annotator: IntArray, n_annotators: int) -> FloatArray:
     """S[i, k] = sum of log-likelihoods of annotator i's answers under policy k; (n, K) -> (n_annotators, K)."""
-    return np.stack(
-        [np.bincount(annotator, weights=column, minlength=n_annotators) for column in answers.T], axis=1
-    )
+    return np.stack([np.bincount(annotator, weights=column, minlength=n_annotators) for column in answers.T], axis=1)
 
 
-def soft_posterior(
-    answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray
-) -> Posterior:
+def soft_posterior(answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray) -> Posterior:
     """gamma_ik proportional to eta_k exp(S_ik), one posterior an annotator (Appendix C, as corrected).
 
     answers: (n, K) log-likelihoods (already weighted).  The printed numerator keeps p(X | z); it cancels
@@ -85,9 +81,7 @@ def soft_posterior(
     return Posterior(responsibilities, responsibilities[annotator], float(total.sum()))
 
 
-def hard_posterior(
-    answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray
-) -> Posterior:
+def hard_posterior(answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray) -> Posterior:
     """Each annotator wholly to her most probable type (classification EM); ties go to the first type."""
     soft = soft_posterior(answers, annotator, n_annotators, mixture)
     hard = np.eye(len(mixture))[soft.responsibilities.argmax(axis=1)]

@@ -60,7 +60,7 @@ class LogLinearEM:
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """Answers sorted by annotator, as the kernels want them: rows (d, n), offsets, tiles of whole annotators."""
+    """Answers sorted by annotator, as the kernels want them: offsets, tiles of whole annotators."""
 
     order: IntArray
     offsets: IntArray
@@ -107,37 +107,24 @@ def em_log_linear(
     Objective: sum_i log sum_k eta_k prod_{j of i} sigma(margin_kj)^{w_j} - sum_k 0.5 lambda_k ||theta_k||^2,
     lambda_k = ridge, times the type's total weight if `mass_scaled` (equal strength for small and large
     groups; the objective then moves with the responsibilities and need not be monotone).
-    centre: (d,) what the ridge shrinks to, 0.5 lambda_k ||theta_k - centre||^2; zero by default. The pooled fit as
-    centre shrinks types to each other instead of to indifference.
+    centre: (d,) what the ridge shrinks to, 0.5 lambda_k ||theta_k - centre||^2; zero by default. The pooled
+    fit as centre shrinks types to each other instead of to indifference.
     newton_steps: Newton steps an M-step (generalised EM, guarded: no type's Q ever falls); EXACT for exact.
     start: (restarts, n_annotators, K) responsibilities; default a random split of annotators a restart.
     """
     differences = np.asarray(differences, dtype=np.float64)
-    n, d = differences.shape
     layout, starts = _layout(annotator, n_annotators), _starts(start, restarts, n_annotators, n_types, stream)
-    if len(starts) > 1 and n * d < _PARALLEL_FROM:
-        batch = _run_batch(
-            differences[None], layout, weight, starts[None], ridge, mass_scaled, max_rounds, tolerance, estep,
-            newton_steps, centre=centre,
-        )  # fmt: skip
-        return _best(batch, 0, differences)
-    runs = [
-        _run_batch(
-            differences[None], layout, weight, starts[None, r : r + 1], ridge, mass_scaled, max_rounds, tolerance,
-            estep, newton_steps, parallel=n * d >= _PARALLEL_FROM, centre=centre,
-        )  # fmt: skip
-        for r in range(len(starts))
-    ]
-    joined = LogLinearEMBatch(
-        *(np.concatenate([getattr(run, name) for run in runs], axis=1) for name in LogLinearEMBatch.__annotations__)
-    )
-    return _best(joined, 0, differences)
+    batch = _run_batch(
+        differences[None], layout, weight, starts[None], ridge, mass_scaled, max_rounds, tolerance, estep,
+        newton_steps, centre,
+    )  # fmt: skip
+    return _best(batch, 0, differences)
 
 
 @dataclass(frozen=True, eq=False)
 class LogLinearEMBatch:
-    """Every replicate and restart: theta (B, R, K, d), mixture (B, R, K), responsibilities (B, R, n_annotators,
-    K), traces (B, R, max_rounds + 1) valid up to `rounds` (B, R), status (B, R)."""
+    """Every replicate and restart: theta (B, R, K, d), mixture (B, R, K), responsibilities
+    (B, R, n_annotators, K), traces (B, R, max_rounds + 1) valid up to `rounds` (B, R), status (B, R)."""
 
     theta: FloatArray
     mixture: FloatArray
@@ -155,7 +142,7 @@ class LogLinearEMBatch:
     @property
     def best(self) -> IntArray:
         """The restart of largest penalised likelihood; (B,)."""
-        return np.argmax(self.penalised, axis=1)
+        return np.asarray(np.argmax(self.penalised, axis=1))
 
 
 def em_log_linear_batch(
@@ -182,8 +169,8 @@ def em_log_linear_batch(
     if starts is None:
         starts = np.stack([_starts(None, restarts, n_annotators, n_types, own) for own in streams])
     return _run_batch(
-        differences, _layout(annotator, n_annotators), None, starts, ridge, mass_scaled, max_rounds, tolerance, estep,
-        newton_steps,
+        differences, _layout(annotator, n_annotators), None, starts, ridge, mass_scaled, max_rounds,
+        tolerance, estep, newton_steps,
     )  # fmt: skip
 
 
@@ -195,7 +182,7 @@ def responsibilities_of(
     n_annotators: int,
     weight: FloatArray | None = None,
 ) -> FloatArray:
-    """Posterior over types of (new) annotators from their answers; (n_annotators, K). None answered: the mixture."""
+    """Posterior over types of (new) annotators from their answers; (n_annotators, K). No answers: the mixture."""
     from sim.algorithms import _em_kernel
 
     layout = _layout(annotator, n_annotators)
@@ -203,7 +190,7 @@ def responsibilities_of(
     own = np.ones(len(differences)) if weight is None else weight
     _em_kernel.posterior(
         _rows(differences[None], layout)[0], np.ascontiguousarray(own[layout.order], dtype=np.float64),
-        layout.offsets, layout.tiles, layout.width, np.ascontiguousarray(theta),
+        layout.offsets, layout.tiles, layout.width, np.array(theta, dtype=np.float64),
         np.log(np.maximum(mixture, 1e-300)), gamma,
     )  # fmt: skip
     return gamma
@@ -221,10 +208,7 @@ def _starts(
     # One type has one answer: more restarts would only repeat it.
     own = stream or Stream(role="em")
     return np.stack(
-        [
-            random_split(n_annotators, n_types, own.child(f"restart/{r}"))
-            for r in range(1 if n_types == 1 else restarts)
-        ]
+        [random_split(n_annotators, n_types, own.child(f"restart/{r}")) for r in range(1 if n_types == 1 else restarts)]
     )
 
 
@@ -248,7 +232,6 @@ def _run_batch(
     tolerance: float,
     estep: str,
     newton_steps: int,
-    parallel: bool = False,
     centre: FloatArray | None = None,
 ) -> LogLinearEMBatch:
     from sim.algorithms import _em_kernel
@@ -263,17 +246,22 @@ def _run_batch(
     trace, plain = np.empty((B, R, max_rounds + 1)), np.empty((B, R, max_rounds + 1))
     rounds, status = np.empty((B, R), np.int64), np.empty((B, R), np.int64)
     own = np.ascontiguousarray(own)
-    origin = np.zeros(d) if centre is None else np.ascontiguousarray(centre, dtype=np.float64)
-    if B * R == 1:
-        rounds[0, 0], status[0, 0] = _em_kernel.em(
-            rows[0], own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds, tolerance,
-            newton_steps, estep == "hard", parallel, origin, theta[0, 0], mixture[0, 0], gamma[0, 0], trace[0, 0],
-            plain[0, 0],
-        )  # fmt: skip
+    origin = np.zeros(d) if centre is None else np.array(centre, dtype=np.float64)
+    # Exact types: one signature a kernel, hence one compilation and one file in the cache.
+    ridge, tolerance, mass_scaled, hard = float(ridge), float(tolerance), bool(mass_scaled), estep == "hard"
+    shared = n * d >= _PARALLEL_FROM
+    if shared or B * R == 1:
+        run = _em_kernel.em_shared if shared else _em_kernel.em
+        for b, r in np.ndindex(B, R):
+            rounds[b, r], status[b, r] = run(
+                rows[b], own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
+                tolerance, newton_steps, hard, origin, theta[b, r], mixture[b, r], gamma[b, r], trace[b, r],
+                plain[b, r],
+            )  # fmt: skip
     else:
         _em_kernel.em_batch(
-            rows, own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds, tolerance,
-            newton_steps, estep == "hard", origin, theta, mixture, gamma, trace, plain, rounds, status,
+            rows, own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
+            tolerance, newton_steps, hard, origin, theta, mixture, gamma, trace, plain, rounds, status,
         )  # fmt: skip
     return LogLinearEMBatch(theta, mixture, gamma, trace, plain, rounds, status)
 

@@ -20,7 +20,8 @@ class HedgeResult:
     """Averaged play and its certificate.
 
     weights (C,) and adversary (R,) average rounds 1..T.  upper = max_z (R w)_z >= value >= lower =
-    min_k (R' p)_k; gap = upper - lower.  last_*: the last round's play.  trace: average gap at `trace_rounds`.
+    min_k (R' p)_k; gap = upper - lower.  last_*: the last round's play.  trace_gap: the average's gap at
+    `trace_rounds`.
     """
 
     weights: FloatArray
@@ -39,7 +40,7 @@ class HedgeResult:
 
 @dataclass(frozen=True, eq=False)
 class HedgeBatch:
-    """The same for B games: weights (B, C), adversary (B, R), gap, last_gap (B,), trace_gap (B, n_recorded)."""
+    """The same for B games: weights (B, C), adversary (B, R), gaps (B,), trace_gap (B, n_recorded)."""
 
     weights: FloatArray
     adversary: FloatArray
@@ -76,7 +77,7 @@ def hedge_bound(n_columns: int, n_rows: int, step: float, rounds: int) -> float:
     terms cancel. Adding a constant to R changes nothing, so A may be half the range. No log T: the paper's
     O(log K log T / T) holds with room to spare.
     """
-    return (np.log(n_columns) + np.log(n_rows)) / (step * rounds)
+    return float((np.log(n_columns) + np.log(n_rows)) / (step * rounds))
 
 
 def hedge(
@@ -156,7 +157,8 @@ def hedge_batch(
         return np.ascontiguousarray(np.moveaxis(filled.reshape(blocks, lanes, *values.shape[1:]), 1, -1))
 
     def out_of_lanes(values: FloatArray) -> FloatArray:
-        return np.ascontiguousarray(np.moveaxis(values, -1, 1).reshape(blocks * lanes, *values.shape[1:-1])[:B])
+        games = np.moveaxis(values, -1, 1).reshape(blocks * lanes, *values.shape[1:-1])
+        return np.ascontiguousarray(games[:B])
 
     w_mean, w = np.empty((blocks, C, lanes)), np.empty((blocks, C, lanes))
     p_mean, p = np.empty((blocks, R, lanes)), np.empty((blocks, R, lanes))

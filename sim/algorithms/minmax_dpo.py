@@ -62,9 +62,7 @@ def minmax_dpo(
     game = regret_matrix(matrix, beta, priorities, error)
     played = hedge(game.values, rounds)
     value = float(np.max(game.values @ played.weights))
-    mixture = (
-        FiniteMixture(exact, played.weights) if len(exact) == len(policies) else Mixture(policies, played.weights)
-    )
+    mixture = FiniteMixture(exact, played.weights) if len(exact) == len(policies) else Mixture(policies, played.weights)
     return MinMaxResult(
         policy=mixture,
         weights=played.weights,

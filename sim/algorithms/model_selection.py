@@ -87,9 +87,7 @@ def choose_n_types_by_held_out(
             restarts=restarts,
             stream=stream.child(f"K/{K}"),
         )
-        gamma = responsibilities_of(
-            fitted.theta, fitted.mixture, differences[~holds], annotator[~holds], n_annotators
-        )
+        gamma = responsibilities_of(fitted.theta, fitted.mixture, differences[~holds], annotator[~holds], n_annotators)
         scores = predictive_log_likelihood(fitted.theta, gamma, differences[holds], annotator[holds])
         values.append(-float(scores.mean()))
     return TypeSelection(tuple(candidates), np.array(values), int(candidates[int(np.argmin(values))]))

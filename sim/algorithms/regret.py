@@ -41,9 +41,7 @@ def discrepancy(
     log_p = np.stack([policy.log_probabilities(contexts) for policy in policies])
     log_reference = policies[0].reference_log_probabilities(contexts)
     share = np.full(len(contexts), 1.0 / len(contexts)) if probabilities is None else probabilities
-    return np.asarray(
-        np.einsum("n,kna,zna->zk", share, np.exp(log_p), log_p - log_reference, optimize=True)
-    )
+    return np.asarray(np.einsum("n,kna,zna->zk", share, np.exp(log_p), log_p - log_reference, optimize=True))
 
 
 def discrepancy_sampled(

@@ -83,9 +83,7 @@ class LinearBandit:
         return np.asarray(best - self.expected_reward(contexts, probabilities))
 
 
-def majority_bandit(
-    n_types: int = 3, dimension: int = 3, scale: float = 10.0, noise_sd: float = 0.1
-) -> LinearBandit:
+def majority_bandit(n_types: int = 3, dimension: int = 3, scale: float = 10.0, noise_sd: float = 0.1) -> LinearBandit:
     """The bandit of arXiv 2405.15065, section 5.1: r_z(x, a) = scale * sum(x) * 1{a = z} + N(0, .01)."""
     coefficients = np.zeros((n_types, n_types, dimension + 1))
     coefficients[np.arange(n_types), np.arange(n_types), :-1] = scale

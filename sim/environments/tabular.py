@@ -83,9 +83,7 @@ class TabularEnvironment:
         if comparator == "greedy":
             best = self.rewards.max(axis=2) @ self.context_probabilities
         else:
-            best = np.einsum(
-                "s,zsa,zsa->z", self.context_probabilities, self.optimal_policies(beta), self.rewards
-            )
+            best = np.einsum("s,zsa,zsa->z", self.context_probabilities, self.optimal_policies(beta), self.rewards)
         return np.asarray(best - self.expected_reward(policy))
 
 
@@ -105,9 +103,7 @@ def random_tabular(
         if uniform_reference
         else -np.log(stream.child("reference").uniforms((n_contexts, n_actions)))
     )
-    return TabularEnvironment(
-        rewards, contexts / contexts.sum(), reference / reference.sum(axis=1, keepdims=True)
-    )
+    return TabularEnvironment(rewards, contexts / contexts.sum(), reference / reference.sum(axis=1, keepdims=True))
 
 
 def _one_context(rewards: FloatArray) -> TabularEnvironment:

@@ -47,7 +47,7 @@ def add_gradient(features, lo, hi, slope, gradient):
 
 @njit(**INNER)
 def add_hessian(features, lo, hi, curvature, scaled, hessian):
-    """hessian[j, k] += sum_c curvature[c] features[j, .] features[k, .] for k <= j; scaled: scratch (2, >= m).
+    """hessian[j, k] += sum_c curvature[c] features[j, c] features[k, c], k <= j.  scaled: scratch (2, >= m).
 
     Two rows against two at a time: each load serves two products.
     """
@@ -246,8 +246,8 @@ def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, st
 def newton(features, weight, n, ridge, tolerance, max_steps, theta):
     """Minimise -sum w log sigma(<theta, x>) + 0.5 ridge |theta|^2 from theta, in place.
 
-    A last pass that would only confirm the gradient is spared: with delta the largest change of any margin, the
-    curvature changes by at most a factor e^delta, so the next gradient is below
+    A last pass that would only confirm the gradient is spared: with delta the largest change of any margin,
+    the curvature changes by at most a factor e^delta, so the next gradient is below
     (e^delta - 1) sqrt(H_jj) lambda, where lambda^2 = g' H^-1 g.
     Returns (steps, largest gradient entry, status): 0 converged, 1 stalled, 2 step limit.
     """

@@ -80,7 +80,7 @@ def fit_bradley_terry(
     """
     differences = _checked(differences, 2)
     n, d = differences.shape
-    own = np.ones(n) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
+    own = np.ones(n) if weights is None else _writable(weights)
     if own.shape != (n,):
         raise ValueError(f"weights must have shape ({n},), one an answer (got {own.shape})")
     mass = float(own.sum())
@@ -90,7 +90,7 @@ def fit_bradley_terry(
     rows = as_rows(differences)
     minimise = _newton.newton_shared if n * d >= _PARALLEL_FROM else _newton.newton
     steps, largest, status = minimise(
-        rows, own, n, _penalty(ridge, mass_scaled, mass), tolerance * mass, max_steps, theta
+        rows, own, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
     )
     separable = bool((differences[own > 0] @ theta > 0).all())
     return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), separable)
@@ -111,9 +111,7 @@ def fit_bradley_terry_batch(
     """
     differences = _checked(differences, 3)
     B, n, d = differences.shape
-    own = (
-        np.ones((1, n)) if weights is None else np.atleast_2d(np.ascontiguousarray(weights, dtype=np.float64))
-    )
+    own = np.ones((1, n)) if weights is None else np.atleast_2d(_writable(weights))
     if own.shape not in {(B, n), (1, n)}:
         raise ValueError(f"weights must have shape ({B}, {n}) or ({n},) (got {own.shape})")
     mass = np.broadcast_to(own.sum(axis=1), (B,))
@@ -126,8 +124,13 @@ def fit_bradley_terry_batch(
     return BradleyTerryBatch(theta, steps, largest, status, separable)
 
 
+def _writable(values: FloatArray) -> FloatArray:
+    """Contiguous float64, a copy only where it must be: a read-only array would be one more signature."""
+    return np.require(values, np.float64, ["C", "W"])
+
+
 def _checked(differences: FloatArray, ndim: int) -> FloatArray:
-    differences = np.ascontiguousarray(differences, dtype=np.float64)
+    differences = _writable(differences)
     if differences.ndim != ndim or 0 in differences.shape[-2:]:
         raise ValueError(
             f"differences must have {ndim} axes, none empty, the last the features (got {differences.shape})"
@@ -138,7 +141,7 @@ def _checked(differences: FloatArray, ndim: int) -> FloatArray:
 def _penalty(ridge: float, mass_scaled: bool, mass: float) -> float:
     if not ridge > 0:
         raise ValueError(f"ridge must be positive (got {ridge}); it keeps the fit finite on separable data")
-    return ridge * mass if mass_scaled else ridge
+    return float(ridge * mass if mass_scaled else ridge)
 
 
 def is_separable(differences: FloatArray) -> bool:

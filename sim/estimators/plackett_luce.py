@@ -79,10 +79,7 @@ def fit_plackett_luce(
         step = np.linalg.solve(hessian, gradient)
         size, slope = 1.0, float(gradient @ step)
         # The last term is the rounding of the objective itself: below it no gain can be seen.
-        while (
-            evaluate(theta - size * step, 0)[0] > value - 1e-4 * size * slope + 1e-14 * abs(value)
-            and size > 1e-12
-        ):
+        while evaluate(theta - size * step, 0)[0] > value - 1e-4 * size * slope + 1e-14 * abs(value) and size > 1e-12:
             size *= 0.5
         if size <= 1e-12:
             status = PlackettLuceStatus.STALLED

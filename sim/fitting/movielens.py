@@ -55,9 +55,11 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
     try:
         with path.open("rb") as start:
             zipped = start.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") if zipped else path.open(
-            encoding="utf-8-sig", newline=""
-        ) as lines:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+            if zipped
+            else path.open(encoding="utf-8-sig", newline="") as lines
+        ):
             reader = csv.DictReader(lines)
             missing = [name for name in required if name not in (reader.fieldnames or ())]
             if missing:
@@ -68,13 +70,20 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
             for number, record in enumerate(reader, start=2):
                 if any(record[name] is None for name in required):
                     raise InputError(
-                        f"expected {len(required)} or more columns", file=path, row=number, fix="the file is cut: copy it again"
+                        f"expected {len(required)} or more columns",
+                        file=path,
+                        row=number,
+                        fix="the file is cut: copy it again",
                     )
                 yield number, record
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"the gzip file ends or breaks after row {number}", file=path, fix="copy it again, whole") from error
+        raise InputError(
+            f"the gzip file ends or breaks after row {number}", file=path, fix="copy it again, whole"
+        ) from error
     except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8", file=path, row=number + 1, fix="give the file as it is published") from error
+        raise InputError(
+            "is not text in UTF-8", file=path, row=number + 1, fix="give the file as it is published"
+        ) from error
 
 
 def _read_ratings(path: Path) -> dict[str, list[tuple[str, float]]]:

@@ -115,7 +115,7 @@ def read_regret_table(path: str | Path) -> RegretTable:
 
 
 def parse_priorities(text: str | None, n_groups: int) -> FloatArray:
-    """"1,2,4" -> (n_groups,) positive numbers; ones if None."""
+    """ "1,2,4" -> (n_groups,) positive numbers; ones if None."""
     if text is None:
         return np.ones(n_groups)
     numbers = [_number(part) for part in text.split(",")]

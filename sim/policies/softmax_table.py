@@ -80,7 +80,7 @@ def _win_counts(pairs: PreferencePairs, weights: FloatArray, shape: tuple[int, i
     n_contexts, n_actions = shape
     cell = (pairs.contexts * n_actions + pairs.chosen) * n_actions + pairs.rejected
     counts = np.bincount(cell, weights=weights, minlength=n_contexts * n_actions**2)
-    return counts.reshape(n_contexts, n_actions, n_actions)
+    return counts.astype(np.float64).reshape(n_contexts, n_actions, n_actions)
 
 
 def _fit_win_counts(wins: FloatArray, ridge: float) -> FloatArray:
@@ -136,5 +136,3 @@ def _fit_rankings(
         one_hot = np.eye(table.shape[1])[responses[rows]]
         fitted[context] = fit_plackett_luce(one_hot, n_ranked, weights[rows], ridge=ridge).theta
     return fitted
-
-

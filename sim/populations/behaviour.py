@@ -65,9 +65,7 @@ def concentrability(target: FloatArray, behaviour: FloatArray) -> float:
     return float(ratio.max())
 
 
-def feature_concentrability(
-    target_features: FloatArray, behaviour_features: FloatArray, ridge: float = 0.0
-) -> float:
+def feature_concentrability(target_features: FloatArray, behaviour_features: FloatArray, ridge: float = 0.0) -> float:
     """||E_pi phi - E_mu phi||_{Sigma^-1}, Sigma = Cov_mu of feature differences + ridge I.
 
     The coverage term of pessimistic offline preference learning in a linear class (Zhu, Jordan, Jiao 2023),

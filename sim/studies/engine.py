@@ -88,9 +88,7 @@ def _run_dask(
     try:
         from distributed import Client, LocalCluster, as_completed
     except ImportError as missing:
-        raise InputError(
-            "--engine dask: Dask is not installed", fix="pip install 'pluralign[cluster]'"
-        ) from missing
+        raise InputError("--engine dask: Dask is not installed", fix="pip install 'pluralign[cluster]'") from missing
     cluster: Any = None
     if scheduler is None:
         cluster = LocalCluster(

@@ -59,9 +59,7 @@ def verdict_figure(checks: Sequence[Check]) -> Any:
         left.axhline(row, color="0.92", linewidth=0.7, zorder=0)
         right.axhline(row, color="0.92", linewidth=0.7, zorder=0)
         left.plot(order.index(check.expected), row, "o", markersize=11, markerfacecolor="none", markeredgecolor="0.55")
-        left.plot(
-            order.index(check.verdict), row, SHAPES[check.verdict], color=COLOURS[check.verdict], markersize=6.5
-        )
+        left.plot(order.index(check.verdict), row, SHAPES[check.verdict], color=COLOURS[check.verdict], markersize=6.5)
         right.plot([0, check.power], [row, row], color="0.7", linewidth=2, solid_capstyle="butt")
         right.plot(check.power, row, "|", color="black", markersize=8)
     left.set_yticks(rows, [f"{check.claim_id} ({check.variant.replace('_', ' ')})" for check in checks], fontsize=7)

@@ -245,9 +245,7 @@ class BestLikelihood(Theorem[OptimumSetting]):
         return {"relative_shortfall": self.draw(setting, stream)}
 
     def control(self, setting: OptimumSetting) -> tuple[Control[OptimumSetting], ...]:
-        return (
-            Control("one run from Dirichlet responsibilities", replace(setting, start="dirichlet", restarts=1)),
-        )
+        return (Control("one run from Dirichlet responsibilities", replace(setting, start="dirichlet", restarts=1)),)
 
 
 @dataclass(frozen=True)

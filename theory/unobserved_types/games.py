@@ -79,7 +79,9 @@ class HedgeBound(_HedgeRun):
 
     def _play(self, setting: HedgeSetting, games: FloatArray) -> FloatArray:
         step = setting.step_factor * default_step(games)
-        played = hedge_batch(games, setting.rounds, step=step, step_rows=setting.ratio * step, optimistic=setting.optimistic)
+        played = hedge_batch(
+            games, setting.rounds, step=step, step_rows=setting.ratio * step, optimistic=setting.optimistic
+        )
         K = games.shape[2]
         limit = (np.log(K) / step + np.log(K + 1) / (setting.ratio * step)) / setting.rounds
         return np.asarray(played.gap / limit)
@@ -133,7 +135,9 @@ class HedgeRate(_HedgeRun):
     full_factor = 4
     SETTINGS = {
         "as_printed": Variant(
-            RateSetting(quantity="gap*T/logT"), Verdict.HOLDS, "The gap is O(log K log T / T): gap T / log T does not grow."
+            RateSetting(quantity="gap*T/logT"),
+            Verdict.HOLDS,
+            "The gap is O(log K log T / T): gap T / log T does not grow.",
         ),
         "as_corrected": Variant(RateSetting(), Verdict.HOLDS, "The gap is O(1 / T): slope at most -1 (margin 0.05)."),
     }
@@ -158,7 +162,10 @@ class HedgeRate(_HedgeRun):
             gap = np.stack(
                 [
                     hedge_batch(
-                        games, T, step=np.sqrt(8 * np.log(rows) / T) * default_step(games), optimistic=setting.optimistic
+                        games,
+                        T,
+                        step=np.sqrt(8 * np.log(rows) / T) * default_step(games),
+                        optimistic=setting.optimistic,
                     ).gap
                     for T in _ROUNDS
                 ],
@@ -168,6 +175,7 @@ class HedgeRate(_HedgeRun):
         return np.asarray(gap if setting.quantity == "gap" else gap * rounds / np.log(rounds))
 
     def control(self, setting: HedgeSetting) -> tuple[Control[HedgeSetting], ...]:
+        assert isinstance(setting, RateSetting)
         return (Control("plain Hedge, step ~ T^(-1/2)", replace(setting, optimistic=False, schedule="root")),)
 
 
@@ -185,6 +193,7 @@ class PlainHedgeRate(HedgeRate):
         return Slope(-0.4, lowest=-0.6)
 
     def control(self, setting: HedgeSetting) -> tuple[Control[HedgeSetting], ...]:
+        assert isinstance(setting, RateSetting)
         return (Control("optimistic Hedge", replace(setting, optimistic=True, schedule="constant")),)
 
 
@@ -218,6 +227,7 @@ class HedgeSolves(_HedgeRun):
         return np.asarray(np.maximum(excess - played.gap, -excess) / np.abs(games).max(axis=(1, 2)))
 
     def control(self, setting: HedgeSetting) -> tuple[Control[HedgeSetting], ...]:
+        assert isinstance(setting, SolutionSetting)
         naive = replace(setting, optimistic=False, iterate="last", step_factor=1.0)
         return (Control("the last round of plain Hedge", naive),)
 

@@ -66,7 +66,7 @@ def _visible(setting: VisibilitySetting, stream: Stream) -> float:
 
 
 class BinaryBlind(Theorem[VisibilitySetting]):
-    """sigmoid(t) = 1/2 + odd(t), so one binary answer an annotator reveals E_F odd(<theta, d>) alone: laws with the same
+    """sigmoid(t) = 1/2 + odd(t), so one binary answer an annotator reveals E_F odd(<theta, d>) alone: laws with one
     odd part (theta and -theta in equal shares, and a point at 0) give every pair the same probability.
 
     Two answers of the same annotator already break it: E sigma(<theta, x>) sigma(<theta, x'>) has even mixed
@@ -177,7 +177,8 @@ class LineSetting(Setting):
 
 class LineDesign(Theorem[LineSetting]):
     """H2 asks for features whose support contains an open set. On a line through the origin only the law of the
-    projection enters: two laws of theta in the plane with equal projections give equal answers even to choices of three.
+    projection enters: two laws of theta in the plane with equal projections give equal answers, choices of three
+    included.
 
     Value: largest difference over 20 designs of top-of-three probabilities between theta in {a, b} and {a + n, b - n}
     with n orthogonal to the line. Designs of full dimension see the difference: the control.
@@ -204,7 +205,7 @@ class LineDesign(Theorem[LineSetting]):
         def law(theta: FloatArray) -> FloatArray:
             u = np.einsum("nod,td->not", x, theta)
             total = np.logaddexp(np.logaddexp(u[:, 0], u[:, 1]), 0.0)
-            return np.exp(u[:, 0] - total).mean(axis=1)
+            return np.asarray(np.exp(u[:, 0] - total).mean(axis=1))
 
         return float(np.abs(law(points) - law(others)).max())
 
@@ -255,8 +256,8 @@ class MomentSetting(Setting):
 
 
 class MomentsNotNeeded(Theorem[MomentSetting]):
-    """H1 (Carleman) is sufficient, not necessary: the lognormal law and its perturbation by 1 + sin(2 pi log b) have the
-    same moments (all integer ones; 1 to 3 are compared) and total variation .318, yet their answers differ, by a few
+    """H1 (Carleman) is sufficient, not necessary: the lognormal law and its perturbation by 1 + sin(2 pi log b) have
+    equal moments (all integer ones; 1 to 3 are compared) and total variation .318, yet their answers differ by a few
     times 1e-4: seeing that at one feature (two-sided 5 % test, power .8) takes more than 1e6 answers.
 
     Value: the largest violation of {moments equal to 1e-6, TV >= .3, difference of answers >= 1e-6 somewhere, at least
@@ -281,7 +282,7 @@ class MomentsNotNeeded(Theorem[MomentSetting]):
         difference = np.array([abs(float((chance * wave).sum())) for chance in chances])
         # (1.96 + 0.84)^2 p (1 - p) / difference^2
         needed = 7.85 * p * (1 - p) / np.maximum(difference, 1e-12) ** 2
-        return max(max(moments) - 1e-6, 0.3 - variation, 1e-6 - difference.max(), 1.0 - needed.min() / 1e6, 0.0)
+        return max(float(max(moments)) - 1e-6, 0.3 - variation, 1e-6 - float(difference.max()), 1.0 - float(needed.min()) / 1e6, 0.0)
 
     def control(self, setting: MomentSetting) -> tuple[Control[MomentSetting], ...]:
         return (Control("sin(pi log b), whose moments differ", replace(setting, frequency=1.0)),)
@@ -320,7 +321,11 @@ class KWiseReduces(Theorem[KWiseSetting]):
             utility = policy.table[contexts[:, None], offered[:, :3]]
             return float(np.abs(plackett_luce_log_likelihood(utility, 1) - binary).max())
         return max(
-            float(np.abs(choice_log_likelihood(policy, Rankings(contexts, offered[:, :2], annotator, 1, n)) - binary).max())
+            float(
+                np.abs(
+                    choice_log_likelihood(policy, Rankings(contexts, offered[:, :2], annotator, 1, n)) - binary
+                ).max()
+            )
             for n in (1, 2)
         )
 

@@ -13,7 +13,7 @@ from sim.algorithms.minmax_dpo import minmax_dpo
 from sim.algorithms.model_selection import choose_n_types_by_bic
 from sim.environments.linear import majority_bandit
 from sim.policies.log_linear import LogLinear
-from sim.preferences import FloatArray, PreferencePairs
+from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 from theory.assumptions import smallest_share
 from theory.judges import Bound, MeanAtLeast, MeanAtMost
@@ -29,18 +29,18 @@ from theory.unobserved_types._instances import (
 from theory.verdicts import Verdict
 
 
-def adjusted_rand(truth: FloatArray, found: FloatArray) -> float:
+def adjusted_rand(truth: AnyArray, found: AnyArray) -> float:
     """Adjusted Rand index of two partitions: 1 the same, about 0 by chance (Hubert, Arabie 1985)."""
     from sklearn.metrics import adjusted_rand_score
 
     return float(adjusted_rand_score(truth, found))
 
 
-def _em_types(pairs: PreferencePairs, stream: Stream, restarts: int) -> FloatArray:
+def _em_types(pairs: PreferencePairs, stream: Stream, restarts: int) -> IntArray:
     fitted = em_log_linear(
         bandit_differences(pairs), pairs.annotator, pairs.n_annotators, 3, ridge=1e-3, restarts=restarts, stream=stream
     )
-    return fitted.responsibilities.argmax(axis=1)
+    return np.asarray(fitted.responsibilities.argmax(axis=1))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class EMAboveClusters(Theorem[AgainstClustersSetting]):
         points = mean_chosen_features(np.eye(3)[pairs.chosen], pairs.annotator, pairs.n_annotators)
         clusters, _ = k_means(points, 3, stream.child("k-means"))
         if setting.em_start == "identical":
-            found: FloatArray = np.zeros(200)
+            found = np.zeros(200, dtype=np.int64)
         else:
             found = _em_types(pairs, stream.child("em"), restarts=5)
         return adjusted_rand(pairs.group, found) - adjusted_rand(pairs.group, clusters)
@@ -160,7 +160,13 @@ class NumberOfTypes(_Recovery):
     def draw(self, setting: RecoverySetting, stream: Stream) -> float:
         pairs = bandit_pairs(stream, 200, setting.per_annotator, setting.shares, setting.scale)
         selection = choose_n_types_by_bic(
-            bandit_differences(pairs), pairs.annotator, 200, (1, 2, 3, 4), n_free=8, restarts=5, stream=stream.child("em")
+            bandit_differences(pairs),
+            pairs.annotator,
+            200,
+            (1, 2, 3, 4),
+            n_free=8,
+            restarts=5,
+            stream=stream.child("em"),
         )
         return float(selection.chosen != 3)
 
@@ -192,7 +198,9 @@ class EqualRegret(Theorem[EqualRegretSetting]):
     cost = 2.0
     SETTINGS = {
         "as_printed": Variant(
-            EqualRegretSetting(recipe="literal"), Verdict.VIOLATED, "By the stated recipe: weights gamma, sum of losses."
+            EqualRegretSetting(recipe="literal"),
+            Verdict.VIOLATED,
+            "By the stated recipe: weights gamma, sum of losses.",
         ),
         "as_corrected": Variant(
             EqualRegretSetting(), Verdict.HOLDS, "With each group's loss divided by the group's mass."

@@ -172,8 +172,8 @@ def _grid_error(answers: str, n: int, stream: Stream) -> float:
 
 
 class NonparametricRecovery(Theorem[GridSetting]):
-    """EM for an unknown law on a grid of 41 points (400 rounds from uniform), 8,000 annotators, half at +-2: the error of
-    the law from one top choice of three is on average at most .8 of that from one binary answer each, whose fit never
+    """EM for an unknown law on a grid of 41 points (400 rounds from uniform), 8,000 annotators, half at +-2: the error
+    of the law from one top choice of three is on average at most .8 of that from one binary answer, whose fit never
     leaves its uniform start. Recovery is slow even when the law is identified.
     """
 

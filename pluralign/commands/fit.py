@@ -1,0 +1,144 @@
+"""`pluralign fit`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+
+class TypesOption(click.ParamType):
+    """A number from 1, or auto."""
+
+    name = "K|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"expected a number of types or auto, got '{value}'", param, ctx)
+        if number < 1:
+            self.fail(f"expected at least 1 type, got {number}", param, ctx)
+        return number
+
+
+@click.command("fit")
+@click.argument("preferences", type=click.Path(dir_okay=False))
+@click.option(
+    "--method", type=click.Choice(["dpo", "em-dpo", "cluster-dpo"]), default="em-dpo", show_default=True,
+    help="dpo: one policy for everybody; em-dpo: unobserved types; cluster-dpo: k-means on chosen items.",
+)  # fmt: skip
+@click.option("--types", "n_types", type=TypesOption(), default="auto", show_default=True, help="Number of types.")
+@click.option(
+    "--max-types", type=click.IntRange(2, 50), default=8, show_default=True, help="Largest number auto tries."
+)
+@click.option("--out", type=click.Path(file_okay=False), default="fit", show_default=True, help="Result folder.")
+@click.option(
+    "--beta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True,
+    help="Temperature of the policies whose regret is reported (scores do not depend on it).",
+)  # fmt: skip
+@click.option("--ridge", type=click.FloatRange(0, min_open=True), help="Strength of the shrinkage (default: chosen).")
+@click.option(
+    "--restarts", type=click.IntRange(1), default=10, show_default=True, help="Random starts of the final fit."
+)
+@click.option("--priorities", help="One positive number a group, separated by commas, for MinMax (default: all 1).")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
+def command(
+    preferences: str,
+    method: str,
+    n_types: int | None,
+    max_types: int,
+    out: str,
+    beta: float,
+    ridge: float | None,
+    restarts: int,
+    priorities: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
+
+    PREFERENCES is Parquet or JSONL with columns chosen, rejected, annotator_id (and prompt, split, weight,
+    chosen_features, rejected_features). The fit is log-linear in the items' features. The number of types and the
+    shrinkage are chosen on held-out training answers; test answers are read once, at the end. Pooled DPO, k-means
+    clusters, a coin and "the longer response" are scored beside it.
+
+    Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
+    """
+    from typing import cast
+
+    from sim.errors import InputError
+    from sim.fitting.fit import FitSettings, Method, fit_preferences
+    from sim.fitting.save import require_writable, save_fit
+    from sim.preference_files import read_pairs
+
+    began = time.monotonic()
+    try:
+        asked = None if priorities is None else tuple(float(part) for part in priorities.split(","))
+    except ValueError:
+        raise InputError(f"--priorities: expected numbers, got '{priorities}'", fix="write e.g. 1,2,4") from None
+    require_writable(out)
+    settings = FitSettings(
+        method=cast(Method, method),
+        n_types=n_types,
+        max_types=max_types,
+        restarts=restarts,
+        ridge=ridge,
+        beta=beta,
+        priorities=asked,
+        seed=seed,
+    )
+    table = read_pairs(preferences)
+    report = fit_preferences(
+        table, settings, lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True)
+    )
+    save_fit(out, report, table)
+    for warning in report.summary["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+    answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
+    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer))
+
+
+def _scored(name: str, row: dict[str, Any]) -> str:
+    if not row["n_pairs"]:
+        return f"  {name:<14} no held-out answers"
+    low, high = row["log_likelihood_interval"] or (float("nan"), float("nan"))
+    return (
+        f"  {name:<14} log-likelihood {row['log_likelihood']:.4f} [{low:.4f}, {high:.4f}]   "
+        f"accuracy {row['accuracy']:.3f}"
+    )
+
+
+def fit_text(answer: dict[str, Any]) -> str:
+    """The result for a reader."""
+    lines = [f"{answer['method']} with {answer['n_types']} types (ridge {answer['selection']['chosen']['ridge']:g})"]
+    for users in ("known_users", "unseen_users"):
+        test = answer["test"][users]
+        lines += ["", f"{users.replace('_', ' ')}: {test['n_pairs']} held-out answers of {test['n_annotators']} people"]
+        lines.append(_scored(answer["method"], test))
+        lines += [_scored(name, row[users]) for name, row in answer["baselines"].items()]
+        gain = answer["differences"].get("dpo", {}).get(users)
+        if gain and gain["log_likelihood_interval"]:
+            low, high = gain["log_likelihood_interval"]
+            lines.append(f"  gain over pooled DPO {gain['log_likelihood']:+.4f} nats a pair [{low:+.4f}, {high:+.4f}]")
+    regret = answer["regret"]
+    lines += ["", f"groups (regret of the policies at beta = {regret['beta']:g}, in reward units)"]
+    for group, pooled, minmax in zip(answer["groups"], regret["pooled_dpo"], regret["minmax_dpo"], strict=True):
+        traits = ", ".join(
+            f"{'more' if row['coefficient'] > 0 else 'less'} {row['feature']}" for row in group["against_pooled"][:4]
+        )
+        lines.append(
+            f"  group {group['group']}: {group['share']:.0%}, {group['n_annotators']} people; against pooled: {traits or '-'}"
+        )
+        lines.append(f"    regret under pooled DPO {pooled:.3f}, under MinMax-DPO {minmax:.3f}")
+    weights = ", ".join(f"{w:.3f}" for w in regret["minmax_weights"])
+    lines.append(
+        f"  MinMax weights {weights}; worst regret {regret['value']:.4f} (LP {regret['lp_value']:.4f}, gap {regret['gap']:.1g})"
+    )
+    lines.append(f"\nresults in {answer['out']}/ ({answer['seconds']} s)")
+    return "\n".join(lines)

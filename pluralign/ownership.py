@@ -1,0 +1,53 @@
+"""Whose package is `llm`? Another distribution of that name may stand in front of ours."""
+
+from __future__ import annotations
+
+from importlib import util
+from pathlib import Path
+
+from sim.errors import InputError
+
+
+def _origin(name: str) -> Path | None:
+    """Folder of a top-level package, found without importing it; None if there is none."""
+    try:
+        spec = util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    if not places:
+        return None
+    place = Path(places[0]).resolve()
+    return place.parent if place.is_file() else place
+
+
+def llm_owner_problem() -> str | None:
+    """What is wrong if the import name `llm` is not ours, in one line; None if it is ours.
+
+    Nothing is imported: a stranger's package could run anything. Ours lies beside `pluralign`.
+    """
+    ours = Path(__file__).resolve().parent.parent / "llm"
+    found = _origin("llm")
+    if found is None:
+        return f"the package llm is missing (expected {ours}); install pluralign again"
+    if found != ours:
+        return (
+            f"another installed package owns the import name 'llm' ({found}); pluralign's lies in {ours}. "
+            "Use an environment of its own, or 'pip uninstall llm' and install pluralign again"
+        )
+    # A regular install of both leaves one folder with the files of both: the last one installed wins.
+    if not (ours / "mlp.py").is_file() or (ours / "default_plugins").is_dir():
+        return (
+            f"files of another package lie in {ours}; "
+            "'pip uninstall llm', then 'pip install --force-reinstall pluralign'"
+        )
+    return None
+
+
+def require_own_llm() -> None:
+    """InputError with the same line, for commands that are about to import `llm`."""
+    problem = llm_owner_problem()
+    if problem is not None:
+        raise InputError(problem)

@@ -1,0 +1,78 @@
+"""A fit's result folder: it appears whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from sim.atomic import write_json, write_text
+from sim.errors import InputError
+from sim.fitting.fit import FitReport
+from sim.pair_table import PairTable
+
+
+def require_writable(out: str | Path) -> None:
+    """Refuse a folder that holds something else, before any work is done."""
+    target = Path(out)
+    if target.exists() and not target.is_dir():
+        raise InputError("exists and is not a folder", file=target, fix="name another --out")
+    if target.is_dir() and any(target.iterdir()) and not (target / "fit.json").is_file():
+        raise InputError("is not empty and holds no earlier fit", file=target, fix="name another --out")
+
+
+def save_fit(out: str | Path, report: FitReport, table: PairTable) -> None:
+    """fit.json, resolved.yaml, mixture.json, parameters.json, responsibilities.parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    target = Path(out)
+    require_writable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        fresh.chmod(0o755)
+        write_json(fresh / "fit.json", report.summary)
+        packages = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow")
+        resolved = {
+            "command": "fit",
+            "preferences": Path(table.source).name,
+            "settings": json.loads(json.dumps(report.summary["settings"])),
+            "versions": {name: metadata.version(name) for name in packages},
+        }
+        write_text(fresh / "resolved.yaml", yaml.safe_dump(resolved, sort_keys=False))
+        model, prepared = report.model, report.prepared
+        write_json(
+            fresh / "mixture.json",
+            {"groups": model.mixture.tolist(), "minmax_weights": report.summary["regret"]["minmax_weights"]},
+        )
+        write_json(
+            fresh / "parameters.json",
+            {
+                "features": list(prepared.feature_names),
+                "units": "standard deviations of the training items",
+                "theta": model.theta.tolist(),
+                "pooled_theta": report.pooled.theta[0].tolist(),
+                "ridge": model.ridge,
+            },
+        )
+        trained = np.unique(prepared.annotator[prepared.train])
+        columns = {"annotator_id": [prepared.table.annotators[i] for i in trained]}
+        for k in range(model.n_types):
+            columns[f"group_{k + 1}"] = model.responsibilities[trained, k].tolist()
+        pq.write_table(pa.table(columns), fresh / "responsibilities.parquet")
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
+        if old is not None:
+            os.replace(target, old / "fit")
+        os.replace(fresh, target)
+        if old is not None:
+            shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise

@@ -1,0 +1,101 @@
+"""A study's means beside reference numbers: difference, joint standard error, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sim.errors import InputError
+from sim.preferences import FloatArray
+
+JOINT_ERRORS = 3.0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One number. `agrees`: |measured - reference| <= 3 joint standard errors, rounding of the reference included."""
+
+    cell: str
+    method: str
+    metric: str
+    reference: float
+    measured: float
+    sd: float
+    joint_error: float
+    agrees: bool
+
+
+def values_of(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> FloatArray:
+    """The values of the rows that match every entry of `where`, in order; (n_replicates,)."""
+    return np.array(
+        [row["value"] for row in rows if row["value"] is not None and all(row.get(k) == v for k, v in where.items())]
+    )
+
+
+def load_reference(path: Path) -> dict[str, Any]:
+    """source and rows of a reference file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError("the reference numbers cannot be read", file=path, fix="remove `reference`") from error
+    if not isinstance(content, dict) or set(content) != {"source", "rows"}:
+        raise InputError("expected the keys source and rows", file=path)
+    return content
+
+
+def compare(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> list[Compared]:
+    """Each reference number this study also measured, at the same cell, method and metric."""
+    out = []
+    for entry in reference["rows"]:
+        cell = {k: v for k, v in entry.items() if k not in ("metric", "value", "sd", "n", "decimals")}
+        values = np.atleast_1d(entry["value"])
+        spread = np.broadcast_to(entry.get("sd", np.nan), values.shape)
+        for place, (value, sd) in enumerate(zip(values, spread, strict=True)):
+            name = entry["metric"]
+            if isinstance(entry["value"], list):
+                name += f"/{'arm' if name == 'mass' else 'group'}_{place}"
+            measured = values_of(rows, {**cell, "metric": name})
+            if not measured.size:
+                continue
+            own = float(measured.std(ddof=1)) if measured.size > 1 else 0.0
+            theirs = own if np.isnan(sd) else float(sd)
+            # A number rounded to d decimals is off by a uniform error of width 10^-d.
+            rounding = 10.0 ** -entry["decimals"] / np.sqrt(12.0)
+            joint = float(np.sqrt(own**2 / measured.size + theirs**2 / entry["n"] + rounding**2))
+            mean = float(measured.mean())
+            out.append(
+                Compared(
+                    cell=", ".join(str(v) for k, v in cell.items() if k != "method"),
+                    method=entry["method"],
+                    metric=name,
+                    reference=float(value),
+                    measured=mean,
+                    sd=own,
+                    joint_error=joint,
+                    agrees=abs(mean - float(value)) <= JOINT_ERRORS * joint,
+                )
+            )
+    return out
+
+
+def markdown_table(compared: Sequence[Compared], source: str) -> str:
+    """The comparison as Markdown, readable as plain text too."""
+    head = ("cell", "method", "metric", "reference", "measured", "sd", "difference", "joint s.e.", "within 3")
+    body = [
+        (
+            c.cell, c.method, c.metric, f"{c.reference:g}", f"{c.measured:.3f}", f"{c.sd:.3f}",
+            f"{c.measured - c.reference:+.3f}", f"{c.joint_error:.3f}", "yes" if c.agrees else "NO",
+        )
+        for c in compared
+    ]  # fmt: skip
+    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in (head, *body)
+    ]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return f"Reference: {source}. sd over replicates.\n\n" + "\n".join(lines) + "\n"
