@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -172,7 +173,7 @@ def _default_start(widths: tuple[int, ...], stream: Stream, dtype: torch.dtype) 
     """torch's default start of `Linear` layers as one vector, drawn from the stream's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream.integer_seed())
-        layers = [torch.nn.Linear(a, b, dtype=dtype) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        layers = [torch.nn.Linear(a, b, dtype=dtype) for a, b in pairwise(widths)]
         return torch.cat([p.detach().reshape(-1) for layer in layers for p in (layer.weight, layer.bias)])
 
 

@@ -11,8 +11,8 @@ _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
 _W0 = np.uint64(0x9E3779B9)
 _W1 = np.uint64(0xBB67AE85)
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
 # 53 random bits and a half: the midpoints of 2^53 equal cells, so never exactly 0 or 1.
 _CELL = 1.0 / 9007199254740992.0
 # Numbers a thread draws at once.
@@ -25,16 +25,16 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     for _ in range(10):
         p0 = _M0 * c0
         p1 = _M1 * c2
-        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
-        k0 = (k0 + _W0) & _LOW
-        k1 = (k1 + _W1) & _LOW
+        c0, c1, c2, c3 = (p1 >> HALF) ^ c1 ^ k0, p1 & LOW, (p0 >> HALF) ^ c3 ^ k1, p0 & LOW
+        k0 = (k0 + _W0) & LOW
+        k1 = (k1 + _W1) & LOW
     return c0, c1, c2, c3
 
 
 @njit(inline="always", error_model="numpy")
 def unit(high, low):  # type: ignore[no-untyped-def]
     """Two 32-bit words -> a float64 strictly between 0 and 1."""
-    bits = ((high << _HALF) | low) >> np.uint64(11)
+    bits = ((high << HALF) | low) >> np.uint64(11)
     return (np.float64(np.int64(bits)) + 0.5) * _CELL
 
 
@@ -49,7 +49,7 @@ def philox_block(counter, key):  # type: ignore[no-untyped-def]
 @njit(inline="always", error_model="numpy")
 def uniform_pair(block, replicate, k0, k1):  # type: ignore[no-untyped-def]
     """The two uniforms of one block: numbers 2 * block and 2 * block + 1 of the stream."""
-    w0, w1, w2, w3 = philox(block & _LOW, block >> _HALF, replicate & _LOW, replicate >> _HALF, k0, k1)
+    w0, w1, w2, w3 = philox(block & LOW, block >> HALF, replicate & LOW, replicate >> HALF, k0, k1)
     return unit(w0, w1), unit(w2, w3)
 
 

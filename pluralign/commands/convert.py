@@ -86,7 +86,8 @@ def movielens(
         click.echo(json.dumps(answer, indent=2))
         return
     click.echo(
-        f"{out}: {len(table)} pairs of {table.n_annotators} users over {done.films} films, {len(table.feature_names)} features"
+        f"{out}: {len(table)} pairs of {table.n_annotators} users over {done.films} films, "
+        f"{len(table.feature_names)} features"
     )
     for name in SPLITS:
         click.echo(f"  {name:<7} {counts[name]:>7} pairs of {people[name]} users")

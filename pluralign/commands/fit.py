@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 
-class TypesOption(click.ParamType):
+class TypesOption(click.ParamType):  # type: ignore[type-arg]  # generic only in newer click
     """A number from 1, or auto."""
 
     name = "K|auto"
@@ -133,12 +133,14 @@ def fit_text(answer: dict[str, Any]) -> str:
             f"{'more' if row['coefficient'] > 0 else 'less'} {row['feature']}" for row in group["against_pooled"][:4]
         )
         lines.append(
-            f"  group {group['group']}: {group['share']:.0%}, {group['n_annotators']} people; against pooled: {traits or '-'}"
+            f"  group {group['group']}: {group['share']:.0%}, {group['n_annotators']} people; "
+            f"against pooled: {traits or '-'}"
         )
         lines.append(f"    regret under pooled DPO {pooled:.3f}, under MinMax-DPO {minmax:.3f}")
     weights = ", ".join(f"{w:.3f}" for w in regret["minmax_weights"])
     lines.append(
-        f"  MinMax weights {weights}; worst regret {regret['value']:.4f} (LP {regret['lp_value']:.4f}, gap {regret['gap']:.1g})"
+        f"  MinMax weights {weights}; worst regret {regret['value']:.4f} "
+        f"(LP {regret['lp_value']:.4f}, gap {regret['gap']:.1g})"
     )
-    lines.append(f"\nresults in {answer['out']}/ ({answer['seconds']} s)")
+    lines.append(f"\nresults in {answer['out']}/")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from sim.fitting.prepare import Prepared, effective_weights, hold_out
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
-RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
+RIDGES = (0.003, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ def select(
     n_kept = len(np.unique(prepared.annotator[kept]))
     best_by_size: dict[int, float] = {}
     for K in (1, *[K for K in sizes if K > 1]):
-        if K > n_kept:
+        if n_kept < K:
             break
         models = {}
         for ridge in ridges:

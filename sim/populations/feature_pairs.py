@@ -68,12 +68,12 @@ def sample_feature_pairs(
     if out is None:
         out = np.empty(shape, kind)
     elif out.shape != shape or out.dtype != kind or not (out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError(f"out must be a writable C-ordered {kind} array of shape {shape} (got {out.dtype} {out.shape})")
+        raise ValueError(
+            f"out must be a writable C-ordered {kind} array of shape {shape} (got {out.dtype} {out.shape})"
+        )
     annotator, first_chosen = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.bool_)
     draw = _feature_kernel.draw_float64 if kind == np.float64 else _feature_kernel.draw_float32
-    k0, k1 = stream.key
-    draw(
-        start, float(width), theta, annotator, first_chosen, out, np.uint64(stream.replicate), np.uint64(k0),
-        np.uint64(k1),
-    )  # fmt: skip
+    keys = np.array([*stream.child("features").key, *stream.child("answers").key], dtype=np.uint64)
+    padded = np.pad(theta, ((0, 0), (0, theta.shape[1] % 2)))
+    draw(start, float(width), padded, annotator, first_chosen, out, np.uint64(stream.replicate), keys)
     return FeaturePairs(annotator, first_chosen, out if store else None)

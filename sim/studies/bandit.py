@@ -21,14 +21,22 @@ from sim.algorithms.dpo import dpo
 from sim.algorithms.em_dpo import EMResult, EMStatus, em_dpo, em_dpo_restarts
 from sim.algorithms.minmax_dpo import MinMaxResult, minmax_dpo
 from sim.environments.linear import LinearBandit, majority_bandit
-from sim.policies.finite import RewardPolicy, log_softmax, require_positive
+from sim.policies.finite import log_softmax, require_positive
 from sim.policies.log_linear import ArmFeatures, LogLinear
 from sim.policies.mixture import require_simplex
+from sim.policies.protocol import FinitePolicy
 from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes
 from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
-from sim.studies.experiment import Backend, Backends, Experiment, Measurement, PolicyRequest
+from sim.studies.experiment import (
+    Backend,
+    Backends,
+    Experiment,
+    FittedPolicy,
+    Measurement,
+    PolicyRequest,
+)
 
 RECIPES = ("literal", "normalised")
 _WHOLE = (
@@ -155,7 +163,7 @@ class _Replicate:
         """EM-DPO, then MinMax-DPO on its policies."""
         began = time.perf_counter()
         fitted = self._fit_em()
-        policies = [policy for policy in fitted.policies if isinstance(policy, RewardPolicy)]
+        policies = [policy for policy in fitted.policies if isinstance(policy, FinitePolicy)]
         result = minmax_dpo(policies, self.pairs.contexts, beta=self.setting.beta, rounds=self.setting.hedge_rounds)
         wall = time.perf_counter() - began
         status = "ok" if fitted.status is EMStatus.CONVERGED else "max_rounds"
@@ -171,7 +179,7 @@ class _Replicate:
         n_types, stream = self.environment.n_types, self.stream.child("clusters")
         winners = np.eye(self.environment.n_actions)[self.pairs.chosen]
         fitted = cluster_dpo(self.pairs, winners, self._policies(stream, n_types), stream)
-        policies = [policy for policy in fitted.policies if isinstance(policy, RewardPolicy)]
+        policies = [policy for policy in fitted.policies if isinstance(policy, FinitePolicy)]
         result = minmax_dpo(policies, self.pairs.contexts, beta=self.setting.beta, rounds=self.setting.hedge_rounds)
         wall = time.perf_counter() - began
         return self._ensemble("cluster_minmax", result, policies, fitted.responsibilities, wall, "ok")
@@ -189,7 +197,7 @@ class _Replicate:
         wall = time.perf_counter() - began
         return self._ensemble("exact_minmax", result, policies, truth, wall, "ok")
 
-    def _policies(self, stream: Stream, n: int) -> list[RewardPolicy]:
+    def _policies(self, stream: Stream, n: int) -> list[FittedPolicy]:
         setting = self.setting
         return [
             self.backend.make(
@@ -232,7 +240,7 @@ class _Replicate:
         self,
         method: str,
         result: MinMaxResult,
-        policies: Sequence[RewardPolicy],
+        policies: Sequence[FinitePolicy],
         responsibilities: FloatArray,
         wall: float,
         status: str,

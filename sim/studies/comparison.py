@@ -12,6 +12,7 @@ import yaml
 
 from sim.errors import InputError
 from sim.preferences import FloatArray
+from sim.studies.summary import pipe_table
 
 JOINT_ERRORS = 3.0
 
@@ -88,14 +89,9 @@ def markdown_table(compared: Sequence[Compared], source: str) -> str:
     head = ("cell", "method", "metric", "reference", "measured", "sd", "difference", "joint s.e.", "within 3")
     body = [
         (
-            c.cell, c.method, c.metric, f"{c.reference:g}", f"{c.measured:.3f}", f"{c.sd:.3f}",
-            f"{c.measured - c.reference:+.3f}", f"{c.joint_error:.3f}", "yes" if c.agrees else "NO",
+            c.cell, c.method, c.metric, f"{c.reference:g}", f"{c.measured:z.3f}", f"{c.sd:.3f}",
+            f"{c.measured - c.reference:+z.3f}", f"{c.joint_error:.3f}", "yes" if c.agrees else "NO",
         )
         for c in compared
     ]  # fmt: skip
-    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in (head, *body)
-    ]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    return f"Reference: {source}. sd over replicates.\n\n" + "\n".join(lines) + "\n"
+    return f"Reference: {source}. sd over replicates.\n\n" + pipe_table(head, body)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from sim.policies.protocol import FinitePolicy, PreferencePolicy
 from sim.streams import Stream
 
 
@@ -37,6 +38,10 @@ class PolicyRequest:
     stream: Stream
 
 
+class FittedPolicy(PreferencePolicy, FinitePolicy, Protocol):
+    """What a backend hands out: EM fits it, games and regrets sum over its actions."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """make(request) gives a fresh policy; it must be a top-level function, so that workers can find it.
@@ -44,7 +49,7 @@ class Backend:
     random_start: policies differ from the start, so that EM may begin with an E-step.
     """
 
-    make: Callable[[PolicyRequest], Any]
+    make: Callable[[PolicyRequest], FittedPolicy]
     random_start: bool = False
 
 

@@ -34,11 +34,17 @@ def summary_table(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> 
                 f"{np.mean(metrics['seconds']):.2f}",
             )
         )
+    return pipe_table(head, body)
+
+
+def pipe_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns, readable as plain text too."""
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
     lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in (head, *body)
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in (head, *body)
     ]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines) + "\n"
 
 
@@ -50,4 +56,4 @@ def _mean_sd(values: Sequence[float] | None) -> str:
 
 
 def _several(metrics: Mapping[str, Sequence[float]], prefix: str) -> str:
-    return ", ".join(f"{np.mean(values):.2f}" for name, values in metrics.items() if name.startswith(prefix))
+    return ", ".join(f"{np.mean(values):z.2f}" for name, values in metrics.items() if name.startswith(prefix))

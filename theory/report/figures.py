@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from sim.atomic import replacing
+from sim.figure_files import save_figure
 from theory.checks import Check
 from theory.verdicts import Verdict
 
@@ -29,21 +29,6 @@ SHAPES = {
     Verdict.VACUOUS: "s",
     Verdict.PREMISE_FAILED: "^",
 }
-
-
-def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
-    """NAME.png and NAME.svg, each written whole or not at all."""
-    import matplotlib.pyplot as plt
-
-    paths = []
-    for suffix in ("png", "svg"):
-        path = Path(folder) / f"{name}.{suffix}"
-        with replacing(path) as temporary:
-            # Without a date an unchanged figure is an unchanged file.
-            figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else {})
-        paths.append(path)
-    plt.close(figure)
-    return paths
 
 
 def verdict_figure(checks: Sequence[Check]) -> Any:

@@ -282,7 +282,13 @@ class MomentsNotNeeded(Theorem[MomentSetting]):
         difference = np.array([abs(float((chance * wave).sum())) for chance in chances])
         # (1.96 + 0.84)^2 p (1 - p) / difference^2
         needed = 7.85 * p * (1 - p) / np.maximum(difference, 1e-12) ** 2
-        return max(float(max(moments)) - 1e-6, 0.3 - variation, 1e-6 - float(difference.max()), 1.0 - float(needed.min()) / 1e6, 0.0)
+        return max(
+            float(max(moments)) - 1e-6,
+            0.3 - variation,
+            1e-6 - float(difference.max()),
+            1.0 - float(needed.min()) / 1e6,
+            0.0,
+        )
 
     def control(self, setting: MomentSetting) -> tuple[Control[MomentSetting], ...]:
         return (Control("sin(pi log b), whose moments differ", replace(setting, frequency=1.0)),)

@@ -1,0 +1,193 @@
+"""What is measured: for each duel our kernel, its opponents on the same problem, a check that they agree."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import opponents
+
+from sim.algorithms.em_dpo import em_dpo, random_split
+from sim.algorithms.em_log_linear import em_log_linear
+from sim.algorithms.hedge import default_step, hedge_batch
+from sim.environments.linear import majority_bandit
+from sim.estimators.bradley_terry import fit_bradley_terry_batch
+from sim.policies.log_linear import ArmFeatures
+from sim.populations.collect import collect_pairs
+from sim.populations.feature_pairs import sample_feature_pairs
+from sim.populations.latent_types import LatentTypes
+from sim.streams import Stream
+
+
+class Skipped(Exception):
+    """A duel that this installation cannot run, and why."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`run` does 1 / `scale` of the work, for opponents too slow to be given all of it."""
+
+    run: Callable[[], Any]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Duel:
+    """ours against each opponent, with the ratio to reach (0: none stated).
+
+    threads: for our kernel and for BLAS alike.  agree: raises if two answers differ, given ours and an
+    opponent's name and answer.  repeats: times each is run at most.
+    """
+
+    work: str
+    ours: Candidate
+    opponents: dict[str, tuple[Candidate, float]]
+    agree: Callable[[Any, str, Any], None]
+    threads: int = 2
+    repeats: int = 7
+
+
+def small_fits() -> Duel:
+    replicates, n, d, sample = 10_000, 500, 8, 200
+    x = Stream(1, role="features").normals((replicates, n, d))
+    theta = 0.5 * Stream(1, role="theta").normals((replicates, d))
+    margin = np.matmul(x, theta[..., None])[..., 0]
+    x *= np.where(Stream(1, role="choice").uniforms((replicates, n)) < 1 / (1 + np.exp(-margin)), 1.0, -1.0)[..., None]
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        tolerance = 1e-4 if name == "scikit-learn loop" else 1e-7
+        np.testing.assert_allclose(ours.theta[: len(theirs)], theirs, atol=tolerance)
+
+    return Duel(
+        f"{replicates:,} Bradley-Terry fits, n = {n}, d = {d}",
+        Candidate(lambda: fit_bradley_terry_batch(x, ridge=1e-3)),
+        {
+            "scikit-learn loop": (
+                Candidate(lambda: opponents.sklearn_fits(x[:sample], 1e-3), replicates / sample),
+                120.0,
+            ),
+            "batched NumPy": (Candidate(lambda: opponents.numpy_fits(x, 1e-3)), 6.0),
+        },
+        agree,
+    )
+
+
+def sampling() -> Duel:
+    n, d, annotators = 1_000_000, 32, 200
+    theta = Stream(2, role="theta").normals((annotators, d)) / 4
+    single = theta.astype(np.float32)
+    # Both write into memory touched before: fresh pages would cost more than the draws.
+    out, out_single, annotator = np.ones((n, d)), np.ones((n, d), np.float32), np.ones(n, np.int64)
+
+    def theirs() -> Any:
+        opponents.numpy_pairs(single, out_single, annotator)
+        return annotator, out_single
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        who, x = theirs
+        samples = [(ours.annotator, ours.differences), (who, x)]
+        won = [float((np.einsum("nd,nd->n", theta[a], x) > 0).mean()) for a, x in samples]
+        np.testing.assert_allclose(won[0], won[1], atol=4e-3)
+
+    return Duel(
+        f"{n:,} pairs, d = {d}, float64 by Philox",
+        Candidate(lambda: sample_feature_pairs(theta, n, Stream(2), out=out)),
+        {"NumPy, float32 in chunks": (Candidate(theirs), 6.0)},
+        agree,
+    )
+
+
+def em_small() -> Duel:
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("llm.mlp") is None:
+        raise Skipped("needs the llm extra")
+    from llm.mlp import LITERAL, MLPPolicy
+
+    pairs = collect_pairs(majority_bandit(), LatentTypes(np.array([0.6, 0.3, 0.1])), 200, 10, Stream(123, "bandit"))
+    start = random_split(200, 3, Stream(3))
+    features = ArmFeatures(3, 3)
+
+    def ours() -> Any:
+        x = features.differences(pairs.contexts, pairs.chosen, pairs.rejected)
+        return em_log_linear(x, pairs.annotator, 200, 3, start=start[None])
+
+    def theirs() -> Any:
+        policies = [MLPPolicy(3, 3, training=LITERAL, stream=Stream(4, role=f"type/{k}")) for k in range(3)]
+        return em_dpo(pairs, policies, start=start, max_rounds=100, guard=False)
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        same = ours.responsibilities.argmax(axis=1)[:, None] == ours.responsibilities.argmax(axis=1)
+        other = theirs.responsibilities.argmax(axis=1)[:, None] == theirs.responsibilities.argmax(axis=1)
+        # Unpenalised networks wander off in late rounds: pairs of annotators told together alike, most of them.
+        assert (same == other).mean() > 0.7
+
+    return Duel(
+        "EM, 200 annotators x 10 pairs, K = 3, to its stopping rule",
+        Candidate(ours),
+        {"torch MLP recipe (Table 1)": (Candidate(theirs), 1000.0)},
+        agree,
+        repeats=3,
+    )
+
+
+def em_million() -> Duel:
+    annotators, per, d, n_types, rounds = 20_000, 50, 8, 3, 10
+    n = annotators * per
+    theta = Stream(5, role="theta").normals((n_types, d))
+    types = Stream(5, role="types").integers(n_types, annotators)
+    annotator = np.repeat(np.arange(annotators), per)
+    x = Stream(5, role="features").normals((n, d))
+    margin = np.einsum("nd,nd->n", theta[types[annotator]], x)
+    x *= np.where(Stream(5, role="choice").uniforms(n) < 1 / (1 + np.exp(-margin)), 1.0, -1.0)[:, None]
+    start, offsets = random_split(annotators, n_types, Stream(6)), np.arange(0, n, per)
+
+    def run(n_rounds: int) -> Any:
+        return em_log_linear(x, annotator, annotators, n_types, start=start[None], max_rounds=n_rounds, tolerance=0.0)
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        np.testing.assert_allclose(ours.theta, theirs[0], atol=1e-6)
+        np.testing.assert_allclose(ours.log_likelihood, theirs[1], rtol=1e-9)
+
+    return Duel(
+        f"EM, {n:,} pairs of {annotators:,} annotators, K = 3, d = {d}, {rounds} rounds with all preparation",
+        Candidate(lambda: run(rounds)),
+        {"vectorised NumPy": (Candidate(lambda: opponents.numpy_em(x, offsets, start, 1e-3, rounds)), 15.0)},
+        agree,
+        repeats=5,
+    )
+
+
+def hedge() -> Duel:
+    n, k, rounds = 1000, 8, 10_000
+    games = 2 * Stream(7, role="games").uniforms((n, k, k)) - 1
+    step = default_step(games)
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        weights = np.atleast_2d(theirs[0])
+        np.testing.assert_allclose(ours.weights[: len(weights)], weights, atol=1e-6)
+
+    return Duel(
+        f"{rounds:,} rounds of optimistic Hedge on {n:,} games, K = {k}",
+        Candidate(lambda: hedge_batch(games, rounds)),
+        {
+            "NumPy over all games": (
+                Candidate(lambda: opponents.numpy_hedge_batched(games, rounds, step)),
+                5.0,
+            ),
+            "NumPy loop": (Candidate(lambda: opponents.numpy_hedge(games[0], rounds, float(step[0])), n), 50.0),
+        },
+        agree,
+        threads=1,
+        repeats=3,
+    )
+
+
+DUELS: dict[str, Callable[[], Duel]] = {
+    "small-fits": small_fits,
+    "sampling": sampling,
+    "em-small": em_small,
+    "em-million": em_million,
+    "hedge": hedge,
+}

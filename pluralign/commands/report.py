@@ -1,0 +1,83 @@
+"""`pluralign report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
+def command(folder: str, as_json: bool) -> None:
+    """Draw the table and figures (PNG and SVG) of a result folder: of `check`, `fit` or `study`.
+
+    Figures go to FOLDER/figures. Exit code 2 if the folder holds no result.
+
+    Example: pluralign report groups
+    """
+    from sim.errors import InputError
+
+    here = Path(folder)
+    if (here / "verdicts.json").is_file():
+        text, figures, content = _check(here)
+    elif (here / "fit.json").is_file():
+        text, figures, content = _fit(here)
+    elif (here / "results.parquet").is_file():
+        text, figures, content = _study(here)
+    else:
+        raise InputError(
+            "holds no verdicts.json, fit.json or results.parquet",
+            file=folder,
+            fix="give a folder written by pluralign check, fit or study",
+        )
+    if as_json:
+        click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
+        return
+    click.echo(text)
+    click.echo("\nfigures: " + ", ".join(str(path) for path in figures if path.suffix == ".png"))
+
+
+def _check(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
+    from theory.report.figures import draw_check
+    from theory.report.folder import read_folder
+    from theory.report.table import plain_table
+
+    checks = read_folder(folder)
+    return plain_table(checks), draw_check(checks, folder / "figures"), {"verdicts": [c.as_json() for c in checks]}
+
+
+def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
+    from pluralign.commands.fit import fit_text
+    from sim.errors import InputError
+    from sim.fitting.figures import draw_fit
+
+    path = folder / "fit.json"
+    try:
+        fit = json.loads(path.read_text(encoding="utf-8"))
+        return fit_text({**fit, "out": str(folder)}), draw_fit(fit, folder / "figures"), {"fit": fit}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"is not a fit of this version ({error})", file=path, fix="run `pluralign fit` again"
+        ) from error
+
+
+def _study(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
+    from sim.errors import InputError
+    from sim.studies.cells import read_results
+    from sim.studies.figures import draw_bandit
+    from sim.studies.summary import summary_table
+
+    path = folder / "study.json"
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+        factors = tuple(study["grid"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"is not a study of this version ({error})", file=path, fix="run `pluralign study` again"
+        ) from error
+    rows = read_results(folder / "results.parquet")
+    return summary_table(rows, factors), draw_bandit(rows, folder), {"study": study}

@@ -1,0 +1,138 @@
+"""Figures of a fit: held-out scores, who the groups are, what a single policy costs each, how K was chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from sim.figure_files import save_figure
+
+mpl.use("Agg")
+# Okabe-Ito
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
+_GROUPS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+
+
+def score_figure(fit: dict[str, Any]) -> Any:
+    """Gain over pooled DPO in held-out log-likelihood is the difference between rows; intervals over people."""
+    import matplotlib.pyplot as plt
+
+    rows = {fit["method"]: fit["test"], **{k: v for k, v in fit["baselines"].items() if k not in ("coin", "length")}}
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 0.5 * len(rows) + 1.9), layout="constrained", sharey=True)
+    for axis, users in zip(axes, ("known_users", "unseen_users"), strict=True):
+        for place, (name, row) in enumerate(rows.items()):
+            score = row[users]
+            if not score["n_pairs"] or score["log_likelihood_interval"] is None:
+                continue
+            low, high = score["log_likelihood_interval"]
+            colour = BLUE if name == fit["method"] else GREY
+            axis.plot([low, high], [place, place], color=colour, linewidth=2)
+            axis.plot(score["log_likelihood"], place, "o", color=colour)
+        gain = fit["differences"].get("dpo", {}).get(users)
+        title = users.replace("_", " ")
+        if gain and gain["log_likelihood_interval"]:
+            low, high = gain["log_likelihood_interval"]
+            title += f"\n{fit['method']} minus pooled DPO: {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]"
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("held-out log-likelihood (nats a pair)")
+        axis.set_yticks(range(len(rows)), [f"{n} (pooled)" if n == "dpo" else n for n in rows])
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.locator_params(axis="x", nbins=4)
+        axis.grid(axis="x", color="0.92")
+    return figure
+
+
+def group_figure(fit: dict[str, Any]) -> Any:
+    """Each group's strongest departures from the pooled fit, with two standard errors."""
+    import matplotlib.pyplot as plt
+
+    groups = fit["groups"]
+    columns = min(3, len(groups))
+    rows = -(-len(groups) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.6 * columns, 2.5 * rows), layout="constrained", squeeze=False, sharex=True
+    )
+    for axis in axes.ravel()[len(groups) :]:
+        axis.set_visible(False)
+    for group, axis in zip(groups, axes.ravel(), strict=False):
+        traits = group["against_pooled"]
+        place = np.arange(len(traits))
+        values = [row["coefficient"] for row in traits]
+        axis.barh(
+            place,
+            values,
+            xerr=[2 * row["standard_error"] for row in traits],
+            color=_GROUPS[(group["group"] - 1) % len(_GROUPS)],
+            error_kw={"linewidth": 1, "capsize": 2},
+            height=0.65,
+        )
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_yticks(place, [row["feature"] for row in traits], fontsize=7)
+        axis.invert_yaxis()
+        axis.set_title(f"group {group['group']}: {group['share']:.0%}, {group['n_annotators']} people", fontsize=9)
+        axis.tick_params(axis="x", labelsize=7)
+    figure.supxlabel(
+        "coefficient minus the pooled one, a standard deviation of the feature (2 standard errors)", fontsize=8
+    )
+    return figure
+
+
+def regret_figure(fit: dict[str, Any]) -> Any:
+    """Each group's regret under pooled DPO and under MinMax-DPO."""
+    import matplotlib.pyplot as plt
+
+    regret = fit["regret"]
+    place = np.arange(len(regret["pooled_dpo"]))
+    figure, axis = plt.subplots(figsize=(1.2 * len(place) + 2.6, 3.2), layout="constrained")
+    axis.bar(place - 0.2, regret["pooled_dpo"], 0.38, color=GREY, label="pooled DPO")
+    axis.bar(place + 0.2, regret["minmax_dpo"], 0.38, color=BLUE, label="MinMax-DPO")
+    axis.axhline(regret["value"], color=ORANGE, linestyle="--", linewidth=1, label="min-max value")
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set_xticks(
+        place, [f"group {k + 1}\n(weight {w:.2f})" for k, w in enumerate(regret["minmax_weights"])], fontsize=8
+    )
+    axis.set_ylabel("regret (reward units)")
+    axis.set_title(f"regret of one policy for all (beta = {regret['beta']:g})", fontsize=9)
+    axis.legend(fontsize=7)
+    return figure
+
+
+def selection_figure(fit: dict[str, Any]) -> Any | None:
+    """Held-out likelihood against the number of types, one line a ridge."""
+    import matplotlib.pyplot as plt
+
+    tried = [c for c in fit["selection"]["candidates"] if c["held_out"] is not None]
+    sizes = sorted({c["n_types"] for c in tried})
+    if len(sizes) < 3:
+        return None
+    ridges = sorted({c["ridge"] for c in tried})
+    figure, axis = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.9, len(ridges)))
+    for ridge, shade in zip(ridges, shades, strict=True):
+        line = {c["n_types"]: c["held_out"] for c in tried if c["ridge"] == ridge}
+        axis.plot(list(line), list(line.values()), "o-", color=shade, markersize=3.5, label=f"ridge {ridge:g}")
+    chosen = fit["selection"]["chosen"]
+    best = next(c for c in tried if c["n_types"] == chosen["n_types"] and c["ridge"] == chosen["ridge"])
+    axis.plot(best["n_types"], best["held_out"], "o", markersize=12, markerfacecolor="none", color=ORANGE)
+    axis.set_xticks(sizes)
+    axis.set_xlabel("number of types")
+    axis.set_ylabel("held-out log-likelihood\n(nats a pair, training answers)")
+    axis.set_title("choice of the number of types (ring: chosen)", fontsize=9)
+    axis.legend(fontsize=7)
+    return figure
+
+
+def draw_fit(fit: dict[str, Any], folder: str | Path) -> list[Path]:
+    """Every figure of a fit."""
+    figures = {
+        "scores": score_figure(fit),
+        "groups": group_figure(fit),
+        "regret": regret_figure(fit),
+        "selection": selection_figure(fit),
+    }
+    return [
+        path for name, figure in figures.items() if figure is not None for path in save_figure(figure, folder, name)
+    ]
