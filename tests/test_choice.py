@@ -48,7 +48,7 @@ def test_full_rankings_against_the_product_formula(scale):
     utility = np.array([0.3, -0.5, 1.0, 0.0])
     orders = PlackettLuce(scale).order(np.tile(utility, (N, 1)), Stream(3, f"{scale}"))
     assert (np.sort(orders, axis=1) == np.arange(4)).all()
-    seen = {order: 0 for order in itertools.permutations(range(4))}
+    seen = dict.fromkeys(itertools.permutations(range(4)), 0)
     for row in map(tuple, orders.tolist()):
         seen[row] += 1
     total = 0.0
