@@ -12,8 +12,7 @@ import difflib
 import gzip
 import json
 import math
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ import numpy as np
 
 from sim.atomic import replacing
 from sim.errors import InputError
+from sim.file_rows import NAMES_KEY, known_ending, read_name, read_rows, short
+from sim.item_features import ItemTable
 from sim.pair_table import SPLITS, PairTable
-from sim.preferences import Rankings
 
 ALIASES = {
     "prompt": ("prompt", "context"),
@@ -30,80 +30,12 @@ ALIASES = {
     "rejected": ("rejected",),
     "annotator_id": ("annotator_id", "user_id", "annotator"),
 }
-_NAMES_KEY = b"pluralign.feature_names"
 
 
 def read_pairs(path: str | Path) -> PairTable:
     """Read and check pairwise preferences; the first problem is reported with file, row and field."""
-    rows, names = _read_rows(Path(path))
+    rows, names = read_rows(Path(path))
     return _to_table(rows, names, Path(path))
-
-
-def known_ending(path: Path) -> str:
-    """.parquet, .jsonl or .jsonl.gz, or an error."""
-    name = path.name.lower()
-    for ending in (".parquet", ".jsonl", ".jsonl.gz"):
-        if name.endswith(ending):
-            return ending
-    raise InputError(
-        "expected a file ending in .parquet, .jsonl or .jsonl.gz", file=path, fix="convert or rename the file"
-    )
-
-
-def _read_rows(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...] | None]:
-    ending = known_ending(path)
-    if not path.is_file():
-        raise InputError("no such file", file=path, fix="check the path")
-    if path.stat().st_size == 0:
-        raise InputError("the file is empty", file=path, fix="write one preference a line")
-    if ending == ".parquet":
-        return _read_parquet(path)
-    return list(_read_json_lines(path)), None
-
-
-def _read_parquet(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...] | None]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"is not a whole Parquet file ({reason})", file=path, fix="write or copy it again") from error
-    names = (table.schema.metadata or {}).get(_NAMES_KEY)
-    try:
-        parsed = None if names is None else tuple(json.loads(names))
-    except ValueError as error:
-        raise InputError("its feature names are not JSON", file=path, field=_NAMES_KEY.decode()) from error
-    return table.to_pylist(), parsed
-
-
-def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    number = 0
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise InputError(
-                        f"is not whole JSON ({error})", file=path, row=number, fix="mend or delete the line"
-                    ) from error
-                if not isinstance(row, dict):
-                    raise InputError(
-                        f"expected a JSON object, got {type(row).__name__}", file=path, row=number,
-                        fix="write one object a line",
-                    )  # fmt: skip
-                yield row
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"the gzip file ends or breaks after row {number} ({error})", file=path, fix="copy it again, whole"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8", file=path, row=number + 1, fix="save it as UTF-8") from error
 
 
 def _columns(rows: list[dict[str, Any]], path: Path) -> dict[str, str]:
@@ -126,89 +58,9 @@ def _columns(rows: list[dict[str, Any]], path: Path) -> dict[str, str]:
     return found
 
 
-def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) -> tuple[float, ...]:
-    """A feature vector as a tuple of finite floats."""
-    if isinstance(value, dict):
-        if names is not None and set(value) != set(names):
-            odd = sorted(set(value) ^ set(names))
-            raise InputError(
-                f"feature '{odd[0]}' is in one row and not in another", fix="name the same features", **where
-            )
-        value = [value[name] for name in (names or value)]
-    if not isinstance(value, list) or not value:
-        raise InputError(f"expected a list of numbers, got {_short(value)}", fix="give one number a feature", **where)
-    for position, number in enumerate(value):
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise InputError(f"feature {position + 1} is not a number ({_short(number)})", fix="give a number", **where)
-        if not math.isfinite(number):
-            raise InputError(
-                f"feature {position + 1} is not finite ({number})", fix="drop the row or give a finite number", **where
-            )
-    return tuple(float(number) for number in value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-class _Items:
-    """Distinct items and their one feature vector each."""
-
-    def __init__(self, names: tuple[str, ...] | None) -> None:
-        self.names = names
-        self.labels: list[str] = []
-        self.vectors: list[tuple[float, ...]] = []
-        self._index: dict[Any, int] = {}
-
-    def add(self, value: Any, features: Any, where: dict[str, Any], feature_field: str) -> int:
-        """Index of an item; an item seen before must come with the same features."""
-        own_vector = isinstance(value, list)
-        if own_vector:
-            vector: tuple[float, ...] | None = _vector(value, self.names, where)
-            key: Any = vector
-        else:
-            key = value
-            vector = None if features is None else self._features(features, {**where, "field": feature_field})
-        found = self._index.get(key)
-        if found is None:
-            if self.labels and (vector is None) != (not self.vectors):
-                raise InputError(
-                    "some items have features and others have none",
-                    fix="give features in every row or in none",
-                    **where,
-                )
-            if vector is not None and self.vectors and len(vector) != len(self.vectors[0]):
-                raise InputError(
-                    f"expected {len(self.vectors[0])} features as in the first row, got {len(vector)}",
-                    fix="give every item the same features", **where,
-                )  # fmt: skip
-            found = self._index[key] = len(self.labels)
-            self.labels.append(f"item {found + 1}" if own_vector else str(value))
-            if vector is not None:
-                self.vectors.append(vector)
-        elif vector is not None and self.vectors and self.vectors[found] != vector:
-            raise InputError(
-                f"item {_short(value)} has other features here than before", fix="give an item one feature vector",
-                **{**where, "field": feature_field},
-            )  # fmt: skip
-        return found
-
-    def _features(self, features: Any, where: dict[str, Any]) -> tuple[float, ...]:
-        if isinstance(features, dict) and self.names is None:
-            self.names = tuple(features)
-        return _vector(features, self.names, where)
-
-
-def _text(value: Any, where: dict[str, Any]) -> str:
-    if value is None or value == "" or isinstance(value, list | dict | bool):
-        raise InputError(f"expected a name or number, got {_short(value)}", fix="name the annotator", **where)
-    return str(value)
-
-
 def _weight(value: Any, where: dict[str, Any]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise InputError(f"expected a positive number, got {_short(value)}", fix="give a positive weight", **where)
+        raise InputError(f"expected a positive number, got {short(value)}", fix="give a positive weight", **where)
     return float(value)
 
 
@@ -216,7 +68,7 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
     columns = _columns(rows, path)
-    items = _Items(names)
+    items = ItemTable(names)
     prompts: dict[str, int] = {}
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}
@@ -230,7 +82,7 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
         first, second = row.get("chosen"), row.get("rejected")
         for name, value in (("chosen", first), ("rejected", second)):
             if value is None or isinstance(value, dict | bool):
-                raise InputError(f"expected text, a number or a list of numbers, got {_short(value)}",
+                raise InputError(f"expected text, a number or a list of numbers, got {short(value)}",
                                  fix="fill it in or drop the row", **at(name))  # fmt: skip
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(f"is not finite ({value})", fix="drop the row", **at(name))
@@ -243,11 +95,11 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
         b = items.add(second, row.get("rejected_features"), at("rejected"), "rejected_features")
         if a == b:
             raise InputError(
-                f"equals chosen ({_short(first)})", fix="drop the row: a tie is no preference", **at("rejected")
+                f"equals chosen ({short(first)})", fix="drop the row: a tie is no preference", **at("rejected")
             )
         chosen.append(a)
         rejected.append(b)
-        who = _text(row.get(columns["annotator_id"]), at(columns["annotator_id"]))
+        who = read_name(row.get(columns["annotator_id"]), at(columns["annotator_id"]))
         person = annotators.setdefault(who, len(annotators))
         annotator.append(person)
         asked = row.get(columns["prompt"]) if "prompt" in columns else ""
@@ -257,7 +109,7 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
         if "split" in present:
             if row.get("split") not in SPLITS:
                 raise InputError(
-                    f"expected train, test or unseen, got {_short(row.get('split'))}",
+                    f"expected train, test or unseen, got {short(row.get('split'))}",
                     fix="use one of them",
                     **at("split"),
                 )
@@ -285,7 +137,7 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
     if table.features is not None and table.features.shape[1] != len(table.feature_names):
         raise InputError(
             f"has {len(table.feature_names)} feature names and {table.features.shape[1]} features", file=path,
-            field=_NAMES_KEY.decode(), fix="name each feature once",
+            field=NAMES_KEY.decode(), fix="name each feature once",
         )  # fmt: skip
     _check_split(table, path)
     return table
@@ -346,7 +198,7 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
 
         written = pa.Table.from_pylist(list(_rows_of(table)))
         if table.features is not None:
-            written = written.replace_schema_metadata({_NAMES_KEY: json.dumps(table.feature_names).encode()})
+            written = written.replace_schema_metadata({NAMES_KEY: json.dumps(table.feature_names).encode()})
         with replacing(target) as temporary:
             pq.write_table(written, temporary, compression="zstd")
         return
@@ -358,70 +210,3 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
                     if name in row:
                         row[name] = dict(zip(table.feature_names, row[name], strict=True))
                 lines.write(json.dumps(row) + "\n")
-
-
-def write_rankings(path: str | Path, rankings: Rankings) -> None:
-    """Write K-wise answers: `context`, `responses` (best first), `n_ranked`, `annotator_id`, optional `weight`."""
-    target = Path(path)
-    rows = []
-    for j in range(len(rankings)):
-        row = {
-            "context": np.asarray(rankings.contexts[j]).tolist(),
-            "responses": np.asarray(rankings.responses[j]).tolist(),
-            "n_ranked": rankings.n_ranked,
-            "annotator_id": int(rankings.annotator[j]),
-        }
-        if rankings.weight is not None:
-            row["weight"] = float(rankings.weight[j])
-        rows.append(row)
-    if known_ending(target) == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with replacing(target) as temporary:
-            pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
-        return
-    with replacing(target) as temporary:
-        opener = gzip.open if target.name.endswith(".gz") else open
-        with opener(temporary, "wt", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def read_rankings(path: str | Path) -> Rankings:
-    """Read K-wise answers written by `write_rankings` or by hand; every row offers as many responses."""
-    target = Path(path)
-    rows, _ = _read_rows(target)
-    if not rows:
-        raise InputError("the file holds no rankings", file=target, fix="write one ranking a row")
-    first = rows[0]
-    for name in ("responses", "n_ranked", "annotator_id"):
-        if name not in first:
-            raise InputError("the column is missing", file=target, field=name, fix="add it")
-    for number, row in enumerate(rows, start=1):
-        offered = row.get("responses")
-        if not isinstance(offered, list) or len(offered) < 2:
-            raise InputError(
-                f"expected two or more responses, got {_short(offered)}", file=target, row=number, field="responses",
-                fix="list the offered responses, best first",
-            )  # fmt: skip
-        if len(offered) != len(first["responses"]) or row.get("n_ranked") != first["n_ranked"]:
-            raise InputError(
-                "offers or ranks another number of responses than the first row", file=target, row=number,
-                field="responses", fix="split the file by size of the offered set",
-            )  # fmt: skip
-        if len({json.dumps(response) for response in offered}) < len(offered):
-            raise InputError("offers a response twice", file=target, row=number, field="responses", fix="drop the row")
-    people: dict[str, int] = {}
-    annotator = [
-        people.setdefault(_text(row["annotator_id"], {"file": target, "row": n, "field": "annotator_id"}), len(people))
-        for n, row in enumerate(rows, start=1)
-    ]
-    weights = [row.get("weight") for row in rows]
-    return Rankings(
-        contexts=np.array([row.get("context", 0) for row in rows]),
-        responses=np.array([row["responses"] for row in rows]),
-        annotator=np.array(annotator, dtype=np.int64),
-        n_annotators=len(people),
-        n_ranked=int(first["n_ranked"]),
-        weight=None if weights[0] is None else np.array(weights, dtype=np.float64),
-    )

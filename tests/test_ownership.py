@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ASK = "import sys; from pluralign.ownership import llm_owner_problem; print(llm_owner_problem()); print('llm' in sys.modules)"
+ASK = (
+    "import sys; from pluralign.ownership import llm_owner_problem; "
+    "print(llm_owner_problem()); print('llm' in sys.modules)"
+)
 
 
 def _ask(*search, program=ASK):

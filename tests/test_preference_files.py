@@ -10,8 +10,9 @@ import pytest
 
 from sim.errors import InputError
 from sim.pair_table import PairTable
-from sim.preference_files import read_pairs, read_rankings, write_pairs, write_rankings
+from sim.preference_files import read_pairs, write_pairs
 from sim.preferences import Rankings
+from sim.ranking_files import read_rankings, write_rankings
 
 
 def _row(**changes):

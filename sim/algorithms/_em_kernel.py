@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.algorithms._em_pass import parallel_pass, serial_pass
-from sim.estimators._newton import solve_in_place
+from sim.estimators._tiles import solve_in_place
 from sim.jit import FAST, FAST_PARALLEL, INNER
 
 _SMALLEST_SHARE = 1e-300

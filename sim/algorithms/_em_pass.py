@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.estimators._newton import add_gradient, add_hessian, margins
+from sim.estimators._tiles import add_gradient, add_hessian, margins
 from sim.jit import FAST_PARALLEL, INNER, exp, log1p_unit
 
 CHUNKS = 16
@@ -44,16 +44,16 @@ def _tile(
     for i in range(first, last):
         highest, best = -np.inf, 0
         for k in range(K):
-            total = 0.0
-            for c in range(offsets[i] - lo, offsets[i + 1] - lo):
-                total += scores[k, c]
+            total, own_scores = 0.0, scores[k, offsets[i] - lo : offsets[i + 1] - lo]
+            for c in range(own_scores.size):
+                total += own_scores[c]
             totals[k] = total
             joint[k] = total + log_mixture[k]
             if joint[k] > highest:
                 highest, best = joint[k], k
         norm = 0.0
         for k in range(K):
-            joint[k] = np.exp(joint[k] - highest)
+            joint[k] = exp(joint[k] - highest)
             norm += joint[k]
         likelihood[0] += highest + np.log(norm)
         for k in range(K):
@@ -66,9 +66,9 @@ def _tile(
     for k in range(K):
         wrong = wrongs[k]
         for i in range(first, last):
-            share = gamma[i, k] if fixed else proposal[i, k]
-            for c in range(offsets[i] - lo, offsets[i + 1] - lo):
-                slope[c] = share
+            share, own_slope = gamma[i, k] if fixed else proposal[i, k], slope[offsets[i] - lo : offsets[i + 1] - lo]
+            for c in range(own_slope.size):
+                own_slope[c] = share
         total = 0.0
         for c in range(m):
             w = own[c] * slope[c]
@@ -77,7 +77,7 @@ def _tile(
             curvature[c] = w * wrong[c] * (1.0 - wrong[c])
         mass[k] += total
         add_gradient(features, lo, hi, slope, gradient[k])
-        add_hessian(features, lo, hi, curvature, scratch[3:5], hessian[k])
+        add_hessian(features, lo, hi, curvature, scratch[3:7], hessian[k])
 
 
 @njit(**INNER)
@@ -86,7 +86,7 @@ def serial_pass(
     proposal, gradient, hessian, mass, quality, likelihood,
 ):  # fmt: skip
     K = theta.shape[0]
-    scores, wrongs, scratch = np.empty((K, width)), np.empty((K, width)), np.empty((5, width))
+    scores, wrongs, scratch = np.empty((K, width)), np.empty((K, width)), np.empty((7, width))
     gradient[:] = 0.0
     hessian[:] = 0.0
     mass[:] = 0.0

@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 
 from sim.algorithms.em_dpo import random_split
+from sim.estimators._tiles import TILE, padded, row_length
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
 
 EXACT = 30
 # From this many numbers on, one restart is shared between threads instead of one thread a restart.
 _PARALLEL_FROM = 1 << 21
-_TILE_COLUMNS = 504
 
 
 class EMRunStatus(IntEnum):
@@ -63,24 +63,28 @@ class _Layout:
     """Answers sorted by annotator, as the kernels want them: offsets, tiles of whole annotators."""
 
     order: IntArray
+    sorted: bool
     offsets: IntArray
     tiles: IntArray
     width: int
 
 
 def _layout(annotator: AnyArray, n_annotators: int) -> _Layout:
-    order = np.argsort(annotator, kind="stable")
+    if annotator.size == 0 or annotator.min() < 0 or annotator.max() >= n_annotators:
+        raise ValueError(f"annotator must hold numbers in 0..{n_annotators - 1}, at least one; number from 0")
+    in_order = bool((annotator[1:] >= annotator[:-1]).all())
+    order = np.arange(annotator.size) if in_order else np.argsort(annotator, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(annotator, minlength=n_annotators))])
     tiles, start = [0], 0
     for i in range(n_annotators):
-        if i > start and offsets[i + 1] - offsets[start] > _TILE_COLUMNS:
+        if i > start and offsets[i + 1] - offsets[start] > TILE:
             tiles.append(i)
             start = i
     tiles.append(n_annotators)
     at = np.array(tiles, dtype=np.int64)
-    # At least the width that is no multiple of 4,096 bytes; more where one annotator alone needs it.
-    width = max(_TILE_COLUMNS, int((offsets[at[1:]] - offsets[at[:-1]]).max()) + 1)
-    return _Layout(order, offsets.astype(np.int64), at, width)
+    # More than a tile where one annotator alone needs it.
+    width = row_length(max(TILE, int((offsets[at[1:]] - offsets[at[:-1]]).max())))
+    return _Layout(order, in_order, offsets.astype(np.int64), at, width)
 
 
 def em_log_linear(
@@ -186,11 +190,11 @@ def responsibilities_of(
     from sim.algorithms import _em_kernel
 
     layout = _layout(annotator, n_annotators)
-    gamma = np.empty((n_annotators, len(mixture)))
+    gamma, d = np.empty((n_annotators, len(mixture))), theta.shape[1]
     own = np.ones(len(differences)) if weight is None else weight
     _em_kernel.posterior(
         _rows(differences[None], layout)[0], np.ascontiguousarray(own[layout.order], dtype=np.float64),
-        layout.offsets, layout.tiles, layout.width, np.array(theta, dtype=np.float64),
+        layout.offsets, layout.tiles, layout.width, np.pad(theta, ((0, 0), (0, padded(d) - d))),
         np.log(np.maximum(mixture, 1e-300)), gamma,
     )  # fmt: skip
     return gamma
@@ -213,11 +217,11 @@ def _starts(
 
 
 def _rows(differences: FloatArray, layout: _Layout) -> FloatArray:
-    """(B, n, d) -> (B, d, n) sorted by annotator, rows no multiple of 4,096 bytes long."""
+    """(B, n, d) -> (B, d padded, n) sorted by annotator, as `_tiles` wants them."""
     B, n, d = differences.shape
-    rows = np.empty((B, d, n + 8 if n % 512 == 0 else n))
+    rows = np.zeros((B, padded(d), row_length(n)))
     for b in range(B):
-        rows[b, :, :n] = differences[b][layout.order].T
+        rows[b, :d, :n] = (differences[b] if layout.sorted else differences[b][layout.order]).T
     return rows
 
 
@@ -242,11 +246,13 @@ def _run_batch(
     R, n_types = starts.shape[1], starts.shape[3]
     own = np.ones(n) if weight is None else np.asarray(weight, np.float64)[layout.order]
     rows, gamma = _rows(differences, layout), np.array(starts)
-    theta, mixture = np.zeros((B, R, n_types, d)), np.empty((B, R, n_types))
+    theta, mixture = np.zeros((B, R, n_types, padded(d))), np.empty((B, R, n_types))
     trace, plain = np.empty((B, R, max_rounds + 1)), np.empty((B, R, max_rounds + 1))
     rounds, status = np.empty((B, R), np.int64), np.empty((B, R), np.int64)
     own = np.ascontiguousarray(own)
-    origin = np.zeros(d) if centre is None else np.array(centre, dtype=np.float64)
+    origin = np.zeros(padded(d))
+    if centre is not None:
+        origin[:d] = centre
     # Exact types: one signature a kernel, hence one compilation and one file in the cache.
     ridge, tolerance, mass_scaled, hard = float(ridge), float(tolerance), bool(mass_scaled), estep == "hard"
     shared = n * d >= _PARALLEL_FROM
@@ -263,7 +269,7 @@ def _run_batch(
             rows, own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
             tolerance, newton_steps, hard, origin, theta, mixture, gamma, trace, plain, rounds, status,
         )  # fmt: skip
-    return LogLinearEMBatch(theta, mixture, gamma, trace, plain, rounds, status)
+    return LogLinearEMBatch(theta[..., :d], mixture, gamma, trace, plain, rounds, status)
 
 
 def _best(batch: LogLinearEMBatch, b: int, differences: FloatArray) -> LogLinearEM:

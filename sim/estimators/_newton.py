@@ -6,11 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from sim.estimators._tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
 from sim.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
 
-# Columns a pass works on at once: d x 504 doubles stay in the first cache, and 504 * 8 bytes is no multiple
-# of 4,096, where all rows would fall into the same cache sets (3.7 times slower).
-TILE = 504
 # Below this Newton decrement it is worth asking whether the next pass is needed at all.
 _NEARLY_THERE = 1e-3
 # What Newton's method keeps from pass to pass: the objective, the Newton decrement g' H^-1 g, the step size,
@@ -18,104 +16,9 @@ _NEARLY_THERE = 1e-3
 LOSS, DECREMENT, SIZE, LARGEST, DIAGONAL, STEPS, STATUS = range(7)
 
 
-# Rows are cut to the tile before a loop: an index `lo + c` might be negative for all numba knows, and the
-# wrap-around test it then inserts stops vectorisation (3.5 times slower).
-
-
-@njit(**INNER)
-def margins(features, lo, hi, theta, out):
-    """out[c] = sum_j theta[j] features[j, lo + c]."""
-    m = hi - lo
-    t, x = theta[0], features[0, lo:hi]
-    for c in range(m):
-        out[c] = t * x[c]
-    for j in range(1, theta.size):
-        t, x = theta[j], features[j, lo:hi]
-        for c in range(m):
-            out[c] += t * x[c]
-
-
-@njit(**INNER)
-def add_gradient(features, lo, hi, slope, gradient):
-    """gradient[j] += sum_c slope[c] features[j, lo + c]."""
-    for j in range(features.shape[0]):
-        total, x = 0.0, features[j, lo:hi]
-        for c in range(hi - lo):
-            total += slope[c] * x[c]
-        gradient[j] += total
-
-
-@njit(**INNER)
-def add_hessian(features, lo, hi, curvature, scaled, hessian):
-    """hessian[j, k] += sum_c curvature[c] features[j, c] features[k, c], k <= j.  scaled: scratch (2, >= m).
-
-    Two rows against two at a time: each load serves two products.
-    """
-    d, m = features.shape[0], hi - lo
-    s0, s1 = scaled[0], scaled[1]
-    for j in range(0, d - 1, 2):
-        y0, y1 = features[j, lo:hi], features[j + 1, lo:hi]
-        for c in range(m):
-            s0[c] = curvature[c] * y0[c]
-            s1[c] = curvature[c] * y1[c]
-        for k in range(0, j + 1, 2):
-            x0, x1 = features[k, lo:hi], features[k + 1, lo:hi]
-            h00, h01, h10, h11 = 0.0, 0.0, 0.0, 0.0
-            for c in range(m):
-                h00 += s0[c] * x0[c]
-                h01 += s0[c] * x1[c]
-                h10 += s1[c] * x0[c]
-                h11 += s1[c] * x1[c]
-            hessian[j, k] += h00
-            hessian[j + 1, k] += h10
-            hessian[j + 1, k + 1] += h11
-            if k < j:
-                hessian[j, k + 1] += h01
-    if d % 2 == 1:
-        j = d - 1
-        y0 = features[j, lo:hi]
-        for c in range(m):
-            s0[c] = curvature[c] * y0[c]
-        for k in range(d):
-            total, x0 = 0.0, features[k, lo:hi]
-            for c in range(m):
-                total += s0[c] * x0[c]
-            hessian[j, k] += total
-
-
-@njit(**INNER)
-def solve_in_place(hessian, right):
-    """Solve H x = b by Cholesky of the lower triangle, overwriting both; False if H is not positive."""
-    d = right.size
-    for j in range(d):
-        pivot = hessian[j, j]
-        for k in range(j):
-            pivot -= hessian[j, k] * hessian[j, k]
-        if not pivot > 0.0:
-            return False
-        pivot = np.sqrt(pivot)
-        hessian[j, j] = pivot
-        for i in range(j + 1, d):
-            total = hessian[i, j]
-            for k in range(j):
-                total -= hessian[i, k] * hessian[j, k]
-            hessian[i, j] = total / pivot
-    for j in range(d):
-        total = right[j]
-        for k in range(j):
-            total -= hessian[j, k] * right[k]
-        right[j] = total / hessian[j, j]
-    for j in range(d - 1, -1, -1):
-        total = right[j]
-        for k in range(j + 1, d):
-            total -= hessian[k, j] * right[k]
-        right[j] = total / hessian[j, j]
-    return True
-
-
 @njit(**INNER)
 def _tile_pass(features, weight, lo, hi, theta, scratch, gradient, hessian):
-    """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (5, TILE)."""
+    """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (7, TILE)."""
     m = hi - lo
     z, slope, curvature, own = scratch[0], scratch[1], scratch[2], weight[lo:hi]
     margins(features, lo, hi, theta, z)
@@ -129,7 +32,7 @@ def _tile_pass(features, weight, lo, hi, theta, scratch, gradient, hessian):
         slope[c] = -w * wrong
         curvature[c] = w * e * s * s
     add_gradient(features, lo, hi, slope, gradient)
-    add_hessian(features, lo, hi, curvature, scratch[3:5], hessian)
+    add_hessian(features, lo, hi, curvature, scratch[3:7], hessian)
     return loss
 
 
@@ -158,7 +61,7 @@ def _parallel_pass(features, weight, n, theta, gradient, hessian):
     tiles = (n + TILE - 1) // TILE
     part_g, part_h, part_l = np.zeros((chunks, d)), np.zeros((chunks, d, d)), np.zeros(chunks)
     for chunk in prange(chunks):
-        scratch = np.empty((5, TILE))
+        scratch = np.empty((7, TILE))
         for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
             lo = tile * TILE
             part_l[chunk] += _tile_pass(
@@ -252,7 +155,7 @@ def newton(features, weight, n, ridge, tolerance, max_steps, theta):
     Returns (steps, largest gradient entry, status): 0 converged, 1 stalled, 2 step limit.
     """
     d = theta.size
-    scratch, gradient, hessian = np.empty((5, TILE)), np.empty(d), np.empty((d, d))
+    scratch, gradient, hessian = np.empty((7, TILE)), np.empty(d), np.empty((d, d))
     step, progress = np.zeros(d), start()
     while True:
         loss = _serial_pass(features, weight, n, theta, scratch, gradient, hessian)
@@ -280,13 +183,12 @@ def newton_shared(features, weight, n, ridge, tolerance, max_steps, theta):
 
 
 @njit(**FAST_PARALLEL)
-def newton_batch(differences, weight, ridge, tolerance, max_steps, theta, steps, largest, status, separable):
-    """`newton` for each replicate; differences (B, n, d), weight (B or 1, n)."""
+def newton_batch(differences, length, weight, ridge, tolerance, max_steps, theta, steps, largest, status, separable):
+    """`newton` for each replicate; differences (B, n, d), theta (B, d padded), weight (B or 1, n), length of the
+    rows."""
     replicates, n, d = differences.shape
-    # A row of exactly k * 4,096 bytes would put all rows into the same cache sets.
-    padded = n + 8 if n % 512 == 0 else n
     for b in prange(replicates):
-        features = np.empty((d, padded))
+        features = np.zeros((theta.shape[1], length))
         own_differences = differences[b]
         for j in range(d):
             row, column = features[j], own_differences[:, j]

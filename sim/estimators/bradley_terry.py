@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from sim.estimators import _newton
+from sim.estimators._tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 # From this many numbers on, one fit is shared between threads.
@@ -57,10 +58,10 @@ class BradleyTerryBatch:
 
 
 def as_rows(differences: FloatArray) -> FloatArray:
-    """(n, d) -> (d, n) with a row length that is no multiple of 4,096 bytes."""
+    """(n, d) -> rows of features as `_tiles` wants them."""
     n, d = differences.shape
-    rows = np.empty((d, n + 8 if n % 512 == 0 else n))
-    rows[:, :n] = differences.T
+    rows = np.zeros((padded(d), row_length(n)))
+    rows[:d, :n] = differences.T
     return rows
 
 
@@ -84,14 +85,15 @@ def fit_bradley_terry(
     if own.shape != (n,):
         raise ValueError(f"weights must have shape ({n},), one an answer (got {own.shape})")
     mass = float(own.sum())
-    theta = np.zeros(d)
+    theta = np.zeros(padded(d))
     if mass == 0.0:
-        return BradleyTerryFit(theta, 0, 0.0, FitStatus.CONVERGED, False)
+        return BradleyTerryFit(theta[:d], 0, 0.0, FitStatus.CONVERGED, False)
     rows = as_rows(differences)
     minimise = _newton.newton_shared if n * d >= _PARALLEL_FROM else _newton.newton
     steps, largest, status = minimise(
         rows, own, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
     )
+    theta = theta[:d]
     separable = bool((differences[own > 0] @ theta > 0).all())
     return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), separable)
 
@@ -116,12 +118,12 @@ def fit_bradley_terry_batch(
         raise ValueError(f"weights must have shape ({B}, {n}) or ({n},) (got {own.shape})")
     mass = np.broadcast_to(own.sum(axis=1), (B,))
     penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
-    theta, largest, separable = np.zeros((B, d)), np.empty(B), np.empty(B, np.bool_)
+    theta, largest, separable = np.zeros((B, padded(d))), np.empty(B), np.empty(B, np.bool_)
     steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
     _newton.newton_batch(
-        differences, own, penalty, tolerance * mass, max_steps, theta, steps, largest, status, separable
+        differences, row_length(n), own, penalty, tolerance * mass, max_steps, theta, steps, largest, status, separable
     )
-    return BradleyTerryBatch(theta, steps, largest, status, separable)
+    return BradleyTerryBatch(theta[:, :d], steps, largest, status, separable)
 
 
 def _writable(values: FloatArray) -> FloatArray:

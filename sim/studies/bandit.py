@@ -51,7 +51,8 @@ class BanditSetting:
 
     epochs, em_rounds, hedge_rounds: limits of Table 1's loops (1000, 100, 1000).  epochs_normalised: the
     normalised recipe's M-step starts from the last round's policy and needs fewer.  restarts: random splits
-    tried by the normalised recipe, best penalised likelihood kept; the literal one has a single start.
+    tried by the normalised recipe where fits are exact, best penalised likelihood kept; the literal recipe, and
+    backends that start at random (a net costs a hundred times more), have a single start.
     """
 
     backend: str = "log_linear"
@@ -68,7 +69,7 @@ class BanditSetting:
     epochs_normalised: int = 300
     em_rounds: int = 30
     em_tolerance: float = 1e-6
-    restarts: int = 3
+    restarts: int = 10
     hedge_rounds: int = 1000
     evaluation_contexts: int = 5000
 
@@ -230,7 +231,7 @@ class _Replicate:
         return em_dpo_restarts(
             self.pairs,
             lambda own: self._policies(own, n_types),
-            restarts=setting.restarts,
+            restarts=1 if self.backend.random_start else setting.restarts,
             stream=stream,
             max_rounds=setting.em_rounds,
             tolerance=setting.em_tolerance,

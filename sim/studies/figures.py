@@ -94,6 +94,10 @@ def _bars(axes: Any, by_group: Sequence[FloatArray], width: float, shift: float,
         # Spread evenly, not at random: the same results draw the same file.
         jitter = np.linspace(-0.3, 0.3, values.size) * width if values.size > 1 else np.zeros(1)
         axes.plot(x + jitter, values, ".", color="0.15", markersize=2.2, alpha=0.55, zorder=2)
+    for x, mean in zip(at, means, strict=True):
+        if abs(mean) < 5e-3:
+            # A bar of no height would look like a missing one.
+            axes.annotate("0", (x, 0), textcoords="offset points", xytext=(0, 3), ha="center", fontsize=8)
     errors = [half_width(values) for _, values in shown]
     axes.errorbar(at, means, yerr=errors, fmt="none", ecolor="black", capsize=3, elinewidth=1.2, zorder=4)
 
@@ -133,8 +137,9 @@ def _save(figure: Any, folder: str | Path, name: str) -> list[Path]:
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
         with replacing(path) as temporary:
-            # Without a date an unchanged figure is an unchanged file.
-            figure.savefig(temporary, dpi=150, metadata={"Date": None} if suffix == "svg" else {})
+            # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
+            with plt.rc_context({"svg.hashsalt": name}):
+                figure.savefig(temporary, dpi=150, metadata={"Date": None} if suffix == "svg" else {})
         paths.append(path)
     plt.close(figure)
     return paths

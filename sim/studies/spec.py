@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,6 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
     except (ValueError, TypeError) as error:
         raise InputError(str(error), file=file, fix="mend the study file or the --set option") from error
     return spec
-
-
-def with_replicates(spec: StudySpec, replicates: int) -> StudySpec:
-    """The same study with another number of replicates; those it shares with `spec` are the same."""
-    return replace(spec, replicates=replicates)
 
 
 def _require_known(key: Any, known: Sequence[str], file: Path, section: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.algorithms.regret import discrepancy, regret_matrix
 from sim.environments.linear import majority_bandit
 from sim.environments.tabular import TabularEnvironment, random_tabular
 from sim.policies.log_linear import ArmFeatures
+from sim.policies.protocol import log_sigmoid
 from sim.policies.softmax_table import SoftmaxTable
 from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes
@@ -15,6 +17,7 @@ from sim.streams import Stream
 
 PAPER = "unobserved_types"
 ARXIV = "arXiv 2405.15065"
+LATER = f"{ARXIV}, later version"
 SHARES = (0.6, 0.3, 0.1)
 FEATURES = ArmFeatures(3, 3)
 
@@ -48,6 +51,13 @@ def optimal_tables(environment: TabularEnvironment, beta: float) -> list[Softmax
     return [SoftmaxTable(environment.reference, beta=beta, rewards=r) for r in environment.rewards]
 
 
+def exact_regrets(environment: TabularEnvironment, beta: float) -> FloatArray:
+    """beta (L_zz - L_zk) of the types' optima; (K, K)."""
+    contexts = np.arange(environment.n_contexts)
+    L = discrepancy(optimal_tables(environment, beta), contexts, environment.context_probabilities)
+    return regret_matrix(L, beta).values[1:]
+
+
 def random_simplex(n: int, stream: Stream) -> FloatArray:
     """Uniform on the simplex; (n,)."""
     weights = -np.log(stream.uniforms(n))
@@ -57,3 +67,8 @@ def random_simplex(n: int, stream: Stream) -> FloatArray:
 def random_priorities(n: int, stream: Stream, spread: float = 4.0) -> FloatArray:
     """Log-uniform on [1 / spread, spread]; (n,)."""
     return np.asarray(spread ** (2.0 * stream.uniforms(n) - 1.0))
+
+
+def sigmoid(t: FloatArray | float) -> FloatArray:
+    """1 / (1 + e^-t) as e^(log sigma), without overflow."""
+    return np.asarray(np.exp(log_sigmoid(np.asarray(t, dtype=np.float64))))

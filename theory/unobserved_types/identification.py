@@ -13,23 +13,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.policies.protocol import choice_log_likelihood, log_sigmoid, plackett_luce_log_likelihood
+from sim.policies.protocol import choice_log_likelihood, plackett_luce_log_likelihood
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray, PreferencePairs, Rankings
 from sim.streams import Stream
 from theory.judges import Bound, EveryDraw, Exactly, MeanAtLeast
 from theory.theorem import Control, Setting, Theorem, Variant
-from theory.unobserved_types._instances import ARXIV, PAPER
+from theory.unobserved_types._instances import LATER, PAPER, sigmoid
 from theory.verdicts import Verdict
 
-_LATER = f"{ARXIV}, later version"
 # Two laws on the line with the same odd part: .6 at b and .2 at +-c, against .6 at b and .2 at +-e.
 _FIRST = (np.array([1.0, 2.0, -2.0]), np.array([0.6, 0.2, 0.2]))
+
+
 _SECOND = (np.array([1.0, 3.0, -3.0]), np.array([0.6, 0.2, 0.2]))
-
-
-def _sigmoid(t: FloatArray | float) -> FloatArray:
-    return np.asarray(np.exp(log_sigmoid(np.asarray(t, dtype=np.float64))))
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,9 @@ def _visible(setting: VisibilitySetting, stream: Stream) -> float:
         def law(t: FloatArray, w: FloatArray) -> FloatArray:
             u = np.einsum("nod,d,t->not", x, theta, t)
             if setting.answers == "one binary":
-                return np.asarray(_sigmoid(u[:, 0]) @ w)
+                return np.asarray(sigmoid(u[:, 0]) @ w)
             if setting.answers == "two binary":
-                return np.asarray((_sigmoid(u[:, 0]) * _sigmoid(u[:, 1])) @ w)
+                return np.asarray((sigmoid(u[:, 0]) * sigmoid(u[:, 1])) @ w)
             total = np.logaddexp(np.logaddexp(u[:, 0], u[:, 1]), 0.0)
             return np.asarray(np.exp(u[:, 0] - total) @ w)
 
@@ -74,7 +71,7 @@ class BinaryBlind(Theorem[VisibilitySetting]):
     Value: largest difference of answer probabilities over 20 random designs, for two such pairs of laws.
     """
 
-    claim_id, paper, source = "binary-blind", PAPER, f"{_LATER}, Lemma 4.1 and abstract"
+    claim_id, paper, source = "binary-blind", PAPER, f"{LATER}, Lemma 4.1 and abstract"
     statement = "Binary comparisons cannot tell laws with the same odd part apart."
     SETTINGS = {
         "as_printed": Variant(
@@ -103,7 +100,7 @@ class BinaryBlind(Theorem[VisibilitySetting]):
 class TernarySees(BinaryBlind):
     """The same laws differ in the top choice of three by at least .02 on average over random instances."""
 
-    claim_id, source = "ternary-sees", f"{_LATER}, Theorem 4.2"
+    claim_id, source = "ternary-sees", f"{LATER}, Theorem 4.2"
     statement = "A top choice of three tells apart laws that binary answers cannot."
     SETTINGS = {"as_stated": Variant(VisibilitySetting(replicates=60, answers="top of three"))}
 
@@ -152,7 +149,7 @@ class DerivativeFactors(Theorem[FactorSetting]):
     Exact rational arithmetic to order 30. Value: number of zero factors. With J = 2 every even one is zero.
     """
 
-    claim_id, paper, source = "moment-factors", PAPER, f"{_LATER}, Theorem 4.2 (hypothesis on the number of options)"
+    claim_id, paper, source = "moment-factors", PAPER, f"{LATER}, Theorem 4.2 (hypothesis on the number of options)"
     statement = "With three or more options every moment of the annotators' law enters the answers."
     SETTINGS = {"as_stated": Variant(FactorSetting())}
 
@@ -165,133 +162,6 @@ class DerivativeFactors(Theorem[FactorSetting]):
 
     def control(self, setting: FactorSetting) -> tuple[Control[FactorSetting], ...]:
         return (Control("two options", replace(setting, options=(2,))),)
-
-
-@dataclass(frozen=True)
-class LineSetting(Setting):
-    """design: line (all features multiples of one vector) or full."""
-
-    replicates: int = 200
-    design: Literal["line", "full"] = "line"
-
-
-class LineDesign(Theorem[LineSetting]):
-    """H2 asks for features whose support contains an open set. On a line through the origin only the law of the
-    projection enters: two laws of theta in the plane with equal projections give equal answers, choices of three
-    included.
-
-    Value: largest difference over 20 designs of top-of-three probabilities between theta in {a, b} and {a + n, b - n}
-    with n orthogonal to the line. Designs of full dimension see the difference: the control.
-    """
-
-    claim_id, paper, source = "line-design-blind", PAPER, f"{_LATER}, Theorem 4.2, hypothesis H2"
-    statement = "Without features that span the space, laws with equal projections look alike."
-    SETTINGS = {"as_stated": Variant(LineSetting())}
-
-    def bound(self, setting: LineSetting) -> Bound:
-        return EveryDraw(1e-12)
-
-    def draw(self, setting: LineSetting, stream: Stream) -> float:
-        direction = stream.child("direction").normals(2)
-        direction /= np.linalg.norm(direction)
-        normal = np.array([-direction[1], direction[0]])
-        points = 2.0 * stream.child("points").normals((2, 2))
-        others = points + np.array([2.0, -1.5])[:, None] * normal
-        if setting.design == "line":
-            x = stream.child("design").normals((20, 2, 1)) * direction
-        else:
-            x = stream.child("design").normals((20, 2, 2))
-
-        def law(theta: FloatArray) -> FloatArray:
-            u = np.einsum("nod,td->not", x, theta)
-            total = np.logaddexp(np.logaddexp(u[:, 0], u[:, 1]), 0.0)
-            return np.asarray(np.exp(u[:, 0] - total).mean(axis=1))
-
-        return float(np.abs(law(points) - law(others)).max())
-
-    def control(self, setting: LineSetting) -> tuple[Control[LineSetting], ...]:
-        return (Control("features in the whole plane", replace(setting, design="full")),)
-
-
-@dataclass(frozen=True)
-class DependenceSetting(Setting):
-    """dependent: whether the point mass may depend on the features."""
-
-    replicates: int = 200
-    dependent: bool = True
-
-
-class DependentTastes(Theorem[DependenceSetting]):
-    """H3: theta independent of the features. Without it a point mass b(x) = logit(p(x)) / x reproduces the answers of
-    half +-2-like mixtures exactly, so the data do not determine F. Value: |sigma(b(x) x) - p(x)| over 50 features x;
-    a point mass that may not depend on x (the best of a grid) fails.
-    """
-
-    claim_id, paper, source = "dependent-tastes", PAPER, f"{_LATER}, Theorem 4.2, hypothesis H3"
-    statement = "If tastes may depend on the features, a single type reproduces any mixture."
-    SETTINGS = {"as_stated": Variant(DependenceSetting())}
-
-    def bound(self, setting: DependenceSetting) -> Bound:
-        return EveryDraw(1e-12)
-
-    def draw(self, setting: DependenceSetting, stream: Stream) -> float:
-        points = 2.0 * stream.child("points").normals(2)
-        x = 0.2 + 3.0 * stream.child("x").uniforms(50)
-        p = _sigmoid(np.outer(x, points) - np.log(2.0)).mean(axis=1)
-        if setting.dependent:
-            b = (np.log(p / (1 - p)) + np.log(2.0)) / x
-            return float(np.abs(_sigmoid(b * x - np.log(2.0)) - p).max())
-        grid = np.linspace(-6, 6, 241)
-        return float(np.abs(_sigmoid(np.outer(grid, x) - np.log(2.0)) - p).max(axis=1).min())
-
-    def control(self, setting: DependenceSetting) -> tuple[Control[DependenceSetting], ...]:
-        return (Control("a point mass independent of the features", replace(setting, dependent=False)),)
-
-
-@dataclass(frozen=True)
-class MomentSetting(Setting):
-    """frequency: of the sine that perturbs the lognormal law (2 pi keeps every integer moment)."""
-
-    frequency: float = 2.0
-
-
-class MomentsNotNeeded(Theorem[MomentSetting]):
-    """H1 (Carleman) is sufficient, not necessary: the lognormal law and its perturbation by 1 + sin(2 pi log b) have
-    equal moments (all integer ones; 1 to 3 are compared) and total variation .318, yet their answers differ by a few
-    times 1e-4: seeing that at one feature (two-sided 5 % test, power .8) takes more than 1e6 answers.
-
-    Value: the largest violation of {moments equal to 1e-6, TV >= .3, difference of answers >= 1e-6 somewhere, at least
-    1e6 answers needed at each of 8 features in [-4, 10] (in millions)}.
-    """
-
-    claim_id, paper, source = "moments-not-needed", PAPER, f"{_LATER}, Theorem 4.2, hypothesis H1"
-    statement = "Two laws with equal moments can still be told apart by their answers."
-    SETTINGS = {"as_stated": Variant(MomentSetting())}
-
-    def bound(self, setting: MomentSetting) -> Bound:
-        return Exactly(0.0)
-
-    def draw(self, setting: MomentSetting, stream: Stream) -> float:
-        t = np.linspace(-12.0, 12.0, 480_001)
-        density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi) * (t[1] - t[0])
-        wave = density * np.sin(setting.frequency * np.pi * t)
-        moments = [abs(float((np.exp(n * t) * wave).sum() / (np.exp(n * t) * density).sum())) for n in (1, 2, 3)]
-        variation = float(np.abs(wave).sum() / 2)
-        chances = [_sigmoid(x * np.exp(t) - np.log(2.0)) for x in np.linspace(-4, 10, 8)]
-        p = np.array([float((chance * density).sum()) for chance in chances])
-        difference = np.array([abs(float((chance * wave).sum())) for chance in chances])
-        # (1.96 + 0.84)^2 p (1 - p) / difference^2
-        needed = 7.85 * p * (1 - p) / np.maximum(difference, 1e-12) ** 2
-        return max(
-            float(max(moments)) - 1e-6,
-            0.3 - variation,
-            1e-6 - float(difference.max()),
-            1.0 - float(needed.min()) / 1e6,
-            0.0,
-        )
-
-    def control(self, setting: MomentSetting) -> tuple[Control[MomentSetting], ...]:
-        return (Control("sin(pi log b), whose moments differ", replace(setting, frequency=1.0)),)
 
 
 @dataclass(frozen=True)
@@ -309,7 +179,7 @@ class KWiseReduces(Theorem[KWiseSetting]):
     a random policy; a full ranking of two is compared as well.
     """
 
-    claim_id, paper, source = "kwise-reduces", PAPER, f"{_LATER}, Plackett-Luce likelihood"
+    claim_id, paper, source = "kwise-reduces", PAPER, f"{LATER}, Plackett-Luce likelihood"
     statement = "With two options the K-wise likelihood is the binary one."
     SETTINGS = {"as_stated": Variant(KWiseSetting())}
 
@@ -344,8 +214,5 @@ THEOREMS = (
     TernarySees(),
     TwoBinarySee(),
     DerivativeFactors(),
-    LineDesign(),
-    DependentTastes(),
-    MomentsNotNeeded(),
     KWiseReduces(),
 )

@@ -14,9 +14,7 @@ from sim.preferences import FloatArray, Rankings
 from sim.streams import Stream
 from theory.judges import Bound, MeanAtLeast, MeanAtMost, Slope
 from theory.theorem import Control, Premise, Setting, Theorem, Variant
-from theory.unobserved_types._instances import ARXIV, PAPER
-
-_LATER = f"{ARXIV}, later version"
+from theory.unobserved_types._instances import LATER, PAPER
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class OneUserRate(Theorem[OneUserSetting]):
     meter see it (PREMISE_FAILED), another switches the meter off.
     """
 
-    claim_id, paper, source = "many-answers-one-user", PAPER, f"{_LATER}, Lemma 4.3"
+    claim_id, paper, source = "many-answers-one-user", PAPER, f"{LATER}, Lemma 4.3"
     statement = "Many binary answers of one annotator identify her parameter, at rate m^(-1/2)."
     cost = 1.5
     SETTINGS = {"as_stated": Variant(OneUserSetting())}
@@ -112,7 +110,7 @@ class TernaryGain(Theorem[GainSetting]):
     types gains at least 100 nats over one type (with one binary answer the gain is noise, for three more parameters).
     """
 
-    claim_id, paper, source = "ternary-gain", PAPER, f"{_LATER}, Theorem 4.2 in finite samples"
+    claim_id, paper, source = "ternary-gain", PAPER, f"{LATER}, Theorem 4.2 in finite samples"
     statement = "One top choice of three an annotator lets EM find two opposite types."
     cost = 8.0
     full_factor = 3
@@ -131,7 +129,7 @@ class TernaryGain(Theorem[GainSetting]):
 class BinaryNoGain(TernaryGain):
     """With one binary answer each the gain stays below 8 nats; with two of the same annotator it does not."""
 
-    claim_id, source = "binary-no-gain", f"{_LATER}, Lemma 4.1 in finite samples"
+    claim_id, source = "binary-no-gain", f"{LATER}, Lemma 4.1 in finite samples"
     statement = "One binary answer an annotator gives EM nothing to find two opposite types by."
     SETTINGS = {"as_stated": Variant(GainSetting(answers="one binary"))}
 
@@ -177,7 +175,7 @@ class NonparametricRecovery(Theorem[GridSetting]):
     leaves its uniform start. Recovery is slow even when the law is identified.
     """
 
-    claim_id, paper, source = "nonparametric-recovery", PAPER, f"{_LATER}, Theorem 4.2 in finite samples"
+    claim_id, paper, source = "nonparametric-recovery", PAPER, f"{LATER}, Theorem 4.2 in finite samples"
     statement = "The annotators' law is recovered better from choices of three than from pairs."
     cost = 8.0
     full_factor = 3

@@ -1,0 +1,78 @@
+"""Items of a preference file: each with one feature vector."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sim.errors import InputError
+from sim.file_rows import short
+
+
+def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) -> tuple[float, ...]:
+    """A feature vector as a tuple of finite floats."""
+    if isinstance(value, dict):
+        if names is not None and set(value) != set(names):
+            odd = sorted(set(value) ^ set(names))
+            raise InputError(
+                f"feature '{odd[0]}' is in one row and not in another", fix="name the same features", **where
+            )
+        value = [value[name] for name in (names or value)]
+    if not isinstance(value, list) or not value:
+        raise InputError(f"expected a list of numbers, got {short(value)}", fix="give one number a feature", **where)
+    for position, number in enumerate(value):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise InputError(f"feature {position + 1} is not a number ({short(number)})", fix="give a number", **where)
+        if not math.isfinite(number):
+            raise InputError(
+                f"feature {position + 1} is not finite ({number})", fix="drop the row or give a finite number", **where
+            )
+    return tuple(float(number) for number in value)
+
+
+class ItemTable:
+    """Distinct items and their one feature vector each."""
+
+    def __init__(self, names: tuple[str, ...] | None) -> None:
+        self.names = names
+        self.labels: list[str] = []
+        self.vectors: list[tuple[float, ...]] = []
+        self._index: dict[Any, int] = {}
+
+    def add(self, value: Any, features: Any, where: dict[str, Any], feature_field: str) -> int:
+        """Index of an item; an item seen before must come with the same features."""
+        own_vector = isinstance(value, list)
+        if own_vector:
+            vector: tuple[float, ...] | None = _vector(value, self.names, where)
+            key: Any = vector
+        else:
+            key = value
+            vector = None if features is None else self._features(features, {**where, "field": feature_field})
+        found = self._index.get(key)
+        if found is None:
+            if self.labels and (vector is None) != (not self.vectors):
+                raise InputError(
+                    "some items have features and others have none",
+                    fix="give features in every row or in none",
+                    **where,
+                )
+            if vector is not None and self.vectors and len(vector) != len(self.vectors[0]):
+                raise InputError(
+                    f"expected {len(self.vectors[0])} features as in the first row, got {len(vector)}",
+                    fix="give every item the same features", **where,
+                )  # fmt: skip
+            found = self._index[key] = len(self.labels)
+            self.labels.append(f"item {found + 1}" if own_vector else str(value))
+            if vector is not None:
+                self.vectors.append(vector)
+        elif vector is not None and self.vectors and self.vectors[found] != vector:
+            raise InputError(
+                f"item {short(value)} has other features here than before", fix="give an item one feature vector",
+                **{**where, "field": feature_field},
+            )  # fmt: skip
+        return found
+
+    def _features(self, features: Any, where: dict[str, Any]) -> tuple[float, ...]:
+        if isinstance(features, dict) and self.names is None:
+            self.names = tuple(features)
+        return _vector(features, self.names, where)
