@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,8 @@ class Check:
     controls: tuple[ControlResult, ...]
     witness: dict[str, Any] | None = None
     note: str = ""
-    curve: dict[str, list[float]] | None = field(default=None)
+    curve: dict[str, list[float]] | None = None
+    axes: tuple[str, str] = ("n", "measured value")
 
     @property
     def as_expected(self) -> bool:
@@ -158,6 +159,7 @@ class Checker:
             witness=witness,
             note="" if judgement is None else judgement.note,
             curve=_curve(taken.measurement),
+            axes=theorem.axes,
         )
 
     def _control(self, name: str, setting: Setting, bound: Bound) -> ControlResult:

@@ -125,6 +125,7 @@ def check_from_json(row: dict[str, Any]) -> Check:
     row["controls"] = tuple(
         ControlResult(**{**control, "verdict": Verdict(control["verdict"])}) for control in row["controls"]
     )
+    row["axes"] = tuple(row["axes"])
     row["interval"] = None if row["interval"] is None else tuple(row["interval"])
     return Check(**row)
 

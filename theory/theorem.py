@@ -87,6 +87,9 @@ class Theorem(abc.ABC, Generic[S]):
     cost: ClassVar[float] = 1.0
     """Rough seconds of the quick profile: long claims start first."""
 
+    axes: ClassVar[tuple[str, str]] = ("n", "measured value")
+    """Names of a rate's abscissa and value, for its figure."""
+
     SETTINGS: Mapping[str, Variant[S]]
     full_factor: ClassVar[int] = 5
     """How many times more replicates the full profile takes."""

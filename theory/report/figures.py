@@ -78,8 +78,8 @@ def rate_figure(check: Check) -> Any:
     )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel("n (log scale)")
-    axes.set_ylabel("measured value (log scale)")
+    axes.set_xlabel(f"{check.axes[0]} (log scale)")
+    axes.set_ylabel(f"{check.axes[1]} (log scale)")
     low, high = check.interval or (np.nan, np.nan)
     axes.set_title(
         f"{check.claim_id} ({check.variant.replace('_', ' ')}): {check.verdict}\n"

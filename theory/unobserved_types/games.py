@@ -129,6 +129,7 @@ class HedgeRate(_HedgeRun):
     statement = "Optimistic Hedge's duality gap falls as 1 / T."
     cost = 4.0
     full_factor = 4
+    axes = ("rounds T", "duality gap of the average (as printed: times T / log T)")
     SETTINGS = {
         "as_printed": Variant(
             RateSetting(quantity="gap*T/logT"),

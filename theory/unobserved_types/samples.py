@@ -37,6 +37,7 @@ class OneUserRate(Theorem[OneUserSetting]):
     claim_id, paper, source = "many-answers-one-user", PAPER, f"{LATER}, Lemma 4.3"
     statement = "Many binary answers of one annotator identify her parameter, at rate m^(-1/2)."
     cost = 1.5
+    axes = ("answers m", "error of theta (Euclidean)")
     SETTINGS = {"as_stated": Variant(OneUserSetting())}
     _GRID = (100, 316, 1000, 3162, 10_000)
 
