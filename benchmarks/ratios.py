@@ -82,8 +82,8 @@ def main() -> int:
             print(f"{row['benchmark']:<11} skipped: {row['skipped']}")
             continue
         print(
-            f"{row['benchmark']:<11} {row['opponent']:<27} {row['ours_s'] * 1e3:>7.1f} ms {row['theirs_s'] * 1e3:>7.0f} ms "
-            f"{row['ratio']:>7.1f}x {row['target']:>6.0f}x {row['load']:>5.2f}"
+            f"{row['benchmark']:<11} {row['opponent']:<27} {row['ours_s'] * 1e3:>7.1f} ms "
+            f"{row['theirs_s'] * 1e3:>7.0f} ms {row['ratio']:>7.1f}x {row['target']:>6.0f}x {row['load']:>5.2f}"
         )
     return 0
 

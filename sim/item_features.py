@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sim.errors import InputError
 from sim.file_rows import short
+
+_LARGEST = 1e100
 
 
 def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) -> tuple[float, ...]:
@@ -23,10 +24,12 @@ def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) ->
     for position, number in enumerate(value):
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise InputError(f"feature {position + 1} is not a number ({short(number)})", fix="give a number", **where)
-        if not math.isfinite(number):
+        # Compared, not math.isfinite: JSON has whole numbers that no float can hold.
+        if not -_LARGEST <= number <= _LARGEST:
             raise InputError(
-                f"feature {position + 1} is not finite ({number})", fix="drop the row or give a finite number", **where
-            )
+                f"feature {position + 1} is not finite, or beyond 1e100 ({short(number)})",
+                fix="drop the row or give a finite number", **where,
+            )  # fmt: skip
     return tuple(float(number) for number in value)
 
 

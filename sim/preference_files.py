@@ -59,8 +59,10 @@ def _columns(rows: list[dict[str, Any]], path: Path) -> dict[str, str]:
 
 
 def _weight(value: Any, where: dict[str, Any]) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise InputError(f"expected a positive number, got {short(value)}", fix="give a positive weight", **where)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e6:
+        raise InputError(
+            f"expected a positive number, got {short(value)}", fix="give a weight between 1e-6 and 1e6", **where
+        )
     return float(value)
 
 
@@ -73,7 +75,7 @@ def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: P
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}
     prompt, chosen, rejected, annotator, weight, split = [], [], [], [], [], []
-    present = set(rows[0])
+    present = {name for row in rows for name in row}
     for number, row in enumerate(rows, start=1):
 
         def at(field: str, row_number: int = number) -> dict[str, Any]:

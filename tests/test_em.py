@@ -78,9 +78,7 @@ def test_compiled_equals_the_recursion_over_policies(hard, mass_scaled):
 def test_responsibilities_against_brute_force():
     pairs = _bandit(5, 30, 4)
     fitted = em_log_linear(_differences(pairs), pairs.annotator, 30, 2, stream=Stream(2), restarts=2)
-    expected = _brute_force_posterior(
-        fitted.theta, fitted.mixture, _differences(pairs), pairs.annotator, 30
-    )
+    expected = _brute_force_posterior(fitted.theta, fitted.mixture, _differences(pairs), pairs.annotator, 30)
     assert fitted.responsibilities == pytest.approx(expected, abs=1e-10)
     again = responsibilities_of(fitted.theta, fitted.mixture, _differences(pairs), pairs.annotator, 30)
     assert again == pytest.approx(expected, abs=1e-10)

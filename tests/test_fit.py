@@ -1,6 +1,7 @@
 """`pluralign fit`: scores by brute force, recovery of known groups, bad input, an all-or-nothing result folder."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from pluralign.commands.fit import command
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.fit import FitSettings, fit_preferences
+from sim.fitting.groups import group_regrets
 from sim.fitting.models import fit_types
 from sim.fitting.prepare import effective_weights, hold_out, prepare
 from sim.fitting.save import save_fit
@@ -96,9 +98,29 @@ def test_predictions_by_brute_force(fitted):
 def test_minmax_is_no_worse_for_the_worst_group(fitted):
     regret = fitted.summary["regret"]
     assert regret["worst_group"]["minmax_dpo"] <= regret["worst_group"]["pooled_dpo"] + 1e-9
-    assert 0 <= regret["value"] - regret["lp_value"] + 1e-9
+    assert regret["value"] >= regret["lp_value"] - 1e-9
     assert regret["value"] - regret["lp_value"] <= regret["gap"] + 1e-9
     assert np.diag(regret["matrix"]) == pytest.approx(0)
+
+
+def test_pooled_policy_may_be_mixed_in(fitted):
+    """A compromise that beats every mixture of two extreme policies is used; by grid search over the mixtures."""
+    prepared = fitted.prepared
+    theta = np.array([[1.0, 1.5, 0.0], [-1.0, 1.5, 0.0]])
+    model = replace(fitted.model, theta=theta, mixture=np.array([0.5, 0.5]))
+    pooled = replace(fitted.pooled, theta=np.array([[0.0, 1.5, 0.0]]))
+    c = np.array([1.0, 2.0])
+    regret = group_regrets(model, pooled, prepared, 1.0, c)
+    wider = regret["with_pooled"]
+    columns = np.column_stack([np.array(regret["matrix"]), c * regret["pooled_dpo"]])
+    grid = np.linspace(0, 1, 401)
+    first, second = (side.ravel() for side in np.meshgrid(grid, grid))
+    inside = first + second <= 1
+    weights = np.stack([first, second, 1 - first - second])[:, inside]
+    assert wider["value"] == pytest.approx((columns @ weights).max(axis=0).min(), abs=5e-3)
+    assert wider["weights"][-1] > 0.1
+    assert wider["value"] < min(regret["lp_value"], regret["worst_group"]["pooled_dpo"]) - 1e-3
+    assert c * wider["regret_per_group"] == pytest.approx(columns @ wider["weights"])
 
 
 def test_regrets_by_brute_force(fitted):
@@ -237,5 +259,10 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path, fitted):
         save_fit(foreign, fitted, _table())
     assert (foreign / "thesis.txt").read_text() == "do not lose"
     save_fit(tmp_path / "fit", fitted, _table())
+    (tmp_path / "fit" / "notes.txt").write_text("mine too")
+    with pytest.raises(InputError, match="holds 'notes.txt'"):
+        save_fit(tmp_path / "fit", fitted, _table())
+    assert (tmp_path / "fit" / "notes.txt").exists()
+    (tmp_path / "fit" / "notes.txt").unlink()
     save_fit(tmp_path / "fit", fitted, _table())
     assert {p.name for p in tmp_path.iterdir()} == {"mine", "fit"}

@@ -67,11 +67,7 @@ def test_slopes_of_optimistic_and_plain_hedge():
     slope = np.polyfit(np.log(at), np.log(np.median(optimistic, axis=0)), 1)[0]
     assert slope == pytest.approx(-1, abs=0.08)
     plain = [
-        np.median(
-            hedge_batch(
-                games, T, step=default_step(games) * np.sqrt(8 * np.log(4) / T), optimistic=False
-            ).gap
-        )
+        np.median(hedge_batch(games, T, step=default_step(games) * np.sqrt(8 * np.log(4) / T), optimistic=False).gap)
         for T in at
     ]
     assert np.polyfit(np.log(at), np.log(plain), 1)[0] == pytest.approx(-0.5, abs=0.1)

@@ -26,6 +26,19 @@ class TypesOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
         return number
 
 
+class Positive(click.FloatRange):
+    """A finite number above zero: FloatRange alone lets nan and inf pass."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not 1e-9 <= number <= 1e9:
+            self.fail(f"expected a number between 1e-9 and 1e9, got '{value}'", param, ctx)
+        return number
+
+
 @click.command("fit")
 @click.argument("preferences", type=click.Path(dir_okay=False))
 @click.option(
@@ -38,10 +51,10 @@ class TypesOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
 )
 @click.option("--out", type=click.Path(file_okay=False), default="fit", show_default=True, help="Result folder.")
 @click.option(
-    "--beta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True,
+    "--beta", type=Positive(), default=0.1, show_default=True,
     help="Temperature of the policies whose regret is reported (scores do not depend on it).",
 )  # fmt: skip
-@click.option("--ridge", type=click.FloatRange(0, min_open=True), help="Strength of the shrinkage (default: chosen).")
+@click.option("--ridge", type=Positive(), help="Strength of the shrinkage (default: chosen).")
 @click.option(
     "--restarts", type=click.IntRange(1), default=10, show_default=True, help="Random starts of the final fit."
 )
@@ -82,6 +95,12 @@ def command(
         asked = None if priorities is None else tuple(float(part) for part in priorities.split(","))
     except ValueError:
         raise InputError(f"--priorities: expected numbers, got '{priorities}'", fix="write e.g. 1,2,4") from None
+    if asked is not None and not all(0 < part < float("inf") for part in asked):
+        raise InputError(f"--priorities: expected positive numbers, got '{priorities}'", fix="write e.g. 1,2,4")
+    if asked is not None and n_types is not None and method != "dpo" and len(asked) != n_types:
+        raise InputError(
+            f"--priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type"
+        )
     require_writable(out)
     settings = FitSettings(
         method=cast(Method, method),
@@ -142,5 +161,11 @@ def fit_text(answer: dict[str, Any]) -> str:
         f"  MinMax weights {weights}; worst regret {regret['value']:.4f} "
         f"(LP {regret['lp_value']:.4f}, gap {regret['gap']:.1g})"
     )
+    if regret["worst_group"]["minmax_dpo"] > regret["worst_group"]["pooled_dpo"]:
+        lines.append(
+            "  note: pooled DPO serves its worst group better than any mixture of the groups' policies; with it mixed "
+            f"in (weight {regret['with_pooled']['weights'][-1]:.2f}) the worst regret is "
+            f"{regret['with_pooled']['value']:.4f}"
+        )
     lines.append(f"\nresults in {answer['out']}/")
     return "\n".join(lines)

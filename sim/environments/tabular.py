@@ -82,6 +82,8 @@ class TabularEnvironment:
         """R_z(comparator) - R_z(pi); "greedy": the best action, "kl": pi_z* at `beta` (may be negative)."""
         if comparator == "greedy":
             best = self.rewards.max(axis=2) @ self.context_probabilities
+        elif comparator != "kl":
+            raise ValueError(f"comparator must be greedy or kl (got {comparator!r})")
         else:
             best = np.einsum("s,zsa,zsa->z", self.context_probabilities, self.optimal_policies(beta), self.rewards)
         return np.asarray(best - self.expected_reward(policy))

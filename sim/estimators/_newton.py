@@ -11,38 +11,82 @@ from sim.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
 
 # Below this Newton decrement it is worth asking whether the next pass is needed at all.
 _NEARLY_THERE = 1e-3
+_LOG2 = 0.6931471805599453
 # What Newton's method keeps from pass to pass: the objective, the Newton decrement g' H^-1 g, the step size,
 # the largest gradient entry, the largest diagonal entry of the Hessian, steps made, status.
 LOSS, DECREMENT, SIZE, LARGEST, DIAGONAL, STEPS, STATUS = range(7)
 
 
 @njit(**INNER)
-def _tile_pass(features, weight, lo, hi, theta, scratch, gradient, hessian):
-    """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (7, TILE)."""
-    m = hi - lo
-    z, slope, curvature, own = scratch[0], scratch[1], scratch[2], weight[lo:hi]
-    margins(features, lo, hi, theta, z)
+def _slopes(z, weight, slope, curvature):
+    """First and second derivatives of -w log sigma(z) by z; returns the sum of the losses."""
     loss = 0.0
-    for c in range(m):
+    for c in range(weight.size):
         e = exp(-abs(z[c]))
         s = 1.0 / (1.0 + e)
         wrong = e * s if z[c] >= 0.0 else s
-        w = own[c]
+        w = weight[c]
         loss += w * (log1p_unit(e) + 0.5 * (abs(z[c]) - z[c]))
         slope[c] = -w * wrong
         curvature[c] = w * e * s * s
+    return loss
+
+
+@njit(**INNER)
+def _slopes_unweighted(z, slope, curvature):
+    """The same for unit weights: one logarithm of a product of at most 504 factors, each in [1, 2], for all."""
+    loss, product = 0.0, 1.0
+    for c in range(slope.size):
+        e = exp(-abs(z[c]))
+        s = 1.0 / (1.0 + e)
+        wrong = e * s if z[c] >= 0.0 else s
+        loss += 0.5 * (abs(z[c]) - z[c])
+        product *= 1.0 + e
+        slope[c] = -wrong
+        curvature[c] = e * s * s
+    return loss + np.log(product)
+
+
+@njit(**INNER)
+def _slopes_at_origin(weight, slope, curvature):
+    """The same where every margin is zero."""
+    loss = 0.0
+    for c in range(weight.size):
+        w = weight[c]
+        loss += w * _LOG2
+        slope[c] = -0.5 * w
+        curvature[c] = 0.25 * w
+    return loss
+
+
+@njit(**INNER)
+def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, gradient, hessian):
+    """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (7, TILE).
+
+    unweighted: all weights are one.  at_origin: theta is zero, a third of the pass is spared.
+    """
+    m = hi - lo
+    z, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
+    if at_origin:
+        loss = _slopes_at_origin(weight[lo:hi], slope, curvature)
+    else:
+        margins(features, lo, hi, theta, z)
+        own = weight[lo:hi]
+        loss = _slopes_unweighted(z, slope, curvature) if unweighted else _slopes(z, own, slope, curvature)
     add_gradient(features, lo, hi, slope, gradient)
     add_hessian(features, lo, hi, curvature, scratch[3:7], hessian)
     return loss
 
 
 @njit(**INNER)
-def _serial_pass(features, weight, n, theta, scratch, gradient, hessian):
+def _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian):
     gradient[:] = 0.0
     hessian[:] = 0.0
     loss = 0.0
     for lo in range(0, n, TILE):
-        loss += _tile_pass(features, weight, lo, min(lo + TILE, n), theta, scratch, gradient, hessian)
+        loss += _tile_pass(
+            features, weight, unweighted, lo, min(lo + TILE, n), theta, at_origin, scratch, gradient, hessian
+        )
     return loss
 
 
@@ -55,7 +99,7 @@ def start():
 
 
 @njit(**FAST_PARALLEL)
-def _parallel_pass(features, weight, n, theta, gradient, hessian):
+def _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, hessian):
     """As the serial pass, over 16 fixed chunks summed in order: the same bits for any number of threads."""
     d, chunks = theta.size, 16
     tiles = (n + TILE - 1) // TILE
@@ -65,7 +109,16 @@ def _parallel_pass(features, weight, n, theta, gradient, hessian):
         for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
             lo = tile * TILE
             part_l[chunk] += _tile_pass(
-                features, weight, lo, min(lo + TILE, n), theta, scratch, part_g[chunk], part_h[chunk]
+                features,
+                weight,
+                unweighted,
+                lo,
+                min(lo + TILE, n),
+                theta,
+                at_origin,
+                scratch,
+                part_g[chunk],
+                part_h[chunk],
             )
     gradient[:] = 0.0
     hessian[:] = 0.0
@@ -146,8 +199,8 @@ def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, st
 
 
 @njit(**FAST)
-def newton(features, weight, n, ridge, tolerance, max_steps, theta):
-    """Minimise -sum w log sigma(<theta, x>) + 0.5 ridge |theta|^2 from theta, in place.
+def newton(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
+    """Minimise -sum w log sigma(<theta, x>) + 0.5 ridge |theta|^2 from theta = 0, in place.
 
     A last pass that would only confirm the gradient is spared: with delta the largest change of any margin,
     the curvature changes by at most a factor e^delta, so the next gradient is below
@@ -156,9 +209,10 @@ def newton(features, weight, n, ridge, tolerance, max_steps, theta):
     """
     d = theta.size
     scratch, gradient, hessian = np.empty((7, TILE)), np.empty(d), np.empty((d, d))
-    step, progress = np.zeros(d), start()
+    step, progress, at_origin = np.zeros(d), start(), True
     while True:
-        loss = _serial_pass(features, weight, n, theta, scratch, gradient, hessian)
+        loss = _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian)
+        at_origin = False
         if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
             break
         if progress[SIZE] == 1.0 and progress[DECREMENT] < _NEARLY_THERE:
@@ -171,19 +225,23 @@ def newton(features, weight, n, ridge, tolerance, max_steps, theta):
     return np.int64(progress[STEPS]), progress[LARGEST], np.int64(progress[STATUS])
 
 
-def newton_shared(features, weight, n, ridge, tolerance, max_steps, theta):
+def newton_shared(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
     """`newton` for one large problem, each pass shared between threads (a parallel kernel is called from
     Python only, see `sim.jit`)."""
     d = theta.size
     gradient, hessian, step, progress = np.empty(d), np.empty((d, d)), np.zeros(d), start.py_func()
+    at_origin = True
     while True:
-        loss = _parallel_pass(features, weight, n, theta, gradient, hessian)
+        loss = _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, hessian)
+        at_origin = False
         if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
             return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS])
 
 
 @njit(**FAST_PARALLEL)
-def newton_batch(differences, length, weight, ridge, tolerance, max_steps, theta, steps, largest, status, separable):
+def newton_batch(
+    differences, length, weight, unweighted, ridge, tolerance, max_steps, theta, steps, largest, status, separable
+):
     """`newton` for each replicate; differences (B, n, d), theta (B, d padded), weight (B or 1, n), length of the
     rows."""
     replicates, n, d = differences.shape
@@ -195,6 +253,6 @@ def newton_batch(differences, length, weight, ridge, tolerance, max_steps, theta
             for i in range(n):
                 row[i] = column[i]
         own = weight[np.int64(b) % weight.shape[0]]
-        result = newton(features, own, n, ridge[b], tolerance[b], max_steps, theta[b])
+        result = newton(features, own, unweighted, n, ridge[b], tolerance[b], max_steps, theta[b])
         steps[b], largest[b], status[b] = result
         separable[b] = _all_right(features, own, n, theta[b])

@@ -91,7 +91,7 @@ def fit_bradley_terry(
     rows = as_rows(differences)
     minimise = _newton.newton_shared if n * d >= _PARALLEL_FROM else _newton.newton
     steps, largest, status = minimise(
-        rows, own, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
+        rows, own, weights is None, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
     )
     theta = theta[:d]
     separable = bool((differences[own > 0] @ theta > 0).all())
@@ -121,7 +121,18 @@ def fit_bradley_terry_batch(
     theta, largest, separable = np.zeros((B, padded(d))), np.empty(B), np.empty(B, np.bool_)
     steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
     _newton.newton_batch(
-        differences, row_length(n), own, penalty, tolerance * mass, max_steps, theta, steps, largest, status, separable
+        differences,
+        row_length(n),
+        own,
+        weights is None,
+        penalty,
+        tolerance * mass,
+        max_steps,
+        theta,
+        steps,
+        largest,
+        status,
+        separable,
     )
     return BradleyTerryBatch(theta[:, :d], steps, largest, status, separable)
 

@@ -167,7 +167,7 @@ def _warnings(prepared: Prepared, pooled: TypeModel, model: TypeModel) -> list[s
     # The linear program is certain but slow; it is asked only where the fit gets almost every answer right.
     if nearly.separable or ((rows @ nearly.theta <= 0).mean() < 0.02 and is_separable(rows)):
         found.append(
-            "the training answers are separable: one linear rule explains them all; the ridge alone keeps the fit finite"
+            "the training answers are separable: one linear rule explains all; the ridge alone keeps the fit finite"
         )
     if model.largest_margin > 20:
         found.append(

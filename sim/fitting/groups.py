@@ -101,6 +101,7 @@ def group_regrets(
 
     pi_k(y | x) proportional to exp(<theta_k, phi(y)> / beta) over the prompt's items (uniform reference);
     regret_z(pi) = beta (E_{pi_z} h_z - E_pi h_z), h_z = log(pi_z / pi_0): in units of the implied reward.
+    with_pooled: the exact min-max when the pooled policy may be mixed in too (its weight is the last).
     """
     K = model.n_types
     try:
@@ -119,6 +120,10 @@ def group_regrets(
     of_pooled = beta * (np.diag(L[:, :K]) - L[:, K])
     played, exact = hedge(game.values, 20_000), game_value(game.values)
     of_minmax = game.of_groups(played.weights)
+    # The ensemble holds the groups' own policies only, so MinMax can leave its worst group worse off than pooled DPO
+    # does: on real people it happens. With the pooled policy as one more column it cannot.
+    wider = np.column_stack([game.values, np.concatenate([[0.0], c * of_pooled])])
+    served = game_value(wider)
     return {
         "beta": beta,
         "priorities": c.tolist(),
@@ -129,9 +134,15 @@ def group_regrets(
         "value": float(np.max(game.values @ played.weights)),
         "lp_value": exact.value,
         "gap": played.gap,
+        "with_pooled": {
+            "weights": served.weights.tolist(),
+            "value": served.value,
+            "regret_per_group": (wider[1:] @ served.weights / c).tolist(),
+        },
         "worst_group": {
             "pooled_dpo": float(np.max(c * of_pooled)),
             "minmax_dpo": float(np.max(c * of_minmax)),
+            "with_pooled": served.value,
         },
         "largest_possible": float(game.values.max()),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -153,7 +154,8 @@ class Selection:
 
     def best(self, n_types: int | None = None) -> Candidate:
         tried = [c for c in self.candidates if n_types is None or c.n_types == n_types]
-        return max(tried, key=lambda c: c.held_out)
+        # A size that the people left in the validation split could not be divided into takes the best ridge of all.
+        return max(tried or self.candidates, key=lambda c: c.held_out)
 
     def best_clusters(self) -> Candidate:
         return max(self.clusters, key=lambda c: c.held_out)
@@ -175,15 +177,14 @@ def select(
     """
     kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child("validation"))
     if not held.any() or not kept.any():
-        # Too little to hold anything out: the middle of the grid, nothing chosen.
-        middle = ridges[len(ridges) // 2]
-        return Selection(
-            tuple(Candidate(K, middle, float("nan")) for K in sizes), (Candidate(sizes[-1], middle, np.nan),)
-        )
+        # Too little to hold anything out: the middle of the grid, and one type unless another number was asked for.
+        untried = tuple(Candidate(K, ridges[len(ridges) // 2], float("nan")) for K in (1, *sizes))
+        return Selection(untried, untried[-1:])
 
     def score(model: TypeModel) -> float:
         return float(answer_scores(model, prepared, held, model.responsibilities).mean())
 
+    began = time.monotonic()
     tried: list[Candidate] = []
     centre: FloatArray | None = None
     n_kept = len(np.unique(prepared.annotator[kept]))
@@ -200,7 +201,10 @@ def select(
         if K == 1:
             centre = models[max((c for c in tried), key=lambda c: c.held_out).ridge].theta[0]
         if on_progress is not None:
-            on_progress(f"{K} types: held-out log-likelihood {best_by_size[K]:.4f}")
+            # A fit costs about as much as it has types.
+            spent, ahead = time.monotonic() - began, sum(size for size in sizes if size > K)
+            left = spent * ahead / sum(best_by_size)
+            on_progress(f"{K} types: held-out log-likelihood {best_by_size[K]:.4f} (at most about {left:.0f} s left)")
         last = [best_by_size[k] for k in list(best_by_size)[-2:]]
         if len(best_by_size) > 3 and all(value < max(best_by_size.values()) for value in last):
             break
@@ -216,4 +220,5 @@ def select(
 def type_bic(model: TypeModel, prepared: Prepared) -> float:
     """BIC with the effective number of answers."""
     rank = int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
-    return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), int(prepared.weight.sum()))
+    answers = int(np.clip(prepared.weight.sum(), 1, 2**62))
+    return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), answers)

@@ -7,7 +7,7 @@ import gzip
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,15 +80,21 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
         raise InputError(
             f"the gzip file ends or breaks after row {number}", file=path, fix="copy it again, whole"
         ) from error
+    except csv.Error as error:
+        raise InputError(
+            f"is not CSV ({error})", file=path, row=number + 1, fix="give the file as it is published"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             "is not text in UTF-8", file=path, row=number + 1, fix="give the file as it is published"
         ) from error
 
 
-def _read_ratings(path: Path) -> dict[str, list[tuple[str, float]]]:
-    ratings: dict[str, list[tuple[str, float]]] = defaultdict(list)
+def _read_ratings(path: Path, films: Container[str], movies: Path) -> dict[str, dict[str, float]]:
+    """user -> film -> stars; films are those of the `movies` file."""
+    ratings: dict[str, dict[str, float]] = defaultdict(dict)
     for number, record in _rows(path, ("userId", "movieId", "rating")):
+        user, film = record["userId"], record["movieId"]
         try:
             rating = float(record["rating"])
         except ValueError:
@@ -98,7 +104,18 @@ def _read_ratings(path: Path) -> dict[str, list[tuple[str, float]]]:
                 f"expected a number of stars, got '{record['rating']}'", file=path, row=number, field="rating",
                 fix="mend or delete the row",
             )  # fmt: skip
-        ratings[record["userId"]].append((record["movieId"], rating))
+        if film not in films:
+            raise InputError(
+                f"user {user} rated film {film}, which is not in {movies}", file=path, row=number, field="movieId",
+                fix="give the movies file of the same release",
+            )  # fmt: skip
+        if film in ratings[user]:
+            # Two answers about one film cannot be put in order, and may not lie on both sides of the split.
+            raise InputError(
+                f"user {user} rated film {film} before", file=path, row=number, field="movieId",
+                fix="keep one rating a user and film",
+            )  # fmt: skip
+        ratings[user][film] = rating
     if not ratings:
         raise InputError("the file holds no ratings", file=path, fix="give the MovieLens ratings file")
     return ratings
@@ -176,7 +193,8 @@ def convert_movielens(
     that none of her "train" pairs touches, so nothing about a test film was learnt from the same person. Item
     features come from the films' and tags' files alone, never from ratings.
     """
-    by_user, films = _read_ratings(Path(ratings)), _read_films(Path(movies))
+    films = _read_films(Path(movies))
+    by_user = _read_ratings(Path(ratings), films, Path(movies))
     stream = Stream(settings.seed, cell="movielens")
     users = sorted(by_user, key=lambda name: (len(name), name))
     hidden = stream.child("unseen").uniforms(len(users)) < settings.unseen_users
@@ -185,16 +203,10 @@ def convert_movielens(
     for number, user in enumerate(users):
         own = stream.at(replicate=number)
         seen = by_user[user]
-        unknown = next((movie for movie, _ in seen if movie not in films), None)
-        if unknown is not None:
-            raise InputError(
-                f"user {user} rated film {unknown}, which is not in {movies}", file=ratings, field="movieId",
-                fix="give the movies file of the same release",
-            )  # fmt: skip
         before = len(drawn)
         if len(seen) >= settings.min_ratings:
-            rating = np.array([stars for _, stars in seen])
-            names = [movie for movie, _ in seen]
+            rating = np.array(list(seen.values()))
+            names = list(seen)
             if hidden[number]:
                 parts = {"unseen": np.arange(len(seen))}
             else:

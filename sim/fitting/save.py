@@ -17,14 +17,25 @@ from sim.errors import InputError
 from sim.fitting.fit import FitReport
 from sim.pair_table import PairTable
 
+OURS = {"fit.json", "resolved.yaml", "mixture.json", "parameters.json", "responsibilities.parquet", "figures"}
+
 
 def require_writable(out: str | Path) -> None:
     """Refuse a folder that holds something else, before any work is done."""
     target = Path(out)
     if target.exists() and not target.is_dir():
         raise InputError("exists and is not a folder", file=target, fix="name another --out")
-    if target.is_dir() and any(target.iterdir()) and not (target / "fit.json").is_file():
+    if not target.is_dir():
+        return
+    here = {path.name for path in target.iterdir()}
+    if here and "fit.json" not in here:
         raise InputError("is not empty and holds no earlier fit", file=target, fix="name another --out")
+    foreign = sorted(here - OURS)
+    if foreign:
+        # An earlier fit is replaced whole: whatever else lies there would go with it.
+        raise InputError(
+            f"holds '{foreign[0]}', which is not of a fit", file=target, fix="move it, or name another --out"
+        )
 
 
 def save_fit(out: str | Path, report: FitReport, table: PairTable) -> None:

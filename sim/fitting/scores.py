@@ -120,15 +120,17 @@ def few_shot(model: TypeModel, pooled: TypeModel, prepared: Prepared, stream: St
     for shown in (0, 5, 10, 20):
         seen: BoolArray = np.zeros(len(prepared.annotator), dtype=bool)
         seen[rows[enough & (place < shown)]] = True
-        weight = effective_weights(prepared.table, seen)
-        gamma = responsibilities_of(
-            model.theta,
-            model.mixture,
-            prepared.differences[seen],
-            prepared.annotator[seen],
-            prepared.n_annotators,
-            weight[seen],
-        )
+        gamma = np.tile(model.mixture, (prepared.n_annotators, 1))
+        if shown:
+            weight = effective_weights(prepared.table, seen)
+            gamma = responsibilities_of(
+                model.theta,
+                model.mixture,
+                prepared.differences[seen],
+                prepared.annotator[seen],
+                prepared.n_annotators,
+                weight[seen],
+            )
         scores = answer_scores(model, prepared, rest, gamma)
         gain = scores - base
         interval = cluster_interval(gain, prepared.annotator[rest], stream.child("bootstrap"))

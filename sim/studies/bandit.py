@@ -5,7 +5,9 @@ two distinct uniform arms in 10 contexts; labels are Bradley-Terry.
 
 A third of the pairs are coin flips and the others nearly deterministic, so margins grow until something stops
 them: the two recipes differ in what. `literal` is Table 1 read to the letter (no penalty, the plain sum of
-losses); `normalised` divides each group's loss by its mass and adds the same small ridge to each.
+losses); `normalised` divides each group's loss by its mass and adds the same small ridge to each;
+`normalised_tenfold` is that with ten times the ridge, because a net of 183 parameters still memorises the
+smallest group's coin flips at 1e-3: even with the true groups given, its exact optimum overfits that group.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from sim.policies.finite import log_softmax, require_positive
 from sim.policies.log_linear import ArmFeatures, LogLinear
 from sim.policies.mixture import require_simplex
 from sim.policies.protocol import FinitePolicy
+from sim.populations.behaviour import Behaviour, concentrability
 from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes
 from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
@@ -38,10 +41,10 @@ from sim.studies.experiment import (
     PolicyRequest,
 )
 
-RECIPES = ("literal", "normalised")
+RECIPES = ("literal", "normalised", "normalised_tenfold")
 _WHOLE = (
     "n_annotators", "pairs_per_annotator", "dimension", "epochs", "epochs_normalised", "em_rounds", "restarts",
-    "hedge_rounds", "evaluation_contexts",
+    "restarts_inexact", "hedge_rounds", "evaluation_contexts",
 )  # fmt: skip
 
 
@@ -49,10 +52,11 @@ _WHOLE = (
 class BanditSetting:
     """Every key a study file may set or vary.
 
+    coverage: of the behaviour policy (1: arms uniform; less: the first arm more often).
     epochs, em_rounds, hedge_rounds: limits of Table 1's loops (1000, 100, 1000).  epochs_normalised: the
     normalised recipe's M-step starts from the last round's policy and needs fewer.  restarts: random splits
-    tried by the normalised recipe where fits are exact, best penalised likelihood kept; the literal recipe, and
-    backends that start at random (a net costs a hundred times more), have a single start.
+    tried by the normalised recipes where fits are exact, best penalised likelihood kept; restarts_inexact: where
+    they are not (a net costs a hundred times more). The literal recipe has a single start.
     """
 
     backend: str = "log_linear"
@@ -63,6 +67,7 @@ class BanditSetting:
     dimension: int = 3
     scale: float = 10.0
     noise_sd: float = 0.1
+    coverage: float = 1.0
     beta: float = 1.0
     ridge: float = 1e-3
     epochs: int = 1000
@@ -70,6 +75,7 @@ class BanditSetting:
     em_rounds: int = 30
     em_tolerance: float = 1e-6
     restarts: int = 10
+    restarts_inexact: int = 3
     hedge_rounds: int = 1000
     evaluation_contexts: int = 5000
 
@@ -117,9 +123,11 @@ def run_bandit(setting: BanditSetting, stream: Stream, backends: Backends) -> li
     backend: these are compared on the same people."""
     environment = majority_bandit(len(setting.mixture), setting.dimension, setting.scale, setting.noise_sd)
     population = LatentTypes(np.array(setting.mixture))
+    behaviour = Behaviour(setting.coverage)
     pairs = collect_pairs(
-        environment, population, setting.n_annotators, setting.pairs_per_annotator, stream.child("answers")
-    )
+        environment, population, setting.n_annotators, setting.pairs_per_annotator, stream.child("answers"),
+        behaviour=behaviour,
+    )  # fmt: skip
     evaluation = environment.draw_contexts(setting.evaluation_contexts, stream.child("evaluation"))
     replicate = _Replicate(
         setting, environment, pairs, evaluation, stream.child(f"{setting.backend}/{setting.recipe}"),
@@ -128,6 +136,10 @@ def run_bandit(setting: BanditSetting, stream: Stream, backends: Backends) -> li
     assert pairs.group is not None
     sizes = np.bincount(pairs.group, minlength=environment.n_types)
     rows = _by_group("population", "annotators", sizes.astype(float), 0.0)
+    # The worst single-policy concentrability over the types' own best arms.
+    law, arms = behaviour.probabilities(environment.n_actions), np.eye(environment.n_actions)
+    worst = max(concentrability(arms[None, z], law) for z in range(environment.n_types))
+    rows.append(Measurement("population", "concentrability", worst, 0.0))
     return rows + replicate.pooled() + replicate.em() + replicate.clusters() + replicate.exact()
 
 
@@ -207,7 +219,7 @@ class _Replicate:
                     n_actions=self.environment.n_actions,
                     beta=setting.beta,
                     literal=setting.literal,
-                    ridge=setting.ridge,
+                    ridge=setting.ridge * (10.0 if setting.recipe == "normalised_tenfold" else 1.0),
                     epochs=setting.epochs if setting.literal else setting.epochs_normalised,
                     stream=stream.child(f"policy/{k}"),
                 )
@@ -231,7 +243,7 @@ class _Replicate:
         return em_dpo_restarts(
             self.pairs,
             lambda own: self._policies(own, n_types),
-            restarts=1 if self.backend.random_start else setting.restarts,
+            restarts=setting.restarts_inexact if self.backend.random_start else setting.restarts,
             stream=stream,
             max_rounds=setting.em_rounds,
             tolerance=setting.em_tolerance,

@@ -50,7 +50,8 @@ def load_reference(path: Path) -> dict[str, Any]:
 
 
 def compare(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> list[Compared]:
-    """Each reference number this study also measured, at the same cell, method and metric."""
+    """Each reference number this study also measured, at the same cell, method and metric; one replicate has no
+    standard error and is compared with nothing."""
     out = []
     for entry in reference["rows"]:
         cell = {k: v for k, v in entry.items() if k not in ("metric", "value", "sd", "n", "decimals")}
@@ -61,9 +62,9 @@ def compare(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> 
             if isinstance(entry["value"], list):
                 name += f"/{'arm' if name == 'mass' else 'group'}_{place}"
             measured = values_of(rows, {**cell, "metric": name})
-            if not measured.size:
+            if measured.size < 2:
                 continue
-            own = float(measured.std(ddof=1)) if measured.size > 1 else 0.0
+            own = float(measured.std(ddof=1))
             theirs = own if np.isnan(sd) else float(sd)
             # A number rounded to d decimals is off by a uniform error of width 10^-d.
             rounding = 10.0 ** -entry["decimals"] / np.sqrt(12.0)

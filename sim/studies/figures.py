@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from sim.preferences import FloatArray
 from sim.studies.comparison import values_of
 
 # Okabe-Ito: told apart with any colour vision; hatches and positions say the same again.
-_BARS = (
+_Bar: TypeAlias = tuple[str, str, str, str]  # label, recipe, method, colour
+_BARS: tuple[_Bar, ...] = (
     ("pooled DPO,\nargmax", "normalised", "pooled_dpo_argmax", "#999999"),
     ("pooled DPO,\nsampled", "normalised", "pooled_dpo", "#E69F00"),
     ("EM + MinMax,\nliteral", "literal", "em_minmax", "#D55E00"),
     ("EM + MinMax,\nnormalised", "normalised", "em_minmax", "#009E73"),
+    ("EM + MinMax, normalised,\nridge x 10", "normalised_tenfold", "em_minmax", "#CC79A7"),
     ("MinMax of the\nexact optima", "normalised", "exact_minmax", "#0072B2"),
 )
 _NAMES = {"log_linear": "log-linear policies", "mlp": "MLP of Table 1"}
@@ -50,15 +52,22 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
     return out
 
 
+def _measured(rows: Sequence[Mapping[str, Any]], bars: Sequence[_Bar]) -> list[_Bar]:
+    """The bars this study has numbers for."""
+    found = {(row.get("recipe"), row["method"]) for row in rows if row["value"] is not None}
+    return [bar for bar in bars if (bar[1], bar[2]) in found]
+
+
 def _regret_figure(rows: Sequence[Mapping[str, Any]], backends: Sequence[str]) -> Any:
     groups = _groups(rows)
     figure, panels = _panels(len(backends), 4.9, "true regret (reward units; 10 = uniform policy)")
-    width = 0.8 / len(_BARS)
+    bars = _measured(rows, _BARS)
+    width = 0.8 / len(bars)
     for axes, backend in zip(panels, backends, strict=True):
-        for place, (label, recipe, method, colour) in enumerate(_BARS):
+        for place, (label, recipe, method, colour) in enumerate(bars):
             cell = {"backend": backend, "recipe": recipe, "method": method}
             by_group = [values_of(rows, {**cell, "metric": f"regret/group_{z}"}) for z, _ in groups]
-            _bars(axes, by_group, width, (place - (len(_BARS) - 1) / 2) * width, colour, label.replace("\n", " "))
+            _bars(axes, by_group, width, (place - (len(bars) - 1) / 2) * width, colour, label.replace("\n", " "))
         _finish(axes, groups, _NAMES[backend])
         axes.set_ylim(0, 16.9)
     _title(figure, panels, rows, "Figure 2: regret of each group by policy")
@@ -68,7 +77,7 @@ def _regret_figure(rows: Sequence[Mapping[str, Any]], backends: Sequence[str]) -
 def _weights_figure(rows: Sequence[Mapping[str, Any]], backends: Sequence[str]) -> Any:
     groups = _groups(rows)
     figure, panels = _panels(len(backends), 4.4, "ensemble weight of the group's policy")
-    bars = [bar for bar in _BARS if bar[2].endswith("minmax")]
+    bars = _measured(rows, [bar for bar in _BARS if bar[2].endswith("minmax")])
     width = 0.8 / len(bars)
     for axes, backend in zip(panels, backends, strict=True):
         for place, (label, recipe, method, colour) in enumerate(bars):
@@ -126,7 +135,9 @@ def _finish(axes: Any, groups: Sequence[tuple[int, float]], name: str) -> None:
 def _title(figure: Any, panels: Sequence[Any], rows: Sequence[Mapping[str, Any]], text: str) -> None:
     n = 1 + max(row["replicate"] for row in rows)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3 if len(panels) > 1 else 2, fontsize=8, frameon=False
+    )
     figure.suptitle(f"{text}\nmean over {n} seeds, 95 % interval of the mean; dots are seeds", fontsize=11)
 
 
@@ -136,10 +147,9 @@ def _save(figure: Any, folder: str | Path, name: str) -> list[Path]:
     paths = []
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
-        with replacing(path) as temporary:
-            # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
-            with plt.rc_context({"svg.hashsalt": name}):
-                figure.savefig(temporary, dpi=150, metadata={"Date": None} if suffix == "svg" else {})
+        # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
+        with replacing(path) as temporary, plt.rc_context({"svg.hashsalt": name}):
+            figure.savefig(temporary, dpi=150, metadata={"Date": None} if suffix == "svg" else {})
         paths.append(path)
     plt.close(figure)
     return paths

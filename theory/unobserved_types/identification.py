@@ -112,7 +112,9 @@ class TernarySees(BinaryBlind):
 
 
 class TwoBinarySee(TernarySees):
-    """Two binary answers of the same annotator do as well."""
+    """Two binary answers of one annotator do as well as a top choice of three: E sigma(<theta, x>) sigma(<theta, x'>) has
+    even mixed derivatives, so the even moments of the law enter. Mean largest difference at least .02.
+    """
 
     claim_id = "two-binary-see"
     statement = "Two binary answers of one annotator tell apart laws that one cannot."
