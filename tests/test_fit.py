@@ -260,7 +260,7 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path, fitted):
     assert (foreign / "thesis.txt").read_text() == "do not lose"
     save_fit(tmp_path / "fit", fitted, _table())
     (tmp_path / "fit" / "notes.txt").write_text("mine too")
-    with pytest.raises(InputError, match="holds 'notes.txt'"):
+    with pytest.raises(InputError, match=r"holds 'notes\.txt'"):
         save_fit(tmp_path / "fit", fitted, _table())
     assert (tmp_path / "fit" / "notes.txt").exists()
     (tmp_path / "fit" / "notes.txt").unlink()

@@ -112,8 +112,8 @@ class TernarySees(BinaryBlind):
 
 
 class TwoBinarySee(TernarySees):
-    """Two binary answers of one annotator do as well as a top choice of three: E sigma(<theta, x>) sigma(<theta, x'>) has
-    even mixed derivatives, so the even moments of the law enter. Mean largest difference at least .02.
+    """Two binary answers of one annotator do as well as a top choice of three: E sigma(<theta, x>) sigma(<theta, x'>)
+    has even mixed derivatives, so the even moments of the law enter. Mean largest difference at least .02.
     """
 
     claim_id = "two-binary-see"
