@@ -17,7 +17,7 @@ import click
     help="CSV: a row a group, a column a policy, entry = the group's regret under that policy.",
 )
 @click.option("--priorities", help="One positive number a group, separated by commas (default: all 1).")
-@click.option("--rounds", type=click.IntRange(1), default=10_000, show_default=True, help="Hedge rounds.")
+@click.option("--rounds", type=click.IntRange(1), default=100_000, show_default=True, help="Hedge rounds.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(path: str, priorities: str | None, rounds: int, as_json: bool) -> None:
     """Weights of the ensemble whose worst group regrets least.
