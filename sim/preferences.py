@@ -94,7 +94,7 @@ class Rankings:
 
     n_ranked = 1 is a top choice out of J (the other columns in any order); n_ranked = J (or J - 1) is a full
     ranking.  responses: (n_rankings, J) or (n_rankings, J, d).  The likelihood is Plackett-Luce over the
-    remaining sets (specification of arXiv 2405.15065, section 7.5).
+    remaining sets (used by the later version of arXiv 2405.15065 for choices among three or more).
     """
 
     contexts: AnyArray

@@ -1,4 +1,4 @@
-"""Compiled EM against a slow NumPy EM written from the specification, line by line."""
+"""Compiled EM against a slow NumPy EM written from Algorithm 1 of arXiv 2405.15065, line by line."""
 
 import numpy as np
 import pytest

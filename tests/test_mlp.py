@@ -149,7 +149,7 @@ def test_penalty_belongs_to_the_loss():
 
 
 def test_pooled_fit_finds_the_majority():
-    """Section 3.6: mean policy about (.535, .282, .184), argmax the majority's arm nearly everywhere."""
+    """Pooled DPO: mean policy about (.535, .282, .184), argmax the majority's arm nearly everywhere."""
     pairs = _pairs(400, seed=5)
     policy = MLPPolicy(3, 3, training=LITERAL, stream=Stream(1))
     policy.fit(pairs, pairs.pair_weights())

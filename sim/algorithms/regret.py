@@ -50,7 +50,7 @@ def discrepancy_sampled(
     """L by sampling `samples` responses a context from each pi_k, and its standard error; (K, K) twice.
 
     Responses must come from pi_k: averaging over the annotated ones, which the reference wrote, estimates
-    another quantity (the paper's text suggests it; specification of Appendix E, step A3).
+    another quantity (which the text of arXiv 2405.15065 suggests).
     """
     K = len(policies)
     estimate, error = np.empty((K, K)), np.empty((K, K))

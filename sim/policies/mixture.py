@@ -25,7 +25,7 @@ def require_simplex(name: str, values: FloatArray, size: int | None = None) -> F
 
 
 class Mixture:
-    """pi = sum_k w_k pi_k as a sequence-level mixture (arXiv 2405.15065, section 4; specification A4).
+    """pi = sum_k w_k pi_k as a sequence-level mixture (arXiv 2405.15065, section 4).
 
     `sample` draws k ~ w once a row and lets pi_k answer; log pi = logsumexp_k(log w_k + log pi_k). Averaging
     token by token, or merging parameters, is a different policy.
