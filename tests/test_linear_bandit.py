@@ -62,7 +62,7 @@ def test_noise_is_fresh_for_each_offered_arm():
 
 
 def test_regret_of_the_best_the_worst_and_the_uniform_policy():
-    """The bandit of section 5.1: 10 E[sum x] = 15 for another group's arm, 10 for the uniform policy; brute force beside it."""
+    """The bandit of section 5.1: 10 E[sum x] = 15 for another group's arm, 10 for the uniform policy."""
     bandit = majority_bandit()
     contexts = bandit.draw_contexts(5000, Stream(0, "evaluation"))
     error = 10 * np.sqrt(3 / 12 / 5000)

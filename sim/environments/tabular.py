@@ -114,10 +114,13 @@ def _one_context(rewards: FloatArray) -> TabularEnvironment:
 
 
 def compromise_arm(compromise: float, n_types: int = 3, own: float = 10.0) -> TabularEnvironment:
-    """Each type's own arm gives `own`; one more arm gives `compromise` to everybody: an ensemble cannot compromise, a policy can."""
+    """Each type's own arm gives `own`; one more arm gives `compromise` to everybody.
+
+    An ensemble of the types' own policies cannot play it, another policy can.
+    """
     return _one_context(np.concatenate([own * np.eye(n_types), np.full((n_types, 1), compromise)], axis=1))
 
 
 def maxmin_example() -> TabularEnvironment:
-    """r_1 = (0, .01, .02), r_2 = (0, 10, 1): where max-min reward and min-max regret part (arXiv 2405.15065, section 4)."""
+    """r_1 = (0, .01, .02), r_2 = (0, 10, 1): max-min reward and min-max regret part (arXiv 2405.15065, section 4)."""
     return _one_context(np.array([[0.0, 0.01, 0.02], [0.0, 10.0, 1.0]]))

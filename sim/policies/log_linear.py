@@ -39,8 +39,8 @@ class FeatureMap(Protocol):
 class ArmFeatures:
     """phi(x, a) = e_a kron [x; 1]: one linear function of the context for each arm.
 
-    The linear class for the bandit of arXiv 2405.15065, section 5.1: 12 parameters for d = 3 and three arms. A vector added to every arm's
-    block changes nothing; the ridge removes that null space.
+    The linear class for the bandit of arXiv 2405.15065, section 5.1: 12 parameters for d = 3 and three arms. A
+    vector added to every arm's block changes nothing; the ridge removes that null space.
     """
 
     n_actions: int
