@@ -161,7 +161,8 @@ class DiscrepancySamples(Theorem[SamplingSetting]):
 
     The text suggests simple averages over the annotated data; those responses were written by pi_0, and the average
     estimates E_{pi_0} log(pi_z / pi_0) <= 0 instead. One fixed instance; the value of a replicate is the error of
-    L_01 from 512 contexts with one response each (the paper's number), in units of the exact |L_00|.
+    L_01 from 512 contexts with one response each (the paper's number), in units of the root mean square of
+    log(pi_0* / pi_0) under pi_1*, so that the noise of a replicate is about 1 / sqrt(512) whatever the instance.
     """
 
     claim_id, paper, source = "discrepancy-samples", PAPER, f"{ARXIV}, Algorithm 2, estimation of L"
@@ -179,7 +180,7 @@ class DiscrepancySamples(Theorem[SamplingSetting]):
     def draw(self, setting: SamplingSetting, stream: Stream) -> float:
         fixed = Stream(stream.seed, cell="discrepancy-samples")
         environment = random_instance(fixed)
-        policies, beta = optimal_tables(environment, 1.0), 1.0
+        policies = optimal_tables(environment, 1.0)
         exact = discrepancy(policies, np.arange(4), environment.context_probabilities)
         contexts = environment.draw_contexts(512, stream.child("contexts"))
         if setting.source == "policy":
@@ -188,7 +189,10 @@ class DiscrepancySamples(Theorem[SamplingSetting]):
             noise = stream.child("responses").gumbels((512, 4))
             written = np.argmax(np.log(environment.reference[contexts]) + noise, axis=1)
             estimate = policies[0].log_ratio(contexts, written).mean()
-        return float(beta * (estimate - exact[0, 1]) / abs(exact[0, 0]))
+        chance = np.exp(policies[1].log_probabilities(np.arange(4)))
+        ratio = policies[0].log_probabilities(np.arange(4)) - np.log(environment.reference)
+        spread = np.sqrt(environment.context_probabilities @ (chance * ratio**2).sum(axis=1))
+        return float((estimate - exact[0, 1]) / spread)
 
     def witness(self, setting: SamplingSetting, stream: Stream) -> dict[str, Any]:
         return {"relative_error": self.draw(setting, stream)}
