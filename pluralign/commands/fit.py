@@ -125,10 +125,10 @@ def command(
 
 def _scored(name: str, row: dict[str, Any]) -> str:
     if not row["n_pairs"]:
-        return f"  {name:<14} no held-out answers"
+        return f"  {name:<18} no held-out answers"
     low, high = row["log_likelihood_interval"] or (float("nan"), float("nan"))
     return (
-        f"  {name:<14} log-likelihood {row['log_likelihood']:.4f} [{low:.4f}, {high:.4f}]   "
+        f"  {name:<18} log-likelihood {row['log_likelihood']:.4f} [{low:.4f}, {high:.4f}]   "
         f"accuracy {row['accuracy']:.3f}"
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.estimators.bradley_terry import fit_bradley_terry, is_separable
 from sim.fitting.groups import describe_groups, group_regrets
-from sim.fitting.models import RIDGES, Selection, TypeModel, fit_clusters, fit_types, select, type_bic
+from sim.fitting.models import RIDGES, Selection, TypeModel, fit_clusters, fit_plain_pooled, fit_types, select, type_bic
 from sim.fitting.prepare import Prepared, prepare
 from sim.fitting.scores import both_sets, differences, few_shot, length_predictions, predictions
 from sim.pair_table import PairTable
@@ -96,6 +96,7 @@ def fit_preferences(
         fitted["em-dpo"] = pooled
     else:
         fitted.setdefault(settings.method, pooled)
+    fitted["dpo-equal-weights"] = fit_plain_pooled(prepared, ridges, stream)
     model = fitted[settings.method]
     say("scoring held-out answers")
     summary = _summary(settings, prepared, fitted, chosen, stream)

@@ -55,9 +55,13 @@ def fit_types(
     centre: FloatArray | None,
     restarts: int,
     stream: Stream,
+    weight: FloatArray | None = None,
 ) -> TypeModel:
-    """EM-DPO (K = 1: pooled DPO) on the masked answers; types shrink to `centre`, pooled to zero."""
-    weight = effective_weights(prepared.table, rows)
+    """EM-DPO (K = 1: pooled DPO) on the masked answers; types shrink to `centre`, pooled to zero.
+
+    weight: (n,), the answers' effective weights if None.
+    """
+    weight = effective_weights(prepared.table, rows) if weight is None else weight
     own = np.unique(prepared.annotator[rows])
     number = np.full(prepared.n_annotators, -1)
     number[own] = np.arange(len(own))
@@ -86,6 +90,21 @@ def fit_types(
         restart_penalised=np.sort(fitted.restart_penalised)[::-1],
         trace=fitted.trace,
     )
+
+
+def fit_plain_pooled(prepared: Prepared, ridges: tuple[float, ...], stream: Stream) -> TypeModel:
+    """Pooled DPO as it is usually run: every answer counts the same, ridge by the same validation.
+
+    Effective weights cost a single policy for everybody a little; a comparison should meet its stronger form too.
+    """
+    whole = np.ones(len(prepared.annotator)) if prepared.table.weight is None else prepared.table.weight
+    kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child("validation"))
+    best = ridges[len(ridges) // 2]
+    if kept.any() and held.any():
+        models = [fit_types(prepared, kept, 1, ridge, None, 1, stream, whole) for ridge in ridges]
+        means = [answer_scores(model, prepared, held, model.responsibilities).mean() for model in models]
+        best = ridges[int(np.argmax(means))]
+    return fit_types(prepared, prepared.train, 1, best, None, 1, stream, whole)
 
 
 def fit_clusters(
