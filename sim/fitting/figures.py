@@ -21,7 +21,7 @@ def score_figure(fit: dict[str, Any]) -> Any:
     import matplotlib.pyplot as plt
 
     rows = {fit["method"]: fit["test"], **{k: v for k, v in fit["baselines"].items() if k not in ("coin", "length")}}
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 0.5 * len(rows) + 1.9), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(10.4, 0.5 * len(rows) + 1.9), layout="constrained", sharey=True)
     for axis, users in zip(axes, ("known_users", "unseen_users"), strict=True):
         for place, (name, row) in enumerate(rows.items()):
             score = row[users]
