@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import sys
 from typing import Any
 
 import click
 
 from pluralign import __version__
+from pluralign.lazy import LazyVerbs
 
 # Help lines stand here so that `pluralign --help` imports no command; a test compares them with the commands.
 VERBS = {
@@ -22,40 +21,17 @@ VERBS = {
     "fit": "Find the groups hidden in a file of preferences, and a policy for all of them.",
     "report": "Draw tables and figures from a result folder.",
     "minmax": "Solve min-max regret for your own regret matrix (CSV).",
+    "llm": "The same algorithms on language models: sft, make-imdb, train, minmax, eval, generate, plan.",
     "doctor": "Say what is installed, what is missing, and what this machine can do.",
 }
 
 
-class LazyGroup(click.Group):
-    """Loads a verb's module only when that verb runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"pluralign.commands.{cmd_name}")
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in VERBS:
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(VERBS)}"
-            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+class Verbs(LazyVerbs):
+    verbs = VERBS
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 all hold, 1 a check failed, 2 bad usage or input, 3 inconclusive.",
 )

@@ -35,7 +35,7 @@ ALIASES = {
 def read_pairs(path: str | Path) -> PairTable:
     """Read and check pairwise preferences; the first problem is reported with file, row and field."""
     rows, names = read_rows(Path(path))
-    return _to_table(rows, names, Path(path))
+    return table_of_rows(rows, Path(path), names)
 
 
 def _columns(rows: list[dict[str, Any]], path: Path) -> dict[str, str]:
@@ -66,7 +66,8 @@ def _weight(value: Any, where: dict[str, Any]) -> float:
     return float(value)
 
 
-def _to_table(rows: list[dict[str, Any]], names: tuple[str, ...] | None, path: Path) -> PairTable:
+def table_of_rows(rows: list[dict[str, Any]], path: Path, names: tuple[str, ...] | None = None) -> PairTable:
+    """The same checks for rows that are in memory; `path` is what messages name, `names` those of the features."""
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
     columns = _columns(rows, path)

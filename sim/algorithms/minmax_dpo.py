@@ -59,7 +59,21 @@ def minmax_dpo(
         if context_probabilities is not None:
             raise ValueError("sampled regrets weight contexts equally; sample contexts by their probability")
         matrix, error = discrepancy_sampled(policies, contexts, stream or Stream(role="minmax"), samples)
-    game = regret_matrix(matrix, beta, priorities, error)
+    return weigh(policies, matrix, beta=beta, priorities=priorities, standard_error=error, rounds=rounds)
+
+
+def weigh(
+    policies: Sequence[ScoredPolicy],
+    discrepancy: FloatArray,
+    *,
+    beta: float,
+    priorities: FloatArray | Sequence[float] | None = None,
+    standard_error: FloatArray | None = None,
+    rounds: int = 10_000,
+) -> MinMaxResult:
+    """The game of `minmax_dpo` for discrepancies L (K, K) that are known already: priorities cost no new samples."""
+    exact = [policy for policy in policies if isinstance(policy, FinitePolicy)]
+    game = regret_matrix(discrepancy, beta, priorities, standard_error)
     played = hedge(game.values, rounds)
     value = float(np.max(game.values @ played.weights))
     mixture = FiniteMixture(exact, played.weights) if len(exact) == len(policies) else Mixture(policies, played.weights)

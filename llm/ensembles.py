@@ -1,0 +1,78 @@
+"""Ensembles of adapters: the paper's, and two baselines that are often taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from llm.adapter_policy import AdapterPolicy
+from llm.sequences import collate, length_batches
+from llm.shared_base import SharedBase
+from sim.policies.mixture import Mixture, require_simplex
+from sim.preferences import AnyArray, FloatArray
+
+
+class AdapterMixture(Mixture):
+    """pi = sum_k w_k pi_k over whole responses: draw k once, then let adapter k write.
+
+    log pi(y | x) = logsumexp_k(log w_k + log pi_k(y | x)), exact.     [arXiv 2405.15065, section 4]
+    """
+
+    def __init__(self, policies: Sequence[AdapterPolicy], weights: FloatArray) -> None:
+        super().__init__(policies, weights)
+        self.members, self.beta = tuple(policies), policies[0].beta
+
+    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """beta log(pi / pi_ref) of the log-mixture; (n,)."""
+        return self.beta * self.log_ratio(contexts, responses)
+
+    def averaged_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """sum_k w_k beta log(pi_k / pi_ref): the component average, linear in w; (n,)."""
+        parts = np.stack([policy.implicit_reward(contexts, responses) for policy in self.members])
+        return np.asarray(self.weights @ parts)
+
+
+class TokenAverage:
+    """Baseline, not the paper's ensemble: next-token distributions averaged, sum_k w_k pi_k(y_t | x, y_<t).
+
+    Its log-probability of a response is sum_t logsumexp_k(log w_k + log pi_k(y_t | ...)).
+    """
+
+    def __init__(self, policies: Sequence[AdapterPolicy], weights: FloatArray) -> None:
+        self.members, self.beta = tuple(policies), policies[0].beta
+        self.weights = require_simplex("weights", weights, len(self.members))
+
+    def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        base = self.members[0].base
+        with np.errstate(divide="ignore"):
+            log_weights = torch.from_numpy(np.log(self.weights))
+        out = np.empty(len(contexts))
+        lengths = base.store.lengths(contexts) + base.store.lengths(responses)
+        with torch.inference_mode():
+            for rows in length_batches(lengths, base.eval_tokens):
+                batch = collate(base.store, contexts[rows], responses[rows], base.pad, base.device)
+                parts = []
+                for policy in self.members:
+                    with base.using(policy.name):
+                        parts.append(base.scorer.tokens(batch).double().cpu())
+                mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, None], dim=0)
+                row = batch.target.nonzero(as_tuple=True)[0].cpu()
+                out[rows] = torch.zeros(len(rows), dtype=torch.float64).index_add(0, row, mixed).numpy()
+        return out - base.reference(contexts, responses)
+
+    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        return self.beta * self.log_ratio(contexts, responses)
+
+
+def merged_adapter(
+    base: SharedBase, policies: Sequence[AdapterPolicy], weights: FloatArray, name: str
+) -> AdapterPolicy:
+    """Baseline, not the paper's ensemble: one adapter whose update is sum_k w_k Delta W_k (PEFT's "cat")."""
+    weights = require_simplex("weights", weights, len(policies))
+    used = [k for k in range(len(policies)) if weights[k] > 0]
+    base.peft.add_weighted_adapter(
+        [policies[k].name for k in used], [float(weights[k]) for k in used], adapter_name=name, combination_type="cat"
+    )
+    return AdapterPolicy(base, name, beta=policies[0].beta, sampling=policies[0].sampling)

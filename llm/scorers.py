@@ -1,0 +1,65 @@
+"""Scorers of responses by name: simulated annotators' tastes, and the yardsticks of sampled quality."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from llm.grammar import GrammarScorer
+from llm.sentiment import LexiconSentiment, SentimentScorer
+from sim.errors import InputError
+from sim.preferences import FloatArray
+
+
+class Scorer(Protocol):
+    """Larger is better."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        """(n,) scores of responses to prompts."""
+        ...
+
+
+class Negated:
+    """The opposite taste."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer, self.name = scorer, f"negative-{scorer.name}"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        return -self._scorer(prompts, responses)
+
+
+class LengthScorer:
+    """Number of words."""
+
+    name = "length"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        return np.array([float(len(text.split())) for text in responses])
+
+
+NAMES = ("sentiment", "lexicon", "grammar", "length")
+
+
+def make_scorer(name: str, folder: str | Path | None = None) -> Scorer:
+    """`name` of NAMES, or negative-NAME; folder: where a trained sentiment scorer lies."""
+    if name.startswith("negative-"):
+        return Negated(make_scorer(name.removeprefix("negative-"), folder))
+    if name == "sentiment":
+        if folder is None:
+            raise InputError("the sentiment scorer must be trained first", fix="run pluralign llm make-imdb")
+        return SentimentScorer.load(folder)
+    if name == "lexicon":
+        return LexiconSentiment()
+    if name == "grammar":
+        return GrammarScorer(os.cpu_count() or 1)
+    if name == "length":
+        return LengthScorer()
+    raise InputError(f"unknown scorer '{name}'", fix=f"choose one of {', '.join(NAMES)}, or negative- and one of them")

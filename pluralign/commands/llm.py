@@ -1,0 +1,51 @@
+"""`pluralign llm VERB`: the same algorithms on language models."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import util
+
+import click
+
+from pluralign.lazy import LazyVerbs
+
+VERBS = {
+    "sft": "Train a small Mistral from scratch on plain text, or continue a pretrained model.",
+    "make-imdb": "Build a preference data set with two groups of annotators from a model's own continuations.",
+    "train": "Fit policies to preferences: em-dpo, cluster-dpo or dpo, one LoRA adapter a group.",
+    "minmax": "Weigh a run's policies so that the worst-served group regrets least.",
+    "eval": "Evaluate a run on held-out annotators: accuracy, margins, sampled quality, regret.",
+    "generate": "Sample responses from a run's ensemble or from one of its groups.",
+    "plan": "Say what a run will need (parameters, memory, tokens, hours) before anything is loaded.",
+}
+_NEEDS = ("torch", "transformers", "peft", "safetensors", "tokenizers")
+
+
+class LlmVerbs(LazyVerbs):
+    verbs = VERBS
+
+    def load(self, name: str) -> click.Command:
+        missing = [package for package in _NEEDS if util.find_spec(package) is None]
+        if missing:
+            raise click.UsageError(f"needs {', '.join(missing)}; pip install 'pluralign[llm]'")
+        from pluralign.ownership import require_own_llm
+
+        require_own_llm()
+        module = importlib.import_module(f"pluralign.commands.llm_{name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group("llm", cls=LlmVerbs)
+def command() -> None:
+    """EM-DPO, Cluster-DPO, DPO and MinMax-DPO on one frozen language model with a LoRA adapter a group.
+
+    \b
+    Offline, from nothing but text:
+      pluralign llm sft --data imdb_train.jsonl.gz --out sft
+      pluralign llm make-imdb --data imdb_train.jsonl.gz --model sft --scenario opposed --out pairs
+      pluralign llm train --method em-dpo --model sft --data pairs/pairs.jsonl --out run
+      pluralign llm minmax run
+      pluralign llm eval run
+    """
