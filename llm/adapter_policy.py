@@ -81,7 +81,8 @@ class AdapterPolicy:
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {name: value.detach() for name, value in self.base.parameters_of(self.name).items()}
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Forget what was computed of earlier parameters: call it after changing them from outside."""
         self._identity = None
         self._known = {}
 
@@ -134,7 +135,7 @@ class AdapterPolicy:
                 self.base, self.name, observations, weights, self.beta, self.training, stream,
                 journal=self._journal, key=key, on_step=self._on_step,
             )  # fmt: skip
-            self._changed()
+            self.changed()
             self._journal.write(f"fit-{key}", self._tensors(), asdict(report))
             self._journal.remove(f"part-{key}")
         self._on_fit(self.name, report)
@@ -144,7 +145,7 @@ class AdapterPolicy:
         with torch.no_grad():
             for name, value in own.items():
                 value.copy_(tensors[name])
-        self._changed()
+        self.changed()
 
     def sample(self, contexts: AnyArray, stream: Stream) -> AnyArray:
         """One response a context (numbers of the token store), temperature and length as in `sampling`."""

@@ -22,12 +22,14 @@ def hidden_state_embeddings(base: SharedBase, contexts: IntArray, responses: Int
         decoder = model.get_decoder()
         for rows in length_batches(lengths, base.eval_tokens):
             batch = collate(base.store, contexts[rows], responses[rows], base.pad, base.device)
-            hidden = decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state[:, 1:].float()
-            mask = batch.target[:, :, None].float()
-            means = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+            hidden = decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+            picked = hidden[batch.row, batch.before + 1].double()
+            sums = torch.zeros(len(rows), picked.shape[1], dtype=torch.float64, device=picked.device)
+            counts = torch.bincount(batch.row, minlength=len(rows))[:, None]
+            means = sums.index_add_(0, batch.row, picked) / counts
             if out is None:
                 out = np.empty((len(contexts), means.shape[1]))
-            out[rows] = means.double().cpu().numpy()
+            out[rows] = means.cpu().numpy()
     return np.empty((0, 0)) if out is None else out
 
 

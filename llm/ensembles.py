@@ -58,8 +58,8 @@ class TokenAverage:
                     with base.using(policy.name):
                         parts.append(base.scorer.tokens(batch).double().cpu())
                 mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, None], dim=0)
-                row = batch.target.nonzero(as_tuple=True)[0].cpu()
-                out[rows] = torch.zeros(len(rows), dtype=torch.float64).index_add(0, row, mixed).numpy()
+                total = torch.zeros(len(rows), dtype=torch.float64)
+                out[rows] = total.index_add(0, batch.row.cpu(), mixed).numpy()
         return out - base.reference(contexts, responses)
 
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:

@@ -43,7 +43,9 @@ _CHUNK = 256
 @dataclass(frozen=True)
 class ImdbSettings:
     """data: labelled reviews.  model: the SFT model's folder.  pool, test_pool: prompts whose two continuations the
-    training and the unseen annotators compare (each draws `pairs` of them).  reviews: how many train the sentiment
+    training and the unseen annotators compare (each draws `pairs` of them).  candidates: continuations sampled a
+    prompt; of more than the paper's two, the two that the groups' scores set furthest apart are compared, which makes
+    labels easier to learn for a small model.  reviews: how many train the sentiment
     classifier (None: all)."""
 
     data: str = ""
@@ -56,6 +58,7 @@ class ImdbSettings:
     test_pool: int = 400
     prompt_tokens: int = 20
     new_tokens: int = 32
+    candidates: int = 2
     reviews: int | None = None
     batch: int = 64
     threads: int | None = None
@@ -66,6 +69,8 @@ class ImdbSettings:
         for name in ("annotators", "pairs", "pool", "prompt_tokens", "new_tokens", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
+        if self.candidates < 2:
+            raise ValueError(f"candidates must be at least 2 (got {self.candidates})")
         if self.unseen < 0 or self.seed < 0 or (self.unseen > 0 and self.test_pool < 1):
             raise ValueError("unseen and seed must not be negative, test_pool at least 1")
         if self.pairs > self.pool or (self.unseen > 0 and self.pairs > self.test_pool):
@@ -152,10 +157,9 @@ def _sample_pool(
     stream: Stream, journal: Journal, key: str, progress: Progress,
 ) -> tuple[_Pool, int]:  # fmt: skip
     """The first `need` prompts whose two continuations are texts and differ; and how many were passed over."""
-    base = SharedBase(
-        network, TokenStore(), pad=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-        end=tokenizer.eos_token_id,
-    )  # fmt: skip
+    end = tokenizer.eos_token_id
+    pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    base = SharedBase(network, TokenStore(), pad=pad, end=end)
     policy = ReferencePolicy(base, sampling=Sampling(settings.new_tokens, batch=settings.batch))
     prompts: list[str] = []
     first: list[str] = []
@@ -170,44 +174,68 @@ def _sample_pool(
         ids = [row[: settings.prompt_tokens + start] for row in ids if len(row) > settings.prompt_tokens + start]
         contexts = base.store.add_all(ids)
         here = stream.at(replicate=lo // _CHUNK)
-        drawn = []
-        for side in ("first", "second"):
-            piece = f"samples-{key}-{lo}-{side}"
-            kept = journal.read(piece)
-            if kept is None:
-                numbers = policy.sample(contexts, here.child(side))
-                width = max(len(base.store[n]) for n in numbers.tolist())
-                table = torch.full((len(numbers), width), -1, dtype=torch.int32)
-                for j, n in enumerate(numbers.tolist()):
-                    table[j, : len(base.store[n])] = torch.from_numpy(base.store[n])
-                journal.write(piece, {"tokens": table})
-                kept = {"tokens": table}, {}
-            drawn.append([[t for t in row if t >= 0] for row in kept[0]["tokens"].tolist()])
+        drawn = [_candidates(policy, contexts, here.child(f"candidate/{c}"), journal, f"samples-{key}-{lo}-{c}")
+                 for c in range(settings.candidates)]  # fmt: skip
         asked = [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
-        a, b = ([tokenizer.decode(row, skip_special_tokens=True) for row in side] for side in drawn)
-        good = [j for j in range(len(asked)) if a[j].strip() and b[j].strip() and a[j].strip() != b[j].strip()]
+        texts_of = [[tokenizer.decode(row, skip_special_tokens=True) for row in side] for side in drawn]
+        different = [_different([side[j] for side in texts_of]) for j in range(len(asked))]
+        good = [j for j in range(len(asked)) if len(different[j]) >= 2]
         dropped += len(asked) - len(good)
         good = good[: need - len(prompts)]
+        flat = [(j, text) for j in good for text in different[j]]
         piece = f"scores-{key}-{lo}"
         kept = journal.read(piece)
-        if kept is None or kept[0]["scores"].shape[1] != len(good):
-            table = torch.from_numpy(np.stack([
-                np.stack([scorer([asked[j] for j in good], [side[j] for j in good]) for side in (a, b)], axis=1)
-                for scorer in scorers
-            ]))  # fmt: skip
+        if kept is None or kept[0]["scores"].shape[1] != len(flat):
+            asked_flat, texts_flat = [asked[j] for j, _ in flat], [text for _, text in flat]
+            table = torch.from_numpy(np.stack([scorer(asked_flat, texts_flat) for scorer in scorers]))
             journal.write(piece, {"scores": table})
             kept = {"scores": table}, {}
-        scores.append(kept[0]["scores"].numpy())
-        prompts += [asked[j] for j in good]
-        first += [a[j] for j in good]
-        second += [b[j] for j in good]
+        found = kept[0]["scores"].numpy()
+        scale = np.maximum(found.std(axis=1), 1e-12)[:, None]
+        at = 0
+        for j in good:
+            own = found[:, at : at + len(different[j])]
+            a, b = _furthest_apart(own / scale)
+            prompts.append(asked[j])
+            first.append(different[j][a])
+            second.append(different[j][b])
+            scores.append(own[:, [a, b]])
+            at += len(different[j])
         progress(f"{len(prompts)} of {need} pairs of continuations sampled and scored")
     if len(prompts) < need:
         raise InputError(
             f"{len(prompts)} prompts of {settings.prompt_tokens} tokens with two different continuations, not {need}",
             file=settings.data, fix="lower pool and test_pool, or give more reviews",
         )  # fmt: skip
-    return _Pool(prompts, first, second, np.concatenate(scores, axis=1)), dropped
+    return _Pool(prompts, first, second, np.stack(scores, axis=1)), dropped
+
+
+def _candidates(
+    policy: ReferencePolicy, contexts: IntArray, stream: Stream, journal: Journal, piece: str
+) -> list[list[int]]:
+    """One sampled continuation a prompt, as tokens."""
+    kept = journal.read(piece)
+    if kept is None:
+        store = policy.base.store
+        rows = [store[n] for n in policy.sample(contexts, stream).tolist()]
+        table = torch.full((len(rows), max(map(len, rows))), -1, dtype=torch.int32)
+        for j, row in enumerate(rows):
+            table[j, : len(row)] = torch.from_numpy(row)
+        journal.write(piece, {"tokens": table})
+        kept = {"tokens": table}, {}
+    return [[t for t in row if t >= 0] for row in kept[0]["tokens"].tolist()]
+
+
+def _different(texts: list[str]) -> list[str]:
+    """Those that are not empty, each once, in order."""
+    return list({text.strip(): text for text in reversed(texts) if text.strip()}.values())[::-1]
+
+
+def _furthest_apart(scores: FloatArray) -> tuple[int, int]:
+    """The two columns with the largest sum over groups of absolute differences, in their order; (G, c) -> (a, b)."""
+    gap = np.abs(scores[:, :, None] - scores[:, None, :]).sum(axis=0)
+    a, b = np.unravel_index(int(np.argmax(np.triu(gap, 1) + np.triu(np.full(gap.shape, 1e-12), 1))), gap.shape)
+    return int(a), int(b)
 
 
 def _part(pool: _Pool, rows: slice) -> _Pool:

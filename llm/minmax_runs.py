@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from llm.run_folder import save_mixture
+from llm.journal import Journal
+from llm.run_folder import save_adapter, save_mixture
 from llm.runs import OpenRun, Progress
+from llm.saddle_point import SaddleSettings, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import MinMaxResult, weigh
 from sim.algorithms.regret import RegretMatrix, discrepancy_sampled, regret_matrix
@@ -109,3 +111,52 @@ def weight_intervals(
 
 def _game(matrix: FloatArray, beta: float, priorities: Sequence[float]) -> RegretMatrix:
     return regret_matrix(matrix, beta, priorities)
+
+
+def direct_run(
+    run: OpenRun,
+    settings: SaddleSettings,
+    priorities: Sequence[float] | None,
+    *,
+    prompts: int = 512,
+    samples: int = 1,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> dict[str, Any]:
+    """The direct saddle-point policy of a run: adapter folder `direct`, direct.json; resumes if killed.
+
+    Its regrets are measured on fresh samples, beside the ensemble's value on the same prompts.
+    """
+    stream = Stream(seed, "direct")
+    contexts = distinct_prompts(run.preferences().train.pairs.contexts, prompts, stream.child("prompts"))
+    matrix, error = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    journal = Journal(run.folder / "journal")
+    found = direct_saddle_point(
+        run.base, run.policies, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
+        journal=journal, progress=progress,
+    )  # fmt: skip
+    repeated = np.repeat(contexts, samples)
+    drawn = found.policy.sample(repeated, stream.child("judge"))
+    h = np.stack([policy.log_ratio(repeated, drawn) for policy in run.policies])
+    regret = run.mixture.beta * (np.diag(matrix) - h.mean(axis=1))
+    spread = run.mixture.beta * np.sqrt(np.diag(error) ** 2 + h.var(axis=1, ddof=1) / len(repeated))
+    ensemble = weigh(
+        run.policies, matrix, beta=run.mixture.beta, priorities=None if priorities is None else list(priorities),
+        standard_error=error,
+    )  # fmt: skip
+    save_adapter(run.base, "direct", run.folder / "direct")
+    content = {
+        "priorities": None if priorities is None else list(priorities),
+        "settings": asdict(settings),
+        "regret": regret.tolist(),
+        "regret_standard_error": spread.tolist(),
+        "worst_regret": float(regret.max()),
+        "ensemble_worst_regret": float(ensemble.group_regret.max()),
+        "adversary": found.adversary.tolist(),
+        "kl_to_reference": float(found.policy.log_ratio(repeated, drawn).mean()),
+        "record": list(found.record),
+        "seed": seed,
+    }
+    write_json(run.folder / "direct.json", content)
+    journal.clear()
+    return content

@@ -14,7 +14,7 @@ from llm.tokens import TokenStore
 from sim.errors import InputError
 from sim.pair_table import PairTable
 from sim.preference_files import read_pairs, table_of_rows
-from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
+from sim.preferences import BoolArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
 
@@ -22,8 +22,8 @@ from sim.streams import Stream
 class DataSettings:
     """train, test: files (.jsonl, .jsonl.gz, .parquet) or folders saved by `datasets`.
 
-    Without `test` and without a split column, the share `unseen` of the annotators is kept for evaluation; the share
-    `held_out` of every training annotator's answers stops training early and chooses the number of types.
+    Without `test` and without a split column, the share `unseen` of the annotators is kept for evaluation. All answers
+    to the share `held_out` of the prompts stop training early and choose the number of types.
     same_annotators: whether `test` may hold people who are in `train`.
     window: most tokens of prompt and response together (default: the model's, at most 512); too_long: what to do with
     a longer response.  append_end: whether responses end with the end token; false for continuations cut at a length.
@@ -235,10 +235,10 @@ def load_preferences(
     counts = np.bincount(pairs.annotator[train_rows], minlength=pairs.n_annotators)
     if (counts == 1).any():
         notes.append(
-            f"{int((counts == 1).sum())} annotators have a single answer: none of it is held out, and it says little "
-            "about their group"
+            f"{int((counts == 1).sum())} annotators have a single answer: it is not held out, and says little about "
+            "their group"
         )
-    held = _hold_out(pairs.annotator, train_rows, settings.held_out, stream.child("held-out"))
+    held = _hold_out(pairs.contexts, pairs.annotator, train_rows, settings.held_out, stream.child("held-out"))
     people = np.unique(pairs.annotator[train_rows])
     return TextPreferences(
         train=_answers(table, pairs, train_rows & ~held, people),
@@ -257,16 +257,18 @@ def _some_annotators(n: int, share: float, stream: Stream) -> BoolArray:
     return chosen
 
 
-def _hold_out(annotator: IntArray, rows: BoolArray, share: float, stream: Stream) -> BoolArray:
-    """The share `share` of each annotator's rows, rounded down at random, never all of them."""
-    held = np.zeros(len(annotator), dtype=np.bool_)
-    draw: FloatArray = stream.uniforms(len(annotator))
-    extra: FloatArray = stream.child("rounding").uniforms(int(annotator.max()) + 1)
-    for who in np.unique(annotator[rows]):
-        own = np.flatnonzero(rows & (annotator == who))
-        size = min(len(own) - 1, int(share * len(own) + extra[who]))
-        held[own[np.argsort(draw[own])[:size]]] = True
-    return held
+def _hold_out(contexts: IntArray, annotator: IntArray, rows: BoolArray, share: float, stream: Stream) -> BoolArray:
+    """All answers to a random share of the prompts; people who answered nothing else keep theirs for training.
+
+    Prompts and not answers are drawn: annotators share prompts, and a policy that has seen somebody's answer to a
+    prompt has memorised part of everybody's.
+    """
+    prompts = np.unique(contexts[rows])
+    size = round(share * len(prompts)) if share > 0 else 0
+    chosen = prompts[stream.permutation(len(prompts))[: min(size, len(prompts) - 1)]]
+    held = rows & np.isin(contexts, chosen)
+    left = np.bincount(annotator[rows & ~held], minlength=int(annotator.max()) + 1)
+    return np.asarray(held & (left[annotator] > 0), dtype=np.bool_)
 
 
 def _answers(table: PairTable, pairs: PreferencePairs, rows: BoolArray, people: IntArray | None = None) -> AnswerSet:

@@ -27,10 +27,13 @@ LOGIT_ELEMENTS = 1 << 28
 
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
-    """input_ids (B, L) int64, padded on the right; target (B, L - 1) mask: position t predicts a response token."""
+    """input_ids (B, L) int64, padded on the right.  Of every response token: row (n,), the position `before` (n,)
+    that predicts it, and the token itself, `wanted` (n,); rows one after the other."""
 
     input_ids: torch.Tensor
-    target: torch.Tensor
+    row: torch.Tensor
+    before: torch.Tensor
+    wanted: torch.Tensor
 
     @property
     def n_tokens(self) -> int:
@@ -42,13 +45,21 @@ def collate(store: TokenStore, contexts: IntArray, responses: IntArray, pad: int
     rows = [(store[c], store[r]) for c, r in zip(contexts.tolist(), responses.tolist(), strict=True)]
     width = max(len(prompt) + len(response) for prompt, response in rows)
     ids = np.full((len(rows), width), pad, dtype=np.int64)
-    target = np.zeros((len(rows), width - 1), dtype=np.bool_)
+    before = []
     for j, (prompt, response) in enumerate(rows):
-        end = len(prompt) + len(response)
         ids[j, : len(prompt)] = prompt
-        ids[j, len(prompt) : end] = response
-        target[j, len(prompt) - 1 : end - 1] = True
-    return SequenceBatch(torch.from_numpy(ids).to(device), torch.from_numpy(target).to(device))
+        ids[j, len(prompt) : len(prompt) + len(response)] = response
+        before.append(np.arange(len(prompt) - 1, len(prompt) + len(response) - 1))
+    # Indices are made here, on the CPU: finding them on a GPU would stop it at every batch.
+    counts = [len(response) for _, response in rows]
+    tensors = (
+        torch.from_numpy(column)
+        for column in (
+            ids, np.repeat(np.arange(len(rows)), counts), np.concatenate(before),
+            np.concatenate([response for _, response in rows]).astype(np.int64),
+        )
+    )  # fmt: skip
+    return SequenceBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 def length_batches(lengths: IntArray, tokens: int) -> Iterator[IntArray]:
@@ -68,16 +79,16 @@ class ResponseScorer:
     logits afterwards; `__init__` compares both routes on a probe and takes the model's own where they differ.
     """
 
-    def __init__(self, model: Any) -> None:
-        """model: a causal LM, adapters injected or not; its decoder and output embeddings are used."""
+    def __init__(self, model: Any, *, probe: bool = True) -> None:
+        """model: a causal LM, adapters injected or not; its decoder and output embeddings are used.  probe: False
+        takes the direct route unseen (for tensors without values)."""
         self._model = model
         self._decoder, self._head = model.get_decoder(), model.get_output_embeddings()
-        self.direct = self._head is not None and self._decoder is not model and self._routes_agree()
+        possible = self._head is not None and self._decoder is not model
+        self.direct = possible and (not probe or self._routes_agree())
 
     def _routes_agree(self) -> bool:
         device = next(self._model.parameters()).device
-        if device.type == "meta":
-            return True
         probe = torch.arange(3, 11, device=device)[None] % int(self._model.config.vocab_size)
         with torch.no_grad():
             own = self._model(input_ids=probe, use_cache=False).logits.float()
@@ -87,21 +98,21 @@ class ResponseScorer:
     def __call__(self, batch: SequenceBatch) -> torch.Tensor:
         """log pi(y | x) of each row; (B,) float32, differentiable."""
         tokens = self.tokens(batch)
-        row, _ = batch.target.nonzero(as_tuple=True)
         total = torch.zeros(len(batch.input_ids), dtype=torch.float32, device=tokens.device)
-        return total.index_add(0, row, tokens)
+        return total.index_add(0, batch.row, tokens)
 
     def tokens(self, batch: SequenceBatch) -> torch.Tensor:
         """log pi(y_t | x, y_<t) of every response token, rows one after the other; (n_tokens,) float32."""
-        wanted = batch.input_ids[:, 1:][batch.target]
         if self.direct:
             hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-            return self._token_log_probabilities(hidden[:, :-1][batch.target], wanted)
-        first = int(batch.target.any(dim=0).nonzero()[0])
+            flat = batch.row * hidden.shape[1] + batch.before
+            return self._token_log_probabilities(hidden.flatten(0, 1).index_select(0, flat), batch.wanted)
+        first = int(batch.before.min())
         logits = self._model(
             input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.input_ids.shape[1] - first
         ).logits
-        return -functional.cross_entropy(logits[:, :-1][batch.target[:, first:]].float(), wanted, reduction="none")
+        picked = logits[batch.row, batch.before - first]
+        return -functional.cross_entropy(picked.float(), batch.wanted, reduction="none")
 
     def _token_log_probabilities(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         vocabulary = self._head.weight.shape[0]

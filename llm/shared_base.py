@@ -72,15 +72,17 @@ class SharedBase:
         lora: LoraSettings | None = None,
         identity: str = "",
         eval_tokens: int = 16_384,
+        probe: bool = True,
     ) -> None:
         """model: a transformers causal LM, taken over and frozen.  identity: hash of its weights.
-        pad, end: token numbers.  eval_tokens: padded tokens in one batch without gradients."""
+        pad, end: token numbers.  eval_tokens: padded tokens in one batch without gradients.  probe: see
+        ResponseScorer."""
         self.store, self.pad, self.end, self.identity = store, pad, end, identity
         self.lora, self.eval_tokens = lora or LoraSettings(), eval_tokens
         self.model: Any = model.eval()
         self.model.requires_grad_(False)
         self._wrapped: Any = None
-        self.scorer = ResponseScorer(model)
+        self.scorer = ResponseScorer(model, probe=probe)
         self._reference: dict[tuple[int, int], float] = {}
 
     @property

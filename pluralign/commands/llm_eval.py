@@ -1,0 +1,181 @@
+"""`pluralign llm eval`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pluralign.commands.llm_options import clock, training_warnings
+
+
+@click.command("eval")
+@click.argument("run", type=click.Path(file_okay=False))
+@click.option(
+    "--against", multiple=True, type=click.Path(file_okay=False), help="Another run on the same base; repeatable."
+)
+@click.option("--data", type=click.Path(), help="Preferences to evaluate on (default: the run's unseen annotators).")
+@click.option(
+    "--pairs", "made", type=click.Path(file_okay=False), help="Folder of llm make-imdb: its scorers are used."
+)
+@click.option("--scorer", "scorers", multiple=True, metavar="GROUP=SCORER", help="sentiment, lexicon, grammar, length.")
+@click.option("--prompts", type=click.IntRange(2), default=256, show_default=True, help="Prompts to sample on.")
+@click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt and policy.")
+@click.option("--twin", type=click.IntRange(0), default=20, show_default=True, help="Replicates of the tabular twin.")
+@click.option("--model", type=click.Path(file_okay=False), help="Where the base lies now, if it was moved.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--device", help="auto, cpu or cuda (default: the run's).")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
+def command(
+    run: str,
+    against: tuple[str, ...],
+    data: str | None,
+    made: str | None,
+    scorers: tuple[str, ...],
+    prompts: int,
+    samples: int,
+    twin: int,
+    model: str | None,
+    seed: int,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Evaluate a run on annotators nobody trained on: accuracy, margins, sampled quality, regret.
+
+    Every number has a 95 % bootstrap interval: over annotators for accuracies and margins, over prompts for samples.
+    Runs given by --against (a pooled one, clusters) lie beside it in every table and figure. Writes eval.json and
+    figures (PNG, SVG) into the run's folder.
+
+    Example: pluralign llm eval run --against pooled --against clusters --pairs pairs
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from llm.evaluation import evaluate, read_tuples, scorers_of
+    from llm.figures import draw_run
+    from llm.preference_text import load_preferences
+    from llm.runs import open_run
+    from llm.twin import compare_with_run, fit_twin, simulate_twin
+    from sim.atomic import write_json
+    from sim.errors import InputError
+    from sim.streams import Stream
+
+    judges = scorers_of(made, scorers)
+    with training_warnings():
+        say = clock()
+        opened = open_run(run, model=model, device=device)
+        others: dict[str, Any] = {}
+        for number, place in enumerate(against):
+            other = open_run(place, base=(opened.base, opened.tokenizer), prefix=f"other{number}_")
+            label = other.mixture.method
+            if label in others or label == opened.mixture.method:
+                label = Path(place).name
+            if label in others or label == opened.mixture.method:
+                raise InputError(f"two runs are called {label}", file=place, fix="rename a folder")
+            others[label] = other
+        answers = None
+        if data is not None:
+            settings = replace(opened.settings.data, train=data, test=None, unseen=0.0, held_out=0.0)
+            answers = load_preferences(
+                settings, opened.tokenizer, opened.base.store, opened.mixture.window, Stream(seed, "eval-data")
+            ).train
+            overlap = set(answers.annotators) & set(opened.preferences().train.annotators)
+            if overlap and not opened.settings.data.same_annotators:
+                raise InputError(
+                    f"{len(overlap)} annotators are in the training data (the first is {min(overlap)})", file=data,
+                    field="annotator_id", fix="evaluate on others, or train with data.same_annotators=true",
+                )  # fmt: skip
+        content = evaluate(
+            opened, others, answers=answers, scorers=judges, prompts=prompts, samples=samples, seed=seed, progress=say
+        )
+        tuples = read_tuples(opened)
+        even = next((row for row in tuples if len(set(row["priorities"])) == 1), None)
+        if twin and even is not None and len(opened.policies) > 1:
+            say(f"tabular twin, {twin} replicates")
+            stream = Stream(seed, "twin")
+            predicted = simulate_twin(fit_twin(opened, 12, stream), twin, stream)
+            name = next(e["name"] for e in content["ensembles"] if e["weights"] == even["weights"])
+            measured = {"minmax_regret": _implied(content, name)}
+            pooled = next((label for label, other in others.items() if len(other.policies) == 1), None)
+            if pooled is not None:
+                measured["pooled_regret"] = _implied(content, pooled)
+            content["twin"] = {
+                **predicted, "comparison": compare_with_run(predicted, np.array(even["weights"]), measured)
+            }  # fmt: skip
+    content = {"run": run, "against": list(others), "seed": seed, **content}
+    write_json(Path(run) / "eval.json", content)
+    figures = draw_run(Path(run))
+    if as_json:
+        click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
+        return
+    click.echo(eval_text(content))
+    click.echo("\nfigures: " + ", ".join(str(path) for path in figures if path.suffix == ".png"))
+
+
+def _implied(content: dict[str, Any], name: str) -> Any:
+    import numpy as np
+
+    return np.array([row["mean"] for row in content["sampled"][name]["regret/implicit"]])
+
+
+def _cell(value: float | None, interval: list[float] | None, digits: int = 3) -> str:
+    if value is None:
+        return "-"
+    if interval is None:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+
+
+def eval_text(content: dict[str, Any]) -> str:
+    """The tables for a reader."""
+    groups = content["groups"]
+    lines = [f"groups: {content['groups_from']}"]
+    lines += [
+        f"  group {g['group']} ({g['name']}): {g['n_annotators']} annotators, adapter {g['adapter']}" for g in groups
+    ]
+    width = max(len(name) for name in content["policies"])
+    lines.append(
+        "\naccuracy on held-out annotators" + " " * (width - 20) + "".join(f"  group {g['group']:<20}" for g in groups)
+    )
+    for name, row in content["policies"].items():
+        cells = [
+            _cell(row[f"rewards/accuracies/group_{g['group']}"], row[f"rewards/accuracies_interval/group_{g['group']}"])
+            for g in groups
+        ]
+        lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:<24}" for cell in cells))
+    for row in content["own_group"]:
+        lines.append(
+            f"  {row['policy']} minus {row['against']} on group {row['group']}: "
+            f"{_cell(row['accuracy'], row['accuracy_interval'])}"
+        )
+    lines.append(f"\nsamples on {content['n_prompts']} prompts: worst group's regret (implied; by scorer, in sd)")
+    for name, row in content["sampled"].items():
+        implied = row["worst_regret/implicit"]
+        scored = row.get("worst_regret/scored")
+        scores = ", ".join(f"{key} {value['mean']:.3f}" for key, value in row["scores"].items())
+        lines.append(
+            f"  {name:<{width}}  {_cell(implied['mean'], implied['interval']):<24} "
+            f"{'' if scored is None else _cell(scored['mean'], scored['interval']):<24} {scores}"
+        )
+    for row in content["worst_regret_differences"]:
+        implied = _cell(row["implicit"]["mean"], row["implicit"]["interval"])
+        text = f"  {row['policy']} minus {row['against']}: implied {implied}"
+        if "scored" in row:
+            text += f", by scorer {_cell(row['scored']['mean'], row['scored']['interval'])}"
+        lines.append(text)
+    if "twin" in content:
+        twin, compared = content["twin"], content["twin"]["comparison"]
+        predicted = ", ".join(
+            _cell(w, interval)
+            for w, interval in zip(twin["weights"]["median"], twin["weights"]["interval"], strict=True)
+        )
+        run = ", ".join(f"{w:.3f}" for w in compared["run_weights"])
+        tau = compared["kendall_tau"]
+        lines.append(
+            f"\ntabular twin ({twin['cells']} cells, {twin['replicates']} replicates): weights {predicted}; "
+            f"the run's {run}; order of regrets: Kendall's tau {'-' if tau is None else format(tau, '.2f')}"
+        )
+    return "\n".join(lines)

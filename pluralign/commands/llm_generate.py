@@ -1,0 +1,103 @@
+"""`pluralign llm generate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from pluralign.commands.llm_options import training_warnings
+
+
+@click.command("generate")
+@click.argument("run", type=click.Path(file_okay=False))
+@click.option(
+    "--prompt", "prompts", multiple=True, help="A prompt; repeatable (default: one a line from standard input)."
+)
+@click.option(
+    "--group", help="An adapter (group_0, ...), reference, or mixture (default: MinMax weights, else shares)."
+)
+@click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt.")
+@click.option("--max-new-tokens", type=click.IntRange(1), help="Where responses are cut (default: the run's).")
+@click.option("--temperature", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
+@click.option("--model", type=click.Path(file_okay=False), help="Where the base lies now, if it was moved.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--device", help="auto, cpu or cuda (default: the run's).")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
+def command(
+    run: str,
+    prompts: tuple[str, ...],
+    group: str | None,
+    samples: int,
+    max_new_tokens: int | None,
+    temperature: float,
+    model: str | None,
+    seed: int,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Sample responses from a run's ensemble or from one of its groups.
+
+    From the ensemble the member is drawn once a response, which then answers alone: that is the paper's policy.
+    The same seed gives the same responses, whatever else is in the batch.
+
+    Example: pluralign llm generate run --prompt "This film is" --group group_1
+    """
+    import numpy as np
+
+    from llm.adapter_policy import ReferencePolicy
+    from llm.ensembles import AdapterMixture
+    from llm.generation import Sampling
+    from llm.preference_text import DataSettings, Tokeniser
+    from llm.run_folder import read_mixture
+    from llm.runs import open_run, run_settings
+    from sim.errors import InputError
+    from sim.streams import Stream
+
+    mixture = read_mixture(run)
+    known = (*mixture.adapters, "reference", "mixture")
+    if group is not None and group not in known:
+        raise InputError(f"--group: no '{group}' in {run}", fix=f"choose one of {', '.join(known)}")
+    asked = list(prompts) or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not asked:
+        raise InputError("no prompts", fix="give --prompt TEXT, or one prompt a line on standard input")
+    made_with = run_settings(run).sampling
+    sampling = Sampling(max_new_tokens or made_with.max_new_tokens, temperature, made_with.batch)
+    with training_warnings():
+        opened = open_run(run, model=model, device=device, sampling=sampling)
+        room = opened.mixture.window
+        tokeniser = Tokeniser(opened.tokenizer, opened.base.store, room, DataSettings())
+        contexts = np.repeat(np.array([tokeniser.prompt(text)[0] for text in asked], dtype=np.int64), samples)
+        longest = int(opened.base.store.lengths(contexts).max())
+        if longest + sampling.max_new_tokens > int(opened.base.model.config.max_position_embeddings):
+            raise InputError(
+                f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones do not fit the model",
+                fix="shorten the prompt or --max-new-tokens",
+            )
+        stream = Stream(seed, "generate")
+        policy: Any
+        members = None
+        if group == "reference":
+            policy = ReferencePolicy(opened.base, sampling=sampling)
+        elif group in mixture.adapters:
+            policy = opened.policies[mixture.adapters.index(group)]
+        else:
+            weights = np.array(mixture.weights or mixture.mixture)
+            policy = AdapterMixture(opened.policies, weights / weights.sum())
+            members = policy.draw_members(len(contexts), stream)
+        drawn = policy.sample(contexts, stream)
+    rows = [
+        {
+            "prompt": asked[j // samples],
+            "response": opened.tokenizer.decode(opened.base.store[number], skip_special_tokens=True),
+            "policy": mixture.adapters[int(members[j])] if members is not None else (group or "mixture"),
+        }
+        for j, number in enumerate(drawn.tolist())
+    ]
+    if as_json:
+        click.echo(json.dumps({"responses": rows, "seed": seed, "temperature": temperature}, indent=2))
+        return
+    for row in rows:
+        click.echo(f"[{row['policy']}] {row['prompt']}{row['response']}")

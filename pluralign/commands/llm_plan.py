@@ -1,0 +1,68 @@
+"""`pluralign llm plan`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from pluralign.commands.llm_options import config_options, training_warnings
+
+
+@click.command("plan")
+@config_options
+@click.option("--model", type=click.Path(file_okay=False), help="Model folder; only its config.json is read.")
+@click.option("--size", help="A shape of `llm sft`, or mistral-7b (default).")
+@click.option("--types", type=click.IntRange(1), help="Number of groups K.")
+@click.option("--data", type=click.Path(), help="Preferences to count (at four bytes a token).")
+@click.option("--pairs", type=click.IntRange(1), help="Number of answers.")
+@click.option("--rounds", type=click.IntRange(1), help="EM rounds.")
+@click.option("--device", type=click.Choice(["cpu", "h200", "h100", "a100"]))
+def command(
+    config: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    model: str | None,
+    size: str | None,
+    types: int | None,
+    data: str | None,
+    pairs: int | None,
+    rounds: int | None,
+    device: str | None,
+) -> None:
+    """Say what a run will need (parameters, memory, tokens, hours) before anything is loaded.
+
+    Memory comes from running one training step and one evaluation batch on tensors that have shapes and no values;
+    hours from FLOPs over an assumed share of the device's peak.
+
+    Example: pluralign llm plan --size mistral-7b --types 2 --pairs 60000 --device h200
+    """
+    from llm.plan import PlanSettings, count_data, plan
+    from llm.settings import read_settings
+
+    given: dict[str, Any] = {
+        "model": model, "size": size, "types": types, "pairs": pairs, "rounds": rounds, "device": device,
+    }  # fmt: skip
+    if data is not None:
+        counted, prompt, response = count_data(data)
+        given |= {"pairs": pairs or counted, "prompt_tokens": prompt, "response_tokens": response}
+    settings = read_settings(PlanSettings, config, overrides, given)
+    with training_warnings():
+        content = plan(settings)
+    if as_json:
+        click.echo(json.dumps(content, indent=2, allow_nan=False))
+        return
+    gib = {name: value / 2**30 for name, value in content["memory_bytes"].items()}
+    hours, tokens = content["hours"], content["tokens"]
+    click.echo(
+        f"{content['model']}: {content['parameters']:,} parameters ({content['dtype']}), "
+        f"{content['adapter_parameters']:,} in each of {content['types']} adapters\n"
+        f"memory: weights {gib['weights']:.2f} GiB, adapters {gib['adapters']:.2f}; peak in training "
+        f"{gib['training_peak']:.2f} ({content['pairs_per_forward']} pairs at once), evaluation "
+        f"{gib['evaluation_peak']:.2f}, sampling {gib['generation_peak']:.2f}; needed {gib['peak']:.2f} GiB\n"
+        f"tokens: {tokens['data']:,.0f} in the data, {tokens['sharp']:,.0f} to {tokens['soft']:,.0f} in the run\n"
+        f"hours: {hours['sharp']:.2f} (every answer in one group) to {hours['soft']:.2f} (in all), at "
+        f"{content['assumed_flops_per_second'] / 1e12:.3g} TFLOP/s ({content['assumed_share_of_peak']:.0%} of "
+        f"{content['device']}'s peak: an assumption)"
+    )
