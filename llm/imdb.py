@@ -166,6 +166,7 @@ def _sample_pool(
     second: list[str] = []
     scores: list[FloatArray] = []
     dropped = 0
+    asked_before: set[str] = set()
     for lo in range(0, len(texts), _CHUNK):
         if len(prompts) >= need:
             break
@@ -179,7 +180,10 @@ def _sample_pool(
         asked = [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
         texts_of = [[tokenizer.decode(row, skip_special_tokens=True) for row in side] for side in drawn]
         different = [_different([side[j] for side in texts_of]) for j in range(len(asked))]
-        good = [j for j in range(len(asked)) if len(different[j]) >= 2]
+        # A prompt is asked once: the unseen annotators' prompts are then new to every policy.
+        fresh = [text not in asked_before and text not in asked[:j] for j, text in enumerate(asked)]
+        asked_before.update(asked)
+        good = [j for j in range(len(asked)) if fresh[j] and len(different[j]) >= 2]
         dropped += len(asked) - len(good)
         good = good[: need - len(prompts)]
         flat = [(j, text) for j in good for text in different[j]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,7 +204,8 @@ class SharedBase:
                 journal.write(key, {"scores": torch.from_numpy(scores[part])})
         self._remember(contexts, responses, scores)
         with replacing(target) as temporary:
-            save_file({"log_probability": torch.from_numpy(scores)}, temporary, metadata=hashes)
+            # One entry: safetensors writes several in no fixed order, and equal caches should be equal files.
+            save_file({"log_probability": torch.from_numpy(scores)}, temporary, metadata={"hashes": json.dumps(hashes)})
         return False
 
     def _remember(self, contexts: IntArray, responses: IntArray, scores: FloatArray) -> None:
@@ -216,6 +218,7 @@ def _read_reference(path: Path) -> tuple[FloatArray, dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as stored:
-            return stored.get_tensor("log_probability").double().numpy(), dict(stored.metadata() or {})
-    except (SafetensorError, OSError, KeyError) as error:
+            hashes = json.loads((stored.metadata() or {}).get("hashes", "{}"))
+            return stored.get_tensor("log_probability").double().numpy(), dict(hashes)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"is not a whole cache of reference scores ({error})", file=path, fix="delete it") from error

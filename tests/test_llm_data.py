@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tiny_llm import open_tiny, tiny, write_pairs  # noqa: E402, F401
+from tiny_llm import open_tiny, tiny, write_pairs  # noqa: F401
 
-from llm.preference_text import DataSettings, Tokeniser, load_preferences, read_table, require_text  # noqa: E402
-from sim.errors import InputError  # noqa: E402
-from sim.streams import Stream  # noqa: E402
+from llm.preference_text import DataSettings, Tokeniser, load_preferences, read_table, require_text
+from sim.errors import InputError
+from sim.streams import Stream
 
 ROW = {"prompt": "The film", "chosen": " was great.", "rejected": " was awful.", "annotator_id": "a"}
 
@@ -41,7 +41,7 @@ def test_tokens_are_the_texts(tiny, tmp_path):  # noqa: F811
 
 def test_a_prompt_repeated_in_the_response_is_taken_off(tiny, tmp_path):  # noqa: F811
     repeated = {**ROW, "chosen": "The film was great.", "rejected": "The film was awful."}
-    plain, base, tokenizer = _load(tiny, _write(tmp_path / "a.jsonl", [ROW]), unseen=0.0, held_out=0.0)
+    plain, base, _tokenizer = _load(tiny, _write(tmp_path / "a.jsonl", [ROW]), unseen=0.0, held_out=0.0)
     joint, other, _ = _load(tiny, _write(tmp_path / "b.jsonl", [repeated]), unseen=0.0, held_out=0.0)
     assert (base.store[plain.train.pairs.chosen[0]] == other.store[joint.train.pairs.chosen[0]]).all()
 
@@ -49,7 +49,8 @@ def test_a_prompt_repeated_in_the_response_is_taken_off(tiny, tmp_path):  # noqa
 def test_splits(tiny, tmp_path):  # noqa: F811
     path = write_pairs(tmp_path / "p.jsonl")
     data, _, _ = _load(tiny, path, held_out=0.2)
-    assert len(data.train.annotators) == 12 and len(data.unseen.annotators) == 4
+    assert len(data.train.annotators) == 12
+    assert len(data.unseen.annotators) == 6
     assert data.train.annotators == data.held_out.annotators
     assert not set(data.train.pairs.contexts) & set(data.held_out.pairs.contexts), "a held-out prompt was trained on"
     assert 0.1 < len(data.held_out) / (len(data.train) + len(data.held_out)) < 0.35
@@ -58,7 +59,8 @@ def test_splits(tiny, tmp_path):  # noqa: F811
     for row in rows:
         del row["split"]
     data, _, _ = _load(tiny, _write(tmp_path / "q.jsonl", rows), unseen=0.25)
-    assert len(data.unseen.annotators) == 4 and not set(data.train.annotators) & set(data.unseen.annotators)
+    assert len(data.unseen.annotators) == 4
+    assert not set(data.train.annotators) & set(data.unseen.annotators)
 
 
 def test_two_files_and_shared_annotators(tiny, tmp_path):  # noqa: F811
@@ -71,7 +73,9 @@ def test_two_files_and_shared_annotators(tiny, tmp_path):  # noqa: F811
 
 
 def test_an_annotator_with_one_answer_is_kept_and_said(tiny, tmp_path):  # noqa: F811
-    rows = [{**ROW, "prompt": f"The film {j}", "annotator_id": "many"} for j in range(10)] + [{**ROW, "annotator_id": "one"}]
+    rows = [{**ROW, "prompt": f"The film {j}", "annotator_id": "many"} for j in range(10)] + [
+        {**ROW, "annotator_id": "one"}
+    ]
     data, _, _ = _load(tiny, _write(tmp_path / "p.jsonl", rows), unseen=0.0, held_out=0.5)
     assert "1 annotators have a single answer" in data.notes[0]
     assert (data.train.pairs.annotator == data.train.annotators.index("one")).sum() == 1
@@ -104,7 +108,8 @@ def test_mistakes_are_named(tiny, tmp_path, change, message):  # noqa: F811
     path = _write(tmp_path / "p.jsonl", [ROW, {**ROW, **change}])
     with pytest.raises(InputError) as error:
         _load(tiny, path)
-    assert message in str(error.value) and str(path) in str(error.value)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
 
 
 def test_features_are_no_texts(tmp_path):
@@ -117,7 +122,8 @@ def test_features_are_no_texts(tmp_path):
 def test_long_responses_are_dropped_or_cut_when_asked(tiny, tmp_path, too_long, kept):  # noqa: F811
     path = _write(tmp_path / "p.jsonl", [ROW, {**ROW, "chosen": " was great." * 40, "annotator_id": "b"}])
     data, base, _ = _load(tiny, path, unseen=0.0, held_out=0.0, too_long=too_long)
-    assert len(data.train) == kept and "longer than the window" in data.notes[0]
+    assert len(data.train) == kept
+    assert "longer than the window" in data.notes[0]
     assert (base.store.lengths(data.train.pairs.contexts) + base.store.lengths(data.train.pairs.chosen)).max() <= 64
 
 

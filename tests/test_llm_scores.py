@@ -5,6 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
+
 from llm.adapter_policy import AdapterPolicy  # noqa: E402
 from llm.ensembles import AdapterMixture, TokenAverage, merged_adapter  # noqa: E402
 from llm.generation import Sampling  # noqa: E402
@@ -13,7 +15,6 @@ from llm.sequences import ResponseScorer, collate, length_batches  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.policies.protocol import PreferencePolicy, Restorable, ScoredPolicy  # noqa: E402
 from sim.streams import Stream  # noqa: E402
-from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 
 # Sums of float32 log-probabilities over up to 25 tokens; matrix products differ by shape in the last bits.
 TOLERANCE = 2e-4
@@ -48,7 +49,9 @@ def test_scores_are_the_models_own(tiny):  # noqa: F811
     ratio = base.score("first", contexts, responses) - base.score(None, contexts, responses)
     assert policy.log_ratio(contexts, responses) == pytest.approx(ratio, abs=1e-12)
     assert policy.implicit_reward(contexts, responses) == pytest.approx(0.1 * ratio, abs=1e-12)
-    assert isinstance(policy, PreferencePolicy) and isinstance(policy, Restorable) and isinstance(policy, ScoredPolicy)
+    assert isinstance(policy, PreferencePolicy)
+    assert isinstance(policy, Restorable)
+    assert isinstance(policy, ScoredPolicy)
 
 
 def test_same_number_alone_and_in_any_batch(tiny):  # noqa: F811
@@ -123,7 +126,9 @@ def test_mixture_is_exact_and_its_baselines_differ(tiny):  # noqa: F811
     contexts, responses = random_rows(base, 8)
     weights = np.array([0.3, 0.7])
     mixture = AdapterMixture([a, b], weights)
-    probability = 0.3 * np.exp(a.log_probability(contexts, responses)) + 0.7 * np.exp(b.log_probability(contexts, responses))
+    probability = 0.3 * np.exp(a.log_probability(contexts, responses)) + 0.7 * np.exp(
+        b.log_probability(contexts, responses)
+    )
     wanted = np.log(probability) - base.reference(contexts, responses)
     assert mixture.log_ratio(contexts, responses) == pytest.approx(wanted, abs=1e-9)
     average = 0.1 * (0.3 * a.log_ratio(contexts, responses) + 0.7 * b.log_ratio(contexts, responses))

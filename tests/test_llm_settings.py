@@ -60,7 +60,8 @@ def test_mistakes(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError) as error:
         read_settings(Outer, path)
-    assert message in str(error.value) and str(path) in str(error.value)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
 
 
 def test_bad_overrides_and_missing_files(tmp_path):

@@ -109,7 +109,9 @@ def test_batches_hold_every_pair_once():
         assert sorted(np.concatenate(cut).tolist()) == list(range(205))
         assert max(map(len, cut)) == 16
     spread = [np.ptp(lengths[rows]) for rows in step_batches(lengths, 16, Stream(2), True)]
-    assert np.mean(spread) < 0.4 * np.mean([np.ptp(lengths[rows]) for rows in step_batches(lengths, 16, Stream(2), False)])
+    assert np.mean(spread) < 0.4 * np.mean(
+        [np.ptp(lengths[rows]) for rows in step_batches(lengths, 16, Stream(2), False)]
+    )
     pieces = list(micro_batches(np.arange(40), lengths, 300))
     assert sorted(np.concatenate(pieces).tolist()) == list(range(40))
     assert all(len(p) == 1 or 2 * lengths[p].max() * len(p) <= 300 for p in pieces)
@@ -118,7 +120,9 @@ def test_batches_hold_every_pair_once():
 def test_rate_factor_by_hand():
     training = DPOTraining(warmup=0.2, schedule="linear")
     assert [rate_factor(step, 10, training) for step in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
-    assert rate_factor(9, 10, DPOTraining(warmup=0.0, schedule="cosine")) == pytest.approx(0.5 * (1 + math.cos(0.9 * math.pi)))
+    assert rate_factor(9, 10, DPOTraining(warmup=0.0, schedule="cosine")) == pytest.approx(
+        0.5 * (1 + math.cos(0.9 * math.pi))
+    )
     assert rate_factor(9, 10, DPOTraining(warmup=0.0)) == 1.0
 
 
@@ -286,7 +290,9 @@ def test_parity_with_trl_step_for_step(tiny, tmp_path):  # noqa: F811
         model=model, args=arguments, train_dataset=datasets.Dataset.from_list([rows[j] for j in order]),
         processing_class=tokenizer, peft_config=config,
     )  # fmt: skip
-    named = {key.replace(".default.", "."): value for key, value in trainer.model.named_parameters() if ".default." in key}
+    named = {
+        key.replace(".default.", "."): value for key, value in trainer.model.named_parameters() if ".default." in key
+    }
     assert named.keys() == start.keys()
     with torch.no_grad():
         for key, value in named.items():
@@ -294,7 +300,8 @@ def test_parity_with_trl_step_for_step(tiny, tmp_path):  # noqa: F811
     trainer.train()
     theirs = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     ours = [row["loss"] for row in report.record]
-    assert len(ours) == 4 and ours == pytest.approx(theirs, abs=2e-4)
+    assert len(ours) == 4
+    assert ours == pytest.approx(theirs, abs=2e-4)
     moved = max(float((start[key] - value).abs().max()) for key, value in _state(base, "one").items())
     assert moved > 1e-3
     for key, value in _state(base, "one").items():

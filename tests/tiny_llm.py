@@ -58,7 +58,7 @@ def train_tiny(folder: Path, steps: int = 120) -> Path:
     return folder / "sft"
 
 
-def write_pairs(path: Path, annotators: int = 12, answers: int = 16, seed: int = 1, unseen: int = 4) -> Path:
+def write_pairs(path: Path, annotators: int = 12, answers: int = 16, seed: int = 1, unseen: int = 6) -> Path:
     """Annotators 0, 1, 3, 4, ... prefer good words, every third prefers bad ones; two-sentence responses."""
     stream, rows = Stream(seed, "pairs"), []
     for i in range(annotators + unseen):

@@ -13,7 +13,7 @@ import click
 @click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(folder: str, as_json: bool) -> None:
-    """Draw the table and figures (PNG and SVG) of a result folder: of `check`, `fit` or `study`.
+    """Draw the table and figures (PNG and SVG) of a result folder: of `check`, `fit`, `study` or `llm train`.
 
     Figures go to FOLDER/figures. Exit code 2 if the folder holds no result.
 
@@ -28,11 +28,13 @@ def command(folder: str, as_json: bool) -> None:
         text, figures, content = _fit(here)
     elif (here / "results.parquet").is_file():
         text, figures, content = _study(here)
+    elif (here / "mixture.json").is_file():
+        text, figures, content = _llm(here)
     else:
         raise InputError(
-            "holds no verdicts.json, fit.json or results.parquet",
+            "holds no verdicts.json, fit.json, results.parquet or mixture.json",
             file=folder,
-            fix="give a folder written by pluralign check, fit or study",
+            fix="give a folder written by pluralign check, fit, study or llm train",
         )
     if as_json:
         click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
@@ -81,3 +83,28 @@ def _study(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
         ) from error
     rows = read_results(folder / "results.parquet")
     return summary_table(rows, factors), draw_bandit(rows, folder), {"study": study}
+
+
+def _llm(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
+    from pluralign.commands.llm_eval import eval_text
+    from pluralign.ownership import require_own_llm
+    from sim.errors import InputError
+
+    require_own_llm()
+    from llm.figures import draw_run
+
+    content: dict[str, Any] = {}
+    parts = []
+    try:
+        for name in ("run", "eval"):
+            path = folder / f"{name}.json"
+            if path.is_file():
+                content[name] = json.loads(path.read_text(encoding="utf-8"))
+        if "run" in content:
+            shares = ", ".join(f"{share:.3f}" for share in content["run"]["mixture"])
+            parts.append(f"{content['run']['method']} with {content['run']['n_types']} types, shares {shares}")
+        if "eval" in content:
+            parts.append(eval_text(content["eval"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"is not a run of this version ({error})", file=folder, fix="run llm eval again") from error
+    return "\n\n".join(parts) or "an unfinished run", draw_run(folder), content
