@@ -6,7 +6,7 @@ OUT ?= report
 # Real data for tests and demonstrations, where it is at hand (tests that need it skip otherwise).
 PLURALIGN_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: check test lint bench clean
+.PHONY: check test lint bench bench-llm clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,9 @@ test: lint
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ratios.py
+
+bench-llm: $(VENV)/.test
+	$(BIN)/python -W ignore benchmarks/llm_against_trl.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from llm.generation import Sampling
 from llm.live_bytes import LiveBytes
 from llm.losses import margins, weighted_dpo_loss
-from llm.sequences import SequenceBatch
+from llm.sequences import SequenceBatch, eval_tokens_for
 from llm.shared_base import LoraSettings, SharedBase
 from llm.small_mistral import SIZES
 from llm.tokens import TokenStore
@@ -53,10 +53,10 @@ class PlanSettings:
     lora: LoraSettings = field(default_factory=LoraSettings)
     training: DPOTraining = field(default_factory=DPOTraining)
     sampling: Sampling = field(default_factory=Sampling)
-    eval_tokens: int = 16_384
+    eval_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("types", "pairs", "prompt_tokens", "response_tokens", "rounds", "eval_tokens"):
+        for name in ("types", "pairs", "prompt_tokens", "response_tokens", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
 
@@ -109,6 +109,10 @@ def plan(settings: PlanSettings, flops: float | None = None) -> dict[str, Any]:
     """Parameters, memory, tokens and hours. Memory is the peak of one training step and one evaluation batch, run on
     tensors without values (`LiveBytes`); hours are FLOPs over an assumed share of the device's peak.
 
+    Memory is what tensors hold. A process adds its libraries (about 0.5 GiB), and on a CPU glibc keeps freed blocks:
+    up to 1.8 times the planned peak was measured, the plan itself with MALLOC_MMAP_THRESHOLD_=65536 set (a third to a
+    half slower).
+
     flops: the device's peak in FLOP/s (default: the device's own, measured for the CPU)."""
     from transformers import AutoModelForCausalLM
 
@@ -123,7 +127,7 @@ def plan(settings: PlanSettings, flops: float | None = None) -> dict[str, Any]:
             fix="lower prompt_tokens or response_tokens",
         )
     pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // (2 * length)))
-    rows_at_once = max(1, settings.eval_tokens // length)
+    rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
     with _without_moving(), FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as bytes_:
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         parameters = sum(p.numel() for p in model.parameters())

@@ -59,7 +59,7 @@ class RunSettings:
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = None
-    eval_tokens: int = 16_384
+    eval_tokens: int | None = None
     keep_journal: bool = False
 
     def __post_init__(self) -> None:

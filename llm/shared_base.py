@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from llm.journal import Journal, fingerprint
-from llm.sequences import ResponseScorer, score_rows
+from llm.sequences import ResponseScorer, eval_tokens_for, score_rows
 from llm.tokens import TokenStore
 from sim.atomic import replacing
 from sim.errors import InputError
@@ -72,15 +72,16 @@ class SharedBase:
         end: int,
         lora: LoraSettings | None = None,
         identity: str = "",
-        eval_tokens: int = 16_384,
+        eval_tokens: int | None = None,
         probe: bool = True,
     ) -> None:
         """model: a transformers causal LM, taken over and frozen.  identity: hash of its weights.
-        pad, end: token numbers.  eval_tokens: padded tokens in one batch without gradients.  probe: see
-        ResponseScorer."""
+        pad, end: token numbers.  eval_tokens: padded tokens in one batch without gradients (default: see
+        `eval_tokens_for`).  probe: see ResponseScorer."""
         self.store, self.pad, self.end, self.identity = store, pad, end, identity
-        self.lora, self.eval_tokens = lora or LoraSettings(), eval_tokens
+        self.lora = lora or LoraSettings()
         self.model: Any = model.eval()
+        self.eval_tokens = eval_tokens or eval_tokens_for(self.device.type)
         self.model.requires_grad_(False)
         self._wrapped: Any = None
         self.scorer = ResponseScorer(model, probe=probe)

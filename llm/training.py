@@ -184,7 +184,11 @@ def _forward(
 
 
 def _start_gradient_checkpointing(base: SharedBase) -> None:
-    base.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model = base.model
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable()
+    else:  # before transformers 5.23
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     # transformers recomputes only in training mode; dropout is zero in adapters, and must be zero in the base.
     base.model.train()
     for module in base.model.modules():
