@@ -45,25 +45,39 @@ class TokenAverage:
         self.weights = require_simplex("weights", weights, len(self.members))
 
     def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        base = self.members[0].base
-        with np.errstate(divide="ignore"):
-            log_weights = torch.from_numpy(np.log(self.weights))
-        out = np.empty(len(contexts))
-        lengths = base.store.lengths(contexts) + base.store.lengths(responses)
-        with torch.inference_mode():
-            for rows in length_batches(lengths, base.eval_tokens):
-                batch = collate(base.store, contexts[rows], responses[rows], base.pad, base.device)
-                parts = []
-                for policy in self.members:
-                    with base.using(policy.name):
-                        parts.append(base.scorer.tokens(batch).double().cpu())
-                mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, None], dim=0)
-                total = torch.zeros(len(rows), dtype=torch.float64)
-                out[rows] = total.index_add(0, batch.row.cpu(), mixed).numpy()
-        return out - base.reference(contexts, responses)
+        return token_average_log_ratios(self.members, self.weights[None, :], contexts, responses)[0]
 
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         return self.beta * self.log_ratio(contexts, responses)
+
+
+def token_average_log_ratios(
+    policies: Sequence[AdapterPolicy], weights: FloatArray, contexts: AnyArray, responses: AnyArray
+) -> FloatArray:
+    """log(sum_k w_k pi_k(y_t | x, y_<t)) summed over t, minus log pi_ref(y | x), for every row of `weights`.
+
+    weights: (n_ensembles, K).  Returns (n_ensembles, n).  Each member scores each distinct response once, whatever
+    the number of ensembles and of annotators who share the response.
+    """
+    weights = np.stack([require_simplex("weights", row, len(policies)) for row in np.atleast_2d(weights)])
+    base = policies[0].base
+    with np.errstate(divide="ignore"):
+        log_weights = torch.from_numpy(np.log(weights))
+    distinct, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+    prompts, answers = distinct[:, 0], distinct[:, 1]
+    out = np.empty((len(weights), len(distinct)))
+    lengths = base.store.lengths(prompts) + base.store.lengths(answers)
+    with torch.inference_mode():
+        for rows in length_batches(lengths, base.eval_tokens):
+            batch = collate(base.store, prompts[rows], answers[rows], base.pad, base.device)
+            parts = []
+            for policy in policies:
+                with base.using(policy.name):
+                    parts.append(base.scorer.tokens(batch).double().cpu())
+            mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, :, None], dim=1)
+            total = torch.zeros(len(weights), len(rows), dtype=torch.float64)
+            out[:, rows] = total.index_add(1, batch.row.cpu(), mixed).numpy()
+    return np.asarray((out - base.reference(prompts, answers))[:, back])
 
 
 def merged_adapter(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llm.adapter_policy import AdapterPolicy, ReferencePolicy
-from llm.ensembles import AdapterMixture, TokenAverage
+from llm.ensembles import AdapterMixture, token_average_log_ratios
 from llm.margins import (
     difference,
     infer_groups,
@@ -121,15 +120,14 @@ def evaluate(
     single["longer response"] = length_margins(run.base.store, answers)
     table: dict[str, dict[str, Any]] = {}
     all_margins = dict(single)
+    averaged = _token_average_margins(policies, ensembles, answers)
     for ensemble in ensembles:
         members = [policies[name] for name in ensemble.members]
         all_margins[ensemble.name] = margins_of(AdapterMixture(members, ensemble.weights), answers)
         all_margins[f"{ensemble.name} component average"] = ensemble.weights @ np.stack(
             [single[name] for name in ensemble.members]
         )
-        all_margins[f"{ensemble.name} token average (baseline)"] = margins_of(
-            TokenAverage(members, ensemble.weights), answers
-        )
+        all_margins[f"{ensemble.name} token average (baseline)"] = averaged[ensemble.name]
     for name, margin in all_margins.items():
         own: dict[str, Any] = {}
         for k in range(K):
@@ -154,6 +152,20 @@ def evaluate(
     progress(f"{samples} responses a prompt from {len(policies) + 1} policies on {len(contexts)} prompts")
     content |= _sampled(run, policies, ensembles, contexts, samples, scorers or {}, names, stream, progress)
     return content
+
+
+def _token_average_margins(
+    policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], answers: AnswerSet
+) -> dict[str, FloatArray]:
+    """Ensemble name -> margins of its token-averaged baseline; ensembles of the same members are scored together."""
+    pairs, found = answers.pairs, {}
+    for keys in dict.fromkeys(ensemble.members for ensemble in ensembles):
+        same = [ensemble for ensemble in ensembles if ensemble.members == keys]
+        members, weights = [policies[key] for key in keys], np.stack([ensemble.weights for ensemble in same])
+        chosen = token_average_log_ratios(members, weights, pairs.contexts, pairs.chosen)
+        rejected = token_average_log_ratios(members, weights, pairs.contexts, pairs.rejected)
+        found |= {ensemble.name: members[0].beta * row for ensemble, row in zip(same, chosen - rejected, strict=True)}
+    return found
 
 
 def _table_rows(
@@ -274,24 +286,3 @@ def _differences(
                 row["scored"] = worst_difference(measured[name], measured[other], key)
             rows.append(row)
     return rows
-
-
-def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Scorer]:
-    """Group name -> scorer: from a folder written by make-imdb, and GROUP=SCORER texts."""
-    from llm.scorers import make_scorer
-
-    found: dict[str, Scorer] = {}
-    place = None if folder is None else Path(folder)
-    if place is not None:
-        try:
-            content = json.loads((place / "make.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError("holds no make.json", file=place, fix="give a folder written by llm make-imdb") from error
-        for row in content["groups"]:
-            found[row["group_id"]] = make_scorer(row["scorer"], place / "scorers")
-    for text in wanted:
-        group, equals, name = text.partition("=")
-        if not equals:
-            raise InputError(f"--scorer {text}: expected GROUP=SCORER", fix="for example --scorer group_0=lexicon")
-        found[group] = make_scorer(name, None if place is None else place / "scorers")
-    return found

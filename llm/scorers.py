@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,3 +64,22 @@ def make_scorer(name: str, folder: str | Path | None = None) -> Scorer:
     if name == "length":
         return LengthScorer()
     raise InputError(f"unknown scorer '{name}'", fix=f"choose one of {', '.join(NAMES)}, or negative- and one of them")
+
+
+def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Scorer]:
+    """Group name -> scorer: from a folder written by make-imdb, and GROUP=SCORER texts."""
+    found: dict[str, Scorer] = {}
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        try:
+            content = json.loads((place / "make.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError("holds no make.json", file=place, fix="give a folder written by llm make-imdb") from error
+        for row in content["groups"]:
+            found[row["group_id"]] = make_scorer(row["scorer"], place / "scorers")
+    for text in wanted:
+        group, equals, name = text.partition("=")
+        if not equals:
+            raise InputError(f"--scorer {text}: expected GROUP=SCORER", fix="for example --scorer group_0=lexicon")
+        found[group] = make_scorer(name, None if place is None else place / "scorers")
+    return found

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 
 from llm.adapter_policy import AdapterPolicy  # noqa: E402
-from llm.ensembles import AdapterMixture, TokenAverage, merged_adapter  # noqa: E402
+from llm.ensembles import AdapterMixture, TokenAverage, merged_adapter, token_average_log_ratios  # noqa: E402
 from llm.generation import Sampling  # noqa: E402
 from llm.journal import Journal  # noqa: E402
 from llm.sequences import ResponseScorer, collate, length_batches  # noqa: E402
@@ -146,6 +146,10 @@ def test_mixture_is_exact_and_its_baselines_differ(tiny):  # noqa: F811
         at = len(base.store[c]) - 1
         by_hand.append(sum(float(torch.log(mixed[at + t, k])) for t, k in enumerate(base.store[r].tolist())))
     assert tokens == pytest.approx(np.array(by_hand) - base.reference(contexts, responses), abs=TOLERANCE)
+    twice = np.concatenate([contexts, contexts[::-1]]), np.concatenate([responses, responses[::-1]])
+    many = token_average_log_ratios([a, b], np.array([[0.3, 0.7], [1.0, 0.0]]), *twice)
+    assert many[0] == pytest.approx(np.concatenate([tokens, tokens[::-1]]), abs=1e-9)
+    assert many[1] == pytest.approx(a.log_ratio(*twice), abs=TOLERANCE)
     merged = merged_adapter(base, [a, b], weights, "merged")
     assert np.abs(merged.log_ratio(contexts, responses) - wanted).max() > 1e-3
     one = merged_adapter(base, [a, b], np.array([1.0, 0.0]), "one")

@@ -18,5 +18,5 @@ for run in em-dpo cluster-dpo; do
     step minmax "$out/$scenario-$run" --priorities 1,1 --priorities 1,4 --priorities 4,1
 done
 step eval "$out/$scenario-em-dpo" --against "$out/$scenario-dpo" --against "$out/$scenario-cluster-dpo" \
-    --pairs "$out/$scenario" --samples 2
+    --pairs "$out/$scenario" --prompts 600 --samples 4
 echo "== $(date +%T) done"

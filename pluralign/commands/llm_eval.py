@@ -54,10 +54,11 @@ def command(
 
     import numpy as np
 
-    from llm.evaluation import evaluate, read_tuples, scorers_of
+    from llm.evaluation import evaluate, read_tuples
     from llm.figures import draw_run
     from llm.preference_text import load_preferences
     from llm.runs import open_run
+    from llm.scorers import scorers_of
     from llm.twin import compare_with_run, fit_twin, simulate_twin
     from sim.atomic import write_json
     from sim.errors import InputError
