@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from importlib import metadata, util
 from typing import Any
@@ -59,6 +60,7 @@ def command(as_json: bool) -> None:
         cache = str(cache_folder())
         if not os.access(os.path.dirname(os.path.dirname(cache)) or ".", os.W_OK):
             problems.append(f"the kernel cache {cache} is not writable; set NUMBA_CACHE_DIR")
+    grammar = shutil.which("link-parser")
     result = {
         "pluralign": __version__,
         "python": sys.version.split()[0],
@@ -66,6 +68,7 @@ def command(as_json: bool) -> None:
         "kernel_cache": cache,
         "packages": packages,
         "extras": extras,
+        "grammar_scorer": grammar,
         "problems": problems,
     }
     if as_json:
@@ -77,6 +80,7 @@ def command(as_json: bool) -> None:
         for extra, state in extras.items():
             note = "installed" if state["installed"] else f"not installed: {state['install']}"
             click.echo(f"  extra {extra:<8} {note}")
+        click.echo(f"  grammar scorer {grammar or 'not installed: apt install link-grammar'}")
         click.echo(f"  kernel cache   {cache}")
         click.echo("\n".join(f"problem: {text}" for text in problems) or "no problems found")
     if problems:
