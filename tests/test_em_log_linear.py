@@ -69,7 +69,8 @@ def test_equals_the_slow_em(n_annotators, per, d, n_types, mass_scaled, hard):
     assert fitted.trace == pytest.approx(trace[: rounds + 1], rel=1e-10)
     assert fitted.likelihood_trace == pytest.approx(plain[: rounds + 1], rel=1e-10)
     if rounds == 5:
-        assert fitted.status is EMRunStatus.MAX_ROUNDS
+        # At a fixed point to the last bit (hard assignments) five rounds may also have converged.
+        assert fitted.status in (EMRunStatus.MAX_ROUNDS, EMRunStatus.CONVERGED)
         assert fitted.theta == pytest.approx(theta, abs=1e-8)
         assert fitted.mixture == pytest.approx(eta, abs=1e-10)
         assert fitted.responsibilities == pytest.approx(gamma, abs=1e-8)

@@ -152,10 +152,10 @@ def test_generate(runs):
 
 
 def test_types_are_chosen_by_held_out_answers(tiny, tmp_path):  # noqa: F811
-    pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=12, answers=24)
+    pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=16, answers=30)
     common = ["--model", tiny, "--data", pairs, "--types", "auto", "--set", "groups.max_types=2", *FAST, *SHORT]
     summary = _json("train", *common, "--out", tmp_path / "run", "--set",
-                    "data.held_out=0.2", "--set", "groups.rounds=5", "--set", "groups.patience=6")  # fmt: skip
+                    "data.held_out=0.2", "--set", "groups.rounds=8", "--set", "groups.patience=9")  # fmt: skip
     assert summary["n_types"] == 2
     assert summary["candidates"]["2"] > summary["candidates"]["1"]
     assert (tmp_path / "run" / "group_1").is_dir()

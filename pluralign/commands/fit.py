@@ -42,10 +42,15 @@ class Positive(click.FloatRange):
 @click.command("fit")
 @click.argument("preferences", type=click.Path(dir_okay=False))
 @click.option(
-    "--method", type=click.Choice(["dpo", "em-dpo", "cluster-dpo"]), default="em-dpo", show_default=True,
-    help="dpo: one policy for everybody; em-dpo: unobserved types; cluster-dpo: k-means on chosen items.",
+    "--method", default="em-dpo", show_default=True,
+    type=click.Choice(["dpo", "em-dpo", "cluster-dpo", "personal", "shared", "cluster", "pooled"]),
+    help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "
+    "pooled; personal, one each; shared, one each over a common subspace; cluster, by whose reward explains one best.",
 )  # fmt: skip
-@click.option("--types", "n_types", type=TypesOption(), default="auto", show_default=True, help="Number of types.")
+@click.option(
+    "--types", "n_types", type=TypesOption(), default="auto", show_default=True,
+    help="Number of types or clusters, or the rank of the subspace (shared).",
+)  # fmt: skip
 @click.option(
     "--max-types", type=click.IntRange(2, 50), default=8, show_default=True, help="Largest number auto tries."
 )
@@ -77,9 +82,10 @@ def command(
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
 
     PREFERENCES is Parquet or JSONL with columns chosen, rejected, annotator_id (and prompt, split, weight,
-    chosen_features, rejected_features). The fit is log-linear in the items' features. The number of types and the
-    shrinkage are chosen on held-out training answers; test answers are read once, at the end. Pooled DPO, k-means
-    clusters, a coin and "the longer response" are scored beside it.
+    chosen_features, rejected_features). The fit is log-linear in the items' features. The number of types (rank,
+    clusters) and the shrinkage are chosen on held-out training answers; test answers are read once, at the end. Pooled
+    DPO, k-means clusters, a coin and "the longer response" are scored beside it. The four reward methods are scored
+    beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs.
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """
@@ -102,6 +108,11 @@ def command(
             f"--priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type"
         )
     require_writable(out)
+    if method in ("personal", "shared", "cluster", "pooled"):
+        if asked is not None:
+            raise InputError("--priorities: only policies of groups have them", fix=f"leave it out with {method}")
+        _fit_personal(preferences, method, n_types, ridge, out, seed, as_json)
+        return
     settings = FitSettings(
         method=cast(Method, method),
         n_types=n_types,
@@ -121,6 +132,66 @@ def command(
         click.echo(f"warning: {warning}", err=True)
     answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
     click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer))
+
+
+def _fit_personal(
+    preferences: str, method: str, size: int | None, ridge: float | None, out: str, seed: int, as_json: bool
+) -> None:
+    from typing import cast
+
+    from sim.fitting.personal import Method
+    from sim.fitting.personal_report import PersonalSettings, fit_personal_preferences
+    from sim.fitting.save import save_personal
+    from sim.preference_files import read_pairs
+
+    began = time.monotonic()
+    table = read_pairs(preferences)
+    report = fit_personal_preferences(
+        table,
+        PersonalSettings(cast(Method, method), size, ridge, seed),
+        lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
+    )
+    save_personal(out, report, table)
+    for warning in report.summary["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+    answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
+    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else personal_text(answer))
+
+
+def personal_text(answer: dict[str, Any]) -> str:
+    """A personal fit for a reader."""
+    chosen = answer["selection"]["chosen"]
+    sizes = {"shared": f"rank {chosen['shared']['size']}", "cluster": f"{chosen['cluster']['size']} clusters"}
+    lines = [f"{answer['method']}" + (f", {sizes[answer['method']]}" if answer["method"] in sizes else "")]
+    for users in ("known_users", "unseen_users"):
+        test = answer["test"][users]
+        lines += ["", f"{users.replace('_', ' ')}: {test['n_pairs']} held-out answers of {test['n_annotators']} people"]
+        lines.append(_scored(answer["method"], test))
+        lines += [_scored(name, row[users]) for name, row in answer["baselines"].items()]
+    lines += ["", "gain over one reward for all, known users (nats a pair)"]
+    for name, row in answer["against_pooled"].items():
+        gain = row.get("known_users")
+        if gain and gain["log_likelihood_interval"]:
+            low, high = gain["log_likelihood_interval"]
+            lines.append(f"  {name:<18} {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]")
+    if answer["new_users"]:
+        names = list(answer["against_pooled"])
+        lines += ["", "new users, gain after so many answers of theirs (reserved answers about other items)"]
+        lines.append("  shown  " + "".join(f"{name:<30}" for name in names))
+        for row in answer["new_users"]:
+            cells = []
+            for name in names:
+                low, high = row[name]["gain_over_pooled_interval"] or (float("nan"), float("nan"))
+                cells.append(f"{row[name]['gain_over_pooled']:+.4f} [{low:+.4f}, {high:+.4f}]".ljust(30))
+            lines.append(f"  {row['answers_shown']:<6} " + "".join(cells).rstrip())
+    for group in answer["groups"]:
+        traits = ", ".join(
+            f"{'more' if row['coefficient'] > 0 else 'less'} {row['feature']}" for row in group["against_pooled"][:4]
+        )
+        share = "" if group["share"] is None else f" {group['share']:.0%}"
+        lines.append(f"  {group['group']}{share}: {traits}")
+    lines.append(f"\nresults in {answer['out']}/")
+    return "\n".join(lines)
 
 
 def _scored(name: str, row: dict[str, Any]) -> str:

@@ -60,6 +60,12 @@ def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
     path = folder / "fit.json"
     try:
         fit = json.loads(path.read_text(encoding="utf-8"))
+        if fit.get("kind") == "personal":
+            from pluralign.commands.fit import personal_text
+            from sim.fitting.personal_figures import draw_personal
+
+            shown = personal_text({**fit, "out": str(folder)})
+            return shown, draw_personal(fit, folder / "figures"), {"fit": fit}
         return fit_text({**fit, "out": str(folder)}), draw_fit(fit, folder / "figures"), {"fit": fit}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

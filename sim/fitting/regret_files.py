@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from sim.fitting.number_tables import as_number, read_number_table
 from sim.preferences import FloatArray
 
 
@@ -50,75 +50,17 @@ class RegretSolution:
         }
 
 
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
 def read_regret_table(path: str | Path) -> RegretTable:
     """Read a CSV of regrets; a header line and a first column of names are recognised by not being numbers."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="give a CSV file") from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8", file=path, fix="save it as plain CSV") from error
-    # (line number, cells): blank lines are passed over but counted, so that a row named here is the file's.
-    lines = [
-        (number, [cell.strip() for cell in row])
-        for number, row in enumerate(csv.reader(text.splitlines()), start=1)
-        if any(cell.strip() for cell in row)
-    ]
-    if not lines:
-        raise InputError("expected a row a group, the file is empty", file=path, fix="write one row a group")
-    header: list[str] | None = None
-    if all(_number(cell) is None for cell in lines[0][1][1:]) and _number(lines[0][1][-1]) is None:
-        header, lines = lines[0][1], lines[1:]
-    if not lines:
-        raise InputError("expected a row a group, found only a header", file=path, fix="add the rows")
-    named = all(_number(cells[0]) is None for _, cells in lines) and len(lines[0][1]) > 1
-    width = len(lines[0][1])
-    values = []
-    for number, cells in lines:
-        if len(cells) != width:
-            raise InputError(
-                f"expected {width} columns as in the first row, got {len(cells)}",
-                file=path,
-                row=number,
-                fix="make the matrix rectangular",
-            )
-        row = []
-        for column, cell in enumerate(cells[int(named) :], start=1 + int(named)):
-            value = _number(cell)
-            if value is None or not np.isfinite(value):
-                raise InputError(
-                    f"expected a finite number, got '{cell}'",
-                    file=path,
-                    row=number,
-                    field=f"column {column}",
-                    fix="write the regret as a plain number",
-                )
-            row.append(value)
-        values.append(row)
-    n_policies = width - int(named)
-    groups = [cells[0] for _, cells in lines] if named else [f"group {z + 1}" for z in range(len(lines))]
-    policies = [f"policy {k + 1}" for k in range(n_policies)]
-    if header is not None:
-        if len(header) != width:
-            raise InputError(
-                f"expected {width} names in the header, got {len(header)}", file=path, row=1, fix="name each column"
-            )
-        policies = header[int(named) :]
-    return RegretTable(np.array(values), tuple(groups), tuple(policies), str(path))
+    table = read_number_table(path, row="group", column="policy", entry="the regret")
+    return RegretTable(table.values, table.rows, table.columns, table.source)
 
 
 def parse_priorities(text: str | None, n_groups: int) -> FloatArray:
     """ "1,2,4" -> (n_groups,) positive numbers; ones if None."""
     if text is None:
         return np.ones(n_groups)
-    numbers = [_number(part) for part in text.split(",")]
+    numbers = [as_number(part) for part in text.split(",")]
     if len(numbers) != n_groups:
         raise InputError(
             f"--priorities: expected {n_groups} numbers, one a group, got {len(numbers)}", fix="give one a group"

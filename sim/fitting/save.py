@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -15,9 +17,18 @@ import yaml
 from sim.atomic import write_json, write_text
 from sim.errors import InputError
 from sim.fitting.fit import FitReport
+from sim.fitting.personal_report import PersonalReport
 from sim.pair_table import PairTable
 
-OURS = {"fit.json", "resolved.yaml", "mixture.json", "parameters.json", "responsibilities.parquet", "figures"}
+OURS = {
+    "fit.json",
+    "resolved.yaml",
+    "mixture.json",
+    "parameters.json",
+    "responsibilities.parquet",
+    "rewards.parquet",
+    "figures",
+}
 
 
 def require_writable(out: str | Path) -> None:
@@ -38,33 +49,54 @@ def require_writable(out: str | Path) -> None:
         )
 
 
-def save_fit(out: str | Path, report: FitReport, table: PairTable) -> None:
-    """fit.json, resolved.yaml, mixture.json, parameters.json, responsibilities.parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
+    """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes."""
     target = Path(out)
     require_writable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         fresh.chmod(0o755)
-        write_json(fresh / "fit.json", report.summary)
-        packages = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow")
-        resolved = {
-            "command": "fit",
-            "preferences": Path(table.source).name,
-            "settings": json.loads(json.dumps(report.summary["settings"])),
-            "versions": {name: metadata.version(name) for name in packages},
-        }
-        write_text(fresh / "resolved.yaml", yaml.safe_dump(resolved, sort_keys=False))
-        model, prepared = report.model, report.prepared
+        fill(fresh)
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
+        if old is not None:
+            os.replace(target, old / "fit")
+        os.replace(fresh, target)
+        if old is not None:
+            shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _write_summary(folder: Path, summary: dict[str, Any], table: PairTable) -> None:
+    """fit.json and resolved.yaml."""
+    write_json(folder / "fit.json", summary)
+    packages = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow")
+    resolved = {
+        "command": "fit",
+        "preferences": Path(table.source).name,
+        "settings": json.loads(json.dumps(summary["settings"])),
+        "versions": {name: metadata.version(name) for name in packages},
+    }
+    write_text(folder / "resolved.yaml", yaml.safe_dump(resolved, sort_keys=False))
+
+
+def save_fit(out: str | Path, report: FitReport, table: PairTable) -> None:
+    """fit.json, resolved.yaml, mixture.json, parameters.json, responsibilities.parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    model, prepared = report.model, report.prepared
+
+    def fill(folder: Path) -> None:
+        _write_summary(folder, report.summary, table)
         write_json(
-            fresh / "mixture.json",
+            folder / "mixture.json",
             {"groups": model.mixture.tolist(), "minmax_weights": report.summary["regret"]["minmax_weights"]},
         )
         write_json(
-            fresh / "parameters.json",
+            folder / "parameters.json",
             {
                 "features": list(prepared.feature_names),
                 "units": "standard deviations of the training items",
@@ -77,13 +109,36 @@ def save_fit(out: str | Path, report: FitReport, table: PairTable) -> None:
         columns = {"annotator_id": [prepared.table.annotators[i] for i in trained]}
         for k in range(model.n_types):
             columns[f"group_{k + 1}"] = model.responsibilities[trained, k].tolist()
-        pq.write_table(pa.table(columns), fresh / "responsibilities.parquet")
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
-        if old is not None:
-            os.replace(target, old / "fit")
-        os.replace(fresh, target)
-        if old is not None:
-            shutil.rmtree(old)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+        pq.write_table(pa.table(columns), folder / "responsibilities.parquet")
+
+    replace_folder(out, fill)
+
+
+def save_personal(out: str | Path, report: PersonalReport, table: PairTable) -> None:
+    """fit.json, resolved.yaml, parameters.json (pooled reward, subspace, clusters), rewards.parquet (one each)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    model, prepared = report.model, report.prepared
+
+    def fill(folder: Path) -> None:
+        _write_summary(folder, report.summary, table)
+        write_json(
+            folder / "parameters.json",
+            {
+                "features": list(prepared.feature_names),
+                "units": "standard deviations of the training items",
+                "pooled_theta": model.centre.tolist(),
+                "subspace": None if model.subspace is None else model.subspace.tolist(),
+                "cluster_departures": None if model.departures is None else model.departures.tolist(),
+                "ridge": model.ridge,
+            },
+        )
+        trained = np.unique(prepared.annotator[prepared.train])
+        names = [prepared.table.annotators[i] for i in trained]
+        columns: dict[str, Any] = {"annotator_id": names, "theta": list(model.theta[trained])}
+        if model.label is not None:
+            columns["cluster"] = (model.label[trained] + 1).tolist()
+        pq.write_table(pa.table(columns), folder / "rewards.parquet")
+
+    replace_folder(out, fill)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from sim.algorithms.em_log_linear import responsibilities_of
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.models import TypeModel, answer_scores
-from sim.fitting.prepare import Prepared, effective_weights
+from sim.fitting.prepare import Prepared, effective_weights, hold_out
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
 COIN = float(np.log(0.5))
+# Answers of a new annotator that are shown, and how many must be left to score her on.
+SHOWN = (0, 5, 10, 20, 40)
+LEAST_RESERVED = 5
 
 
 def hits(scores: FloatArray) -> FloatArray:
@@ -99,27 +103,46 @@ def differences(
     return out
 
 
-def few_shot(model: TypeModel, pooled: TypeModel, prepared: Prepared, stream: Stream) -> list[dict[str, Any]]:
-    """Unseen users after 5, 10 and 20 of their own answers: posterior over types from these, scored on the others.
+def reserve_new_users(
+    prepared: Prepared, stream: Stream, shown: tuple[int, ...], least: int
+) -> tuple[tuple[int, ...], BoolArray, Callable[[int], BoolArray]]:
+    """(numbers that can be shown, reserved answers, mask of the first s answers of everybody) for unseen annotators.
 
-    Users with at least 25 answers, the same held-back answers for every number shown.
+    Where items recur, answers are reserved about items none of her shown answers is about: two answers about one film
+    share its noise, which a flexible method would learn and be rewarded for. The same annotators (with enough to show
+    and at least `least` reserved) and the same reserved answers for every number shown.
     """
-    rows = np.flatnonzero(prepared.unseen)
-    person = prepared.annotator[rows]
-    order = np.lexsort((stream.uniforms(len(rows)), person))
-    rows, person = rows[order], person[order]
-    start = np.concatenate([[True], person[1:] != person[:-1]]) if len(rows) else np.zeros(0, dtype=bool)
-    place = np.arange(len(rows)) - np.maximum.accumulate(np.where(start, np.arange(len(rows)), 0))
-    enough = np.bincount(person, minlength=prepared.n_annotators)[person] >= 25
-    rest = np.zeros(len(prepared.annotator), dtype=bool)
-    rest[rows[enough & (place >= 20)]] = True
-    if not rest.any():
+    kept, held = hold_out(prepared.table, prepared.unseen, 0.4, stream.child("reserve"))
+    rows = np.flatnonzero(kept)
+    rows = rows[np.lexsort((stream.uniforms(len(rows)), prepared.annotator[rows]))]
+    person, n = prepared.annotator[rows], prepared.n_annotators
+    counts, reserved = np.bincount(person, minlength=n), np.bincount(prepared.annotator[held], minlength=n)
+    steps = list(shown)
+    while steps and not ((counts >= max(steps[-1], 1)) & (reserved >= least)).any():
+        steps.pop()
+    fit_for = (counts >= max(steps[-1], 1) if steps else counts < 0) & (reserved >= least)
+    place = np.arange(len(rows)) - np.concatenate([[0], np.cumsum(counts)])[person]
+
+    def first(s: int) -> BoolArray:
+        seen: BoolArray = np.zeros(len(prepared.annotator), dtype=np.bool_)
+        seen[rows[fit_for[person] & (place < s)]] = True
+        return seen
+
+    return tuple(steps), held & fit_for[prepared.annotator], first
+
+
+def few_shot(model: TypeModel, pooled: TypeModel, prepared: Prepared, stream: Stream) -> list[dict[str, Any]]:
+    """Unseen users after 5, 10, 20 and 40 of their own answers: posterior over types from these, scored on others.
+
+    See `reserve_new_users` for which.
+    """
+    steps, rest, first = reserve_new_users(prepared, stream, SHOWN, LEAST_RESERVED)
+    if len(steps) < 2:
         return []
     base = answer_scores(pooled, prepared, rest, pooled.responsibilities)
     out = []
-    for shown in (0, 5, 10, 20):
-        seen: BoolArray = np.zeros(len(prepared.annotator), dtype=bool)
-        seen[rows[enough & (place < shown)]] = True
+    for shown in steps:
+        seen = first(shown)
         gamma = np.tile(model.mixture, (prepared.n_annotators, 1))
         if shown:
             weight = effective_weights(prepared.table, seen)

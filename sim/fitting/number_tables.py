@@ -1,0 +1,91 @@
+"""A table of numbers from CSV: rows and columns with names, every cell a finite number."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.preferences import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class NumberTable:
+    """values (n_rows, n_columns); names of rows and columns; lines: each row's line in the file."""
+
+    values: FloatArray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    lines: tuple[int, ...]
+    source: str
+
+
+def as_number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def read_cells(path: str | Path, row: str) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of every line that is not blank; blank lines are counted, so that a row named in a message
+    is the file's."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="give a CSV file") from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not text in UTF-8", file=path, fix="save it as plain CSV") from error
+    lines = [
+        (number, [cell.strip() for cell in cells])
+        for number, cells in enumerate(csv.reader(text.splitlines()), start=1)
+        if any(cell.strip() for cell in cells)
+    ]
+    if not lines:
+        raise InputError(f"expected a row a {row}, the file is empty", file=path, fix=f"write one row a {row}")
+    return lines
+
+
+def read_number_table(path: str | Path, *, row: str, column: str, entry: str) -> NumberTable:
+    """Read a CSV; a header line and a first column of names are recognised by not being numbers.
+
+    row, column, entry: what a row, a column and a cell are, for names and messages ("group", "policy", "the regret").
+    """
+    lines = read_cells(path, row)
+    header: list[str] | None = None
+    if all(as_number(cell) is None for cell in lines[0][1][1:]) and as_number(lines[0][1][-1]) is None:
+        header, lines = lines[0][1], lines[1:]
+    if not lines:
+        raise InputError(f"expected a row a {row}, found only a header", file=path, fix="add the rows")
+    named = all(as_number(cells[0]) is None for _, cells in lines) and len(lines[0][1]) > 1
+    width = len(header) if header is not None else len(lines[0][1])
+    values = []
+    for number, cells in lines:
+        if len(cells) != width:
+            raise InputError(
+                f"expected {width} columns as in the first row, got {len(cells)}",
+                file=path,
+                row=number,
+                fix="make the matrix rectangular",
+            )
+        if named and not any(cells[1:]):
+            raise InputError(f"{row} '{cells[0]}' has no numbers", file=path, row=number, fix="fill in or drop the row")
+        own = []
+        for position, cell in enumerate(cells[int(named) :], start=1 + int(named)):
+            value = as_number(cell)
+            if value is None or not np.isfinite(value):
+                raise InputError(
+                    f"expected a finite number, got '{cell}'",
+                    file=path,
+                    row=number,
+                    field=f"column {position}",
+                    fix=f"write {entry} as a plain number",
+                )
+            own.append(value)
+        values.append(own)
+    rows = [cells[0] for _, cells in lines] if named else [f"{row} {z + 1}" for z in range(len(lines))]
+    columns = [f"{column} {k + 1}" for k in range(width - int(named))] if header is None else header[int(named) :]
+    return NumberTable(np.array(values), tuple(rows), tuple(columns), tuple(number for number, _ in lines), str(path))

@@ -1,0 +1,1 @@
+"""Claims of personalised RLHF, aggregation, pooling and the truthful mechanism (Park et al., arXiv 2405.00254)."""

@@ -1,0 +1,260 @@
+"""Claims about the mechanism of costs (arXiv 2405.00254, Theorem 5.1): attacks, certificates, boundaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sim.algorithms.mechanism import Mechanism, best_collusion, best_misreports, pivotal_choice
+from sim.algorithms.opinion_distances import opinion_distance
+from sim.algorithms.pooling import pool_opinions
+from sim.preferences import FloatArray
+from sim.streams import Stream
+from theory.judges import Bound, EveryDraw, Exactly, MeanAtLeast
+from theory.personalization._instances import ARXIV, DERIVED, PAPER, simplex_points
+from theory.theorem import Control, Setting, Theorem, Variant
+from theory.verdicts import Verdict
+
+_ALPHAS = (-1.0, 0.0, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class MechanismSetting(Setting):
+    """mismatched: the distance of another alpha (the pool's plus one); infinite: the min rule with d_0; charged: with
+    the costs."""
+
+    replicates: int = 250
+    charged: bool = True
+    mismatched: bool = False
+    infinite: bool = False
+
+
+def _mechanism(setting: MechanismSetting, stream: Stream) -> Mechanism:
+    """Each draw has one of five alphas in turn."""
+    if setting.infinite:
+        return Mechanism(-np.inf, distance_alpha=0.0, charged=setting.charged)
+    alpha = _ALPHAS[stream.replicate % len(_ALPHAS)]
+    return Mechanism(alpha, distance_alpha=alpha + 1.0 if setting.mismatched else None, charged=setting.charged)
+
+
+def _broken(setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+    return (
+        Control("no costs", replace(setting, charged=False)),
+        Control("the distance of another alpha", replace(setting, mismatched=True)),
+        Control("infinite alpha", replace(setting, infinite=True)),
+    )
+
+
+class Truthful(Theorem[MechanismSetting]):
+    """The best misreport found by Nelder-Mead from four starts gains nothing: N = 4, K = 3, Dirichlet(1.5) opinions,
+    alpha = -1, 0, 1/2, 1, 2 in turn, the others' reports arbitrary and not their opinions. Value: largest gain over the
+    annotators, nats. An attack can only refute; `truthful-certificate` proves it for each draw.
+    """
+
+    claim_id, paper, source = "truthful", PAPER, f"{ARXIV}, Theorem 5.1"
+    statement = "With the costs, no annotator gains by reporting another opinion than hers, whatever the others report."
+    cost = 2.0
+    SETTINGS = {
+        "as_printed": Variant(
+            MechanismSetting(infinite=True), Verdict.VIOLATED, "For every alpha, the min and max rules among them."
+        ),
+        "as_corrected": Variant(MechanismSetting(), Verdict.HOLDS, "For finite alpha with the distance of that alpha."),
+    }
+
+    def bound(self, setting: MechanismSetting) -> Bound:
+        return EveryDraw(1e-8)
+
+    def _profile(self, stream: Stream) -> tuple[FloatArray, FloatArray]:
+        P = simplex_points((2, 4, 3), stream.child("opinions"))
+        return P[0], P[1]
+
+    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
+        opinions, reports = self._profile(stream)
+        found = best_misreports(_mechanism(setting, stream), opinions, reports, stream=stream)
+        return float(found.gain.max())
+
+    def witness(self, setting: MechanismSetting, stream: Stream) -> dict[str, Any]:
+        opinions, reports = self._profile(stream)
+        mechanism = _mechanism(setting, stream)
+        found = best_misreports(mechanism, opinions, reports, stream=stream)
+        who = int(found.gain.argmax())
+        return {
+            "alpha": str(mechanism.alpha), "distance_alpha": mechanism.distance, "charged": mechanism.charged,
+            "annotator": who, "opinion": opinions[who].tolist(), "misreport": found.report[who].tolist(),
+            "others_report": np.delete(reports, who, axis=0).tolist(), "gain": float(found.gain[who]),
+        }  # fmt: skip
+
+    def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+        return _broken(replace(setting, infinite=False))
+
+
+class TruthfulCertificate(Truthful):
+    """u_i = h_i(P_-i) - F(x) with F convex, so no report can gain more than F's Frank-Wolfe gap at the truthful
+    outcome. Value: that gap, largest over the annotators; a proof for each draw up to rounding, where the attack is a
+    search.
+    """
+
+    claim_id, source = "truthful-certificate", f"{ARXIV}, Theorem 5.1 [derived certificate]"
+    statement = "At the truthful outcome the first-order condition of the annotator's utility holds over all outcomes."
+    cost = 1.0
+    SETTINGS = {"as_corrected": Variant(MechanismSetting())}
+
+    def bound(self, setting: MechanismSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
+        opinions, reports = self._profile(stream)
+        return float(_mechanism(setting, stream).bound(opinions, reports).max())
+
+
+class WelfareMaximal(Theorem[MechanismSetting]):
+    """Under truth x(P) maximises the sum of welfares -d(p_i, x): no point among 500 of the simplex and 500 near x has
+    a smaller sum of distances. Value: how much smaller, relative. Controls: the distance of another alpha, min rule.
+    """
+
+    claim_id, paper, source = "welfare-maximal", PAPER, f"{ARXIV}, Theorem 5.1"
+    statement = "Under truth the consensus maximises the annotators' total welfare."
+    SETTINGS = {"as_corrected": Variant(MechanismSetting())}
+
+    def bound(self, setting: MechanismSetting) -> Bound:
+        return EveryDraw(1e-12)
+
+    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
+        mechanism = _mechanism(setting, stream)
+        P = simplex_points((4, 3), stream.child("opinions"))
+        x = mechanism.outcome(P).consensus
+        far = simplex_points((500, 3), stream.child("far"))
+        near = x * np.exp(0.05 * stream.child("near").normals((500, 3)))
+        others = np.concatenate([far, near / near.sum(axis=1, keepdims=True)])
+        own = float(opinion_distance(P, x, mechanism.distance).sum())
+        best = float(opinion_distance(P[None], others[:, None], mechanism.distance).sum(axis=1).min())
+        return (own - best) / own
+
+    def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+        return _broken(setting)[1:]
+
+
+class CostsNotNegative(Theorem[MechanismSetting]):
+    """c_i >= 0, so the mechanism never pays out; and where all agree, nobody is charged. Value: the larger of -min c_i
+    and the largest cost under unanimity. Control: with the distance of another alpha the consensus is no minimum and
+    some costs are negative. Utilities are <= 0: taking part is not always worth it, and the paper does not say it is.
+    """
+
+    claim_id, paper, source = "costs-not-negative", PAPER, f"{ARXIV}, eq. (5.1)"
+    statement = "Costs are never negative, and zero where all annotators agree."
+    SETTINGS = {"as_stated": Variant(MechanismSetting())}
+
+    def bound(self, setting: MechanismSetting) -> Bound:
+        return EveryDraw(1e-12)
+
+    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
+        mechanism = _mechanism(setting, stream)
+        P = simplex_points((4, 3), stream.child("opinions"))
+        agreed = np.tile(P[0], (4, 1))
+        return float(max(-mechanism.outcome(P).costs.min(), np.abs(mechanism.outcome(agreed).costs).max()))
+
+    def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+        return _broken(setting)[1:]
+
+
+@dataclass(frozen=True)
+class ExampleSetting(Setting):
+    alpha: float = -np.inf
+
+
+class ManipulationExample(Theorem[ExampleSetting]):
+    """Without costs, min rule: P_j = (.2, .8) for j < N, p_N = (.6, .4). Truth gives (1/3, 2/3); reporting
+    (13/15, 2/15) gives exactly her opinion. Value: largest deviation from these numbers. Control: alpha = 0."""
+
+    claim_id, paper, source = "manipulation-example", PAPER, f"{ARXIV}, section 5 (example)"
+    statement = "Without costs one annotator can make the min rule say exactly what she thinks."
+    SETTINGS = {"as_stated": Variant(ExampleSetting())}
+
+    def bound(self, setting: ExampleSetting) -> Bound:
+        return Exactly(1e-12)
+
+    def draw(self, setting: ExampleSetting, stream: Stream) -> float:
+        others = [[0.2, 0.8]] * 3
+        truth = pool_opinions(np.array([*others, [0.6, 0.4]]), setting.alpha)
+        lie = pool_opinions(np.array([*others, [13 / 15, 2 / 15]]), setting.alpha)
+        return float(max(np.abs(truth - [1 / 3, 2 / 3]).max(), np.abs(lie - [0.6, 0.4]).max()))
+
+    def control(self, setting: ExampleSetting) -> tuple[Control[ExampleSetting], ...]:
+        return (Control("alpha = 0", replace(setting, alpha=0.0)),)
+
+
+@dataclass(frozen=True)
+class CollusionSetting(Setting):
+    """together: whether the second colluder may lie too."""
+
+    replicates: int = 12
+    together: bool = True
+
+
+class Collusion(Theorem[CollusionSetting]):
+    """A boundary, no violation: two annotators who lie together gain, a Clarke pivot is not group-strategyproof. Mean
+    gain of the pair at least .01 nats (N = 4, K = 3, alpha = 1). Control: only one of them may lie."""
+
+    claim_id, paper, source = "collusion-boundary", PAPER, f"{DERIVED}, the boundary of Theorem 5.1"
+    statement = "Two annotators can gain by lying together."
+    cost = 4.0
+    full_factor = 2
+    SETTINGS = {"as_stated": Variant(CollusionSetting())}
+
+    def bound(self, setting: CollusionSetting) -> Bound:
+        return MeanAtLeast(0.01)
+
+    def draw(self, setting: CollusionSetting, stream: Stream) -> float:
+        P, mechanism = simplex_points((4, 3), stream.child("opinions")), Mechanism(1.0)
+        if setting.together:
+            return float(best_collusion(mechanism, P, (0, 1), stream=stream))
+        return float(best_misreports(mechanism, P, stream=stream).gain[:2].max())
+
+    def control(self, setting: CollusionSetting) -> tuple[Control[CollusionSetting], ...]:
+        return (Control("one liar", replace(setting, together=False)),)
+
+
+class RewardMechanism(Theorem[MechanismSetting]):
+    """Remark 6 asserts the analogue for rewards without proof; as a Clarke pivot over 6 candidates it holds. 4
+    annotators, rewards N(0, 1), welfare (exp(alpha r) - 1) / alpha; 400 misreports a draw, half of them the truth with
+    one candidate's value raised or lowered. Value: largest gain, relative to the largest welfare. An extension;
+    control: no costs."""
+
+    claim_id, paper, source = "reward-mechanism", PAPER, f"{ARXIV}, Remark 6 [extension]"
+    statement = "A Clarke pivot over candidate responses makes truthful rewards dominant."
+    SETTINGS = {"as_corrected": Variant(MechanismSetting())}
+
+    def bound(self, setting: MechanismSetting) -> Bound:
+        return EveryDraw(1e-12)
+
+    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
+        alpha = _ALPHAS[stream.replicate % len(_ALPHAS)]
+        r = stream.child("rewards").normals((4, 6))
+        values = r if alpha == 0 else np.expm1(alpha * r) / alpha
+        honest = pivotal_choice(values, setting.charged)
+        own = values[0, honest.choice] - honest.costs[0]
+        lies = values[0] + 5.0 * stream.child("lies").normals((400, 6)) * np.abs(values[0]).max()
+        one = stream.child("one").integers(6, 200)
+        lies[:200] = values[0]
+        lies[np.arange(200), one] += 20.0 * stream.child("raise").normals(200) * np.abs(values[0]).max()
+        gains = []
+        for lie in lies:
+            outcome = pivotal_choice(np.vstack([lie, values[1:]]), setting.charged)
+            gains.append(values[0, outcome.choice] - outcome.costs[0] - own)
+        return float(max(gains) / np.abs(values).max())
+
+    def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+        return (Control("no costs", replace(setting, charged=False)),)
+
+
+THEOREMS = (
+    Truthful(),
+    TruthfulCertificate(),
+    WelfareMaximal(),
+    CostsNotNegative(),
+    ManipulationExample(),
+    Collusion(),
+    RewardMechanism(),
+)
