@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
+from sim.algorithms.aggregation import aggregate
+from sim.algorithms.maximin_policy import maximin_policy
+from sim.algorithms.pessimistic_aggregation import pessimistic_aggregate_policy
 from sim.estimators.confidence import Ellipsoid, answer_covariance, pessimistic_policy
+from sim.estimators.likelihood_set import LikelihoodSet, likelihood_pessimistic_policy
+from sim.streams import Stream
 
 
 def _instance(seed, M=9, k=3):
@@ -69,3 +75,94 @@ def test_nothing_known_means_the_reference():
 def test_covariance_is_the_mean_square():
     x = np.random.default_rng(0).normal(size=(2, 30, 3))
     assert answer_covariance(x, 0.5)[1] == pytest.approx(x[1].T @ x[1] / 30 + 0.5 * np.eye(3))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cutting_planes_agree_with_the_closed_inner_minimum(seed):
+    psi, reference, ellipsoid = _instance(seed)
+    direct = pessimistic_policy(psi, reference, ellipsoid)
+    inverse = np.linalg.inv(ellipsoid.covariance)
+
+    def worst(w):
+        v = w @ psi
+        norm = np.sqrt(v @ inverse @ v)
+        shift = np.sqrt(ellipsoid.radius) * inverse @ v / norm if norm > 1e-14 else 0.0
+        return psi @ (ellipsoid.estimate - shift)
+
+    found = maximin_policy(worst, reference, tolerance=1e-7)
+    assert found.value == pytest.approx(direct.value, abs=1e-5)
+    assert found.ceiling >= direct.value - 1e-7
+    assert found.gap <= 1e-6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_aggregated_pessimism_at_zero_is_a_cone_program(seed):
+    """alpha = 0: <v, mean estimate> - (1/N) sum_i r_i |v|_i."""
+    cp = pytest.importorskip("cvxpy")
+    psi, reference, _ = _instance(seed)
+    sets = [_instance(100 * seed + i)[2] for i in range(3)]
+    found = pessimistic_aggregate_policy(psi, reference, sets, 0.0, Stream(1), tolerance=1e-6)
+    policy = cp.Variable(len(psi))
+    v = psi.T @ (policy - reference)
+    worth = sum(
+        e.estimate @ v - np.sqrt(e.radius) * cp.norm(np.linalg.cholesky(np.linalg.inv(e.covariance)).T @ v)
+        for e in sets
+    )
+    problem = cp.Problem(cp.Maximize(worth / 3), [policy >= 0, cp.sum(policy) == 1])
+    problem.solve(solver="CLARABEL")
+    assert found.value == pytest.approx(max(problem.value, 0.0), abs=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [-2.0, 1.0, -np.inf, np.inf])
+def test_aggregated_pessimism_against_sampled_rewards(alpha):
+    """No reward sampled from the sets makes the policy worse than its value; alone and sure, it is the best action."""
+    psi, reference, _ = _instance(3)
+    sets = [_instance(300 + i)[2] for i in range(2)]
+    found = pessimistic_aggregate_policy(psi, reference, sets, alpha, Stream(1))
+    rng = np.random.default_rng(0)
+    worst = np.inf
+    for _ in range(4000):
+        theta = []
+        for e in sets:
+            u = rng.normal(size=3)
+            u *= np.sqrt(e.radius) / np.linalg.norm(u)
+            theta.append(e.estimate + np.linalg.inv(np.linalg.cholesky(e.covariance)).T @ u)
+        worst = min(worst, float((found.policy - reference) @ aggregate(np.array(theta) @ psi.T, alpha)))
+    assert found.value <= worst + 1e-3
+    sure = [Ellipsoid(e.estimate, e.covariance, 1e-12) for e in sets]
+    certain = aggregate(np.stack([e.estimate for e in sure]) @ psi.T, alpha)
+    known = pessimistic_aggregate_policy(psi, reference, sure, alpha, Stream(1))
+    assert known.value == pytest.approx(certain.max() - reference @ certain, abs=1e-3)
+
+
+def _likelihood_set(drop=2.0):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(60, 3))
+    signs = np.where(rng.random(60) < 1 / (1 + np.exp(-x @ [1.0, -0.5, 0.2])), 1, -1)
+    return LikelihoodSet(x * signs[:, None], drop, ridge=0.1)
+
+
+def test_likelihood_set_against_a_constrained_search():
+    rewards = _likelihood_set()
+    floor = rewards.objective(rewards.estimate) - rewards.drop
+    for direction in np.random.default_rng(0).normal(size=(4, 3)):
+        solved = minimize(
+            lambda theta, d=direction: d @ theta, rewards.estimate, method="SLSQP",
+            constraints={"type": "ineq", "fun": lambda theta: rewards.objective(theta) - floor},
+            options={"ftol": 1e-12, "maxiter": 500},
+        )  # fmt: skip
+        worst = rewards.worst(direction)
+        assert rewards.contains(worst)
+        assert direction @ worst == pytest.approx(solved.fun, abs=1e-5)
+    assert rewards.contains(rewards.estimate)
+    assert not rewards.contains(rewards.estimate + 3.0)
+
+
+def test_likelihood_pessimism_shrinks_to_greed():
+    psi, reference, _ = _instance(5)
+    values = [likelihood_pessimistic_policy(psi, reference, _likelihood_set(drop)).value for drop in (4.0, 1.0, 1e-8)]
+    assert values[0] <= values[1] <= values[2]
+    greedy = psi @ _likelihood_set().estimate
+    assert values[2] == pytest.approx(greedy.max() - reference @ greedy, abs=1e-3)
+    near = likelihood_pessimistic_policy(psi, reference, _likelihood_set(0.5))
+    assert near.gap <= 1e-5
