@@ -13,12 +13,15 @@ import opponents
 from sim.algorithms.em_dpo import em_dpo, random_split
 from sim.algorithms.em_log_linear import em_log_linear
 from sim.algorithms.hedge import default_step, hedge_batch
+from sim.algorithms.mechanism import Mechanism, best_misreports
 from sim.environments.linear import majority_bandit
 from sim.estimators.bradley_terry import fit_bradley_terry_batch
+from sim.estimators.shared_representation import fit_shared_batch, representation_error
 from sim.policies.log_linear import ArmFeatures
 from sim.populations.collect import collect_pairs
 from sim.populations.feature_pairs import sample_feature_pairs
 from sim.populations.latent_types import LatentTypes
+from sim.populations.shared_representation import shared_population
 from sim.streams import Stream
 
 
@@ -185,10 +188,59 @@ def hedge() -> Duel:
     )
 
 
+def shared_mle() -> Duel:
+    replicates, run, sample, N, d, k, per_user = 1000, 100, 2, 40, 20, 2, 400
+    people = [shared_population(N, d, k, Stream(8, "shared", r)) for r in range(run)]
+    x = np.stack([own.answers(per_user, Stream(8, "shared", r)) for r, own in enumerate(people)])
+    subspaces = np.stack([own.subspace for own in people])
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        # Two estimators of one subspace, the second without the likelihood's weights: both near the truth.
+        for found in (ours.subspace[:sample], theirs):
+            assert representation_error(subspaces[:sample], found).max() < 0.1
+
+    return Duel(
+        f"{replicates:,} shared-representation MLEs, N = {N}, d = {d}, k = {k}, Np = {per_user}",
+        Candidate(lambda: fit_shared_batch(x, k), replicates / run),
+        {
+            "scikit-learn fits, then SVD": (
+                Candidate(lambda: opponents.sklearn_subspaces(x[:sample], k, 1e-3), replicates / sample),
+                30.0,
+            ),
+        },
+        agree,
+        repeats=5,
+    )
+
+
+def misreports() -> Duel:
+    profiles, sample = 1000, 2
+    opinions = Stream(9, "opinions").generator().dirichlet(np.full(3, 1.5), size=(profiles, 4))
+    mechanism = Mechanism(1.0, charged=False)
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        assert (ours.gain[:sample] >= theirs - 1e-6).all()
+
+    return Duel(
+        f"best misreports of 4 annotators in {profiles:,} profiles (four starts each)",
+        Candidate(lambda: best_misreports(mechanism, opinions, stream=Stream(9))),
+        {
+            "SciPy Nelder-Mead": (
+                Candidate(lambda: opponents.scipy_misreports(mechanism, opinions[:sample]), profiles / sample), 0.0
+            ),
+        },
+        agree,
+        threads=1,
+        repeats=5,
+    )  # fmt: skip
+
+
 DUELS: dict[str, Callable[[], Duel]] = {
     "small-fits": small_fits,
     "sampling": sampling,
     "em-small": em_small,
     "em-million": em_million,
     "hedge": hedge,
+    "shared-mle": shared_mle,
+    "misreports": misreports,
 }

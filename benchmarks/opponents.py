@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
+
+from sim.algorithms.mechanism import Mechanism
 
 Array = NDArray[np.float64]
 
@@ -125,3 +128,30 @@ def numpy_hedge(game: Array, rounds: int, step: float) -> tuple[Array, Array]:
         p_sum += p
         gw_tm1, gp_tm1 = gw, gp
     return w_sum / rounds, p_sum / rounds
+
+
+def sklearn_subspaces(differences: Array, rank: int, ridge: float) -> Array:
+    """Per-user fits, one after the other, stacked and cut to `rank` by SVD; (B, N, n, d) -> (B, d, rank)."""
+    out = []
+    for users in differences:
+        theta = sklearn_fits(users, ridge)
+        out.append(np.linalg.svd(theta, full_matrices=False)[2][:rank].T)
+    return np.stack(out)
+
+
+def scipy_misreports(mechanism: Mechanism, opinions: Array) -> Array:
+    """Each annotator's best gain by SciPy's Nelder-Mead from the same four kinds of starts; (B, N, K) -> (B, N)."""
+    out = np.zeros(opinions.shape[:2])
+    for b, profile in enumerate(opinions):
+        for i, truth in enumerate(profile):
+            logit = np.log(truth)
+            rest = np.log(np.delete(profile, i, axis=0)).mean(axis=0)
+            starts = (logit, np.zeros_like(logit), 3 * logit - 2 * rest, np.linspace(1, -1, len(logit)))
+
+            def loss(z: Array, b: int = b, i: int = i) -> float:
+                weight = np.exp(np.append(z, 0.0) - max(z.max(), 0.0))
+                return -float(mechanism.gain_of(opinions[b], opinions[b], i, weight / weight.sum()))
+
+            found = [minimize(loss, start[:-1] - start[-1], method="Nelder-Mead").fun for start in starts]
+            out[b, i] = max(0.0, -min(found))
+    return out

@@ -65,6 +65,7 @@ class Positive(click.FloatRange):
 )
 @click.option("--priorities", help="One positive number a group, separated by commas, for MinMax (default: all 1).")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--network", is_flag=True, help="With shared: also a learned representation (needs the llm extra).")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     preferences: str,
@@ -77,6 +78,7 @@ def command(
     restarts: int,
     priorities: str | None,
     seed: int,
+    network: bool,
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
@@ -111,8 +113,10 @@ def command(
     if method in ("personal", "shared", "cluster", "pooled"):
         if asked is not None:
             raise InputError("--priorities: only policies of groups have them", fix=f"leave it out with {method}")
-        _fit_personal(preferences, method, n_types, ridge, out, seed, as_json)
+        _fit_personal(preferences, method, n_types, ridge, out, seed, network, as_json)
         return
+    if network:
+        raise InputError("--network: belongs to --method shared", fix="leave it out, or give --method shared")
     settings = FitSettings(
         method=cast(Method, method),
         n_types=n_types,
@@ -135,21 +139,42 @@ def command(
 
 
 def _fit_personal(
-    preferences: str, method: str, size: int | None, ridge: float | None, out: str, seed: int, as_json: bool
+    preferences: str,
+    method: str,
+    size: int | None,
+    ridge: float | None,
+    out: str,
+    seed: int,
+    network: bool,
+    as_json: bool,
 ) -> None:
     from typing import cast
 
+    from sim.errors import InputError
     from sim.fitting.personal import Method
     from sim.fitting.personal_report import PersonalSettings, fit_personal_preferences
     from sim.fitting.save import save_personal
     from sim.preference_files import read_pairs
 
+    fitter = None
+    if network:
+        if method != "shared":
+            raise InputError("--network: belongs to --method shared", fix="leave it out, or give --method shared")
+        from pluralign.ownership import require_own_llm
+
+        require_own_llm()
+        try:
+            from pluralign.network_fit import fit_prepared
+        except ImportError as error:
+            raise InputError(f"--network: {error}", fix="pip install 'pluralign[llm]'") from error
+        fitter = fit_prepared
     began = time.monotonic()
     table = read_pairs(preferences)
     report = fit_personal_preferences(
         table,
         PersonalSettings(cast(Method, method), size, ridge, seed),
         lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
+        fitter,
     )
     save_personal(out, report, table)
     for warning in report.summary["warnings"]:

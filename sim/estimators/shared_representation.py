@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -10,6 +12,22 @@ from sim.estimators import _shared_kernel
 from sim.estimators._tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import FloatArray, IntArray
+
+
+class SharedRewards(Protocol):
+    """Rewards over a representation all users share: linear here, a network in `llm.shared_network`."""
+
+    @property
+    def heads(self) -> FloatArray: ...
+
+    @property
+    def represent(self) -> Callable[[FloatArray], FloatArray]:
+        """features (M, d) -> psi (M, k)."""
+        ...
+
+    def rewards(self, features: FloatArray) -> FloatArray:
+        """(N, M)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +48,14 @@ class SharedFit:
     def theta(self) -> FloatArray:
         """Each user's reward in the features' coordinates, U v_i; (N, d)."""
         return self.heads @ self.subspace.T
+
+    def represent(self, features: FloatArray) -> FloatArray:
+        """psi(phi) = U' phi of each row; (M, k)."""
+        return np.asarray(features @ self.subspace)
+
+    def rewards(self, features: FloatArray) -> FloatArray:
+        """r_i(tau) = <psi(phi(tau)), v_i>; (N, M)."""
+        return np.asarray(self.heads @ self.represent(features).T)
 
 
 @dataclass(frozen=True, eq=False)

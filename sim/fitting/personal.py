@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.estimators.shared_representation import fit_head, fit_shared
+from sim.estimators.shared_representation import SharedRewards, fit_head, fit_shared
 from sim.estimators.user_clusters import assign_users, cluster_users
 from sim.fitting.prepare import Prepared, effective_weights, hold_out
 from sim.policies.protocol import log_sigmoid
@@ -20,7 +20,7 @@ Method = Literal["personal", "shared", "cluster", "pooled"]
 METHODS: tuple[Method, ...] = ("personal", "shared", "cluster", "pooled")
 # On one annotator's departure, and on that of a cluster, whose answers are those of many.
 RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)
-CLUSTER_RIDGES = (100.0, 300.0, 1000.0, 3000.0, 10_000.0)
+CLUSTER_RIDGES = (100.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
 _POOLED_RIDGES = (0.003, 0.03, 0.1, 0.3)
 _RANKS = (1, 2, 3, 4, 6, 8)
 _CLUSTERS = (2, 3, 4, 6)
@@ -44,6 +44,14 @@ class PersonalModel:
     departures: FloatArray | None = None
     shares: FloatArray | None = None
     label: IntArray | None = None
+    represent: Callable[[FloatArray], FloatArray] | None = None
+
+    def rows_of(self, prepared: Prepared) -> FloatArray:
+        """What rewards are linear in: differences of features, and of the learned representation beside them."""
+        if self.represent is None:
+            return prepared.differences
+        psi = self.represent(prepared.features)
+        return np.hstack([prepared.differences, psi[prepared.table.chosen] - psi[prepared.table.rejected]])
 
     def adapt(self, prepared: Prepared, seen: BoolArray) -> FloatArray:
         """Rewards of annotators nobody trained on from the answers `seen`; (n_annotators, d), pooled for the others.
@@ -54,11 +62,12 @@ class PersonalModel:
         theta = np.tile(self.centre, (prepared.n_annotators, 1))
         if self.method == "pooled" or not seen.any():
             return theta
-        offset = prepared.differences @ self.centre
+        differences = self.rows_of(prepared)
+        offset = differences @ self.centre
         if self.departures is not None:
             rows = np.flatnonzero(seen)
             label = assign_users(
-                self.departures, prepared.differences[rows], prepared.annotator[rows], prepared.n_annotators,
+                self.departures, differences[rows], prepared.annotator[rows], prepared.n_annotators,
                 weights=weight[rows], offset=offset[rows],
             )  # fmt: skip
             own = np.unique(prepared.annotator[rows])
@@ -67,9 +76,7 @@ class PersonalModel:
         basis = np.eye(len(self.centre)) if self.subspace is None else self.subspace
         for i in np.unique(prepared.annotator[seen]):
             rows = np.flatnonzero(seen & (prepared.annotator == i))
-            head = fit_head(
-                prepared.differences[rows], basis, weights=weight[rows], offset=offset[rows], ridge=self.ridge
-            )
+            head = fit_head(differences[rows], basis, weights=weight[rows], offset=offset[rows], ridge=self.ridge)
             theta[i] += basis @ head
         return theta
 
@@ -78,7 +85,7 @@ class PersonalModel:
 
         theta None for annotators without answers and clusters: the clusters' mixture, by their shares.
         """
-        x, person = prepared.differences[rows], prepared.annotator[rows]
+        x, person = self.rows_of(prepared)[rows], prepared.annotator[rows]
         own = self.theta if theta is None else theta
         scores = log_sigmoid((x * own[person]).sum(axis=1))
         if theta is None and self.departures is not None and self.shares is not None and self.label is not None:
@@ -129,6 +136,27 @@ def fit_personal(
         )  # fmt: skip
     model = PersonalModel("personal", centre, theta, 0, ridge)
     return PersonalModel("personal", centre, model.adapt(prepared, rows), 0, ridge)
+
+
+class NetworkFitter(Protocol):
+    """Fits a representation to (prepared, mask, rank, ridge, centre, stream); see `llm.shared_network`."""
+
+    def __call__(
+        self, prepared: Prepared, rows: BoolArray, rank: int, ridge: float, centre: FloatArray, stream: Stream
+    ) -> SharedRewards: ...
+
+
+def over_network(fitted: SharedRewards, prepared: Prepared, ridge: float, centre: FloatArray) -> PersonalModel:
+    """Rewards over a learned representation as a `PersonalModel`: linear in [features, psi], psi's part being one's
+    own."""
+    k = fitted.heads.shape[1]
+    wide = np.concatenate([centre, np.zeros(k)])
+    subspace = np.vstack([np.zeros((len(centre), k)), np.eye(k)])
+    theta = wide + fitted.heads @ subspace.T
+    # Nobody has answers of hers here whom the fit did not see: her head is what it started from.
+    unseen = np.bincount(prepared.annotator[prepared.train], minlength=prepared.n_annotators) == 0
+    theta[unseen] = wide
+    return PersonalModel("shared", wide, theta, k, ridge, subspace=subspace, represent=fitted.represent)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,20 @@ from sim.figure_files import save_figure
 
 mpl.use("Agg")
 # Okabe-Ito
-COLOURS = {"shared": "#0072B2", "personal": "#D55E00", "cluster": "#009E73"}
-_NAMES = {"shared": "shared subspace", "personal": "one reward each", "cluster": "clusters"}
+COLOURS = {"shared": "#0072B2", "personal": "#D55E00", "cluster": "#009E73", "shared-network": "#CC79A7"}
+_NAMES = {
+    "shared": "shared subspace",
+    "personal": "one reward each",
+    "cluster": "clusters",
+    "shared-network": "shared network",
+}
 
 
 def _label(fit: dict[str, Any], name: str) -> str:
     size = fit["selection"]["chosen"][name]["size"]
-    return _NAMES[name] + (f" (k = {size})" if name == "shared" else f" (K = {size})" if name == "cluster" else "")
+    return _NAMES[name] + (
+        f" (k = {size})" if name.startswith("shared") else f" (K = {size})" if name == "cluster" else ""
+    )
 
 
 def gain_figure(fit: dict[str, Any]) -> Any:

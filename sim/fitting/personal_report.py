@@ -13,11 +13,13 @@ from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.personal import (
     METHODS,
     Method,
+    NetworkFitter,
     PersonalCandidate,
     PersonalModel,
     choose_personal,
     default_sizes,
     fit_personal,
+    over_network,
     pooled_centre,
 )
 from sim.fitting.prepare import Prepared, prepare
@@ -56,9 +58,15 @@ class PersonalReport:
 
 
 def fit_personal_preferences(
-    table: PairTable, settings: PersonalSettings, on_progress: Callable[[str], None] | None = None
+    table: PairTable,
+    settings: PersonalSettings,
+    on_progress: Callable[[str], None] | None = None,
+    network: NetworkFitter | None = None,
 ) -> PersonalReport:
-    """Choose, fit and score all four methods; test answers and unseen annotators are read once, at the end."""
+    """Choose, fit and score all four methods; test answers and unseen annotators are read once, at the end.
+
+    network: also fit a learned representation, at the rank and ridge chosen for the linear one.
+    """
     stream = Stream(settings.seed, cell="fit")
     prepared = prepare(table, stream)
     say = on_progress or (lambda _: None)
@@ -76,13 +84,18 @@ def fit_personal_preferences(
         )  # fmt: skip
     ridge, tried = choose_personal(prepared, default_sizes(settings.size, settings.method), stream, say)
     centre = pooled_centre(prepared, prepared.train, ridge)
-    models: dict[Method, PersonalModel] = {}
+    models: dict[str, PersonalModel] = {}
     for method in METHODS:
         best = max((c for c in tried if c.method == method), key=lambda c: c.held_out)
         own = settings.ridge if settings.ridge is not None and method == settings.method else best.ridge
         models[method] = fit_personal(
             prepared, prepared.train, method, best.size, own, centre, stream.child("clusters")
         )
+    if network is not None:
+        like = models["shared"]
+        say(f"a network of rank {like.size} in place of the linear subspace")
+        learned = network(prepared, prepared.train, like.size, like.ridge, centre, stream.child("network"))
+        models["shared-network"] = over_network(learned, prepared, like.ridge, centre)
     say("scoring held-out answers")
     return PersonalReport(
         settings, prepared, models[settings.method], _summary(settings, prepared, models, tried, stream)
@@ -90,7 +103,7 @@ def fit_personal_preferences(
 
 
 def _summary(
-    settings: PersonalSettings, prepared: Prepared, models: dict[Method, PersonalModel],
+    settings: PersonalSettings, prepared: Prepared, models: dict[str, PersonalModel],
     tried: tuple[PersonalCandidate, ...], stream: Stream,
 ) -> dict[str, Any]:  # fmt: skip
     score, model = stream.child("score"), models[settings.method]
@@ -117,7 +130,7 @@ def _summary(
         "differences": {name: differences(ours, predicted[name], prepared, score) for name in names},
         "against_pooled": {
             name: differences(predicted[name], predicted["pooled"], prepared, score)
-            for name in METHODS if name != "pooled"
+            for name in models if name != "pooled"
         },
         "new_users": new_users(models, prepared, score.child("new-users")),
         "groups": _groups(model, prepared),
@@ -164,7 +177,7 @@ def _groups(model: PersonalModel, prepared: Prepared) -> list[dict[str, Any]]:
     return out
 
 
-def new_users(models: dict[Method, PersonalModel], prepared: Prepared, stream: Stream) -> list[dict[str, Any]]:
+def new_users(models: dict[str, PersonalModel], prepared: Prepared, stream: Stream) -> list[dict[str, Any]]:
     """Unseen annotators after 0, 5, 10, 20 and 40 of their answers, each method adapted to these alone, scored on the
     answers `reserve_new_users` sets aside."""
     steps, rest, first = reserve_new_users(prepared, stream, SHOWN, LEAST_RESERVED)
