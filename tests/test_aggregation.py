@@ -58,6 +58,8 @@ def test_weights_are_the_gradient(alpha):
         slope = (aggregate(moved[0], alpha) - aggregate(moved[1], alpha)) / (2 * step)
         assert aggregate_weights(REWARDS, alpha)[i] == pytest.approx(slope, abs=1e-8)
     assert aggregate_weights(REWARDS, np.inf)[:, 2].tolist() == [0.25] * 4
+    assert aggregate_weights(REWARDS, np.inf)[:, 0].tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert aggregate_weights(REWARDS, -np.inf)[:, 0].tolist() == [0.0, 0.0, 1.0, 0.0]
 
 
 @settings(deadline=None, max_examples=100)
