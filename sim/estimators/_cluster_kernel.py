@@ -6,14 +6,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.estimators._shared_kernel import _fit_head, _head_margins
+from sim.estimators._heads import fit_head, head_margins
 from sim.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
 
 
 @njit(**INNER)
 def _loss(features, offset, weight, lo, hi, theta, z):
     """-sum w log sigma(offset + <theta, x>) of one user's answers."""
-    _head_margins(features, offset, lo, hi, theta, z)
+    head_margins(features, offset, lo, hi, theta, z)
     total = 0.0
     for c in range(hi - lo):
         total += weight[lo + c] * (log1p_unit(exp(-abs(z[c]))) + 0.5 * (abs(z[c]) - z[c]))
@@ -61,7 +61,7 @@ def _refit(
                 answers += weight[starts[i] + j]
             filled += m
         if filled > 0:
-            total += _fit_head(
+            total += fit_head(
                 held, held_offset, held_weight, 0, filled, ridge, 1e-9 * max(answers, 1.0), theta[c], step, small,
                 scratch,
             )  # fmt: skip
@@ -81,7 +81,7 @@ def _cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, t
     theta[:] = 0.0
     for c in range(K):
         lo, hi = starts[seeds[c]], starts[seeds[c] + 1]
-        _fit_head(
+        fit_head(
             features, offset, weight, lo, hi, ridge, 1e-9 * max(float(hi - lo), 1.0), theta[c], step, small, scratch
         )
     labels[:] = -1

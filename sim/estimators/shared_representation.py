@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.estimators import _shared_kernel
+from sim.estimators import _heads, _shared_kernel
 from sim.estimators._tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import FloatArray, IntArray
@@ -166,7 +166,7 @@ def fit_head(
     k = subspace.shape[1]
     rows = np.zeros((padded(k), row_length(len(projected))))
     rows[:k, : len(projected)] = projected.T
-    head = _shared_kernel.head_of(
+    head = _heads.head_of(
         rows[:k].copy(), len(projected),
         np.ones(len(projected)) if weights is None else np.asarray(weights, dtype=np.float64),
         np.zeros(len(projected)) if offset is None else np.asarray(offset, dtype=np.float64), float(ridge),

@@ -23,7 +23,7 @@ RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)
 CLUSTER_RIDGES = (100.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
 _POOLED_RIDGES = (0.003, 0.03, 0.1, 0.3)
 _RANKS = (1, 2, 3, 4, 6, 8)
-_CLUSTERS = (2, 3, 4, 6)
+_CLUSTERS = (2, 4, 6, 8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,8 @@ def gain_figure(fit: dict[str, Any]) -> Any:
         right.set_title(
             f"new annotators ({row['n_annotators']} people, {row['n_pairs']:,} reserved answers)", fontsize=9
         )
-        right.legend(fontsize=8, frameon=False, loc="upper left")
+        handles, labels = right.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     for axis, line in ((left, left.axvline), (right, right.axhline)):
         line(0.0, color="0.3", linewidth=0.8)
         axis.grid(color="0.92")
