@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from sim.algorithms.maximin_policy import maximin_policy
+from sim.environments.contextual_pool import ContextualPool
 from sim.environments.trajectory_pool import LowerBoundFamily, TrajectoryPool, sign_answers, three_arms
+from sim.estimators.confidence import Ellipsoid, answer_covariance
 from sim.populations.shared_representation import clustered_heads, shared_population
 from sim.streams import Stream
 from theory.personalization.lower_bounds import bayes_risk, hardest
@@ -96,3 +99,51 @@ def test_family_and_arms():
     assert family.first_probability == pytest.approx(1 / 8)
     psi, theta = three_arms()
     assert (psi @ theta).tolist() == [0.0, 0.5, -0.5]
+
+
+def _contextual(seed=0, S=3, A=4, d=3):
+    rng = np.random.default_rng(seed)
+    laws = rng.dirichlet(np.ones(A), size=(2, S))
+    return ContextualPool(
+        rng.normal(size=(S, A, d)), rng.dirichlet(np.ones(S)), laws[0], laws[1], np.zeros(S, dtype=int)
+    )
+
+
+def test_contextual_answers_are_of_one_context_and_follow_its_laws():
+    pool = _contextual()
+    theta = np.array([[0.7, -0.5, 0.2]])
+    rewards = pool.rewards(theta)[0]
+    assert np.abs(rewards[:, 0]).max() == 0.0
+    signed = pool.collect(theta, 120_000, Stream(1, "contextual"))[0]
+    for s, a, b in ((0, 1, 2), (2, 3, 0)):
+        difference = pool.features[s, a] - pool.features[s, b]
+        won, lost = (np.isclose(signed, sign * difference).all(axis=1).mean() for sign in (1, -1))
+        chance = 1 / (1 + np.exp(rewards[s, b] - rewards[s, a]))
+        asked = pool.law[s] * (pool.first[s, a] * pool.second[s, b] + pool.first[s, b] * pool.second[s, a])
+        assert won == pytest.approx(asked * chance, abs=5 * np.sqrt(asked / 120_000))
+        assert lost == pytest.approx(asked * (1 - chance), abs=5 * np.sqrt(asked / 120_000))
+    policy = np.full((3, 4), 0.25)
+    assert pool.value(theta, policy)[0] == pytest.approx(float(pool.law @ rewards.mean(axis=1)))
+    with pytest.raises(ValueError, match="rows that sum to 1"):
+        ContextualPool(pool.features, pool.law, pool.first * 2, pool.second)
+    with pytest.raises(ValueError, match="law must be"):
+        ContextualPool(pool.features, pool.law * 2, pool.first, pool.second)
+
+
+def test_pessimism_in_contexts_is_a_cone_program_over_occupancies():
+    cp = pytest.importorskip("cvxpy")
+    pool, rng = _contextual(3), np.random.default_rng(1)
+    ellipsoid = Ellipsoid(rng.normal(size=3), answer_covariance(rng.normal(size=(30, 3)), 0.01), 0.5)
+    psi, context = pool.pinned.reshape(-1, 3), np.repeat(np.arange(3), 4)
+    reference = (pool.law[:, None] * pool.second).ravel()
+    found = maximin_policy(lambda w: psi @ ellipsoid.worst(w @ psi), reference, context=context, tolerance=1e-7)
+    occupancy = cp.Variable(12)
+    v = psi.T @ (occupancy - reference)
+    root = np.linalg.cholesky(np.linalg.inv(ellipsoid.covariance))
+    keeps = [cp.sum(occupancy[4 * s : 4 * s + 4]) == pool.law[s] for s in range(3)]
+    problem = cp.Problem(
+        cp.Maximize(ellipsoid.estimate @ v - np.sqrt(ellipsoid.radius) * cp.norm(root.T @ v)), [occupancy >= 0, *keeps]
+    )
+    problem.solve(solver="CLARABEL")
+    assert found.value == pytest.approx(max(problem.value, 0.0), abs=1e-5)
+    assert found.policy.reshape(3, 4).sum(axis=1) == pytest.approx(pool.law)

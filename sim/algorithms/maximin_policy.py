@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ def maximin_policy(
     worst_reward: Callable[[FloatArray], FloatArray],
     reference: FloatArray,
     *,
+    context: IntArray | None = None,
     tolerance: float = 1e-5,
     max_rounds: int = 200,
 ) -> MaximinPolicy:
@@ -40,12 +41,19 @@ def maximin_policy(
     best one found otherwise. Kelley's method: the policy is the linear program's best against the rewards collected so
     far, whose value is the ceiling (a maximum over policies of a minimum over fewer rewards); then the worst reward for
     it is added. Stops when ceiling and value are within tolerance, reward units. The reference itself is worth 0.
+
+    context: (M,) number of the context an entry belongs to. Policies are then occupancies law(s) pi(a|s): each context
+    keeps the mass the reference gives it. None: one context.
     """
     reference = np.asarray(reference, dtype=np.float64)
     M = len(reference)
     cuts: list[FloatArray] = []
     best, policy, ceiling = 0.0, reference, np.inf
-    candidate = np.full(M, 1.0 / M)
+    of = np.zeros(M, dtype=np.int64) if context is None else np.asarray(context)
+    member = (of[None, :] == np.unique(of)[:, None]).astype(np.float64)
+    mass = member @ reference
+    # Spread evenly inside each context.
+    candidate = (mass / member.sum(axis=1)) @ member
     rounds = 0
     while rounds < max_rounds:
         rounds += 1
@@ -62,13 +70,13 @@ def maximin_policy(
             np.append(np.zeros(M), -1.0),
             A_ub=np.column_stack([-table, np.ones(len(cuts))]),
             b_ub=-table @ reference,
-            A_eq=np.append(np.ones(M), 0.0)[None],
-            b_eq=[1.0],
+            A_eq=np.column_stack([member, np.zeros(len(member))]),
+            b_eq=mass,
             bounds=[(0.0, 1.0)] * M + [(None, None)],
         )
         if not solved.success:
             break
         ceiling = min(ceiling, -float(solved.fun))
         candidate = np.maximum(solved.x[:M], 0.0)
-        candidate = candidate / candidate.sum()
+        candidate = candidate * ((mass / np.maximum(member @ candidate, 1e-300)) @ member)
     return MaximinPolicy(np.asarray(policy), best, max(ceiling, best), rounds)

@@ -35,6 +35,12 @@ class Ellipsoid:
         gap = theta - self.estimate
         return bool(gap @ self.covariance @ gap <= self.radius)
 
+    def worst(self, direction: FloatArray) -> FloatArray:
+        """argmin over the set of <direction, theta>; (k,)."""
+        inverse = np.linalg.solve(self.covariance, direction)
+        norm = float(np.sqrt(max(float(direction @ inverse), 0.0)))
+        return np.asarray(self.estimate - np.sqrt(self.radius) * inverse / norm if norm > 1e-14 else self.estimate)
+
     def lower_bound(self, features: FloatArray) -> FloatArray:
         """min over the set of <theta, v> = <estimate, v> - sqrt(radius) ||v||_{covariance^-1}; (n, k) -> (n,)."""
         rows = np.atleast_2d(features)

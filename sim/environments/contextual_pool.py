@@ -1,0 +1,63 @@
+"""Contexts with finitely many actions and frozen features: pairs are two actions of one context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.environments.trajectory_pool import sign_answers
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class ContextualPool:
+    """features (S, A, d); law (S,) of contexts; first, second (S, A): the laws of a pair's two actions.
+
+    The contextual bandit of arXiv 2405.00254, section 2, at H = 1. reference: (S,) action of reward 0 in each context,
+    or None; with it features are relative to it (assumption A5, context by context). Rewards are <theta_i, phi(s, a)>,
+    so that a shared or an annotator's own subspace is a matter of theta (`sim.populations.shared_representation`).
+    """
+
+    features: FloatArray
+    law: FloatArray
+    first: FloatArray
+    second: FloatArray
+    reference: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        S, A = self.features.shape[:2]
+        if self.law.shape != (S,) or (self.law < 0).any() or not np.isclose(self.law.sum(), 1.0):
+            raise ValueError(f"law must be {S} probabilities that sum to 1")
+        for name, rows in (("first", self.first), ("second", self.second)):
+            if rows.shape != (S, A) or (rows < 0).any() or not np.allclose(rows.sum(axis=1), 1.0):
+                raise ValueError(f"{name} must be ({S}, {A}) with rows that sum to 1")
+
+    @property
+    def pinned(self) -> FloatArray:
+        """Features, minus those of the context's reference action where there is one; (S, A, d)."""
+        if self.reference is None:
+            return self.features
+        return self.features - self.features[np.arange(len(self.features)), self.reference][:, None]
+
+    def rewards(self, theta: FloatArray) -> FloatArray:
+        """r_i(s, a); (N, d) -> (N, S, A)."""
+        return np.asarray(np.einsum("sad,nd->nsa", self.pinned, theta))
+
+    def collect(self, theta: FloatArray, per_annotator: int, stream: Stream) -> FloatArray:
+        """phi(s, chosen) - phi(s, rejected) of Bradley-Terry answers; (N, per_annotator, d)."""
+        shape = (len(theta), per_annotator)
+        s = stream.child("contexts").choice(self.law, shape)
+        draws = [self._actions(laws, s, stream.child(name)) for name, laws in (("a", self.first), ("b", self.second))]
+        return sign_answers(self.features[s, draws[0]] - self.features[s, draws[1]], theta, stream)
+
+    def _actions(self, laws: FloatArray, contexts: IntArray, stream: Stream) -> IntArray:
+        """One action a row, by the inverse distribution function of its context."""
+        edges = np.cumsum(laws, axis=1)
+        uniform = stream.uniforms(contexts.shape)[..., None] * edges[contexts, -1:]
+        return np.asarray(np.minimum((uniform >= edges[contexts]).sum(axis=-1), laws.shape[1] - 1))
+
+    def value(self, theta: FloatArray, policy: FloatArray) -> FloatArray:
+        """J(pi; r_i) = sum_s law(s) sum_a pi(a|s) r_i(s, a); policy (S, A) -> (N,)."""
+        return np.asarray(np.einsum("s,sa,nsa->n", self.law, policy, self.rewards(theta)))
