@@ -123,6 +123,18 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
         assert (out / "figures" / "gains.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(("people", "answers"), [(1, 12), (2, 2), (5, 6)])
+def test_hardly_any_answers(tmp_path, people, answers):
+    """Nothing to hold out, or one person: every method still fits, at the smallest size."""
+    rows, _ = _rows(people=people, answers=answers)
+    table = table_of_rows(rows, tmp_path / "few.jsonl")
+    for method in ("personal", "shared", "cluster", "pooled"):
+        summary = fit_personal_preferences(table, PersonalSettings(method)).summary
+        json.dumps(summary, allow_nan=False)
+        assert summary["method"] == method
+        assert summary["selection"]["chosen"]["cluster"]["size"] <= max(people, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--method", "shared", "--types", "7"], "7 dimensions and at most 6"),

@@ -183,12 +183,15 @@ def choose_personal(
     A third of each annotator's items is held out, as for EM-DPO; sizes: for each method what to try.
     """
     kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child("validation"))
+    people = len(np.unique(prepared.annotator[kept if kept.any() else prepared.train]))
+    sizes = {method: _possible(method, of, people, prepared) for method, of in sizes.items()}
     if not kept.any() or not held.any():
-        middle = tuple(
-            PersonalCandidate(m, of[0], (CLUSTER_RIDGES if m == "cluster" else RIDGES)[2], float("nan"))
-            for m, of in sizes.items()
-        )
-        return _POOLED_RIDGES[1], middle
+        # Too little to hold anything out: the smallest size and the middle of each grid.
+        middle = [PersonalCandidate("pooled", 0, _POOLED_RIDGES[1], float("nan"))]
+        for method, of in sizes.items():
+            grid = CLUSTER_RIDGES if method == "cluster" else RIDGES
+            middle.append(PersonalCandidate(method, of[0], grid[2], float("nan")))
+        return _POOLED_RIDGES[1], tuple(middle)
 
     def score(model: PersonalModel) -> float:
         return float(model.log_likelihood(prepared, held).mean())
@@ -200,14 +203,9 @@ def choose_personal(
     }
     best = max(means, key=lambda ridge: means[ridge])
     tried = [PersonalCandidate("pooled", 0, ridge, mean) for ridge, mean in means.items()]
-    people = len(np.unique(prepared.annotator[kept]))
     for method, of in sizes.items():
         own = []
         for size in of:
-            if method in ("shared", "cluster") and size > (
-                people if method == "cluster" else min(people, _width(prepared))
-            ):
-                continue
             for ridge in CLUSTER_RIDGES if method == "cluster" else RIDGES:
                 model = fit_personal(
                     prepared, kept, method, size, ridge, centres[best], stream.child("clusters"), restarts=3
@@ -219,8 +217,12 @@ def choose_personal(
     return best, tuple(tried)
 
 
-def _width(prepared: Prepared) -> int:
-    return int(prepared.differences.shape[1])
+def _possible(method: Method, of: tuple[int, ...], people: int, prepared: Prepared) -> tuple[int, ...]:
+    """The sizes that so many people with answers allow; 1 if none of them."""
+    if method == "personal":
+        return of
+    most = people if method == "cluster" else min(people, prepared.differences.shape[1])
+    return tuple(size for size in of if size <= most) or (1,)
 
 
 def default_sizes(size: int | None, method: Method) -> dict[Method, tuple[int, ...]]:

@@ -87,10 +87,11 @@ def fit_personal_preferences(
     models: dict[str, PersonalModel] = {}
     for method in METHODS:
         best = max((c for c in tried if c.method == method), key=lambda c: c.held_out)
-        own = settings.ridge if settings.ridge is not None and method == settings.method else best.ridge
-        models[method] = fit_personal(
-            prepared, prepared.train, method, best.size, own, centre, stream.child("clusters")
-        )
+        asked = method == settings.method
+        own = settings.ridge if settings.ridge is not None and asked else best.ridge
+        # A size that was asked for holds, even where fewer people were left in the validation split.
+        size = settings.size if settings.size is not None and asked and best.size else best.size
+        models[method] = fit_personal(prepared, prepared.train, method, size, own, centre, stream.child("clusters"))
     if network is not None:
         like = models["shared"]
         say(f"a network of rank {like.size} in place of the linear subspace")
