@@ -126,17 +126,38 @@ class ClusterNumber(Theorem[ClusterSetting]):
     def bound(self, setting: ClusterSetting) -> Bound:
         return MeanAtMost(1.0)
 
-    def draw(self, setting: ClusterSetting, stream: Stream) -> float:
+    def _errors(self, setting: ClusterSetting, stream: Stream, sizes: tuple[int, ...]) -> dict[int, float]:
+        """Mean squared error of reward differences by K."""
         theta = clustered_heads(24, setting.true, stream, spread=setting.spread)
         x = _answers(theta, 100, stream)
         errors = {}
-        for K in (1, 2, 3, 4, 6, 12, 24):
+        for K in sizes:
             found = cluster_users_batch(x[None], K, stream.child(f"k/{K}"))
             errors[K] = float(((found.theta[0][found.label[0]] - theta) ** 2).sum(axis=1).mean())
+        return errors
+
+    def draw(self, setting: ClusterSetting, stream: Stream) -> float:
+        errors = self._errors(setting, stream, (1, 2, 3, 4, 6, 12, 24))
         return errors[3] / min(value for K, value in errors.items() if K != 3)
 
     def control(self, setting: ClusterSetting) -> tuple[Control[ClusterSetting], ...]:
         return (Control("no clusters", replace(setting, true=24, spread=0.5)),)
+
+
+class ClusterBias(ClusterNumber):
+    """One reward for three clusters is at least ten times worse than three: the mean squared error of K = 3 over that
+    of K = 1 is at most .1 on average. Control: a cloud without clusters."""
+
+    claim_id = "cluster-bias"
+    statement = "Too few clusters cost at least ten times the error of the right number."
+    cost = 1.0
+
+    def bound(self, setting: ClusterSetting) -> Bound:
+        return MeanAtMost(0.1)
+
+    def draw(self, setting: ClusterSetting, stream: Stream) -> float:
+        errors = self._errors(setting, stream, (1, 3))
+        return errors[3] / errors[1]
 
 
 @dataclass(frozen=True)
@@ -272,6 +293,7 @@ THEOREMS = (
     DiscrepancyBound(),
     DiscrepancyFormula(),
     ClusterNumber(),
+    ClusterBias(),
     ClusterRate(),
     ClusterObjective(),
     MoreClusters(),
