@@ -34,27 +34,12 @@ class AdapterMixture(Mixture):
         return np.asarray(self.weights @ parts)
 
 
-class TokenAverage:
-    """Baseline, not the paper's ensemble: next-token distributions averaged, sum_k w_k pi_k(y_t | x, y_<t).
-
-    Its log-probability of a response is sum_t logsumexp_k(log w_k + log pi_k(y_t | ...)).
-    """
-
-    def __init__(self, policies: Sequence[AdapterPolicy], weights: FloatArray) -> None:
-        self.members, self.beta = tuple(policies), policies[0].beta
-        self.weights = require_simplex("weights", weights, len(self.members))
-
-    def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        return token_average_log_ratios(self.members, self.weights[None, :], contexts, responses)[0]
-
-    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        return self.beta * self.log_ratio(contexts, responses)
-
-
 def token_average_log_ratios(
     policies: Sequence[AdapterPolicy], weights: FloatArray, contexts: AnyArray, responses: AnyArray
 ) -> FloatArray:
-    """log(sum_k w_k pi_k(y_t | x, y_<t)) summed over t, minus log pi_ref(y | x), for every row of `weights`.
+    """Baseline, not the paper's ensemble: next-token distributions averaged, then multiplied along the response.
+
+    log(sum_k w_k pi_k(y_t | x, y_<t)) summed over t, minus log pi_ref(y | x), for every row of `weights`.
 
     weights: (n_ensembles, K).  Returns (n_ensembles, n).  Each member scores each distinct response once, whatever
     the number of ensembles and of annotators who share the response.

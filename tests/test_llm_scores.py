@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 
 from llm.adapter_policy import AdapterPolicy  # noqa: E402
-from llm.ensembles import AdapterMixture, TokenAverage, merged_adapter, token_average_log_ratios  # noqa: E402
+from llm.ensembles import AdapterMixture, merged_adapter, token_average_log_ratios  # noqa: E402
 from llm.generation import Sampling  # noqa: E402
 from llm.journal import Journal  # noqa: E402
 from llm.sequences import ResponseScorer, collate, length_batches  # noqa: E402
@@ -133,7 +133,7 @@ def test_mixture_is_exact_and_its_baselines_differ(tiny):  # noqa: F811
     assert mixture.log_ratio(contexts, responses) == pytest.approx(wanted, abs=1e-9)
     average = 0.1 * (0.3 * a.log_ratio(contexts, responses) + 0.7 * b.log_ratio(contexts, responses))
     assert mixture.averaged_reward(contexts, responses) == pytest.approx(average, abs=1e-12)
-    tokens = TokenAverage([a, b], weights).log_ratio(contexts, responses)
+    tokens = token_average_log_ratios([a, b], weights, contexts, responses)[0]
     assert np.abs(tokens - wanted).max() > 1e-3
     by_hand = []
     for c, r in zip(contexts, responses, strict=True):

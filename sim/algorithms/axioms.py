@@ -5,6 +5,7 @@ An axiom knows nothing of the rules, and a rule nothing of the axioms: any order
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -87,14 +88,15 @@ class AxiomResult:
 
 
 @dataclass(frozen=True)
-class Axiom:
+class Axiom(abc.ABC):
     """One axiom. `trial` returns the mask of obeying trials and the profiles by name, (n, N) each."""
 
     name: ClassVar[str]
     statement: ClassVar[str]
 
+    @abc.abstractmethod
     def trial(self, rule: Ordering, r: FloatArray, stream: Stream) -> tuple[BoolArray, dict[str, FloatArray]]:
-        raise NotImplementedError
+        """(n,) whether each trial obeyed, and the profiles that were compared, (n, N) each."""
 
     def check(
         self, rule: Ordering, stream: Stream, *, trials: int = 3000, n_annotators: int = 4, positive: bool = False

@@ -9,26 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sim.estimators._newton import slopes
 from sim.estimators._tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
-from sim.jit import FAST, INNER, exp, log1p_unit
+from sim.jit import FAST, INNER
 
 # Columns of each user that the starting subspace's covariance is estimated from.
 _FOR_START = 64
-
-
-@njit(**INNER)
-def _derivatives(z, weight, slope, curvature):
-    """First and second derivatives of -w log sigma(z); returns the sum of the losses."""
-    loss = 0.0
-    for c in range(weight.size):
-        e = exp(-abs(z[c]))
-        s = 1.0 / (1.0 + e)
-        wrong = e * s if z[c] >= 0.0 else s
-        w = weight[c]
-        loss += w * (log1p_unit(e) + 0.5 * (abs(z[c]) - z[c]))
-        slope[c] = -w * wrong
-        curvature[c] = w * e * s * s
-    return loss
 
 
 @njit(**INNER)
@@ -53,7 +39,7 @@ def fit_head(projected, offset, weight, lo, hi, ridge, tolerance, head, step, he
     best, decrement, size = np.inf, 0.0, 1.0
     for _ in range(60):
         head_margins(projected, offset, lo, hi, head, z)
-        loss = _derivatives(z, own, slope, curvature)
+        loss = slopes(z, own, slope, curvature)
         for a in range(k):
             loss += 0.5 * ridge * head[a] * head[a]
         if not loss <= best - 1e-4 * size * decrement + 1e-12 * abs(loss):

@@ -18,7 +18,7 @@ LOSS, DECREMENT, SIZE, LARGEST, DIAGONAL, STEPS, STATUS = range(7)
 
 
 @njit(**INNER)
-def _slopes(z, weight, slope, curvature):
+def slopes(z, weight, slope, curvature):
     """First and second derivatives of -w log sigma(z) by z; returns the sum of the losses."""
     loss = 0.0
     for c in range(weight.size):
@@ -72,7 +72,7 @@ def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, 
     else:
         margins(features, lo, hi, theta, z)
         own = weight[lo:hi]
-        loss = _slopes_unweighted(z, slope, curvature) if unweighted else _slopes(z, own, slope, curvature)
+        loss = _slopes_unweighted(z, slope, curvature) if unweighted else slopes(z, own, slope, curvature)
     add_gradient(features, lo, hi, slope, gradient)
     add_hessian(features, lo, hi, curvature, scratch[3:7], hessian)
     return loss
