@@ -13,7 +13,9 @@ import opponents
 from sim.algorithms.em_dpo import em_dpo, random_split
 from sim.algorithms.em_log_linear import em_log_linear
 from sim.algorithms.hedge import default_step, hedge_batch
+from sim.algorithms.lotteries import best_lotteries
 from sim.algorithms.mechanism import Mechanism, best_misreports
+from sim.algorithms.welfare import LEXIMIN, NASH
 from sim.environments.linear import majority_bandit
 from sim.estimators.bradley_terry import fit_bradley_terry_batch
 from sim.estimators.shared_representation import fit_shared_batch, representation_error
@@ -235,6 +237,70 @@ def misreports() -> Duel:
     )  # fmt: skip
 
 
+def nash_lotteries() -> Duel:
+    contexts, sample, A, M = 1000, 40, 50, 20
+    tables = Stream(10, "nash").uniforms((contexts, M, A))
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        assert ours.optimality_gap.max() <= 1e-8
+        np.testing.assert_allclose(ours.utilities[:sample], theirs.utilities, rtol=1e-3)
+
+    return Duel(
+        f"Nash lotteries of {contexts:,} contexts, A = {A}, M = {M}, relative gap 1e-8",
+        Candidate(lambda: best_lotteries(tables, NASH, tolerance=1e-8)),
+        {
+            "cvxpy (DPP) + Clarabel": (
+                Candidate(lambda: best_lotteries(tables[:sample], NASH, method="cvxpy"), contexts / sample), 50.0
+            ),
+        },
+        agree,
+        repeats=5,
+    )  # fmt: skip
+
+
+def leximin_lotteries() -> Duel:
+    contexts, sample, A, M = 200, 20, 50, 20
+    tables = Stream(11, "leximin").uniforms((contexts, M, A))
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        # Later levels move by many times what the first may give way (1e-9 here, 1e-7 inside HiGHS).
+        np.testing.assert_allclose(np.sort(ours.utilities[:sample], axis=1), theirs, atol=2e-5)
+
+    return Duel(
+        f"leximin lotteries of {contexts} contexts, A = {A}, M = {M}",
+        Candidate(lambda: best_lotteries(tables, LEXIMIN)),
+        {
+            "HiGHS, same levels by duals": (
+                Candidate(lambda: opponents.highs_leximin(tables[:sample]), contexts / sample), 8.0
+            ),
+        },
+        agree,
+        repeats=5,
+    )  # fmt: skip
+
+
+def party_rewards() -> Duel:
+    replicates, M, n, d, r = 20, 64, 200, 16, 2
+    x = np.stack([shared_population(M, d, r, Stream(12, "p", i)).answers(n, Stream(12, "p", i)) for i in range(20)])
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        loss = opponents.shared_loss(x[:1], theirs)
+        np.testing.assert_allclose(opponents.shared_loss(x[:1], ours.theta[:1]), loss, rtol=2e-3)
+
+    return Duel(
+        f"{replicates} shared-representation MLEs, M = {M}, n = {n}, d = {d}, r = {r}, one core",
+        Candidate(lambda: fit_shared_batch(x, r)),
+        {
+            "alternating Newton in NumPy": (
+                Candidate(lambda: opponents.alternating_newton(x[:1], r), replicates), 0.0
+            ),
+        },
+        agree,
+        threads=1,
+        repeats=5,
+    )  # fmt: skip
+
+
 DUELS: dict[str, Callable[[], Duel]] = {
     "small-fits": small_fits,
     "sampling": sampling,
@@ -243,4 +309,7 @@ DUELS: dict[str, Callable[[], Duel]] = {
     "hedge": hedge,
     "shared-mle": shared_mle,
     "misreports": misreports,
+    "nash": nash_lotteries,
+    "leximin": leximin_lotteries,
+    "parties": party_rewards,
 }

@@ -155,3 +155,87 @@ def scipy_misreports(mechanism: Mechanism, opinions: Array) -> Array:
             found = [minimize(loss, start[:-1] - start[-1], method="Nelder-Mead").fun for start in starts]
             out[b, i] = max(0.0, -min(found))
     return out
+
+
+def highs_leximin(tables: Array) -> Array:
+    """Sequential programs by HiGHS's dual simplex through highspy, rebuilt each level; parties with a positive dual
+    are fixed.  (B, M, A) -> sorted utilities (B, M)."""
+    import highspy
+
+    found = np.empty(tables.shape[:2])
+    for b, table in enumerate(tables):
+        M, A = table.shape
+        level, fixed = np.zeros(M), np.zeros(M, dtype=bool)
+        p = np.zeros(A)
+        for _ in range(M):
+            if fixed.all():
+                break
+            solver = highspy.Highs()
+            solver.silent()
+            columns = np.column_stack([table, -(~fixed).astype(float)])
+            lower = np.append(np.where(fixed, level - 1e-9, 0.0), 1.0)
+            upper = np.append(np.full(M, highspy.kHighsInf), 1.0)
+            rows = np.vstack([columns, np.append(np.ones(A), 0.0)])
+            model = highspy.HighsLp()
+            model.num_col_, model.num_row_ = A + 1, M + 1
+            model.sense_ = highspy.ObjSense.kMaximize
+            model.col_cost_ = np.append(np.zeros(A), 1.0)
+            model.col_lower_ = np.zeros(A + 1)
+            model.col_upper_ = np.full(A + 1, highspy.kHighsInf)
+            model.row_lower_, model.row_upper_ = lower, upper
+            model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+            model.a_matrix_.start_ = np.arange(M + 2) * (A + 1)
+            model.a_matrix_.index_ = np.tile(np.arange(A + 1), M + 1)
+            model.a_matrix_.value_ = rows.ravel()
+            solver.passModel(model)
+            solver.run()
+            answer = solver.getSolution()
+            p = np.array(answer.col_value[:A])
+            dual = np.abs(np.array(answer.row_dual[:M]))
+            dual[fixed] = 0.0
+            now = ~fixed & (dual > 1e-9)
+            if not now.any():
+                now = ~fixed & (table @ p <= answer.col_value[A] + 1e-9)
+            fixed |= now
+            level[now] = answer.col_value[A]
+        found[b] = np.sort(table @ p)
+    return found
+
+
+def shared_loss(x: Array, theta: Array) -> Array:
+    """Mean negative log-likelihood of signed differences (B, M, n, d) at theta (B, M, d); (B,)."""
+    return np.asarray(np.logaddexp(0.0, -np.einsum("bmnd,bmd->bmn", x, theta)).mean(axis=(1, 2)))
+
+
+def alternating_newton(x: Array, rank: int, sweeps: int = 15) -> Array:
+    """Heads by Newton for a fixed subspace, then one Newton step on the subspace, in turn; (B, M, n, d) -> theta."""
+    B, M, n, d = x.shape
+    out = np.empty((B, M, d))
+    for b in range(B):
+        own, theta = x[b], np.zeros((M, d))
+        for _ in range(6):
+            p = 1 / (1 + np.exp(np.einsum("mnd,md->mn", own, theta)))
+            hessian = np.einsum("mnd,mn,mne->mde", own, p * (1 - p), own) + 1e-2 * n * np.eye(d)
+            gradient = np.einsum("mnd,mn->md", own, p) - 1e-2 * n * theta
+            theta += np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        u = np.linalg.svd(theta.T, full_matrices=False)[0][:, :rank]
+        heads = theta @ u
+        for _ in range(sweeps):
+            before = u
+            for _ in range(6):
+                z = own @ u
+                p = 1 / (1 + np.exp(np.einsum("mnr,mr->mn", z, heads)))
+                hessian = np.einsum("mnr,mn,mns->mrs", z, p * (1 - p), z) + 1e-3 * np.eye(rank)
+                gradient = np.einsum("mnr,mn->mr", z, p) - 1e-3 * heads
+                heads = heads + np.linalg.solve(hessian, gradient[..., None])[..., 0]
+            p = 1 / (1 + np.exp(np.einsum("mnd,md->mn", own, heads @ u.T)))
+            gradient = np.einsum("mr,mnd,mn->rd", heads, own, p).ravel()
+            blocks = np.einsum("mnd,mn,mne->mde", own, p * (1 - p), own)
+            hessian = np.einsum("mr,ms,mde->rdse", heads, heads, blocks).reshape(rank * d, rank * d)
+            step = np.linalg.solve(hessian + 1e-6 * n * np.eye(rank * d), gradient)
+            u, upper = np.linalg.qr(u + step.reshape(rank, d).T)
+            heads = heads @ upper.T
+            if np.linalg.norm(before - u @ (u.T @ before)) < 1e-6:
+                break
+        out[b] = heads @ u.T
+    return out

@@ -22,6 +22,7 @@ VERBS = {
     "report": "Draw tables and figures from a result folder.",
     "aggregate": "Aggregate a table of rewards (CSV) into one number a response, and choose.",
     "pool": "Pool probabilistic opinions; with --mechanism, costs that make truth best.",
+    "welfare": "Choose for many parties: Nash, utilitarian, leximin; options or lotteries (CSV).",
     "axioms": "Test rules of aggregation against the axioms, with counter-examples.",
     "minmax": "Solve min-max regret for your own regret matrix (CSV).",
     "llm": "The same algorithms on language models: sft, make-imdb, train, minmax, eval, generate, plan.",

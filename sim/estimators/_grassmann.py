@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sim._cholesky import factor_in_place
 from sim.estimators._tiles import TILE, add_gradient, add_hessian
 from sim.jit import INNER
 
@@ -162,31 +163,8 @@ def tangent(subspace, heads, ridge, hessian):
 @njit(**INNER)
 def factorise(hessian, damping, factor):
     """Cholesky of hessian + damping I into `factor` (lower); False if it is not positive."""
-    m = hessian.shape[0]
-    for j in range(m):
+    for j in range(len(hessian)):
         for k in range(j + 1):
-            total = hessian[j, k] + (damping if j == k else 0.0)
-            for other in range(k):
-                total -= factor[j, other] * factor[k, other]
-            if j == k:
-                if not total > 0.0:
-                    return False
-                factor[j, j] = np.sqrt(total)
-            else:
-                factor[j, k] = total / factor[k, k]
-    return True
-
-
-@njit(**INNER)
-def solve(factor, right):
-    m = right.size
-    for j in range(m):
-        total = right[j]
-        for k in range(j):
-            total -= factor[j, k] * right[k]
-        right[j] = total / factor[j, j]
-    for j in range(m - 1, -1, -1):
-        total = right[j]
-        for k in range(j + 1, m):
-            total -= factor[k, j] * right[k]
-        right[j] = total / factor[j, j]
+            factor[j, k] = hessian[j, k]
+        factor[j, j] += damping
+    return factor_in_place(factor)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from sim._cholesky import solve_factored
 from sim.estimators._grassmann import (
     factorise,
     orthonormalise,
     profiled_hessian,
     remove_span,
-    solve,
     subspace_gradient,
     tangent,
 )
@@ -79,7 +79,7 @@ def fit_shared(features, n, weight, offset, starts, ridge, tolerance, max_rounds
             for a in range(k):
                 for j in range(d):
                     direction[a * d + j] = gradient[a, j]
-            solve(factor, direction)
+            solve_factored(factor, direction)
             moved = direction.reshape((k, d))
             remove_span(subspace, moved)
             decrement = 0.0

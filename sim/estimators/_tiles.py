@@ -7,9 +7,9 @@ share each load, and a 4 x 4 block of the Hessian stays in registers.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
+from sim._cholesky import factor_in_place, solve_factored
 from sim.jit import INNER
 
 # Columns a pass works on at once: d x 504 doubles stay in the first cache, and 504 * 8 bytes is no multiple
@@ -139,28 +139,7 @@ def add_hessian(features, lo, hi, curvature, scaled, hessian):
 @njit(**INNER)
 def solve_in_place(hessian, right):
     """Solve H x = b by Cholesky of the lower triangle, overwriting both; False if H is not positive."""
-    d = right.size
-    for j in range(d):
-        pivot = hessian[j, j]
-        for k in range(j):
-            pivot -= hessian[j, k] * hessian[j, k]
-        if not pivot > 0.0:
-            return False
-        pivot = np.sqrt(pivot)
-        hessian[j, j] = pivot
-        for i in range(j + 1, d):
-            total = hessian[i, j]
-            for k in range(j):
-                total -= hessian[i, k] * hessian[j, k]
-            hessian[i, j] = total / pivot
-    for j in range(d):
-        total = right[j]
-        for k in range(j):
-            total -= hessian[j, k] * right[k]
-        right[j] = total / hessian[j, j]
-    for j in range(d - 1, -1, -1):
-        total = right[j]
-        for k in range(j + 1, d):
-            total -= hessian[k, j] * right[k]
-        right[j] = total / hessian[j, j]
+    if not factor_in_place(hessian):
+        return False
+    solve_factored(hessian, right)
     return True

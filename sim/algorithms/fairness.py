@@ -1,0 +1,160 @@
+"""Efficiency and fairness of a choice from a table of utilities: each test hands back a witness or a certificate.
+
+A table is (M, A), a row a party, a column an option; a choice is a lottery p (A,), or one option as a lottery on it.
+A test knows nothing of the rule that chose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.preferences import FloatArray
+
+# Relative to the table's largest entry: what a linear program's answer may be off by.
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Pareto:
+    """efficient: nothing available is better for somebody and worse for nobody.
+
+    tau: the largest share by which some party could gain at nobody's expense (Definition 1; inf from a utility of 0).
+    better: an option's number or a lottery (A,) that shows it, or None.  weights: (M,) positive weights whose sum the
+    choice maximises, where it is efficient among lotteries.
+    """
+
+    efficient: bool
+    tau: float
+    better: int | FloatArray | None = None
+    weights: FloatArray | None = None
+
+
+def pareto_option(table: FloatArray, option: int) -> Pareto:
+    """Against the other options alone.  [arXiv 2403.05006, Definition 1]
+
+    tau = max over options that weakly improve all, and parties, of v_k(a) / v_k(choice) - 1.
+    """
+    own = table[:, option]
+    dominating = (table >= own[:, None]).all(axis=0) & (table > own[:, None]).any(axis=0)
+    if not dominating.any():
+        return Pareto(True, 0.0)
+    gain = table[:, dominating]
+    ratio = np.divide(gain, own[:, None], out=np.where(gain > 0, np.inf, 1.0), where=own[:, None] > 0)
+    best = ratio.max(axis=0)
+    return Pareto(False, float(best.max() - 1.0), int(np.flatnonzero(dominating)[best.argmax()]))
+
+
+def pareto_lottery(table: FloatArray, lottery: FloatArray) -> Pareto:
+    """Against every lottery over the options, by linear programs (HiGHS).
+
+    max sum_m (V p')_m  s.t.  V p' >= V p  is no larger than sum_m (V p)_m exactly for an efficient p; the duals of its
+    inequalities, plus one, are then positive weights whose sum p maximises. tau: one program a party, only where p is
+    not efficient.
+    """
+    from scipy.optimize import linprog
+
+    A, utility, size = table.shape[1], table @ lottery, float(np.abs(table).max()) or 1.0
+    # Rounding in p must not leave p itself out.
+    floor, simplex = utility - 1e-2 * TOLERANCE * size, {"A_eq": np.ones((1, A)), "b_eq": [1.0]}
+    solved = linprog(-table.sum(axis=0), A_ub=-table, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
+    if not solved.success:
+        raise RuntimeError(f"the LP solver failed: {solved.message}")
+    weights = 1.0 - np.asarray(solved.ineqlin.marginals)
+    # What the slack may add to the sum is its price.
+    if -solved.fun - utility.sum() <= TOLERANCE * size * weights.sum():
+        return Pareto(True, 0.0, weights=weights)
+    better, tau = np.asarray(solved.x[:A]), 0.0
+    for k in range(M):
+        most = linprog(-table[k], A_ub=-table, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
+        if most.success and -most.fun > utility[k] + TOLERANCE * size:
+            tau = max(tau, -most.fun / utility[k] - 1.0 if utility[k] > 0 else np.inf)
+    return Pareto(False, float(tau), better)
+
+
+@dataclass(frozen=True, eq=False)
+class PigouDalton:
+    """available: equalising transfers there are (pairs and options; pairs for lotteries).
+
+    best: how much the equivalent utility or welfare `worth` rises in the best of them (-inf if there are none); a rule
+    that values equality leaves none that raises it.  witness: giver, receiver, amount and where to.
+    """
+
+    available: int
+    best: float
+    witness: dict[str, Any] | None = None
+
+
+def pigou_dalton_option(table: FloatArray, option: int, worth: FloatArray) -> PigouDalton:
+    """Transfers between two parties that lessen their difference, keep its sum and leave the others as they are.
+
+    [arXiv 2403.05006, Definition 5 in the reading that has content: the gain of the best such move is what the choice
+    falls short of]  worth: (A,) the rule's welfare of each option. As printed (the welfare must not rise *against* the
+    move) it says nothing with the others held, and is false with them free.
+    """
+    own, size = table[:, option], TOLERANCE * (float(np.abs(table).max()) or 1.0)
+    available, best, witness = 0, -np.inf, None
+    changed = np.abs(table - own[:, None]) > size
+    for a in np.flatnonzero(changed.sum(axis=0) == 2):
+        i, j = np.flatnonzero(changed[:, a])
+        if abs(table[i, a] + table[j, a] - own[i] - own[j]) > 2 * size:
+            continue
+        if abs(table[i, a] - table[j, a]) >= abs(own[i] - own[j]) - size:
+            continue
+        available += 1
+        if worth[a] - worth[option] > best:
+            giver, receiver = (i, j) if own[i] > own[j] else (j, i)
+            best = float(worth[a] - worth[option])
+            witness = {"giver": int(giver), "receiver": int(receiver), "option": int(a),
+                       "amount": float(own[giver] - table[giver, a]), "gain": best}  # fmt: skip
+    return PigouDalton(available, best, witness)
+
+
+def pigou_dalton_lottery(table: FloatArray, lottery: FloatArray) -> PigouDalton:
+    """The same against lotteries: for each pair the largest equalising transfer, by a linear program.
+
+    best: the largest amount any pair can still equalise, utility units; at a strictly equality-valuing optimum 0 up to
+    rounding.
+    """
+    from scipy.optimize import linprog
+
+    M, A = table.shape
+    own, size = table @ lottery, float(np.abs(table).max()) or 1.0
+    available, best, witness = 0, -np.inf, None
+    for i in range(M):
+        for j in range(M):
+            if own[i] - own[j] <= 10 * TOLERANCE * size:
+                continue
+            move = np.zeros((M + 1, 1))
+            move[i], move[j] = 1.0, -1.0
+            solved = linprog(
+                np.append(np.zeros(A), -1.0),
+                A_eq=np.column_stack([np.vstack([table, np.ones(A)]), move]),
+                b_eq=np.append(own, 1.0),
+                bounds=[(0, None)] * A + [(0, (own[i] - own[j]) / 2)],
+            )
+            amount = float(solved.x[-1]) if solved.success else 0.0
+            if amount > 10 * TOLERANCE * size:
+                available += 1
+                if amount > best:
+                    best = amount
+                    witness = {"giver": i, "receiver": j, "amount": amount, "lottery": solved.x[:A].tolist()}
+    return PigouDalton(available, best, witness)
+
+
+def smallest_share(table: FloatArray, lottery: FloatArray) -> tuple[float, bool]:
+    """(the smallest share of its own maximum a party gets, whether the certificate for 1/M holds).
+
+    If max_a sum_m v_m(a) / (V p)_m <= M, then v_m(a) <= M (V p)_m for all: everybody has at least 1/M of the most any
+    option gives. The Nash lottery meets it with equality.  [arXiv 2403.05006, section 4.4]
+    """
+    utility, most = table @ lottery, table.max(axis=1)
+    told = most > 0
+    if not told.any():
+        return 1.0, True
+    share = float((utility[told] / most[told]).min())
+    with np.errstate(divide="ignore"):
+        certificate = (table[told] / np.maximum(utility[told], 1e-300)[:, None]).sum(axis=0).max()
+    return share, bool(certificate <= told.sum() * (1 + 1e-6))

@@ -1,0 +1,147 @@
+"""Lotteries over options that are best for a welfare function, each with its own certificate."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sim.algorithms.welfare import WelfareRule
+from sim.preferences import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Lotteries:
+    """probabilities (B, A); utilities (B, M), each party's expected utility; optimality_gap (B,); iterations (B,).
+
+    optimality_gap: no lottery's equivalent utility (`WelfareRule.equivalent`) exceeds this one's by more than that
+    share; for leximin, the largest amount, as a share of the table's largest entry, by which any of its levels could
+    still rise. Both are bounds from duality, whoever found the lottery.
+    """
+
+    probabilities: FloatArray
+    utilities: FloatArray
+    optimality_gap: FloatArray
+    iterations: IntArray
+
+
+def best_lotteries(
+    tables: FloatArray,
+    rule: WelfareRule,
+    *,
+    method: Literal["default", "em", "cvxpy"] = "default",
+    tolerance: float = 1e-9,
+    max_iterations: int | None = None,
+) -> Lotteries:
+    """argmax over lotteries p of W(V p), V each of `tables` (B, M, A): utilities are taken before the product.
+
+    The ex-ante form (arXiv 2403.05006, section 5, mixed strategies): true bargaining on a convex set, concave for every
+    alpha <= 1. (Ex post, E_a W(v(a)), a single option is always best: `WelfareRule.best`.)
+
+    default: an interior point for alpha < 1, one option at alpha = 1, sequential linear programs for leximin.
+    em: p_a <- p_a mean_m v_m(a) / (v_m p), alpha = 0 only.  cvxpy: Clarabel, any finite alpha.
+    Entries must be finite, and not negative unless the rule is Utilitarian or leximin. A party whose row is zero
+    everywhere has no say at alpha <= 0: leave it out.
+    """
+    tables = np.require(tables, np.float64, ["C", "W"])
+    if tables.ndim != 3 or 0 in tables.shape:
+        raise ValueError(f"tables must be (B, parties, options), none empty (got {tables.shape})")
+    if not np.isfinite(tables).all():
+        raise ValueError("utilities must be finite")
+    if np.isneginf(rule.alpha):
+        return _leximin(tables)
+    if rule.alpha == 1.0:
+        return _utilitarian(tables)
+    if (tables < 0).any():
+        raise ValueError(f"{rule.name} needs utilities of at least 0, counted from a zero (got {tables.min():.4g})")
+    if not (tables.max(axis=2) > 0).all():
+        raise ValueError("a party has utility 0 under every option: leave it out, no lottery changes its utility")
+    if method == "cvxpy":
+        return _by_cvxpy(tables, rule.alpha)
+    if method == "em" and rule.alpha != 0.0:
+        raise ValueError("the EM iteration is for Nash (alpha = 0)")
+    from sim.algorithms import _lottery_kernel
+
+    B, M, A = tables.shape
+    # Nash is invariant to each party's scale, the others to a common one.
+    largest = tables.max(axis=2, keepdims=True) if rule.alpha == 0.0 else tables.max(axis=(1, 2), keepdims=True)
+    p, t, gap = np.empty((B, A)), np.empty((B, M)), np.empty(B)
+    iterations = np.empty(B, np.int64)
+    most = max_iterations if max_iterations is not None else 1_000_000 if method == "em" else 100
+    _lottery_kernel.lotteries(
+        np.ascontiguousarray(tables / largest),
+        float(rule.alpha),
+        tolerance,
+        most,
+        method == "em",
+        p,
+        t,
+        gap,
+        iterations,
+    )
+    return Lotteries(p, t * largest[..., 0], gap, iterations)
+
+
+def relative_gap(table: FloatArray, probabilities: FloatArray, alpha: float) -> float:
+    """max_a <w, v(a)> / <w, V p> - 1 with w = (V p)^(alpha - 1).
+
+    The equivalent utility is concave and homogeneous in V p with a gradient along w, so that no lottery's is larger by
+    more than this share. (At alpha = 0: max_a sum_m v_m(a) / (V p)_m / M - 1.)
+    """
+    utility = table @ probabilities
+    if not (utility > 0).all():
+        return float("inf")
+    weight = (utility / utility.min()) ** (alpha - 1.0)
+    return max(float((weight @ table).max() / (weight @ utility) - 1.0), 0.0)
+
+
+def _utilitarian(tables: FloatArray) -> Lotteries:
+    """Linear in p: the best option is a best lottery."""
+    B, _, A = tables.shape
+    chosen = tables.sum(axis=1).argmax(axis=1)
+    return Lotteries(
+        np.eye(A)[chosen], np.take_along_axis(tables, chosen[:, None, None], axis=2)[..., 0], np.zeros(B),
+        np.zeros(B, np.int64),
+    )  # fmt: skip
+
+
+def _by_cvxpy(tables: FloatArray, alpha: float) -> Lotteries:
+    """One disciplined program (the table is a parameter), solved by Clarabel for each table."""
+    # Its public names are filled in at run time, which mypy cannot follow.
+    cp: Any = importlib.import_module("cvxpy")
+    B, M, A = tables.shape
+    p, table = cp.Variable(A, nonneg=True), cp.Parameter((M, A), nonneg=True)
+    t = cp.Variable(M)
+    worth = cp.sum(cp.log(t)) if alpha == 0.0 else cp.sum(cp.power(t, alpha)) * np.sign(alpha)
+    problem = cp.Problem(cp.Maximize(worth), [t == table @ p, cp.sum(p) == 1])
+    found, rounds = np.empty((B, A)), np.empty(B, np.int64)
+    for b in range(B):
+        largest = tables[b].max(axis=1, keepdims=True) if alpha == 0.0 else tables[b].max()
+        table.value = tables[b] / largest
+        with warnings.catch_warnings():
+            # An inaccurate answer is a warning there; here the certificate says how inaccurate.
+            warnings.simplefilter("ignore", UserWarning)
+            with contextlib.suppress(cp.SolverError):
+                problem.solve(solver=cp.CLARABEL)
+        own = np.full(A, 1.0) if p.value is None else np.maximum(p.value, 0.0)
+        found[b] = own / own.sum()
+        rounds[b] = 0 if problem.solver_stats is None else int(problem.solver_stats.num_iters)
+    utilities = np.einsum("bma,ba->bm", tables, found)
+    gaps = np.array([relative_gap(tables[b], found[b], alpha) for b in range(B)])
+    return Lotteries(found, utilities, gaps, rounds)
+
+
+def _leximin(tables: FloatArray) -> Lotteries:
+    from sim.algorithms import _leximin_kernel
+
+    B, _, A = tables.shape
+    # The compiled simplex wants variables of at least zero, the common level among them.
+    shift = np.minimum(tables.min(axis=(1, 2), keepdims=True), 0.0)
+    size = np.maximum((tables - shift).max(axis=(1, 2), keepdims=True), 1e-300)
+    p, gap, rounds = np.empty((B, A)), np.empty(B), np.empty(B, np.int64)
+    _leximin_kernel.lotteries(np.ascontiguousarray((tables - shift) / size), p, gap, rounds)
+    return Lotteries(p, np.einsum("bma,ba->bm", tables, p), gap, rounds)
