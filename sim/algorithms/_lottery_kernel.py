@@ -105,7 +105,8 @@ def interior_point(table, alpha, tolerance, max_iterations, cautious, p, t):
 
     Stationarity: sum_m y_m table[m, a] = lambda - s_a, s >= 0, p s = 0, log y_m = (alpha - 1) log t_m. The weights y
     are variables of their own, tied to t in logarithms: put in as powers of t they explode along a Newton step at
-    strongly negative alpha. Returns (gap, iterations) of the best iterate, which stays in p and t. cautious: shorter steps that stay closer to the central path.
+    strongly negative alpha. cautious: shorter steps, closer to the central path. Returns (gap, iterations) of the best
+    iterate, which stays in p and t.
     """
     M, A = table.shape
     s, ratio, one, move = np.empty(A), np.empty(A), np.empty(A), np.empty(A)

@@ -67,7 +67,7 @@ def pareto_lottery(table: FloatArray, lottery: FloatArray) -> Pareto:
     if -solved.fun - utility.sum() <= TOLERANCE * size * weights.sum():
         return Pareto(True, 0.0, weights=weights)
     better, tau = np.asarray(solved.x[:A]), 0.0
-    for k in range(M):
+    for k in range(len(table)):
         most = linprog(-table[k], A_ub=-table, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
         if most.success and -most.fun > utility[k] + TOLERANCE * size:
             tau = max(tau, -most.fun / utility[k] - 1.0 if utility[k] > 0 else np.inf)

@@ -86,7 +86,7 @@ class WelfareRule:
         if self.alpha == 1.0:
             first = np.argmax(value, axis=-1)
         if self.alpha <= 0.0:
-            return np.where(value.max(axis=-1) > 0.0, first, -1)
+            return np.asarray(np.where(value.max(axis=-1) > 0.0, first, -1))
         return np.asarray(first)
 
 
