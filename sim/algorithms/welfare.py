@@ -109,4 +109,4 @@ def share_of_maximum(utilities: FloatArray, chosen: FloatArray) -> FloatArray:
     """Each party's utility as a share of the most any option gives it; (M, A), (M,) -> (M,). 1 for a party to which
     every option gives zero."""
     most = utilities.max(axis=-1)
-    return np.divide(chosen, most, out=np.ones_like(most), where=most > 0)
+    return np.asarray(np.divide(chosen, most, out=np.ones_like(most), where=most > 0))

@@ -1,0 +1,194 @@
+"""Algorithm 1 of arXiv 2403.05006: the policy whose welfare is largest in the worst case of a confidence set."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from sim.algorithms.welfare import WelfareRule
+from sim.estimators.party_confidence import PartyConfidence
+from sim.preferences import FloatArray, IntArray
+
+
+def statewise_policy(bounds: FloatArray, rule: WelfareRule) -> IntArray:
+    """argmax_a W(bounds[:, s, a]) in each state; (M, S, A) -> (S,), -1 where the rule has no choice.
+
+    With `PartyConfidence.gain_bounds` this is Algorithm 1 state by state, the variant Theorem 4 needs: its value
+    sum_s law(s) W(bounds) is at most the joint minimum over theta, which couples the states. With the estimate's own
+    gains it is the plain plug-in (ERM), with upper bounds optimism.
+    """
+    return rule.best(bounds.transpose(1, 0, 2))
+
+
+def welfare_value(gains: FloatArray, law: FloatArray, policy: IntArray, rule: WelfareRule) -> float:
+    """J(pi) = sum_s law(s) W(gains[:, s, pi(s)]); gains (M, S, A)."""
+    picked = gains[:, np.arange(len(law)), policy]
+    return float(law @ rule.welfare(picked))
+
+
+@dataclass(frozen=True, eq=False)
+class StochasticPolicy:
+    """policy (S, A); value: its pessimistic welfare; optimality_gap: no policy's is larger by more."""
+
+    policy: FloatArray
+    value: float
+    optimality_gap: float
+
+
+def utilitarian_policy(
+    features: FloatArray, law: FloatArray, confidence: PartyConfidence, reference: FloatArray | None = None
+) -> StochasticPolicy:
+    """argmax over stochastic policies of sum_m min_theta <theta, phibar(pi) - reference>, a second-order cone program.
+
+    [arXiv 2403.05006, Algorithm 1, Utilitarian]  phibar(pi) = sum_s law(s) sum_a pi(a|s) phi(s, a). The minimum is
+    <theta_hat_m, .> - radius_m ||.||_{Sigma_m^-1}. reference: (d,), default 0 as printed; comparisons do not identify
+    the origin of the features, and without a reference the answer moves with it. The gap is Frank-Wolfe's, from the
+    gradient at the answer, independent of the solver.
+    """
+    cp = importlib.import_module("cvxpy")
+    S, A, d = features.shape
+    origin = np.zeros(d) if reference is None else np.asarray(reference, dtype=np.float64)
+    weighted = law[:, None, None] * features
+    pi = cp.Variable((S, A), nonneg=True)
+    mean = weighted.reshape(S * A, d).T @ cp.reshape(pi, S * A, order="C") - origin
+    total = confidence.theta.sum(axis=0) @ mean
+    for m, radius in enumerate(confidence.radius):
+        total = total - radius * cp.norm(confidence._whitener[m] @ mean)
+    problem = cp.Problem(cp.Maximize(total), [cp.sum(pi, axis=1) == 1])
+    problem.solve(solver=cp.CLARABEL)
+    policy = np.maximum(np.asarray(pi.value), 0.0)
+    policy /= policy.sum(axis=1, keepdims=True)
+    vector = np.einsum("sa,sad->d", policy, weighted) - origin
+    value = float(confidence.reward_bounds(vector).sum())
+    return StochasticPolicy(policy, value, _frank_wolfe_gap(weighted, vector, policy, confidence))
+
+
+def _frank_wolfe_gap(
+    weighted: FloatArray, vector: FloatArray, policy: FloatArray, confidence: PartyConfidence
+) -> float:
+    slope = confidence.theta.sum(axis=0)
+    norms = confidence.norms(vector)
+    for m, radius in enumerate(confidence.radius):
+        if norms[m] > 1e-14:
+            slope = slope - radius * np.linalg.solve(confidence.covariance[m], vector) / norms[m]
+    scores = weighted @ slope
+    return max(float(scores.max(axis=1).sum() - (scores * policy).sum()), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class PessimisticLottery:
+    """lottery (A,) of one state; guaranteed (M,): each party's gain in the worst case of the set (the ellipsoid)."""
+
+    lottery: FloatArray
+    guaranteed: FloatArray
+
+
+def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule: WelfareRule) -> PessimisticLottery:
+    """The ex-ante lottery of one state whose guaranteed gains have the largest welfare; features (A, d).
+
+        max over p, q_m in the simplex of W(t),  t_m <= <theta_hat_m, z_m> - radius_m ||z_m||_{Sigma_m^-1},
+        z_m = Phi' (p - q_m)                                                                    [derived, exact]
+
+    q_m is the lottery party m's gain is counted from; the largest bound over q_m is the minimum over the set of the
+    gain over the worst action. Nash and alpha < 1 in one conic program; leximin level by level, each party that binds
+    tested by a program of its own, at most M levels.
+    """
+    cp = importlib.import_module("cvxpy")
+    M, A = len(confidence.theta), len(features)
+    p, q, t = cp.Variable(A, nonneg=True), cp.Variable((M, A), nonneg=True), cp.Variable(M)
+    rules: list[Any] = [cp.sum(p) == 1, cp.sum(q, axis=1) == 1, t >= 0]
+    for m in range(M):
+        z = features.T @ (p - q[m])
+        rules.append(t[m] <= confidence.theta[m] @ z - confidence.radius[m] * cp.norm(confidence._whitener[m] @ z))
+    if np.isneginf(rule.alpha):
+        _raise_levels(cp, t, rules)
+    else:
+        alpha = rule.alpha
+        worth = (
+            cp.sum(cp.log(t)) if alpha == 0.0 else cp.sum(t) if alpha == 1.0
+            else cp.sum(cp.power(t, alpha)) * np.sign(alpha)
+        )  # fmt: skip
+        cp.Problem(cp.Maximize(worth), rules).solve(solver=cp.CLARABEL)
+    lottery = np.maximum(np.asarray(p.value), 0.0)
+    return PessimisticLottery(lottery / lottery.sum(), np.asarray(t.value))
+
+
+def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> None:
+    """Leximin on t: raise the common level of the free parties, fix those that cannot rise further."""
+    M = t.shape[0]
+    level, fixed = np.zeros(M), np.zeros(M, dtype=bool)
+    for _ in range(M):
+        if fixed.all():
+            break
+        z = cp.Variable()
+        held = [t[m] >= (level[m] - slack if fixed[m] else z) for m in range(M)]
+        cp.Problem(cp.Maximize(z), rules + held).solve(solver=cp.CLARABEL)
+        reached = float(z.value)
+        tight = [m for m in np.flatnonzero(~fixed) if t.value[m] <= reached + 10 * slack]
+        stuck = []
+        for m in tight:
+            held = [t[k] >= (level[k] if fixed[k] else reached) - slack for k in range(M)]
+            cp.Problem(cp.Maximize(t[m]), rules + held).solve(solver=cp.CLARABEL)
+            if t.value[m] <= reached + 20 * slack:
+                stuck.append(m)
+        for m in stuck or tight:
+            fixed[m], level[m] = True, reached
+    held = [t[m] >= level[m] - slack for m in range(M)]
+    cp.Problem(cp.Maximize(cp.sum(t)), rules + held).solve(solver=cp.CLARABEL)
+
+
+def joint_value(
+    features: FloatArray, law: FloatArray, policy: IntArray, confidence: PartyConfidence, *, sweeps: int = 10
+) -> float:
+    """An upper bound on Algorithm 1's own value, min over theta in the set of sum_s law(s) prod_m v_m(s, pi(s)).
+
+    One theta for all states, which couples them: convex in each party's block, not jointly. Blocks are minimised in
+    turn (Clarabel), from the estimates; `statewise_policy`'s value is a lower bound on the same number.
+    """
+    cp = importlib.import_module("cvxpy")
+    M, S = len(confidence.theta), len(law)
+    theta = confidence.theta.copy()
+    picked = features[np.arange(S), policy][:, None] - features
+    value = np.inf
+    for _ in range(sweeps):
+        before = value
+        for m in range(M):
+            own = np.einsum("sad,md->msa", picked, theta).max(axis=2)
+            weight = law * np.delete(own, m, axis=0).prod(axis=0)
+            block, gain = cp.Variable(theta.shape[1]), cp.Variable(S)
+            root = np.linalg.cholesky(confidence.covariance[m])
+            rules = [cp.norm(root.T @ (block - confidence.theta[m])) <= confidence.radius[m]]
+            rules += [picked[s] @ block <= gain[s] for s in range(S)]
+            problem = cp.Problem(cp.Minimize(weight @ gain), rules)
+            problem.solve(solver=cp.CLARABEL)
+            theta[m] = block.value
+            value = float(problem.value)
+        if before - value <= 1e-9:
+            break
+    return value
+
+
+def joint_policy(features: FloatArray, law: FloatArray, confidence: PartyConfidence) -> tuple[IntArray, float]:
+    """The deterministic policy of largest `joint_value` by enumeration, for a handful of states and actions."""
+    S, A, _ = features.shape
+    policies = [np.array(actions) for actions in product(range(A), repeat=S)]
+    values = [joint_value(features, law, policy, confidence) for policy in policies]
+    best = int(np.argmax(values))
+    return policies[best], values[best]
+
+
+def log_welfare_bounds(gains: FloatArray, widths: FloatArray, radius: float) -> FloatArray:
+    """Lower bound on log prod_m v_m under one joint ellipsoid sum_m ||theta_m - theta_hat_m||^2 <= radius^2, to first
+    order:  sum_m log v_m - radius sqrt(sum_m (width_m / v_m)^2);  (M, ...) -> (...).  [derived]
+
+    The delta method: the widths of independent parties add in squares, about sqrt(M), where a product of sets adds
+    them, M. widths: ||D_m||_{Sigma_m^-1} of each party's gain; gains of zero give -inf.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt(((widths / gains) ** 2).sum(axis=0))
+        bound = np.log(gains).sum(axis=0) - radius * spread
+    return np.asarray(np.where((gains > 0).all(axis=0), bound, -np.inf))

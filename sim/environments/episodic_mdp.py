@@ -1,0 +1,132 @@
+"""Episodic MDPs with finitely many states, exact dynamic programming, and comparisons of trajectories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodicMDP:
+    """transitions (H - 1, S, A, S), law (S,) of the first state, features (S, A, d); H steps, rewards by step.
+
+    [arXiv 2403.05006, section 4.3]  Policies are non-stationary and deterministic: actions (H, S).
+    """
+
+    transitions: FloatArray
+    law: FloatArray
+    features: FloatArray
+
+    def __post_init__(self) -> None:
+        S, A, _ = self.features.shape
+        if self.transitions.ndim != 4 or self.transitions.shape[1:] != (S, A, S):
+            raise ValueError(f"transitions must be (H - 1, {S}, {A}, {S}) (got {self.transitions.shape})")
+        for name, rows in (("transitions", self.transitions), ("law", self.law)):
+            if (rows < 0).any() or not np.allclose(rows.sum(axis=-1), 1.0):
+                raise ValueError(f"{name} must be probabilities that sum to 1")
+
+    @property
+    def horizon(self) -> int:
+        return len(self.transitions) + 1
+
+    def occupancy(self, policy: IntArray) -> FloatArray:
+        """P(s_h = s | policy); (H, S). The paper's d^pi is its sum over steps, of total mass H."""
+        S = len(self.law)
+        out = np.empty((self.horizon, S))
+        out[0] = self.law
+        for h in range(self.horizon - 1):
+            out[h + 1] = out[h] @ self.transitions[h][np.arange(S), policy[h]]
+        return out
+
+    def value(self, policy: IntArray, reward: FloatArray) -> float:
+        """E sum_h reward(s_h, a_h) by backward recursion; reward (S, A)."""
+        S, ahead = len(self.law), np.zeros(len(self.law))
+        for h in range(self.horizon - 1, -1, -1):
+            next_value = 0.0 if h == self.horizon - 1 else self.transitions[h][np.arange(S), policy[h]] @ ahead
+            ahead = reward[np.arange(S), policy[h]] + next_value
+        return float(self.law @ ahead)
+
+    def occupancy_value(self, policy: IntArray, reward: FloatArray) -> float:
+        """sum_h sum_s P(s_h = s) reward(s, a_h(s)): the same number by occupancies."""
+        S, d = len(self.law), self.occupancy(policy)
+        return float(sum(d[h] @ reward[np.arange(S), policy[h]] for h in range(self.horizon)))
+
+    def best_policy(self, reward: FloatArray) -> tuple[IntArray, float]:
+        """The policy of largest value by dynamic programming, and that value. [Algorithm 1, MDP]
+
+        With reward(s, a) = W(v_1(s, a), ..., v_M(s, a)) this maximises the sum over steps of the welfare of each step:
+        J(pi) = sum_s d^pi(s) W(s, pi(s)); welfare of the returns has no such recursion.
+        """
+        S, ahead = len(self.law), np.zeros(len(self.law))
+        policy = np.empty((self.horizon, S), dtype=np.int64)
+        for h in range(self.horizon - 1, -1, -1):
+            q = reward if h == self.horizon - 1 else reward + self.transitions[h] @ ahead
+            policy[h] = q.argmax(axis=1)
+            ahead = q.max(axis=1)
+        return policy, float(self.law @ ahead)
+
+    def all_policies(self) -> list[IntArray]:
+        """Every deterministic policy, (H, S) each: for tiny instances only."""
+        S, A, _ = self.features.shape
+        return [np.array(actions).reshape(self.horizon, S) for actions in product(range(A), repeat=self.horizon * S)]
+
+    def trajectories(self, n: int, behaviour: FloatArray, stream: Stream) -> tuple[IntArray, IntArray]:
+        """n trajectories under a stationary behaviour policy (S, A); states and actions (n, H)."""
+        S = len(behaviour)
+        u = stream.child("trajectories").uniforms((n, 2 * self.horizon))
+        states, actions = np.empty((n, self.horizon), dtype=np.int64), np.empty((n, self.horizon), dtype=np.int64)
+        state = _pick(np.broadcast_to(self.law, (n, S)), u[:, 0])
+        for h in range(self.horizon):
+            action = _pick(behaviour[state], u[:, 2 * h + 1])
+            states[:, h], actions[:, h] = state, action
+            if h < self.horizon - 1:
+                state = _pick(self.transitions[h][state, action], u[:, 2 * h + 2])
+        return states, actions
+
+    def collect(self, theta: FloatArray, per_party: int, behaviour: FloatArray, stream: Stream) -> FloatArray:
+        """Summed features of the chosen trajectory minus those of the rejected, Bradley-Terry on returns; (M, n, d).
+
+        P(first preferred) = sigma(sum_h R_m(s_h, a_h) - sum_h R_m(s'_h, a'_h)), theta (M, d).
+        """
+        from sim.environments.trajectory_pool import sign_answers
+
+        M = len(theta)
+        totals = []
+        for name in ("first", "second"):
+            states, actions = self.trajectories(M * per_party, behaviour, stream.child(name))
+            totals.append(self.features[states, actions].sum(axis=1).reshape(M, per_party, -1))
+        return sign_answers(totals[0] - totals[1], theta, stream)
+
+
+def _pick(rows: FloatArray, uniform: FloatArray) -> IntArray:
+    """One index a row by the inverse distribution function."""
+    edges = np.cumsum(rows, axis=1)
+    return np.asarray(np.minimum((uniform[:, None] * edges[:, -1:] >= edges).sum(axis=1), rows.shape[1] - 1))
+
+
+def random_mdp(n_states: int, n_actions: int, d: int, horizon: int, stream: Stream) -> EpisodicMDP:
+    """Transitions uniform on the simplex, features normal with length at most 1."""
+    shape = (horizon - 1, n_states, n_actions, n_states)
+    transitions = -np.log(stream.child("transitions").uniforms(shape))
+    transitions /= transitions.sum(axis=-1, keepdims=True)
+    features = stream.child("features").normals((n_states, n_actions, d))
+    features /= np.linalg.norm(features, axis=-1).max()
+    return EpisodicMDP(transitions, np.full(n_states, 1.0 / n_states), features)
+
+
+def linear_mdp(n_states: int, n_actions: int, d: int, horizon: int, stream: Stream) -> EpisodicMDP:
+    """A linear MDP: P_h(s'|s, a) = <phi(s, a), mu_h(s')>, phi on the simplex, mu_h d laws over states.
+
+    Rewards <theta, phi(s, a)> are linear in the same features; transitions then have rank at most d.
+    """
+    features = -np.log(stream.child("features").uniforms((n_states, n_actions, d)))
+    features /= features.sum(axis=-1, keepdims=True)
+    laws = -np.log(stream.child("laws").uniforms((horizon - 1, d, n_states)))
+    laws /= laws.sum(axis=-1, keepdims=True)
+    transitions = np.einsum("sad,hdt->hsat", features, laws)
+    return EpisodicMDP(transitions, np.full(n_states, 1.0 / n_states), features)

@@ -1,0 +1,79 @@
+"""General pairwise preferences without rewards: N_m(s)[a, b] = 2 P_m(a beats b) - 1, skew-symmetric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.preferences import FloatArray
+from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class PreferenceCounts:
+    """wins (M, S, A, A): how often party m preferred a to b in state s. Comparisons of the unordered pair: `total`."""
+
+    wins: FloatArray
+
+    @property
+    def total(self) -> FloatArray:
+        return np.asarray(self.wins + self.wins.swapaxes(-1, -2))
+
+    def matrices(self) -> FloatArray:
+        """N_m = (wins(a) - wins(b)) / comparisons, 0 where there are none; (M, S, A, A)."""
+        total = self.total
+        return np.divide(self.wins - self.wins.swapaxes(-1, -2), total, out=np.zeros_like(total), where=total > 0)
+
+
+def bradley_terry_matrices(rewards: FloatArray) -> FloatArray:
+    """N = 2 sigma(r_a - r_b) - 1 = tanh((r_a - r_b) / 2): transitive; rewards (..., A) -> (..., A, A)."""
+    return np.tanh(0.5 * (rewards[..., :, None] - rewards[..., None, :]))
+
+
+def cyclic_matrix(n_actions: int, strength: float) -> FloatArray:
+    """a beats the next half of the circle, by `strength`: no winner, whatever the number of answers; (A, A).
+
+    For an even number of actions opposite ones are indifferent.
+    """
+    step = (np.arange(n_actions)[None, :] - np.arange(n_actions)[:, None]) % n_actions
+    beats = (step > 0) & (2 * step < n_actions)
+    return np.asarray(strength * (beats.astype(np.float64) - beats.T))
+
+
+def collect_counts(
+    matrices: FloatArray, per_party: int, pair_law: FloatArray, state_law: FloatArray, stream: Stream
+) -> PreferenceCounts:
+    """per_party comparisons of each party: state by `state_law` (S,), then an unordered pair by `pair_law`.
+
+    matrices: (M, S, A, A).  pair_law: (S, A, A) or (A, A), symmetric, its upper triangle summing to 1.
+    Counts, not answers: any number of comparisons at once.
+    """
+    M, S, A, _ = matrices.shape
+    law = np.broadcast_to(pair_law, (S, A, A))
+    upper, lower = np.triu_indices(A, 1)
+    chance = (state_law[:, None] * law[:, upper, lower]).ravel()
+    if not np.isclose(chance.sum(), 1.0):
+        raise ValueError(f"the upper triangle of pair_law must sum to 1 in each state (got {chance.sum():.4g} in all)")
+    generator = stream.child("counts").generator()
+    asked = generator.multinomial(per_party, chance / chance.sum(), size=M)
+    win = (1.0 + matrices[:, :, upper, lower].reshape(M, -1)) / 2.0
+    won = generator.binomial(asked, np.clip(win, 0.0, 1.0)).reshape(M, S, -1)
+    wins = np.zeros((M, S, A, A))
+    wins[:, :, upper, lower] = won
+    wins[:, :, lower, upper] = asked.reshape(M, S, -1) - won
+    return PreferenceCounts(wins)
+
+
+def uniform_pairs(n_actions: int) -> FloatArray:
+    """The pair law that asks about every unordered pair alike; (A, A)."""
+    law = np.full((n_actions, n_actions), 2.0 / (n_actions * (n_actions - 1)))
+    np.fill_diagonal(law, 0.0)
+    return law
+
+
+def is_transitive(matrix: FloatArray, tolerance: float = 1e-12) -> bool:
+    """N(x, y) >= 0 implies N(x, z) >= N(y, z) for all z.  [arXiv 2403.05006, Theorem 9]"""
+    ahead = matrix >= -tolerance
+    better = (matrix[:, None, :] >= matrix[None, :, :] - tolerance).all(axis=-1)
+    return bool((better | ~ahead).all())
