@@ -13,6 +13,11 @@ from theory.verdicts import Verdict
 from theory.witnesses import replay, save
 
 THEOREMS = all_theorems()
+ARXIV = {
+    "unobserved_types": "arXiv 2405.15065",
+    "multi_party": "arXiv 2403.05006",
+    "personalization": "arXiv 2405.00254",
+}
 BY_ID = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS]
 CHEAP = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS if theorem.cost <= 3.0]
 
@@ -26,9 +31,7 @@ def test_claims_have_names_of_their_own():
 @pytest.mark.parametrize("theorem", BY_ID)
 def test_claims_are_complete(theorem):
     assert theorem.statement.endswith(".")
-    assert {"unobserved_types": "arXiv 2405.15065", "personalization": "arXiv 2405.00254"}[
-        theorem.paper
-    ] in theorem.source
+    assert ARXIV[theorem.paper] in theorem.source
     assert len(type(theorem).__doc__) > 80
     assert set(theorem.SETTINGS) <= {"as_stated", "as_printed", "as_corrected"}
     for variant in theorem.SETTINGS.values():

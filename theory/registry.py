@@ -13,6 +13,7 @@ from theory.theorem import Theorem
 
 PAPERS = {
     "unobserved_types": "EM-DPO and MinMax-DPO (Chidambaram, Seetharaman, Syrgkanis, arXiv 2405.15065)",
+    "multi_party": "welfare functions with pessimism, von Neumann winner (Zhong et al., arXiv 2403.05006)",
     "personalization": "personalised RLHF, aggregation, pooling, truthful mechanisms (Park et al., arXiv 2405.00254)",
 }
 

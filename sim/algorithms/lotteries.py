@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from sim.algorithms._cones import modelling, solve
 from sim.algorithms.welfare import WelfareRule
 from sim.preferences import FloatArray, IntArray
 
@@ -111,8 +109,7 @@ def _utilitarian(tables: FloatArray) -> Lotteries:
 
 def _by_cvxpy(tables: FloatArray, alpha: float) -> Lotteries:
     """One disciplined program (the table is a parameter), solved by Clarabel for each table."""
-    # Its public names are filled in at run time, which mypy cannot follow.
-    cp: Any = importlib.import_module("cvxpy")
+    cp = modelling()
     B, M, A = tables.shape
     p, table = cp.Variable(A, nonneg=True), cp.Parameter((M, A), nonneg=True)
     t = cp.Variable(M)
@@ -122,11 +119,7 @@ def _by_cvxpy(tables: FloatArray, alpha: float) -> Lotteries:
     for b in range(B):
         largest = tables[b].max(axis=1, keepdims=True) if alpha == 0.0 else tables[b].max()
         table.value = tables[b] / largest
-        with warnings.catch_warnings():
-            # An inaccurate answer is a warning there; here the certificate says how inaccurate.
-            warnings.simplefilter("ignore", UserWarning)
-            with contextlib.suppress(cp.SolverError):
-                problem.solve(solver=cp.CLARABEL)
+        solve(problem)
         own = np.full(A, 1.0) if p.value is None else np.maximum(p.value, 0.0)
         found[b] = own / own.sum()
         rounds[b] = 0 if problem.solver_stats is None else int(problem.solver_stats.num_iters)

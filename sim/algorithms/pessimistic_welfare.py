@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from sim.algorithms._cones import modelling, solve
 from sim.algorithms.welfare import WelfareRule
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray
@@ -49,7 +49,7 @@ def utilitarian_policy(
     the origin of the features, and without a reference the answer moves with it. The gap is Frank-Wolfe's, from the
     gradient at the answer, independent of the solver.
     """
-    cp = importlib.import_module("cvxpy")
+    cp = modelling()
     S, A, d = features.shape
     origin = np.zeros(d) if reference is None else np.asarray(reference, dtype=np.float64)
     weighted = law[:, None, None] * features
@@ -59,8 +59,8 @@ def utilitarian_policy(
     for m, radius in enumerate(confidence.radius):
         total = total - radius * cp.norm(confidence._whitener[m] @ mean)
     problem = cp.Problem(cp.Maximize(total), [cp.sum(pi, axis=1) == 1])
-    problem.solve(solver=cp.CLARABEL)
-    policy = np.maximum(np.asarray(pi.value), 0.0)
+    solve(problem)
+    policy = np.maximum(np.full((S, A), 1.0) if pi.value is None else np.asarray(pi.value), 0.0)
     policy /= policy.sum(axis=1, keepdims=True)
     vector = np.einsum("sa,sad->d", policy, weighted) - origin
     value = float(confidence.reward_bounds(vector).sum())
@@ -97,7 +97,7 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     gain over the worst action. Nash and alpha < 1 in one conic program; leximin level by level, each party that binds
     tested by a program of its own, at most M levels.
     """
-    cp = importlib.import_module("cvxpy")
+    cp = modelling()
     M, A = len(confidence.theta), len(features)
     p, q, t = cp.Variable(A, nonneg=True), cp.Variable((M, A), nonneg=True), cp.Variable(M)
     rules: list[Any] = [cp.sum(p) == 1, cp.sum(q, axis=1) == 1, t >= 0]
@@ -112,9 +112,16 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
             cp.sum(cp.log(t)) if alpha == 0.0 else cp.sum(t) if alpha == 1.0
             else cp.sum(cp.power(t, alpha)) * np.sign(alpha)
         )  # fmt: skip
-        cp.Problem(cp.Maximize(worth), rules).solve(solver=cp.CLARABEL)
-    lottery = np.maximum(np.asarray(p.value), 0.0)
-    return PessimisticLottery(lottery / lottery.sum(), np.asarray(t.value))
+        solve(cp.Problem(cp.Maximize(worth), rules))
+    if p.value is None:
+        raise RuntimeError("Clarabel found no lottery; are the features finite and the covariances positive?")
+    lottery = np.maximum(p.value, 0.0)
+    lottery /= lottery.sum()
+    against = np.maximum(q.value, 0.0)
+    z = (lottery - against / against.sum(axis=1, keepdims=True)) @ features
+    # Recomputed, so that the promise holds whatever the solver's tolerance.
+    own = np.array([confidence.reward_bounds(z[m])[m] for m in range(M)])
+    return PessimisticLottery(lottery, np.maximum(own, 0.0))
 
 
 def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> None:
@@ -126,19 +133,19 @@ def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> Non
             break
         z = cp.Variable()
         held = [t[m] >= (level[m] - slack if fixed[m] else z) for m in range(M)]
-        cp.Problem(cp.Maximize(z), rules + held).solve(solver=cp.CLARABEL)
+        solve(cp.Problem(cp.Maximize(z), rules + held))
         reached = float(z.value)
         tight = [m for m in np.flatnonzero(~fixed) if t.value[m] <= reached + 10 * slack]
         stuck = []
         for m in tight:
             held = [t[k] >= (level[k] if fixed[k] else reached) - slack for k in range(M)]
-            cp.Problem(cp.Maximize(t[m]), rules + held).solve(solver=cp.CLARABEL)
+            solve(cp.Problem(cp.Maximize(t[m]), rules + held))
             if t.value[m] <= reached + 20 * slack:
                 stuck.append(m)
         for m in stuck or tight:
             fixed[m], level[m] = True, reached
     held = [t[m] >= level[m] - slack for m in range(M)]
-    cp.Problem(cp.Maximize(cp.sum(t)), rules + held).solve(solver=cp.CLARABEL)
+    solve(cp.Problem(cp.Maximize(cp.sum(t)), rules + held))
 
 
 def joint_value(
@@ -149,7 +156,7 @@ def joint_value(
     One theta for all states, which couples them: convex in each party's block, not jointly. Blocks are minimised in
     turn (Clarabel), from the estimates; `statewise_policy`'s value is a lower bound on the same number.
     """
-    cp = importlib.import_module("cvxpy")
+    cp = modelling()
     M, S = len(confidence.theta), len(law)
     theta = confidence.theta.copy()
     picked = features[np.arange(S), policy][:, None] - features
@@ -164,7 +171,7 @@ def joint_value(
             rules = [cp.norm(root.T @ (block - confidence.theta[m])) <= confidence.radius[m]]
             rules += [picked[s] @ block <= gain[s] for s in range(S)]
             problem = cp.Problem(cp.Minimize(weight @ gain), rules)
-            problem.solve(solver=cp.CLARABEL)
+            solve(problem)
             theta[m] = block.value
             value = float(problem.value)
         if before - value <= 1e-9:

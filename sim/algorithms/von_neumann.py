@@ -15,10 +15,12 @@ Stance = Literal["pessimistic", "plain", "optimistic"]
 
 @dataclass(frozen=True, eq=False)
 class VonNeumannWinner:
-    """policy (S, A), one lottery a state; value (S,): what it guarantees against any opponent in the matrix it was
-    solved for; gap (S,): no lottery guarantees more than value + gap."""
+    """policy (S, A), one lottery a state; opponent (S, A): the other side of the saddle point; value (S,): what the
+    policy guarantees against any opponent in the matrix it was solved for; gap (S,): no lottery guarantees more than
+    value + gap."""
 
     policy: FloatArray
+    opponent: FloatArray
     value: FloatArray
     gap: FloatArray
 
@@ -69,13 +71,13 @@ def solve_matrices(matrices: FloatArray) -> VonNeumannWinner:
     from sim.algorithms.hedge import game_value
 
     S, A, _ = matrices.shape
-    policy, value, gap = np.empty((S, A)), np.empty(S), np.empty(S)
+    policy, opponent, value, gap = np.empty((S, A)), np.empty((S, A)), np.empty(S), np.empty(S)
     for s, matrix in enumerate(matrices):
         solved = game_value(-matrix.T)
-        policy[s] = solved.weights
+        policy[s], opponent[s] = solved.weights, solved.adversary
         value[s] = (policy[s] @ matrix).min()
-        gap[s] = max(float((matrix @ solved.adversary).max() - value[s]), 0.0)
-    return VonNeumannWinner(policy, value, gap)
+        gap[s] = max(float((matrix @ opponent[s]).max() - value[s]), 0.0)
+    return VonNeumannWinner(policy, opponent, value, gap)
 
 
 def regret_matching(matrices: FloatArray, rounds: int = 10_000) -> VonNeumannWinner:
@@ -91,7 +93,7 @@ def regret_matching(matrices: FloatArray, rounds: int = 10_000) -> VonNeumannWin
     _regret_matching_kernel.regret_matching(matrices, rounds, row, column)
     value = np.einsum("sa,sab->sb", row, matrices).min(axis=1)
     ceiling = np.einsum("sab,sb->sa", matrices, column).max(axis=1)
-    return VonNeumannWinner(row, value, np.maximum(ceiling - value, 0.0))
+    return VonNeumannWinner(row, column, value, np.maximum(ceiling - value, 0.0))
 
 
 def exploitability(matrices: FloatArray, policy: FloatArray) -> FloatArray:

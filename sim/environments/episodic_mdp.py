@@ -77,15 +77,15 @@ class EpisodicMDP:
 
     def trajectories(self, n: int, behaviour: FloatArray, stream: Stream) -> tuple[IntArray, IntArray]:
         """n trajectories under a stationary behaviour policy (S, A); states and actions (n, H)."""
-        S = len(behaviour)
         u = stream.child("trajectories").uniforms((n, 2 * self.horizon))
         states, actions = np.empty((n, self.horizon), dtype=np.int64), np.empty((n, self.horizon), dtype=np.int64)
-        state = _pick(np.broadcast_to(self.law, (n, S)), u[:, 0])
+        acting, moving = np.cumsum(behaviour, axis=1), np.cumsum(self.transitions, axis=-1)
+        state = _pick(np.cumsum(self.law), u[:, 0])
         for h in range(self.horizon):
-            action = _pick(behaviour[state], u[:, 2 * h + 1])
+            action = _pick(acting[state], u[:, 2 * h + 1])
             states[:, h], actions[:, h] = state, action
             if h < self.horizon - 1:
-                state = _pick(self.transitions[h][state, action], u[:, 2 * h + 2])
+                state = _pick(moving[h][state, action], u[:, 2 * h + 2])
         return states, actions
 
     def collect(self, theta: FloatArray, per_party: int, behaviour: FloatArray, stream: Stream) -> FloatArray:
@@ -103,10 +103,14 @@ class EpisodicMDP:
         return sign_answers(totals[0] - totals[1], theta, stream)
 
 
-def _pick(rows: FloatArray, uniform: FloatArray) -> IntArray:
-    """One index a row by the inverse distribution function."""
-    edges = np.cumsum(rows, axis=1)
-    return np.asarray(np.minimum((uniform[:, None] * edges[:, -1:] >= edges).sum(axis=1), rows.shape[1] - 1))
+def _pick(edges: FloatArray, uniform: FloatArray) -> IntArray:
+    """One index a row by the inverse distribution function; edges (n, k) or (k,), cumulative."""
+    last = edges.shape[-1] - 1
+    scaled = uniform * edges[..., -1]
+    found = np.zeros(len(uniform), dtype=np.int64)
+    for k in range(last):
+        found += scaled >= edges[..., k]
+    return found
 
 
 def random_mdp(n_states: int, n_actions: int, d: int, horizon: int, stream: Stream) -> EpisodicMDP:

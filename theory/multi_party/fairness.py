@@ -1,0 +1,402 @@
+"""Efficiency and fairness of the Nash policy (arXiv 2403.05006, Theorem 4, Corollary 1, Proposition 3, section 4.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from sim.algorithms.fairness import pareto_option, pigou_dalton_option, smallest_share
+from sim.algorithms.lotteries import best_lotteries
+from sim.algorithms.pessimistic_welfare import statewise_policy
+from sim.algorithms.welfare import NASH, UTILITARIAN, WelfareRule
+from sim.preferences import FloatArray
+from sim.streams import Stream
+from theory.judges import Bound, EveryDraw, Exactly
+from theory.multi_party._instances import ARXIV, PAPER, drawn_sets, parties, party_norms, reference_gap, sized, usable
+from theory.theorem import Control, Setting, Theorem, Variant
+from theory.verdicts import Verdict
+
+
+def random_gains(stream: Stream, M: int = 3, A: int = 6, worst: bool = True) -> FloatArray:
+    """Utilities of M parties over A options; worst: each party's smallest is 0; (M, A)."""
+    v = stream.child("gains").uniforms((M, A))
+    return v - v.min(axis=1, keepdims=True) if worst else v
+
+
+@dataclass(frozen=True)
+class TauSetting(Setting):
+    """ratio: the welfare whose ratio is taken; the claim is for Nash."""
+
+    replicates: int = 300
+    ratio: str = "nash"
+
+
+class TauPareto(Theorem[TauSetting]):
+    """Theorem 4's sure form: *any* policy is tau-approximately Pareto efficient with tau = V(pi*) / V(pi) - 1, V the
+    product of gains: an action that weakly improves all and one by a factor 1 + tau multiplies V by as much. Three
+    parties, six actions, a random policy with V > 0. Value: tau_actual minus that. Control: the ratio of sums."""
+
+    claim_id, paper, source = "tau-pareto", PAPER, f"{ARXIV}, Theorem 4 and Definition 1"
+    statement = "Every policy is tau-approximately Pareto efficient with tau its relative loss of Nash welfare."
+    SETTINGS = {"as_stated": Variant(TauSetting())}
+
+    def bound(self, setting: TauSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: TauSetting, stream: Stream) -> float:
+        v = random_gains(stream, worst=False)
+        option = int(stream.child("option").integers(6, 1)[0])
+        worth = v.prod(axis=0) if setting.ratio == "nash" else v.sum(axis=0)
+        return pareto_option(v, option).tau - float(worth.max() / worth[option] - 1.0)
+
+    def control(self, setting: TauSetting) -> tuple[Control[TauSetting], ...]:
+        return (Control("ratio of sums", replace(setting, ratio="sum")),)
+
+
+@dataclass(frozen=True)
+class LearnedSetting(Setting):
+    """policy: nash (pessimistic) or random."""
+
+    replicates: int = 250
+    policy: str = "nash"
+
+
+class ParetoBound(Theorem[LearnedSetting]):
+    """Theorem 4: state by state the pessimistic Nash policy is tau(s)-approximately Pareto efficient, tau(s) = xi /
+    (1 - xi) with xi = 2 sum_m Gamma_m D_m(s) / v_m(s, pi*) (the paper's rate in relative form, where xi < 1; it needs
+    the state-wise maximiser). Two to eight parties, estimates drawn on the surface of ellipsoids of radius .01 around
+    the truth. Value: tau_actual minus tau(s), worst state.
+    Control: a random policy."""
+
+    claim_id, paper, source = "pareto-bound", PAPER, f"{ARXIV}, Theorem 4"
+    statement = "The pessimistic Nash policy is approximately Pareto efficient at the rate of its relative width."
+    cost = 4.0
+    SETTINGS = {"as_stated": Variant(LearnedSetting())}
+
+    def bound(self, setting: LearnedSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: LearnedSetting, stream: Stream) -> float:
+        M, _ = sized(stream.replicate)
+        world = parties(5, 6, 6, 2, M, stream)
+        sets = drawn_sets(world, 0.01, stream.child("sets"))
+        true, states = world.gains, np.arange(5)
+        welfare = true.prod(axis=0)
+        best = welfare.argmax(axis=1)
+        chosen = statewise_policy(sets.gain_bounds(world.features), NASH)
+        if setting.policy == "random":
+            chosen = stream.child("policy").integers(6, 5)
+        width = party_norms(sets, reference_gap(world.features, world.theta, best))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            xi = 2.0 * (sets.radius[:, None] * width / true[:, states, best]).sum(axis=0)
+        worst = -np.inf
+        for s in usable(welfare):
+            if xi[s] < 1.0:
+                worst = max(worst, pareto_option(true[:, s], int(chosen[s])).tau - xi[s] / (1.0 - xi[s]))
+        return float(worst) if np.isfinite(worst) else (-1.0 if worst < 0 else 1e9)
+
+    def control(self, setting: LearnedSetting) -> tuple[Control[LearnedSetting], ...]:
+        return (Control("a random policy", replace(setting, policy="random")),)
+
+
+@dataclass(frozen=True)
+class LemmaSetting(Setting):
+    """usable: only instances where some action gives everybody something."""
+
+    replicates: int = 300
+    usable: bool = True
+
+
+class OptimumEfficient(Theorem[LemmaSetting]):
+    """Lemma 3: the Nash optimum is Pareto efficient, provided V(pi*) > 0. Four parties, five actions. Value:
+    tau_actual. With deterministic policies every action may be somebody's worst (for random rankings the expected
+    number of usable actions is A (1 - 1/A)^M); the product is then 0 everywhere and the "optimum" any action, the
+    control."""
+
+    claim_id, paper, source = "optimum-efficient", PAPER, f"{ARXIV}, Lemma 3"
+    statement = "Where some action gives everybody something, the Nash optimum is Pareto efficient."
+    SETTINGS = {"as_stated": Variant(LemmaSetting())}
+
+    def bound(self, setting: LemmaSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: LemmaSetting, stream: Stream) -> float:
+        v = random_gains(stream, M=4, A=5)
+        if not setting.usable:
+            # One more party, whose worst actions are exactly those the others could agree on.
+            v = np.vstack([v, np.where((v > 0).all(axis=0), 0.0, 1.0)])
+        best = int(v.prod(axis=0).argmax())
+        if setting.usable and v[:, best].prod() == 0.0:
+            return 0.0
+        return min(pareto_option(v, best).tau, 1e9)
+
+    def control(self, setting: LemmaSetting) -> tuple[Control[LemmaSetting], ...]:
+        return (Control("every action is somebody's worst", replace(setting, usable=False)),)
+
+
+@dataclass(frozen=True)
+class TransferSetting(Setting):
+    """reading: "gain" (corrected), "decrease" (as printed, others free).  rule: whose choice pi_hat is."""
+
+    replicates: int = 250
+    reading: str = "gain"
+    rule: float = 0.0
+
+
+def transfer_table(stream: Stream) -> FloatArray:
+    """Three parties, four base options and, from each, moves of a grid of amounts from the better to the worse off of
+    each pair, the third held: without explicit transfers none exists among finitely many options; (3, 4 + 36)."""
+    base = 0.2 + random_gains(stream, M=3, A=4, worst=False)
+    columns = list(base.T)
+    for own in base.T:
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            giver, receiver = (i, j) if own[i] > own[j] else (j, i)
+            for share in (0.2, 0.5, 0.8):
+                moved = own.copy()
+                amount = share * (own[giver] - own[receiver])
+                moved[giver] -= amount
+                moved[receiver] += amount
+                columns.append(moved)
+    return np.array(columns).T
+
+
+class PigouDaltonApprox(Theorem[TransferSetting]):
+    """Corollary 1 and Definition 5 in the reading that follows from the proof: an equalising transfer away from pi_hat
+    (less difference between two parties, the same sum, others unchanged) *gains* at most tau = V(pi*) - V(pi_hat). As
+    printed the welfare must *decrease* by at most tau in a move that lessens one pair's difference and keeps its sum:
+    with the others held it always rises (true of every policy, no content), with them free it can fall by any amount.
+
+    pi_hat: a near-optimal option of a table with explicit transfers. Value: gain (or decrease) minus tau, relative.
+    Control: pi_hat and tau of the Utilitarian rule, whose tau of 0 does not bound the gain in the product."""
+
+    claim_id, paper, source = "pigou-dalton-approx", PAPER, f"{ARXIV}, Definition 5 and Corollary 1"
+    statement = "No equalising transfer from the Nash policy raises the welfare by more than the policy's loss."
+    SETTINGS = {
+        "as_printed": Variant(TransferSetting(reading="decrease"), Verdict.VIOLATED, "Welfare falls by at most tau."),
+        "as_corrected": Variant(TransferSetting(), Verdict.HOLDS, "Welfare rises by at most tau."),
+    }
+
+    def bound(self, setting: TransferSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: TransferSetting, stream: Stream) -> float:
+        v = transfer_table(stream)
+        welfare, rule = v.prod(axis=0), WelfareRule(setting.rule)
+        # One of the three best options of the rule: a policy that has learned most of it.
+        chosen = int(np.argsort(-rule.equivalent(v), kind="stable")[stream.replicate % 3])
+        tau = float(welfare.max() - welfare[chosen]) if setting.rule == 0.0 else 0.0
+        if setting.reading == "gain":
+            found = pigou_dalton_option(v, chosen, welfare)
+            return (found.best - tau) / float(welfare.max()) if found.available else -1.0
+        # As printed the others are free: the two better off share their difference, the worst off loses everything.
+        moved, order = v[:, chosen].copy(), np.argsort(v[:, chosen])
+        amount = 0.5 * (moved[order[2]] - moved[order[1]])
+        moved[order[2]] -= amount
+        moved[order[1]] += amount
+        moved[order[0]] = 0.0
+        return (float(welfare[chosen] - moved.prod()) - tau) / float(welfare.max())
+
+    def witness(self, setting: TransferSetting, stream: Stream) -> dict[str, Any]:
+        return {"excess over tau, relative to the best welfare": self.draw(setting, stream)}
+
+    def control(self, setting: TransferSetting) -> tuple[Control[TransferSetting], ...]:
+        return (Control("the Utilitarian rule's choice and loss", replace(setting, rule=1.0)),)
+
+
+@dataclass(frozen=True)
+class ExactTransferSetting(Setting):
+    replicates: int = 300
+    welfare: str = "product"
+
+
+class ExactTransfer(Theorem[ExactTransferSetting]):
+    """The exact principle: with the others held, a transfer from the better to the worse off that lessens their
+    difference raises the product: (x - e)(y + e) - x y = e (x - y - e) > 0 for 0 < e < x - y. Value: minus the relative
+    rise, which must be negative. Control: the sum, which does not rise."""
+
+    claim_id, paper, source = "transfer-raises-product", PAPER, f"{ARXIV}, section 4.4 (Pigou-Dalton principle)"
+    statement = "Nash welfare rises in every equalising transfer."
+    SETTINGS = {"as_stated": Variant(ExactTransferSetting())}
+
+    def bound(self, setting: ExactTransferSetting) -> Bound:
+        return EveryDraw(-1e-9)
+
+    def draw(self, setting: ExactTransferSetting, stream: Stream) -> float:
+        v = transfer_table(stream)
+        worth = v.prod(axis=0) if setting.welfare == "product" else v.sum(axis=0)
+        moves = worth[4:].reshape(4, 9)
+        return float(-(moves / worth[:4, None] - 1.0).min())
+
+    def control(self, setting: ExactTransferSetting) -> tuple[Control[ExactTransferSetting], ...]:
+        return (Control("the sum", replace(setting, welfare="sum")),)
+
+
+@dataclass(frozen=True)
+class CommonSetting(Setting):
+    """alike: both parties like the same feature."""
+
+    alike: bool = False
+
+
+class NoCommonPolicy(Theorem[CommonSetting]):
+    """Proposition 3: two states, three actions, features swapped between the states (e1, e2, 0 and e2, e1, 0), party 1
+    likes e1, party 2 e2: each of the nine deterministic policies leaves some party at least B L / 2 = 1/2 below its own
+    best. Value: minus the smallest such loss, exact. Control: two parties who agree."""
+
+    claim_id, paper, source = "no-common-policy", PAPER, f"{ARXIV}, Proposition 3"
+    statement = "Some instance leaves every policy half the scale below some party's own best."
+    SETTINGS = {"as_stated": Variant(CommonSetting())}
+
+    def bound(self, setting: CommonSetting) -> Bound:
+        return Exactly(-0.5)
+
+    def draw(self, setting: CommonSetting, stream: Stream) -> float:
+        features = np.array([[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]])
+        theta = np.array([[1.0, 0.0], [1.0, 0.0] if setting.alike else [0.0, 1.0]])
+        reward = np.einsum("md,sad->msa", theta, features)
+        best = reward.max(axis=2).mean(axis=1)
+        losses = [
+            float((best - reward[:, np.arange(2), list(policy)].mean(axis=1)).max())
+            for policy in product(range(3), repeat=2)
+        ]
+        return -min(losses)
+
+    def control(self, setting: CommonSetting) -> tuple[Control[CommonSetting], ...]:
+        return (Control("two parties who agree", replace(setting, alike=True)),)
+
+
+@dataclass(frozen=True)
+class ShareSetting(Setting):
+    """rule: alpha of the welfare.  loud: the first party's scale."""
+
+    replicates: int = 200
+    rule: float = 0.0
+    loud: float = 100.0
+
+
+class SmallestShare(Theorem[ShareSetting]):
+    """Bargaining on a convex set gives everybody at least 1/M of its largest gain: for the Nash lottery max_a sum_m
+    v_m(a) / v_m(p*) <= M. Five parties, eight actions, cubed uniform gains, one party's scale a hundredfold. Value: 1/M
+    minus the smallest share. Control: the Utilitarian lottery."""
+
+    claim_id, paper, source = "one-mth", PAPER, f"{ARXIV}, section 4.4"
+    statement = "The Nash lottery gives every party at least 1/M of its largest gain."
+    SETTINGS = {"as_stated": Variant(ShareSetting())}
+
+    def bound(self, setting: ShareSetting) -> Bound:
+        return EveryDraw(1e-7)
+
+    def draw(self, setting: ShareSetting, stream: Stream) -> float:
+        v = random_gains(stream, M=5, A=8, worst=False) ** 3
+        v[0] *= setting.loud
+        p = best_lotteries(v[None], WelfareRule(setting.rule)).probabilities[0]
+        return 0.2 - smallest_share(v, p)[0]
+
+    def control(self, setting: ShareSetting) -> tuple[Control[ShareSetting], ...]:
+        return (Control("the Utilitarian lottery", replace(setting, rule=1.0)),)
+
+
+@dataclass(frozen=True)
+class InvarianceSetting(Setting):
+    """rule: alpha.  scaled: multiply each party's rewards too, not only add to them."""
+
+    replicates: int = 250
+    rule: float = 0.0
+    scaled: bool = True
+
+
+class NashInvariance(Theorem[InvarianceSetting]):
+    """The bargaining solution prod (u - u0) does not change under r_m -> c_m r_m + b_m, c_m > 0: gains over the worst
+    action drop b_m, the product takes c_m out. The best of 12 actions for four parties, scales from .01 to 100. Value:
+    1 if the choice changes. Control: Utilitarian."""
+
+    claim_id, paper, source = "nash-invariance", PAPER, f"{ARXIV}, section 4.4"
+    statement = "The Nash choice depends neither on a party's scale nor on its zero."
+    SETTINGS = {"as_stated": Variant(InvarianceSetting())}
+
+    def bound(self, setting: InvarianceSetting) -> Bound:
+        return EveryDraw(0.5)
+
+    def draw(self, setting: InvarianceSetting, stream: Stream) -> float:
+        r, rule = stream.child("r").normals((4, 12)), WelfareRule(setting.rule)
+        c = 10.0 ** (4.0 * stream.child("c").uniforms((4, 1)) - 2.0) if setting.scaled else np.ones((4, 1))
+        moved = c * r + 5.0 * stream.child("b").normals((4, 1))
+        choices = [int(rule.best(own - own.min(axis=1, keepdims=True))) for own in (r, moved)]
+        return float(choices[0] != choices[1])
+
+    def control(self, setting: InvarianceSetting) -> tuple[Control[InvarianceSetting], ...]:
+        return (Control("Utilitarian", replace(setting, rule=UTILITARIAN.alpha)),)
+
+
+class UtilitarianInvariance(Theorem[InvarianceSetting]):
+    """The sum of rewards has the same best action under r_m -> r_m + b_m (and not under scales). Value: 1 if the choice
+    changes, rewards as they are. Control: scales too."""
+
+    claim_id, paper, source = "utilitarian-invariance", PAPER, f"{ARXIV}, section 4.4"
+    statement = "The Utilitarian choice does not depend on a party's zero."
+    SETTINGS = {"as_stated": Variant(InvarianceSetting(rule=1.0, scaled=False))}
+
+    def bound(self, setting: InvarianceSetting) -> Bound:
+        return EveryDraw(0.5)
+
+    def draw(self, setting: InvarianceSetting, stream: Stream) -> float:
+        r = stream.child("r").normals((4, 12))
+        c = 10.0 ** (4.0 * stream.child("c").uniforms((4, 1)) - 2.0) if setting.scaled else np.ones((4, 1))
+        moved = c * r + 5.0 * stream.child("b").normals((4, 1))
+        return float(UTILITARIAN.best(r) != UTILITARIAN.best(moved))
+
+    def control(self, setting: InvarianceSetting) -> tuple[Control[InvarianceSetting], ...]:
+        return (Control("scales too", replace(setting, scaled=True)),)
+
+
+@dataclass(frozen=True)
+class PooledSetting(Setting):
+    """sharpness: inverse temperature b of the answers."""
+
+    sharpness: float = 4000.0
+
+
+class PooledIndifference(Theorem[PooledSetting]):
+    """The introduction's example: half the parties value (A, B, C) at (1, 0, 1 - eps), half at (0, 1, 1 - eps); "pooled
+    comparisons cannot separate A, B and C". True of noiseless votes only: pooled P(A over C) = (sigma(b eps) +
+    sigma(-b (1 - eps))) / 2, which is 1/2 for b -> infinity (or eps = 1/2). Value: |P(A over C) - 1/2| at eps = .3. At
+    b = 1 it is .047, and pooling finds C. (The text then says "recommend B, average 1 - eps", which is C.)
+
+    Control: b = 5, the same pooled answers less noisy but not noiseless."""
+
+    claim_id, paper, source = "pooled-indifference", PAPER, f"{ARXIV}, section 1 (example)"
+    statement = "In the introduction's example pooled comparisons are indifferent between the options."
+    SETTINGS = {
+        "as_printed": Variant(PooledSetting(sharpness=1.0), Verdict.VIOLATED, "With Bradley-Terry answers, b = 1."),
+        "as_corrected": Variant(PooledSetting(), Verdict.HOLDS, "In the noiseless limit (b = 4,000)."),
+    }
+
+    def bound(self, setting: PooledSetting) -> Bound:
+        return Exactly(1e-9)
+
+    def draw(self, setting: PooledSetting, stream: Stream) -> float:
+        b, eps = setting.sharpness, 0.3
+        return float(abs(0.5 * (1 / (1 + np.exp(-b * eps)) + 1 / (1 + np.exp(min(b * (1 - eps), 700.0)))) - 0.5))
+
+    def witness(self, setting: PooledSetting, stream: Stream) -> dict[str, Any]:
+        return {"|P(A over C) - 1/2|": self.draw(setting, stream), "b": setting.sharpness, "eps": 0.3}
+
+    def control(self, setting: PooledSetting) -> tuple[Control[PooledSetting], ...]:
+        return (Control("b = 5", replace(setting, sharpness=5.0)),)
+
+
+THEOREMS = (
+    TauPareto(),
+    ParetoBound(),
+    OptimumEfficient(),
+    PigouDaltonApprox(),
+    ExactTransfer(),
+    NoCommonPolicy(),
+    SmallestShare(),
+    NashInvariance(),
+    UtilitarianInvariance(),
+    PooledIndifference(),
+)
