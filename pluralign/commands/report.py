@@ -76,19 +76,19 @@ def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
 def _study(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
     from sim.errors import InputError
     from sim.studies.cells import read_results
-    from sim.studies.figures import draw_bandit
-    from sim.studies.summary import summary_table
+    from sim.studies.registry import EXPERIMENTS
 
     path = folder / "study.json"
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
-        factors = tuple(study["grid"])
+        factors, experiment = tuple(study["grid"]), EXPERIMENTS[study["experiment"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"is not a study of this version ({error})", file=path, fix="run `pluralign study` again"
         ) from error
     rows = read_results(folder / "results.parquet")
-    return summary_table(rows, factors), draw_bandit(rows, folder), {"study": study}
+    measured = any(row["value"] is not None for row in rows)
+    return experiment.table(rows, factors), experiment.draw(rows, folder) if measured else [], {"study": study}
 
 
 def _llm(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:

@@ -49,9 +49,7 @@ def command(
     from sim.studies.cells import run_study, versions, write_results
     from sim.studies.comparison import compare, load_reference, markdown_table
     from sim.studies.engine import EngineName, available_cores
-    from sim.studies.figures import draw_bandit
     from sim.studies.spec import load_spec
-    from sim.studies.summary import summary_table
 
     spec = load_spec(file, overrides, seed)
     reference = load_reference(spec.reference) if spec.reference is not None else None
@@ -78,10 +76,11 @@ def command(
         click.echo(f"{cells} of the study's cells skipped: {reason}", err=True)
     write_results(folder / "results.parquet", run.rows, tuple(spec.grid))
     write_json(folder / "study.json", {**spec.resolved(), "versions": versions(), "skipped": dict(run.skipped)})
-    draw_bandit(run.rows, folder)
+    if any(row["value"] is not None for row in run.rows):
+        spec.definition.draw(run.rows, folder)
     compared = compare(run.rows, reference) if reference is not None else []
     table = markdown_table(compared, reference["source"]) if reference is not None and compared else ""
-    overview = summary_table(run.rows, tuple(spec.grid))
+    overview = spec.definition.table(run.rows, tuple(spec.grid))
     if table:
         write_text(folder / "comparison.md", table)
     write_text(folder / "summary.md", overview)

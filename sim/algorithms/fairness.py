@@ -6,7 +6,9 @@ A test knows nothing of the rule that chose.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -112,9 +114,12 @@ def pigou_dalton_option(table: FloatArray, option: int, worth: FloatArray) -> Pi
     return PigouDalton(available, best, witness)
 
 
-def pigou_dalton_lottery(table: FloatArray, lottery: FloatArray) -> PigouDalton:
+def pigou_dalton_lottery(
+    table: FloatArray, lottery: FloatArray, pairs: Sequence[tuple[int, int]] | None = None
+) -> PigouDalton:
     """The same against lotteries: for each pair the largest equalising transfer, by a linear program.
 
+    pairs: (giver, receiver), default all.
     best: the largest amount any pair can still equalise, utility units; at a strictly equality-valuing optimum 0 up to
     rounding.
     """
@@ -123,10 +128,8 @@ def pigou_dalton_lottery(table: FloatArray, lottery: FloatArray) -> PigouDalton:
     M, A = table.shape
     own, size = table @ lottery, float(np.abs(table).max()) or 1.0
     available, best, witness = 0, -np.inf, None
-    for i in range(M):
-        for j in range(M):
-            if own[i] - own[j] <= 10 * TOLERANCE * size:
-                continue
+    for i, j in product(range(M), repeat=2) if pairs is None else pairs:
+        if own[i] - own[j] > 10 * TOLERANCE * size:
             move = np.zeros((M + 1, 1))
             move[i], move[j] = 1.0, -1.0
             solved = linprog(

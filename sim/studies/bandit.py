@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,13 +39,13 @@ from sim.studies.experiment import (
     FittedPolicy,
     Measurement,
     PolicyRequest,
+    check_kinds,
+    require_choice,
 )
+from sim.studies.figures import draw_bandit
+from sim.studies.summary import summary_table
 
 RECIPES = ("literal", "normalised", "normalised_tenfold")
-_WHOLE = (
-    "n_annotators", "pairs_per_annotator", "dimension", "epochs", "epochs_normalised", "em_rounds", "restarts",
-    "restarts_inexact", "hedge_rounds", "evaluation_contexts",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,11 @@ class BanditSetting:
     evaluation_contexts: int = 5000
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in _WHOLE:
-                if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                    raise ValueError(f"{field.name} must be a whole number of at least 1 (got {value!r})")
-            elif field.type == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise ValueError(f"{field.name} must be a number (got {value!r})")
+        check_kinds(self)
         require_positive(scale=self.scale, beta=self.beta, ridge=self.ridge, em_tolerance=self.em_tolerance)
         if self.noise_sd < 0:
             raise ValueError(f"noise_sd must not be negative (got {self.noise_sd})")
-        if self.recipe not in RECIPES:
-            raise ValueError(f"recipe must be one of {', '.join(RECIPES)} (got {self.recipe!r})")
+        require_choice("recipe", self.recipe, RECIPES)
         require_simplex("mixture", np.array(self.mixture))
         if not 2 <= len(self.mixture) <= self.n_annotators:
             raise ValueError(f"mixture must name 2 to n_annotators types (got {len(self.mixture)})")
@@ -315,4 +308,4 @@ def _missing(setting: BanditSetting, backends: Backends) -> str | None:
     raise ValueError(f"backend must be one of {', '.join(backends)}, mlp (got {setting.backend!r})")
 
 
-BANDIT = Experiment(BanditSetting, run_bandit, _missing)
+BANDIT = Experiment(BanditSetting, run_bandit, draw_bandit, summary_table, _missing)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from sim.policies.protocol import FinitePolicy, PreferencePolicy
@@ -60,10 +61,39 @@ Backends: TypeAlias = Mapping[str, Backend]
 class Experiment:
     """setting: a frozen dataclass whose fields are the keys a study file may set or vary.
 
-    run(setting, stream, backends) -> measurements. missing(setting, backends) says what a cell lacks here, or
-    None: such a cell is skipped, not failed.
+    run(setting, stream, backends) -> measurements. draw(rows, folder) -> figure files. table(rows, factors) -> text.
+    missing(setting, backends) says what a cell lacks here, or None: such a cell is skipped, not failed.
     """
 
     setting: type[Any]
     run: Callable[[Any, Stream, Backends], list[Measurement]]
-    missing: Callable[[Any, Backends], str | None]
+    draw: Callable[[Sequence[Mapping[str, Any]], Path], list[Path]]
+    table: Callable[[Sequence[Mapping[str, Any]], Sequence[str]], str]
+    missing: Callable[[Any, Backends], str | None] = lambda setting, backends: None
+
+
+def check_kinds(setting: Any) -> None:
+    """Whole numbers of at least 1 where a field is an int, numbers where it is a float, truth values and texts where
+    they are; a study file may hold anything."""
+    for field in fields(setting):
+        value, kind = getattr(setting, field.name), str(field.type)
+        if kind == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{field.name} must be a whole number of at least 1 (got {value!r})")
+        if kind == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{field.name} must be a number (got {value!r})")
+        if kind == "bool" and not isinstance(value, bool):
+            raise ValueError(f"{field.name} must be true or false (got {value!r})")
+        if kind == "str" and not isinstance(value, str):
+            raise ValueError(f"{field.name} must be a text (got {value!r})")
+
+
+def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)} (got {value!r})")
+
+
+def require_share(**values: float) -> None:
+    """Each lies in [0, 1]."""
+    for name, value in values.items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"{name} must lie in 0..1 (got {value})")

@@ -11,6 +11,7 @@ import numpy as np
 from sim.atomic import replacing
 from sim.preferences import FloatArray
 from sim.studies.comparison import values_of
+from sim.studies.plots import half_width
 
 # Okabe-Ito: told apart with any colour vision; hatches and positions say the same again.
 _Bar: TypeAlias = tuple[str, str, str, str]  # label, recipe, method, colour
@@ -23,15 +24,6 @@ _BARS: tuple[_Bar, ...] = (
     ("MinMax of the\nexact optima", "normalised", "exact_minmax", "#0072B2"),
 )
 _NAMES = {"log_linear": "log-linear policies", "mlp": "MLP of Table 1"}
-
-
-def half_width(values: FloatArray) -> float:
-    """Half of Student's 95 % interval of the mean; 0 for one value."""
-    from scipy.stats import t
-
-    if len(values) < 2:
-        return 0.0
-    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def draw_bandit(rows: Sequence[Mapping[str, Any]], folder: str | Path) -> list[Path]:

@@ -37,6 +37,29 @@ def summary_table(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> 
     return pipe_table(head, body)
 
 
+def means_table(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> str:
+    """One line a cell and method: the mean of each metric and the half width of its 95 % interval."""
+    from sim.studies.plots import half_width
+
+    values: dict[tuple[Any, ...], dict[str, list[float]]] = {}
+    for row in rows:
+        if row["value"] is not None:
+            of_cell = values.setdefault((*(row[name] for name in factors), row["method"]), {})
+            of_cell.setdefault(row["metric"], []).append(row["value"])
+    metrics = list(dict.fromkeys(name for found in values.values() for name in found))
+    body = [
+        (
+            *map(str, key),
+            *(
+                f"{np.mean(found[name]):.3g} ± {half_width(np.array(found[name])):.1g}" if name in found else ""
+                for name in metrics
+            ),
+        )
+        for key, found in values.items()
+    ]
+    return pipe_table((*factors, "method", *metrics), body)
+
+
 def pipe_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns, readable as plain text too."""
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]

@@ -31,8 +31,8 @@ from theory.verdicts import Verdict
 
 @dataclass(frozen=True)
 class SureSetting(Setting):
-    """shrunk: the radius as a share of the trial's own error, 1 on the event.  policy: nash, utilitarian (with one
-    party's scale tenfold), or last-left-out."""
+    """shrunk: the radius as a share of the trial's own error, 1 on the event.  policy: right, or one that is not:
+    utilitarian (one party's scale tenfold), dictator, last-left-out."""
 
     replicates: int = 250
     shrunk: float = 1.0
@@ -68,8 +68,8 @@ class SureInequality(Theorem[SureSetting], abc.ABC):
 
 
 def _nash_choice(setting: SureSetting, bounds: FloatArray) -> IntArray:
-    if setting.policy == "utilitarian":
-        return statewise_policy(bounds, UTILITARIAN)
+    if setting.policy in ("utilitarian", "dictator"):
+        return statewise_policy(bounds[:1] if setting.policy == "dictator" else bounds, UTILITARIAN)
     chosen = statewise_policy(bounds, NASH)
     # Where every bound is zero pessimism has nothing to say: any action, the first.
     return np.where(chosen < 0, 0, chosen)
@@ -114,7 +114,7 @@ class NashChain(SureInequality):
 class NashRelativeBound(SureInequality):
     """I3. The loss at s is at most 2 V(s, pi*) sum_m Gamma_m D_m(s) / v_m(s, pi*), D_m(s) = ||phi(s, pi*) - phi(s,
     a_m^-)||_{Sigma_m^-1}, a_m^- the true worst action of party m. Relative: no (2BL)^(M-1), no baseline that depends on
-    the data. Control: the Utilitarian policy, one party loud."""
+    the data. Control: the first party's favourite."""
 
     claim_id, source = "nash-relative-bound", f"{DERIVED}, for Theorem 2"
     statement = "The Nash policy's relative loss is at most twice the sum of the parties' relative widths."
@@ -131,7 +131,7 @@ class NashRelativeBound(SureInequality):
         return float((loss - relative).max())
 
     def control(self, setting: SureSetting) -> tuple[Control[SureSetting], ...]:
-        return (Control("Utilitarian policy, one loud party", replace(setting, policy="utilitarian")),)
+        return (Control("the first party's favourite", replace(setting, policy="dictator")),)
 
 
 class LeximinBound(SureInequality):
