@@ -113,7 +113,7 @@ def draw_pessimism(rows: Rows, folder: Path) -> list[Path]:
     for expert in levels(rows, "expert") or [None]:
         own = [row for row in rows if expert is None or row["expert"] == expert]
         name = "" if expert is None else "-good-known" if expert else "-any-known"
-        words = "" if expert is None else ": the known actions are " + ("good" if expert else "any")
+        words = "" if expert is None else f": the known actions are {'good' if expert else 'no better than others'}"
         paths += _phase_map(own, folder, name, words) + _multipliers(own, folder, name, words)
     return paths
 

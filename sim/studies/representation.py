@@ -134,6 +134,8 @@ def _violation_figure(rows: Rows, folder: Path) -> list[Path]:
         where = {"method": method}
         curve(axes[0], plain, "violation", "error", where, label, number)
         curve(axes[2], plain, "violation", "own_loss", where, label, number)
+    reshuffled = [row for row in rows if row.get("permuted") and row["violation"] == 0]
+    curve(axes[0], reshuffled, "violation", "error", {"method": "shared"}, "shared, answers reshuffled (control)", 6)
     w = levels(plain, "violation")
     by = {m: means(plain, ["violation"], {"method": m, "metric": "error"}) for m in ("shared", "separate")}
     measured = crossing(w, by["shared"], by["separate"])
@@ -150,7 +152,7 @@ def _violation_figure(rows: Rows, folder: Path) -> list[Path]:
     axes[2].set_title("Each party served by its own estimate", fontsize=10)
     for own in axes:
         own.set_xlabel("violation w")
-    return finish(figure, plain, "The shared representation violated step by step", folder, "violation", axes[2])
+    return finish(figure, plain, "The shared representation violated step by step", folder, "violation", axes[0])
 
 
 def _coverage(axes: Any, rows: Rows) -> None:
