@@ -83,6 +83,7 @@ class DiscrepancyFormula(Theorem[DiscrepancySetting]):
 
     claim_id, paper, source = "discrepancy-formula", PAPER, f"{ARXIV}, Definition 3.3 [derived]"
     statement = "The label discrepancy has a closed form."
+    cost = 9.0
     SETTINGS = {"as_corrected": Variant(DiscrepancySetting())}
 
     def bound(self, setting: DiscrepancySetting) -> Bound:
