@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sim.algorithms.fairness import (
+    choice_invariance,
     pareto_lottery,
     pareto_option,
     pigou_dalton_lottery,
@@ -59,6 +60,23 @@ def test_optima_are_efficient_and_their_weights_prove_it(rule):
         assert (found.weights > 0).all()
         # the choice maximises the weighted sum
         assert (found.weights @ u).max() <= found.weights @ u @ p + 1e-5
+
+
+def test_which_choice_stays_when_scales_or_zeros_change():
+    u, stream = table(4, 9, 2), Stream(3)
+
+    def from_worst(v):
+        return int(NASH.best(v - v.min(axis=1, keepdims=True)))
+
+    def utilitarian(v):
+        return int(UTILITARIAN.best(v))
+
+    assert choice_invariance(u, from_worst, stream).unchanged == 1.0
+    assert choice_invariance(u, utilitarian, stream, scales=False).unchanged == 1.0
+    found = choice_invariance(u, utilitarian, stream, zeros=False)
+    assert found.unchanged < 1.0
+    moved = np.array(found.witness["scales"])[:, None] * u + np.array(found.witness["zeros"])[:, None]
+    assert (utilitarian(u), utilitarian(moved)) == (found.witness["from"], found.witness["to"])
 
 
 def test_uniform_lottery_is_rarely_efficient():

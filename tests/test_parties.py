@@ -227,6 +227,7 @@ def test_pessimistic_lottery_keeps_its_promise(rule):
     features, sets = instance(M=3, S=1, A=5, radius=0.05, seed=7)
     found = pessimistic_lottery(features[0], sets, rule)
     assert found.lottery.sum() == pytest.approx(1.0)
+    assert found.optimality_gap < 1e-3
     rng = np.random.default_rng(2)
     for _ in range(300):
         theta = np.empty_like(sets.theta)

@@ -6,7 +6,7 @@ A test knows nothing of the rule that chose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sim.preferences import FloatArray
+from sim.streams import Stream
 
 # Relative to the table's largest entry: what a linear program's answer may be off by.
 TOLERANCE = 1e-8
@@ -161,3 +162,39 @@ def smallest_share(table: FloatArray, lottery: FloatArray) -> tuple[float, bool]
     with np.errstate(divide="ignore"):
         certificate = (table[told] / np.maximum(utility[told], 1e-300)[:, None]).sum(axis=0).max()
     return share, bool(certificate <= told.sum() * (1 + 1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class Invariance:
+    """unchanged: share of trials in which the choice stayed; witness: scales and zeros of the first that changed it."""
+
+    unchanged: float
+    witness: dict[str, Any] | None = None
+
+
+def choice_invariance(
+    table: FloatArray,
+    choose: Callable[[FloatArray], int],
+    stream: Stream,
+    *,
+    scales: bool = True,
+    zeros: bool = True,
+    trials: int = 200,
+) -> Invariance:
+    """Does `choose` (a table (M, A) -> an option) change its mind when a party's utilities are multiplied by c_m in
+    [.1, 10] or something in [-1, 1] times the table's size is added to them?  [arXiv 2403.05006, section 4.4]
+
+    Nash from each party's worst option is unchanged by both, Nash from a fixed zero by scales, Utilitarian by zeros.
+    """
+    M = len(table)
+    c = 10.0 ** (2.0 * stream.child("scales").uniforms((trials, M, 1)) - 1.0) if scales else np.ones((trials, M, 1))
+    size = float(np.abs(table).max())
+    b = size * (2.0 * stream.child("zeros").uniforms((trials, M, 1)) - 1.0) if zeros else np.zeros((trials, M, 1))
+    first = choose(table)
+    changed = [t for t in range(trials) if choose(c[t] * table + b[t]) != first]
+    if not changed:
+        return Invariance(1.0)
+    t = changed[0]
+    witness = {"scales": c[t, :, 0].tolist(), "zeros": b[t, :, 0].tolist(), "from": int(first),
+               "to": int(choose(c[t] * table + b[t]))}  # fmt: skip
+    return Invariance(1.0 - len(changed) / trials, witness)

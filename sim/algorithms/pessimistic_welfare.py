@@ -81,10 +81,15 @@ def _frank_wolfe_gap(
 
 @dataclass(frozen=True, eq=False)
 class PessimisticLottery:
-    """lottery (A,) of one state; guaranteed (M,): each party's gain in the worst case of the set (the ellipsoid)."""
+    """lottery (A,) of one state; guaranteed (M,): each party's gain in the worst case of the set (the ellipsoid).
+
+    optimality_gap: by what share the guaranteed gains' equivalent utility (for leximin the least of them) could still
+    rise, a bound from the linearised problem at the answer, whoever found it.
+    """
 
     lottery: FloatArray
     guaranteed: FloatArray
+    optimality_gap: float
 
 
 def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule: WelfareRule) -> PessimisticLottery:
@@ -104,8 +109,9 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     for m in range(M):
         z = features.T @ (p - q[m])
         rules.append(t[m] <= confidence.theta[m] @ z - confidence.radius[m] * cp.norm(confidence._whitener[m] @ z))
+    weights = None
     if np.isneginf(rule.alpha):
-        _raise_levels(cp, t, rules)
+        weights = _raise_levels(cp, t, rules)
     else:
         alpha = rule.alpha
         worth = (
@@ -120,14 +126,48 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     against = np.maximum(q.value, 0.0)
     z = (lottery - against / against.sum(axis=1, keepdims=True)) @ features
     # Recomputed, so that the promise holds whatever the solver's tolerance.
-    own = np.array([confidence.reward_bounds(z[m])[m] for m in range(M)])
-    return PessimisticLottery(lottery, np.maximum(own, 0.0))
+    own = np.maximum([confidence.reward_bounds(z[m])[m] for m in range(M)], 0.0)
+    if weights is None:
+        least = own.min()
+        weights = (own / least) ** (rule.alpha - 1.0) if least > 0 else np.zeros(M)
+    return PessimisticLottery(lottery, own, _lottery_gap(features, confidence, z, own, weights, lottery, against))
 
 
-def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> None:
-    """Leximin on t: raise the common level of the free parties, fix those that cannot rise further."""
+def _lottery_gap(
+    features: FloatArray,
+    confidence: PartyConfidence,
+    z: FloatArray,
+    own: FloatArray,
+    weights: FloatArray,
+    lottery: FloatArray,
+    against: FloatArray,
+) -> float:
+    """max over (p, q) of the linearisation of sum_m w_m t_m, over sum_m w_m t_m, minus 1.
+
+    t_m is concave in z_m with gradient g_m = theta_hat_m - radius_m Sigma_m^-1 z_m / ||z_m||, so that the linearisation
+    bounds it; the equivalent utility is concave and homogeneous with a gradient along w (leximin: w are the duals of
+    the first level, and the least gain is at most their mean).
+    """
+    worth = float(weights @ own) if weights.any() else 0.0
+    if worth <= 0.0:
+        return float("inf")
+    slopes = np.empty_like(z)
+    for m, radius in enumerate(confidence.radius):
+        norm = float(confidence.norms(z[m])[m])
+        pull = np.linalg.solve(confidence.covariance[m], z[m]) / norm if norm > 1e-12 else np.zeros(z.shape[1])
+        slopes[m] = weights[m] * (confidence.theta[m] - radius * pull)
+    scores = features @ slopes.T
+    up = float(scores.sum(axis=1).max() - lottery @ scores.sum(axis=1))
+    against = against / against.sum(axis=1, keepdims=True)
+    down = float(sum(against[m] @ scores[:, m] - scores[:, m].min() for m in range(len(z))))
+    return max(up + down, 0.0) / worth
+
+
+def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> FloatArray:
+    """Leximin on t: raise the common level of the free parties, fix those that cannot rise further; returns the first
+    level's duals (M,)."""
     M = t.shape[0]
-    level, fixed = np.zeros(M), np.zeros(M, dtype=bool)
+    level, fixed, weights = np.zeros(M), np.zeros(M, dtype=bool), np.zeros(M)
     for _ in range(M):
         if fixed.all():
             break
@@ -135,6 +175,8 @@ def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> Non
         held = [t[m] >= (level[m] - slack if fixed[m] else z) for m in range(M)]
         solve(cp.Problem(cp.Maximize(z), rules + held))
         reached = float(z.value)
+        if not fixed.any():
+            weights = np.maximum(np.array([float(rule.dual_value) for rule in held]), 0.0)
         tight = [m for m in np.flatnonzero(~fixed) if t.value[m] <= reached + 10 * slack]
         stuck = []
         for m in tight:
@@ -146,6 +188,7 @@ def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> Non
             fixed[m], level[m] = True, reached
     held = [t[m] >= level[m] - slack for m in range(M)]
     solve(cp.Problem(cp.Maximize(cp.sum(t)), rules + held))
+    return weights
 
 
 def joint_value(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -162,8 +160,4 @@ def _multipliers(rows: Rows, folder: Path, name: str, words: str) -> list[Path]:
     return finish(figure, rows, f"How pessimistic to be, {middle} parties{words}", folder, f"multipliers{name}")
 
 
-def table_pessimism(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> str:
-    return means_table(rows, factors)
-
-
-PESSIMISM = Experiment(PessimismSetting, run_pessimism, draw_pessimism, table_pessimism)
+PESSIMISM = Experiment(PessimismSetting, run_pessimism, draw_pessimism, means_table)

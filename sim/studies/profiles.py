@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -162,8 +160,4 @@ def draw_profiles(rows: Rows, folder: Path) -> list[Path]:
     return paths
 
 
-def table_profiles(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> str:
-    return means_table(rows, factors)
-
-
-PROFILE = Experiment(ProfileSetting, run_profiles, draw_profiles, table_profiles)
+PROFILE = Experiment(ProfileSetting, run_profiles, draw_profiles, means_table)

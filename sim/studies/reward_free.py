@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -144,8 +142,4 @@ def draw_reward_free(rows: Rows, folder: Path) -> list[Path]:
     return paths
 
 
-def table_reward_free(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> str:
-    return means_table(rows, factors)
-
-
-REWARD_FREE = Experiment(RewardFreeSetting, run_reward_free, draw_reward_free, table_reward_free)
+REWARD_FREE = Experiment(RewardFreeSetting, run_reward_free, draw_reward_free, means_table)

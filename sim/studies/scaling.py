@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,8 +148,4 @@ def _words(factor: str, value: Any) -> str:
     return "all actions shown alike" if value == 0 else f"actions shown with weight u^{value:g}"
 
 
-def table_scaling(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> str:
-    return means_table(rows, factors)
-
-
-SCALING = Experiment(ScalingSetting, run_scaling, draw_scaling, table_scaling)
+SCALING = Experiment(ScalingSetting, run_scaling, draw_scaling, means_table)

@@ -1,0 +1,202 @@
+"""Preferences without rewards (arXiv 2403.05006): dominated actions (Theorem 9), and what a winner is (Appendix B)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sim.algorithms.hedge import game_value
+from sim.algorithms.von_neumann import exploitability, solve_matrices, von_neumann_winner
+from sim.environments.preference_tables import (
+    bradley_terry_matrices,
+    cyclic_matrix,
+)
+from sim.preferences import FloatArray
+from sim.streams import Stream
+from theory.judges import Bound, EveryDraw, Exactly
+from theory.multi_party._instances import ARXIV, PAPER
+from theory.multi_party.winners import coverage_of_pairs, even_counts, winner_bound
+from theory.theorem import Control, Setting, Theorem, Variant
+from theory.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class DominatedSetting(Setting):
+    """cyclic: everybody prefers a to b to c to a.  n comparisons a party."""
+
+    replicates: int = 150
+    cyclic: bool = False
+    n: int = 1_000_000_000_000
+
+
+def _dominated_population(setting: DominatedSetting, stream: Stream) -> FloatArray:
+    """Three Bradley-Terry parties over four actions who all prefer action 0 to action 1, (3, 1, 4, 4); or the cycle."""
+    if setting.cyclic:
+        return np.broadcast_to(cyclic_matrix(3, 0.6), (3, 1, 3, 3))
+    rewards = 2.0 * stream.child("rewards").uniforms((3, 4))
+    rewards[:, 1] = rewards[:, 0] - 0.5 - stream.child("behind").uniforms(3)
+    return bradley_terry_matrices(rewards)[:, None]
+
+
+class ExPostSure(Theorem[DominatedSetting]):
+    """Theorem 9's sure form: for transitive parties, p_hat(b)^2 N*(a, b) is at most the exploitability, b dominated by
+    a (all prefer a to b). Any p, here the pessimistic winner from 100 to 100,000 answers a party. Value: left minus
+    right. Control (the paper's): everybody has the same cycle; p_hat is uniform, exploitability 0, and every action
+    is dominated."""
+
+    claim_id, paper, source = "ex-post-sure", PAPER, f"{ARXIV}, proof of Theorem 9"
+    statement = "A dominated action's squared probability times its margin is at most the exploitability."
+    SETTINGS = {"as_stated": Variant(DominatedSetting(n=0, replicates=200))}
+
+    def bound(self, setting: DominatedSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: DominatedSetting, stream: Stream) -> float:
+        true = _dominated_population(setting, stream)
+        n = (100, 1000, 10_000, 100_000)[stream.replicate % 4]
+        policy = von_neumann_winner(even_counts(true, n, stream), stance="plain").policy
+        mean = true.mean(axis=0)
+        return float(policy[0, 1] ** 2 * mean[0, 0, 1] - exploitability(mean, policy)[0])
+
+    def control(self, setting: DominatedSetting) -> tuple[Control[DominatedSetting], ...]:
+        return (Control("the same cycle for everybody", replace(setting, cyclic=True)),)
+
+
+class ExPostBound(Theorem[DominatedSetting]):
+    """Theorem 9: a dominated b has probability at most tau = K (A log(4 M S A^2 / delta) sqrt(C* / n))^(1/2), K =
+    sqrt(8 / N*(a, b)). With its constants tau is below 1/4 only from 10^11 answers a party on: n = 10^12 (drawn as
+    counts). Value: p_hat(b) - tau. (The paper's logarithm has 2 M S A^2 here and 4 in Theorem 8; 4 is used.) Control:
+    everybody has the same cycle, and the dominated action keeps probability 1/3."""
+
+    claim_id, paper, source = "ex-post-bound", PAPER, f"{ARXIV}, Theorem 9"
+    statement = "A Pareto-dominated action gets probability at most tau."
+    SETTINGS = {"as_stated": Variant(DominatedSetting())}
+
+    def bound(self, setting: DominatedSetting) -> Bound:
+        return EveryDraw(0.0)
+
+    def draw(self, setting: DominatedSetting, stream: Stream) -> float:
+        true = _dominated_population(setting, stream)
+        mean, A = true.mean(axis=0), true.shape[-1]
+        policy = von_neumann_winner(even_counts(true, setting.n, stream)).policy
+        eps = winner_bound(A, 3, 1, coverage_of_pairs(solve_matrices(mean).policy, 1), setting.n)
+        return float(policy[0, 1] - np.sqrt(eps / mean[0, 0, 1]))
+
+    def control(self, setting: DominatedSetting) -> tuple[Control[DominatedSetting], ...]:
+        return (Control("the same cycle for everybody", replace(setting, cyclic=True)),)
+
+
+@dataclass(frozen=True)
+class StrictSetting(Setting):
+    """strict: a dominates b if nobody prefers b and somebody prefers a.  cyclic: see above."""
+
+    replicates: int = 130
+    strict: bool = True
+    cyclic: bool = False
+
+
+class StrictDomination(Theorem[StrictSetting]):
+    """Definition 2 asks of tau ex-post efficiency that every dominated action has probability at most tau, and omits
+    strictness: every action then dominates itself (N*(a, a) = 0 >= 0), so that a sure winner is never efficient. With
+    N*_m(a, b) >= 0 for all parties and > 0 for one it holds. Value: the largest probability of a dominated action under
+    the true von Neumann winner, three Bradley-Terry parties. Control: the same cycle for everybody."""
+
+    claim_id, paper, source = "ex-post-strict", PAPER, f"{ARXIV}, Definition 2"
+    statement = "The von Neumann winner of transitive parties never plays a dominated action."
+    SETTINGS = {
+        "as_printed": Variant(StrictSetting(strict=False), Verdict.VIOLATED, "Without strictness."),
+        "as_corrected": Variant(StrictSetting(), Verdict.HOLDS, "With one party that strictly prefers."),
+    }
+
+    def bound(self, setting: StrictSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: StrictSetting, stream: Stream) -> float:
+        true = _dominated_population(DominatedSetting(cyclic=setting.cyclic), stream)[:, 0]
+        policy = solve_matrices(true.mean(axis=0)[None]).policy[0]
+        weakly = (true >= 0).all(axis=0)
+        dominated = (weakly & (true > 0).any(axis=0)).any(axis=0) if setting.strict else weakly.any(axis=0)
+        return float(policy[dominated].max(initial=0.0))
+
+    def witness(self, setting: StrictSetting, stream: Stream) -> dict[str, Any]:
+        return {"probability of an action that 'dominates' itself": self.draw(setting, stream)}
+
+    def control(self, setting: StrictSetting) -> tuple[Control[StrictSetting], ...]:
+        return (Control("the same cycle for everybody", replace(setting, cyclic=True)),)
+
+
+@dataclass(frozen=True)
+class AgreementSetting(Setting):
+    """parties: 0 takes one and two in turn."""
+
+    replicates: int = 200
+    parties: int = 0
+
+
+class TwoPartiesAgree(Theorem[AgreementSetting]):
+    """Appendix B: under Bradley-Terry the von Neumann winner is the Utilitarian optimum for one and for two parties
+    (tanh is odd and increasing). Six actions, rewards N(0, 2^2), draws with a margin above 1e-6. Value: 1 where they
+    differ. Control: three parties, of whom the loudest is outvoted (differences 3, -1, -1 sum to 1, the mean preference
+    is .4968 < 1/2)."""
+
+    claim_id, paper, source = "two-parties-agree", PAPER, f"{ARXIV}, Appendix B"
+    statement = "For at most two Bradley-Terry parties the von Neumann winner is the Utilitarian optimum."
+    SETTINGS = {"as_stated": Variant(AgreementSetting())}
+
+    def bound(self, setting: AgreementSetting) -> Bound:
+        return EveryDraw(0.5)
+
+    def draw(self, setting: AgreementSetting, stream: Stream) -> float:
+        M = setting.parties or 1 + stream.replicate % 2
+        rewards = 2.0 * stream.child("rewards").normals((M, 6))
+        if setting.parties == 3:
+            rewards = np.array([[3.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
+        total = np.sort(rewards.sum(axis=0))
+        if total[-1] - total[-2] <= 1e-6:
+            return 0.0
+        policy = solve_matrices(bradley_terry_matrices(rewards).mean(axis=0)[None]).policy[0]
+        return float(policy[rewards.sum(axis=0).argmax()] < 1.0 - 1e-6)
+
+    def control(self, setting: AgreementSetting) -> tuple[Control[AgreementSetting], ...]:
+        return (Control("three parties, the loudest outvoted", replace(setting, parties=3)),)
+
+
+@dataclass(frozen=True)
+class FavouriteSetting(Setting):
+    """opposed: party m's favourite is action m; otherwise all share one."""
+
+    opposed: bool = True
+
+
+class OpposedFavourites(Theorem[FavouriteSetting]):
+    """Proposition 4: A = M, party m ranks action m first and is indifferent among the others: then max_p min_m min_q
+    p' N_m q = -(M - 1) / M, at the uniform lottery (the paper states at most). M = 2, 3, 5, 8 by linear programs.
+    Value: the largest deviation. Control: parties who agree, where the value is 0."""
+
+    claim_id, paper, source = "opposed-favourites", PAPER, f"{ARXIV}, Proposition 4"
+    statement = "With opposed favourites no lottery is better than -(M - 1) / M for every party."
+    SETTINGS = {"as_stated": Variant(FavouriteSetting())}
+
+    def bound(self, setting: FavouriteSetting) -> Bound:
+        return Exactly(1e-9)
+
+    def draw(self, setting: FavouriteSetting, stream: Stream) -> float:
+        worst = 0.0
+        for M in (2, 3, 5, 8):
+            N = np.zeros((M, M, M))
+            for m in range(M):
+                favourite = m if setting.opposed else 0
+                N[m, favourite], N[m, :, favourite] = 1.0, -1.0
+                N[m, favourite, favourite] = 0.0
+            # min over parties and opponents: one matrix with a column for each pair of them
+            value = -game_value(-np.concatenate(list(N), axis=1).T).value
+            worst = max(worst, abs(value + (M - 1) / M))
+        return worst
+
+    def control(self, setting: FavouriteSetting) -> tuple[Control[FavouriteSetting], ...]:
+        return (Control("parties who agree", replace(setting, opposed=False)),)
+
+
+THEOREMS = (ExPostSure(), ExPostBound(), StrictDomination(), TwoPartiesAgree(), OpposedFavourites())
