@@ -102,7 +102,7 @@ def test_profiles(profile):
     gains = gains_of_profile(setting, Stream(5))
     assert gains.min() == 0.0
     assert gains[1:].max() <= 1.0
-    assert (gains[0].max() > 2.0) is (profile == "loud")
+    assert bool(gains[0].max() > 2.0) is (profile == "loud")
     rows = [run_profiles(setting, Stream(5, "t", r), {}) for r in range(6)]
     assert mean(rows, "nash", "scale_matters") == 0.0
     assert mean(rows, "leximin", "least") >= 0.0
