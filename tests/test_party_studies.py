@@ -13,6 +13,7 @@ from sim.studies.comparison import values_of
 from sim.studies.pessimism import PessimismSetting, run_pessimism
 from sim.studies.profiles import PROFILES, ProfileSetting, gains_of_profile, run_profiles
 from sim.studies.representation import RepresentationSetting, crossing, run_representation
+from sim.studies.representation import population as representation_population
 from sim.studies.reward_free import RewardFreeSetting, population, run_reward_free, utilitarian_fit
 from sim.studies.scaling import ScalingSetting, run_scaling
 from sim.studies.spec import load_spec
@@ -61,6 +62,14 @@ def test_sharing_pays_with_a_common_subspace_and_not_without():
     assert mean(far, "shared", "error") > mean(far, "separate", "error")
     # reshuffled answers say nothing of a party: the fit is as far off as theta = 0
     assert mean(reshuffled, "shared", "error") > 0.9
+
+
+def test_violated_rewards_keep_their_length_and_leave_the_subspace():
+    for w in (0.0, 0.6, 1.0):
+        theta, subspace = representation_population(RepresentationSetting(violation=w), Stream(9))
+        assert np.linalg.norm(theta, axis=1) == pytest.approx(np.ones(32))
+        off = theta - theta @ subspace @ subspace.T
+        assert np.linalg.norm(off, axis=1) == pytest.approx(np.full(32, w), abs=1e-9)
 
 
 def test_crossing_by_hand():

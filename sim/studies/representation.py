@@ -58,7 +58,7 @@ class RepresentationSetting:
             raise ValueError(f"ranks must be below the dimension (got {self.rank}, {self.fit_rank}, {self.dimension})")
 
 
-def _population(setting: RepresentationSetting, stream: Stream) -> tuple[FloatArray, FloatArray]:
+def population(setting: RepresentationSetting, stream: Stream) -> tuple[FloatArray, FloatArray]:
     """(theta (M, d), subspace (d, r))."""
     M, d = setting.parties, setting.dimension
     people = shared_population(M, d, setting.rank, stream.child("people"), length=1.0)
@@ -73,7 +73,7 @@ def _population(setting: RepresentationSetting, stream: Stream) -> tuple[FloatAr
 def run_representation(setting: RepresentationSetting, stream: Stream, backends: Backends) -> list[Measurement]:
     """Each method's mean and largest error and error over the rate; on a bandit of 5 states and 6 actions, what a party
     loses by its own estimate's choice and what the sum of gains loses by the common one, as shares of the best."""
-    theta, subspace = _population(setting, stream)
+    theta, subspace = population(setting, stream)
     M, n, d = setting.parties, setting.answers, setting.dimension
     x = sign_answers(stream.child("x").generator().standard_normal((M, n, d)), theta, stream)
     if setting.permuted:
