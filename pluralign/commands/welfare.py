@@ -74,16 +74,20 @@ def _page(answer: dict[str, Any]) -> str:
     for key, words in (("ties", "tied with"), ("indifferent", "left out, indifferent:"), ("left_out", "not allowed:")):
         if answer[key]:
             lines.append(f"{words} {', '.join(answer[key])}")
-    lines += ["", f"{'other rules':<14} {'choice':<{width}} mean gain  least gain"]
-    for other in answer["other_rules"]:
-        if "cannot" in other:
-            lines.append(f"{other['rule']:<14} {other['cannot']}")
-            continue
-        choice = other.get("choice") or ", ".join(
-            f"{name} {p:.2f}" for name, p in zip(answer["options"], other["lottery"], strict=True) if p > 5e-3
-        )
-        lines.append(f"{other['rule']:<14} {choice:<{width}} {other['mean_gain']:9.4g}  {other['least_gain']:10.4g}")
+    shown = [(other, other.get("cannot") or _choice(answer["options"], other)) for other in answer["other_rules"]]
+    wide = max(len("choice"), *(len(choice) for other, choice in shown if "cannot" not in other), 0)
+    lines += ["", f"{'other rules':<14} {'choice':<{wide}} mean gain  least gain"]
+    for other, choice in shown:
+        gains = "" if "cannot" in other else f" {other['mean_gain']:9.4g}  {other['least_gain']:10.4g}"
+        lines.append(f"{other['rule']:<14} {choice:<{wide}}{gains}")
     return "\n".join(lines)
+
+
+def _choice(options: list[str], other: dict[str, Any]) -> str:
+    if "choice" in other:
+        return str(other["choice"])
+    played = zip(options, other["lottery"], strict=True)
+    return ", ".join(f"{name} {p:.2f}" for name, p in played if p > 5e-3)
 
 
 def _transfer_line(found: dict[str, Any] | None, among: str) -> str:
