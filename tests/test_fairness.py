@@ -41,6 +41,14 @@ def test_an_option_may_be_undominated_by_options_and_dominated_by_a_lottery():
     assert (u @ found.better >= 0.4 - 1e-7).all()
 
 
+def test_a_party_on_a_small_scale_counts():
+    """Half of each of the first two options is better for the second party by a hundredth, at nobody's expense."""
+    u = np.array([[1.0, 0.0, 0.495], [0.0, 1e-6, 0.5e-6]])
+    found = pareto_lottery(u, np.array([0.0, 0.0, 1.0]))
+    assert not found.efficient
+    assert found.tau == pytest.approx(0.01, rel=0.02)
+
+
 def test_brute_force_over_options():
     for seed in range(60):
         u = np.floor(3 * table(3, 6, seed))

@@ -139,6 +139,26 @@ def test_gain_bounds_by_brute_force_and_exactly():
     assert (bounds <= gains(sets.theta, features) + 1e-12).all()
 
 
+def test_a_common_offset_nobody_compares_does_not_swamp_the_widths():
+    x = Stream(9).normals((1, 500, 3)) * 0.01
+    differences = np.concatenate([np.zeros((1, 500, 1)), x], axis=2)
+    features = np.concatenate([np.ones((1, 6, 1)), 0.01 * Stream(10).normals((1, 6, 3))], axis=2)
+    for regularisation in (1e-9, 1e-12):
+        sets = party_confidence(differences, Stream(11).normals((1, 4)), 0.3, regularisation)
+        direct = np.array([
+            max(float((sets.reward_bounds(features[0, a] - features[0]))[0].max()), 0.0) for a in range(6)
+        ])  # fmt: skip
+        assert sets.gain_bounds(features)[0, 0] == pytest.approx(direct, abs=1e-10)
+
+
+def test_utilitarian_lottery_has_a_certificate_where_somebody_gets_nothing():
+    features = np.array([[1.0, 0.0], [0.0, 1.0], [0.2, 0.2]])
+    sets = PartyConfidence(np.array([[1.0, 0.0], [0.0, 0.2]]), np.stack([np.eye(2)] * 2), np.full(2, 0.05))
+    found = pessimistic_lottery(features, sets, UTILITARIAN)
+    assert found.guaranteed.min() == pytest.approx(0.0, abs=1e-6)
+    assert found.optimality_gap < 1e-3
+
+
 def test_no_theta_of_the_set_gains_less_than_the_bound():
     features, sets = instance(radius=0.4)
     rng = np.random.default_rng(1)

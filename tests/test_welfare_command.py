@@ -82,6 +82,16 @@ def test_status_quo_leaves_out_what_harms_somebody(tmp_path):
     assert lottery["lottery"][2] == 0.0
 
 
+def test_certificates_do_not_count_what_is_left_out(tmp_path):
+    text = "who,now,X,Y\nann,0,4,-1\nbob,0,1,6\n"
+    for options in ([], ["--lottery"]):
+        answer = run(tmp_path, text, "--zero", "now", *options)
+        assert answer["left_out"] == ["Y"]
+        assert answer["smallest_share"]["share"] == pytest.approx(1.0)
+        assert answer["smallest_share"]["certified"] is True
+        assert answer["pigou_dalton"]["holds"] is True
+
+
 def test_dominated_choice_has_a_witness(tmp_path):
     """A minimum alone would stop at A; leximin does not. A lottery may dominate a single option."""
     answer = run(tmp_path, "A,B\n1,1\n1,2\n", "--rule", "leximin")

@@ -59,20 +59,24 @@ def pareto_lottery(table: FloatArray, lottery: FloatArray) -> Pareto:
     """
     from scipy.optimize import linprog
 
-    A, utility, size = table.shape[1], table @ lottery, float(np.abs(table).max()) or 1.0
+    # Each party in units of its own largest utility: a small scale is not a small matter.
+    units = np.maximum(np.abs(table).max(axis=1), 1e-300)
+    scaled = table / units[:, None]
+    A, utility = table.shape[1], scaled @ lottery
     # Rounding in p must not leave p itself out.
-    floor, simplex = utility - 1e-2 * TOLERANCE * size, {"A_eq": np.ones((1, A)), "b_eq": [1.0]}
-    solved = linprog(-table.sum(axis=0), A_ub=-table, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
+    slack, simplex = 1e-2 * TOLERANCE, {"A_eq": np.ones((1, A)), "b_eq": [1.0]}
+    floor = utility - slack
+    solved = linprog(-scaled.sum(axis=0), A_ub=-scaled, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
     if not solved.success:
         raise RuntimeError(f"the LP solver failed: {solved.message}")
     weights = 1.0 - np.asarray(solved.ineqlin.marginals)
-    # What the slack may add to the sum is its price.
-    if -solved.fun - utility.sum() <= TOLERANCE * size * weights.sum():
-        return Pareto(True, 0.0, weights=weights)
+    # What the slack adds to the sum is its price, and the solver is exact to about 1e-9.
+    if -solved.fun - utility.sum() <= 2.0 * slack * weights.sum() + TOLERANCE:
+        return Pareto(True, 0.0, weights=weights / units)
     better, tau = np.asarray(solved.x[:A]), 0.0
     for k in range(len(table)):
-        most = linprog(-table[k], A_ub=-table, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
-        if most.success and -most.fun > utility[k] + TOLERANCE * size:
+        most = linprog(-scaled[k], A_ub=-scaled, b_ub=-floor, bounds=[(0, None)] * A, **simplex)
+        if most.success and -most.fun > utility[k] + TOLERANCE:
             tau = max(tau, -most.fun / utility[k] - 1.0 if utility[k] > 0 else np.inf)
     return Pareto(False, float(tau), better)
 

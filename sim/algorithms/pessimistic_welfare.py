@@ -128,8 +128,10 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     # Recomputed, so that the promise holds whatever the solver's tolerance.
     own = np.maximum([confidence.reward_bounds(z[m])[m] for m in range(M)], 0.0)
     if weights is None:
-        least = own.min()
-        weights = (own / least) ** (rule.alpha - 1.0) if least > 0 else np.zeros(M)
+        # Utilitarian weights are equal whatever the gains, zeros among them; a power of zero is no weight.
+        weights, least = np.full(M, float(rule.alpha == 1.0)), own.min()
+        if least > 0:
+            weights = (own / least) ** (rule.alpha - 1.0)
     return PessimisticLottery(lottery, own, _lottery_gap(features, confidence, z, own, weights, lottery, against))
 
 

@@ -53,8 +53,10 @@ class PartyConfidence:
         The worst action under theta is some a', and a' = a gives 0. Never above the exact minimum over the set, whose
         maximum is over lotteries a' (`exact_gain_bound`).
         """
-        mean = np.einsum("md,sad->msa", self.theta, features)
-        white = np.einsum("mij,saj->msai", self._whitener, features)
+        # Only differences count, and a common offset in a direction the answers do not see would swamp them.
+        centred = features - features[:, :1]
+        mean = np.einsum("md,sad->msa", self.theta, centred)
+        white = np.einsum("mij,saj->msai", self._whitener, centred)
         square = np.einsum("msai,msai->msa", white, white)
         cross = np.einsum("msai,msbi->msab", white, white)
         apart = np.sqrt(np.maximum(square[..., :, None] + square[..., None, :] - 2.0 * cross, 0.0))

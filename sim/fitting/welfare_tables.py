@@ -87,7 +87,8 @@ class WelfareAnswer:
     def as_json(self) -> dict[str, Any]:
         names, parties = self.table.columns, self.table.rows
         gained = self.gains.values @ self.lottery
-        share, certified = smallest_share(self.gains.values[self.gains.heard], self.lottery)
+        own = self.gains.values[self.gains.heard][:, self.gains.allowed]
+        share, certified = smallest_share(own, self.lottery[self.gains.allowed])
         pareto: dict[str, Any] = {"tau": _finite(self.pareto.tau), "better": None}
         if isinstance(self.pareto.better, np.ndarray):
             pareto["better"] = dict(zip(names, self.pareto.better.tolist(), strict=True))
@@ -146,15 +147,21 @@ def solve_welfare(table: NumberTable, rule: WelfareRule, *, lottery: bool = Fals
     p, ties, gap = _choose(table, gains, rule, lottery, zero)
     own = gains.values[gains.heard]
     if lottery:
-        pareto = pareto_lottery(own[:, gains.allowed], p[gains.allowed])
-        pareto = _on_all_options(pareto, gains.allowed)
+        left, played = own[:, gains.allowed], p[gains.allowed]
+        pareto = _on_all_options(pareto_lottery(left, played), gains.allowed)
         few = len(own) <= _MOST_PARTIES_FOR_TRANSFERS
-        transfers = pigou_dalton_lottery(own, p) if few else None
+        transfers = pigou_dalton_lottery(left, played) if few else None
+        if transfers is not None and transfers.witness is not None:
+            transfers.witness["lottery"] = _spread(transfers.witness["lottery"], gains.allowed).tolist()
     else:
-        option = int(p.argmax())
-        pareto = pareto_option(own, option)
-        worth = rule.equivalent(own) if not rule.needs_positive or not (own < 0).any() else np.zeros(own.shape[1])
-        transfers = pigou_dalton_option(own, option, worth)
+        places = np.flatnonzero(gains.allowed)
+        left, option = own[:, places], int(np.flatnonzero(places == p.argmax())[0])
+        found = pareto_option(left, option)
+        better = None if found.better is None else int(places[int(found.better)])
+        pareto = Pareto(found.efficient, found.tau, better)
+        transfers = pigou_dalton_option(left, option, rule.equivalent(left))
+        if transfers.witness is not None:
+            transfers.witness["option"] = int(places[transfers.witness["option"]])
     others = tuple(_other(table, gains, other, lottery, zero) for other in RULES.values() if other != rule)
     return WelfareAnswer(table, rule, zero, lottery, gains, p, ties, gap, pareto, transfers, others)
 
@@ -217,9 +224,14 @@ def _other(table: NumberTable, gains: Gains, rule: WelfareRule, lottery: bool, z
 def _on_all_options(pareto: Pareto, allowed: BoolArray) -> Pareto:
     if not isinstance(pareto.better, np.ndarray):
         return pareto
+    return Pareto(pareto.efficient, pareto.tau, _spread(pareto.better, allowed), pareto.weights)
+
+
+def _spread(lottery: FloatArray, allowed: BoolArray) -> FloatArray:
+    """A lottery over the allowed options as one over all."""
     whole = np.zeros(len(allowed))
-    whole[allowed] = pareto.better
-    return Pareto(pareto.efficient, pareto.tau, whole, pareto.weights)
+    whole[allowed] = lottery
+    return whole
 
 
 def _finite(value: float) -> float | str:
