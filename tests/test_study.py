@@ -102,7 +102,7 @@ def test_a_killed_run_resumes_to_the_same_result(study, tmp_path):
     running = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=SHIPPED.parents[2])
     cells = tmp_path / "killed" / "cells"
     deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and running.poll() is None and not (cells.is_dir() and any(cells.glob("*.json"))):
+    while time.monotonic() < deadline and running.poll() is None and not (cells.is_dir() and any(cells.glob("[!.]*.json"))):
         time.sleep(0.01)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
