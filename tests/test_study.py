@@ -102,7 +102,10 @@ def test_a_killed_run_resumes_to_the_same_result(study, tmp_path):
     running = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=SHIPPED.parents[2])
     cells = tmp_path / "killed" / "cells"
     deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and running.poll() is None and not (cells.is_dir() and any(cells.glob("[!.]*.json"))):
+    # A name that starts with a dot is a cell still being written.
+    while time.monotonic() < deadline and running.poll() is None:
+        if cells.is_dir() and any(cells.glob("[!.]*.json")):
+            break
         time.sleep(0.01)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
