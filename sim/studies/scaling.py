@@ -134,7 +134,7 @@ def draw_scaling(rows: Rows, folder: Path) -> list[Path]:
             axis.set_ylabel(name)
         axes[0].set_yscale("log")
         axes[1].set_yscale("log")
-        axes[1].legend(fontsize=7.5, frameon=False)
+        axes[1].legend(fontsize=7.5, framealpha=0.85, loc="center right")
         text = ", ".join(_words(name, value) for name, value in cell.items())
         parts = [f"{value:g}" if isinstance(value, float) else str(value) for value in cell.values()]
         title = f"More parties: {text or 'radius, coverage, aggregation'}"
