@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import opponents
+from duel import Candidate, Duel, Skipped
 
 from sim.algorithms.em_dpo import em_dpo, random_split
 from sim.algorithms.em_log_linear import em_log_linear
@@ -25,34 +25,6 @@ from sim.populations.feature_pairs import sample_feature_pairs
 from sim.populations.latent_types import LatentTypes
 from sim.populations.shared_representation import shared_population
 from sim.streams import Stream
-
-
-class Skipped(Exception):
-    """A duel that this installation cannot run, and why."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """`run` does 1 / `scale` of the work, for opponents too slow to be given all of it."""
-
-    run: Callable[[], Any]
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Duel:
-    """ours against each opponent, with the ratio to reach (0: none stated).
-
-    threads: for our kernel and for BLAS alike.  agree: raises if two answers differ, given ours and an
-    opponent's name and answer.  repeats: times each is run at most.
-    """
-
-    work: str
-    ours: Candidate
-    opponents: dict[str, tuple[Candidate, float]]
-    agree: Callable[[Any, str, Any], None]
-    threads: int = 2
-    repeats: int = 7
 
 
 def small_fits() -> Duel:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numba
 import numpy as np
-from duels import DUELS, Candidate, Duel, Skipped
+from duel import Candidate, Duel, Skipped
+from duels import DUELS
 from threadpoolctl import threadpool_limits
 
 _REST = 0.1

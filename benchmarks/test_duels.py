@@ -1,7 +1,8 @@
 """The same candidates under pytest-benchmark: `pytest benchmarks --benchmark-enable`. Nothing asserts a time."""
 
 import pytest
-from duels import DUELS, Skipped
+from duel import Skipped
+from duels import DUELS
 
 
 @pytest.mark.parametrize("name", DUELS)

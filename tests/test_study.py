@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from pluralign.commands.study import command
 from sim.errors import InputError
 from sim.streams import Stream
-from sim.studies.bandit import LOG_LINEAR, RECIPES, BanditSetting, matched_groups, run_bandit
+from sim.studies.bandit import LOG_LINEAR, matched_groups, run_bandit
+from sim.studies.bandit_setting import RECIPES, BanditSetting
 from sim.studies.cells import COLUMNS, read_results, run_study, write_results
 from sim.studies.comparison import compare, load_reference, values_of
 from sim.studies.figures import draw_bandit, half_width

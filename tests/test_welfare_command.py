@@ -1,10 +1,14 @@
 """`pluralign welfare` on users' own tables: answers, stated handling, and one clear line for each mistake."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from real_files import real_file
 
 from pluralign.commands.welfare import command
 from sim.errors import InputError
@@ -131,3 +135,22 @@ def test_a_row_of_zeros_is_named_and_has_no_say(tmp_path):
 def test_negative_utilities_are_fine_for_sums_and_minima(tmp_path):
     for rule in ("utilitarian", "leximin"):
         assert run(tmp_path, "A,B\n-1,-2\n-3,1\n", "--rule", rule, "--lottery")["pareto_efficient"] is True
+
+
+def test_films_example_on_real_ratings(tmp_path):
+    """The README's numbers: Utilitarian leaves somebody nothing, Nash mixes three films."""
+    folder = real_file("movielens/ratings.csv.gz").parent
+    example = Path(__file__).resolve().parent.parent / "examples" / "films" / "utilities.py"
+    out = tmp_path / "films.csv"
+    subprocess.run(
+        [sys.executable, str(example), str(folder / "ratings.csv.gz"), str(folder / "movies.csv.gz"), str(out)],
+        check=True,
+    )
+    nash, utilitarian, leximin = (
+        run(tmp_path, out.read_text(), "--zero", "worst", "--lottery", "--rule", rule)
+        for rule in ("nash", "utilitarian", "leximin")
+    )
+    assert sorted(round(p, 2) for p in nash["lottery"] if p > 1e-6) == [0.2, 0.36, 0.44]
+    assert min(nash["share_of_maximum"]) == pytest.approx(0.562, abs=1e-3)
+    assert min(utilitarian["share_of_maximum"]) == 0.0
+    assert min(leximin["share_of_maximum"]) == pytest.approx(0.5, abs=1e-6)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from sim.algorithms._cones import modelling, solve
+from sim._cones import modelling, solve
 from sim.algorithms.welfare import WelfareRule
 from sim.preferences import FloatArray, IntArray
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.algorithms._cones import modelling, solve
+from sim._cones import modelling, solve
 from sim.algorithms.welfare import WelfareRule
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray

@@ -84,7 +84,7 @@ def pessimistic_policy(
     def value(policy: FloatArray) -> float:
         return float(policy @ gain - radius * np.linalg.norm(policy @ z))
 
-    singles = gain - radius * np.linalg.norm(z, axis=1)
+    singles = ellipsoid.lower_bound(features - reference @ features)
     best = int(singles.argmax())
     policy = np.zeros(len(gain))
     policy[best] = 1.0

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sim._cones import modelling, solve
 from sim.estimators.confidence import answer_covariance
 from sim.preferences import FloatArray
 
@@ -66,9 +67,7 @@ class PartyConfidence:
 
     def exact_gain_bound(self, features: FloatArray, party: int, action: int) -> float:
         """min over the party's ellipsoid of max_a' <theta, phi(a) - phi(a')>; one state's features (A, d). Clarabel."""
-        import importlib
-
-        cp = importlib.import_module("cvxpy")
+        cp = modelling()
         theta, worst = cp.Variable(features.shape[1]), cp.Variable()
         root = np.linalg.cholesky(self.covariance[party])
         problem = cp.Problem(
@@ -76,7 +75,7 @@ class PartyConfidence:
             [(features[action] - features) @ theta <= worst,
              cp.norm(root.T @ (theta - self.theta[party])) <= self.radius[party]],
         )  # fmt: skip
-        problem.solve(solver=cp.CLARABEL)
+        solve(problem)
         return float(problem.value)
 
 

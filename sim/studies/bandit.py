@@ -23,15 +23,15 @@ from sim.algorithms.dpo import dpo
 from sim.algorithms.em_dpo import EMResult, EMStatus, em_dpo, em_dpo_restarts
 from sim.algorithms.minmax_dpo import MinMaxResult, minmax_dpo
 from sim.environments.linear import LinearBandit, majority_bandit
-from sim.policies.finite import log_softmax, require_positive
+from sim.policies.finite import log_softmax
 from sim.policies.log_linear import ArmFeatures, LogLinear
-from sim.policies.mixture import require_simplex
 from sim.policies.protocol import FinitePolicy
 from sim.populations.behaviour import Behaviour, concentrability
 from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes
 from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
+from sim.studies.bandit_setting import BanditSetting
 from sim.studies.experiment import (
     Backend,
     Backends,
@@ -39,59 +39,9 @@ from sim.studies.experiment import (
     FittedPolicy,
     Measurement,
     PolicyRequest,
-    check_kinds,
-    require_choice,
 )
 from sim.studies.figures import draw_bandit
 from sim.studies.summary import summary_table
-
-RECIPES = ("literal", "normalised", "normalised_tenfold")
-
-
-@dataclass(frozen=True)
-class BanditSetting:
-    """Every key a study file may set or vary.
-
-    coverage: of the behaviour policy (1: arms uniform; less: the first arm more often).
-    epochs, em_rounds, hedge_rounds: limits of Table 1's loops (1000, 100, 1000).  epochs_normalised: the
-    normalised recipe's M-step starts from the last round's policy and needs fewer.  restarts: random splits
-    tried by the normalised recipes where fits are exact, best penalised likelihood kept; restarts_inexact: where
-    they are not (a net costs a hundred times more). The literal recipe has a single start.
-    """
-
-    backend: str = "log_linear"
-    recipe: str = "normalised"
-    mixture: tuple[float, ...] = (0.6, 0.3, 0.1)
-    n_annotators: int = 200
-    pairs_per_annotator: int = 10
-    dimension: int = 3
-    scale: float = 10.0
-    noise_sd: float = 0.1
-    coverage: float = 1.0
-    beta: float = 1.0
-    ridge: float = 1e-3
-    epochs: int = 1000
-    epochs_normalised: int = 300
-    em_rounds: int = 30
-    em_tolerance: float = 1e-6
-    restarts: int = 10
-    restarts_inexact: int = 3
-    hedge_rounds: int = 1000
-    evaluation_contexts: int = 5000
-
-    def __post_init__(self) -> None:
-        check_kinds(self)
-        require_positive(scale=self.scale, beta=self.beta, ridge=self.ridge, em_tolerance=self.em_tolerance)
-        if self.noise_sd < 0:
-            raise ValueError(f"noise_sd must not be negative (got {self.noise_sd})")
-        require_choice("recipe", self.recipe, RECIPES)
-        require_simplex("mixture", np.array(self.mixture))
-        if not 2 <= len(self.mixture) <= self.n_annotators:
-            raise ValueError(f"mixture must name 2 to n_annotators types (got {len(self.mixture)})")
-
-    @property
-    def literal(self) -> bool:
-        return self.recipe == "literal"
 
 
 def log_linear_backend(request: PolicyRequest) -> LogLinear:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.algorithms.pessimistic_welfare import log_welfare_bounds
+from sim.algorithms.welfare import NASH
 from sim.estimators.party_confidence import PartyConfidence, gains, party_confidence
 from sim.estimators.party_rewards import estimate_party_rewards
 from sim.preferences import FloatArray
@@ -100,9 +101,8 @@ def run_pessimism(setting: PessimismSetting, stream: Stream, backends: Backends)
 
 
 def _welfare(table: FloatArray) -> FloatArray:
-    """Geometric mean over parties, 0 where somebody has nothing."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.exp(np.log(np.maximum(table, 0.0)).mean(axis=0)))
+    """Nash's equivalent utility; an upper bound on a gain may lie below zero, and counts as nothing."""
+    return NASH.equivalent(np.maximum(table, 0.0))
 
 
 def draw_pessimism(rows: Rows, folder: Path) -> list[Path]:

@@ -13,8 +13,10 @@ from sim.environments.preference_tables import (
     bradley_terry_matrices,
     collect_counts,
     cyclic_matrix,
+    is_transitive,
     uniform_pairs,
 )
+from sim.estimators.bradley_terry import fit_bradley_terry_batch
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Experiment, Measurement, check_kinds, require_share
@@ -58,27 +60,20 @@ def population(setting: RewardFreeSetting, stream: Stream) -> tuple[FloatArray, 
     return matrices, rewards
 
 
-def utilitarian_fit(counts: PreferenceCounts, ridge: float = 0.5, rounds: int = 40) -> FloatArray:
-    """Each party's Bradley-Terry rewards by Newton on its counts, summed; the best action, (1, A)."""
-    wins, total = counts.wins[:, 0], counts.total[:, 0]
-    M, A = wins.shape[:2]
-    r = np.zeros((M, A))
-    for _ in range(rounds):
-        p = 1.0 / (1.0 + np.exp(-(r[:, :, None] - r[:, None, :])))
-        gradient = (wins - total * p).sum(axis=2) - ridge * r
-        curvature = total * p * (1 - p)
-        hessian = -curvature
-        hessian[:, np.arange(A), np.arange(A)] = curvature.sum(axis=2) + ridge
-        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        r += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return np.eye(A)[[r.sum(axis=0).argmax()]]
+def utilitarian_fit(counts: PreferenceCounts, ridge: float = 0.5) -> FloatArray:
+    """Each party's Bradley-Terry rewards from its counts, summed; the best action, (1, A)."""
+    M, _, A, _ = counts.wins.shape
+    winner, loser = np.nonzero(~np.eye(A, dtype=bool))
+    differences = np.eye(A)[winner] - np.eye(A)[loser]
+    rewards = fit_bradley_terry_batch(
+        np.broadcast_to(differences, (M, *differences.shape)), counts.wins[:, 0, winner, loser], ridge=ridge
+    ).theta
+    return np.eye(A)[[rewards.sum(axis=0).argmax()]]
 
 
 def run_reward_free(setting: RewardFreeSetting, stream: Stream, backends: Backends) -> list[Measurement]:
-    """Exploitability under the mean preference, probability of the dominated action, and whether the true von Neumann
-    winner is the Utilitarian optimum."""
+    """Exploitability under the mean preference, probability of the dominated action; whether the true von Neumann
+    winner is the Utilitarian optimum, and whether the mean preference is transitive (Theorem 9 asks each party's)."""
     matrices, rewards = population(setting, stream)
     mean = matrices.mean(axis=0)[None]
     counts = collect_counts(
@@ -99,6 +94,7 @@ def run_reward_free(setting: RewardFreeSetting, stream: Stream, backends: Backen
         true = solve_matrices(mean).policy[0]
         best = int(rewards.sum(axis=0).argmax())
         rows.append(Measurement("truth", "agrees", float(true[best] > 1.0 - 1e-6)))
+    rows.append(Measurement("truth", "transitive", float(is_transitive(mean[0]))))
     return rows
 
 

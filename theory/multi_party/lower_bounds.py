@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -16,10 +17,6 @@ from theory.judges import Bound, Exactly, MeanAtLeast, Slope
 from theory.multi_party._instances import ARXIV, DERIVED, PAPER
 from theory.theorem import Control, Setting, Theorem, Variant
 from theory.verdicts import Verdict
-
-
-def _sigmoid(t: FloatArray | float) -> FloatArray:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.asarray(t))))
 
 
 def informative_answers(n: int, r: int, coverage: float, rare: bool = True) -> int:
@@ -40,7 +37,7 @@ def sign_risk(answers: int, r: int, gap: float) -> float:
     a3) is worth 1/r, in the other a2 is and it is worth 1/r + 2 gap; each by `gap`. Only these answers tell.
     """
     x = np.arange(answers + 1)
-    low, high = (stats.binom.pmf(x, answers, float(_sigmoid(1.0 / r + shift))) for shift in (0.0, 2.0 * gap))
+    low, high = (stats.binom.pmf(x, answers, float(expit(1.0 / r + shift))) for shift in (0.0, 2.0 * gap))
     return float(gap * 0.5 * np.minimum(low, high).sum())
 
 
@@ -102,7 +99,7 @@ class SinglePartyMet(Theorem[LearnerSetting]):
         n, r, C = 20_000, 9, 4.0
         gap, answers = gap_of(n, r, C), informative_answers(n, r, C)
         positive = stream.child("signs").uniforms(50_000) < 0.5
-        chance = _sigmoid(np.where(positive, 1.0 / r + 2.0 * gap, 1.0 / r))
+        chance = expit(np.where(positive, 1.0 / r + 2.0 * gap, 1.0 / r))
         wins = stream.child("answers").generator().binomial(setting.more * answers, chance)
         share = (wins + 0.5) / (setting.more * answers + 1.0)
         takes_a2 = np.log(share / (1.0 - share)) > 1.0 / r + gap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,9 +47,10 @@ class _Guarantee(Theorem[GuaranteeSetting]):
     def bound(self, setting: GuaranteeSetting) -> Bound:
         return EveryDraw(1e-4)
 
+    @abc.abstractmethod
     def _promise(self, setting: GuaranteeSetting, stream: Stream) -> tuple[float, float]:
         """(promised, kept), reward units."""
-        raise NotImplementedError  # the abstract half of a template method
+        ...
 
     def draw(self, setting: GuaranteeSetting, stream: Stream) -> float:
         promised, kept = self._promise(setting, stream)

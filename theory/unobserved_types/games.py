@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -45,8 +46,8 @@ class _HedgeRun(Theorem[HedgeSetting]):
 
     paper = PAPER
 
-    def _play(self, setting: HedgeSetting, games: FloatArray) -> FloatArray:
-        raise NotImplementedError  # the abstract half of a template method
+    @abc.abstractmethod
+    def _play(self, setting: HedgeSetting, games: FloatArray) -> FloatArray: ...
 
     def draw(self, setting: HedgeSetting, stream: Stream) -> float | FloatArray:
         return np.asarray(self._play(setting, _game(setting.size, stream)[None])[0])
