@@ -1,0 +1,163 @@
+"""Rewards that are bilinear in a user's context and an item's features, of low rank or nearly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sim.preferences import BoolArray, FloatArray
+from sim.streams import Stream
+
+
+def low_rank_matrix(
+    d_x: int,
+    d_phi: int,
+    rank: int,
+    stream: Stream,
+    *,
+    norm: float = 1.5,
+    ratio: float = 1.0,
+    power: float | None = None,
+    off_rank: float = 0.0,
+    columns: int | None = None,
+) -> FloatArray:
+    """Theta = U S V', (d_x, d_phi), Haar directions, |Theta|_F = norm.
+
+    ratio: largest over smallest of the r singular values, geometric in between.  power: instead s_j = j^-power over all
+    directions, of which the first `rank` are as large as a rank-r Theta's would be, no cut.  off_rank: a dense Gaussian
+    of so many times the norm is added (before the norm is set).  columns: only the first so many features matter.
+    """
+    wide = d_phi if columns is None else columns
+    most = min(d_x, wide)
+    if not 1 <= rank <= most:
+        raise ValueError(f"rank must lie in 1..{most} (got {rank})")
+    if not ratio >= 1.0:
+        raise ValueError(f"ratio is the largest singular value over the smallest, at least 1 (got {ratio})")
+    count = most if power is not None else rank
+    left = np.linalg.qr(stream.child("left").normals((d_x, count)))[0]
+    right = np.linalg.qr(stream.child("right").normals((wide, count)))[0]
+    values = (
+        np.arange(1, count + 1, dtype=np.float64) ** -power
+        if power is not None
+        else ratio ** (-np.arange(count) / max(count - 1, 1))
+    )
+    theta = np.zeros((d_x, d_phi))
+    theta[:, :wide] = (left * values) @ right.T
+    theta /= np.linalg.norm(theta)
+    if off_rank > 0.0:
+        dense = stream.child("dense").normals((d_x, wide))
+        theta[:, :wide] += off_rank * dense / np.linalg.norm(dense)
+    return np.asarray(norm * theta / np.linalg.norm(theta))
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """contexts (m, d_x), as observed; features (m, A, d_phi); rewards (m, A), true; exotic: (A,), which actions are."""
+
+    contexts: FloatArray
+    features: FloatArray
+    rewards: FloatArray
+    exotic: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankWorld:
+    """theta (d_x, d_phi); training x ~ N(context_mean, diag(context_sd^2)),
+    z = phi_1 - phi_0 ~ N(0, diag(feature_sd^2)).
+
+    Targets: x ~ N(context_mean, I), `normal` actions N(0, diag(normal_sd^2)) and `exotic` ones N(0, diag(exotic_sd^2)).
+    unsafe: what an exotic action is worth beside x' theta phi (a reward no feature shows in training).
+    bounded: contexts and differences are divided by their length, as bounds that need a bound assume.
+    hidden: the last so many context dimensions matter and are not observed.  flips: share of answers turned round.
+    probit: answers by the normal distribution function in place of the logistic one.
+    """
+
+    theta: FloatArray
+    context_sd: FloatArray
+    feature_sd: FloatArray
+    normal_sd: FloatArray
+    exotic_sd: FloatArray
+    normal: int = 10
+    exotic: int = 0
+    context_mean: FloatArray = field(default_factory=lambda: np.zeros(1))
+    unsafe: float = 0.0
+    bounded: bool = False
+    hidden: int = 0
+    flips: float = 0.0
+    probit: bool = False
+
+    @property
+    def observed(self) -> int:
+        """Context dimensions an estimator sees."""
+        return len(self.theta) - self.hidden
+
+    def _contexts(self, n: int, sd: FloatArray | float, stream: Stream) -> FloatArray:
+        x = self.context_mean + sd * stream.generator().standard_normal((n, len(self.theta)))
+        return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True) if self.bounded else x)
+
+    def comparisons(self, n: int, stream: Stream) -> tuple[FloatArray, FloatArray]:
+        """n answers by Bradley-Terry: (contexts (n, d_x - hidden), signed differences (n, d_phi))."""
+        x = self._contexts(n, self.context_sd, stream.child("contexts"))
+        z = self.feature_sd * stream.child("differences").generator().standard_normal((n, self.theta.shape[1]))
+        if self.bounded:
+            z /= np.linalg.norm(z, axis=1, keepdims=True)
+        u = ((x @ self.theta) * z).sum(axis=1)
+        draw = stream.child("answers").generator().random(n)
+        if self.probit:
+            from scipy.special import ndtr
+
+            first = draw < ndtr(u)
+        else:
+            first = draw < 1.0 / (1.0 + np.exp(-u))
+        if self.flips > 0.0:
+            first ^= stream.child("flips").generator().random(n) < self.flips
+        return x[:, : self.observed].copy(), np.where(first[:, None], z, -z)
+
+    def rankings(self, n: int, K: int, stream: Stream) -> tuple[FloatArray, FloatArray]:
+        """n rankings of K items by Plackett-Luce: (contexts, features (n, K, d_phi), best first).
+
+        An item's features have half the variance of a difference's, so that differences are as in `comparisons`.
+        """
+        x = self._contexts(n, self.context_sd, stream.child("contexts"))
+        noise = stream.child("items").generator().standard_normal((n, K, self.theta.shape[1]))
+        items = self.feature_sd / np.sqrt(2.0) * noise
+        utility = np.einsum("nd,nkd->nk", x @ self.theta, items) + stream.child("gumbel").gumbels((n, K))
+        order = np.argsort(-utility, axis=1)
+        return x[:, : self.observed].copy(), np.take_along_axis(items, order[..., None], axis=1)
+
+    def targets(self, m: int, stream: Stream) -> Targets:
+        x = self._contexts(m, 1.0, stream.child("contexts"))
+        phi = stream.child("actions").generator().standard_normal((m, self.normal + self.exotic, self.theta.shape[1]))
+        phi[:, : self.normal] *= self.normal_sd
+        phi[:, self.normal :] *= self.exotic_sd
+        exotic = np.arange(self.normal + self.exotic) >= self.normal
+        rewards = np.einsum("md,mad->ma", x @ self.theta, phi) + self.unsafe * exotic
+        return Targets(x[:, : self.observed].copy(), phi, rewards, exotic)
+
+    def with_theta(self, theta: FloatArray) -> LowRankWorld:
+        return replace(self, theta=theta)
+
+
+def plain_world(theta: FloatArray, *, bounded: bool = False) -> LowRankWorld:
+    """x ~ N(0, I), z ~ N(0, I), targets alike: no shift."""
+    d_x, d_phi = theta.shape
+    ones = np.ones(d_phi)
+    return LowRankWorld(theta, np.ones(d_x), ones, ones, ones, bounded=bounded, context_mean=np.zeros(d_x))
+
+
+def exotic_world(
+    theta: FloatArray, common: int, *, tau: float = 0.1, exotic_scale: float = 1.5, normal: int = 10, exotic: int = 10,
+    unsafe: float = 0.0,
+) -> LowRankWorld:  # fmt: skip
+    """Actions whose features training hardly ever varied.   [scenario B, reconstructed]
+
+    Differences have standard deviation 1 on the first `common` features and tau on the others. Normal actions have only
+    common features, N(0, I); exotic ones N(0, .3^2 I) on them and N(0, exotic_scale^2 I) on the others.
+    """
+    d_x, d_phi = theta.shape
+    here = np.arange(d_phi) < common
+    return LowRankWorld(
+        theta, np.ones(d_x), np.where(here, 1.0, tau), here.astype(np.float64), np.where(here, 0.3, exotic_scale),
+        normal=normal, exotic=exotic, context_mean=np.zeros(d_x), unsafe=unsafe,
+    )  # fmt: skip

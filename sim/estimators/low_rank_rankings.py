@@ -1,0 +1,55 @@
+"""Low-rank rewards from rankings of several items: Plackett-Luce, and what splitting into pairs loses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.estimators import _low_rank_kernel
+from sim.estimators._tiles import padded
+from sim.estimators.bradley_terry import FitStatus
+from sim.estimators.low_rank import LowRankFit, as_rows, require_rank
+from sim.preferences import FloatArray
+
+
+def fit_low_rank_rankings(
+    contexts: FloatArray, ranked: FloatArray, rank: int | None = None, *, ridge: float = 1e-6, tolerance: float = 1e-9,
+    max_rounds: int = 1000,
+) -> LowRankFit:  # fmt: skip
+    """min over Theta of rank <= r of -(1 / n) sum_i sum_j log(e^u_ij / sum_{l >= j} e^u_il) + 0.5 ridge |Theta|_F^2,
+    u_ij = x_i' Theta phi_ij, items in the order of the ranking.
+
+    [Plackett-Luce; no claim of arXiv 2412.19436 about rankings is known: an extension]
+
+    contexts: (n, d_x).  ranked: (n, K, d_phi), best first.  rank None: no constraint.  K = 2 is `fit_low_rank`.
+    Limited-memory BFGS on whitened factors; tolerance in nats a ranking.
+    """
+    x, items = np.asarray(contexts, dtype=np.float64), np.asarray(ranked, dtype=np.float64)
+    if items.ndim != 3 or x.ndim != 2 or len(x) != len(items) or 0 in items.shape or items.shape[1] < 2:
+        raise ValueError(
+            f"expected contexts (n, d_x) and rankings (n, K >= 2, d_phi) (got {x.shape} and {items.shape})"
+        )
+    n, K, d_phi = items.shape
+    d_x = x.shape[1]
+    own = min(d_x, d_phi) if rank is None else rank
+    require_rank(own, d_x, d_phi)
+    # A ranking's likelihood does not see what its items have in common: without it margins stay small.
+    centred = items - items.mean(axis=1, keepdims=True)
+    rows = n * K
+    left, right = np.zeros((own, padded(d_x))), np.zeros((own, padded(d_phi)))
+    loss, largest, rounds, status = _low_rank_kernel.fit_serial(
+        as_rows(np.repeat(x, K, axis=0)), as_rows(centred.reshape(rows, d_phi)), np.ones(rows), np.zeros(rows), rows, K,
+        float(n), own, float(ridge), float(tolerance), max_rounds, False, np.zeros((padded(d_x), padded(d_phi))), left,
+        right,
+    )  # fmt: skip
+    theta = left[:, :d_x].T @ right[:, :d_phi]
+    u = np.einsum("nd,nkd->nk", x @ theta, centred)
+    return LowRankFit(
+        theta, own, float(loss), float(largest), int(rounds), FitStatus(status), bool((np.diff(u, axis=1) < 0).all())
+    )
+
+
+def pairs_of_rankings(contexts: FloatArray, ranked: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Every ranking as its K (K - 1) / 2 comparisons, better minus worse: (contexts, signed differences)."""
+    first, second = np.triu_indices(ranked.shape[1], 1)
+    differences = ranked[:, first] - ranked[:, second]
+    return np.repeat(contexts, len(first), axis=0), differences.reshape(-1, ranked.shape[2])

@@ -1,0 +1,62 @@
+"""Columns that the answers say nothing about: constant ones, and ones that others determine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.preferences import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """kept (d,), columns that are left; constant: names of columns without variation; collinear: name of a column that
+    was left out -> names of the kept ones it is a combination of."""
+
+    kept: BoolArray
+    constant: tuple[str, ...]
+    collinear: dict[str, tuple[str, ...]]
+
+    def message(self) -> str:
+        """What was left out and why; empty if nothing."""
+        parts = [f"{name} does not vary" for name in self.constant]
+        parts += [f"{name} is a combination of {', '.join(of)}" for name, of in self.collinear.items()]
+        return "; ".join(parts)
+
+
+def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, tolerance: float = 1e-8) -> Screened:
+    """Which columns of (n, d) the rows identify.
+
+    Differences whose column is zero throughout (an intercept among an item's features) leave that column of Theta free,
+    and choices do not depend on it; so do contexts or differences that are linear combinations of others. Columns are
+    taken from the left: one is left out if, scaled to length one, less than `tolerance` of it lies off the span of
+    those already kept.
+    """
+    n, d = matrix.shape
+    own = [f"column {j + 1}" for j in range(d)] if names is None else list(names)
+    if len(own) != d:
+        raise ValueError(f"{len(own)} names for {d} columns")
+    length = np.linalg.norm(matrix, axis=0)
+    least = tolerance * (length.max() if d else 0.0)
+    kept = np.zeros(d, dtype=np.bool_)
+    constant: list[str] = []
+    collinear: dict[str, tuple[str, ...]] = {}
+    basis = np.empty((n, 0))
+    for j in range(d):
+        if length[j] <= least:
+            constant.append(own[j])
+            continue
+        column = matrix[:, j] / length[j]
+        rest = column - basis @ (basis.T @ column)
+        rest -= basis @ (basis.T @ rest)
+        size = float(np.linalg.norm(rest))
+        if size <= tolerance:
+            share, *_ = np.linalg.lstsq(matrix[:, kept] / length[kept], column, rcond=None)
+            used = np.flatnonzero(kept)[np.abs(share) > 1e-6 * np.abs(share).max()]
+            collinear[own[j]] = tuple(own[i] for i in used)
+            continue
+        kept[j] = True
+        basis = np.column_stack([basis, rest / size])
+    return Screened(kept, tuple(constant), collinear)
