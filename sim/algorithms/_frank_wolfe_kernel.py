@@ -1,4 +1,4 @@
-"""Compiled Frank-Wolfe for policies that are pessimistic about their mean features."""
+"""Compiled block-coordinate Frank-Wolfe for policies that are pessimistic about their mean features."""
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from sim.jit import FAST, INNER
 
 
 @njit(**INNER)
-def _best_move(v, across, gain, radius):
-    """argmax over t in [0, 1] of t gain - radius |v + t across|, in closed form.
+def _best_move(v, across, gain, radius, most):
+    """argmax over t in [0, most] of t gain - radius |v + t across|, in closed form.
 
     With a = |across|^2, b = <v, across>: zero derivative at t = (-b + gain sqrt(h / (radius^2 a - gain^2))) / a,
     h = |v|^2 a - b^2.
@@ -23,69 +23,90 @@ def _best_move(v, across, gain, radius):
         size += v[i] * v[i]
     under = radius * radius * a - gain * gain
     if a <= 1e-300 or under <= 0.0:
-        return 1.0 if gain > 0.0 else 0.0
+        return most if gain > 0.0 else 0.0
     h = max(size * a - b * b, 0.0)
-    return min(max((-b + gain * np.sqrt(h / under)) / a, 0.0), 1.0)
+    return min(max((-b + gain * np.sqrt(h / under)) / a, 0.0), most)
+
+
+@njit(**INNER)
+def _slope(row, gain, v, scale):
+    """gain - scale <row, v>, the gradient along an action; scale = radius / |v|."""
+    inner = 0.0
+    for i in range(v.size):
+        inner += row[i] * v[i]
+    return gain - scale * inner
+
+
+@njit(**INNER)
+def _scale(v, radius):
+    """radius / |v|; zero at v = 0, where zero is a gradient of the norm."""
+    size = 0.0
+    for i in range(v.size):
+        size += v[i] * v[i]
+    return radius / np.sqrt(size) if size > 1e-300 else 0.0
+
+
+@njit(**INNER)
+def _certificate(gain, scaled, radius, policy, v):
+    """(value, gap) of the policy, from its mean features, which are summed anew into v."""
+    m, A, k = scaled.shape
+    linear, size, gap = 0.0, 0.0, 0.0
+    v[:] = 0.0
+    for j in range(m):
+        for a in range(A):
+            share = policy[j, a] / m
+            if share > 0.0:
+                linear += share * gain[j, a]
+                row = scaled[j, a]
+                for i in range(k):
+                    v[i] += share * row[i]
+    for i in range(k):
+        size += v[i] * v[i]
+    scale = _scale(v, radius)
+    for j in range(m):
+        best, own = -np.inf, 0.0
+        for a in range(A):
+            slope = _slope(scaled[j, a], gain[j, a], v, scale)
+            own += policy[j, a] * slope
+            best = max(best, slope)
+        gap += (best - own) / m
+    return linear - radius * np.sqrt(size), max(gap, 0.0)
 
 
 @njit(**FAST)
-def frank_wolfe(gain, scaled, radius, first, tolerance, max_steps, policy):
+def frank_wolfe(gain, scaled, radius, first, tolerance, max_sweeps, policy):
     """Maximise mean_j sum_a q_ja gain_ja - radius |mean_j sum_a q_ja scaled_ja| from the actions `first` (m,).
 
-    gain (m, A), scaled (m, A, k); policy (m, A) as output.  Returns (value, gap, steps): the value is within `gap` of
-    the best possible.
+    Context after context, probability moves from the worst action in use to the best one by an exact line search. After
+    each sweep the Frank-Wolfe gap over all contexts certifies the value. gain (m, A), scaled (m, A, k); policy (m, A)
+    as output.  Returns (value, gap, sweeps): the value is within `gap` of the best possible.
     """
     m, A, k = scaled.shape
-    v, across, unit = np.zeros(k), np.empty(k), np.empty(k)
-    vertex = np.empty(m, np.int64)
-    linear = 0.0
+    v, across = np.zeros(k), np.empty(k)
     policy[:] = 0.0
     for j in range(m):
         policy[j, first[j]] = 1.0
-        linear += gain[j, first[j]] / m
-        row = scaled[j, first[j]]
-        for i in range(k):
-            v[i] += row[i] / m
-    gap, steps, value = np.inf, 0, 0.0
-    while True:
-        norm = 0.0
-        for i in range(k):
-            norm += v[i] * v[i]
-        norm = np.sqrt(norm)
-        value = linear - radius * norm
-        for i in range(k):
-            unit[i] = radius * v[i] / norm if norm > 1e-300 else 0.0
-        here, there, best_linear = 0.0, 0.0, 0.0
-        across[:] = 0.0
+    value, gap = _certificate(gain, scaled, radius, policy, v)
+    sweeps = 0
+    while gap > tolerance and sweeps < max_sweeps:
+        sweeps += 1
         for j in range(m):
-            best, own = -np.inf, 0.0
+            scale = _scale(v, radius)
+            up, down, high, low = 0, 0, -np.inf, np.inf
             for a in range(A):
-                row, slope = scaled[j, a], gain[j, a]
-                for i in range(k):
-                    slope -= unit[i] * row[i]
-                own += policy[j, a] * slope
-                if slope > best:
-                    best = slope
-                    vertex[j] = a
-            here += own / m
-            there += best / m
-            row = scaled[j, vertex[j]]
-            best_linear += gain[j, vertex[j]] / m
+                slope = _slope(scaled[j, a], gain[j, a], v, scale)
+                if slope > high:
+                    up, high = a, slope
+                if policy[j, a] > 0.0 and slope < low:
+                    down, low = a, slope
+            if high - low <= 0.1 * tolerance:
+                continue
             for i in range(k):
-                across[i] += row[i] / m
-        gap = max(there - here, 0.0)
-        if gap <= tolerance or steps >= max_steps:
-            return value, gap, steps
-        for i in range(k):
-            across[i] -= v[i]
-        move = _best_move(v, across, best_linear - linear, radius)
-        if move <= 0.0:
-            return value, gap, steps
-        steps += 1
-        for i in range(k):
-            v[i] += move * across[i]
-        linear += move * (best_linear - linear)
-        for j in range(m):
-            for a in range(A):
-                policy[j, a] *= 1.0 - move
-            policy[j, vertex[j]] += move
+                across[i] = (scaled[j, up, i] - scaled[j, down, i]) / m
+            move = _best_move(v, across, (gain[j, up] - gain[j, down]) / m, radius, policy[j, down])
+            policy[j, up] += move
+            policy[j, down] = max(policy[j, down] - move, 0.0)
+            for i in range(k):
+                v[i] += move * across[i]
+        value, gap = _certificate(gain, scaled, radius, policy, v)
+    return value, gap, sweeps

@@ -89,19 +89,20 @@ def pointwise_policy(psi: FloatArray, ellipsoid: Ellipsoid) -> ReducedPolicy:
 
 
 def distributional_policy(
-    psi: FloatArray, ellipsoid: Ellipsoid, *, tolerance: float = 1e-3, max_steps: int = 400, start: Kind = "pointwise"
+    psi: FloatArray, ellipsoid: Ellipsoid, *, tolerance: float = 1e-3, max_sweeps: int = 400, start: Kind = "pointwise"
 ) -> ReducedPolicy:
     """argmax_q min over the set of E_rho <theta, psi> = argmax_q <theta_tilde, w_q> - f |w_q|_{M^-1}.
 
     [arXiv 2412.19436: the policy maximises the least value over the confidence set; the solver is reconstructed]
-    psi (m, A, k), from its reference, m contexts that stand for the target law. Frank-Wolfe from the pointwise policy
-    with exact line search; stops when the certified gap is at most `tolerance` (reward units). Stochastic in general.
+    psi (m, A, k), from its reference, m contexts that stand for the target law. Block-coordinate Frank-Wolfe from the
+    pointwise policy, a context at a time, with exact line search; stops when the certified gap is at most `tolerance`
+    (reward units). Stochastic in general.
     """
     first = greedy_policy(psi, ellipsoid) if start == "greedy" else pointwise_policy(psi, ellipsoid)
     policy = np.empty(psi.shape[:2])
     value, gap, _ = _frank_wolfe_kernel.frank_wolfe(
         np.ascontiguousarray(psi @ ellipsoid.estimate), _scaled(psi, ellipsoid), float(np.sqrt(ellipsoid.radius)),
-        first.policy.argmax(axis=1), float(tolerance), max_steps, policy,
+        first.policy.argmax(axis=1), float(tolerance), max_sweeps, policy,
     )  # fmt: skip
     return ReducedPolicy(policy, float(value), float(gap))
 
