@@ -27,10 +27,12 @@ def command(claim: str, as_json: bool) -> None:
             "bound": f"{bound.relation} {bound.limit:.6g}",
             "controls": [control.name for control in theorem.control(variant.setting)],
         }
+    reconstructed = "[reconstructed]" in theorem.source
     answer = {
         "claim_id": theorem.claim_id,
         "paper": theorem.paper,
         "source": theorem.source,
+        "reconstructed": reconstructed,
         "statement": theorem.statement,
         "details": inspect.getdoc(type(theorem)) or "",
         "variants": variants,
@@ -39,6 +41,8 @@ def command(claim: str, as_json: bool) -> None:
         click.echo(json.dumps(answer, indent=2))
         return
     click.echo(f"{answer['claim_id']} ({answer['paper']})\n{answer['statement']}\nSource: {answer['source']}\n")
+    if reconstructed:
+        click.echo("Reconstructed: not the paper's words; statement, constants and setting are a derivation of ours.\n")
     click.echo(answer["details"])
     for name, row in variants.items():
         click.echo(f"\n{name.replace('_', ' ')}: {row['statement']}")

@@ -10,13 +10,13 @@ from sim.jit import FAST, INNER
 
 
 @njit(**INNER)
-def _best_move(v, across, gain, radius, most):
-    """argmax over t in [0, most] of t gain - radius |v + t across|, in closed form.
+def _best_move(v, across, gain, radius, most, eps):
+    """argmax over t in [0, most] of t gain - radius sqrt(|v + t across|^2 + eps^2), in closed form.
 
     With a = |across|^2, b = <v, across>: zero derivative at t = (-b + gain sqrt(h / (radius^2 a - gain^2))) / a,
-    h = |v|^2 a - b^2.
+    h = (|v|^2 + eps^2) a - b^2.
     """
-    a, b, size = 0.0, 0.0, 0.0
+    a, b, size = 0.0, 0.0, eps * eps
     for i in range(v.size):
         a += across[i] * across[i]
         b += v[i] * across[i]
@@ -38,16 +38,16 @@ def _slope(row, gain, v, scale):
 
 
 @njit(**INNER)
-def _scale(v, radius):
-    """radius / |v|; zero at v = 0, where zero is a gradient of the norm."""
-    size = 0.0
+def _scale(v, radius, eps):
+    """radius / sqrt(|v|^2 + eps^2): times v, radius times a vector of the unit ball, which certifies."""
+    size = eps * eps
     for i in range(v.size):
         size += v[i] * v[i]
     return radius / np.sqrt(size) if size > 1e-300 else 0.0
 
 
 @njit(**INNER)
-def _certificate(gain, scaled, radius, policy, v):
+def _certificate(gain, scaled, radius, policy, v, eps):
     """(value, gap) of the policy, from its mean features, which are summed anew into v."""
     m, A, k = scaled.shape
     linear, size, gap = 0.0, 0.0, 0.0
@@ -62,7 +62,7 @@ def _certificate(gain, scaled, radius, policy, v):
                     v[i] += share * row[i]
     for i in range(k):
         size += v[i] * v[i]
-    scale = _scale(v, radius)
+    scale = _scale(v, radius, eps)
     for j in range(m):
         best, own = -np.inf, 0.0
         for a in range(A):
@@ -70,6 +70,8 @@ def _certificate(gain, scaled, radius, policy, v):
             own += policy[j, a] * slope
             best = max(best, slope)
         gap += (best - own) / m
+    # The value has the norm itself, the slopes the smooth one: what lies between is part of the gap.
+    gap += radius * np.sqrt(size) - scale * size
     return linear - radius * np.sqrt(size), max(gap, 0.0)
 
 
@@ -83,15 +85,18 @@ def frank_wolfe(gain, scaled, radius, first, tolerance, max_sweeps, policy):
     """
     m, A, k = scaled.shape
     v, across = np.zeros(k), np.empty(k)
+    # The norm has a kink at zero, where a step of one context alone may be no better while one of two is: with
+    # sqrt(|v|^2 + eps^2) in its place no step is stuck, at half the tolerance.
+    eps = 0.5 * tolerance / radius if radius > 0.0 else 0.0
     policy[:] = 0.0
     for j in range(m):
         policy[j, first[j]] = 1.0
-    value, gap = _certificate(gain, scaled, radius, policy, v)
+    value, gap = _certificate(gain, scaled, radius, policy, v, eps)
     sweeps = 0
     while gap > tolerance and sweeps < max_sweeps:
         sweeps += 1
         for j in range(m):
-            scale = _scale(v, radius)
+            scale = _scale(v, radius, eps)
             up, down, high, low = 0, 0, -np.inf, np.inf
             for a in range(A):
                 slope = _slope(scaled[j, a], gain[j, a], v, scale)
@@ -103,10 +108,10 @@ def frank_wolfe(gain, scaled, radius, first, tolerance, max_sweeps, policy):
                 continue
             for i in range(k):
                 across[i] = (scaled[j, up, i] - scaled[j, down, i]) / m
-            move = _best_move(v, across, (gain[j, up] - gain[j, down]) / m, radius, policy[j, down])
+            move = _best_move(v, across, (gain[j, up] - gain[j, down]) / m, radius, policy[j, down], eps)
             policy[j, up] += move
             policy[j, down] = max(policy[j, down] - move, 0.0)
             for i in range(k):
                 v[i] += move * across[i]
-        value, gap = _certificate(gain, scaled, radius, policy, v)
+        value, gap = _certificate(gain, scaled, radius, policy, v, eps)
     return value, gap, sweeps
