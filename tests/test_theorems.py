@@ -17,6 +17,7 @@ ARXIV = {
     "unobserved_types": "arXiv 2405.15065",
     "multi_party": "arXiv 2403.05006",
     "personalization": "arXiv 2405.00254",
+    "low_rank": "arXiv 2412.19436",
 }
 BY_ID = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS]
 CHEAP = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS if theorem.cost <= 3.0]

@@ -15,6 +15,7 @@ PAPERS = {
     "unobserved_types": "EM-DPO and MinMax-DPO (Chidambaram, Seetharaman, Syrgkanis, arXiv 2405.15065)",
     "multi_party": "welfare functions with pessimism, von Neumann winner (Zhong et al., arXiv 2403.05006)",
     "personalization": "personalised RLHF, aggregation, pooling, truthful mechanisms (Park et al., arXiv 2405.00254)",
+    "low_rank": "low-rank contextual RLHF, pessimism in a reduced subspace (Lee, Sun, Liu, arXiv 2412.19436)",
 }
 
 
