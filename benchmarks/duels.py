@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import opponents
 from duel import Candidate, Duel, Skipped
+from low_rank_duels import LOW_RANK_DUELS
 
 from sim.algorithms.em_dpo import em_dpo, random_split
 from sim.algorithms.em_log_linear import em_log_linear
@@ -284,4 +285,5 @@ DUELS: dict[str, Callable[[], Duel]] = {
     "nash": nash_lotteries,
     "leximin": leximin_lotteries,
     "parties": party_rewards,
+    **LOW_RANK_DUELS,
 }
