@@ -1,11 +1,14 @@
-"""Items of a preference file: each with one feature vector."""
+"""Items and annotators of a preference file: each with one feature vector."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from sim.errors import InputError
 from sim.file_rows import short
+from sim.preferences import FloatArray
 
 _LARGEST = 1e100
 
@@ -79,3 +82,51 @@ class ItemTable:
         if isinstance(features, dict) and self.names is None:
             self.names = tuple(features)
         return _vector(features, self.names, where)
+
+
+class AnnotatorTable:
+    """What is known of each annotator: one feature vector, in one of her rows or in all of them."""
+
+    def __init__(self, names: tuple[str, ...] | None) -> None:
+        self.names = names
+        self._vectors: dict[int, tuple[float, ...]] = {}
+        self._first_row: dict[int, dict[str, Any]] = {}
+
+    def add(self, person: int, who: str, features: Any, where: dict[str, Any]) -> None:
+        """One row of annotator number `person`, called `who`; `where` names file, row and field."""
+        self._first_row.setdefault(person, where)
+        if features is None:
+            return
+        if isinstance(features, dict) and self.names is None:
+            self.names = tuple(features)
+        vector = _vector(features, self.names, where)
+        width = len(next(iter(self._vectors.values()), vector))
+        if len(vector) != width:
+            raise InputError(
+                f"expected {width} features as in the rows before, got {len(vector)}",
+                fix="give every annotator the same features", **where,
+            )  # fmt: skip
+        if self._vectors.setdefault(person, vector) != vector:
+            raise InputError(
+                f"annotator {who} has other features here than before", fix="give an annotator one feature vector",
+                **where,
+            )  # fmt: skip
+
+    def matrix(self, people: tuple[str, ...]) -> tuple[FloatArray | None, tuple[str, ...]]:
+        """((n_annotators, d_x), names), or (None, ()) where no row says anything of anybody."""
+        if not self._vectors:
+            return None, ()
+        for person, who in enumerate(people):
+            if person not in self._vectors:
+                raise InputError(
+                    f"annotator {who} has no features, and others have", fix="give them in her rows, or drop her rows",
+                    **self._first_row[person],
+                )  # fmt: skip
+        matrix = np.array([self._vectors[person] for person in range(len(people))])
+        names = self.names or tuple(f"annotator feature {j + 1}" for j in range(matrix.shape[1]))
+        if len(names) != matrix.shape[1]:
+            where = {**self._first_row[0], "row": None}
+            raise InputError(
+                f"has {matrix.shape[1]} numbers and {len(names)} names", fix="name each feature once", **where
+            )
+        return matrix, names

@@ -20,6 +20,7 @@ class PairTable:
     annotators: names; annotator: (n_pairs,) index.  weight: (n_pairs,) or None.
     split: (n_pairs,) index into SPLITS or None.  "test" holds later answers of people who are in "train";
     "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; no estimator reads it.
+    annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
     """
 
     items: tuple[str, ...]
@@ -34,6 +35,8 @@ class PairTable:
     weight: FloatArray | None = None
     split: IntArray | None = None
     group: tuple[str, ...] | None = None
+    annotator_features: FloatArray | None = None
+    annotator_feature_names: tuple[str, ...] = ()
     source: str = field(default="", compare=False)
 
     def __len__(self) -> int:

@@ -3,7 +3,8 @@
 Columns: `prompt` (or `context`), `chosen`, `rejected`, `annotator_id` (or `user_id`, `annotator`); optional
 `group_id`, `weight`, `split` (train, test, unseen), `chosen_features`, `rejected_features` (numbers in a list, or
 in JSONL an object name -> number; Parquet keeps the names in its schema under `pluralign.feature_names`).
-`chosen` and `rejected` may themselves be lists of numbers; these are then the features.
+`chosen` and `rejected` may themselves be lists of numbers; these are then the features. `annotator_features` tells, in
+the same form, who the annotator is (names under `pluralign.annotator_feature_names`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import numpy as np
 from sim.atomic import replacing
 from sim.errors import InputError
 from sim.file_rows import NAMES_KEY, known_ending, read_name, read_rows, short
-from sim.item_features import ItemTable
+from sim.item_features import AnnotatorTable, ItemTable
 from sim.pair_table import SPLITS, PairTable
 
+ANNOTATOR_NAMES_KEY = b"pluralign.annotator_feature_names"
 ALIASES = {
     "prompt": ("prompt", "context"),
     "chosen": ("chosen",),
@@ -35,7 +37,22 @@ ALIASES = {
 def read_pairs(path: str | Path) -> PairTable:
     """Read and check pairwise preferences; the first problem is reported with file, row and field."""
     rows, names = read_rows(Path(path))
-    return table_of_rows(rows, Path(path), names)
+    return table_of_rows(rows, Path(path), names, _annotator_names(Path(path)))
+
+
+def _annotator_names(path: Path) -> tuple[str, ...] | None:
+    """Of a Parquet file that was read before; JSONL names them row by row."""
+    if known_ending(path) != ".parquet":
+        return None
+    import pyarrow.parquet as pq
+
+    names = (pq.read_schema(path).metadata or {}).get(ANNOTATOR_NAMES_KEY)
+    try:
+        return None if names is None else tuple(json.loads(names))
+    except ValueError as error:
+        raise InputError(
+            "its names are not JSON", file=path, field=ANNOTATOR_NAMES_KEY.decode(), fix="write the file again"
+        ) from error
 
 
 def _columns(rows: list[dict[str, Any]], path: Path) -> dict[str, str]:
@@ -66,12 +83,17 @@ def _weight(value: Any, where: dict[str, Any]) -> float:
     return float(value)
 
 
-def table_of_rows(rows: list[dict[str, Any]], path: Path, names: tuple[str, ...] | None = None) -> PairTable:
+def table_of_rows(
+    rows: list[dict[str, Any]],
+    path: Path,
+    names: tuple[str, ...] | None = None,
+    annotator_names: tuple[str, ...] | None = None,
+) -> PairTable:
     """The same checks for rows that are in memory; `path` is what messages name, `names` those of the features."""
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
     columns = _columns(rows, path)
-    items = ItemTable(names)
+    items, people = ItemTable(names), AnnotatorTable(annotator_names)
     prompts: dict[str, int] = {}
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}
@@ -105,6 +127,7 @@ def table_of_rows(rows: list[dict[str, Any]], path: Path, names: tuple[str, ...]
         who = read_name(row.get(columns["annotator_id"]), at(columns["annotator_id"]))
         person = annotators.setdefault(who, len(annotators))
         annotator.append(person)
+        people.add(person, who, row.get("annotator_features"), at("annotator_features"))
         asked = row.get(columns["prompt"]) if "prompt" in columns else ""
         prompt.append(prompts.setdefault("" if asked is None else str(asked), len(prompts)))
         if "weight" in present:
@@ -121,6 +144,7 @@ def table_of_rows(rows: list[dict[str, Any]], path: Path, names: tuple[str, ...]
             raise InputError(
                 f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")
             )
+    told, told_names = people.matrix(tuple(annotators))
     table = PairTable(
         items=tuple(items.labels),
         features=np.array(items.vectors) if items.vectors else None,
@@ -135,6 +159,8 @@ def table_of_rows(rows: list[dict[str, Any]], path: Path, names: tuple[str, ...]
         weight=np.array(weight) if weight else None,
         split=np.array(split, dtype=np.int64) if split else None,
         group=tuple(groups.get(i, "") for i in range(len(annotators))) if groups else None,
+        annotator_features=told,
+        annotator_feature_names=told_names,
         source=str(path),
     )
     if table.features is not None and table.features.shape[1] != len(table.feature_names):
@@ -172,6 +198,7 @@ def _check_split(table: PairTable, path: Path) -> None:
 
 def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
     vectors = None if table.features is None else table.features.tolist()
+    told = None if table.annotator_features is None else table.annotator_features.tolist()
     for j in range(len(table)):
         row: dict[str, Any] = {
             "prompt": table.prompts[table.prompt[j]],
@@ -188,6 +215,8 @@ def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
         if vectors is not None:
             row["chosen_features"] = vectors[table.chosen[j]]
             row["rejected_features"] = vectors[table.rejected[j]]
+        if told is not None:
+            row["annotator_features"] = told[table.annotator[j]]
         yield row
 
 
@@ -200,8 +229,11 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
         import pyarrow.parquet as pq
 
         written = pa.Table.from_pylist(list(_rows_of(table)))
-        if table.features is not None:
-            written = written.replace_schema_metadata({NAMES_KEY: json.dumps(table.feature_names).encode()})
+        keys = {} if table.features is None else {NAMES_KEY: json.dumps(table.feature_names).encode()}
+        if table.annotator_features is not None:
+            keys[ANNOTATOR_NAMES_KEY] = json.dumps(table.annotator_feature_names).encode()
+        if keys:
+            written = written.replace_schema_metadata(keys)
         with replacing(target) as temporary:
             pq.write_table(written, temporary, compression="zstd")
         return
@@ -209,7 +241,8 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
         opener = gzip.open if ending.endswith(".gz") else open
         with opener(temporary, "wt", encoding="utf-8") as lines:
             for row in _rows_of(table):
-                for name in ("chosen_features", "rejected_features"):
+                for name in ("chosen_features", "rejected_features", "annotator_features"):
                     if name in row:
-                        row[name] = dict(zip(table.feature_names, row[name], strict=True))
+                        of = table.annotator_feature_names if name == "annotator_features" else table.feature_names
+                        row[name] = dict(zip(of, row[name], strict=True))
                 lines.write(json.dumps(row) + "\n")

@@ -123,6 +123,71 @@ def test_bad_requests(tmp_path, monkeypatch, capsys, options, expected):
     assert expected in _refused(*answer, tmp_path, {"pairs.jsonl"})
 
 
+def _told(rows):
+    """Each annotator's number and its square root: two contexts."""
+    return [
+        {
+            **row,
+            "annotator_features": {"age": int(row["annotator_id"][1:]), "root": int(row["annotator_id"][1:]) ** 0.5},
+        }
+        for row in rows
+    ]
+
+
+def _untold(rows, row, value=...):
+    changed = {**rows[row - 1], "annotator_features": value}
+    rows[row - 1] = {name: v for name, v in changed.items() if v is not ...}
+    return rows
+
+
+CONTEXTS = {
+    "nothing known of anybody": (_rows(), [], "field 'annotator_features': the column is missing"),
+    "nothing known of one": (
+        [row for row in _told(_rows()) if row["annotator_id"] != "u3"] + _rows()[36:48],
+        [], "row 85, field 'annotator_features': annotator u3 has no features",
+    ),
+    "two things known of one": (
+        _untold(_told(_rows()), 5, {"age": 99, "root": 1}), [],
+        "row 5, field 'annotator_features': annotator u0 has other",
+    ),
+    "infinite": (_untold(_told(_rows()), 7, {"age": float("inf"), "root": 1}), [], "row 7, field 'annotator_features'"),
+    "another name": (_untold(_told(_rows()), 14, {"age": 1, "roof": 1}), [], "row 14, field 'annotator_features'"),
+    "rank too large": (_told(_rows()), ["--types", "3"], "--types: rank 3 and at most 2 is possible"),
+    "a region nobody named": (_told(_rows()), ["--shift", "Drama"], "--shift: no item feature is called 'Drama'"),
+    "a region without a border": (_told(_rows()), ["--shift", "feature 1"], "--shift: 'feature 1' is not 0 or 1"),
+    "an empty region": (_told(_rows()), ["--shift", "feature 1>1e9"], "--shift: no item lies in"),
+    "a region nobody can be served": (_told(_rows()), ["--shift", "feature 1>0"], "--shift: nobody has 3 items"),
+    "a network": (_told(_rows()), ["--network"], "--network: belongs to"),
+    "priorities": (_told(_rows()), ["--priorities", "1,2"], "--priorities: only policies"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_bad_contexts(tmp_path, monkeypatch, capsys, name):
+    rows, options, expected = CONTEXTS[name]
+    path = _write(tmp_path, rows)
+    words = ["fit", path, "--method", "low-rank", "--out", tmp_path / "out", "--json", *options]
+    line = _refused(*_type(monkeypatch, capsys, *words), tmp_path, {"pairs.jsonl"})
+    assert expected in line
+    assert "; " in line
+
+
+def test_a_region_belongs_to_low_rank(tmp_path, monkeypatch, capsys):
+    path = _write(tmp_path, _told(_rows()))
+    for method in ("em-dpo", "shared"):
+        words = ["fit", path, "--method", method, "--shift", "feature 1>0", "--out", tmp_path / "out"]
+        assert "--shift: belongs to" in _refused(*_type(monkeypatch, capsys, *words), tmp_path, {"pairs.jsonl"})
+
+
+def test_contexts_alike_or_tied_are_said_and_left_out(tmp_path, monkeypatch, capsys):
+    rows = [{**row, "annotator_features": [1.0, float(row["annotator_id"][1:]), 2.5]} for row in _rows(30, 12)]
+    words = ["fit", _write(tmp_path, rows), "--method", "low-rank", "--out", tmp_path / "out", "--json"]
+    code, out, err = _type(monkeypatch, capsys, *words)
+    assert code == 0, err
+    assert json.loads(out)["unidentified"]["context_constant"] == ["annotator feature 1", "annotator feature 3"]
+    assert "warning: context feature 'annotator feature 1' does not vary" in err
+
+
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl.gz"])
 def test_a_file_cut_in_the_middle(tmp_path, monkeypatch, capsys, ending):
     whole, cut = tmp_path / f"whole{ending}", tmp_path / f"cut{ending}"

@@ -49,6 +49,8 @@ def _table():
         weight=np.array([1.0, 0.5, 2.0]),
         split=np.array([0, 1, 2]),
         group=("old", "young"),
+        annotator_features=np.array([[30.0, -1.5], [61.0, 0.25]]),
+        annotator_feature_names=("age", "taste: wit"),
     )
 
 
@@ -57,9 +59,9 @@ def test_round_trip(tmp_path, ending):
     table, path = _table(), tmp_path / f"pairs{ending}"
     write_pairs(path, table)
     again = read_pairs(path)
-    for name in ("items", "feature_names", "prompts", "annotators", "group"):
+    for name in ("items", "feature_names", "prompts", "annotators", "group", "annotator_feature_names"):
         assert getattr(again, name) == getattr(table, name)
-    for name in ("features", "prompt", "chosen", "rejected", "annotator", "weight", "split"):
+    for name in ("features", "prompt", "chosen", "rejected", "annotator", "weight", "split", "annotator_features"):
         assert (getattr(again, name) == getattr(table, name)).all()
     assert [path.name for path in tmp_path.iterdir()] == [f"pairs{ending}"]
     pairs = again.pairs()
@@ -80,6 +82,29 @@ def test_named_features_of_json_lines(tmp_path):
     table = read_pairs(_write(tmp_path / "pairs.jsonl", rows))
     assert table.feature_names == ("wit", "year")
     assert table.features.tolist() == [[1, 2], [3, 4]]
+
+
+def test_annotators_are_told_once_or_in_every_row(tmp_path):
+    rows = [
+        _row(annotator_features={"age": 30, "height": 1.7}), _row(chosen="c"),
+        _row(annotator_id="bob", annotator_features={"height": 1.8, "age": 40}),
+    ]  # fmt: skip
+    table = read_pairs(_write(tmp_path / "pairs.jsonl", rows))
+    assert table.annotator_feature_names == ("age", "height")
+    assert table.annotator_features.tolist() == [[30, 1.7], [40, 1.8]]
+    plain = [_row(annotator_features=[3, 4])]
+    assert read_pairs(_write(tmp_path / "plain.jsonl", plain)).annotator_feature_names == (
+        "annotator feature 1", "annotator feature 2",
+    )  # fmt: skip
+    assert read_pairs(_write(tmp_path / "none.jsonl", [_row()])).annotator_features is None
+
+
+def test_names_that_do_not_fit_the_numbers(tmp_path):
+    path = tmp_path / "pairs.parquet"
+    object.__setattr__(table := _table(), "annotator_feature_names", ("age",))
+    write_pairs(path, table)
+    with pytest.raises(InputError, match=r"'annotator_features': has 2 numbers and 1 names; name each feature once"):
+        read_pairs(path)
 
 
 BAD = [
@@ -103,6 +128,23 @@ BAD = [
     ([_row(split="train"), _row(split="unseen")], "in train or test and in unseen"),
     ([_row(split="train"), _row(split="test", annotator_id="new")], "is in test and not in train"),
     ([_row(split="unseen")], "no row is in train"),
+    (
+        [_row(annotator_features=[1.0]), _row(annotator_features=[2.0])],
+        "row 2, field 'annotator_features': annotator ann has other features here than before",
+    ),
+    (
+        [_row(annotator_features=[1.0]), _row(), _row(annotator_id="bob")],
+        "row 3, field 'annotator_features': annotator bob has no features, and others have",
+    ),
+    (
+        [_row(annotator_features=[1.0, 2.0]), _row(annotator_id="bob", annotator_features=[1.0])],
+        "row 2, field 'annotator_features': expected 2 features as in the rows before, got 1",
+    ),
+    (
+        [_row(annotator_features=[1.0, float("inf")])],
+        "row 1, field 'annotator_features': feature 2 is not finite",
+    ),
+    ([_row(annotator_features="old")], "row 1, field 'annotator_features': expected a list of numbers, got 'old'"),
 ]
 
 
@@ -118,7 +160,7 @@ def test_bad_rows_get_one_line_with_place_and_cure(tmp_path, rows, expected):
     assert "; " in message
 
 
-@pytest.mark.parametrize("index", [0, 2, 4, 8, 9])
+@pytest.mark.parametrize("index", [0, 2, 4, 8, 9, 17, 18, 19, 20])
 def test_parquet_is_checked_alike(tmp_path, index):
     rows, expected = BAD[index]
     with pytest.raises(InputError) as caught:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
+
+
+class Share(click.FloatRange):
+    """A share inside the range: FloatRange alone lets nan pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if number != number:
+            self.fail("expected a share, got 'nan'", param, ctx)
+        return number
 
 
 @click.group("convert")
@@ -31,6 +42,10 @@ def command() -> None:
 @click.option(
     "--min-ratings", type=click.IntRange(2), default=10, show_default=True, help="Users with fewer are left out."
 )
+@click.option(
+    "--history", type=Share(0.05, 0.9),
+    help="Share of each user's films, rated before, that become her profile (annotator_features); no pair uses them.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def movielens(
@@ -42,13 +57,16 @@ def movielens(
     unseen_users: float,
     test_movies: float,
     min_ratings: int,
+    history: float | None,
     seed: int,
     as_json: bool,
 ) -> None:
     """MovieLens ratings to pairs: two films of one user, the better rated one chosen, ties dropped.
 
     Some users are kept whole (split "unseen"); each other user's films are divided, so that her "test" pairs share
-    no film with her "train" pairs. Features: genres, year, frequent tags; never ratings.
+    no film with her "train" pairs. Features: genres, year, frequent tags; never ratings. With --history 0.5 half of
+    each user's films, drawn at random, tell who she is: her share of each genre and tag, how much she likes each, and
+    of what years; `pluralign fit --method low-rank` serves new users by that alone.
 
     Example: pluralign convert movielens --ratings ratings.csv.gz --movies movies.csv.gz --out pairs.parquet
     """
@@ -66,6 +84,7 @@ def movielens(
         unseen_users=unseen_users,
         min_ratings=min_ratings,
         seed=seed,
+        history=history,
     )
     done = convert_movielens(ratings, movies, tags, settings)
     write_pairs(out, done.table)
@@ -83,6 +102,8 @@ def movielens(
         "features": list(table.feature_names),
         "seed": seed,
     }
+    if history is not None:
+        answer |= {"history": history, "annotator_features": list(table.annotator_feature_names)}
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
@@ -92,6 +113,8 @@ def movielens(
     )
     for name in SPLITS:
         click.echo(f"  {name:<7} {counts[name]:>7} pairs of {people[name]} users")
+    if history is not None:
+        click.echo(f"  profiles of {len(table.annotator_feature_names)} features from {history:.0%} of the films")
     if done.users_without_pairs:
         click.echo(
             f"  {done.users_without_pairs} of {done.users} users gave no usable pair (few ratings, or all equal)"

@@ -43,13 +43,14 @@ class Positive(click.FloatRange):
 @click.argument("preferences", type=click.Path(dir_okay=False))
 @click.option(
     "--method", default="em-dpo", show_default=True,
-    type=click.Choice(["dpo", "em-dpo", "cluster-dpo", "personal", "shared", "cluster", "pooled"]),
+    type=click.Choice(["dpo", "em-dpo", "cluster-dpo", "personal", "shared", "cluster", "pooled", "low-rank"]),
     help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "
-    "pooled; personal, one each; shared, one each over a common subspace; cluster, by whose reward explains one best.",
+    "pooled; personal, one each; shared, one each over a common subspace; cluster, by whose reward explains one best; "
+    "low-rank, by what is known of people (annotator_features), also of those who have not answered.",
 )  # fmt: skip
 @click.option(
     "--types", "n_types", type=TypesOption(), default="auto", show_default=True,
-    help="Number of types or clusters, or the rank of the subspace (shared).",
+    help="Number of types or clusters, or the rank (shared, low-rank).",
 )  # fmt: skip
 @click.option(
     "--max-types", type=click.IntRange(2, 50), default=8, show_default=True, help="Largest number auto tries."
@@ -66,6 +67,10 @@ class Positive(click.FloatRange):
 @click.option("--priorities", help="One positive number a group, separated by commas, for MinMax (default: all 1).")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--network", is_flag=True, help="With shared: also a learned representation (needs the llm extra).")
+@click.option(
+    "--shift", metavar="REGION", help="With low-rank: train without a region of items and serve it, with pessimism and "
+    "without; the name of an indicator (Drama), or NAME>VALUE (also >=, <, <=).",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     preferences: str,
@@ -79,6 +84,7 @@ def command(
     priorities: str | None,
     seed: int,
     network: bool,
+    shift: str | None,
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
@@ -87,12 +93,14 @@ def command(
     chosen_features, rejected_features). The fit is log-linear in the items' features. The number of types (rank,
     clusters) and the shrinkage are chosen on held-out training answers; test answers are read once, at the end. Pooled
     DPO, k-means clusters, a coin and "the longer response" are scored beside it. The four reward methods are scored
-    beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs.
+    beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs. Low-rank needs the column
+    annotator_features and serves new annotators by it alone.
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """
     from typing import cast
 
+    from pluralign.fit_text import fit_text
     from sim.errors import InputError
     from sim.fitting.fit import FitSettings, Method, fit_preferences
     from sim.fitting.save import require_writable, save_fit
@@ -110,9 +118,14 @@ def command(
             f"--priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type"
         )
     require_writable(out)
-    if method in ("personal", "shared", "cluster", "pooled"):
+    if shift is not None and method != "low-rank":
+        raise InputError("--shift: belongs to --method low-rank", fix="leave it out, or give --method low-rank")
+    if method in ("personal", "shared", "cluster", "pooled", "low-rank"):
         if asked is not None:
             raise InputError("--priorities: only policies of groups have them", fix=f"leave it out with {method}")
+        if method == "low-rank" and not network:
+            _fit_low_rank(preferences, n_types, ridge, out, seed, shift, as_json)
+            return
         _fit_personal(preferences, method, n_types, ridge, out, seed, network, as_json)
         return
     if network:
@@ -150,6 +163,7 @@ def _fit_personal(
 ) -> None:
     from typing import cast
 
+    from pluralign.fit_text import personal_text
     from sim.errors import InputError
     from sim.fitting.personal import Method
     from sim.fitting.personal_report import PersonalSettings, fit_personal_preferences
@@ -183,85 +197,23 @@ def _fit_personal(
     click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else personal_text(answer))
 
 
-def personal_text(answer: dict[str, Any]) -> str:
-    """A personal fit for a reader."""
-    chosen = answer["selection"]["chosen"]
-    sizes = {"shared": f"rank {chosen['shared']['size']}", "cluster": f"{chosen['cluster']['size']} clusters"}
-    lines = [f"{answer['method']}" + (f", {sizes[answer['method']]}" if answer["method"] in sizes else "")]
-    for users in ("known_users", "unseen_users"):
-        test = answer["test"][users]
-        lines += ["", f"{users.replace('_', ' ')}: {test['n_pairs']} held-out answers of {test['n_annotators']} people"]
-        lines.append(_scored(answer["method"], test))
-        lines += [_scored(name, row[users]) for name, row in answer["baselines"].items()]
-    lines += ["", "gain over one reward for all, known users (nats a pair)"]
-    for name, row in answer["against_pooled"].items():
-        gain = row.get("known_users")
-        if gain and gain["log_likelihood_interval"]:
-            low, high = gain["log_likelihood_interval"]
-            lines.append(f"  {name:<18} {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]")
-    if answer["new_users"]:
-        names = list(answer["against_pooled"])
-        lines += ["", "new users, gain after so many answers of theirs (reserved answers about other items)"]
-        lines.append("  shown  " + "".join(f"{name:<30}" for name in names))
-        for row in answer["new_users"]:
-            cells = []
-            for name in names:
-                low, high = row[name]["gain_over_pooled_interval"] or (float("nan"), float("nan"))
-                cells.append(f"{row[name]['gain_over_pooled']:+.4f} [{low:+.4f}, {high:+.4f}]".ljust(30))
-            lines.append(f"  {row['answers_shown']:<6} " + "".join(cells).rstrip())
-    for group in answer["groups"]:
-        traits = ", ".join(
-            f"{'more' if row['coefficient'] > 0 else 'less'} {row['feature']}" for row in group["against_pooled"][:4]
-        )
-        share = "" if group["share"] is None else f" {group['share']:.0%}"
-        lines.append(f"  {group['group']}{share}: {traits}")
-    lines.append(f"\nresults in {answer['out']}/")
-    return "\n".join(lines)
+def _fit_low_rank(
+    preferences: str, rank: int | None, ridge: float | None, out: str, seed: int, shift: str | None, as_json: bool
+) -> None:
+    from pluralign.fit_text import low_rank_text
+    from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
+    from sim.fitting.save import save_low_rank
+    from sim.preference_files import read_pairs
 
-
-def _scored(name: str, row: dict[str, Any]) -> str:
-    if not row["n_pairs"]:
-        return f"  {name:<18} no held-out answers"
-    low, high = row["log_likelihood_interval"] or (float("nan"), float("nan"))
-    return (
-        f"  {name:<18} log-likelihood {row['log_likelihood']:.4f} [{low:.4f}, {high:.4f}]   "
-        f"accuracy {row['accuracy']:.3f}"
+    began = time.monotonic()
+    table = read_pairs(preferences)
+    report = fit_low_rank_preferences(
+        table,
+        LowRankSettings(rank, ridge, shift, seed),
+        lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
     )
-
-
-def fit_text(answer: dict[str, Any]) -> str:
-    """The result for a reader."""
-    lines = [f"{answer['method']} with {answer['n_types']} types (ridge {answer['selection']['chosen']['ridge']:g})"]
-    for users in ("known_users", "unseen_users"):
-        test = answer["test"][users]
-        lines += ["", f"{users.replace('_', ' ')}: {test['n_pairs']} held-out answers of {test['n_annotators']} people"]
-        lines.append(_scored(answer["method"], test))
-        lines += [_scored(name, row[users]) for name, row in answer["baselines"].items()]
-        gain = answer["differences"].get("dpo", {}).get(users)
-        if gain and gain["log_likelihood_interval"]:
-            low, high = gain["log_likelihood_interval"]
-            lines.append(f"  gain over pooled DPO {gain['log_likelihood']:+.4f} nats a pair [{low:+.4f}, {high:+.4f}]")
-    regret = answer["regret"]
-    lines += ["", f"groups (regret of the policies at beta = {regret['beta']:g}, in reward units)"]
-    for group, pooled, minmax in zip(answer["groups"], regret["pooled_dpo"], regret["minmax_dpo"], strict=True):
-        traits = ", ".join(
-            f"{'more' if row['coefficient'] > 0 else 'less'} {row['feature']}" for row in group["against_pooled"][:4]
-        )
-        lines.append(
-            f"  group {group['group']}: {group['share']:.0%}, {group['n_annotators']} people; "
-            f"against pooled: {traits or '-'}"
-        )
-        lines.append(f"    regret under pooled DPO {pooled:.3f}, under MinMax-DPO {minmax:.3f}")
-    weights = ", ".join(f"{w:.3f}" for w in regret["minmax_weights"])
-    lines.append(
-        f"  MinMax weights {weights}; worst regret {regret['value']:.4f} "
-        f"(LP {regret['lp_value']:.4f}, gap {regret['gap']:.1g})"
-    )
-    if regret["worst_group"]["minmax_dpo"] > regret["worst_group"]["pooled_dpo"]:
-        lines.append(
-            "  note: pooled DPO serves its worst group better than any mixture of the groups' policies; with it mixed "
-            f"in (weight {regret['with_pooled']['weights'][-1]:.2f}) the worst regret is "
-            f"{regret['with_pooled']['value']:.4f}"
-        )
-    lines.append(f"\nresults in {answer['out']}/")
-    return "\n".join(lines)
+    save_low_rank(out, report, table)
+    for warning in report.summary["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+    answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
+    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else low_rank_text(answer))

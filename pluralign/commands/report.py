@@ -53,7 +53,7 @@ def _check(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
 
 
 def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
-    from pluralign.commands.fit import fit_text
+    from pluralign.fit_text import fit_text, low_rank_text, personal_text
     from sim.errors import InputError
     from sim.fitting.figures import draw_fit
 
@@ -61,11 +61,14 @@ def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
     try:
         fit = json.loads(path.read_text(encoding="utf-8"))
         if fit.get("kind") == "personal":
-            from pluralign.commands.fit import personal_text
             from sim.fitting.personal_figures import draw_personal
 
             shown = personal_text({**fit, "out": str(folder)})
             return shown, draw_personal(fit, folder / "figures"), {"fit": fit}
+        if fit.get("kind") == "low-rank":
+            from sim.fitting.low_rank_figures import draw_low_rank
+
+            return low_rank_text({**fit, "out": str(folder)}), draw_low_rank(fit, folder / "figures"), {"fit": fit}
         return fit_text({**fit, "out": str(folder)}), draw_fit(fit, folder / "figures"), {"fit": fit}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from sim.errors import InputError
+from sim.fitting.movielens_profiles import FilmColumns, Films, film_columns
 from sim.pair_table import SPLITS, PairTable
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 PROMPT = "Which film would you rather watch?"
-_YEAR = re.compile(r"\((\d{4})(?:[-–]\d{0,4})?\)\s*$")
 _NO_GENRE = "(no genres listed)"
 
 
 @dataclass(frozen=True)
 class ConversionSettings:
     """pairs_per_user: at most, train and test together.  test_movies: share of each known user's films that only
-    test pairs use.  unseen_users: share of users kept whole.  min_tag_films: films a tag must stand on to count."""
+    test pairs use.  unseen_users: share of users kept whole.  min_tag_films: films a tag must stand on to count.
+    history: share of each user's films that tell who she is and that no pair uses; None: nothing is told."""
 
     pairs_per_user: int = 200
     test_movies: float = 0.3
@@ -34,6 +34,7 @@ class ConversionSettings:
     min_ratings: int = 10
     min_tag_films: int = 5
     seed: int = 0
+    history: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ def _read_ratings(path: Path, films: Container[str], movies: Path) -> dict[str, 
     return ratings
 
 
-def _read_films(path: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
-    films = {}
+def _read_films(path: Path) -> Films:
+    films: Films = {}
     for _, record in _rows(path, ("movieId", "title", "genres")):
         genres = tuple(g for g in record["genres"].split("|") if g and g != _NO_GENRE)
         films[record["movieId"]] = (record["title"].strip(), genres)
@@ -131,35 +132,9 @@ def _read_films(path: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     return films
 
 
-def _features(
-    films: dict[str, tuple[str, tuple[str, ...]]], used: list[str], tags: Path | None, min_tag_films: int
-) -> tuple[FloatArray, tuple[str, ...], int]:
-    """Genres (indicators), year (in decades from 1990, and its square), frequent tags of two people or more."""
-    genres = sorted({genre for movie in used for genre in films[movie][1]})
-    columns = [[float(genre in films[movie][1]) for movie in used] for genre in genres]
-    names = list(genres)
-    years = [_YEAR.search(films[movie][0]) for movie in used]
-    known = np.array([int(found.group(1)) if found else 0 for found in years], dtype=np.float64)
-    # A film without a year gets the median one: neither its decade nor its square then says anything.
-    middle = float(np.median(known[known > 0])) if (known > 0).any() else 1990.0
-    decade = (np.where(known > 0, known, middle) - 1990.0) / 10.0
-    columns += [decade.tolist(), (decade**2).tolist()]
-    names += ["year (decades from 1990)", "year squared"]
-    if tags is not None:
-        on_films: dict[str, set[str]] = defaultdict(set)
-        by_people: dict[str, set[str]] = defaultdict(set)
-        for _, record in _rows(tags, ("userId", "movieId", "tag")):
-            tag = record["tag"].strip().lower()
-            on_films[tag].add(record["movieId"])
-            by_people[tag].add(record["userId"])
-        here = set(used)
-        # A tag of one person is her bookkeeping ("seen on tv", a top list of hers), not a trait of the film.
-        frequent = Counter({tag: len(movies & here) for tag, movies in on_films.items() if len(by_people[tag]) > 1})
-        for tag, count in sorted(frequent.items(), key=lambda pair: (-pair[1], pair[0]))[:30]:
-            if count >= min_tag_films:
-                columns.append([float(movie in on_films[tag]) for movie in used])
-                names.append(f"tag: {tag}")
-    return np.array(columns).T, tuple(names), int((known == 0).sum())
+def _read_tags(path: Path) -> Iterator[tuple[str, str, str]]:
+    for _, record in _rows(path, ("userId", "movieId", "tag")):
+        yield record["userId"], record["movieId"], record["tag"].strip().lower()
 
 
 def _draw_pairs(rating: FloatArray, most: int, stream: Stream) -> IntArray:
@@ -184,6 +159,20 @@ def _draw_pairs(rating: FloatArray, most: int, stream: Stream) -> IntArray:
     return np.stack([np.where(better, first, second), np.where(better, second, first)], axis=1)
 
 
+def _divide(seen: dict[str, float], history: float, stream: Stream) -> tuple[dict[str, float], dict[str, float]]:
+    """(films of her past, films of her answers), at random; the past holds one film at least."""
+    order = stream.permutation(len(seen))
+    past = set(order[: max(1, round(history * len(seen)))].tolist())
+    halves: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for place, (film, rating) in enumerate(seen.items()):
+        halves[place not in past][film] = rating
+    return halves
+
+
+def _profiles(columns: FilmColumns, past: list[dict[str, float]]) -> FloatArray:
+    return np.array([columns.profile(np.array(list(seen.values())), list(seen)) for seen in past])
+
+
 def convert_movielens(
     ratings: str | Path, movies: str | Path, tags: str | Path | None, settings: ConversionSettings
 ) -> Conversion:
@@ -192,6 +181,9 @@ def convert_movielens(
     A share of users is kept whole ("unseen"). Each other user's films are divided: "test" pairs are between films
     that none of her "train" pairs touches, so nothing about a test film was learnt from the same person. Item
     features come from the films' and tags' files alone, never from ratings.
+
+    With `history` every user's films are divided first: from the ratings of one part comes her profile (the
+    annotator's features), all her pairs are between films of the other.
     """
     films = _read_films(Path(movies))
     by_user = _read_ratings(Path(ratings), films, Path(movies))
@@ -199,12 +191,15 @@ def convert_movielens(
     users = sorted(by_user, key=lambda name: (len(name), name))
     hidden = stream.child("unseen").uniforms(len(users)) < settings.unseen_users
     drawn: list[tuple[str, str, str, str]] = []
+    past: dict[str, dict[str, float]] = {}
     without = 0
     for number, user in enumerate(users):
         own = stream.at(replicate=number)
         seen = by_user[user]
         before = len(drawn)
         if len(seen) >= settings.min_ratings:
+            if settings.history is not None:
+                past[user], seen = _divide(seen, settings.history, own.child("history"))
             rating = np.array(list(seen.values()))
             names = list(seen)
             if hidden[number]:
@@ -225,14 +220,14 @@ def convert_movielens(
     if not drawn:
         raise InputError("no user has two films with different ratings", file=ratings, fix="give more ratings")
     used = sorted({movie for _, a, b, _ in drawn for movie in (a, b)}, key=lambda name: (len(name), name))
-    features, names_, no_year = _features(films, used, None if tags is None else Path(tags), settings.min_tag_films)
+    columns, no_year = film_columns(films, used, () if tags is None else _read_tags(Path(tags)), settings.min_tag_films)
     index = {movie: j for j, movie in enumerate(used)}
     people = list(dict.fromkeys(user for user, *_ in drawn))
     person = {user: i for i, user in enumerate(people)}
     table = PairTable(
         items=tuple(f"{movie} {films[movie][0]}" for movie in used),
-        features=features,
-        feature_names=names_,
+        features=columns.features(used),
+        feature_names=columns.names,
         prompts=(PROMPT,),
         prompt=np.zeros(len(drawn), dtype=np.int64),
         chosen=np.array([index[a] for _, a, _, _ in drawn], dtype=np.int64),
@@ -240,6 +235,8 @@ def convert_movielens(
         annotators=tuple(people),
         annotator=np.array([person[user] for user, *_ in drawn], dtype=np.int64),
         split=np.array([SPLITS.index(split) for *_, split in drawn], dtype=np.int64),
+        annotator_features=_profiles(columns, [past[user] for user in people]) if past else None,
+        annotator_feature_names=columns.profile_names if past else (),
         source=str(ratings),
     )
     return Conversion(table, len(users), without, len(used), no_year)

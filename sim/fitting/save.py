@@ -17,6 +17,8 @@ import yaml
 from sim.atomic import write_json, write_text
 from sim.errors import InputError
 from sim.fitting.fit import FitReport
+from sim.fitting.low_rank import INTERCEPT
+from sim.fitting.low_rank_report import LowRankReport
 from sim.fitting.personal_report import PersonalReport
 from sim.pair_table import PairTable
 
@@ -140,5 +142,38 @@ def save_personal(out: str | Path, report: PersonalReport, table: PairTable) -> 
         if model.label is not None:
             columns["cluster"] = (model.label[trained] + 1).tolist()
         pq.write_table(pa.table(columns), folder / "rewards.parquet")
+
+    replace_folder(out, fill)
+
+
+def save_low_rank(out: str | Path, report: LowRankReport, table: PairTable) -> None:
+    """fit.json, resolved.yaml, parameters.json (Theta, low-rank and full, its rows and columns), rewards.parquet (each
+    annotator's reward from her context, unseen ones too)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    prepared, known = report.prepared, report.known
+
+    def fill(folder: Path) -> None:
+        _write_summary(folder, report.summary, table)
+        write_json(
+            folder / "parameters.json",
+            {
+                "features": list(prepared.feature_names),
+                "units": "standard deviations of the training items",
+                "context": list(known.names),
+                "context_units": "standard deviations over the training annotators; the intercept is a constant "
+                f"{INTERCEPT:g}",
+                "theta": report.fit.theta.tolist(),
+                "full_theta": report.full.tolist(),
+                "pooled_theta": report.pooled.tolist(),
+                "rank": report.fit.rank,
+                "ridge": report.summary["selection"]["chosen"]["low-rank"]["ridge"],
+            },
+        )
+        used = np.unique(prepared.annotator)
+        names = [prepared.table.annotators[i] for i in used]
+        rewards = list(known.contexts[used] @ report.fit.theta)
+        pq.write_table(pa.table({"annotator_id": names, "theta": rewards}), folder / "rewards.parquet")
 
     replace_folder(out, fill)

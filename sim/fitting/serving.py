@@ -1,0 +1,189 @@
+"""Which item to show whom, trained without one region of items and served with it: pessimism put to the test."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.stats import chi2
+
+from sim.algorithms._frank_wolfe_kernel import frank_wolfe
+from sim.algorithms.reduced_pessimism import Kind
+from sim.errors import InputError
+from sim.estimators.confidence import Ellipsoid
+from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
+from sim.fitting.prepare import Prepared
+from sim.fitting.user_contexts import ContextAnswers, information
+from sim.pair_table import PairTable
+from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.streams import Stream
+
+CONSTANTS = (0.25, 0.5, 1.0)
+DELTA = 0.1
+_TOLERANCE, _MOST_SWEEPS = 1e-3, 400
+# Films of each side in a candidate set, sets a person, and answers about a film from which its worth is taken.
+PER_SIDE, SETS, LEAST_ANSWERS = 3, 3, 3
+_OPERATORS: dict[str, Callable[[FloatArray, float], BoolArray]] = {
+    ">=": lambda x, v: np.asarray(x >= v),
+    "<=": lambda x, v: np.asarray(x <= v),
+    ">": lambda x, v: np.asarray(x > v),
+    "<": lambda x, v: np.asarray(x < v),
+}
+
+
+def region_of(table: PairTable, asked: str) -> BoolArray:
+    """Items inside the region `asked`, (n_items,): NAME of an indicator, or NAME>VALUE (>=, <, <=) in file units."""
+    found = re.fullmatch(r"(?P<name>.*?)\s*(?P<operator>>=|<=|>|<)\s*(?P<value>\S+)\s*", asked)
+    name = found["name"] if found else asked.strip()
+    if table.features is None:
+        raise InputError("--shift: the items have no features", file=table.source, fix="add chosen_features")
+    if name not in table.feature_names:
+        near = difflib.get_close_matches(name, table.feature_names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(table.feature_names[:8])}, ..."
+        raise InputError(f"--shift: no item feature is called '{name}'", file=table.source, fix=hint)
+    column = table.features[:, table.feature_names.index(name)]
+    if found is None:
+        if not np.isin(column, (0.0, 1.0)).all():
+            raise InputError(
+                f"--shift: '{name}' is not 0 or 1 throughout", file=table.source,
+                fix=f"say where the region begins, e.g. '{name}>{np.median(column):g}'",
+            )  # fmt: skip
+        inside: BoolArray = column == 1.0
+    else:
+        try:
+            value = float(found["value"])
+        except ValueError:
+            raise InputError(f"--shift: expected a number, got '{found['value']}'", fix=f"'{name}>0.5'") from None
+        inside = _OPERATORS[found["operator"]](column, value)
+    if inside.all() or not inside.any():
+        raise InputError(
+            f"--shift: {'every' if inside.all() else 'no'} item lies in '{asked}'", file=table.source,
+            fix="name a region that some items lie in and others do not",
+        )  # fmt: skip
+    return inside
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateSets:
+    """What people are served from: person (m,), item (m, A), worth (m, A), inside (m, A).
+
+    worth: share of the person's held-out answers about the item, each against another item of hers, that it won. Only
+    her answers say what she likes: the order of a set is known as far as she has compared its items.
+    """
+
+    person: IntArray
+    item: IntArray
+    worth: FloatArray
+    inside: BoolArray
+
+    def of(self, people: BoolArray) -> BoolArray:
+        return np.asarray(people[self.person])
+
+
+def candidate_sets(prepared: Prepared, rows: BoolArray, inside: BoolArray, stream: Stream) -> CandidateSets:
+    """SETS sets a person of PER_SIDE items from inside the region and as many from outside it, at random among items
+    with LEAST_ANSWERS of her masked answers or more; twice as many from outside where no masked answer is about the
+    region. People with too few items on a side have none."""
+    table = prepared.table
+    n_items = len(table.items)
+    both = np.concatenate([table.chosen[rows], table.rejected[rows]])
+    keys = np.concatenate([table.annotator[rows], table.annotator[rows]]) * n_items + both
+    wins = np.repeat([1.0, 0.0], int(rows.sum()))
+    distinct, index = np.unique(keys, return_inverse=True)
+    count = np.bincount(index)
+    worth = np.bincount(index, weights=wins) / np.maximum(count, 1)
+    usable = count >= LEAST_ANSWERS
+    distinct, worth = distinct[usable], worth[usable]
+    owner, item = distinct // n_items, distinct % n_items
+    quotas = {True: PER_SIDE, False: PER_SIDE} if inside[both].any() else {False: 2 * PER_SIDE}
+    people, items, worths = [], [], []
+    for person in np.unique(owner):
+        own = np.flatnonzero(owner == person)
+        sides = {side: own[inside[item[own]] == side] for side in quotas}
+        if any(len(sides[side]) < quota for side, quota in quotas.items()):
+            continue
+        draw = stream.at(replicate=int(person))
+        for number in range(SETS):
+            picked = np.concatenate(
+                [
+                    sides[side][draw.child(f"{number}/{side}").permutation(len(sides[side]))[:quota]]
+                    for side, quota in quotas.items()
+                ]
+            )
+            people.append(person)
+            items.append(item[picked])
+            worths.append(worth[picked])
+    chosen = np.array(items, dtype=np.int64).reshape(-1, 2 * PER_SIDE)
+    return CandidateSets(
+        np.array(people, dtype=np.int64), chosen, np.array(worths).reshape(chosen.shape), inside[chosen]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Confidence:
+    """A reward's reduced coordinates and the set its coefficients lie in, for the constant 1; freedom: the degrees of
+    freedom its radius counts."""
+
+    subspace: ReducedSubspace
+    ellipsoid: Ellipsoid
+    freedom: float
+
+
+def weighted_confidence(answers: ContextAnswers, theta: FloatArray, rank: int, ridge: float) -> Confidence:
+    """The `wald` set of `sim.estimators.reduced_confidence` for weighted answers of people with contexts.
+
+    M = (1 / sum w) sum_j w_j sigma'(u_j) psi_j psi_j' + ridge I over the rotated, truncated coordinates psi of theta;
+    the estimate is theta itself, which a refit on the same answers with the same ridge would return.
+    f = sqrt(chi2_{p, 1 - delta} / sum w), p = tr[(M - ridge I) M^-1], the numbers the answers and not the ridge decide:
+    with k of them every option but the mean one would be refused.  [reconstructed; weights and p are this tool's]
+    """
+    subspace = reduced_subspace(theta, rank)
+    turned = replace(
+        answers, contexts=answers.contexts @ subspace.left, differences=answers.differences @ subspace.right
+    )
+    d_x, d_phi = theta.shape
+    place = np.arange(d_x * d_phi).reshape(d_x, d_phi)
+    kept = np.concatenate([place[:, :rank].ravel(), place[:rank, rank:].ravel()])
+    matrix = information(turned, subspace.left.T @ theta @ subspace.right)[np.ix_(kept, kept)]
+    matrix[np.diag_indices(len(kept))] += ridge
+    freedom = len(kept) - ridge * float(np.trace(np.linalg.inv(matrix)))
+    radius = float(chi2.ppf(1 - DELTA, freedom)) / float(answers.weight.sum())
+    return Confidence(subspace, Ellipsoid(subspace.vector(theta), matrix, radius), freedom)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a policy needs of the sets' items: gain (m, A) by the estimate, scaled (m, A, k) whose norm is an item's
+    uncertainty, f the radius for the constant 1."""
+
+    gain: FloatArray
+    scaled: FloatArray
+    f: float
+
+    def policy(self, kind: Kind, constant: float = 1.0) -> FloatArray:
+        """(m, A) probabilities of `sim.algorithms.reduced_pessimism`'s policy of that kind, the people of all sets
+        standing for the law it is optimal for; in coordinates in which the set is a ball, once for every constant."""
+        radius = self.f * constant
+        value = self.gain if kind == "greedy" else self.gain - radius * np.linalg.norm(self.scaled, axis=2)
+        best = value.argmax(axis=1)
+        if kind != "distributional":
+            return np.asarray(np.eye(self.gain.shape[1])[best])
+        policy = np.empty(self.gain.shape)
+        frank_wolfe(self.gain, self.scaled, radius, best, _TOLERANCE, _MOST_SWEEPS, policy)
+        return policy
+
+
+def judged(confidence: Confidence, contexts: FloatArray, features: FloatArray, sets: CandidateSets) -> Judged:
+    """Rewards and uncertainties relative to the mean training item, whose features are zero."""
+    m, A = sets.item.shape
+    psi = confidence.subspace.features(contexts[np.repeat(sets.person, A)], features[sets.item.ravel()])
+    ellipsoid = confidence.ellipsoid
+    scaled = solve_triangular(np.linalg.cholesky(ellipsoid.covariance), psi.T, lower=True, check_finite=False).T
+    return Judged(
+        (psi @ ellipsoid.estimate).reshape(m, A), np.ascontiguousarray(scaled).reshape(m, A, -1),
+        float(np.sqrt(ellipsoid.radius)),
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""Policies trained with and without a region of the items, and what people's own answers say of their choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sim.algorithms.reduced_pessimism import Kind
+from sim.errors import InputError
+from sim.estimators.bootstrap import cluster_interval
+from sim.fitting.low_rank import (
+    Known,
+    LowRankChoice,
+    choose_low_rank,
+    choose_strengths,
+    context_answers,
+    fit_chosen,
+    folds_of,
+    item_strengths,
+)
+from sim.fitting.personal import pooled_centre
+from sim.fitting.prepare import Prepared
+from sim.fitting.scores import finite
+from sim.fitting.serving import (
+    CONSTANTS,
+    LEAST_ANSWERS,
+    PER_SIDE,
+    CandidateSets,
+    Confidence,
+    candidate_sets,
+    judged,
+    region_of,
+    weighted_confidence,
+)
+from sim.fitting.user_contexts import one_thread
+from sim.preferences import BoolArray, FloatArray
+from sim.streams import Stream
+
+GREEDY = "greedy low-rank"
+_PESSIMISTIC: tuple[tuple[str, Kind], ...] = (("pointwise", "pointwise"), ("distributional", "distributional"))
+_FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
+
+
+@one_thread()
+def pessimism_test(
+    prepared: Prepared, known: Known, choice: LowRankChoice, pooled_ridge: float, asked: str, stream: Stream,
+    say: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Everything trained on answers about items outside the region `asked`, and again on all training answers (the
+    control, in which pessimism has nothing to protect from), then serving sets that mix both sides."""
+    inside = region_of(prepared.table, asked)
+    outside = ~inside[prepared.table.chosen] & ~inside[prepared.table.rejected]
+    covered = prepared.train & outside
+    sets = candidate_sets(prepared, prepared.test | prepared.unseen, inside, stream.child("sets"))
+    if not len(sets.person) or not covered.any():
+        problem = (
+            f"nobody has {PER_SIDE} items with {LEAST_ANSWERS} held-out answers each on both sides of '{asked}'"
+            if covered.any()
+            else f"no training answer is left without '{asked}'"
+        )
+        raise InputError(f"--shift: {problem}", file=prepared.table.source, fix="name another region")
+    unseen = np.zeros(prepared.n_annotators, dtype=np.bool_)
+    unseen[prepared.annotator[prepared.unseen]] = True
+    groups = {"known_users": sets.of(~unseen), "unseen_users": sets.of(unseen)}
+    out: dict[str, Any] = {
+        "region": asked,
+        "items_inside": int(inside.sum()),
+        "items": len(inside),
+        "training_pairs": {"with_shift": int(covered.sum()), "without_shift": int(prepared.train.sum())},
+        "people": {name: len(np.unique(sets.person[mask])) for name, mask in groups.items()},
+        "sets": {name: int(mask.sum()) for name, mask in groups.items()},
+        "worth": {
+            name: {"inside": _mean(sets.worth[mask][sets.inside[mask]]),
+                   "outside": _mean(sets.worth[mask][~sets.inside[mask]])}
+            for name, mask in groups.items()
+        },
+        "value": "share of the person's held-out answers about the item shown that it won",
+    }  # fmt: skip
+    for name, rows in (("with_shift", covered), ("without_shift", prepared.train)):
+        own = replace(prepared, train=rows)
+        fold = folds_of(context_answers(own, known, rows), stream.child("people"))
+        say(f"serving {name.replace('_', ' ')}: {int(rows.sum())} training answers")
+        chosen = choice
+        if name == "with_shift":
+            chosen = choose_low_rank(context_answers(own, known, rows), fold, (choice.low.rank,), None, lambda _: None)
+        tuning = _tuning(own, known, chosen, fold == 0, inside, stream.child("tuning"))
+        tuned = {policy: _best(worths) for policy, worths in tuning.items()}
+        policies = _policies(own, known, chosen, pooled_ridge, fold, rows, sets)
+        shown = _with_tuned(policies, tuned)
+        out[name] = {
+            "rank": chosen.low.rank,
+            "ridge": chosen.low.ridge,
+            "full_rank_ridge": chosen.full.ridge,
+            "tuned_constants": tuned,
+            "tuning": {policy: {f"{c:g}": worth for c, worth in of.items()} for policy, of in tuning.items()},
+            "policies": [_scored(row, shown, sets, groups, stream.child("bootstrap")) for row in shown],
+        }
+    out["verdict"] = [
+        _verdict(out, scenario, group) for scenario in ("with_shift", "without_shift") for group in groups
+    ]
+    return out
+
+
+def _verdict(serving: dict[str, Any], scenario: str, group: str) -> str:
+    """The pessimistic policy of the theorem, its constant chosen beforehand, against the greedy one, in words."""
+    name = f"{_FAMILIES['low-rank']} distributional"
+    rows = serving[scenario]["policies"]
+    ours = next(row[group] for row in rows if row["policy"] == name and row["tuned"])
+    greedy = next(row[group] for row in rows if row["policy"] == GREEDY)
+    what = f"{group.replace('_', ' ')}, {scenario.replace('_', ' ')}"
+    if ours is None or ours["difference_interval"] is None:
+        return f"{what}: too few people"
+    low, high = ours["difference_interval"]
+    said = "is worth more than" if low > 0 else "is worth less than" if high < 0 else "does not differ visibly from"
+    return (
+        f"{what}: {name} {said} greedy ({ours['difference']:+.3f} [{low:+.3f}, {high:+.3f}]) and shows "
+        f"the region in {ours['share_inside']:.0%} of cases, greedy in {greedy['share_inside']:.0%}"
+    )
+
+
+def _mean(values: FloatArray) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _confidences(prepared: Prepared, known: Known, choice: LowRankChoice, rows: BoolArray) -> dict[str, Confidence]:
+    answers = context_answers(prepared, known, rows)
+    low, full = fit_chosen(answers, choice)
+    return {
+        "low-rank": weighted_confidence(answers, low.theta, low.rank, choice.low.ridge),
+        "full-rank": weighted_confidence(answers, full, min(full.shape), choice.full.ridge),
+    }
+
+
+def _centred(prepared: Prepared, rows: BoolArray) -> FloatArray:
+    """Items' features from the mean item of the masked answers, which a policy that knows nothing more would show."""
+    used = np.concatenate([prepared.table.chosen[rows], prepared.table.rejected[rows]])
+    return np.asarray(prepared.features - prepared.features[used].mean(axis=0))
+
+
+def _pessimistic(
+    confidences: dict[str, Confidence], known: Known, features: FloatArray, sets: CandidateSets
+) -> dict[tuple[str, float | None], FloatArray]:
+    """(name, constant) -> probabilities, greedy ones with constant None."""
+    found: dict[tuple[str, float | None], FloatArray] = {}
+    for family, confidence in confidences.items():
+        seen = judged(confidence, known.contexts, features, sets)
+        found[f"greedy {family}", None] = seen.policy("greedy")
+        for name, kind in _PESSIMISTIC:
+            for constant in CONSTANTS:
+                found[f"{_FAMILIES[family]} {name}", constant] = seen.policy(kind, constant)
+    return found
+
+
+def _best(worths: dict[float, float]) -> float:
+    """The constant of the largest worth, the middle one where there is none."""
+    return max(worths, key=lambda constant: worths[constant]) if worths else CONSTANTS[len(CONSTANTS) // 2]
+
+
+def _tuning(
+    prepared: Prepared, known: Known, choice: LowRankChoice, held: BoolArray, inside: BoolArray, stream: Stream
+) -> dict[str, dict[float, float]]:
+    """policy -> constant -> worth on held-out training people, by their own training answers: those about the region
+    are not among them where it is not covered."""
+    own = held[prepared.annotator]
+    sets = candidate_sets(prepared, prepared.train & own, inside, stream)
+    kept = prepared.train & ~own
+    found: dict[str, dict[float, float]] = {
+        f"{label} {name}": {} for label in _FAMILIES.values() for name, _ in _PESSIMISTIC
+    }
+    if not len(sets.person) or not kept.any():
+        return found
+    confidences = _confidences(prepared, known, choice, kept)
+    for (name, constant), policy in _pessimistic(confidences, known, _centred(prepared, kept), sets).items():
+        if constant is not None:
+            found[name][constant] = float((policy * sets.worth).sum(axis=1).mean())
+    return found
+
+
+def _policies(
+    prepared: Prepared, known: Known, choice: LowRankChoice, pooled_ridge: float, fold: Any, rows: BoolArray,
+    sets: CandidateSets,
+) -> dict[tuple[str, float | None], FloatArray]:  # fmt: skip
+    features = _centred(prepared, rows)
+    found = _pessimistic(_confidences(prepared, known, choice, rows), known, features, sets)
+    A = sets.item.shape[1]
+    pooled = features @ pooled_centre(prepared, rows, pooled_ridge)
+    strength = item_strengths(prepared.table, rows, choose_strengths(prepared, fold).ridge)
+    for name, score in (("pooled", pooled), ("popularity", strength)):
+        # Equal scores share the choice: an item nobody has answered about is as strong as the next one.
+        best = score[sets.item] == score[sets.item].max(axis=1, keepdims=True)
+        found[name, None] = best / best.sum(axis=1, keepdims=True)
+    found["random", None] = np.full(sets.item.shape, 1.0 / A)
+    return found
+
+
+def _with_tuned(
+    policies: dict[tuple[str, float | None], FloatArray], tuned: dict[str, float]
+) -> dict[tuple[str, float | None, bool], FloatArray]:
+    shown = {(name, constant, False): policy for (name, constant), policy in policies.items()}
+    return shown | {(name, constant, True): policies[name, constant] for name, constant in tuned.items()}
+
+
+def _scored(
+    row: tuple[str, float | None, bool],
+    shown: dict[tuple[str, float | None, bool], FloatArray],
+    sets: CandidateSets,
+    groups: dict[str, BoolArray],
+    stream: Stream,
+) -> dict[str, Any]:
+    name, constant, tuned = row
+    against = "greedy full-rank" if name.startswith("full-rank") else GREEDY
+    value = (shown[row] * sets.worth).sum(axis=1)
+    gain = value - (shown[against, None, False] * sets.worth).sum(axis=1)
+    within = (shown[row] * sets.inside).sum(axis=1)
+    out: dict[str, Any] = {"policy": name, "constant": constant, "tuned": tuned, "against": against}
+    for group, mask in groups.items():
+        if not mask.any():
+            out[group] = None
+            continue
+        person = sets.person[mask]
+        out[group] = {
+            "value": float(value[mask].mean()),
+            "value_interval": finite(cluster_interval(value[mask], person, stream)),
+            "difference": float(gain[mask].mean()),
+            "difference_interval": finite(cluster_interval(gain[mask], person, stream)),
+            "share_inside": float(within[mask].mean()),
+        }
+    return out

@@ -1,0 +1,133 @@
+"""Answers of people with a context each: rewards bilinear in context and item, without a bound on the rank.
+
+A person's context is the same in all her answers. Sums over answers then go by person: Newton's matrix of d_x d_phi
+unknowns, out of reach answer by answer, is one product of two tables, and a gradient costs n d_phi, whatever d_x.
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numba import get_num_threads, njit, set_num_threads
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from sim.estimators.low_rank import LowRankFit, fit_low_rank
+from sim.jit import FAST, exp, log1p_unit
+from sim.preferences import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class ContextAnswers:
+    """contexts (n_people, d_x), one row a person; differences (n, d_phi), chosen minus rejected, of `person` (n,);
+    weight (n,).  offset (n,): margins given from elsewhere, zero if None."""
+
+    contexts: FloatArray
+    differences: FloatArray
+    person: IntArray
+    weight: FloatArray
+    offset: FloatArray | None = None
+
+    def rows(self, mask: BoolArray) -> ContextAnswers:
+        """The answers of the mask; contexts stay."""
+        return replace(self, differences=self.differences[mask], person=self.person[mask], weight=self.weight[mask])
+
+    def margins(self, theta: FloatArray) -> FloatArray:
+        """o + x' Theta z of each answer; (n,)."""
+        own = ((self.contexts @ theta)[self.person] * self.differences).sum(axis=1)
+        return np.asarray(own if self.offset is None else own + self.offset)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, BLAS and compiled passes keep to one thread.
+
+    Passes here take milliseconds: threads that wait for each other in each of thousands cost more than they give, and
+    where another program has a core ten times as much. What is independent (folds, draws) is shared out instead.
+    """
+    before = get_num_threads()
+    set_num_threads(1)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        set_num_threads(before)
+
+
+def fit_full(
+    answers: ContextAnswers, ridge: float, start: FloatArray | None = None, tolerance: float = 1e-9
+) -> FloatArray:
+    """argmin (1 / sum w) sum_j w_j [-log sigma(o_j + x_j' Theta z_j)] + 0.5 ridge |Theta|_F^2; (d_x, d_phi).
+
+    The objective of `sim.estimators.low_rank.fit_full_rank`, by limited-memory BFGS; stops when a step gains less than
+    `tolerance` of the objective.
+    """
+    d_x, d_phi = answers.contexts.shape[1], answers.differences.shape[1]
+    differences = np.ascontiguousarray(answers.differences)
+    offset = np.zeros(len(differences)) if answers.offset is None else answers.offset
+    mass, slopes = answers.weight.sum(), np.empty((len(answers.contexts), d_phi))
+
+    def objective(flat: FloatArray) -> tuple[float, FloatArray]:
+        theta = flat.reshape(d_x, d_phi)
+        rewards = answers.contexts @ theta
+        loss = _losses_and_slopes(rewards, differences, answers.person, answers.weight, offset, slopes)
+        gradient = answers.contexts.T @ slopes / mass + ridge * theta
+        return loss / mass + 0.5 * ridge * float(flat @ flat), gradient.ravel()
+
+    first = np.zeros(d_x * d_phi) if start is None else np.array(start, dtype=np.float64).ravel()
+    options = {"maxiter": 1000, "maxcor": 15, "ftol": tolerance, "gtol": 1e-9}
+    return np.asarray(minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x.reshape(d_x, d_phi))
+
+
+def fit_of_rank(
+    answers: ContextAnswers, rank: int, ridge: float, start: FloatArray, tolerance: float = 1e-9
+) -> LowRankFit:
+    """The same with Theta of rank at most `rank`, from the leading directions of `start` (d_x, d_phi)."""
+    return fit_low_rank(
+        answers.contexts[answers.person], answers.differences, rank, weights=answers.weight, offset=answers.offset,
+        ridge=ridge, method="quasi_newton", start=start, tolerance=tolerance,
+    )  # fmt: skip
+
+
+@njit(**FAST)
+def _losses_and_slopes(rewards, differences, person, weight, offset, slopes):
+    """sum w log(1 + e^-u), u = o + <rewards[person], z>; slopes[i] = sum over i's answers of -w sigma(-u) z."""
+    slopes[:] = 0.0
+    loss = 0.0
+    for j in range(differences.shape[0]):
+        if weight[j] == 0.0:
+            continue
+        reward, z, slope, u = rewards[person[j]], differences[j], slopes[person[j]], offset[j]
+        for k in range(z.size):
+            u += reward[k] * z[k]
+        e = exp(-abs(u))
+        loss += weight[j] * (log1p_unit(e) + max(-u, 0.0))
+        step = -weight[j] * (e if u >= 0.0 else 1.0) / (1.0 + e)
+        for k in range(z.size):
+            slope[k] += step * z[k]
+    return loss
+
+
+def information(answers: ContextAnswers, theta: FloatArray) -> FloatArray:
+    """(1 / sum w) sum_j w_j sigma'(u_j) vec(x_j z_j') vec(x_j z_j')'; (d_x d_phi, d_x d_phi), x the slower index.
+
+    sum over people of (x_i x_i') kron S_i, S_i the person's own sum over her answers.
+    """
+    n_people, d_x = answers.contexts.shape
+    d_phi = answers.differences.shape[1]
+    e = np.exp(-np.abs(answers.margins(theta)))
+    curved = answers.weight * e / (1.0 + e) ** 2 / answers.weight.sum()
+    order = np.argsort(answers.person, kind="stable")
+    edges = np.searchsorted(answers.person[order], np.arange(n_people + 1))
+    own = np.zeros((n_people, d_phi * d_phi))
+    for i in np.flatnonzero(np.diff(edges)):
+        rows = order[edges[i] : edges[i + 1]]
+        z = answers.differences[rows]
+        own[i] = ((z * curved[rows, None]).T @ z).ravel()
+    outer = (answers.contexts[:, :, None] * answers.contexts[:, None, :]).reshape(n_people, d_x * d_x)
+    blocks = (outer.T @ own).reshape(d_x, d_x, d_phi, d_phi)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)).reshape(d_x * d_phi, d_x * d_phi)
