@@ -201,7 +201,11 @@ def as_rows(values: FloatArray) -> FloatArray:
     """(n, d) -> rows of features as `_tiles` wants them."""
     n, d = values.shape
     rows = np.zeros((padded(d), row_length(n)))
-    _low_rank_kernel.rows_of(values, rows)
+    # On a busy machine entering a parallel region costs milliseconds, more than a small fit.
+    if values.size < _SHARED_FROM:
+        rows[:d, :n] = values.T
+    else:
+        _low_rank_kernel.rows_of(values, rows)
     return rows
 
 

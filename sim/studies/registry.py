@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.studies.bandit import BANDIT
 from sim.studies.experiment import Experiment
+from sim.studies.low_rank import LOW_RANK
 from sim.studies.pessimism import PESSIMISM
 from sim.studies.profiles import PROFILE
 from sim.studies.representation import REPRESENTATION
@@ -17,4 +18,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "pessimism": PESSIMISM,
     "profiles": PROFILE,
     "reward_free": REWARD_FREE,
+    "low_rank": LOW_RANK,
 }
