@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import minimize
 
 from pluralign.__main__ import main
+from pluralign.fit_text import low_rank_text
 from sim.algorithms.reduced_pessimism import mean_value, reduced_policy
 from sim.errors import InputError
 from sim.estimators.bradley_terry import fit_bradley_terry
@@ -17,6 +18,7 @@ from sim.estimators.low_rank import fit_full_rank
 from sim.estimators.reduced_confidence import reduced_confidence
 from sim.estimators.reduced_subspace import reduced_subspace
 from sim.fitting.low_rank import RANKS, choose_low_rank, context_answers, folds_of, item_strengths, known_contexts
+from sim.fitting.low_rank_figures import draw_low_rank
 from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
 from sim.fitting.prepare import effective_weights, prepare
 from sim.fitting.serving import candidate_sets, judged, region_of, weighted_confidence
@@ -198,9 +200,9 @@ def test_the_scores_are_those_of_theta(report):
     assert (known.contexts[:, 0] == 10.0).all()
 
 
-def test_choices_never_read_test_answers(table):
+def test_choices_never_read_test_answers(tmp_path_factory):
     """Turning every test and unseen answer round changes scores and no choice, no Theta, no singular value."""
-    split = prepare(table, Stream(0, cell="fit")).table
+    split = prepare(_table(tmp_path_factory, people=60, answers=160, n_items=24), Stream(0, cell="fit")).table
     other = split.split != 0
     turned = replace(
         split,
@@ -406,9 +408,11 @@ def test_answers_without_a_mistake_are_said_to_be_separable(tmp_path):
 def test_hardly_any_answers(tmp_path, people, answers):
     table = table_of_rows(_rows(people=people, answers=answers), tmp_path / "few.jsonl")
     summary = fit_low_rank_preferences(table, LowRankSettings()).summary
-    json.dumps(summary, allow_nan=False)
+    read = json.loads(json.dumps(summary, allow_nan=False))
     assert summary["rank"] >= 1
     assert summary["warnings"]
+    assert "low-rank: rank" in low_rank_text({**read, "out": "here"})
+    assert len(draw_low_rank(read, tmp_path / "figures")) == 4
 
 
 def _type(monkeypatch, capsys, *words):

@@ -53,7 +53,7 @@ class LowRankBatch:
 def manifold_dimension(d_x: int, d_phi: int, rank: int) -> int:
     """k = (d_x + d_phi) r - r^2, the number of free numbers in a (d_x, d_phi) matrix of rank r.
 
-    arXiv 2412.19436 writes (d_x + d_phi) r in its rate, an upper bound of it.
+    The rate of arXiv 2412.19436, as a public summary gives it, has (d_x + d_phi) r, an upper bound of it.
     """
     return (d_x + d_phi) * rank - rank * rank
 

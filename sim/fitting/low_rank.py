@@ -23,7 +23,7 @@ from sim.streams import Stream
 # The context's first column. The ridge holds what a person's context changes in her reward to zero, and would hold the
 # reward common to all there too: through a column of tens it weighs a hundred times less on that part. On held-out
 # MovieLens users that is as good as fitting Theta around the pooled reward, at rank 3 better, and Theta stays one
-# matrix of low rank, as the paper has it; through a column of ones three quarters of the gain are lost.
+# matrix of low rank, as the paper has it; through a column of ones two thirds of the gain are lost.
 INTERCEPT = 10.0
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 RANKS = (1, 2, 3, 4, 6, 8)

@@ -14,8 +14,8 @@ from sim.streams import Stream
 
 PAPER = "low_rank"
 ARXIV = "arXiv 2412.19436"
-# The paper's text could not be read beyond its abstract: a statement with this mark is a derivation in its spirit, with
-# constants of its own, and none of the paper's.
+# The paper's text could not be read beyond its abstract and a summary: a statement with this mark is a derivation in
+# its spirit, with constants of its own, and none of the paper's.
 RECONSTRUCTED = f"{ARXIV} [reconstructed]"
 
 

@@ -59,12 +59,12 @@ class _LossRate(Theorem[RateSetting], abc.ABC):
 
 class BoundRate(_LossRate):
     """The bound 2 f C* + 2 b_max + gap falls as n^(-1/2), slope in [-.55, -.45] over n = 1,000 ... 100,000: f does, C*
-    settles, and b_max falls as 1 / n. The rate is the abstract's; the bound and its constants are reconstructed. No
-    shift, (4, 5, 1). Where b_max is as large as the main term (few answers, exotic actions) the slope is steeper, -.6.
+    settles, and b_max falls as 1 / n. The rate is as a public summary gives it; the bound and its
+    constants are reconstructed. No shift, (4, 5, 1). Where b_max is as large as the main term (few answers, exotic actions) the slope is steeper, -.6.
 
     Control: Theta of rank 2 fitted with rank 1, whose b_max stays."""
 
-    claim_id, source = "loss-bound-rate", f"{ARXIV}, abstract (rate); bound [reconstructed]: suboptimality"
+    claim_id, source = "loss-bound-rate", f"{ARXIV}, rate as summarised in public; bound [reconstructed]: suboptimality"
     statement = "The bound on the loss falls as n^(-1/2)."
     cost = 8.0
     axes = ("answers", "2 f C* + 2 b_max + gap")
@@ -83,9 +83,9 @@ class BoundRate(_LossRate):
 class LossRate(_LossRate):
     """What the policy loses falls at least as n^(-1/2), slope at most -.4 (one side: on random action sets few actions
     are near ties, and the loss goes more like the squared error). Exotic actions, (5, 8, 1), n = 316 ... 31,623. The
-    rate is the abstract's. Control: training that never varies three of the eight features Theta uses."""
+    rate is as a public summary gives it. Control: training that never varies three of the eight features Theta uses."""
 
-    claim_id, source = "loss-rate", f"{ARXIV}, abstract (rate)"
+    claim_id, source = "loss-rate", f"{ARXIV}, rate as summarised in public; set-up [reconstructed]"
     statement = "The loss of the pessimistic policy falls at least as n^(-1/2)."
     cost = 5.0
     answers = FEWER_ANSWERS

@@ -72,7 +72,7 @@ class RadiusDimension(Theorem[RadiusSetting]):
 
     claim_id, paper, source = "radius-dimension", PAPER, f"{RECONSTRUCTED}: confidence sets"
     statement = "A Wald radius with (d_x + d_phi) r degrees of freedom covers more than it says."
-    cost = 3.0
+    cost = 4.0
     SETTINGS = {"as_stated": Variant(RadiusSetting())}
 
     def bound(self, setting: RadiusSetting) -> Bound:
