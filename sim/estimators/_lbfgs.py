@@ -1,4 +1,4 @@
-"""Compiled limited-memory BFGS, one evaluation at a time: the caller makes the passes, serial or shared.
+"""Compiled limited-memory BFGS on two factors, one evaluation at a time: the caller makes the passes, serial or shared.
 
 `progress` and the kept vectors carry the method from one evaluation to the next, see `advance`.
 """
@@ -9,22 +9,23 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sim.estimators._factor_metric import apply_inverse, balance, set_metric, split
 from sim.jit import FAST, INNER
 
 HISTORY = 8
 # Places in `progress`.
-LOSS, DECREMENT, SIZE, ROUNDS, STATUS, STORED, SCALE = 0, 1, 2, 3, 4, 5, 6
+LOSS, DECREMENT, SIZE, ROUNDS, STATUS, STORED, SHRUNK = 0, 1, 2, 3, 4, 5, 6
+_KEPT = 7
 
 
 @njit(**INNER)
-def start_lbfgs(size, scale):
-    """(progress, vectors): vectors rows 0 kept point, 1 kept gradient, 2 direction; then steps and changes of slope.
-
-    scale: the first guess of the inverse curvature.
-    """
-    progress = np.zeros(7 + HISTORY)
-    progress[LOSS], progress[SIZE], progress[SCALE] = np.inf, 1.0, scale
-    return progress, np.zeros((3 + 2 * HISTORY, size))
+def start_lbfgs(size, r, ridge, x_variance, z_variance):
+    """(progress, vectors, inverses, scalars): vectors rows 0 kept point, 1 kept gradient, 2 direction, 3 work; then
+    steps and changes of slope."""
+    progress = np.zeros(_KEPT + HISTORY)
+    progress[LOSS], progress[SIZE], progress[SHRUNK] = np.inf, 1.0, 1.0
+    scalars = np.array([0.0, 0.0, ridge, x_variance, z_variance])
+    return progress, np.zeros((4 + 2 * HISTORY, size)), np.empty((4, r, r)), scalars
 
 
 @njit(**INNER)
@@ -36,36 +37,37 @@ def _inner(a, b):
 
 
 @njit(**INNER)
-def _set_direction(gradient, progress, vectors):
+def _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, progress, vectors):
     """The two-loop recursion into vectors[2]; returns -<gradient, direction>."""
-    stored, direction = int(progress[STORED]), vectors[2]
+    stored, work, direction = int(progress[STORED]), vectors[3], vectors[2]
     for i in range(gradient.size):
-        direction[i] = -gradient[i]
+        work[i] = -gradient[i]
     shares = np.empty(HISTORY)
     count = min(stored, HISTORY)
     for back in range(count):
         at = (stored - 1 - back) % HISTORY
-        step, change = vectors[3 + at], vectors[3 + HISTORY + at]
-        shares[at] = _inner(step, direction) / progress[7 + at]
+        step, change = vectors[4 + at], vectors[4 + HISTORY + at]
+        shares[at] = _inner(step, work) / progress[_KEPT + at]
         for i in range(gradient.size):
-            direction[i] -= shares[at] * change[i]
-    for i in range(gradient.size):
-        direction[i] *= progress[SCALE]
+            work[i] -= shares[at] * change[i]
+    apply_inverse(work, left, right, x_root, z_root, inverses, scalars, direction)
     for forward in range(count):
         at = (stored - count + forward) % HISTORY
-        step, change = vectors[3 + at], vectors[3 + HISTORY + at]
-        share = _inner(change, direction) / progress[7 + at]
+        step, change = vectors[4 + at], vectors[4 + HISTORY + at]
+        share = _inner(change, direction) / progress[_KEPT + at]
         for i in range(gradient.size):
             direction[i] += (shares[at] - share) * step[i]
     return -_inner(gradient, direction)
 
 
 @njit(**FAST)
-def advance(loss, gradient, tolerance, max_rounds, point, progress, vectors):
+def advance(loss, gradient, sums, totals, mass, tolerance, max_rounds, r, x_root, z_root, point, progress,
+            vectors, inverses, scalars):  # fmt: skip
     """Judge the evaluation just made at `point` and move it on; True when done.
 
     Armijo with halving; done when half of -<gradient, direction>, the gain a quadratic would still give, is at most
-    `tolerance` (in the units of the loss).  STATUS: 0 converged, 1 stalled, 2 round limit.
+    `tolerance` (in the units of the loss), or when a last step can be trusted to leave a tenth of it: then LOSS is what
+    that step should reach.  STATUS: 0 converged, 1 stalled, 2 round limit.
     """
     rounding = 1e-14 * abs(loss)
     if not loss <= progress[LOSS] - 1e-4 * progress[SIZE] * progress[DECREMENT] + rounding:
@@ -82,22 +84,30 @@ def advance(loss, gradient, tolerance, max_rounds, point, progress, vectors):
         return False
     if progress[LOSS] < np.inf:
         at = int(progress[STORED]) % HISTORY
-        step, change = vectors[3 + at], vectors[3 + HISTORY + at]
+        step, change = vectors[4 + at], vectors[4 + HISTORY + at]
         for i in range(point.size):
             step[i] = point[i] - vectors[0, i]
             change[i] = gradient[i] - vectors[1, i]
-        bent, length = _inner(step, change), _inner(change, change)
-        if bent > 1e-10 * np.sqrt(length * _inner(step, step)):
-            progress[7 + at] = bent
-            progress[SCALE] = bent / length
+        bent = _inner(step, change)
+        if bent > 1e-6 * progress[SIZE] * progress[DECREMENT]:
+            progress[_KEPT + at] = bent
             progress[STORED] += 1.0
+    left, right = split(point, r, x_root.shape[0])
+    if not set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalars):
+        # The same Theta from sounder factors, and what was kept of its curvature is lost.
+        balance(left, right, x_root)
+        progress[LOSS], progress[DECREMENT], progress[SIZE], progress[STORED] = np.inf, 0.0, 1.0, 0.0
+        return False
+    before, shrunk, size = progress[DECREMENT], progress[SHRUNK], progress[SIZE]
     progress[LOSS], progress[SIZE] = loss, 1.0
-    decrement = _set_direction(gradient, progress, vectors)
+    decrement = _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, progress, vectors)
     if not decrement > 0.0:
         progress[STORED] = 0.0
-        decrement = _set_direction(gradient, progress, vectors)
+        decrement = _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, progress, vectors)
     progress[DECREMENT] = decrement
-    if 0.5 * decrement <= tolerance:
+    progress[SHRUNK] = decrement / before if size == 1.0 and before > 0.0 else 1.0
+    # Where it took long to come here, what a round gains is a small part of what there is to gain.
+    if 0.5 * decrement * max(0.05 * progress[ROUNDS], 1.0) <= tolerance:
         progress[STATUS] = 0.0
         return True
     if progress[ROUNDS] >= max_rounds:
@@ -107,4 +117,9 @@ def advance(loss, gradient, tolerance, max_rounds, point, progress, vectors):
     for i in range(point.size):
         vectors[0, i], vectors[1, i] = point[i], gradient[i]
         point[i] += vectors[2, i]
+    shrunk = max(shrunk, progress[SHRUNK])
+    if shrunk < 0.25 and 0.5 * decrement * shrunk <= 0.3 * tolerance:
+        progress[LOSS] -= 0.5 * decrement
+        progress[STATUS] = 0.0
+        return True
     return False

@@ -11,7 +11,9 @@ import numpy as np
 from numba import njit, prange
 
 from sim.estimators._bilinear import factor_margins
-from sim.estimators._low_rank_kernel import all_right, prepare_fit, to_factors
+from sim.estimators._factor_metric import split
+from sim.estimators._low_rank_kernel import all_right, spectral_factors
+from sim.estimators._low_rank_start import orthonormal
 from sim.estimators._newton import slopes
 from sim.estimators._tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
 from sim.jit import FAST, FAST_PARALLEL, INNER
@@ -107,35 +109,6 @@ def fit_full(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_step
 
 
 @njit(**INNER)
-def _orthonormal(factor):
-    """Gram-Schmidt, twice, on the rows; a row that vanishes is replaced by the first axis that does not."""
-    r, d = factor.shape
-    for a in range(r):
-        axis = 0
-        while True:
-            before, norm = 0.0, 0.0
-            for j in range(d):
-                before += factor[a, j] * factor[a, j]
-            for _ in range(2):
-                for b in range(a):
-                    inner = 0.0
-                    for j in range(d):
-                        inner += factor[a, j] * factor[b, j]
-                    for j in range(d):
-                        factor[a, j] -= inner * factor[b, j]
-            for j in range(d):
-                norm += factor[a, j] * factor[a, j]
-            if norm > 1e-24 * before and norm > 0.0:
-                break
-            factor[a, :] = 0.0
-            factor[a, axis] = 1.0
-            axis += 1
-        norm = np.sqrt(norm)
-        for j in range(d):
-            factor[a, j] /= norm
-
-
-@njit(**INNER)
 def _half(rows, n_rows, other, basis, weight, offset, n, mass, ridge, tolerance, projected, factor, point):
     """The best factor (r, d padded) for u = sum_a <factor_a, rows> <basis_a, other>, warm from `factor`."""
     r = basis.shape[0]
@@ -177,7 +150,7 @@ def alternate(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_rou
     left_point, right_point = np.zeros((n_x * r + 3) // 4 * 4), np.zeros((n_z * r + 3) // 4 * 4)
     best, rounds, status, largest = np.inf, 0, 2, 0.0
     basis = right.copy()
-    _orthonormal(basis)
+    orthonormal(basis)
     left[:] = _carried(basis, right, left)
     right[:] = basis
     inner = 0.01 * tolerance
@@ -185,14 +158,14 @@ def alternate(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_rou
         rounds += 1
         _half(x, n_x, z, right, weight, offset, n, mass, ridge, inner, projected, left, left_point)
         basis = left.copy()
-        _orthonormal(basis)
+        orthonormal(basis)
         right[:] = _carried(basis, left, right)
         left[:] = basis
         loss, _, largest, _ = _half(
             z, n_z, x, left, weight, offset, n, mass, ridge, inner, projected, right, right_point
         )  # fmt: skip
         basis = right.copy()
-        _orthonormal(basis)
+        orthonormal(basis)
         left[:] = _carried(basis, right, left)
         right[:] = basis
         if best - loss <= tolerance:
@@ -207,8 +180,8 @@ def fit_alternating(
     x, n_x, z, n_z, weight, offset, n, mass, rank, ridge, tolerance, max_rounds, given, start, left, right
 ):
     """`alternate` from the whitened spectral start, or from `start` (d_x, d_phi padded)."""
-    x_root, z_root, point, scale, _, _ = prepare_fit(x, z, weight, offset, n, 0, rank, given, start)
-    to_factors(point, scale, x_root, z_root, np.empty(left.shape), np.empty(right.shape), left, right)
+    point = spectral_factors(x, z, weight, offset, n, 0, ridge, rank, given, start)[2]
+    left[:], right[:] = split(point, rank, x.shape[0])
     return alternate(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_rounds, left, right)
 
 

@@ -106,24 +106,23 @@ def fit_low_rank(
         if start.shape != (d_x, d_phi):
             raise ValueError(f"start must be ({d_x}, {d_phi}) (got {start.shape})")
         first[:d_x, :d_phi] = start
-    rows_x, rows_z = as_rows(x), as_rows(z)
     left, right = np.zeros((rank, padded(d_x))), np.zeros((rank, padded(d_phi)))
-    if method == "alternating":
-        loss, largest, rounds, status = _product_newton.fit_alternating(
-            rows_x, d_x, rows_z, d_phi, own, margin, n, mass, rank, float(ridge), float(tolerance), max_rounds, given,
-            first, left, right,
-        )  # fmt: skip
+    shared = method == "quasi_newton" and n * (d_x + d_phi) >= _SHARED_FROM
+    settings = (mass, rank, float(ridge), float(tolerance), max_rounds, given, first, left, right)
+    if shared:
+        loss, largest, rounds, status = _low_rank_kernel.fit_shared(x, z, own, margin, *settings)  # type: ignore[no-untyped-call]
+    elif method == "quasi_newton":
+        loss, largest, rounds, status = _low_rank_kernel.fit_serial(
+            as_rows(x), as_rows(z), own, margin, n, 0, *settings
+        )
     else:
-        fit = _low_rank_kernel.fit_shared_passes if n * (d_x + d_phi) >= _SHARED_FROM else _low_rank_kernel.fit_serial
-        loss, largest, rounds, status = fit(
-            rows_x, rows_z, own, margin, n, 0, mass, rank, float(ridge), float(tolerance), max_rounds, given, first,
-            left, right,
-        )  # fmt: skip
+        loss, largest, rounds, status = _product_newton.fit_alternating(
+            as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, *settings
+        )
     theta = left[:, :d_x].T @ right[:, :d_phi]
     return LowRankFit(
-        theta, rank, float(loss), float(largest), int(rounds), FitStatus(status),
-        bool(_low_rank_kernel.all_right_given(rows_x, rows_z, own, margin, n, left, right)),
-    )  # fmt: skip
+        theta, rank, float(loss), float(largest), int(rounds), FitStatus(status), _separable(x, z, own, margin, theta)
+    )
 
 
 def fit_low_rank_batch(
@@ -200,7 +199,8 @@ def spectral_start(contexts: FloatArray, differences: FloatArray) -> FloatArray:
 def as_rows(values: FloatArray) -> FloatArray:
     """(n, d) -> rows of features as `_tiles` wants them."""
     n, d = values.shape
-    rows = np.zeros((padded(d), row_length(n)))
+    rows = np.empty((padded(d), row_length(n)))
+    rows[d:] = 0.0
     # On a busy machine entering a parallel region costs milliseconds, more than a small fit.
     if values.size < _SHARED_FROM:
         rows[:d, :n] = values.T
@@ -255,5 +255,9 @@ def _empty(B: int, d_x: int, d_phi: int) -> tuple[FloatArray, FloatArray, FloatA
 
 
 def _separable(x: FloatArray, z: FloatArray, weights: FloatArray, offset: FloatArray, theta: FloatArray) -> bool:
-    margins = offset + ((x @ theta) * z).sum(axis=1)
-    return bool((margins[weights > 0] > 0).all())
+    """Whether every weighted answer has a positive margin; leaves at the first block where one has not."""
+    for lo in range(0, len(x), 512):
+        own = slice(lo, lo + 512)
+        if ((offset[own] + ((x[own] @ theta) * z[own]).sum(axis=1) <= 0) & (weights[own] > 0)).any():
+            return False
+    return True

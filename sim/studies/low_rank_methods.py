@@ -114,7 +114,7 @@ def policies(
     for kind in setting.kinds:
         for scale in (0.0,) if kind == "greedy" else setting.scales:
             began = time.perf_counter()
-            policy = reduced_policy(psi, learned.at_scale(scale), kind)  # type: ignore[arg-type]
+            policy = reduced_policy(psi, learned.at_scale(scale), kind)
             yield kind, scale, policy, time.perf_counter() - began
     for beta in setting.betas:
         for scale in (0.0, *setting.scales):

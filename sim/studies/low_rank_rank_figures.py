@@ -110,7 +110,8 @@ def draw_crossing(rows: Rows, folder: Path) -> list[Path]:
     factor, words = ("off_rank", "dense part {:g} of the norm") if partial else ("power", "power {:g}")
     cells, answers = Cells(rows), levels(rows, "n")
     figure, axes = panels(3, width=4.9)
-    found: list[tuple[float, Crossing, Crossing]] = []
+    by_regret: list[tuple[float, Crossing]] = []
+    by_error: list[tuple[float, Crossing]] = []
     for number, level in enumerate(levels(rows, factor)):
         at = [cells.at(**{factor: level}, n=n)[0] for n in answers]
         low, full, bic = (np.array([cells.values(cell, m, "regret") for cell in at]) for m in (_LOW, _FULL, _BIC))
@@ -118,17 +119,16 @@ def draw_crossing(rows: Rows, folder: Path) -> list[Path]:
         saved = float(cells.values(at[0], "full", "free")[0] - cells.values(at[0], "low", "free")[0])
         squared = [np.array([cells.values(cell, name, "error/common") for cell in at]) ** 2 for name in ("low", "full")]
         stream = Stream(0, "crossing")
-        found.append((saved / tail, crossing(answers, low - full, stream),
-                      crossing(answers, squared[0] - squared[1], stream)))  # fmt: skip
+        by_regret.append((saved / tail, crossing(answers, low - full, stream)))
+        by_error.append((saved / tail, crossing(answers, squared[0] - squared[1], stream)))
         for axis, first in ((axes[0], low), (axes[2], bic)):
             second = full if axis is axes[0] else np.where(
                 (low.mean(axis=1) < full.mean(axis=1))[:, None], low, full)  # fmt: skip
             pairs = [ratio(a, b) for a, b in zip(first, second, strict=True)]
             axis.errorbar(answers, [r for r, _ in pairs], yerr=[e for _, e in pairs], label=words.format(level),
                           **look(number))  # fmt: skip
-    for number, which in ((5, 1), (6, 2)):
-        label = "by regret" if which == 1 else "by squared error"
-        _crossings(axes[1], [(own[0], own[which]) for own in found], answers, label, number)  # type: ignore[misc]
+    _crossings(axes[1], by_regret, answers, "by regret", 5)
+    _crossings(axes[1], by_error, answers, "by squared error", 6)
     titles = ("PRS over full rank (below 1: PRS is better)", "Where full rank becomes better", "Rank chosen by BIC")
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title, fontsize=10)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sim.algorithms.reduced_pessimism import KINDS, REFERENCES, relative_features
+from sim.algorithms.reduced_pessimism import KINDS, REFERENCES, Kind, Reference, relative_features
 from sim.environments.low_rank import LowRankWorld, Targets, exotic_world, low_rank_matrix
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -68,13 +68,13 @@ class LowRankSetting:
     feature_mean: float = 0.0
     hidden: Count = 0
     users: Count = 0
-    reference: str = "zero"
+    reference: Reference = "zero"
     data_use: str = "reuse"
     targets: int = 300
     ridge: float = 1e-4
     delta: float = 0.1
     estimators: tuple[str, ...] = ("low", "full")
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[Kind, ...] = KINDS
     scales: tuple[float, ...] = (1.0,)
     betas: tuple[float, ...] = ()
     largest: int = 1200
@@ -127,7 +127,7 @@ class LowRankSetting:
             raise ValueError("per_user and user_low need people who come back: set users")
         if self.users and self.users > self.n:
             raise ValueError(f"users must be at most n: everybody answers at least once (got {self.users}, {self.n})")
-        if self.users and not self.user_rank <= min(self.users, self.d_phi):
+        if "user_low" in self.estimators and self.user_rank > min(self.users, self.d_phi):
             raise ValueError(f"user_low needs at least {self.user_rank} users and features")
         if self.data_use == "split" and self.n < 2:
             raise ValueError("split needs at least 2 answers")
@@ -248,5 +248,4 @@ def _with_mean(targets: Targets, setting: LowRankSetting) -> tuple[Targets, Floa
     features = targets.features.copy()
     features[:, :, 0] += setting.feature_mean
     behaviour = features[:, : setting.normal].mean(axis=1)
-    reference = next(own for own in REFERENCES if own == setting.reference)
-    return replace(targets, features=features), relative_features(features, reference, behaviour)
+    return replace(targets, features=features), relative_features(features, setting.reference, behaviour)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +152,7 @@ def table_low_rank(rows: Rows, factors: Sequence[str]) -> str:
 
 
 def _metrics_table(
-    cells: Cells, factors: Sequence[str], metrics: Sequence[str], wanted: Any, seconds: bool = False
+    cells: Cells, factors: Sequence[str], metrics: Sequence[str], wanted: Callable[[str], bool], seconds: bool = False
 ) -> str:
     methods = [method for method in cells.methods if wanted(method)]
     used = [name for name in metrics if any(cells.values(c, m, name).size for c in cells.cells for m in methods)]
