@@ -342,8 +342,8 @@ def test_ranks_are_judged_on_people_they_were_not_fitted_to(table):
         scores.append(-np.logaddexp(0, -own.rows(held).margins(theta)))
     assert choice.full.held_out == pytest.approx(np.concatenate(scores).mean(), abs=1e-5)
     low = next(c for c in choice.candidates if c.method == "low-rank" and c.ridge == ridge)
-    # Rank five of five is no bound.
-    assert low.held_out == pytest.approx(choice.full.held_out, abs=1e-5)
+    # Rank five of five is no bound. Fits stop at gains of 1e-9 nats; on other answers the square root of that shows.
+    assert low.held_out == pytest.approx(choice.full.held_out, abs=5e-5)
 
 
 def test_halves_agree_on_directions_that_are_there(table):
