@@ -18,7 +18,7 @@ from sim.jit import INNER
 # Places in `inverses`, and in `scalars`.
 PP, QQ, LEFT, RIGHT = 0, 1, 2, 3
 MEAN, ALONG, RIDGE, X_VARIANCE, Z_VARIANCE = 0, 1, 2, 3, 4
-# Trace times trace of the inverse, over r^2, of a factor's second moments that is too much.
+# What trace times trace of the inverse, over r^2, of left's second moments may become.
 _UNSOUND = 1e3
 
 
@@ -75,18 +75,16 @@ def _metric_gram(factor, root, out):
 
 @njit(**INNER)
 def set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalars):
-    """From a pass's curvatures (`sums` is used up), its factors and the covariances' roots; False where left's rows
-    have come close to dependence."""
+    """From a pass's curvatures (`sums` is used up), its factors and the covariances' roots.
+
+    False where left's rows have come close to dependence: large numbers cancel in left' right then.
+    """
     r = left.shape[0]
     grams = np.empty((2, r, r))
     _gram(left, grams[0])
     _gram(right, grams[1])
-    mean, along, product = (
-        totals[1] / mass + scalars[RIDGE] / (scalars[X_VARIANCE] * scalars[Z_VARIANCE]),
-        totals[2] / mass,
-        0.0,
-    )
     ridge_left, ridge_right = scalars[RIDGE] / scalars[X_VARIANCE], scalars[RIDGE] / scalars[Z_VARIANCE]
+    mean, along, product = totals[1] / mass + ridge_left / scalars[Z_VARIANCE], totals[2] / mass, 0.0
     for a in range(r):
         for b in range(a + 1):
             twice = 1.0 if a == b else 2.0
@@ -113,25 +111,24 @@ def set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalar
 
 @njit(**INNER)
 def balance(left, right, x_root):
-    """left's rows orthonormal in the contexts' metric, and right so that left' right stays."""
+    """left's rows orthonormal in the contexts' metric, and right so that left' right stays; False if it cannot be."""
     r, d = left.shape
     gram = np.empty((r, r))
     _metric_gram(left, x_root, gram)
+    if not factor_in_place(gram):
+        return False
     for a in range(r):
-        gram[a, a] *= 1.0 + 1e-12
-    if factor_in_place(gram):
-        for a in range(r):
-            for b in range(a):
-                for j in range(d):
-                    left[a, j] -= gram[a, b] * left[b, j]
+        for b in range(a):
             for j in range(d):
-                left[a, j] /= gram[a, a]
-        for a in range(r):
-            for j in range(right.shape[1]):
-                total = 0.0
-                for b in range(a, r):
-                    total += gram[b, a] * right[b, j]
-                right[a, j] = total
+                left[a, j] -= gram[a, b] * left[b, j]
+        for j in range(d):
+            left[a, j] /= gram[a, a]
+        for j in range(right.shape[1]):
+            total = 0.0
+            for b in range(a, r):
+                total += gram[b, a] * right[b, j]
+            right[a, j] = total
+    return True
 
 
 @njit(**INNER)

@@ -66,8 +66,8 @@ def advance(loss, gradient, sums, totals, mass, tolerance, max_rounds, r, x_root
     """Judge the evaluation just made at `point` and move it on; True when done.
 
     Armijo with halving; done when half of -<gradient, direction>, the gain a quadratic would still give, is at most
-    `tolerance` (in the units of the loss), or when a last step can be trusted to leave a tenth of it: then LOSS is what
-    that step should reach.  STATUS: 0 converged, 1 stalled, 2 round limit.
+    `tolerance` (in the units of the loss), or when the last rounds shrank that gain so fast that one more step will
+    leave less: it is made, and LOSS is what it should reach.  STATUS: 0 converged, 1 stalled, 2 round limit.
     """
     rounding = 1e-14 * abs(loss)
     if not loss <= progress[LOSS] - 1e-4 * progress[SIZE] * progress[DECREMENT] + rounding:
@@ -75,7 +75,8 @@ def advance(loss, gradient, sums, totals, mass, tolerance, max_rounds, r, x_root
         progress[STATUS] = 1.0
         # Nothing to gain that double precision could show: where we were is the minimum.
         if progress[SIZE] < 1e-8:
-            progress[STATUS] = 0.0 if progress[DECREMENT] < 1e-11 * abs(progress[LOSS]) else 1.0
+            known = progress[LOSS] < np.inf
+            progress[STATUS] = 0.0 if known and progress[DECREMENT] < 1e-11 * abs(progress[LOSS]) else 1.0
             for i in range(point.size):
                 point[i] = vectors[0, i]
             return True
@@ -93,9 +94,10 @@ def advance(loss, gradient, sums, totals, mass, tolerance, max_rounds, r, x_root
             progress[_KEPT + at] = bent
             progress[STORED] += 1.0
     left, right = split(point, r, x_root.shape[0])
-    if not set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalars):
-        # The same Theta from sounder factors, and what was kept of its curvature is lost.
-        balance(left, right, x_root)
+    sound = set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalars)
+    if not sound and progress[ROUNDS] < max_rounds and balance(left, right, x_root):
+        # The same Theta from sounder factors; what was known of the curvature is lost with the old ones.
+        progress[ROUNDS] += 1.0
         progress[LOSS], progress[DECREMENT], progress[SIZE], progress[STORED] = np.inf, 0.0, 1.0, 0.0
         return False
     before, shrunk, size = progress[DECREMENT], progress[SHRUNK], progress[SIZE]

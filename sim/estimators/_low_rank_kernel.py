@@ -1,7 +1,7 @@
 """Compiled rank-constrained logistic fits: limited-memory BFGS on the factors of Theta = left' right, factors as rows.
 
-What it starts from in each round is the inverse curvature by blocks, see `_factor_metric`, from sums the pass makes on
-its way; with contexts and differences independent a round leaves a twentieth of what there was to gain.
+Each round starts from the inverse curvature by blocks, see `_factor_metric`, of sums the pass makes on its way: where
+contexts and differences are independent a round leaves a twentieth of what there was to gain.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -17,9 +17,10 @@ from sim.estimators._lbfgs import LOSS, ROUNDS, STATUS, advance, start_lbfgs
 from sim.estimators._low_rank_start import moments, place_start
 from sim.estimators._tiles import TILE
 from sim.jit import FAST, FAST_PARALLEL, INNER
+from sim.preferences import FloatArray
 
 # Parts a batch is cut into, whose fits share their memory.
-_PARTS = 16
+_PARTS = 64
 
 
 @njit(**INNER)
@@ -149,7 +150,10 @@ def _judge(gradient, sums, totals, mass, ridge, tolerance, max_rounds, rank, x_r
     )  # fmt: skip
 
 
-def fit_shared(x, z, weight, offset, mass, rank, ridge, tolerance, max_rounds, given, start, left, right):
+def fit_shared(
+    x: FloatArray, z: FloatArray, weight: FloatArray, offset: FloatArray, mass: float, rank: int, ridge: float,
+    tolerance: float, max_rounds: int, given: bool, start: FloatArray, left: FloatArray, right: FloatArray,
+) -> tuple[float, float, int, int]:  # fmt: skip
     """`fit_serial` for one large problem, x (n, d_x) and z (n, d_phi), each pass shared between threads (a parallel
     kernel is called from Python only, see `sim.jit`)."""
     dx, dz = left.shape[1], right.shape[1]
@@ -165,32 +169,20 @@ def fit_shared(x, z, weight, offset, mass, rank, ridge, tolerance, max_rounds, g
                   vectors, inverses, scalars):  # fmt: skip
             break
     left[:], right[:] = here_left, here_right
-    return progress[LOSS], float(np.abs(gradient).max()), int(progress[ROUNDS]), int(progress[STATUS])
+    return float(progress[LOSS]), float(np.abs(gradient).max()), int(progress[ROUNDS]), int(progress[STATUS])
 
 
 @njit(**FAST_PARALLEL)
-def fit_low_rank_many(
-    contexts,
-    differences,
-    length,
-    K,
-    rank,
-    ridge,
-    tolerance,
-    max_rounds,
-    theta,
-    loss,
-    largest,
-    rounds,
-    status,
-    separable,
-):
+def fit_low_rank_many(contexts, differences, length, K, rank, ridge, tolerance, max_rounds, theta, loss, largest,
+                      rounds, status, separable):  # fmt: skip
     """One fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi)."""
     B, n, dx = contexts.shape
     dz = differences.shape[2]
     rows_x, rows_z = (dx + 3) // 4 * 4, (dz + 3) // 4 * 4
     for part in prange(_PARTS):
-        x, z = np.zeros((rows_x, length)), np.zeros((rows_z, length))
+        x, z = np.empty((rows_x, length)), np.empty((rows_z, length))
+        x[dx:] = 0.0
+        z[dz:] = 0.0
         weight, offset, start = np.ones(n), np.zeros(n), np.zeros((rows_x, rows_z))
         left, right = np.zeros((rank, rows_x)), np.zeros((rank, rows_z))
         for b in range(part * B // _PARTS, (part + 1) * B // _PARTS):

@@ -1,4 +1,4 @@
-"""Compiled coordinates and start of a low-rank fit: covariances, the spectral start, its best factors."""
+"""Compiled start of a low-rank fit: covariances, the spectral start, the factors nearest to it."""
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def orthonormal(factor):
                         factor[a, j] -= inner * factor[b, j]
             for j in range(d):
                 norm += factor[a, j] * factor[a, j]
-            if norm > 1e-24 * before and norm > 0.0:
+            # No axis is left only where there are values that are not numbers.
+            if (norm > 1e-24 * before and norm > 0.0) or axis == d:
                 break
             factor[a, :] = 0.0
             factor[a, axis] = 1.0
@@ -150,7 +151,7 @@ def _best_factors(matrix, left, right):
     for a in range(r):
         for j in range(dz):
             right[a, j] = (a + 1) * (j + 1) * 0.6180339887498949 % 1.0 - 0.5
-    for _turn in range(_TURNS):
+    for _ in range(_TURNS):
         orthonormal(right)
         for a in range(r):
             for i in range(dx):
@@ -180,7 +181,7 @@ def place_start(cross, x_square, z_square, totals, ridge, rank, given, start):
     if given:
         first = x_square.T.copy() @ start @ z_square
     else:
-        first = cross * (-1.0 / totals[1])
+        first = cross * (-1.0 / max(totals[1], 1e-200))
         _solve_lower(x_square, first)
         first = first.T.copy()
         _solve_lower(z_square, first)

@@ -79,7 +79,8 @@ def fit_low_rank(
     elsewhere.  ridge, tolerance: nats an answer; a fit stops when a round would gain less than `tolerance`.
 
     alternating: each factor in turn at its exact minimum (Newton with halving), whatever the conditioning; the loss
-    never rises.  quasi_newton: limited-memory BFGS on whitened, scaled factors, the same minimum several times sooner.
+    never rises.  quasi_newton: limited-memory BFGS on the factors from the curvature's blocks, the same minimum
+    many times sooner.
     gradient, scaled: first-order methods of the theory, see `sim.estimators.low_rank_descent`.
     start: spectral, truncated SVD of Sx^-1 [(4 / n) sum (1 / 2) x z'] Sz^-1 (contexts and differences independent,
     margins small); full, of the full-rank fit; or a matrix (d_x, d_phi).
@@ -107,18 +108,14 @@ def fit_low_rank(
             raise ValueError(f"start must be ({d_x}, {d_phi}) (got {start.shape})")
         first[:d_x, :d_phi] = start
     left, right = np.zeros((rank, padded(d_x))), np.zeros((rank, padded(d_phi)))
-    shared = method == "quasi_newton" and n * (d_x + d_phi) >= _SHARED_FROM
     settings = (mass, rank, float(ridge), float(tolerance), max_rounds, given, first, left, right)
-    if shared:
-        loss, largest, rounds, status = _low_rank_kernel.fit_shared(x, z, own, margin, *settings)  # type: ignore[no-untyped-call]
-    elif method == "quasi_newton":
-        loss, largest, rounds, status = _low_rank_kernel.fit_serial(
-            as_rows(x), as_rows(z), own, margin, n, 0, *settings
-        )
+    if method == "alternating":
+        found = _product_newton.fit_alternating(as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, *settings)
+    elif n * (d_x + d_phi) >= _SHARED_FROM:
+        found = _low_rank_kernel.fit_shared(x, z, own, margin, *settings)
     else:
-        loss, largest, rounds, status = _product_newton.fit_alternating(
-            as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, *settings
-        )
+        found = _low_rank_kernel.fit_serial(as_rows(x), as_rows(z), own, margin, n, 0, *settings)
+    loss, largest, rounds, status = found
     theta = left[:, :d_x].T @ right[:, :d_phi]
     return LowRankFit(
         theta, rank, float(loss), float(largest), int(rounds), FitStatus(status), _separable(x, z, own, margin, theta)
@@ -199,8 +196,7 @@ def spectral_start(contexts: FloatArray, differences: FloatArray) -> FloatArray:
 def as_rows(values: FloatArray) -> FloatArray:
     """(n, d) -> rows of features as `_tiles` wants them."""
     n, d = values.shape
-    rows = np.empty((padded(d), row_length(n)))
-    rows[d:] = 0.0
+    rows = np.zeros((padded(d), row_length(n)))
     # On a busy machine entering a parallel region costs milliseconds, more than a small fit.
     if values.size < _SHARED_FROM:
         rows[:d, :n] = values.T
