@@ -118,7 +118,13 @@ def fit_low_rank(
     loss, largest, rounds, status = found
     theta = left[:, :d_x].T @ right[:, :d_phi]
     return LowRankFit(
-        theta, rank, float(loss), float(largest), int(rounds), FitStatus(status), _separable(x, z, own, margin, theta)
+        theta,
+        rank,
+        float(loss),
+        float(largest),
+        int(rounds),
+        FitStatus(status),
+        bool(_low_rank_kernel.all_positive(x, z, own, margin, theta)),
     )
 
 
@@ -164,7 +170,7 @@ def fit_full_rank(
     theta = point[: d_x * d_phi].reshape(d_x, d_phi)
     return LowRankFit(
         theta, min(d_x, d_phi), float(loss), float(largest), int(steps), FitStatus(status),
-        _separable(x, z, own, margin, theta),
+        bool(_low_rank_kernel.all_positive(x, z, own, margin, theta)),
     )  # fmt: skip
 
 
@@ -248,12 +254,3 @@ def _empty(B: int, d_x: int, d_phi: int) -> tuple[FloatArray, FloatArray, FloatA
         np.zeros((B, d_x, d_phi)), np.empty(B), np.empty(B), np.empty(B, np.int64), np.empty(B, np.int64),
         np.zeros(B, np.bool_),
     )  # fmt: skip
-
-
-def _separable(x: FloatArray, z: FloatArray, weights: FloatArray, offset: FloatArray, theta: FloatArray) -> bool:
-    """Whether every weighted answer has a positive margin; leaves at the first block where one has not."""
-    for lo in range(0, len(x), 512):
-        own = slice(lo, lo + 512)
-        if ((offset[own] + ((x[own] @ theta) * z[own]).sum(axis=1) <= 0) & (weights[own] > 0)).any():
-            return False
-    return True
