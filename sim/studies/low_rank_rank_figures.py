@@ -58,7 +58,7 @@ def draw_assumed_rank(rows: Rows, folder: Path) -> list[Path]:
     ranks = sorted(int(name[4:]) for name in cells.methods if name.startswith("rank") and "/" not in name)
     names = [*(f"rank{rank}" for rank in ranks), "full"]
     x = [*ranks, ranks[-1] + 1]
-    metrics = (("error/common", "error on common features"), ("covers", "share of sets that cover (asked: .9)"),
+    metrics = (("error/common", "error on common features"), ("covers", "sets that cover (asked: .9)"),
                ("regret", "regret of the pessimistic policy"), ("seconds", "seconds (median)"))  # fmt: skip
     figure, axes = grid(4, 2)
     answers = levels(rows, "n") or [None]
@@ -132,7 +132,7 @@ def draw_crossing(rows: Rows, folder: Path) -> list[Path]:
     titles = ("PRS over full rank (below 1: PRS is better)", "Where full rank becomes better", "Rank chosen by BIC")
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title, fontsize=10)
-    for axis, name in ((axes[0], "ratio of regrets"), (axes[2], "regret over that of the better of both")):
+    for axis, name in ((axes[0], "ratio of regrets"), (axes[2], "regret over the better of both")):
         axis.axhline(1.0, color="0.3", linewidth=1)
         log_x(axis, answers, "answers")
         log_y(axis, name)
