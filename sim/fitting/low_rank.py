@@ -26,7 +26,7 @@ from sim.streams import Stream
 # matrix of low rank, as the paper has it; through a column of ones two thirds of the gain are lost.
 INTERCEPT = 10.0
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-RANKS = (1, 2, 3, 4, 6, 8)
+RANKS = (1, 2, 3, 4, 6, 8, 12)
 _STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0)
 _FOLDS = 3
 
