@@ -374,10 +374,37 @@ def test_separable_answers_are_said_to_be(method, n):
     assert not fit_low_rank(x, z, 1, method=method, ridge=1e-4).separable
 
 
-def test_values_that_are_not_numbers_end_in_no_fit():
+@pytest.mark.parametrize("method", ["alternating", "quasi_newton", "gradient", "scaled"])
+def test_values_that_are_not_numbers_are_named(method):
     x, z, _, _ = _world(63, 200, 4, 5, 1)
     x[3, 1] = np.nan
-    assert fit_low_rank(x, z, 3, method="quasi_newton", max_rounds=20).status is not FitStatus.CONVERGED
+    with pytest.raises(ValueError, match=r"contexts must be finite numbers \(got nan at \(3, 1\)\)"):
+        fit_low_rank(x, z, 3, method=method)
+    x[3, 1] = 0.0
+    with pytest.raises(ValueError, match="offset must be finite"):
+        fit_low_rank(x, z, 2, offset=np.full(200, np.inf), method=method)
+
+
+def test_values_that_are_not_numbers_are_named_in_batches_and_full_fits():
+    x, z, _, _ = _world(63, 200, 4, 5, 1)
+    z[7, 2] = np.inf
+    with pytest.raises(ValueError, match=r"differences must be finite numbers \(got inf at \(7, 2\)\)"):
+        fit_full_rank(x, z)
+    for fit in (fit_full_rank_batch, lambda x, z: fit_low_rank_batch(x, z, 2)):
+        with pytest.raises(ValueError, match=r"differences must be finite numbers \(got inf at \(1, 7, 2\)\)"):
+            fit(np.stack([x, x]), np.stack([np.zeros_like(z) + 0.1, z]))
+
+
+@pytest.mark.parametrize("method", ["alternating", "quasi_newton", "gradient", "scaled"])
+def test_a_feature_that_never_varies(method):
+    """No direction to start along, none to go: its column stays zero."""
+    x, z, _, _ = _world(65, 800, 4, 5, 1)
+    z[:, 2] = 0.0
+    # First-order methods stop by how far they move, not by what is left to gain.
+    fit = fit_low_rank(x, z, 1, method=method, ridge=1e-4, tolerance=1e-10, max_rounds=20_000)
+    best = _scipy(x, z, np.ones(800), np.zeros(800), 1e-4, 1, [fit.theta])
+    assert _loss(fit.theta, x, z, np.ones(800), np.zeros(800), 1e-4) <= best + 1e-7
+    assert np.abs(fit.theta[:, 2]).max() < 1e-6
 
 
 def test_bad_input_says_what_was_expected():
@@ -390,6 +417,8 @@ def test_bad_input_says_what_was_expected():
         fit_low_rank(x, z, 1, weights=-np.ones(50))
     with pytest.raises(ValueError, match=r"offset must have shape \(50,\)"):
         fit_low_rank(x, z, 1, offset=np.zeros(49))
+    with pytest.raises(ValueError, match=r"ridge must be a finite number, at least 0 \(got -1\)"):
+        fit_low_rank(x, z, 1, ridge=-1)
     with pytest.raises(ValueError, match="method must be one of"):
         fit_low_rank(x, z, 1, method="newton")
     with pytest.raises(ValueError, match="start must be"):

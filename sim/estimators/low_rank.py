@@ -89,7 +89,10 @@ def fit_low_rank(
     n, d_x, d_phi = *x.shape, z.shape[1]
     require_rank(rank, d_x, d_phi)
     _require(method, METHODS, "method")
+    _require_ridge(ridge)
     own, margin = _weights(weights, n), _offset(offset, n)
+    if method != "quasi_newton":
+        _require_finite(x, z, margin)
     mass = float(own.sum())
     if method in ("gradient", "scaled"):
         from sim.estimators.low_rank_descent import fit_by_descent
@@ -116,6 +119,8 @@ def fit_low_rank(
     else:
         found = _low_rank_kernel.fit_serial(as_rows(x), as_rows(z), own, margin, n, 0, *settings)
     loss, largest, rounds, status = found
+    if not np.isfinite(loss):
+        _require_finite(x, z, margin)
     theta = left[:, :d_x].T @ right[:, :d_phi]
     return LowRankFit(
         theta,
@@ -140,11 +145,14 @@ def fit_low_rank_batch(
     B, n, d_x = x.shape
     d_phi = z.shape[2]
     require_rank(rank, d_x, d_phi)
+    _require_ridge(ridge)
     theta, loss, largest, rounds, status, separable = _empty(B, d_x, d_phi)
     _low_rank_kernel.fit_low_rank_many(
         x, z, row_length(n), 0, rank, float(ridge), float(tolerance), max_rounds, theta, loss, largest, rounds, status,
         separable,
     )  # fmt: skip
+    if not np.isfinite(loss).all():
+        _require_finite(x, z)
     return LowRankBatch(theta, rank, loss, largest, rounds, status, separable)
 
 
@@ -161,7 +169,9 @@ def fit_full_rank(
     """`fit_low_rank`'s objective without the constraint: Newton on the d_x d_phi entries of Theta."""
     x, z = checked(contexts, differences)
     n, d_x, d_phi = *x.shape, z.shape[1]
+    _require_ridge(ridge)
     own, margin = _weights(weights, n), _offset(offset, n)
+    _require_finite(x, z, margin)
     point = np.zeros(padded(d_x * d_phi))
     loss, steps, largest, status = _product_newton.fit_full(
         as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, float(own.sum()), float(ridge), float(tolerance), max_steps,
@@ -180,6 +190,8 @@ def fit_full_rank_batch(
 ) -> LowRankBatch:  # fmt: skip
     """`fit_full_rank` on B replicates at once, parallel over replicates."""
     x, z = checked(contexts, differences, 3)
+    _require_ridge(ridge)
+    _require_finite(x, z)
     B, n, d_x = x.shape
     theta, loss, largest, rounds, status, separable = _empty(B, d_x, z.shape[2])
     _product_newton.fit_full_many(
@@ -196,7 +208,9 @@ def spectral_start(contexts: FloatArray, differences: FloatArray) -> FloatArray:
     x, z = checked(contexts, differences)
     n = len(x)
     moments = 2.0 * (x.T @ z) / n
-    return np.asarray(np.linalg.solve(x.T @ x / n, np.linalg.solve(z.T @ z / n, moments.T).T))
+    # A direction nobody varies along has no inverse and no part in the start.
+    inverses = [np.linalg.pinv(values.T @ values / n, rcond=1e-12, hermitian=True) for values in (x, z)]
+    return np.asarray(inverses[0] @ moments @ inverses[1])
 
 
 def as_rows(values: FloatArray) -> FloatArray:
@@ -220,6 +234,18 @@ def checked(contexts: FloatArray, differences: FloatArray, ndim: int = 2) -> tup
             f"(got {x.shape} and {z.shape})"
         )
     return x, z
+
+
+def _require_finite(*several: FloatArray) -> None:
+    for name, values in zip(("contexts", "differences", "offset"), several, strict=False):
+        if not np.isfinite(values).all():
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+            raise ValueError(f"{name} must be finite numbers (got {values[place]} at {place})")
+
+
+def _require_ridge(ridge: float) -> None:
+    if not 0.0 <= ridge < np.inf:
+        raise ValueError(f"ridge must be a finite number, at least 0 (got {ridge})")
 
 
 def require_rank(rank: int, d_x: int, d_phi: int) -> None:

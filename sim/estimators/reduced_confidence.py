@@ -78,7 +78,9 @@ def reduced_confidence(
     b_rms = float(np.sqrt((missed**2).mean()))
     second = psi.T @ psi / n
     if mode == "theory":
-        steepest = max(np.linalg.norm(truth, 2), np.linalg.norm(subspace.matrix(estimate), 2))
+        # Truncation can make the operator norm larger: the segment ends at the truncated truth.
+        ends = (truth, subspace.matrix(subspace.vector(truth)), subspace.matrix(estimate))
+        steepest = max(np.linalg.norm(end, 2) for end in ends)
         longest = (np.linalg.norm(contexts, axis=1) * np.linalg.norm(differences, axis=1)).max()
         kappa = float(curvature(np.array(longest * steepest)))
         f = (0.5 * np.sqrt((k + 2 * np.sqrt(k * L) + 2 * L) / n) + b_rms / 4) / kappa

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize
 
 from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit
 from sim.estimators.unidentified import Screened, screen_columns
 from sim.fitting.prepare import Prepared, effective_weights
 from sim.fitting.user_contexts import ContextAnswers, fit_full, fit_of_rank, one_thread
-from sim.pair_table import PairTable
 from sim.policies.protocol import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -25,12 +23,11 @@ from sim.streams import Stream
 # MovieLens users that is as good as fitting Theta around the pooled reward, at rank 3 better, and Theta stays one
 # matrix of low rank, as the paper has it; through a column of ones two thirds of the gain are lost.
 INTERCEPT = 10.0
-RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 RANKS = (1, 2, 3, 4, 6, 8, 12)
-_STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0)
-_FOLDS = 3
+FOLDS = 3
 
-Fitted = Literal["low-rank", "full-rank", "popularity"]
+Fitted = Literal["low-rank", "full-rank", "popularity", "pooled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +100,7 @@ def folds_of(answers: ContextAnswers, stream: Stream) -> IntArray:
     """(n_people,) numbers 0..2 of equal shares of those with answers, -1 for the others."""
     fold = np.full(len(answers.contexts), -1, dtype=np.int64)
     people = np.unique(answers.person)
-    fold[people[stream.permutation(len(people))]] = np.arange(len(people)) % _FOLDS
+    fold[people[stream.permutation(len(people))]] = np.arange(len(people)) % FOLDS
     return fold
 
 
@@ -111,14 +108,17 @@ def folds_of(answers: ContextAnswers, stream: Stream) -> IntArray:
 class LowRankChoice:
     """Everything tried, and what was chosen for the low-rank and for the full fit.
 
-    parsimonious: the smallest rank whose score is within one standard error, over people, of the best; None where
+    parsimonious: the smallest rank whose score is within one standard error, over people, of the best.
+    low_margins, full_margins: (n,) of each answer by the chosen fit to the other folds' people. None of the three where
     nobody could be held out.
     """
 
     candidates: tuple[LowRankCandidate, ...]
     low: LowRankCandidate
     full: LowRankCandidate
-    parsimonious: int | None
+    parsimonious: int | None = None
+    low_margins: FloatArray | None = None
+    full_margins: FloatArray | None = None
 
 
 @one_thread()
@@ -135,30 +135,32 @@ def choose_low_rank(
     ridge and the one below (the rank already bounds Theta).  ridge: of the low-rank fit, None to choose.
     """
     tried = [rank for rank in ranks if rank <= min(answers.contexts.shape[1], answers.differences.shape[1])]
-    if len(np.unique(fold[fold >= 0])) < _FOLDS:
-        # Too few people to hold any out: the smallest rank and the middle of the grid.
-        middle = RIDGES[len(RIDGES) // 2]
+    if len(np.unique(fold[fold >= 0])) < FOLDS:
+        # Too few people to hold any out: the smallest rank and a ridge in the middle.
+        middle = 0.1
         low = LowRankCandidate("low-rank", tried[0], ridge or middle, float("nan"))
         full = LowRankCandidate("full-rank", 0, middle, float("nan"))
-        return LowRankChoice((low, full), low, full, None)
+        return LowRankChoice((low, full), low, full)
     own = fold[answers.person]
-    kept = [answers.rows(own != number) for number in range(_FOLDS)]
-    held = [answers.rows(own == number) for number in range(_FOLDS)]
-    person = np.concatenate([part.person for part in held])
+    kept = [answers.rows(own != number) for number in range(FOLDS)]
 
-    def scores(thetas: list[FloatArray]) -> FloatArray:
-        return np.concatenate([log_sigmoid(h.margins(t)) for h, t in zip(held, thetas, strict=True)])
+    def margins(thetas: list[FloatArray]) -> FloatArray:
+        found = np.empty(len(own))
+        for number, theta in enumerate(thetas):
+            found[own == number] = answers.rows(own == number).margins(theta)
+        return found
 
     def fitted(strength: float, starts: list[FloatArray] | None) -> list[FloatArray]:
-        with ThreadPoolExecutor(_FOLDS) as pool:
-            first: Sequence[FloatArray | None] = starts or [None] * _FOLDS
+        with ThreadPoolExecutor(FOLDS) as pool:
+            first: Sequence[FloatArray | None] = starts or [None] * FOLDS
             return list(pool.map(lambda part, start: fit_full(part, strength, start, 1e-7), kept, first))
 
     found: list[LowRankCandidate] = []
     whole: dict[float, list[FloatArray]] = {}
     for strength in reversed(RIDGES):
         whole[strength] = fitted(strength, list(whole.values())[-1] if whole else None)
-        found.append(LowRankCandidate("full-rank", 0, strength, float(scores(whole[strength]).mean())))
+        held_out = float(log_sigmoid(margins(whole[strength])).mean())
+        found.append(LowRankCandidate("full-rank", 0, strength, held_out))
         best = max(found, key=lambda c: c.held_out)
         if found.index(best) < len(found) - 2:
             break
@@ -171,19 +173,20 @@ def choose_low_rank(
             thetas = [
                 fit_of_rank(part, rank, strength, start, 1e-7).theta for part, start in zip(kept, starts, strict=True)
             ]
-            own_scores = scores(thetas)
-            candidate = LowRankCandidate("low-rank", rank, strength, float(own_scores.mean()))
+            crossed = margins(thetas)
+            candidate = LowRankCandidate("low-rank", rank, strength, float(log_sigmoid(crossed).mean()))
             found.append(candidate)
             if rank not in by_rank or candidate.held_out > by_rank[rank][0].held_out:
-                by_rank[rank] = candidate, own_scores
-    top, top_scores = max(by_rank.values(), key=lambda pair: pair[0].held_out)
+                by_rank[rank] = candidate, crossed
+    top, of_top = max(by_rank.values(), key=lambda pair: pair[0].held_out)
     near = (
         candidate.rank
-        for candidate, own_scores in by_rank.values()
-        if top.held_out - candidate.held_out <= _standard_error(top_scores - own_scores, person)
+        for candidate, crossed in by_rank.values()
+        if top.held_out - candidate.held_out
+        <= _standard_error(log_sigmoid(of_top) - log_sigmoid(crossed), answers.person)
     )
     say(f"low rank: held-out log-likelihood {top.held_out:.4f} (rank {top.rank}, ridge {top.ridge:g})")
-    return LowRankChoice(tuple(found), top, best, min(near))
+    return LowRankChoice(tuple(found), top, best, min(near), of_top, margins(whole[best.ridge]))
 
 
 def _standard_error(values: FloatArray, person: IntArray) -> float:
@@ -198,37 +201,3 @@ def fit_chosen(answers: ContextAnswers, choice: LowRankChoice) -> tuple[LowRankF
     full = fit_full(answers, choice.full.ridge)
     start = full if choice.low.ridge == choice.full.ridge else fit_full(answers, choice.low.ridge, full)
     return fit_of_rank(answers, choice.low.rank, choice.low.ridge, start), full
-
-
-def item_strengths(table: PairTable, rows: BoolArray, ridge: float) -> FloatArray:
-    """Bradley-Terry strength of each item, one for everybody, shrunk to zero; (n_items,).
-
-    argmin sum_j w_j log(1 + e^(s_rejected - s_chosen)) + 0.5 ridge |s|^2, w effective weights.
-    """
-    weight = effective_weights(table, rows)[rows]
-    chosen, rejected, n = table.chosen[rows], table.rejected[rows], len(table.items)
-
-    def objective(strength: FloatArray) -> tuple[float, FloatArray]:
-        u = strength[chosen] - strength[rejected]
-        slope = -weight * np.exp(log_sigmoid(-u))
-        gradient = np.bincount(chosen, slope, n) - np.bincount(rejected, slope, n) + ridge * strength
-        return float(-(weight * log_sigmoid(u)).sum() + 0.5 * ridge * strength @ strength), gradient
-
-    return np.asarray(minimize(objective, np.zeros(n), jac=True, method="L-BFGS-B").x)
-
-
-def choose_strengths(prepared: Prepared, fold: IntArray) -> LowRankCandidate:
-    """The ridge of `item_strengths` that serves held-out training people best."""
-    own = np.where(prepared.train, fold[prepared.annotator], -1)
-    if len(np.unique(own[own >= 0])) < _FOLDS:
-        return LowRankCandidate("popularity", 0, _STRENGTH_RIDGES[1], float("nan"))
-    means = {}
-    for ridge in _STRENGTH_RIDGES:
-        scores = []
-        for number in range(_FOLDS):
-            strength = item_strengths(prepared.table, (own >= 0) & (own != number), ridge)
-            held = own == number
-            scores.append(log_sigmoid(strength[prepared.table.chosen[held]] - strength[prepared.table.rejected[held]]))
-        means[ridge] = float(np.concatenate(scores).mean())
-    best = max(means, key=lambda ridge: means[ridge])
-    return LowRankCandidate("popularity", 0, best, means[best])

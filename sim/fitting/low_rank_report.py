@@ -11,22 +11,22 @@ import numpy as np
 from sim.errors import InputError
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import LowRankFit, manifold_dimension
+from sim.fitting.common_rewards import choose_pooled, choose_strengths, crossed_advantages
 from sim.fitting.low_rank import (
     INTERCEPT,
     RANKS,
+    RIDGES,
     Known,
     LowRankCandidate,
     LowRankChoice,
     answer_log_likelihood,
     choose_low_rank,
-    choose_strengths,
     context_answers,
     fit_chosen,
     folds_of,
-    item_strengths,
     known_contexts,
 )
-from sim.fitting.personal import Method, choose_personal, fit_personal, pooled_centre
+from sim.fitting.personal import choose_personal, fit_personal, pooled_centre
 from sim.fitting.prepare import Prepared, prepare
 from sim.fitting.scores import both_sets, differences, length_predictions, predictions
 from sim.fitting.serving import region_of
@@ -39,9 +39,9 @@ from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
 _NAMED = 3
-# Wrong answers, at most, of a fit that might be made without any.
-_NEARLY = 0.02
-_FROM_ANSWERS: tuple[Method, Method] = ("pooled", "personal")
+# Wrong answers, at most, of a fit that might be made without any; answers a free number, at least, of which some must
+# be wrong if they say nothing (Cover, IEEE Transactions on Electronic Computers 14 (1965), 326-334: two).
+_NEARLY, _FEW = 0.02, 4
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,12 @@ def fit_low_rank_preferences(
     ranks = RANKS if settings.rank is None else (settings.rank,)
     choice = choose_low_rank(answers, fold, ranks, settings.ridge, say)
     low, full = fit_chosen(answers, choice)
-    pooled_ridge, tried = choose_personal(prepared, {"personal": (0,)}, stream, say)
-    centre = pooled_centre(prepared, prepared.train, pooled_ridge)
+    common, popular = choose_pooled(prepared, fold), choose_strengths(prepared, fold)
+    centre = pooled_centre(prepared, prepared.train, common.ridge)
+    _, tried = choose_personal(prepared, {"personal": (0,)}, stream, say)
     own_ridge = max((c for c in tried if c.method == "personal"), key=lambda c: c.held_out).ridge
-    pooled, personal = (
-        fit_personal(prepared, prepared.train, method, 0, own_ridge, centre, stream) for method in _FROM_ANSWERS
-    )
-    popular = choose_strengths(prepared, fold)
-    strength = item_strengths(prepared.table, prepared.train, popular.ridge)
-    advantage = strength[prepared.table.chosen] - strength[prepared.table.rejected]
+    personal = fit_personal(prepared, prepared.train, "personal", 0, own_ridge, centre, stream)
+    advantage = crossed_advantages(prepared, popular.ridge, fold)
     beside = replace(answers, offset=advantage[prepared.train])
     # On top of what everybody thinks of each item: the same rank and ridge, nothing chosen anew.
     both = fit_of_rank(beside, low.rank, choice.low.ridge, fit_full(beside, choice.low.ridge)).theta
@@ -114,12 +111,14 @@ def fit_low_rank_preferences(
     spectrum = context_spectrum(answers, choice.full.ridge, stream.child("spectrum"))
     serving = None
     if settings.shift is not None:
-        serving = pessimism_test(prepared, known, choice, pooled_ridge, settings.shift, stream.child("serving"), say)
+        serving = pessimism_test(
+            prepared, known, choice, ranks, settings.ridge, settings.shift, stream.child("serving"), say
+        )
     say("scoring held-out answers")
     predicted = {
         "low-rank": of(low.theta),
         "full-rank": of(full),
-        "pooled": scored(lambda rows: pooled.log_likelihood(prepared, rows)),
+        "pooled": scored(lambda rows: np.asarray(log_sigmoid(prepared.differences[rows] @ centre))),
         "personal": scored(lambda rows: personal.log_likelihood(prepared, rows)),
         "popularity": scored(lambda rows: np.asarray(log_sigmoid(advantage[rows]))),
         "low-rank-on-popularity": of(both, advantage),
@@ -151,11 +150,11 @@ def fit_low_rank_preferences(
         "serving": serving,
         "groups": directions(low, prepared, known),
         "selection": {
-            "by": "mean log-likelihood of whole held-out training people, from their context alone; test "
-            "answers were not read",
+            "by": "mean log-likelihood of whole held-out training people, from their context alone (personal: of held-"
+            "out items of the same people); test answers were not read",
             "chosen": {
                 "low-rank": _plain(choice.low), "full-rank": _plain(choice.full), "popularity": _plain(popular),
-                "pooled": {"ridge": pooled_ridge}, "personal": {"ridge": own_ridge},
+                "pooled": _plain(common), "personal": {"ridge": own_ridge},
             },
             "candidates": [_plain(candidate) for candidate in choice.candidates],
             "smallest_rank_within_one_standard_error": choice.parsimonious,
@@ -194,10 +193,11 @@ def _plain(candidate: LowRankCandidate) -> dict[str, Any]:
 def _separable(answers: ContextAnswers, low: LowRankFit) -> bool:
     """Whether some Theta of this rank puts every answer on the right side, so that only the ridge keeps it finite.
 
-    A fit almost without a ridge is asked, where the one in use is almost always right.
+    A fit almost without a ridge is asked, where the one in use is almost always right or the answers are few.
     """
     used = answers.rows(answers.weight > 0)
-    if low.separable or (used.margins(low.theta) <= 0).mean() > _NEARLY:
+    few = len(used.person) < _FEW * manifold_dimension(low.theta.shape[0], low.theta.shape[1], low.rank)
+    if low.separable or (not few and (used.margins(low.theta) <= 0).mean() > _NEARLY):
         return low.separable
     return fit_of_rank(used, low.rank, 1e-7, low.theta).separable
 
@@ -217,6 +217,15 @@ def _warnings(prepared: Prepared, known: Known, low: LowRankFit, choice: LowRank
         )
     if low.status is not FitStatus.CONVERGED:
         found.append(f"the low-rank fit ended early: {low.status.message}")
+    ranks = [candidate.rank for candidate in choice.candidates if candidate.method == "low-rank"]
+    if len(set(ranks)) > 1 and low.rank == max(ranks):
+        found.append(
+            f"the rank, {low.rank}, is the largest that was tried: the bound does little that the ridge does not"
+        )
+    if max(choice.low.ridge, choice.full.ridge) == RIDGES[-1]:
+        found.append(f"the ridge, {RIDGES[-1]:g}, is the largest that was tried: the answers say next to nothing")
+    elif np.isfinite(choice.low.held_out) and choice.low.held_out < np.log(0.5):
+        found.append("people held out are predicted worse than by a coin: contexts say nothing about tastes here")
     if not np.isfinite(choice.low.held_out):
         found.append("too few people to hold any out: rank and ridge are not chosen but assumed")
     if not prepared.test.any():

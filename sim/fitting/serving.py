@@ -19,10 +19,11 @@ from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
 from sim.fitting.prepare import Prepared
 from sim.fitting.user_contexts import ContextAnswers, information
 from sim.pair_table import PairTable
+from sim.policies.protocol import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
-CONSTANTS = (0.25, 0.5, 1.0)
+CONSTANTS = (0.125, 0.25, 0.5, 1.0)
 DELTA = 0.1
 _TOLERANCE, _MOST_SWEEPS = 1e-3, 400
 # Films of each side in a candidate set, sets a person, and answers about a film from which its worth is taken.
@@ -126,20 +127,29 @@ def candidate_sets(prepared: Prepared, rows: BoolArray, inside: BoolArray, strea
 @dataclass(frozen=True, eq=False)
 class Confidence:
     """A reward's reduced coordinates and the set its coefficients lie in, for the constant 1; freedom: the degrees of
-    freedom its radius counts."""
+    freedom its radius counts; effect: how many times the variance of independent answers it allows for."""
 
     subspace: ReducedSubspace
     ellipsoid: Ellipsoid
     freedom: float
+    effect: float
 
 
-def weighted_confidence(answers: ContextAnswers, theta: FloatArray, rank: int, ridge: float) -> Confidence:
-    """The `wald` set of `sim.estimators.reduced_confidence` for weighted answers of people with contexts.
+def weighted_confidence(
+    answers: ContextAnswers, theta: FloatArray, rank: int, ridge: float, margins: FloatArray | None = None
+) -> Confidence:
+    """The `wald` set of `sim.estimators.reduced_confidence` for weighted answers of people with contexts and tastes of
+    their own.
 
     M = (1 / sum w) sum_j w_j sigma'(u_j) psi_j psi_j' + ridge I over the rotated, truncated coordinates psi of theta;
     the estimate is theta itself, which a refit on the same answers with the same ridge would return.
-    f = sqrt(chi2_{p, 1 - delta} / sum w), p = tr[(M - ridge I) M^-1], the numbers the answers and not the ridge decide:
-    with k of them every option but the mean one would be refused.  [reconstructed; weights and p are this tool's]
+    f = sqrt(e chi2_{p, 1 - delta} / sum w), p = tr[(M - ridge I) M^-1], the numbers the answers and not the ridge
+    decide: with k of them every option but the mean one would be refused.
+    e = (1 / p) tr(M^-1 J), J = (1 / sum w) sum_i (g_i - mean)(g_i - mean)', g_i = sum over person i's answers of
+    w_j sigma(-u_j) psi_j, is the design effect: answers of one person share what in her taste her context does not
+    say, and are not independent (first-order correction of Rao and Scott, Annals of Statistics 12 (1984), 46-60).
+    margins: u (n,), of fits to other people where there are such; None: by theta, which makes e a little small.
+    [reconstructed; weights, p and e are this tool's]
     """
     subspace = reduced_subspace(theta, rank)
     turned = replace(
@@ -151,8 +161,16 @@ def weighted_confidence(answers: ContextAnswers, theta: FloatArray, rank: int, r
     matrix = information(turned, subspace.left.T @ theta @ subspace.right)[np.ix_(kept, kept)]
     matrix[np.diag_indices(len(kept))] += ridge
     freedom = len(kept) - ridge * float(np.trace(np.linalg.inv(matrix)))
-    radius = float(chi2.ppf(1 - DELTA, freedom)) / float(answers.weight.sum())
-    return Confidence(subspace, Ellipsoid(subspace.vector(theta), matrix, radius), freedom)
+    mass = float(answers.weight.sum())
+    slope = answers.weight * np.exp(log_sigmoid(-(answers.margins(theta) if margins is None else margins)))
+    people, own = np.unique(answers.person, return_inverse=True)
+    sums = np.zeros((len(people), d_phi))
+    np.add.at(sums, own, slope[:, None] * turned.differences)
+    scores = (turned.contexts[people, :, None] * sums[:, None, :]).reshape(len(people), -1)[:, kept]
+    scores = solve_triangular(np.linalg.cholesky(matrix), (scores - scores.mean(axis=0)).T, lower=True)
+    effect = float((scores**2).sum()) / mass / max(freedom, 1e-12)
+    radius = effect * float(chi2.ppf(1 - DELTA, freedom)) / mass
+    return Confidence(subspace, Ellipsoid(subspace.vector(theta), matrix, radius), freedom, effect)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,14 @@ import numpy as np
 from sim.algorithms.reduced_pessimism import Kind
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
+from sim.fitting.common_rewards import choose_pooled, choose_strengths, item_strengths
 from sim.fitting.low_rank import (
     Known,
     LowRankChoice,
     choose_low_rank,
-    choose_strengths,
     context_answers,
     fit_chosen,
     folds_of,
-    item_strengths,
 )
 from sim.fitting.personal import pooled_centre
 from sim.fitting.prepare import Prepared
@@ -36,7 +35,7 @@ from sim.fitting.serving import (
     weighted_confidence,
 )
 from sim.fitting.user_contexts import one_thread
-from sim.preferences import BoolArray, FloatArray
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 GREEDY = "greedy low-rank"
@@ -46,11 +45,15 @@ _FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
 
 @one_thread()
 def pessimism_test(
-    prepared: Prepared, known: Known, choice: LowRankChoice, pooled_ridge: float, asked: str, stream: Stream,
-    say: Callable[[str], None],
+    prepared: Prepared, known: Known, choice: LowRankChoice, ranks: tuple[int, ...], ridge: float | None, asked: str,
+    stream: Stream, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything trained on answers about items outside the region `asked`, and again on all training answers (the
-    control, in which pessimism has nothing to protect from), then serving sets that mix both sides."""
+    """Everything chosen and trained on answers about items outside the region `asked`, and again on all training
+    answers (the control, in which pessimism has nothing to protect from), then serving sets that mix both sides.
+
+    choice: made on all training answers.  ranks, ridge: what the choice without the region may try, see
+    `choose_low_rank`.
+    """
     inside = region_of(prepared.table, asked)
     outside = ~inside[prepared.table.chosen] & ~inside[prepared.table.rejected]
     covered = prepared.train & outside
@@ -85,15 +88,17 @@ def pessimism_test(
         say(f"serving {name.replace('_', ' ')}: {int(rows.sum())} training answers")
         chosen = choice
         if name == "with_shift":
-            chosen = choose_low_rank(context_answers(own, known, rows), fold, (choice.low.rank,), None, lambda _: None)
+            chosen = choose_low_rank(context_answers(own, known, rows), fold, ranks, ridge, lambda _: None)
         tuning = _tuning(own, known, chosen, fold == 0, inside, stream.child("tuning"))
         tuned = {policy: _best(worths) for policy, worths in tuning.items()}
-        policies = _policies(own, known, chosen, pooled_ridge, fold, rows, sets)
+        confidences = _confidences(own, known, chosen, rows, rows)
+        policies = _policies(own, known, confidences, fold, sets)
         shown = _with_tuned(policies, tuned)
         out[name] = {
             "rank": chosen.low.rank,
             "ridge": chosen.low.ridge,
             "full_rank_ridge": chosen.full.ridge,
+            "design_effect": {name: confidence.effect for name, confidence in confidences.items()},
             "tuned_constants": tuned,
             "tuning": {policy: {f"{c:g}": worth for c, worth in of.items()} for policy, of in tuning.items()},
             "policies": [_scored(row, shown, sets, groups, stream.child("bootstrap")) for row in shown],
@@ -125,12 +130,21 @@ def _mean(values: FloatArray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _confidences(prepared: Prepared, known: Known, choice: LowRankChoice, rows: BoolArray) -> dict[str, Confidence]:
+def _confidences(
+    prepared: Prepared, known: Known, choice: LowRankChoice, rows: BoolArray, chosen_on: BoolArray
+) -> dict[str, Confidence]:
+    """chosen_on: the answers whose margins by fits to other people the choice holds."""
     answers = context_answers(prepared, known, rows)
     low, full = fit_chosen(answers, choice)
+
+    def crossed(margins: FloatArray | None) -> FloatArray | None:
+        return None if margins is None else margins[rows[chosen_on]]
+
     return {
-        "low-rank": weighted_confidence(answers, low.theta, low.rank, choice.low.ridge),
-        "full-rank": weighted_confidence(answers, full, min(full.shape), choice.full.ridge),
+        "low-rank": weighted_confidence(answers, low.theta, low.rank, choice.low.ridge, crossed(choice.low_margins)),
+        "full-rank": weighted_confidence(
+            answers, full, min(full.shape), choice.full.ridge, crossed(choice.full_margins)
+        ),
     }
 
 
@@ -172,7 +186,7 @@ def _tuning(
     }
     if not len(sets.person) or not kept.any():
         return found
-    confidences = _confidences(prepared, known, choice, kept)
+    confidences = _confidences(prepared, known, choice, kept, prepared.train)
     for (name, constant), policy in _pessimistic(confidences, known, _centred(prepared, kept), sets).items():
         if constant is not None:
             found[name][constant] = float((policy * sets.worth).sum(axis=1).mean())
@@ -180,13 +194,13 @@ def _tuning(
 
 
 def _policies(
-    prepared: Prepared, known: Known, choice: LowRankChoice, pooled_ridge: float, fold: Any, rows: BoolArray,
-    sets: CandidateSets,
-) -> dict[tuple[str, float | None], FloatArray]:  # fmt: skip
+    prepared: Prepared, known: Known, confidences: dict[str, Confidence], fold: IntArray, sets: CandidateSets
+) -> dict[tuple[str, float | None], FloatArray]:
+    rows = prepared.train
     features = _centred(prepared, rows)
-    found = _pessimistic(_confidences(prepared, known, choice, rows), known, features, sets)
+    found = _pessimistic(confidences, known, features, sets)
     A = sets.item.shape[1]
-    pooled = features @ pooled_centre(prepared, rows, pooled_ridge)
+    pooled = features @ pooled_centre(prepared, rows, choose_pooled(prepared, fold).ridge)
     strength = item_strengths(prepared.table, rows, choose_strengths(prepared, fold).ridge)
     for name, score in (("pooled", pooled), ("popularity", strength)):
         # Equal scores share the choice: an item nobody has answered about is as strong as the next one.

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from sim.fitting.user_contexts import ContextAnswers, fit_full, one_thread
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 PERMUTATIONS = 200
 HALVINGS = 5
 LEVEL = 0.05
 MOST = 0.9
+_ALIKE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +73,29 @@ def _root(second: FloatArray) -> FloatArray:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
 
+def _tenths(answers: ContextAnswers, people: IntArray) -> list[IntArray]:
+    """The people with answers, cut by their total weight into parts of equal size, of _ALIKE or more where there are as
+    many."""
+    total = np.bincount(answers.person, answers.weight, minlength=len(answers.contexts))[people]
+    order = people[np.argsort(total, kind="stable")]
+    return np.array_split(order, min(max(len(people) // _ALIKE, 1), 10))
+
+
 @one_thread()
 def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> Spectrum:
     """Singular values of Sx^1/2 Theta Sz^1/2, Theta the full fit's rows that belong to contexts.
 
-    The null: contexts dealt out anew among the people with answers, the intercept left in place, and refitted. The
-    j-th value is held against the largest of a refit off the first j - 1 directions: the largest noise there is where
-    they are not, and not the j-th largest. Exact for the first; where the first are so strong that margins are large
+    The null: contexts dealt out anew among the people with about as many answers (tenths of the people by their total
+    weight), the intercept left in place, and refitted; profiles of people who answered little are noisier, and dealing
+    them to people who answered much would make another problem of it. The j-th value is held against the largest of a
+    refit off the first j - 1 directions: the largest noise there is where they are not, and not the j-th largest. Exact
+    for the first where, within a tenth, contexts are exchangeable; where the first are so strong that margins are large
     and answers say less, further ones are judged a little leniently.
 
     Sx, Sz: second moments of contexts over people and of differences over weighted answers, the same in every refit.
     """
     people = np.unique(answers.person)
+    tenths = _tenths(answers, people)
     left = _root(answers.contexts[people, 1:].T @ answers.contexts[people, 1:] / len(people))
     z, w = answers.differences, answers.weight
     right = _root((z * w[:, None]).T @ z / w.sum())
@@ -97,9 +109,10 @@ def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> S
     u, values, vt = np.linalg.svd(whitened(whole), full_matrices=False)
 
     def shuffled(number: int) -> FloatArray:
-        order = stream.child("null").at(replicate=number).permutation(len(people))
         contexts = answers.contexts.copy()
-        contexts[people, 1:] = answers.contexts[people[order], 1:]
+        for place, alike in enumerate(tenths):
+            order = stream.child(f"null/{place}").at(replicate=number).permutation(len(alike))
+            contexts[alike, 1:] = answers.contexts[alike[order], 1:]
         dealt = ContextAnswers(contexts, z, answers.person, w)
         rest, largest = whitened(fit_full(dealt, ridge, start, 1e-7)), np.empty(len(values))
         for j in range(len(values)):
@@ -139,6 +152,8 @@ def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> S
 def premise(spectrum: Spectrum) -> str:
     """What the singular values say of the assumption, for a reader."""
     above, q, few = spectrum.above, len(spectrum.values), spectrum.carrying
+    if not q:
+        return "no rank to speak of: contexts do not vary over the training annotators"
     if not above:
         return (
             f"none of {q} singular values is above what contexts dealt out at random give: these contexts do not tell "
@@ -149,4 +164,5 @@ def premise(spectrum: Spectrum) -> str:
     if few is None or share is None:
         return f"low rank cannot be judged: {counted}, but halves of the people do not agree on them"
     verdict = "looks true" if few <= q / 4 else "does not look true" if few > q / 2 else "is at best roughly true"
-    return f"low rank {verdict}: {few} directions carry {share:.0%} of what halves of the people agree on; {counted}"
+    carried = f"{few} directions carry {min(share, 1.0):.0%} of what halves of the people agree on"
+    return f"low rank {verdict}: {carried}; {counted}"

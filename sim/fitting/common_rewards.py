@@ -1,0 +1,95 @@
+"""What is the same for everybody: one reward on features, and how often an item wins; chosen on whole people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import minimize
+
+from sim.fitting.low_rank import FOLDS, LowRankCandidate
+from sim.fitting.personal import pooled_centre
+from sim.fitting.prepare import Prepared, effective_weights
+from sim.pair_table import PairTable
+from sim.policies.protocol import log_sigmoid
+from sim.preferences import BoolArray, FloatArray, IntArray
+
+_STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
+_POOLED_RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+def item_strengths(table: PairTable, rows: BoolArray, ridge: float) -> FloatArray:
+    """Bradley-Terry strength of each item, one for everybody, shrunk to zero; (n_items,).
+
+    argmin sum_j w_j log(1 + e^(s_rejected - s_chosen)) + 0.5 ridge |s|^2, w effective weights.
+    """
+    weight = effective_weights(table, rows)[rows]
+    chosen, rejected, n = table.chosen[rows], table.rejected[rows], len(table.items)
+
+    def objective(strength: FloatArray) -> tuple[float, FloatArray]:
+        u = strength[chosen] - strength[rejected]
+        slope = -weight * np.exp(log_sigmoid(-u))
+        gradient = np.bincount(chosen, slope, n) - np.bincount(rejected, slope, n) + ridge * strength
+        return float(-(weight * log_sigmoid(u)).sum() + 0.5 * ridge * strength @ strength), gradient
+
+    return np.asarray(minimize(objective, np.zeros(n), jac=True, method="L-BFGS-B").x)
+
+
+def choose_strengths(prepared: Prepared, fold: IntArray) -> LowRankCandidate:
+    """The ridge of `item_strengths` that serves held-out training people best."""
+
+    def margins(ridge: float, kept: BoolArray) -> FloatArray:
+        return advantages(prepared.table, item_strengths(prepared.table, kept, ridge))
+
+    return _choose("popularity", _STRENGTH_RIDGES, margins, prepared, fold)
+
+
+def choose_pooled(prepared: Prepared, fold: IntArray) -> LowRankCandidate:
+    """The ridge of one reward on features for all that serves held-out training people best."""
+
+    def margins(ridge: float, kept: BoolArray) -> FloatArray:
+        return np.asarray(prepared.differences @ pooled_centre(prepared, kept, ridge))
+
+    return _choose("pooled", _POOLED_RIDGES, margins, prepared, fold)
+
+
+def _choose(
+    method: Literal["popularity", "pooled"],
+    ridges: tuple[float, ...],
+    margins: Callable[[float, BoolArray], FloatArray],
+    prepared: Prepared,
+    fold: IntArray,
+) -> LowRankCandidate:
+    """The ridge, and its mean log-likelihood; margins: (ridge, answers to fit) -> (n,) margins of all answers."""
+    own = np.where(prepared.train, fold[prepared.annotator], -1)
+    if len(np.unique(own[own >= 0])) < FOLDS:
+        return LowRankCandidate(method, 0, ridges[len(ridges) // 2 - 1], float("nan"))
+    means = {}
+    for ridge in ridges:
+        scores = [log_sigmoid(margins(ridge, (own >= 0) & (own != number))[own == number]) for number in range(FOLDS)]
+        means[ridge] = float(np.concatenate(scores).mean())
+    best = max(means, key=lambda ridge: means[ridge])
+    return LowRankCandidate(method, 0, best, means[best])
+
+
+def advantages(table: PairTable, strength: FloatArray) -> FloatArray:
+    """Strength of the chosen item minus that of the rejected; (n,)."""
+    return np.asarray(strength[table.chosen] - strength[table.rejected])
+
+
+def crossed_advantages(prepared: Prepared, ridge: float, fold: IntArray) -> FloatArray:
+    """`advantages` of training answers by the answers of other folds' people, of all others by all training answers.
+
+    An item's strength from the very answer it is to explain is too good: what is fitted on top would learn to trust
+    it more than it may where the item is new.
+    """
+    table = prepared.table
+    found = advantages(table, item_strengths(table, prepared.train, ridge))
+    own = np.where(prepared.train, fold[prepared.annotator], -1)
+    if len(np.unique(own[own >= 0])) < FOLDS:
+        return found
+    for number in range(FOLDS):
+        others = advantages(table, item_strengths(table, (own >= 0) & (own != number), ridge))
+        found[own == number] = others[own == number]
+    return found
