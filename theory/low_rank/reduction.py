@@ -66,20 +66,20 @@ class BoundSetting(Setting):
 class BoundRatio(Theorem[BoundSetting]):
     """Reconstructed. The main term of the bound, 2 f C*_red against 2 f_full C*_full, each at its own estimate: f is
     (chi2_{k, .9} / n)^(1/2) against (chi2_{D, .9} / n)^(1/2), C*_red the smaller one: the ratio is at most (chi2_k /
-    chi2_D)^(1/2) = .66 at rank 2, k = 32 of D = 80, scenario B, 2,000 answers.
+    chi2_D)^(1/2), .66 at rank 2, k = 32 of D = 80, scenario B, 2,000 answers. Value: the ratio over that number, at
+    most 1 on average; .87 (and .97 at rank 6, the most there can be here: the claim is not one of low rank alone).
 
     It is the main term alone that is tighter here. With 2 b_max, second order but of the same size at 2,000 answers,
     the whole reduced bound is above the full-rank one, which has no such term (at 12 x 16 and 4,000 answers it is below
-    it). Controls: b_max counted; Theta of rank 6, the most it can have here."""
+    it). Control: b_max counted."""
 
     claim_id, paper, source = "bound-ratio", PAPER, f"{RECONSTRUCTED}: reduced against full"
     statement = "The main term of the bound is smaller than at full rank by (chi2_k / chi2_D)^(1/2) or more."
-    cost = 4.0
+    cost = 2.0
     SETTINGS = {"as_stated": Variant(BoundSetting())}
 
     def bound(self, setting: BoundSetting) -> Bound:
-        k, D = manifold_dimension(8, 10, setting.rank), 80
-        return MeanAtMost(float(np.sqrt(chi2.ppf(0.9, k) / chi2.ppf(0.9, D))))
+        return MeanAtMost(1.0)
 
     def draw(self, setting: BoundSetting, stream: Stream) -> float:
         world = scenario(stream.child("world"), rank=setting.rank)
@@ -89,13 +89,11 @@ class BoundRatio(Theorem[BoundSetting]):
             bounds.append(found.loss_bound(targets, "distributional", 0.0))
             if fitted is not None and not setting.truncation:
                 bounds[-1] -= 2.0 * found.truncated(targets)
-        return bounds[0] / bounds[1]
+        k, D = manifold_dimension(8, 10, setting.rank), 80
+        return bounds[0] / bounds[1] / float(np.sqrt(chi2.ppf(0.9, k) / chi2.ppf(0.9, D)))
 
     def control(self, setting: BoundSetting) -> tuple[Control[BoundSetting], ...]:
-        return (
-            Control("with the truncation's 2 b_max", replace(setting, truncation=True)),
-            Control("Theta of rank 6", replace(setting, rank=6)),
-        )
+        return (Control("with the truncation's 2 b_max", replace(setting, truncation=True)),)
 
 
 @dataclass(frozen=True)
@@ -107,15 +105,16 @@ class DimensionSetting(Setting):
 
 
 class LossRatio(Theorem[DimensionSetting]):
-    """Better, and most so at low true rank: the loss of the pessimistic policy in the reduced subspace over that of the
-    one over all coefficients falls as dimensions grow at rank 2: slope at most -.3 in D = 32, 60, 117 (d_x = 4, 6, 9,
-    as many common features and four exotic ones; 4,000 answers, scenario B). k / D falls with slope -.46. Control:
-    Theta of rank d_x, where the advantage vanishes."""
+    """That the gain is largest at low true rank is said by a public summary of the paper, not by its abstract, which
+    has a "tighter sub-optimality gap compared to existing methods". Reconstructed: the loss of the pessimistic policy
+    in the reduced subspace over that of the one over all coefficients falls as dimensions grow at rank 2: slope at most
+    -.3 in D = 32, 60, 117 (d_x = 4, 6, 9, as many common features and four exotic ones; 4,000 answers, scenario B).
+    k / D falls with slope -.46. Control: Theta of rank d_x, where the advantage vanishes."""
 
     claim_id, paper, source = (
         "loss-ratio-dimension",
         PAPER,
-        f"{ARXIV}, abstract; figures [reconstructed]: reduced against full",
+        f"{ARXIV}, as summarised in public; set-up [reconstructed]: reduced against full",
     )
     statement = "At fixed rank the reduced policy's loss relative to the full-rank one falls as dimensions grow."
     cost = 8.0
@@ -149,24 +148,27 @@ class RankSetting(Setting):
     """reduced: the policy in the reduced subspace; otherwise over all coefficients."""
 
     reduced: bool = True
-    replicates: int = 30
+    replicates: int = 170
 
 
 class LossOfRank(Theorem[RankSetting]):
-    """Reconstructed. The loss grows with the parameters: between k^(1/2), as its bound does, and k, as the squared
-    error does; slope in [.5, 1.15] over ranks 1, 2, 3, 4, 6, k = 17 ... 72, scenario B, 2,000 answers. Control: the
-    pessimistic policy over all coefficients, whose loss does not know the rank."""
+    """Reconstructed. The loss grows with the parameters: at least as k^(1/2), as its bound does, and about as k, as the
+    squared error does. Slope in [.5, 1.05] over ranks 1, 3, 6, k = 17, 45, 72, scenario B, 2,000 answers, 50 targets.
+    Over a thousand draws it is .93 with a standard error of .01, so near to 1 that the draws of one check (.025) cannot
+    tell the two apart: the limit is the 1 of the squared error and two such errors. The ranks of a draw share contexts,
+    features and the uniform numbers behind answers. Control: the pessimistic policy over all coefficients, whose loss
+    does not know the rank."""
 
     claim_id, paper, source = "loss-of-rank", PAPER, f"{RECONSTRUCTED}: reduced against full"
-    statement = "The reduced policy's loss grows with the rank as k to a power between 1/2 and 1."
-    cost = 5.0
+    statement = "The reduced policy's loss grows with the rank at least as k^(1/2) and not faster than k^1.05."
+    cost = 4.0
     full_factor = 3
     axes = ("parameters k", "J(pi*) - J(pi)")
     SETTINGS = {"as_stated": Variant(RankSetting())}
-    _RANKS = (1, 2, 3, 4, 6)
+    _RANKS = (1, 3, 6)
 
     def bound(self, setting: RankSetting) -> Bound:
-        return Slope(1.15, lowest=0.5)
+        return Slope(1.05, lowest=0.5)
 
     def grid(self, setting: RankSetting) -> FloatArray:
         return np.array([float(manifold_dimension(8, 10, rank)) for rank in self._RANKS])
@@ -174,14 +176,13 @@ class LossOfRank(Theorem[RankSetting]):
     def draw(self, setting: RankSetting, stream: Stream) -> FloatArray:
         losses = []
         for rank in self._RANKS:
-            own = stream.child(str(rank))
-            world = scenario(own.child("world"), rank=rank)
-            found = learn(world, 2000, rank if setting.reduced else None, own)
-            losses.append(found.serve(world.targets(100, own.child("targets")), "distributional").loss)
+            world = scenario(stream.child("world"), rank=rank)
+            found = learn(world, 2000, rank if setting.reduced else None, stream)
+            losses.append(found.serve(world.targets(50, stream.child("targets")), "distributional").loss)
         return np.array(losses)
 
     def control(self, setting: RankSetting) -> tuple[Control[RankSetting], ...]:
-        return (Control("over all coefficients", replace(setting, reduced=False)),)
+        return (Control("over all coefficients", replace(setting, reduced=False, replicates=10)),)
 
 
 THEOREMS = (ReducedWidth(), BoundRatio(), LossRatio(), LossOfRank())
