@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 
 from pluralign.commands.study import command
 from sim.algorithms.reduced_pessimism import suboptimality
+from sim.environments.two_attributes import two_attribute_world
 from sim.errors import InputError
 from sim.streams import Stream
+from sim.studies.attributes import AttributesSetting, run_attributes
 from sim.studies.cells import read_results, run_study
 from sim.studies.low_rank import run_low_rank
 from sim.studies.low_rank_methods import free_numbers, learn
@@ -34,6 +36,7 @@ FILES = {
     "low_rank_candidates": ["n=[300]", "exotic=[0, 1, 5]"],
     "low_rank_unsafe": ["n=[300, 600]", "betas=[0.1, 1.0]"],
     "low_rank_hidden": ["n=[80, 240]", "users=[8]", "hidden=[0, 2, 4]"],
+    "low_rank_attributes": ["n=[300, 600]", "conflict=[0.0, 1.0]", "groups=4"],
 }
 DIRECT = ("low", "full")
 
@@ -388,3 +391,57 @@ def test_dials_move_what_they_say():
     assert moved.targets.contexts.mean(axis=0) == pytest.approx(np.repeat([1.0, 0.0], 4), abs=0.1)
     uneven = draw_replicate(replace(base, shift="isotropic", tau=0.01, n=4000), Stream(1)).differences
     assert uneven.std(axis=0)[[0, -1]] == pytest.approx([1.0, 0.01], rel=0.05)
+
+
+def test_groups_weigh_two_attributes():
+    """By the numbers of the world itself: rank two, orthogonal ends, shares, what temptation is worth to whom."""
+    world = two_attribute_world(4, 7, Stream(3), norm=2.0, conflict=1.0, skew=2.0, temptation=3.0)
+    assert np.linalg.matrix_rank(world.theta, tol=1e-12) == 2
+    assert world.theta[0] == pytest.approx(2 * world.helpful)
+    assert world.theta[-1] == pytest.approx(2 * world.safe)
+    assert np.linalg.norm(world.theta, axis=1) == pytest.approx(np.full(4, 2.0))
+    assert world.shares == pytest.approx(np.array([8, 4, 2, 1]) / 15)
+    x, z = world.comparisons(20_000, Stream(4))
+    assert x.mean(axis=0) == pytest.approx(world.shares, abs=0.02)
+    for g, own in enumerate(world.theta):
+        u = z[x[:, g] == 1] @ own
+        # Of answers drawn by the model, the right ones are as many as their own chances say.
+        assert (u > 0).mean() == pytest.approx((1 / (1 + np.exp(-np.abs(u)))).mean(), abs=0.03)
+    targets = world.targets(4000, Stream(5))
+    gap = targets.rewards[:, targets.exotic].mean(axis=1) - targets.rewards[:, ~targets.exotic].mean(axis=1)
+    for g, sign in ((0, 1), (3, -1)):
+        assert gap[targets.contexts[:, g] == 1].mean() == pytest.approx(sign * 6.0, abs=0.3)
+    alike = two_attribute_world(4, 7, Stream(3), conflict=0.0)
+    assert np.ptp(alike.theta, axis=0).max() < 1e-12
+
+
+def test_one_reward_serves_the_largest_group_and_low_rank_all():
+    """Paired over seeds; where all groups want the same (control) one reward is best."""
+
+    def regrets(metric, **keys):
+        found = {}
+        for r in range(8):
+            for row in run_attributes(AttributesSetting(n=2400, **keys), Stream(12, "test", r), {}):
+                if row.metric == metric:
+                    found.setdefault(row.method, []).append(row.value)
+        return {method: np.array(values) for method, values in found.items()}
+
+    worst = regrets("regret/worst")
+    assert (worst["pooled/greedy"] > 1.0).all()
+    assert worst["low/greedy"].mean() < 0.75 * worst["full/greedy"].mean()
+    assert worst["low/greedy"].max() < 0.5
+    assert worst["truth"].max() == 0.0
+    assert regrets("regret/largest")["pooled/greedy"].mean() < 0.5
+    shown = regrets("safe/smallest")
+    assert shown["low/greedy"].mean() > shown["pooled/greedy"].mean() + 1.0
+    same = regrets("regret/worst", conflict=0.0)
+    assert same["pooled/greedy"].mean() < same["low/greedy"].mean() < same["full/greedy"].mean()
+
+
+@pytest.mark.parametrize(("keys", "words"), [
+    ({"groups": 1}, "groups and features"), ({"conflict": 3.0}, "right angles"), ({"delta": 1.0}, "delta"),
+    ({"skew": 0.0}, "skew must be positive"),
+])  # fmt: skip
+def test_attribute_settings_refuse_nonsense(keys, words):
+    with pytest.raises(ValueError, match=words):
+        AttributesSetting(**keys)

@@ -19,9 +19,9 @@ from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 # The context's first column. The ridge holds what a person's context changes in her reward to zero, and would hold the
-# reward common to all there too: through a column of tens it weighs a hundred times less on that part. On held-out
-# MovieLens users that is as good as fitting Theta around the pooled reward, at rank 3 better, and Theta stays one
-# matrix of low rank, as the paper has it; through a column of ones two thirds of the gain are lost.
+# reward common to all there too: through a column of tens it weighs a hundred times less on that part, and Theta stays
+# one matrix of low rank, as the paper has it. By held-out training people of two MovieLens splits columns of 3, 10 and
+# 30 are within .002 nats of each other, a column of ones loses .005 to .010.
 INTERCEPT = 10.0
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 RANKS = (1, 2, 3, 4, 6, 8, 12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sim.studies.attributes import ATTRIBUTES
 from sim.studies.bandit import BANDIT
 from sim.studies.experiment import Experiment
 from sim.studies.low_rank import LOW_RANK
@@ -19,4 +20,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "profiles": PROFILE,
     "reward_free": REWARD_FREE,
     "low_rank": LOW_RANK,
+    "attributes": ATTRIBUTES,
 }

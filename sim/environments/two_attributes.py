@@ -1,0 +1,54 @@
+"""Groups who weigh two attributes of an answer, helpfulness and safety, differently: rewards of rank two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sim.environments.low_rank import LowRankWorld, Targets
+from sim.preferences import FloatArray
+from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class TwoAttributeWorld(LowRankWorld):
+    """Contexts are one-hot groups, drawn with `shares` (G,); theta[g] = norm (cos a_g helpful + sin a_g safe).
+
+    helpful, safe: (d_phi,), of length 1, orthogonal.  Exotic actions are tempting: `temptation` more helpful and as
+    much less safe than their other features say.
+    """
+
+    shares: FloatArray = field(default_factory=lambda: np.ones(1))
+    helpful: FloatArray = field(default_factory=lambda: np.zeros(1))
+    safe: FloatArray = field(default_factory=lambda: np.zeros(1))
+    temptation: float = 0.0
+
+    def _contexts(self, n: int, sd: FloatArray | float, stream: Stream) -> FloatArray:
+        return np.asarray(np.eye(len(self.theta))[stream.choice(self.shares, (n,))])
+
+    def targets(self, m: int, stream: Stream) -> Targets:
+        found = super().targets(m, stream)
+        features = found.features + self.temptation * found.exotic[:, None] * (self.helpful - self.safe)
+        return Targets(
+            found.contexts, features, np.einsum("md,mad->ma", found.contexts @ self.theta, features), found.exotic
+        )
+
+
+def two_attribute_world(
+    groups: int, d_phi: int, stream: Stream, *, norm: float = 1.5, conflict: float = 1.0, skew: float = 1.5,
+    normal: int = 10, tempting: int = 5, temptation: float = 1.0,
+) -> TwoAttributeWorld:  # fmt: skip
+    """Shares fall like skew^-g. Weights turn evenly from helpfulness alone, the largest group's, to `conflict` right
+    angles towards safety, the smallest group's: 0, everybody wants the same; 1, the smallest wants safety alone."""
+    if groups < 2 or d_phi < 2:
+        raise ValueError(f"two attributes need at least 2 groups and 2 features (got {groups} and {d_phi})")
+    axes = np.linalg.qr(stream.child("attributes").normals((d_phi, 2)))[0]
+    angle = 0.5 * np.pi * conflict * np.arange(groups) / (groups - 1)
+    shares = skew ** -np.arange(groups, dtype=np.float64)
+    ones = np.ones(d_phi)
+    return TwoAttributeWorld(
+        norm * (np.outer(np.cos(angle), axes[:, 0]) + np.outer(np.sin(angle), axes[:, 1])), np.ones(groups), ones, ones,
+        ones, normal=normal, exotic=tempting, shares=shares / shares.sum(), helpful=axes[:, 0], safe=axes[:, 1],
+        temptation=temptation,
+    )  # fmt: skip
