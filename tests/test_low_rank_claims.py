@@ -1,5 +1,8 @@
 """What the low-rank claims rest on, against quadrature, finite differences, other solvers and hand-worked cases."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -12,13 +15,17 @@ from sim.estimators.low_rank import fit_low_rank, manifold_dimension
 from sim.estimators.reduced_confidence import reduced_confidence
 from sim.estimators.reduced_subspace import reduced_subspace
 from sim.streams import Stream
+from theory.low_rank import coverage_conditions, greedy
 from theory.low_rank._instances import Size, information, tangent_basis, tight_fit
-from theory.low_rank.constants import error_constants, fixed_world
+from theory.low_rank.constants import EachEquivalent, error_constants, fixed_world
+from theory.low_rank.coverage import TheoryCoverage
 from theory.low_rank.descent import ZeroSaddle
 from theory.low_rank.estimation import certified_error
+from theory.low_rank.reduction import BoundRatio
 from theory.low_rank.special import fixed_groups, group_answers, group_rewards
 from theory.low_rank.structure import _rotated
 from theory.low_rank.truncation import SubspaceSure, TruncationSure
+from theory.verdicts import Verdict
 
 S = Stream(8, "low-rank-claims")
 
@@ -217,3 +224,65 @@ def test_the_saddle_claim_starts_at_zero():
     setting = claim.SETTINGS["as_stated"].setting
     assert claim.draw(setting, S) == 0.0
     assert 0.1 < claim.draw(claim.control(setting)[0].setting, S) < 10.0
+
+
+def verdict_of(claim):
+    """What the claim says of its own setting, 400 draws, without its controls."""
+    setting = dataclasses.replace(claim.SETTINGS["as_stated"].setting, replicates=400)
+    measured = claim.measure(setting, S.child("verdict"))
+    return claim.bound(setting).judge(measured.values, measured.grid, S).verdict
+
+
+@pytest.mark.parametrize(("power", "expected"), [(0.0, Verdict.HOLDS), (0.5, Verdict.VIOLATED)])
+def test_greed_that_decays_as_a_root_is_caught(monkeypatch, power, expected):
+    """P(loss 1) = .3 (2,000 / n)^power: at 2,000 answers both lose as much, so that one n cannot tell them apart."""
+
+    def loss(setting, stream):
+        return float(stream.child("wrong").uniforms(1)[0] < 0.3 * (2000 / setting.n) ** power)
+
+    monkeypatch.setattr(greedy, "loss", loss)
+    assert verdict_of(greedy.GreedyStays()) is expected
+
+
+@pytest.mark.parametrize(("falls", "expected"), [(True, Verdict.HOLDS), (False, Verdict.VIOLATED)])
+def test_coverage_that_is_as_bad_at_every_n_has_not_collapsed(monkeypatch, falls, expected):
+    def learned(setting, stream):
+        misses = 0.95 if setting.n > 2000 or not falls else 0.3
+        return SimpleNamespace(error=2.0 * (stream.child("miss").uniforms(1)[0] < misses))
+
+    monkeypatch.setattr(coverage_conditions, "learned", learned)
+    assert verdict_of(coverage_conditions.RankTooSmall()) is expected
+
+
+def test_the_limit_of_the_ratio_of_bounds_is_each_ranks_own():
+    """Rank 6 is within its own (chi2_66 / chi2_80)^(1/2), though not within that of rank 2: a true case, no control."""
+    claim = BoundRatio()
+    setting = dataclasses.replace(claim.SETTINGS["as_stated"].setting, rank=6, replicates=12)
+    bound = claim.bound(claim.SETTINGS["as_stated"].setting)
+    assert bound.judge(claim.measure(setting, S).values, None, S).verdict is Verdict.HOLDS
+
+
+def test_controls_of_the_radius_change_one_thing_each():
+    claim = TheoryCoverage()
+    own = dataclasses.asdict(claim.SETTINGS["as_stated"].setting)
+    for control in claim.control(claim.SETTINGS["as_stated"].setting):
+        other = dataclasses.asdict(control.setting)
+        assert len([name for name in own if name != "replicates" and own[name] != other[name]]) == 1, control.name
+
+
+def test_every_column_has_to_be_equivalent():
+    noise = np.random.default_rng(4).standard_normal((40, 5))
+    judge, inside = EachEquivalent(1.0, 0.1), 1.0 + 0.05 * noise
+    found = judge.judge(inside, None, S)
+    assert found.verdict is Verdict.HOLDS
+    assert found.measured == pytest.approx(max(inside.mean(axis=0), key=lambda mean: abs(mean - 1.0)))
+    # The mean over all columns is 1.04: one that is off by .2 is not averaged away.
+    one_off = inside + 0.2 * (np.arange(5) == 3)
+    assert judge.judge(one_off, None, S).verdict is Verdict.VIOLATED
+    assert judge.judge(one_off, None, S).measured == pytest.approx(one_off[:, 3].mean())
+    assert judge.judge(1.0 + 2.0 * noise, None, S).verdict is Verdict.INCONCLUSIVE
+    # Just outside, at 3 % in one column of five, is not told.
+    just = inside + (0.1 + 1.94 * inside[:, 3].std(ddof=1) / np.sqrt(40) + 1.0 - inside[:, 3].mean()) * (
+        np.arange(5) == 3
+    )
+    assert judge.judge(just, None, S).verdict is Verdict.INCONCLUSIVE
