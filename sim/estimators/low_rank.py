@@ -17,7 +17,7 @@ METHODS: tuple[Method, ...] = ("alternating", "quasi_newton", "gradient", "scale
 Start = Literal["spectral", "full"]
 STARTS: tuple[Start, ...] = ("spectral", "full")
 # From this many numbers on, the passes of one quasi-Newton fit are shared between threads.
-_SHARED_FROM = 1 << 18
+_SHARED_FROM = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
