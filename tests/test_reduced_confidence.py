@@ -104,6 +104,16 @@ def test_theory_by_hand():
     assert found.covariance == pytest.approx(_PSI.T @ _PSI / 6 + 0.05 / kappa * np.eye(3))
 
 
+def test_theory_goes_as_far_as_the_truncated_truth():
+    """[[1, 1], [1, -1]] has norm sqrt 2, and without its last entry the golden ratio: truncation can lengthen."""
+    truth = 0.5 * np.array([[1.0, 1.0], [1.0, -1.0]])
+    found = reduced_confidence(_AXES, _X, _Z, mode="theory", delta=0.1, ridge=9.0, truth=truth)
+    assert np.abs(found.estimate).max() < 0.1
+    margin = 2.0 * 0.5 * (1 + np.sqrt(5)) / 2
+    kappa = _sigmoid(margin) * _sigmoid(-margin)
+    assert found.covariance == pytest.approx(_PSI.T @ _PSI / 6 + 9.0 / kappa * np.eye(3))
+
+
 def test_reuse_changes_nothing():
     """The gradient of a rank-constrained maximum vanishes on the tangent space: the refit stays where it is."""
     _, x, z = _answers(2000, seed=3)
