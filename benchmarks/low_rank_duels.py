@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,8 @@ def large_fit() -> Duel:
         "SciPy L-BFGS, NumPy": (Candidate(lambda: scipy_fit(x, z, rank)), 4.0),
         "our alternating Newton": (Candidate(lambda: fit_low_rank(x, z, rank, ridge=0.0, tolerance=1e-8)), 0.0),
     }
-    try:
-        import torch  # noqa: F401
-
+    if find_spec("torch"):
         opponents["torch L-BFGS, autograd"] = (Candidate(lambda: torch_fit(x, z, rank)), 1.0)
-    except ImportError:
-        pass
     return Duel(
         f"rank-constrained MLE, d_x = d_phi = {d}, r = {rank}, n = {n:,}",
         Candidate(lambda: fit_low_rank(x, z, rank, ridge=0.0, method="quasi_newton", tolerance=1e-8)),

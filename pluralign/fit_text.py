@@ -132,6 +132,9 @@ def _serving_lines(serving: dict[str, Any]) -> list[str]:
         lines.append(
             f"  trained on {seen}, {pairs[scenario]} pairs; constant (* chosen beforehand), value, minus greedy, inside"
         )
+        effects = serving[scenario]["design_effect"]
+        counted = ", ".join(f"{effect:.1f} ({name})" for name, effect in effects.items())
+        lines.append(f"    confidence sets allow for so many times the variance of independent answers: {counted}")
         tuned = serving[scenario]["tuned_constants"]
         for row in serving[scenario]["policies"]:
             if row["tuned"]:

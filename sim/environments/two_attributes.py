@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TwoAttributeWorld(LowRankWorld):
     """Contexts are one-hot groups, drawn with `shares` (G,); theta[g] = norm (cos a_g helpful + sin a_g safe).
 
@@ -19,10 +19,10 @@ class TwoAttributeWorld(LowRankWorld):
     much less safe than their other features say.
     """
 
-    shares: FloatArray = field(default_factory=lambda: np.ones(1))
-    helpful: FloatArray = field(default_factory=lambda: np.zeros(1))
-    safe: FloatArray = field(default_factory=lambda: np.zeros(1))
-    temptation: float = 0.0
+    shares: FloatArray
+    helpful: FloatArray
+    safe: FloatArray
+    temptation: float
 
     def _contexts(self, n: int, sd: FloatArray | float, stream: Stream) -> FloatArray:
         return np.asarray(np.eye(len(self.theta))[stream.choice(self.shares, (n,))])
@@ -48,7 +48,7 @@ def two_attribute_world(
     shares = skew ** -np.arange(groups, dtype=np.float64)
     ones = np.ones(d_phi)
     return TwoAttributeWorld(
-        norm * (np.outer(np.cos(angle), axes[:, 0]) + np.outer(np.sin(angle), axes[:, 1])), np.ones(groups), ones, ones,
-        ones, normal=normal, exotic=tempting, shares=shares / shares.sum(), helpful=axes[:, 0], safe=axes[:, 1],
-        temptation=temptation,
+        theta=norm * (np.outer(np.cos(angle), axes[:, 0]) + np.outer(np.sin(angle), axes[:, 1])),
+        context_sd=np.ones(groups), feature_sd=ones, normal_sd=ones, exotic_sd=ones, normal=normal, exotic=tempting,
+        shares=shares / shares.sum(), helpful=axes[:, 0], safe=axes[:, 1], temptation=temptation,
     )  # fmt: skip
