@@ -1,17 +1,16 @@
-"""Rank-constrained fits against SciPy, scikit-learn, finite differences and each other."""
+"""Rank-constrained fits against SciPy, scikit-learn and each other."""
 
 import numba
 import numpy as np
 import pytest
+from drawn_answers import drawn_answers, plackett_luce
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from sim.estimators import _bilinear, _bilinear_large, _low_rank_kernel
-from sim.estimators._factor_metric import apply_inverse, balance, set_metric
-from sim.estimators._tiles import padded, row_length
+from sim.estimators import _low_rank_kernel
+from sim.estimators._tiles import row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import (
-    as_rows,
     fit_full_rank,
     fit_full_rank_batch,
     fit_low_rank,
@@ -20,31 +19,6 @@ from sim.estimators.low_rank import (
 )
 from sim.estimators.low_rank_rankings import fit_low_rank_rankings
 from sim.streams import Stream
-
-
-def _world(seed, n, d_x, d_phi, rank, *, norm=1.5, ratio=1.0, kind="plain", weighted=False, shifted=False):
-    """(contexts, signed differences, weights, offset) of one draw."""
-    rng = Stream(seed, kind).generator()
-    u, v = (np.linalg.qr(rng.normal(size=(d, rank)))[0] for d in (d_x, d_phi))
-    theta = (u * ratio ** -np.linspace(0, 1, rank)) @ v.T
-    x, z = rng.normal(size=(n, d_x)), rng.normal(size=(n, d_phi))
-    both = min(d_x, d_phi)
-    if kind == "dependent":
-        z[:, :both] = 0.6 * z[:, :both] + 0.8 * x[:, :both]
-    elif kind == "collinear":
-        x[:, -1], z[:, -1] = x[:, 0] - x[:, 1], z[:, 0] + z[:, 1]
-    elif kind == "scaled":
-        x[:, 0] *= 10
-        z[:, d_phi // 2 :] *= 0.1
-    elif kind == "one-hot":
-        x = np.eye(d_x)[np.sort(rng.integers(0, d_x, n))]
-    elif kind == "heavy":
-        x, z = rng.standard_t(3, size=x.shape), rng.standard_t(3, size=z.shape)
-    offset = rng.normal(size=n) if shifted else np.zeros(n)
-    margin = offset + norm / np.linalg.norm(theta) * ((x @ theta) * z).sum(axis=1)
-    wins = rng.random(n) < 1 / (1 + np.exp(-np.clip(margin, -300, 300)))
-    weights = rng.uniform(0, 2, n) if weighted else np.ones(n)
-    return x, np.where(wins[:, None], z, -z), weights, np.where(wins, offset, -offset)
 
 
 def _loss(theta, x, z, weights, offset, ridge):
@@ -91,7 +65,7 @@ CASES = [
 @pytest.mark.parametrize(("seed", "n", "d_x", "d_phi", "true", "rank", "ridge", "changes"), CASES)
 def test_both_methods_find_scipys_minimum(seed, n, d_x, d_phi, true, rank, ridge, changes):
     """SciPy from the spectral start and from random ones; ranks below, at and above the true one."""
-    x, z, weights, offset = _world(seed, n, d_x, d_phi, true, **changes)
+    x, z, weights, offset = drawn_answers(seed, n, d_x, d_phi, true, **changes)
     rng = Stream(seed, "starts").generator()
     # With a column that depends on others the spectral start does not exist.
     first = rng.normal(size=(d_x, d_phi)) if changes.get("kind") == "collinear" else spectral_start(x, z)
@@ -108,7 +82,7 @@ def test_both_methods_find_scipys_minimum(seed, n, d_x, d_phi, true, rank, ridge
 
 def test_few_rounds_where_contexts_and_differences_are_independent():
     """The curvature by blocks: a round leaves a small part of what there was to gain."""
-    x, z, _, _ = _world(20, 3000, 8, 10, 2)
+    x, z, _, _ = drawn_answers(20, 3000, 8, 10, 2)
     least = fit_low_rank(x, z, 2, method="quasi_newton", ridge=0.0, tolerance=1e-14).loss
     left = [fit_low_rank(x, z, 2, method="quasi_newton", ridge=0.0, tolerance=0.0, max_rounds=k) for k in range(6)]
     excess = np.array([fit.loss for fit in left]) - least
@@ -117,7 +91,7 @@ def test_few_rounds_where_contexts_and_differences_are_independent():
 
 
 def test_no_rounds_leave_the_truncated_spectral_start():
-    x, z, _, _ = _world(21, 2000, 6, 9, 2, ratio=2.0)
+    x, z, _, _ = drawn_answers(21, 2000, 6, 9, 2, ratio=2.0)
     x, z = x @ Stream(21, "mix").normals((6, 6)), z @ Stream(21, "mixed").normals((9, 9))
     fit = fit_low_rank(x, z, 2, method="quasi_newton", ridge=0.0, max_rounds=0)
     roots = [np.linalg.cholesky(values.T @ values / len(values)) for values in (x, z)]
@@ -128,7 +102,7 @@ def test_no_rounds_leave_the_truncated_spectral_start():
 
 @pytest.mark.parametrize("method", ["alternating", "quasi_newton"])
 def test_any_start_leads_there(method):
-    x, z, weights, offset = _world(22, 1500, 6, 7, 2, weighted=True)
+    x, z, weights, offset = drawn_answers(22, 1500, 6, 7, 2, weighted=True)
     settings = {"weights": weights, "offset": offset, "method": method, "tolerance": 1e-12}
     spectral = fit_low_rank(x, z, 2, **settings)
     starts = ["full", Stream(22, "start").normals((6, 7)), np.zeros((6, 7)), spectral.theta]
@@ -139,7 +113,7 @@ def test_any_start_leads_there(method):
 
 def test_full_rank_is_logistic_regression():
     """scikit-learn on vec(x z'), half of the answers turned round; so is the low-rank fit of all directions."""
-    x, z, weights, _ = _world(23, 1200, 4, 5, 2, weighted=True)
+    x, z, weights, _ = drawn_answers(23, 1200, 4, 5, 2, weighted=True)
     label = np.arange(len(x)) % 2
     features = np.where(label == 1, 1.0, -1.0)[:, None] * (x[:, :, None] * z[:, None, :]).reshape(len(x), -1)
     ridge = 1e-3
@@ -151,160 +125,8 @@ def test_full_rank_is_logistic_regression():
         assert fit.theta == pytest.approx(theirs, abs=1e-5)
 
 
-def _plackett_luce(u, K):
-    """Sum over groups of -log prod_j e^u_j / sum_{l >= j} e^u_l, item by item."""
-    return sum(np.logaddexp.reduce(group[j:]) - group[j] for group in u.reshape(-1, K) for j in range(K - 1))
-
-
-def _factors(seed, rank, d_x, d_phi):
-    left, right = np.zeros((rank, padded(d_x))), np.zeros((rank, padded(d_phi)))
-    left[:, :d_x] = Stream(seed, "left").normals((rank, d_x))
-    right[:, :d_phi] = Stream(seed, "right").normals((rank, d_phi))
-    return left, right
-
-
-def _pass(x, z, weights, offset, K, left, right):
-    """(loss, gradients by the factors, second moments, totals) of one compiled pass."""
-    rank, tile = len(left), _bilinear.tile_of(K)
-    found = np.empty(left.shape), np.empty(right.shape), np.empty((2, rank, rank)), np.empty(3)
-    scratch = np.empty((rank, tile)), np.empty((rank, tile)), np.empty((3, tile))
-    plain = bool((weights == 1).all())
-    _bilinear.curved_pass(
-        as_rows(x), as_rows(z), weights, plain, offset, K, len(x), left, right, *scratch, *found
-    )  # fmt: skip
-    return found
-
-
-@pytest.mark.parametrize("K", [0, 2, 3, 7])
-@pytest.mark.parametrize("rank", [1, 2, 3, 4, 5])
-def test_gradient_of_a_pass_is_that_of_finite_differences(K, rank):
-    d_x, d_phi, n = 6, 9, 1050
-    x, z, weights, offset = _world(24 + K, n, d_x, d_phi, 2, weighted=K == 0, shifted=True)
-    left, right = _factors(rank, rank, d_x, d_phi)
-
-    def loss(left, right):
-        u = offset + ((x @ left[:, :d_x].T) * (z @ right[:, :d_phi].T)).sum(axis=1)
-        return _plackett_luce(u, K) if K else (weights * np.logaddexp(0, -u)).sum()
-
-    by_left, by_right, _, totals = _pass(x, z, weights, offset, K, left, right)
-    assert totals[0] == pytest.approx(loss(left, right), rel=1e-12)
-    for gradient, factor, dimension in ((by_left, left, d_x), (by_right, right, d_phi)):
-        for a, j in ((0, 0), (rank - 1, dimension - 1), (rank // 2, 3)):
-            kept, h = factor[a, j], 1e-5
-            sides = []
-            for move in (h, -h):
-                factor[a, j] = kept + move
-                sides.append(loss(left, right))
-            factor[a, j] = kept
-            assert gradient[a, j] == pytest.approx((sides[0] - sides[1]) / (2 * h), rel=1e-5, abs=1e-4)
-        assert (gradient[:, dimension:] == 0).all()
-
-
-def test_ranking_curvature_is_the_slopes_own_change():
-    u = 3 * Stream(30, "u").normals(8)
-    slope, curvature, other, unused = (np.empty(8) for _ in range(4))
-    _bilinear.ranking_slopes(u, 4, slope, curvature)
-    for i in range(8):
-        moved = u.copy()
-        moved[i] += 1e-6
-        _bilinear.ranking_slopes(moved, 4, other, unused)
-        assert curvature[i] == pytest.approx((other[i] - slope[i]) / 1e-6, abs=1e-5)
-    # A favourite by far: what is left after her is not what a subtraction leaves.
-    u = np.array([60.0, 1.0, 0.0])
-    loss = _bilinear.ranking_slopes(u, 3, slope[:3], curvature[:3])
-    assert loss == pytest.approx(_plackett_luce(u, 3), rel=1e-12)
-
-
-def test_curvature_sums():
-    x, z, weights, offset = _world(31, 700, 5, 6, 2, weighted=True, shifted=True)
-    left, right = _factors(31, 3, 5, 6)
-    _, _, sums, totals = _pass(x, z, weights, offset, 0, left, right)
-    p, q = x @ left[:, :5].T, z @ right[:, :6].T
-    u = offset + (p * q).sum(axis=1)
-    w = weights / (2 + np.exp(u) + np.exp(-u))
-    for ours, theirs in ((sums[0], (p * w[:, None]).T @ p), (sums[1], (q * w[:, None]).T @ q)):
-        assert np.tril(ours) == pytest.approx(np.tril(theirs), rel=1e-10)
-    assert totals[1:] == pytest.approx([w.sum(), (w * u * u).sum()], rel=1e-10)
-
-
-@pytest.mark.parametrize("rank", [1, 2, 3, 5])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_large_passes_are_the_small_ones(rank, weighted):
-    """Contexts as they come against contexts as rows, at a number of answers that fills no tile."""
-    x, z, weights, offset = _world(32, 9001, 7, 5, 2, weighted=weighted, shifted=weighted)
-    left, right = _factors(32, rank, 7, 5)
-    small = _pass(x, z, weights, offset, 0, left, right)
-    large = np.empty(left.shape), np.empty(right.shape), np.empty((2, rank, rank)), np.empty(3)
-    _bilinear_large.shared_pass(x, z, weights, not weighted, offset, left, right, *large)
-    for one, other in zip(small, large, strict=True):
-        kept = np.tril(np.ones(one.shape[-2:])) if one.ndim == 3 else 1.0
-        assert other * kept == pytest.approx(one * kept, rel=1e-9, abs=1e-9)
-
-
-def test_inverse_curvature_by_blocks():
-    """Against the pseudo-inverse of the blocks written out, on all directions that change Theta."""
-    d_x, d_phi, rank, n = 4, 8, 2, 400
-    left, right = _factors(33, rank, d_x, d_phi)
-    rng = Stream(33, "metric").generator()
-    roots = [np.linalg.cholesky(np.cov(rng.normal(size=(d, 3 * d)))) for d in (d_x, d_phi)]
-    C_x, C_z = (root @ root.T for root in roots)
-    p, q = rng.normal(size=(2, n, rank))
-    w = rng.uniform(0.05, 0.25, n)
-    pp, qq, mean = (p * w[:, None]).T @ p / n, (q * w[:, None]).T @ q / n, w.mean()
-    along = 0.7 * float((pp * qq).sum()) / mean
-    inverses, scalars = np.empty((4, rank, rank)), np.array([0.0, 0.0, 0.0, 1.0, 1.0])
-    sums, totals = np.stack([pp, qq]) * n, np.array([0.0, mean, along]) * n
-    assert set_metric(sums, totals, float(n), left, right, *roots, inverses, scalars)
-    # Theta moves by left' D right (both factors share it), by left's own and by right's own part.
-    A, B = np.linalg.inv(left @ C_x @ left.T), np.linalg.inv(right @ C_z @ right.T)
-    free_x, free_z = np.eye(d_x) - left.T @ A @ left @ C_x, np.eye(d_phi) - right.T @ B @ right @ C_z
-    t = np.eye(rank).ravel()
-    kron = np.kron(pp, qq) / mean
-    core = kron + (along - t @ kron @ t) / (t @ kron @ t) ** 2 * np.outer(kron @ t, kron @ t)
-    columns, curvatures = [], []
-    for a in range(rank):
-        for b in range(rank):
-            D = np.zeros((rank, rank))
-            D[a, b] = 1
-            columns.append(np.concatenate([(0.5 * D.T @ left).ravel(), (0.5 * D @ right).ravel()]))
-    curvatures.append(core)
-    basis_x, basis_z = (np.linalg.svd(free)[0][:, : len(free) - rank] for free in (free_x, free_z))
-    for a in range(rank):
-        for v in basis_x.T:
-            columns.append(np.concatenate([np.outer(np.eye(rank)[a], v).ravel(), np.zeros(rank * d_phi)]))
-    for a in range(rank):
-        for v in basis_z.T:
-            columns.append(np.concatenate([np.zeros(rank * d_x), np.outer(np.eye(rank)[a], v).ravel()]))
-    curvatures += [np.kron(qq, basis_x.T @ C_x @ basis_x), np.kron(pp, basis_z.T @ C_z @ basis_z)]
-    J, dense = np.array(columns).T, np.zeros((len(columns), len(columns)))
-    at = 0
-    for block in curvatures:
-        dense[at : at + len(block), at : at + len(block)] = block
-        at += len(block)
-    expected = J @ np.linalg.inv(dense) @ J.T
-    ours = np.empty(expected.shape)
-    for i, unit in enumerate(np.eye(len(expected))):
-        apply_inverse(unit.copy(), left, right, *roots, inverses, scalars, ours[i])
-    assert ours == pytest.approx(expected, rel=1e-6, abs=1e-6)
-
-
-def test_unsound_factors_are_told_and_mended():
-    left, right = _factors(34, 3, 8, 8)
-    left[2] = left[1] + 1e-3 * left[2]
-    theta = left.T @ right
-    root, inverses = np.linalg.cholesky(np.cov(Stream(34, "c").normals((8, 40)))), np.empty((4, 3, 3))
-    scalars, ones = np.array([0.0, 0.0, 0.0, 1.0, 1.0]), np.stack([np.eye(3)] * 2)
-    assert not set_metric(ones.copy(), np.ones(3), 1.0, left, right, root, root, inverses, scalars)
-    assert balance(left, right, root)
-    assert set_metric(ones.copy(), np.ones(3), 1.0, left, right, root, root, inverses, scalars)
-    assert left.T @ right == pytest.approx(theta, abs=1e-9)
-    assert left @ root @ root.T @ left.T == pytest.approx(np.eye(3), abs=1e-9)
-    left[2] = 0.0
-    assert not balance(left, right, root)
-
-
 def test_batch_is_a_loop():
-    worlds = [_world(seed, 600, 5, 6, 2) for seed in range(40, 49)]
+    worlds = [drawn_answers(seed, 600, 5, 6, 2) for seed in range(40, 49)]
     x, z = np.stack([w[0] for w in worlds]), np.stack([w[1] for w in worlds])
     batch, full = fit_low_rank_batch(x, z, 2, ridge=1e-4), fit_full_rank_batch(x, z, ridge=1e-4)
     for b in range(9):
@@ -336,7 +158,7 @@ def test_rankings_in_a_batch_are_single_fits_and_scipys():
 
         def objective(w, b=b):
             theta = np.outer(w[:d_x], w[d_x:])
-            return _plackett_luce(((rows[b] @ theta) * flat[b]).sum(axis=1), K) / n + 0.5e-4 * (theta**2).sum()
+            return plackett_luce(((rows[b] @ theta) * flat[b]).sum(axis=1), K) / n + 0.5e-4 * (theta**2).sum()
 
         best = min(
             minimize(objective, Stream(b, "w").at(replicate=k).normals(d_x + d_phi) / 2, method="L-BFGS-B").fun
@@ -346,7 +168,7 @@ def test_rankings_in_a_batch_are_single_fits_and_scipys():
 
 
 def test_large_fit_has_the_same_bits_for_any_number_of_threads_and_is_the_small_one(monkeypatch):
-    x, z, weights, offset = _world(60, 27_000, 9, 11, 2, weighted=True, shifted=True)
+    x, z, weights, offset = drawn_answers(60, 27_000, 9, 11, 2, weighted=True, shifted=True)
     settings = {"weights": weights, "offset": offset, "method": "quasi_newton", "ridge": 1e-5, "tolerance": 1e-13}
     fits = []
     for threads in {1, numba.config.NUMBA_NUM_THREADS}:
@@ -363,7 +185,7 @@ def test_large_fit_has_the_same_bits_for_any_number_of_threads_and_is_the_small_
 @pytest.mark.parametrize("method", ["alternating", "quasi_newton"])
 @pytest.mark.parametrize("n", [80, 60_000])
 def test_separable_answers_are_said_to_be(method, n):
-    x, z, _, _ = _world(62, 2 * n, 4, 5, 1)
+    x, z, _, _ = drawn_answers(62, 2 * n, 4, 5, 1)
     u = x.sum(axis=1) * z.sum(axis=1)
     clear = np.flatnonzero(np.abs(u) > 1.5)[:n]
     x, z = x[clear], np.sign(u[clear])[:, None] * z[clear]
@@ -376,7 +198,7 @@ def test_separable_answers_are_said_to_be(method, n):
 
 @pytest.mark.parametrize("method", ["alternating", "quasi_newton", "gradient", "scaled"])
 def test_values_that_are_not_numbers_are_named(method):
-    x, z, _, _ = _world(63, 200, 4, 5, 1)
+    x, z, _, _ = drawn_answers(63, 200, 4, 5, 1)
     x[3, 1] = np.nan
     with pytest.raises(ValueError, match=r"contexts must be finite numbers \(got nan at \(3, 1\)\)"):
         fit_low_rank(x, z, 3, method=method)
@@ -386,7 +208,7 @@ def test_values_that_are_not_numbers_are_named(method):
 
 
 def test_values_that_are_not_numbers_are_named_in_batches_and_full_fits():
-    x, z, _, _ = _world(63, 200, 4, 5, 1)
+    x, z, _, _ = drawn_answers(63, 200, 4, 5, 1)
     z[7, 2] = np.inf
     with pytest.raises(ValueError, match=r"differences must be finite numbers \(got inf at \(7, 2\)\)"):
         fit_full_rank(x, z)
@@ -398,7 +220,7 @@ def test_values_that_are_not_numbers_are_named_in_batches_and_full_fits():
 @pytest.mark.parametrize("method", ["alternating", "quasi_newton", "gradient", "scaled"])
 def test_a_feature_that_never_varies(method):
     """No direction to start along, none to go: its column stays zero."""
-    x, z, _, _ = _world(65, 800, 4, 5, 1)
+    x, z, _, _ = drawn_answers(65, 800, 4, 5, 1)
     z[:, 2] = 0.0
     # First-order methods stop by how far they move, not by what is left to gain.
     fit = fit_low_rank(x, z, 1, method=method, ridge=1e-4, tolerance=1e-10, max_rounds=20_000)
@@ -408,7 +230,7 @@ def test_a_feature_that_never_varies(method):
 
 
 def test_bad_input_says_what_was_expected():
-    x, z, _, _ = _world(64, 50, 3, 4, 1)
+    x, z, _, _ = drawn_answers(64, 50, 3, 4, 1)
     with pytest.raises(ValueError, match=r"rank must lie in 1\.\.3"):
         fit_low_rank(x, z, 4)
     with pytest.raises(ValueError, match="all but the last alike"):

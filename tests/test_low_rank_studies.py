@@ -12,15 +12,11 @@ from sklearn.linear_model import LogisticRegression
 
 from pluralign.commands.study import command
 from sim.algorithms.reduced_pessimism import suboptimality
-from sim.environments.two_attributes import two_attribute_world
-from sim.errors import InputError
 from sim.streams import Stream
-from sim.studies.attributes import AttributesSetting, run_attributes
 from sim.studies.cells import read_results, run_study
 from sim.studies.low_rank import run_low_rank
 from sim.studies.low_rank_methods import free_numbers, learn
 from sim.studies.low_rank_setting import LowRankSetting, draw_replicate
-from sim.studies.low_rank_tables import Cells, Crossing, crossing, policy_of, slope, tune
 from sim.studies.spec import load_spec
 
 FOLDER = Path(__file__).resolve().parent.parent / "sim" / "studies"
@@ -278,104 +274,6 @@ def test_partial_rank_has_a_tail():
     assert drawn.theta[:, 6:] == pytest.approx(np.zeros((8, 4)))
 
 
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        ({"d_x": 0}, "d_x must be a whole number of at least 1"),
-        ({"exotic": -1}, "exotic must be a whole number, 0 or more"),
-        ({"exotic": 1.5}, "exotic must be a whole number, 0 or more"),
-        ({"rank": 7}, "rank must be at most 6"),
-        ({"fit_rank": 9}, "fit_rank must be at most 8"),
-        ({"hidden": 8}, "hidden must be below d_x"),
-        ({"hidden": 6, "fit_rank": 3}, "fit_rank must be at most 2"),
-        ({"shift": "sideways"}, "shift must be one of exotic, none"),
-        ({"reference": "one"}, "reference must be one of"),
-        ({"data_use": "thirds"}, "data_use must be one of reuse, split"),
-        ({"estimators": ("lower",)}, "estimators must be one of low, full"),
-        ({"estimators": "low"}, "estimators must be a list"),
-        ({"estimators": ()}, "at least one entry"),
-        ({"estimators": ("rank9",)}, "rank9 needs a rank in 1..8"),
-        ({"kinds": ("hopeful",)}, "kinds must be one of"),
-        ({"scales": (0.0,)}, "scales must be a list of positive numbers"),
-        ({"scales": 1.0}, "scales must be a list of positive numbers"),
-        ({"betas": (-1.0,)}, "betas must be a list of positive numbers"),
-        ({"delta": 1.0}, "delta must lie between 0 and 1"),
-        ({"ridge": 0.0}, "ridge must be positive"),
-        ({"tau": 0.0}, "tau must be positive"),
-        ({"ratio": 0.5}, "ratio at least 1"),
-        ({"off_rank": -0.1}, "off_rank must be at least 0"),
-        ({"power": "steep"}, "power must be a number"),
-        ({"estimators": ("per_user",)}, "set users"),
-        ({"users": 200, "n": 100}, "users must be at most n"),
-        ({"users": 1, "estimators": ("user_low",)}, "at least 2 users"),
-        ({"n": 1, "data_use": "split"}, "at least 2 answers"),
-    ],
-)
-def test_bad_settings(keys, words):
-    with pytest.raises(ValueError, match=words):
-        LowRankSetting(**keys)
-
-
-def test_a_wrong_dial_in_a_file_names_it(tmp_path):
-    with pytest.raises(InputError, match="did you mean 'off_rank'"):
-        load_spec(FOLDER / "low_rank_partial.yaml", ["off_rnk=0.1"])
-    with pytest.raises(InputError, match="rank must be at most 6"):
-        load_spec(FOLDER / "low_rank_candidates.yaml", ["rank=7"])
-
-
-def _rows(values, cell="a", **keys):
-    """Rows of one cell: (method, metric) -> values by replicate."""
-    return [
-        {"cell_id": cell, "replicate": r, "method": method, "metric": metric, "value": value, "wall_s": 0.0, **keys}
-        for (method, metric), own in values.items()
-        for r, value in enumerate(own)
-    ]
-
-
-def test_constants_are_chosen_on_one_half_and_judged_on_the_other():
-    rows = _rows({
-        ("low/pointwise/c=0.5", "regret"): [1.0, 9.0, 1.0, 7.0],
-        ("low/pointwise/c=1", "regret"): [2.0, 3.0, 2.0, 5.0],
-        ("full/pointwise/c=1", "regret"): [0.0, 0.0, 0.0, 0.0],
-    })  # fmt: skip
-    found = tune(Cells(rows), "a", "low", "pointwise")
-    assert found is not None
-    assert found.scale == 0.5
-    assert found.own.tolist() == [9.0, 7.0]
-    assert found.at_one.tolist() == [3.0, 5.0]
-    assert tune(Cells(rows), "a", "low", "distributional") is None
-
-
-def test_names_of_policies():
-    policy = policy_of("low/kl/beta=0.1/c=0.25")
-    assert policy is not None
-    assert (policy.estimator, policy.kind, policy.scale) == ("low", "kl/beta=0.1", 0.25)
-    assert policy.method == "low/kl/beta=0.1/c=0.25"
-    assert policy_of("low") is None
-
-
-def test_crossings_by_hand():
-    stream, same = Stream(0), np.ones((1, 5))
-    middle = crossing([100, 400], np.array([[-1.0], [1.0]]) * same, stream)
-    assert middle == Crossing(pytest.approx(200.0), pytest.approx(200.0), pytest.approx(200.0))
-    assert crossing([100, 400], np.array([[-1.0], [-0.5]]) * same, stream).at == np.inf
-    assert crossing([100, 400], np.array([[0.5], [1.0]]) * same, stream).at == 0.0
-    back = np.array([[-1.0], [1.0], [-1.0], [1.0]]) * same
-    assert crossing([1, 10, 100, 10_000], back, stream).at == pytest.approx(1000.0)
-    noisy = np.array([[-1.0], [1.0]]) + 0.5 * Stream(3).normals((2, 200))
-    wide = crossing([100, 400], noisy, stream)
-    assert wide.low < wide.at < wide.high
-    assert wide.low > 185
-    assert wide.high < 216
-
-
-def test_slopes_by_hand():
-    x = np.array([10.0, 40.0, 160.0])
-    found, error = slope(x, np.repeat((3 * x**-0.5)[:, None], 6, axis=1))
-    assert found == pytest.approx(-0.5)
-    assert error == pytest.approx(0.0, abs=1e-9)
-
-
 def test_dials_move_what_they_say():
     base = LowRankSetting(n=50, targets=4)
     values = np.linalg.svd(draw_replicate(replace(base, rank=3, ratio=4.0), Stream(1)).theta)[1]
@@ -391,57 +289,3 @@ def test_dials_move_what_they_say():
     assert moved.targets.contexts.mean(axis=0) == pytest.approx(np.repeat([1.0, 0.0], 4), abs=0.1)
     uneven = draw_replicate(replace(base, shift="isotropic", tau=0.01, n=4000), Stream(1)).differences
     assert uneven.std(axis=0)[[0, -1]] == pytest.approx([1.0, 0.01], rel=0.05)
-
-
-def test_groups_weigh_two_attributes():
-    """By the numbers of the world itself: rank two, orthogonal ends, shares, what temptation is worth to whom."""
-    world = two_attribute_world(4, 7, Stream(3), norm=2.0, conflict=1.0, skew=2.0, temptation=3.0)
-    assert np.linalg.matrix_rank(world.theta, tol=1e-12) == 2
-    assert world.theta[0] == pytest.approx(2 * world.helpful)
-    assert world.theta[-1] == pytest.approx(2 * world.safe)
-    assert np.linalg.norm(world.theta, axis=1) == pytest.approx(np.full(4, 2.0))
-    assert world.shares == pytest.approx(np.array([8, 4, 2, 1]) / 15)
-    x, z = world.comparisons(20_000, Stream(4))
-    assert x.mean(axis=0) == pytest.approx(world.shares, abs=0.02)
-    for g, own in enumerate(world.theta):
-        u = z[x[:, g] == 1] @ own
-        # Of answers drawn by the model, the right ones are as many as their own chances say.
-        assert (u > 0).mean() == pytest.approx((1 / (1 + np.exp(-np.abs(u)))).mean(), abs=0.03)
-    targets = world.targets(4000, Stream(5))
-    gap = targets.rewards[:, targets.exotic].mean(axis=1) - targets.rewards[:, ~targets.exotic].mean(axis=1)
-    for g, sign in ((0, 1), (3, -1)):
-        assert gap[targets.contexts[:, g] == 1].mean() == pytest.approx(sign * 6.0, abs=0.3)
-    alike = two_attribute_world(4, 7, Stream(3), conflict=0.0)
-    assert np.ptp(alike.theta, axis=0).max() < 1e-12
-
-
-def test_one_reward_serves_the_largest_group_and_low_rank_all():
-    """Paired over seeds; where all groups want the same (control) one reward is best."""
-
-    def regrets(metric, **keys):
-        found = {}
-        for r in range(8):
-            for row in run_attributes(AttributesSetting(n=2400, **keys), Stream(12, "test", r), {}):
-                if row.metric == metric:
-                    found.setdefault(row.method, []).append(row.value)
-        return {method: np.array(values) for method, values in found.items()}
-
-    worst = regrets("regret/worst")
-    assert (worst["pooled/greedy"] > 1.0).all()
-    assert worst["low/greedy"].mean() < 0.75 * worst["full/greedy"].mean()
-    assert worst["low/greedy"].max() < 0.5
-    assert worst["truth"].max() == 0.0
-    assert regrets("regret/largest")["pooled/greedy"].mean() < 0.5
-    shown = regrets("safe/smallest")
-    assert shown["low/greedy"].mean() > shown["pooled/greedy"].mean() + 1.0
-    same = regrets("regret/worst", conflict=0.0)
-    assert same["pooled/greedy"].mean() < same["low/greedy"].mean() < same["full/greedy"].mean()
-
-
-@pytest.mark.parametrize(("keys", "words"), [
-    ({"groups": 1}, "groups and features"), ({"conflict": 3.0}, "right angles"), ({"delta": 1.0}, "delta"),
-    ({"skew": 0.0}, "skew must be positive"),
-])  # fmt: skip
-def test_attribute_settings_refuse_nonsense(keys, words):
-    with pytest.raises(ValueError, match=words):
-        AttributesSetting(**keys)
