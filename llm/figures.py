@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 
 from sim.errors import InputError
-from sim.figure_files import save_figure
+from sim.files.figure_files import save_figure
 
 mpl.use("Agg")
 # Okabe-Ito

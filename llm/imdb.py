@@ -26,8 +26,8 @@ from llm.settings import resolved
 from llm.shared_base import SharedBase
 from llm.small_mistral import load_base
 from llm.tokens import TokenStore
-from sim.atomic import write_json, write_text
 from sim.errors import InputError
+from sim.files.atomic import write_json, write_text
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 

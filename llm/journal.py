@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from sim.atomic import replacing
+from sim.files.atomic import replacing
 
 
 def fingerprint(*parts: Any) -> str:

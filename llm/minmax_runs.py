@@ -15,8 +15,8 @@ from llm.saddle_point import SaddleSettings, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import MinMaxResult, weigh
 from sim.algorithms.regret import RegretMatrix, discrepancy_sampled, regret_matrix
-from sim.atomic import write_json
 from sim.errors import InputError
+from sim.files.atomic import write_json
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 

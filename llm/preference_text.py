@@ -12,8 +12,8 @@ import numpy as np
 
 from llm.tokens import TokenStore
 from sim.errors import InputError
-from sim.pair_table import PairTable
-from sim.preference_files import read_pairs, table_of_rows
+from sim.files.pair_table import PairTable
+from sim.files.preference_files import read_pairs, table_of_rows
 from sim.preferences import BoolArray, IntArray, PreferencePairs
 from sim.streams import Stream
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from llm.group_training import GroupFit
 from llm.shared_base import SharedBase
-from sim.atomic import replacing, write_json, write_text
 from sim.errors import InputError
+from sim.files.atomic import replacing, write_json, write_text
 from sim.preferences import FloatArray
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")

@@ -31,8 +31,8 @@ from llm.shared_base import LoraSettings, SharedBase
 from llm.small_mistral import load_base
 from llm.tokens import TokenStore
 from llm.training import DPOTraining, FitReport
-from sim.atomic import write_json, write_text
 from sim.errors import InputError
+from sim.files.atomic import write_json, write_text
 from sim.preferences import FloatArray
 from sim.streams import Stream
 

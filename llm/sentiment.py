@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from llm.plain_text import tidy
-from sim.atomic import replacing, write_json
 from sim.errors import InputError
+from sim.files.atomic import replacing, write_json
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 

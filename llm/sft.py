@@ -23,8 +23,8 @@ from llm.plain_text import passages, read_documents
 from llm.run_folder import versions
 from llm.settings import resolved
 from llm.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
-from sim.atomic import write_json
 from sim.errors import InputError
+from sim.files.atomic import write_json
 from sim.streams import Stream
 
 Progress = Callable[[str], None]

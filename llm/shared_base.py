@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from llm.journal import Journal, fingerprint
 from llm.sequences import ResponseScorer, eval_tokens_for, score_rows
 from llm.tokens import TokenStore
-from sim.atomic import replacing
 from sim.errors import InputError
+from sim.files.atomic import replacing
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
 

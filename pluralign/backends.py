@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import util
 from typing import Any
 
-from sim.studies.bandit import LOG_LINEAR
 from sim.studies.experiment import Backend, PolicyRequest
+from sim.studies.experiments.bandit.experiment import LOG_LINEAR
 
 
 def _mlp(request: PolicyRequest) -> Any:

@@ -60,7 +60,7 @@ class Stream:
     def uniforms(self, shape: int | tuple[int, ...], start: int = 0) -> FloatArray:
         """Uniform on (0, 1), 53 bits; the i-th number depends on start + i alone."""
         # Imported at the first draw: the command line's help needs no compiled code.
-        from sim._philox import fill_parallel, fill_serial
+        from sim.compiled.philox import fill_parallel, fill_serial
 
         k0, k1 = self.key
         out = np.empty(prod(shape) if isinstance(shape, tuple) else shape)

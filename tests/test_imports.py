@@ -17,8 +17,8 @@ ALLOWED = {
 }
 # llm sees only the algorithm core of sim, preferences in files, and the intervals over annotators.
 CORE = (
-    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.atomic",
-    "sim.preference_files", "sim.pair_table", "sim.figure_files", "sim.estimators.bootstrap",
+    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.files.atomic",
+    "sim.files.preference_files", "sim.files.pair_table", "sim.files.figure_files", "sim.estimators.bootstrap",
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def test_importing_sim_is_light():
 
 
 def test_importing_theory_never_loads_torch():
-    assert "torch" not in _loaded("import theory.runner, theory.registry as r; r.all_theorems()")
+    assert "torch" not in _loaded("import theory.engine.runner, theory.engine.registry as r; r.all_theorems()")
 
 
 def test_importing_the_command_line_loads_no_numbers():

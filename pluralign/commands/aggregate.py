@@ -26,7 +26,7 @@ def command(rewards: str, alpha: float, as_json: bool) -> None:
     Example: pluralign aggregate rewards.csv --alpha -1
     """
     from sim.algorithms.aggregation import aggregate, aggregate_weights
-    from sim.fitting.number_tables import read_number_table
+    from sim.files.number_tables import read_number_table
 
     table = read_number_table(rewards, row="annotator", column="response", entry="the reward")
     values = aggregate(table.values, alpha)

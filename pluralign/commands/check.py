@@ -49,12 +49,12 @@ def command(
     """
     from typing import cast
 
-    from sim.studies.engine import EngineName, available_cores
-    from theory.registry import select
+    from sim.running.engines import EngineName, available_cores
+    from theory.engine.registry import select
+    from theory.engine.runner import run_checks
+    from theory.engine.theorem import Profile
     from theory.report.folder import write_folder
     from theory.report.table import plain_table, update_readme
-    from theory.runner import run_checks
-    from theory.theorem import Profile
 
     theorems = select(names)
     folder = Path(out)

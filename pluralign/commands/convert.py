@@ -72,10 +72,10 @@ def movielens(
     """
     import numpy as np
 
-    from sim.file_rows import known_ending
-    from sim.fitting.movielens import ConversionSettings, convert_movielens
-    from sim.pair_table import SPLITS
-    from sim.preference_files import write_pairs
+    from sim.converters.movielens import ConversionSettings, convert_movielens
+    from sim.files.file_rows import known_ending
+    from sim.files.pair_table import SPLITS
+    from sim.files.preference_files import write_pairs
 
     known_ending(Path(out))  # refused before the work, not after
     settings = ConversionSettings(

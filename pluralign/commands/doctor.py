@@ -55,7 +55,7 @@ def command(as_json: bool) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cache = None
     if util.find_spec("numba"):
-        from sim.jit import cache_folder
+        from sim.compiled.jit import cache_folder
 
         cache = str(cache_folder())
         if not os.access(os.path.dirname(os.path.dirname(cache)) or ".", os.W_OK):

@@ -102,9 +102,9 @@ def command(
 
     from pluralign.fit_text import fit_text
     from sim.errors import InputError
+    from sim.files.preference_files import read_pairs
     from sim.fitting.fit import FitSettings, Method, fit_preferences
     from sim.fitting.save import require_writable, save_fit
-    from sim.preference_files import read_pairs
 
     began = time.monotonic()
     try:
@@ -165,10 +165,10 @@ def _fit_personal(
 
     from pluralign.fit_text import personal_text
     from sim.errors import InputError
+    from sim.files.preference_files import read_pairs
     from sim.fitting.personal import Method
     from sim.fitting.personal_report import PersonalSettings, fit_personal_preferences
     from sim.fitting.save import save_personal
-    from sim.preference_files import read_pairs
 
     fitter = None
     if network:
@@ -201,9 +201,9 @@ def _fit_low_rank(
     preferences: str, rank: int | None, ridge: float | None, out: str, seed: int, shift: str | None, as_json: bool
 ) -> None:
     from pluralign.fit_text import low_rank_text
+    from sim.files.preference_files import read_pairs
     from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
     from sim.fitting.save import save_low_rank
-    from sim.preference_files import read_pairs
 
     began = time.monotonic()
     table = read_pairs(preferences)

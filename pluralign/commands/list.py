@@ -12,7 +12,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(papers: tuple[str, ...], as_json: bool) -> None:
     """List the claims that can be checked, with their source and variants."""
-    from theory.registry import select
+    from theory.engine.registry import select
 
     theorems = select(papers)
     if as_json:

@@ -60,8 +60,8 @@ def command(
     from llm.runs import open_run
     from llm.scorers import scorers_of
     from llm.twin import compare_with_run, fit_twin, simulate_twin
-    from sim.atomic import write_json
     from sim.errors import InputError
+    from sim.files.atomic import write_json
     from sim.streams import Stream
 
     judges = scorers_of(made, scorers)

@@ -27,7 +27,7 @@ def command(path: str, priorities: str | None, rounds: int, as_json: bool) -> No
 
     Example: pluralign minmax --regret regrets.csv --priorities 1,2,4
     """
-    from sim.fitting.regret_files import read_regret_table, solve_regret_table
+    from sim.tables.regrets import read_regret_table, solve_regret_table
 
     table = read_regret_table(path)
     solution = solve_regret_table(table, priorities=priorities, rounds=rounds)

@@ -40,7 +40,7 @@ def command(
     """
     from sim.algorithms.pooling import pool_opinions
     from sim.errors import InputError
-    from sim.fitting.opinion_files import read_opinions
+    from sim.files.opinion_files import read_opinions
 
     if not mechanism and (distance_alpha is not None or no_costs):
         raise click.UsageError("--distance-alpha and --no-costs belong to --mechanism")

@@ -17,7 +17,7 @@ def command(file: str, as_json: bool) -> None:
 
     Example: pluralign replay report/witnesses/regret-identity--as_printed.json
     """
-    from theory.witnesses import replay
+    from theory.engine.witnesses import replay
 
     result = replay(file)
     if as_json:

@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(claim: str, as_json: bool) -> None:
     """Show one claim: statement, source, derivation, settings, bounds and controls."""
-    from theory.registry import find
+    from theory.engine.registry import find
 
     theorem = find(claim)
     variants: dict[str, Any] = {}

@@ -38,17 +38,17 @@ def command(
     Examples:
 
     \b
-      pluralign study sim/studies/bandit_section_5_1.yaml
-      pluralign study sim/studies/bandit_section_5_1.yaml --set replicates=5 --set backend=log_linear
+      pluralign study sim/studies/experiments/bandit/section_5_1.yaml
+      pluralign study sim/studies/experiments/bandit/section_5_1.yaml --set replicates=5 --set backend=log_linear
     """
     from typing import cast
 
     import pluralign
     from pluralign.backends import backends
-    from sim.atomic import write_json, write_text
+    from sim.files.atomic import write_json, write_text
+    from sim.running.engines import EngineName, available_cores
     from sim.studies.cells import run_study, versions, write_results
     from sim.studies.comparison import compare, load_reference, markdown_table
-    from sim.studies.engine import EngineName, available_cores
     from sim.studies.spec import load_spec
 
     spec = load_spec(file, overrides, seed)

@@ -37,8 +37,8 @@ def command(utilities: str, rule: str, lottery: bool, zero: str, as_json: bool) 
 
     Example: pluralign welfare utilities.csv --rule nash --lottery --zero worst
     """
-    from sim.fitting.number_tables import read_number_table
-    from sim.fitting.welfare_tables import parse_rule, solve_welfare
+    from sim.files.number_tables import read_number_table
+    from sim.tables.welfare import parse_rule, solve_welfare
 
     table = read_number_table(utilities, row="party", column="option", entry="the utility")
     answer = solve_welfare(table, parse_rule(rule), lottery=lottery, zero=zero).as_json()

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from sim.algorithms.em_dpo import random_split
-from sim.estimators._tiles import TILE, padded, row_length
+from sim.compiled.tiles import TILE, padded, row_length
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -187,12 +187,12 @@ def responsibilities_of(
     weight: FloatArray | None = None,
 ) -> FloatArray:
     """Posterior over types of (new) annotators from their answers; (n_annotators, K). No answers: the mixture."""
-    from sim.algorithms import _em_kernel
+    from sim.compiled import em as em_kernels
 
     layout = _layout(annotator, n_annotators)
     gamma, d = np.empty((n_annotators, len(mixture))), theta.shape[1]
     own = np.ones(len(differences)) if weight is None else weight
-    _em_kernel.posterior(
+    em_kernels.posterior(
         _rows(differences[None], layout)[0], np.ascontiguousarray(own[layout.order], dtype=np.float64),
         layout.offsets, layout.tiles, layout.width, np.pad(theta, ((0, 0), (0, padded(d) - d))),
         np.log(np.maximum(mixture, 1e-300)), gamma,
@@ -217,7 +217,7 @@ def _starts(
 
 
 def _rows(differences: FloatArray, layout: _Layout) -> FloatArray:
-    """(B, n, d) -> (B, d padded, n) sorted by annotator, as `_tiles` wants them."""
+    """(B, n, d) -> (B, d padded, n) sorted by annotator, as `sim.compiled.tiles` wants them."""
     B, n, d = differences.shape
     rows = np.zeros((B, padded(d), row_length(n)))
     for b in range(B):
@@ -238,7 +238,7 @@ def _run_batch(
     newton_steps: int,
     centre: FloatArray | None = None,
 ) -> LogLinearEMBatch:
-    from sim.algorithms import _em_kernel
+    from sim.compiled import em as em_kernels
 
     if not ridge > 0:
         raise ValueError(f"ridge must be positive (got {ridge}); it keeps the fit finite on separable data")
@@ -257,7 +257,7 @@ def _run_batch(
     ridge, tolerance, mass_scaled, hard = float(ridge), float(tolerance), bool(mass_scaled), estep == "hard"
     shared = n * d >= _PARALLEL_FROM
     if shared or B * R == 1:
-        run = _em_kernel.em_shared if shared else _em_kernel.em
+        run = em_kernels.em_shared if shared else em_kernels.em
         for b, r in np.ndindex(B, R):
             rounds[b, r], status[b, r] = run(
                 rows[b], own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
@@ -265,7 +265,7 @@ def _run_batch(
                 plain[b, r],
             )  # fmt: skip
     else:
-        _em_kernel.em_batch(
+        em_kernels.em_batch(
             rows, own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
             tolerance, newton_steps, hard, origin, theta, mixture, gamma, trace, plain, rounds, status,
         )  # fmt: skip

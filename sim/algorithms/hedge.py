@@ -133,7 +133,7 @@ def hedge_batch(
     round -1 equals round 0, both uniform; averages run over rounds 1..T.  step: h of the columns (default
     `default_step`), step_rows: h of the rows (default the same).  record: rounds whose average gap is kept.
     """
-    from sim.algorithms._hedge_kernel import LANES, play_blocks
+    from sim.compiled.hedge import LANES, play_blocks
 
     regrets = np.ascontiguousarray(regrets, dtype=np.float64)
     if regrets.ndim != 3 or 0 in regrets.shape:

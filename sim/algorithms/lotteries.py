@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from sim._cones import modelling, solve
 from sim.algorithms.welfare import WelfareRule
+from sim.cones import modelling, solve
 from sim.preferences import FloatArray, IntArray
 
 
@@ -62,7 +62,7 @@ def best_lotteries(
         return _by_cvxpy(tables, rule.alpha)
     if method == "em" and rule.alpha != 0.0:
         raise ValueError("the EM iteration is for Nash (alpha = 0)")
-    from sim.algorithms import _lottery_kernel
+    from sim.compiled import lottery as lottery_kernels
 
     B, M, A = tables.shape
     # Nash is invariant to each party's scale, the others to a common one.
@@ -70,7 +70,7 @@ def best_lotteries(
     p, t, gap = np.empty((B, A)), np.empty((B, M)), np.empty(B)
     iterations = np.empty(B, np.int64)
     most = max_iterations if max_iterations is not None else 1_000_000 if method == "em" else 100
-    _lottery_kernel.lotteries(
+    lottery_kernels.lotteries(
         np.ascontiguousarray(tables / largest),
         float(rule.alpha),
         tolerance,
@@ -129,12 +129,12 @@ def _by_cvxpy(tables: FloatArray, alpha: float) -> Lotteries:
 
 
 def _leximin(tables: FloatArray) -> Lotteries:
-    from sim.algorithms import _leximin_kernel
+    from sim.compiled import leximin as leximin_kernels
 
     B, _, A = tables.shape
     # The compiled simplex wants variables of at least zero, the common level among them.
     shift = np.minimum(tables.min(axis=(1, 2), keepdims=True), 0.0)
     size = np.maximum((tables - shift).max(axis=(1, 2), keepdims=True), 1e-300)
     p, gap, rounds = np.empty((B, A)), np.empty(B), np.empty(B, np.int64)
-    _leximin_kernel.lotteries(np.ascontiguousarray((tables - shift) / size), p, gap, rounds)
+    leximin_kernels.lotteries(np.ascontiguousarray((tables - shift) / size), p, gap, rounds)
     return Lotteries(p, np.einsum("bma,ba->bm", tables, p), gap, rounds)

@@ -129,7 +129,7 @@ def best_misreports(
     an even report, the truth's departure from the others three times over, and random ones.  The gain is that of the
     report found, computed by `Mechanism.utilities` and not by the search.
     """
-    from sim.algorithms._misreport_kernel import search
+    from sim.compiled.misreports import search
 
     truth = floored(opinions)
     others = truth if reports is None else floored(reports)

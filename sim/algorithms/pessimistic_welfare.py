@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sim._cones import modelling, solve
 from sim.algorithms.welfare import WelfareRule
+from sim.cones import modelling, solve
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from sim.algorithms import _frank_wolfe_kernel
+from sim.compiled import frank_wolfe as frank_wolfe_kernels
 from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 
@@ -101,7 +101,7 @@ def distributional_policy(
     """
     first = greedy_policy(psi, ellipsoid) if start == "greedy" else pointwise_policy(psi, ellipsoid)
     policy = np.empty(psi.shape[:2])
-    value, gap, _ = _frank_wolfe_kernel.frank_wolfe(
+    value, gap, _ = frank_wolfe_kernels.frank_wolfe(
         np.ascontiguousarray(psi @ ellipsoid.estimate), _scaled(psi, ellipsoid), float(np.sqrt(ellipsoid.radius)),
         first.policy.argmax(axis=1), float(tolerance), max_sweeps, policy,
     )  # fmt: skip

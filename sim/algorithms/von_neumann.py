@@ -85,12 +85,12 @@ def regret_matching(matrices: FloatArray, rounds: int = 10_000) -> VonNeumannWin
 
     A no-regret dynamic with a certificate: `gap` is the duality gap of the two averages.
     """
-    from sim.algorithms import _regret_matching_kernel
+    from sim.compiled import regret_matching as regret_matching_kernels
 
     matrices = np.require(matrices, np.float64, ["C", "W"])
     S, A, _ = matrices.shape
     row, column = np.empty((S, A)), np.empty((S, A))
-    _regret_matching_kernel.regret_matching(matrices, rounds, row, column)
+    regret_matching_kernels.regret_matching(matrices, rounds, row, column)
     value = np.einsum("sa,sab->sb", row, matrices).min(axis=1)
     ceiling = np.einsum("sab,sb->sa", matrices, column).max(axis=1)
     return VonNeumannWinner(row, column, value, np.maximum(ceiling - value, 0.0))

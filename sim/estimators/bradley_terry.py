@@ -7,8 +7,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from sim.estimators import _newton
-from sim.estimators._tiles import padded, row_length
+from sim.compiled import newton
+from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 # From this many numbers on, one fit is shared between threads.
@@ -58,7 +58,7 @@ class BradleyTerryBatch:
 
 
 def as_rows(differences: FloatArray) -> FloatArray:
-    """(n, d) -> rows of features as `_tiles` wants them."""
+    """(n, d) -> rows of features as `sim.compiled.tiles` wants them."""
     n, d = differences.shape
     rows = np.zeros((padded(d), row_length(n)))
     rows[:d, :n] = differences.T
@@ -89,7 +89,7 @@ def fit_bradley_terry(
     if mass == 0.0:
         return BradleyTerryFit(theta[:d], 0, 0.0, FitStatus.CONVERGED, False)
     rows = as_rows(differences)
-    minimise = _newton.newton_shared if n * d >= _PARALLEL_FROM else _newton.newton
+    minimise = newton.newton_shared if n * d >= _PARALLEL_FROM else newton.newton
     steps, largest, status = minimise(
         rows, own, weights is None, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
     )
@@ -120,7 +120,7 @@ def fit_bradley_terry_batch(
     penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
     theta, largest, separable = np.zeros((B, padded(d))), np.empty(B), np.empty(B, np.bool_)
     steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
-    _newton.newton_batch(
+    newton.newton_batch(
         differences,
         row_length(n),
         own,

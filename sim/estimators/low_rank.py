@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from sim.estimators import _low_rank_kernel, _product_newton
-from sim.estimators._tiles import padded, row_length
+from sim.compiled import low_rank_fits, product_newton
+from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import BoolArray, FloatArray, IntArray
 
@@ -113,11 +113,11 @@ def fit_low_rank(
     left, right = np.zeros((rank, padded(d_x))), np.zeros((rank, padded(d_phi)))
     settings = (mass, rank, float(ridge), float(tolerance), max_rounds, given, first, left, right)
     if method == "alternating":
-        found = _product_newton.fit_alternating(as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, *settings)
+        found = product_newton.fit_alternating(as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, *settings)
     elif n * (d_x + d_phi) >= _SHARED_FROM:
-        found = _low_rank_kernel.fit_shared(x, z, own, margin, *settings)
+        found = low_rank_fits.fit_shared(x, z, own, margin, *settings)
     else:
-        found = _low_rank_kernel.fit_serial(as_rows(x), as_rows(z), own, margin, n, 0, *settings)
+        found = low_rank_fits.fit_serial(as_rows(x), as_rows(z), own, margin, n, 0, *settings)
     loss, largest, rounds, status = found
     if not np.isfinite(loss):
         _require_finite(x, z, margin)
@@ -129,7 +129,7 @@ def fit_low_rank(
         float(largest),
         int(rounds),
         FitStatus(status),
-        bool(_low_rank_kernel.all_positive(x, z, own, margin, theta)),
+        bool(low_rank_fits.all_positive(x, z, own, margin, theta)),
     )
 
 
@@ -147,7 +147,7 @@ def fit_low_rank_batch(
     require_rank(rank, d_x, d_phi)
     _require_ridge(ridge)
     theta, loss, largest, rounds, status, separable = _empty(B, d_x, d_phi)
-    _low_rank_kernel.fit_low_rank_many(
+    low_rank_fits.fit_low_rank_many(
         x, z, row_length(n), 0, rank, float(ridge), float(tolerance), max_rounds, theta, loss, largest, rounds, status,
         separable,
     )  # fmt: skip
@@ -173,14 +173,14 @@ def fit_full_rank(
     own, margin = _weights(weights, n), _offset(offset, n)
     _require_finite(x, z, margin)
     point = np.zeros(padded(d_x * d_phi))
-    loss, steps, largest, status = _product_newton.fit_full(
+    loss, steps, largest, status = product_newton.fit_full(
         as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, float(own.sum()), float(ridge), float(tolerance), max_steps,
         point,
     )  # fmt: skip
     theta = point[: d_x * d_phi].reshape(d_x, d_phi)
     return LowRankFit(
         theta, min(d_x, d_phi), float(loss), float(largest), int(steps), FitStatus(status),
-        bool(_low_rank_kernel.all_positive(x, z, own, margin, theta)),
+        bool(low_rank_fits.all_positive(x, z, own, margin, theta)),
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def fit_full_rank_batch(
     _require_finite(x, z)
     B, n, d_x = x.shape
     theta, loss, largest, rounds, status, separable = _empty(B, d_x, z.shape[2])
-    _product_newton.fit_full_many(
+    product_newton.fit_full_many(
         x, z, row_length(n), float(ridge), float(tolerance), max_steps, theta, loss, largest, rounds, status, separable
     )
     return LowRankBatch(theta, min(d_x, z.shape[2]), loss, largest, rounds, status, separable)
@@ -214,14 +214,14 @@ def spectral_start(contexts: FloatArray, differences: FloatArray) -> FloatArray:
 
 
 def as_rows(values: FloatArray) -> FloatArray:
-    """(n, d) -> rows of features as `_tiles` wants them."""
+    """(n, d) -> rows of features as `sim.compiled.tiles` wants them."""
     n, d = values.shape
     rows = np.zeros((padded(d), row_length(n)))
     # On a busy machine entering a parallel region costs milliseconds, more than a small fit.
     if values.size < _SHARED_FROM:
         rows[:d, :n] = values.T
     else:
-        _low_rank_kernel.rows_of(values, rows)
+        low_rank_fits.rows_of(values, rows)
     return rows
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from sim.estimators import _descent_kernel
-from sim.estimators._tiles import padded
+from sim.compiled import descent as descent_kernels
+from sim.compiled.tiles import padded
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import LowRankFit, Start, as_rows, checked, fit_full_rank, require_rank, spectral_start
 from sim.preferences import FloatArray
@@ -83,7 +83,7 @@ def descend(
     rows_left, rows_right = np.zeros((left.shape[1], padded(d_x))), np.zeros((left.shape[1], padded(d_phi)))
     rows_left[:, :d_x], rows_right[:, :d_phi] = left.T, right.T
     losses = np.empty(max_rounds + 1)
-    rounds, largest, status = _descent_kernel.descend(
+    rounds, largest, status = descent_kernels.descend(
         as_rows(x), as_rows(z), own, margin, n, mass, float(ridge), kind == "scaled", float(eta),
         float(balance * smooth) if kind == "gradient" else 0.0, float(tolerance), rows_left, rows_right, losses,
     )  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.estimators import _low_rank_kernel
-from sim.estimators._tiles import padded
+from sim.compiled import low_rank_fits
+from sim.compiled.tiles import padded
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import LowRankFit, as_rows, require_rank
 from sim.preferences import FloatArray
@@ -36,7 +36,7 @@ def fit_low_rank_rankings(
     centred = items - items.mean(axis=1, keepdims=True)
     rows = n * K
     left, right = np.zeros((own, padded(d_x))), np.zeros((own, padded(d_phi)))
-    loss, largest, rounds, status = _low_rank_kernel.fit_serial(
+    loss, largest, rounds, status = low_rank_fits.fit_serial(
         as_rows(np.repeat(x, K, axis=0)), as_rows(centred.reshape(rows, d_phi)), np.ones(rows), np.zeros(rows), rows, K,
         float(n), own, float(ridge), float(tolerance), max_rounds, False, np.zeros((padded(d_x), padded(d_phi))), left,
         right,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim._cones import modelling, solve
+from sim.cones import modelling, solve
 from sim.estimators.low_rank import checked
 from sim.preferences import FloatArray
 

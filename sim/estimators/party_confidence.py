@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sim._cones import modelling, solve
+from sim.cones import modelling, solve
 from sim.estimators.confidence import answer_covariance
 from sim.preferences import FloatArray
 

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.estimators import _heads, _shared_kernel
-from sim.estimators._tiles import padded, row_length
+from sim.compiled import heads as heads_kernels
+from sim.compiled import shared as shared_kernels
+from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import FloatArray, IntArray
 
@@ -117,7 +118,7 @@ def fit_shared(
         if start.shape != (d, rank):
             raise ValueError(f"start must be ({d}, {rank}) (got {start.shape})")
         subspace[:, :d] = start.T
-    rounds, loss, decrement, status = _shared_kernel.fit_shared(
+    rounds, loss, decrement, status = shared_kernels.fit_shared(
         features, n, weight, margin, starts, float(ridge), float(tolerance), max_rounds, start is not None, subspace,
         heads,
     )  # fmt: skip
@@ -136,7 +137,7 @@ def fit_shared_batch(
     subspace, heads = np.zeros((B, rank, padded(d))), np.zeros((B, N, rank))
     rounds, status = np.empty(B, np.int64), np.empty(B, np.int64)
     loss, decrement = np.empty(B), np.empty(B)
-    _shared_kernel.fit_shared_batch(
+    shared_kernels.fit_shared_batch(
         differences, row_length(N * per_user), float(ridge), float(tolerance), max_rounds, subspace, heads, rounds,
         loss, decrement, status,
     )  # fmt: skip
@@ -166,7 +167,7 @@ def fit_head(
     k = subspace.shape[1]
     rows = np.zeros((padded(k), row_length(len(projected))))
     rows[:k, : len(projected)] = projected.T
-    head = _heads.head_of(
+    head = heads_kernels.head_of(
         rows[:k].copy(), len(projected),
         np.ones(len(projected)) if weights is None else np.asarray(weights, dtype=np.float64),
         np.zeros(len(projected)) if offset is None else np.asarray(offset, dtype=np.float64), float(ridge),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.estimators import _cluster_kernel
+from sim.compiled import clusters as clusters_kernels
 from sim.policies.protocol import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -81,7 +81,7 @@ def cluster_users(
     theta, label = np.zeros((restarts, n_clusters, k)), np.zeros((restarts, n_users), dtype=np.int64)
     trace = np.full((restarts, _MOST_ROUNDS), np.nan)
     for r in range(restarts):
-        _cluster_kernel.cluster(
+        clusters_kernels.cluster(
             features, n, margin, weight, starts, float(ridge), seeds[r], theta[r], label[r], trace[r]
         )
     best, last = _best(theta[None], label[None], trace[None])
@@ -100,7 +100,7 @@ def cluster_users_batch(
     seeds = _seeds(B, restarts, N, n_clusters, stream)
     theta, label = np.zeros((B, restarts, n_clusters, k)), np.zeros((B, restarts, N), dtype=np.int64)
     trace = np.full((B, restarts, _MOST_ROUNDS), np.nan)
-    _cluster_kernel.cluster_batch(differences, float(ridge), seeds, theta, label, trace)
+    clusters_kernels.cluster_batch(differences, float(ridge), seeds, theta, label, trace)
     best, last = _best(theta, label, trace)
     row = np.arange(B)
     return UserClustersBatch(theta[row, best], label[row, best], last[row, best], trace[row, best])

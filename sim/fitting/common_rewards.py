@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize
 
+from sim.files.pair_table import PairTable
 from sim.fitting.low_rank import FOLDS, LowRankCandidate
 from sim.fitting.personal import pooled_centre
 from sim.fitting.prepare import Prepared, effective_weights
-from sim.pair_table import PairTable
 from sim.policies.protocol import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from sim.figure_files import save_figure
+from sim.files.figure_files import save_figure
 
 mpl.use("Agg")
 # Okabe-Ito

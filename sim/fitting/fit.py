@@ -10,11 +10,11 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.estimators.bradley_terry import fit_bradley_terry, is_separable
+from sim.files.pair_table import PairTable
 from sim.fitting.groups import describe_groups, group_regrets
 from sim.fitting.models import RIDGES, Selection, TypeModel, fit_clusters, fit_plain_pooled, fit_types, select, type_bic
 from sim.fitting.prepare import Prepared, prepare
 from sim.fitting.scores import both_sets, differences, few_shot, length_predictions, predictions
-from sim.pair_table import PairTable
 from sim.streams import Stream
 
 Method = Literal["dpo", "em-dpo", "cluster-dpo"]

@@ -11,6 +11,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import LowRankFit, manifold_dimension
+from sim.files.pair_table import PairTable
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, crossed_advantages
 from sim.fitting.low_rank import (
     INTERCEPT,
@@ -33,7 +34,6 @@ from sim.fitting.serving import region_of
 from sim.fitting.serving_report import pessimism_test
 from sim.fitting.spectrum import context_spectrum, premise
 from sim.fitting.user_contexts import ContextAnswers, fit_full, fit_of_rank, one_thread
-from sim.pair_table import PairTable
 from sim.policies.protocol import log_sigmoid
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream

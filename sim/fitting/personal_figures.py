@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from sim.figure_files import save_figure
+from sim.files.figure_files import save_figure
 
 mpl.use("Agg")
 # Okabe-Ito

@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
+from sim.files.pair_table import PairTable
 from sim.fitting.personal import (
     METHODS,
     Method,
@@ -34,7 +35,6 @@ from sim.fitting.scores import (
     reserve_new_users,
     score_fields,
 )
-from sim.pair_table import PairTable
 from sim.preferences import FloatArray
 from sim.streams import Stream
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.errors import InputError
-from sim.pair_table import SPLITS, PairTable
+from sim.files.pair_table import SPLITS, PairTable
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 

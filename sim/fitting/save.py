@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sim.atomic import write_json, write_text
 from sim.errors import InputError
+from sim.files.atomic import write_json, write_text
+from sim.files.pair_table import PairTable
 from sim.fitting.fit import FitReport
 from sim.fitting.low_rank import INTERCEPT
 from sim.fitting.low_rank_report import LowRankReport
 from sim.fitting.personal_report import PersonalReport
-from sim.pair_table import PairTable
 
 OURS = {
     "fit.json",

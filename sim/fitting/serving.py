@@ -11,14 +11,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.stats import chi2
 
-from sim.algorithms._frank_wolfe_kernel import frank_wolfe
 from sim.algorithms.reduced_pessimism import Kind
+from sim.compiled.frank_wolfe import frank_wolfe
 from sim.errors import InputError
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
+from sim.files.pair_table import PairTable
 from sim.fitting.prepare import Prepared
 from sim.fitting.user_contexts import ContextAnswers, information
-from sim.pair_table import PairTable
 from sim.policies.protocol import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream

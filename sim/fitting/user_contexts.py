@@ -16,8 +16,8 @@ from numba import get_num_threads, njit, set_num_threads
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from sim.compiled.jit import FAST, exp, log1p_unit
 from sim.estimators.low_rank import LowRankFit, fit_low_rank
-from sim.jit import FAST, exp, log1p_unit
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 

@@ -50,7 +50,7 @@ def sample_feature_pairs(
     out: (n, d) C-ordered array of that dtype to write the differences into (fresh memory costs more than the
     draws); returned as `differences`.
     """
-    from sim.populations import _feature_kernel
+    from sim.compiled import feature_pairs
 
     theta = np.array(theta, dtype=np.float64, ndmin=2)
     if theta.ndim != 2 or 0 in theta.shape:
@@ -72,7 +72,7 @@ def sample_feature_pairs(
             f"out must be a writable C-ordered {kind} array of shape {shape} (got {out.dtype} {out.shape})"
         )
     annotator, first_chosen = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.bool_)
-    draw = _feature_kernel.draw_float64 if kind == np.float64 else _feature_kernel.draw_float32
+    draw = feature_pairs.draw_float64 if kind == np.float64 else feature_pairs.draw_float32
     keys = np.array([*stream.child("features").key, *stream.child("answers").key], dtype=np.uint64)
     padded = np.pad(theta, ((0, 0), (0, theta.shape[1] % 2)))
     draw(start, float(width), padded, annotator, first_chosen, out, np.uint64(stream.replicate), keys)

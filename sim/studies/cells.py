@@ -12,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sim.atomic import replacing, write_json
 from sim.errors import InputError
+from sim.files.atomic import replacing, write_json
+from sim.running.engines import EngineName, run_tasks
 from sim.streams import Stream
-from sim.studies.engine import EngineName, run_tasks
 from sim.studies.experiment import Backends, Measurement
 from sim.studies.registry import EXPERIMENTS
 from sim.studies.spec import StudySpec
@@ -175,7 +175,7 @@ def code_fingerprint(folders: Sequence[Path] = ()) -> str:
     """Digest of the sources of `sim` and of `folders`, and of the versions they run on: what other code computed
     is not taken for this code's."""
     digest = hashlib.blake2b(json.dumps(versions(), sort_keys=True).encode(), digest_size=12)
-    for folder in (Path(__file__).resolve().parent.parent, *folders):
+    for folder in (Path(__file__).resolve().parents[1], *folders):
         for source in sorted(folder.rglob("*.py")):
             digest.update(f"{folder.name}/{source.relative_to(folder)}".encode() + source.read_bytes())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.figure_files import save_figure
+from sim.files.figure_files import save_figure
 from sim.preferences import FloatArray
 
 Rows = Sequence[Mapping[str, Any]]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sim.studies.attributes import ATTRIBUTES
-from sim.studies.bandit import BANDIT
 from sim.studies.experiment import Experiment
-from sim.studies.low_rank import LOW_RANK
-from sim.studies.pessimism import PESSIMISM
-from sim.studies.profiles import PROFILE
-from sim.studies.representation import REPRESENTATION
-from sim.studies.reward_free import REWARD_FREE
-from sim.studies.scaling import SCALING
+from sim.studies.experiments.attributes.experiment import ATTRIBUTES
+from sim.studies.experiments.bandit.experiment import BANDIT
+from sim.studies.experiments.low_rank.experiment import LOW_RANK
+from sim.studies.experiments.pessimism.experiment import PESSIMISM
+from sim.studies.experiments.profiles.experiment import PROFILE
+from sim.studies.experiments.representation.experiment import REPRESENTATION
+from sim.studies.experiments.reward_free.experiment import REWARD_FREE
+from sim.studies.experiments.scaling.experiment import SCALING
 
 EXPERIMENTS: dict[str, Experiment] = {
     "bandit": BANDIT,

@@ -11,10 +11,10 @@ from sim.environments.low_rank import LowRankWorld
 from sim.estimators.low_rank import fit_full_rank_batch, fit_low_rank_batch, manifold_dimension
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import ALPHA, Bound, Equivalent, Judgement
+from theory.engine.judges import ALPHA, Bound, Equivalent, Judgement
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, information, tangent_basis, tight_fit
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @cache

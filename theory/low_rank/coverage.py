@@ -10,11 +10,11 @@ import numpy as np
 from sim.estimators.low_rank import fit_low_rank, manifold_dimension
 from sim.estimators.reduced_confidence import Mode, curvature
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, EveryDraw, Frequency
+from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
+from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
 from theory.low_rank._learned import Learned, learn
-from theory.theorem import Control, Premise, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 DELTA = 0.1
 SPHERES = Size(5, 6, 1, norm=2.0)

@@ -10,11 +10,11 @@ from sim.estimators.reduced_confidence import reduced_confidence
 from sim.estimators.reduced_subspace import reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, MeanAtLeast
+from theory.engine.judges import Bound, Equivalent, MeanAtLeast
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
 from theory.low_rank._learned import estimate, learn, uncovered_world
 from theory.low_rank.coverage import GAUSSIAN, CoverageSetting, learned
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 class ErrorLaw(Theorem[CoverageSetting]):

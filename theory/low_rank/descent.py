@@ -10,9 +10,9 @@ from sim.estimators.low_rank import fit_low_rank, spectral_start
 from sim.estimators.low_rank_descent import Descent, Kind, balanced_factors, descend
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, MeanAtLeast, MeanAtMost
+from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, MeanAtMost
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
-from theory.theorem import Control, Setting, Theorem, Variant
 
 _RATIOS = (1.0, 1.5, 2.0, 3.0)
 

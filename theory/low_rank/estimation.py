@@ -12,9 +12,9 @@ from sim.estimators.reduced_confidence import curvature
 from sim.estimators.unidentified import screen_columns
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Slope
+from theory.engine.judges import Bound, EveryDraw, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, tight_fit
-from theory.theorem import Control, Setting, Theorem, Variant
 
 # From 50 answers a free number on; (4, 5, 2) has k = 14 of them.
 _SMALL = Size(4, 5, 2)

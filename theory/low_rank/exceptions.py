@@ -10,11 +10,11 @@ import numpy as np
 from sim.algorithms.reduced_pessimism import Kind
 from sim.environments.low_rank import LowRankWorld, exotic_world, low_rank_matrix, plain_world
 from sim.streams import Stream
-from theory.judges import Bound, MeanAtMost
+from theory.engine.judges import Bound, MeanAtMost
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.low_rank._instances import ARXIV, PAPER, RECONSTRUCTED, scenario
 from theory.low_rank._learned import learn
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 Shift = Literal["exotic", "none", "isotropic", "contexts"]
 

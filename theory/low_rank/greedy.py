@@ -13,9 +13,9 @@ from sim.estimators.low_rank import fit_low_rank
 from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Exactly, MeanAtMost, Slope
+from theory.engine.judges import Bound, Exactly, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED
-from theory.theorem import Control, Setting, Theorem, Variant
 
 # Rewards -.9, -1, 0, .1. Two coordinates: a third one, the same for every action, would not show in any comparison.
 PHI = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])

@@ -11,10 +11,10 @@ import numpy as np
 from sim.environments.low_rank import Targets, low_rank_matrix, plain_world
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Slope
+from theory.engine.judges import Bound, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import ARXIV, PAPER, RECONSTRUCTED, scenario
 from theory.low_rank._learned import Learned, learn, uncovered_world
-from theory.theorem import Control, Setting, Theorem, Variant
 
 ANSWERS = (1000, 3162, 10_000, 31_623, 100_000)
 FEWER_ANSWERS = (316, *ANSWERS[:-1])

@@ -11,9 +11,9 @@ from sim.estimators.low_rank_descent import balanced_factors
 from sim.estimators.reduced_confidence import reduced_confidence, scaled_error
 from sim.estimators.reduced_subspace import reduced_subspace
 from sim.streams import Stream
-from theory.judges import Bound, Frequency, MeanAtMost
+from theory.engine.judges import Bound, Frequency, MeanAtMost
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from sim._cones import modelling, solve
 from sim.algorithms.reduced_pessimism import (
     Reference,
     distributional_policy,
@@ -16,13 +15,14 @@ from sim.algorithms.reduced_pessimism import (
     pointwise_policy,
     relative_features,
 )
+from sim.cones import modelling, solve
 from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, scenario
 from theory.low_rank._learned import learn
-from theory.theorem import Control, Setting, Theorem, Variant
 
 TOLERANCE = 1e-3
 

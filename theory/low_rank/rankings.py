@@ -10,9 +10,9 @@ import numpy as np
 from sim.estimators.low_rank_rankings import fit_low_rank_rankings, pairs_of_rankings
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, MeanAtMost, Slope
+from theory.engine.judges import Bound, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, tight_fit
-from theory.theorem import Control, Setting, Theorem, Variant
 
 EXTENSION = f"{RECONSTRUCTED}: rankings, an extension, not known to be in the paper"
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from sim.estimators.rank_choice import Criterion, choose_rank
 from sim.streams import Stream
-from theory.judges import Bound, Frequency
+from theory.engine.judges import Bound, Frequency
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
-from theory.theorem import Control, Setting, Theorem, Variant
 
 SIBLING = f"{RECONSTRUCTED}: rank choice; a generalised information criterion is the sibling paper's, arXiv 2404.17592"
 

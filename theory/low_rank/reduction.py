@@ -10,10 +10,10 @@ from scipy.stats import chi2
 from sim.estimators.low_rank import manifold_dimension
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, MeanAtMost, Slope
+from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import ARXIV, PAPER, RECONSTRUCTED, information, scenario
 from theory.low_rank._learned import learn
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

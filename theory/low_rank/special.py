@@ -17,9 +17,9 @@ from sim.estimators.reduced_subspace import reduced_subspace
 from sim.estimators.shared_representation import fit_shared
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, EveryDraw, MeanAtMost, Slope
+from theory.engine.judges import Bound, Equivalent, EveryDraw, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, information, tangent_basis, tight_fit
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 def group_rewards(groups: int, types: int, d_phi: int, stream: Stream, length: float = 1.22) -> FloatArray:

@@ -14,9 +14,9 @@ from sim.estimators.reduced_confidence import reduced_confidence, reduced_fit
 from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, information, tangent_basis, tight_fit
-from theory.theorem import Control, Setting, Theorem, Variant
 
 # (d_x, d_phi, rank) that the identities go through in turn.
 _SIZES = ((4, 5, 1), (6, 6, 2), (8, 10, 2), (5, 9, 4), (7, 4, 3), (3, 8, 3))

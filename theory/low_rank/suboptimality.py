@@ -11,10 +11,10 @@ from sim.algorithms.reduced_pessimism import Kind
 from sim.environments.low_rank import Targets
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Frequency, Slope
+from theory.engine.judges import Bound, EveryDraw, Frequency, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, scenario
 from theory.low_rank._learned import Learned, Served, learn, uncovered_world
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Slope
+from theory.engine.judges import Bound, EveryDraw, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, tight_fit
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from scipy import stats
 from sim.estimators.confidence import answer_covariance
 from sim.estimators.party_rewards import estimate_party_rewards, estimation_rate
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, EveryDraw, Frequency
+from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
+from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ARXIV, DERIVED, PAPER, errors, party_errors, people
-from theory.theorem import Control, Measurement, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from sim.environments.episodic_mdp import EpisodicMDP
 from sim.estimators.party_confidence import PartyConfidence, gains
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly
+from theory.engine.judges import Bound, EveryDraw, Exactly
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ARXIV, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 RADII = (0.02, 0.002, 0.0002)
 

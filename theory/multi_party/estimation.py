@@ -11,10 +11,10 @@ from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.party_rewards import PartyMethod, estimation_rate
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, MeanAtMost, Slope
+from theory.engine.judges import Bound, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ANSWERS, ARXIV, PAPER, party_errors
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from sim.environments.preference_tables import (
 )
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly
+from theory.engine.judges import Bound, EveryDraw, Exactly
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ARXIV, PAPER
 from theory.multi_party.winners import coverage_of_pairs, even_counts, winner_bound
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from sim.algorithms.pessimistic_welfare import statewise_policy
 from sim.algorithms.welfare import NASH, WelfareRule
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import (
     ARXIV,
     PAPER,
@@ -24,8 +26,6 @@ from theory.multi_party._instances import (
     sized,
     usable,
 )
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 def random_gains(stream: Stream, M: int = 3, A: int = 6, worst: bool = True) -> FloatArray:

@@ -13,10 +13,10 @@ from scipy.special import expit
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Exactly, MeanAtLeast, Slope
+from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ARXIV, DERIVED, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 def informative_answers(n: int, r: int, coverage: float, rare: bool = True) -> int:

@@ -13,9 +13,9 @@ from sim.estimators.party_rewards import estimate_party_rewards
 from sim.populations.shared_representation import shared_population
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Slope
+from theory.engine.judges import Bound, EveryDraw, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.multi_party._instances import ARXIV, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 def world(stream: Stream, linear: bool) -> tuple[EpisodicMDP, FloatArray]:

@@ -13,7 +13,9 @@ from sim.algorithms.welfare import LEXIMIN, NASH, UTILITARIAN
 from sim.estimators.party_confidence import PartyConfidence, gains
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import (
     ARXIV,
     DERIVED,
@@ -25,8 +27,6 @@ from theory.multi_party._instances import (
     sized,
     usable,
 )
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

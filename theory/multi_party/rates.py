@@ -9,9 +9,9 @@ import numpy as np
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Slope
+from theory.engine.judges import Bound, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.multi_party._instances import ARXIV, PAPER, parties
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

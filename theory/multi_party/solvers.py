@@ -12,11 +12,11 @@ from sim.algorithms.von_neumann import regret_matching
 from sim.algorithms.welfare import LEXIMIN, NASH
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, EveryDraw, Slope
+from theory.engine.judges import Bound, Equivalent, EveryDraw, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ARXIV, DERIVED, PAPER, drawn_sets, parties
 from theory.multi_party.winners import skew_matrices
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

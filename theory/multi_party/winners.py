@@ -17,10 +17,10 @@ from sim.environments.preference_tables import (
 )
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Slope
+from theory.engine.judges import Bound, EveryDraw, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.multi_party._instances import ARXIV, DERIVED, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 def skew_matrices(M: int, S: int, A: int, stream: Stream) -> FloatArray:

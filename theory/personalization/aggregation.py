@@ -13,10 +13,10 @@ from sim.estimators.shared_representation import fit_shared
 from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly, Slope
+from theory.engine.judges import Bound, EveryDraw, Exactly, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization._instances import ARXIV, DERIVED, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 _ALPHAS = (-np.inf, -2.0, -1.0, 0.0, 1.0, 2.0, np.inf)
 

@@ -11,10 +11,10 @@ from sim.algorithms.aggregation import aggregate, aggregate_prime
 from sim.algorithms.axioms import AXIOMS, Axiom, Lexicographic, Ordering, aggregation_rule, known_rules
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, MeanAtLeast
+from theory.engine.judges import Bound, EveryDraw, MeanAtLeast
+from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization._instances import ARXIV, PAPER
-from theory.theorem import Control, Measurement, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 _NEGATIVE, _REAL = (-3.0, -1.0, -0.3), (-3.0, -1.0, -0.3, 0.0, 0.3, 1.0, 3.0)
 

@@ -17,9 +17,9 @@ from sim.policies.protocol import choice_log_likelihood, log_sigmoid
 from sim.populations.shared_representation import clustered_heads
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, MeanAtMost, Slope
+from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.personalization._instances import ARXIV, DERIVED, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
 
 _B = 3.0
 

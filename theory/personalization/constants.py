@@ -9,10 +9,10 @@ import numpy as np
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly
+from theory.engine.judges import Bound, EveryDraw, Exactly
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization._instances import ARXIV, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

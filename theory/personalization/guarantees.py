@@ -18,9 +18,9 @@ from sim.estimators.confidence import Ellipsoid, answer_covariance
 from sim.estimators.likelihood_set import LikelihoodSet, likelihood_pessimistic_policy
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.personalization._instances import DERIVED, PAPER, simplex_points
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from sim.environments.trajectory_pool import LowerBoundFamily
 from sim.estimators.confidence import Ellipsoid, pessimistic_policy
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Exactly, MeanAtLeast, Slope
+from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization._instances import ARXIV, PAPER
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 
 def _sigmoid(t: FloatArray | float) -> FloatArray:

@@ -11,9 +11,9 @@ from sim.estimators.shared_representation import fit_head
 from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, Frequency, Slope
+from theory.engine.judges import Bound, Equivalent, Frequency, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.personalization._instances import ANSWERS, ARXIV, PAPER, fit, mean_squared_error, population
-from theory.theorem import Control, Setting, Theorem, Variant
 
 _N, _D, _K = 20, 10, 2
 

@@ -14,9 +14,9 @@ from sim.estimators.shared_representation import fit_shared_batch
 from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, MeanAtMost, Slope
+from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.personalization._instances import ARXIV, DERIVED, PAPER, simplex_points
-from theory.theorem import Control, Setting, Theorem, Variant
 
 Choice = Literal["pessimistic", "greedy"]
 

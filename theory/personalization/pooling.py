@@ -14,10 +14,10 @@ from sim.algorithms.pooling import pool_opinions
 from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization._instances import ARXIV, PAPER, simplex_points, total_variation
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 _LINK_ALPHAS = (-np.inf, -3.0, -1.0, 0.0, 1.0, 3.0, np.inf)
 

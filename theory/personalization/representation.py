@@ -11,10 +11,10 @@ from sim.estimators.shared_representation import representation_error
 from sim.populations.shared_representation import Layout, random_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.assumptions import smallest_singular_value
-from theory.judges import Bound, EveryDraw, MeanAtLeast, Slope
+from theory.engine.assumptions import smallest_singular_value
+from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, Slope
+from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.personalization._instances import ANSWERS, ARXIV, PAPER, fit, population
-from theory.theorem import Control, Premise, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

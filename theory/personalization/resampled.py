@@ -13,9 +13,9 @@ from sim.policies.finite import log_softmax
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray, PreferencePairs
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.personalization._instances import DERIVED, PAPER, simplex_points
-from theory.theorem import Control, Setting, Theorem, Variant
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from sim.algorithms.opinion_distances import opinion_distance
 from sim.algorithms.pooling import pool_opinions
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly, MeanAtLeast
+from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization._instances import ARXIV, DERIVED, PAPER, simplex_points
-from theory.theorem import Control, Setting, Theorem, Variant
-from theory.verdicts import Verdict
 
 _ALPHAS = (-1.0, 0.0, 0.5, 1.0, 2.0)
 

@@ -9,9 +9,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from sim.figure_files import save_figure
-from theory.checks import Check
-from theory.verdicts import Verdict
+from sim.files.figure_files import save_figure
+from theory.engine.checks import Check
+from theory.engine.verdicts import Verdict
 
 mpl.use("Agg")
 # Okabe-Ito: told apart with any colour vision; shapes say the same again.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from sim.atomic import write_json, write_text
 from sim.errors import InputError
-from theory import witnesses
-from theory.checks import Check
+from sim.files.atomic import write_json, write_text
+from theory.engine import witnesses
+from theory.engine.checks import Check
+from theory.engine.runner import CheckReport, check_from_json, resolved_configuration
 from theory.report.table import markdown_table
-from theory.runner import CheckReport, check_from_json, resolved_configuration
 
 
 def write_folder(folder: str | Path, report: CheckReport, names: Sequence[str]) -> None:

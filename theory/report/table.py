@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sim.atomic import write_text
 from sim.errors import InputError
-from theory.checks import Check
+from sim.files.atomic import write_text
+from theory.engine.checks import Check
 
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 _COLUMNS = ("claim", "variant", "verdict", "measured", "bound", "95 % interval", "power", "controls caught")

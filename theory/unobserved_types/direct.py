@@ -12,10 +12,10 @@ from sim.algorithms.regret import discrepancy, regret_matrix
 from sim.algorithms.saddle_point import DirectGame, saddle_point_gradient, saddle_point_lp, saddle_point_table
 from sim.environments.tabular import compromise_arm
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw, Exactly
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import ARXIV, PAPER, optimal_tables
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

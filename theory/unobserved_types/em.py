@@ -12,8 +12,9 @@ from sim.algorithms.em_log_linear import em_log_linear
 from sim.policies.log_linear import LogLinear
 from sim.preferences import FloatArray, IntArray, Observations, PreferencePairs
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     FEATURES,
@@ -21,7 +22,6 @@ from theory.unobserved_types._instances import (
     bandit_differences,
     bandit_pairs,
 )
-from theory.verdicts import Verdict
 
 
 class _Reversed(LogLinear):

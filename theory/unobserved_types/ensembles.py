@@ -12,8 +12,9 @@ from sim.algorithms.regret import discrepancy, discrepancy_sampled, regret_matri
 from sim.policies.mixture import FiniteMixture
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, Equivalent, EveryDraw
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, Equivalent, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     PAPER,
@@ -23,7 +24,6 @@ from theory.unobserved_types._instances import (
     random_priorities,
     random_simplex,
 )
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

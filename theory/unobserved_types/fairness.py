@@ -14,10 +14,10 @@ from sim.environments.tabular import maxmin_example
 from sim.policies.log_linear import LogLinear
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly, MeanAtLeast
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import ARXIV, FEATURES, PAPER, SHARES, bandit_pairs
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import numpy as np
 from sim.algorithms.em_dpo import soft_posterior
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     PAPER,
     random_simplex,
 )
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

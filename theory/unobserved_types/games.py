@@ -11,13 +11,13 @@ import numpy as np
 from sim.algorithms.hedge import default_step, game_value, hedge_batch
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Slope
-from theory.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw, Slope
+from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     PAPER,
 )
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

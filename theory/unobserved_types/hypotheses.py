@@ -9,8 +9,8 @@ import numpy as np
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw, Exactly
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.unobserved_types._instances import LATER, PAPER, sigmoid
 
 

@@ -17,10 +17,10 @@ from sim.policies.protocol import choice_log_likelihood, plackett_luce_log_likel
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray, PreferencePairs, Rankings
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw, Exactly, MeanAtLeast
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import LATER, PAPER, sigmoid
-from theory.verdicts import Verdict
 
 # Two laws on the line with the same odd part: .6 at b and .2 at +-c, against .6 at b and .2 at +-e.
 _FIRST = (np.array([1.0, 2.0, -2.0]), np.array([0.6, 0.2, 0.2]))

@@ -11,8 +11,9 @@ from sim.algorithms.hedge import game_value
 from sim.algorithms.regret import discrepancy, regret_matrix
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     PAPER,
@@ -20,7 +21,6 @@ from theory.unobserved_types._instances import (
     random_instance,
     random_priorities,
 )
-from theory.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from sim.environments.linear import majority_bandit
 from sim.policies.log_linear import LogLinear
 from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
-from theory.assumptions import smallest_share
-from theory.judges import Bound, MeanAtLeast, MeanAtMost
-from theory.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.assumptions import smallest_share
+from theory.engine.judges import Bound, MeanAtLeast, MeanAtMost
+from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     FEATURES,
@@ -26,7 +27,6 @@ from theory.unobserved_types._instances import (
     bandit_differences,
     bandit_pairs,
 )
-from theory.verdicts import Verdict
 
 
 def adjusted_rand(truth: AnyArray, found: AnyArray) -> float:

@@ -12,15 +12,15 @@ from sim.environments.tabular import TabularEnvironment
 from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.judges import Bound, EveryDraw
-from theory.theorem import Control, Setting, Theorem, Variant
+from theory.engine.judges import Bound, EveryDraw
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.unobserved_types._instances import (
     ARXIV,
     PAPER,
     optimal_tables,
     random_instance,
 )
-from theory.verdicts import Verdict
 
 BETAS = (0.1, 1.0, 5.0)
 

@@ -12,8 +12,8 @@ from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray, Rankings
 from sim.streams import Stream
-from theory.judges import Bound, MeanAtLeast, MeanAtMost, Slope
-from theory.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.judges import Bound, MeanAtLeast, MeanAtMost, Slope
+from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.unobserved_types._instances import LATER, PAPER
 
 

@@ -1,0 +1,1 @@
+"""Every numba kernel: arithmetic, nothing of a paper."""

@@ -1,0 +1,163 @@
+"""Compiled passes over one large problem, shared between threads: contexts and differences as they come, (n, d).
+
+Rows of features, as `bilinear` wants them, would have to be written first: half of the time of a whole fit, where
+vectors are long enough to fill the registers. Four answers share each load of three rows of a factor.
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sim.compiled.bilinear import add_curvature, loss_slopes, to_rows
+from sim.compiled.jit import FAST_PARALLEL, INNER
+from sim.compiled.low_rank_start import add_moments
+from sim.compiled.tiles import TILE
+
+# Chunks of a pass, summed in order: the same bits for any number of threads.
+_CHUNKS = 16
+# Answers the start is computed from, an unknown, and the covariances, a dimension: they only shape the coordinates.
+# Taken evenly, in runs of so many, because answers often come sorted.
+_FOR_START, _FOR_COVARIANCE, _RUN = 12, 40, 8
+
+
+@njit(**INNER)
+def _margins(values, lo, hi, f, g, h, p, q, s):
+    """p[c], q[c], s[c] = <f, v>, <g, v>, <h, v> for v = values[lo + c]."""
+    m, d = hi - lo, values.shape[1]
+    for c in range(0, m - 3, 4):
+        v0, v1, v2, v3 = values[lo + c], values[lo + c + 1], values[lo + c + 2], values[lo + c + 3]
+        p0, p1, p2, p3, q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for j in range(d):
+            p0 += f[j] * v0[j]
+            p1 += f[j] * v1[j]
+            p2 += f[j] * v2[j]
+            p3 += f[j] * v3[j]
+            q0 += g[j] * v0[j]
+            q1 += g[j] * v1[j]
+            q2 += g[j] * v2[j]
+            q3 += g[j] * v3[j]
+            s0 += h[j] * v0[j]
+            s1 += h[j] * v1[j]
+            s2 += h[j] * v2[j]
+            s3 += h[j] * v3[j]
+        p[c], p[c + 1], p[c + 2], p[c + 3] = p0, p1, p2, p3
+        q[c], q[c + 1], q[c + 2], q[c + 3] = q0, q1, q2, q3
+        s[c], s[c + 1], s[c + 2], s[c + 3] = s0, s1, s2, s3
+    for c in range(m - m % 4, m):
+        v0 = values[lo + c]
+        p0, q0, s0 = 0.0, 0.0, 0.0
+        for j in range(d):
+            p0 += f[j] * v0[j]
+            q0 += g[j] * v0[j]
+            s0 += h[j] * v0[j]
+        p[c], q[c], s[c] = p0, q0, s0
+
+
+@njit(**INNER)
+def _add_gradient(values, lo, hi, p, q, s, f, g, h):
+    """f += sum_c p[c] values[lo + c], and likewise g and h."""
+    m, d = hi - lo, values.shape[1]
+    for c in range(0, m - 3, 4):
+        v0, v1, v2, v3 = values[lo + c], values[lo + c + 1], values[lo + c + 2], values[lo + c + 3]
+        p0, p1, p2, p3 = p[c], p[c + 1], p[c + 2], p[c + 3]
+        q0, q1, q2, q3 = q[c], q[c + 1], q[c + 2], q[c + 3]
+        s0, s1, s2, s3 = s[c], s[c + 1], s[c + 2], s[c + 3]
+        for j in range(d):
+            f[j] += p0 * v0[j] + p1 * v1[j] + p2 * v2[j] + p3 * v3[j]
+            g[j] += q0 * v0[j] + q1 * v1[j] + q2 * v2[j] + q3 * v3[j]
+            h[j] += s0 * v0[j] + s1 * v1[j] + s2 * v2[j] + s3 * v3[j]
+    for c in range(m - m % 4, m):
+        v0 = values[lo + c]
+        for j in range(d):
+            f[j] += p[c] * v0[j]
+            g[j] += q[c] * v0[j]
+            h[j] += s[c] * v0[j]
+
+
+@njit(**INNER)
+def _add_tile(x, z, weight, unweighted, offset, lo, hi, r, left, right, p, q, scratch, by_left, by_right, sums, totals):
+    """One tile's loss (totals[0]), gradients and curvatures; factors, p and q with rows of zeros to a multiple of 3."""
+    m = hi - lo
+    u, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
+    for a in range(0, len(left), 3):
+        _margins(x, lo, hi, left[a], left[a + 1], left[a + 2], p[a], p[a + 1], p[a + 2])
+        _margins(z, lo, hi, right[a], right[a + 1], right[a + 2], q[a], q[a + 1], q[a + 2])
+    for a in range(r):
+        pa, qa = p[a, :m], q[a, :m]
+        before = offset[lo:hi] if a == 0 else u
+        for c in range(m):
+            u[c] = before[c] + pa[c] * qa[c]
+    totals[0] += loss_slopes(u, weight[lo:hi], unweighted, 0, slope, curvature)
+    add_curvature(p[:r], q[:r], u, curvature, sums, totals)
+    for a in range(r):
+        pa, qa = p[a, :m], q[a, :m]
+        for c in range(m):
+            pa[c] *= slope[c]
+            qa[c] *= slope[c]
+    for a in range(0, len(left), 3):
+        _add_gradient(x, lo, hi, q[a], q[a + 1], q[a + 2], by_left[a], by_left[a + 1], by_left[a + 2])
+        _add_gradient(z, lo, hi, p[a], p[a + 1], p[a + 2], by_right[a], by_right[a + 1], by_right[a + 2])
+
+
+@njit(**FAST_PARALLEL)
+def shared_pass(x, z, weight, unweighted, offset, left, right, by_left, by_right, sums, totals):
+    """`curved_pass` for x (n, d_x) and z (n, d_phi); factors and gradients (r, d padded)."""
+    n, r = len(x), len(left)
+    wide, tiles = (r + 2) // 3 * 3, (n + TILE - 1) // TILE
+    own_left, own_right = np.zeros((wide, left.shape[1])), np.zeros((wide, right.shape[1]))
+    own_left[:r], own_right[:r] = left, right
+    part_left, part_right = np.zeros((_CHUNKS, wide, left.shape[1])), np.zeros((_CHUNKS, wide, right.shape[1]))
+    part_sums, part_totals = np.zeros((_CHUNKS, 2, r, r)), np.zeros((_CHUNKS, 3))
+    for chunk in prange(_CHUNKS):
+        p, q, scratch = np.empty((wide, TILE)), np.empty((wide, TILE)), np.empty((3, TILE))
+        for number in range(chunk * tiles // _CHUNKS, (chunk + 1) * tiles // _CHUNKS):
+            lo = number * TILE
+            _add_tile(
+                x, z, weight, unweighted, offset, lo, min(lo + TILE, n), r, own_left, own_right, p, q, scratch,
+                part_left[chunk], part_right[chunk], part_sums[chunk], part_totals[chunk],
+            )  # fmt: skip
+    by_left[:] = 0.0
+    by_right[:] = 0.0
+    sums[:] = 0.0
+    totals[:] = 0.0
+    for chunk in range(_CHUNKS):
+        by_left += part_left[chunk, :r]
+        by_right += part_right[chunk, :r]
+        sums += part_sums[chunk]
+        totals += part_totals[chunk]
+
+
+@njit(**FAST_PARALLEL)
+def shared_moments(x, z, weight, unweighted, offset, dx, dz, r):
+    """`moments` for x (n, d_x) and z (n, d_phi), in d_x and d_phi padded dimensions, of a sample of the answers."""
+    n = len(x)
+    stride = max(n // (_FOR_START * (dx + dz) * r), 1)
+    every = max(n // (stride * _FOR_COVARIANCE * max(dx, dz)), 1)
+    runs = (n + _RUN * stride - 1) // (_RUN * stride)
+    tiles = (runs * _RUN + TILE - 1) // TILE
+    part, part_x, part_z = np.zeros((_CHUNKS, dz, dx)), np.zeros((_CHUNKS, dx, dx)), np.zeros((_CHUNKS, dz, dz))
+    part_totals = np.zeros((_CHUNKS, 2))
+    for chunk in prange(_CHUNKS):
+        own_x, own_z, own = np.zeros((dx, TILE)), np.zeros((dz, TILE)), np.empty((2, TILE))
+        for number in range(chunk * tiles // _CHUNKS, (chunk + 1) * tiles // _CHUNKS):
+            count = 0
+            for run in range(number * TILE // _RUN, min((number + 1) * TILE // _RUN, runs)):
+                lo = run * stride * _RUN
+                hi = min(lo + _RUN, n)
+                to_rows(x, lo, hi, own_x[:, count:])
+                to_rows(z, lo, hi, own_z[:, count:])
+                own[0, count : count + hi - lo], own[1, count : count + hi - lo] = weight[lo:hi], offset[lo:hi]
+                count += hi - lo
+            add_moments(
+                own_x, own_z, 0, count, own[0, :count], unweighted, own[1, :count], 0, number % every == 0, part[chunk],
+                part_x[chunk], part_z[chunk], part_totals[chunk],
+            )  # fmt: skip
+    for chunk in range(1, _CHUNKS):
+        part[0] += part[chunk]
+        part_x[0] += part_x[chunk]
+        part_z[0] += part_z[chunk]
+        part_totals[0] += part_totals[chunk]
+    return part[0], part_x[0], part_z[0], part_totals[0]

@@ -1,0 +1,121 @@
+"""Compiled alternation of HypCluster: users to the reward that explains them best, rewards to their users."""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sim.compiled.heads import fit_head, head_margins
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
+
+
+@njit(**INNER)
+def _loss(features, offset, weight, lo, hi, theta, z):
+    """-sum w log sigma(offset + <theta, x>) of one user's answers."""
+    head_margins(features, offset, lo, hi, theta, z)
+    total = 0.0
+    for c in range(hi - lo):
+        total += weight[lo + c] * (log1p_unit(exp(-abs(z[c]))) + 0.5 * (abs(z[c]) - z[c]))
+    return total
+
+
+@njit(**INNER)
+def _assign(features, offset, weight, starts, theta, labels, z):
+    """Each user to her best cluster (the lowest number of equals); the total loss and whether anybody moved."""
+    total, moved = 0.0, False
+    for i in range(labels.size):
+        best, chosen = np.inf, 0
+        for c in range(theta.shape[0]):
+            loss = _loss(features, offset, weight, starts[i], starts[i + 1], theta[c], z)
+            if loss < best:
+                best, chosen = loss, c
+        moved |= chosen != labels[i]
+        labels[i] = chosen
+        total += best
+    return total, moved
+
+
+@njit(**INNER)
+def _refit(
+    features, offset, weight, starts, ridge, theta, labels, held, held_offset, held_weight, step, small, scratch
+):
+    """Each cluster's reward from its users' answers, which are gathered into one run of columns first.
+
+    A cluster without users keeps the reward it has. Returns the penalised loss.
+    """
+    total = 0.0
+    for c in range(theta.shape[0]):
+        filled, answers = 0, 0.0
+        for i in range(labels.size):
+            if labels[i] != c:
+                continue
+            m = starts[i + 1] - starts[i]
+            for a in range(features.shape[0]):
+                source, target = features[a, starts[i] : starts[i + 1]], held[a, filled : filled + m]
+                for j in range(m):
+                    target[j] = source[j]
+            for j in range(m):
+                held_offset[filled + j] = offset[starts[i] + j]
+                held_weight[filled + j] = weight[starts[i] + j]
+                answers += weight[starts[i] + j]
+            filled += m
+        if filled > 0:
+            total += fit_head(
+                held, held_offset, held_weight, 0, filled, ridge, 1e-9 * max(answers, 1.0), theta[c], step, small,
+                scratch,
+            )  # fmt: skip
+        else:
+            for a in range(theta.shape[1]):
+                total += 0.5 * ridge * theta[c, a] * theta[c, a]
+    return total
+
+
+@njit(**INNER)
+def _cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, trace):
+    """From the rewards of the users `seeds`, until nobody moves; the objective after each round into `trace`."""
+    K, k = theta.shape
+    z, scratch = np.empty(n), np.empty((4, n + k))
+    held, held_offset, held_weight = np.empty((k, n)), np.empty(n), np.empty(n)
+    step, small = np.empty(k), np.empty((k, k))
+    theta[:] = 0.0
+    for c in range(K):
+        lo, hi = starts[seeds[c]], starts[seeds[c] + 1]
+        fit_head(
+            features, offset, weight, lo, hi, ridge, 1e-9 * max(float(hi - lo), 1.0), theta[c], step, small, scratch
+        )
+    labels[:] = -1
+    trace[:] = np.nan
+    for r in range(trace.size):
+        _, moved = _assign(features, offset, weight, starts, theta, labels, z)
+        if not moved:
+            return r
+        trace[r] = -_refit(
+            features, offset, weight, starts, ridge, theta, labels, held, held_offset, held_weight, step, small,
+            scratch,
+        )  # fmt: skip
+    return trace.size
+
+
+@njit(**FAST)
+def cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, trace):
+    return _cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, trace)
+
+
+@njit(**FAST_PARALLEL)
+def cluster_batch(differences, ridge, seeds, theta, labels, trace):
+    """`cluster` for each replicate and restart; differences (B, N, Np, k), seeds (B, R, K), theta (B, R, K, k),
+    labels (B, R, N), trace (B, R, rounds)."""
+    B, N, per_user, k = differences.shape
+    R, n = seeds.shape[1], N * per_user
+    starts = np.arange(N + 1) * per_user
+    for task in prange(B * R):
+        b, r = task // R, task % R
+        features = np.empty((k, n))
+        for i in range(N):
+            for j in range(per_user):
+                for a in range(k):
+                    features[a, i * per_user + j] = differences[b, i, j, a]
+        _cluster(
+            features, n, np.zeros(n), np.ones(n), starts, ridge, seeds[b, r], theta[b, r], labels[b, r], trace[b, r]
+        )

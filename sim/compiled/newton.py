@@ -1,0 +1,258 @@
+"""Compiled pieces of Newton's method on weighted logistic losses, features as rows (d, n)."""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
+from sim.compiled.tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
+
+# Below this Newton decrement it is worth asking whether the next pass is needed at all.
+_NEARLY_THERE = 1e-3
+_LOG2 = 0.6931471805599453
+# What Newton's method keeps from pass to pass: the objective, the Newton decrement g' H^-1 g, the step size,
+# the largest gradient entry, the largest diagonal entry of the Hessian, steps made, status.
+LOSS, DECREMENT, SIZE, LARGEST, DIAGONAL, STEPS, STATUS = range(7)
+
+
+@njit(**INNER)
+def slopes(z, weight, slope, curvature):
+    """First and second derivatives of -w log sigma(z) by z; returns the sum of the losses."""
+    loss = 0.0
+    for c in range(weight.size):
+        e = exp(-abs(z[c]))
+        s = 1.0 / (1.0 + e)
+        wrong = e * s if z[c] >= 0.0 else s
+        w = weight[c]
+        loss += w * (log1p_unit(e) + 0.5 * (abs(z[c]) - z[c]))
+        slope[c] = -w * wrong
+        curvature[c] = w * e * s * s
+    return loss
+
+
+@njit(**INNER)
+def _slopes_unweighted(z, slope, curvature):
+    """The same for unit weights: one logarithm of a product of at most 504 factors, each in [1, 2], for all."""
+    loss, product = 0.0, 1.0
+    for c in range(slope.size):
+        e = exp(-abs(z[c]))
+        s = 1.0 / (1.0 + e)
+        wrong = e * s if z[c] >= 0.0 else s
+        loss += 0.5 * (abs(z[c]) - z[c])
+        product *= 1.0 + e
+        slope[c] = -wrong
+        curvature[c] = e * s * s
+    return loss + np.log(product)
+
+
+@njit(**INNER)
+def _slopes_at_origin(weight, slope, curvature):
+    """The same where every margin is zero."""
+    loss = 0.0
+    for c in range(weight.size):
+        w = weight[c]
+        loss += w * _LOG2
+        slope[c] = -0.5 * w
+        curvature[c] = 0.25 * w
+    return loss
+
+
+@njit(**INNER)
+def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, gradient, hessian):
+    """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (7, TILE).
+
+    unweighted: all weights are one.  at_origin: theta is zero, a third of the pass is spared.
+    """
+    m = hi - lo
+    z, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
+    if at_origin:
+        loss = _slopes_at_origin(weight[lo:hi], slope, curvature)
+    else:
+        margins(features, lo, hi, theta, z)
+        own = weight[lo:hi]
+        loss = _slopes_unweighted(z, slope, curvature) if unweighted else slopes(z, own, slope, curvature)
+    add_gradient(features, lo, hi, slope, gradient)
+    add_hessian(features, lo, hi, curvature, scratch[3:7], hessian)
+    return loss
+
+
+@njit(**INNER)
+def _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian):
+    gradient[:] = 0.0
+    hessian[:] = 0.0
+    loss = 0.0
+    for lo in range(0, n, TILE):
+        loss += _tile_pass(
+            features, weight, unweighted, lo, min(lo + TILE, n), theta, at_origin, scratch, gradient, hessian
+        )
+    return loss
+
+
+@njit(**INNER)
+def start():
+    """`progress` before the first pass."""
+    progress = np.zeros(7)
+    progress[LOSS], progress[LARGEST], progress[SIZE] = np.inf, np.inf, 1.0
+    return progress
+
+
+@njit(**FAST_PARALLEL)
+def _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, hessian):
+    """As the serial pass, over 16 fixed chunks summed in order: the same bits for any number of threads."""
+    d, chunks = theta.size, 16
+    tiles = (n + TILE - 1) // TILE
+    part_g, part_h, part_l = np.zeros((chunks, d)), np.zeros((chunks, d, d)), np.zeros(chunks)
+    for chunk in prange(chunks):
+        scratch = np.empty((7, TILE))
+        for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
+            lo = tile * TILE
+            part_l[chunk] += _tile_pass(
+                features,
+                weight,
+                unweighted,
+                lo,
+                min(lo + TILE, n),
+                theta,
+                at_origin,
+                scratch,
+                part_g[chunk],
+                part_h[chunk],
+            )
+    gradient[:] = 0.0
+    hessian[:] = 0.0
+    loss = 0.0
+    for chunk in range(chunks):
+        loss += part_l[chunk]
+        gradient += part_g[chunk]
+        hessian += part_h[chunk]
+    return loss
+
+
+@njit(**INNER)
+def _length_of_margins(features, n, step, scratch):
+    """(sum over answers of <step, x>^2)^(1/2), which is at least the largest of them (and, unlike a
+    maximum, a loop that vectorises)."""
+    total = 0.0
+    for lo in range(0, n, TILE):
+        hi = min(lo + TILE, n)
+        margins(features, lo, hi, step, scratch)
+        for c in range(hi - lo):
+            total += scratch[c] * scratch[c]
+    return np.sqrt(total)
+
+
+@njit(**INNER)
+def _all_right(features, weight, n, theta):
+    """Whether every weighted answer has a positive margin; leaves at the first that has not."""
+    for i in range(n):
+        z = 0.0
+        for j in range(theta.size):
+            z += theta[j] * features[j, i]
+        if weight[i] > 0.0 and not z > 0.0:
+            return False
+    return True
+
+
+@njit(**FAST)
+def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+    """Judge the pass just made at theta (its loss, gradient, Hessian, all without ridge) and move theta on.
+
+    A step's loss comes with the next pass, so the line search (Armijo, halving) costs nothing unless a step
+    fails.  progress: see below, kept from pass to pass.  True when done.
+    """
+    d = theta.size
+    for j in range(d):
+        proposed += 0.5 * ridge * theta[j] * theta[j]
+    # The last term is the rounding of the loss: a gain below it cannot be seen, and is not asked for.
+    gain = 1e-4 * progress[SIZE] * progress[DECREMENT] - 1e-12 * abs(proposed)
+    if not proposed <= progress[LOSS] - gain:
+        for j in range(d):
+            theta[j] += 0.5 * progress[SIZE] * step[j]
+        progress[SIZE] *= 0.5
+        progress[STATUS] = 1.0
+        return progress[SIZE] < 1e-12
+    largest, decrement, diagonal = 0.0, 0.0, 0.0
+    for j in range(d):
+        gradient[j] += ridge * theta[j]
+        hessian[j, j] += ridge
+        largest = max(largest, abs(gradient[j]))
+        diagonal = max(diagonal, hessian[j, j])
+        step[j] = gradient[j]
+    progress[LOSS], progress[LARGEST], progress[SIZE], progress[DIAGONAL] = proposed, largest, 1.0, diagonal
+    if largest <= tolerance:
+        progress[STATUS] = 0.0
+        return True
+    if progress[STEPS] >= max_steps:
+        progress[STATUS] = 2.0
+        return True
+    if not solve_in_place(hessian, step):
+        progress[STATUS] = 1.0
+        return True
+    for j in range(d):
+        decrement += gradient[j] * step[j]
+        theta[j] -= step[j]
+    progress[DECREMENT] = decrement
+    progress[STEPS] += 1.0
+    return False
+
+
+@njit(**FAST)
+def newton(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
+    """Minimise -sum w log sigma(<theta, x>) + 0.5 ridge |theta|^2 from theta = 0, in place.
+
+    A last pass that would only confirm the gradient is spared: with delta the largest change of any margin,
+    the curvature changes by at most a factor e^delta, so the next gradient is below
+    (e^delta - 1) sqrt(H_jj) lambda, where lambda^2 = g' H^-1 g.
+    Returns (steps, largest gradient entry, status): 0 converged, 1 stalled, 2 step limit.
+    """
+    d = theta.size
+    scratch, gradient, hessian = np.empty((7, TILE)), np.empty(d), np.empty((d, d))
+    step, progress, at_origin = np.zeros(d), start(), True
+    while True:
+        loss = _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian)
+        at_origin = False
+        if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+            break
+        if progress[SIZE] == 1.0 and progress[DECREMENT] < _NEARLY_THERE:
+            delta = _length_of_margins(features, n, step, scratch[0])
+            # e^delta - 1 < 1.3 delta below one half
+            remaining = 1.3 * delta * np.sqrt(progress[DIAGONAL] * progress[DECREMENT])
+            if delta < 0.5 and remaining <= tolerance:
+                progress[LARGEST], progress[STATUS] = remaining, 0.0
+                break
+    return np.int64(progress[STEPS]), progress[LARGEST], np.int64(progress[STATUS])
+
+
+def newton_shared(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
+    """`newton` for one large problem, each pass shared between threads (a parallel kernel is called from
+    Python only, see `sim.compiled.jit`)."""
+    d = theta.size
+    gradient, hessian, step, progress = np.empty(d), np.empty((d, d)), np.zeros(d), start.py_func()
+    at_origin = True
+    while True:
+        loss = _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, hessian)
+        at_origin = False
+        if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+            return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS])
+
+
+@njit(**FAST_PARALLEL)
+def newton_batch(
+    differences, length, weight, unweighted, ridge, tolerance, max_steps, theta, steps, largest, status, separable
+):
+    """`newton` for each replicate; differences (B, n, d), theta (B, d padded), weight (B or 1, n), length of the
+    rows."""
+    replicates, n, d = differences.shape
+    for b in prange(replicates):
+        features = np.zeros((theta.shape[1], length))
+        own_differences = differences[b]
+        for j in range(d):
+            row, column = features[j], own_differences[:, j]
+            for i in range(n):
+                row[i] = column[i]
+        own = weight[np.int64(b) % weight.shape[0]]
+        result = newton(features, own, unweighted, n, ridge[b], tolerance[b], max_steps, theta[b])
+        steps[b], largest[b], status[b] = result
+        separable[b] = _all_right(features, own, n, theta[b])

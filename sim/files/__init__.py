@@ -1,0 +1,1 @@
+"""Reading, writing and validating what people's files hold; atomic writes."""

@@ -1,0 +1,161 @@
+"""Probabilistic opinions in files: Parquet and JSONL, one row an opinion, and CSV, long or as a matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.algorithms.pooling import SUM_TOLERANCE
+from sim.errors import InputError
+from sim.files.file_rows import read_name, read_rows, short
+from sim.files.number_tables import as_number, read_cells, read_number_table
+from sim.preferences import FloatArray
+
+_ALIASES = ("annotator_id", "user_id", "annotator")
+_LONG = ("candidate", "prob")
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One prompt: candidates (K,), annotators (n,) and their opinions (n, K), rows on the simplex."""
+
+    prompt: str
+    candidates: tuple[str, ...]
+    annotators: tuple[str, ...]
+    opinions: FloatArray
+
+
+def read_opinions(path: str | Path) -> tuple[Question, ...]:
+    """Read and check opinions; the first problem is reported with file, row and field.
+
+    Parquet, JSONL: `annotator_id` (or `user_id`, `annotator`), `prompt_id` (optional if there is one question),
+    `candidates` (list of names), `probs` (list of numbers, not negative, sum 1 up to 1e-4). CSV: a matrix with a row an
+    annotator and a column a candidate, or long with `annotator_id`, `prompt_id`, `candidate`, `prob`.
+    """
+    place = Path(path)
+    if place.name.lower().endswith(".csv"):
+        lines = read_cells(place, "annotator")
+        rows = _long_rows(place, lines) if set(_LONG) <= set(lines[0][1]) else _matrix_rows(place)
+    else:
+        rows = [(number, row) for number, row in enumerate(read_rows(place)[0], start=1)]
+    if not rows:
+        raise InputError("the file holds no opinions", file=place, fix="write one opinion a row")
+    return _questions(place, rows)
+
+
+def _matrix_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    table = read_number_table(path, row="annotator", column="candidate", entry="the probability")
+    return [
+        (line, {"annotator_id": name, "candidates": list(table.columns), "probs": values.tolist()})
+        for line, name, values in zip(table.lines, table.rows, table.values, strict=True)
+    ]
+
+
+def _long_rows(path: Path, lines: list[tuple[int, list[str]]]) -> list[tuple[int, dict[str, Any]]]:
+    header = lines[0][1]
+    collected: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+    for number, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise InputError(
+                f"expected {len(header)} columns as in the first row, got {len(cells)}", file=path, row=number,
+                fix="make the table rectangular",
+            )  # fmt: skip
+        row = dict(zip(header, cells, strict=True))
+        value = as_number(row["prob"])
+        if value is None:
+            raise InputError(
+                f"expected a number, got '{row['prob']}'", file=path, row=number, field="prob",
+                fix="write the probability as a plain number",
+            )  # fmt: skip
+        name, prompt = next((row[alias] for alias in _ALIASES if alias in row), ""), row.get("prompt_id", "")
+        _, opinion = collected.setdefault(
+            (name, prompt), (number, {"annotator_id": name, "prompt_id": prompt, "candidates": [], "probs": []})
+        )
+        opinion["candidates"].append(row["candidate"])
+        opinion["probs"].append(value)
+    rows = list(collected.values())
+    return rows if "prompt_id" in header else [(n, {k: v for k, v in r.items() if k != "prompt_id"}) for n, r in rows]
+
+
+def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], list[float]]:
+    """Candidates and probabilities of one row, checked."""
+    candidates, probs = row.get("candidates"), row.get("probs")
+    for field, value in (("candidates", candidates), ("probs", probs)):
+        if not isinstance(value, list) or not value:
+            raise InputError(
+                f"expected a list, got {short(value)}", field=field, fix="give one entry a candidate", **where
+            )
+    assert isinstance(candidates, list)
+    assert isinstance(probs, list)
+    if len(candidates) != len(probs):
+        raise InputError(
+            f"expected {len(candidates)} numbers, one a candidate, got {len(probs)}", field="probs",
+            fix="give one entry a candidate", **where,
+        )  # fmt: skip
+    names = [read_name(value, {**where, "field": "candidates"}) for value in candidates]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"candidate '{twice}' stands twice", field="candidates", fix="name each once", **where)
+    for name, value in zip(names, probs, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise InputError(
+                f"the probability of '{name}' is not a number ({short(value)})", field="probs", fix="give a number",
+                **where,
+            )  # fmt: skip
+        if value < 0:
+            raise InputError(
+                f"the probability of '{name}' is negative ({value:g})", field="probs", fix="give a number from 0 to 1",
+                **where,
+            )  # fmt: skip
+    total = float(sum(probs))
+    if total == 0:
+        raise InputError("the annotator gave no candidate anything", field="probs", fix="drop the row", **where)
+    if abs(total - 1.0) > SUM_TOLERANCE:
+        raise InputError(
+            f"the probabilities sum to {total:.6g}, expected 1", field="probs", fix="divide them by their sum", **where
+        )
+    return names, [float(value) / total for value in probs]
+
+
+def _questions(path: Path, rows: list[tuple[int, dict[str, Any]]]) -> tuple[Question, ...]:
+    present = {name for _, row in rows for name in row}
+    here = [name for name in _ALIASES if name in present]
+    if not here:
+        raise InputError("the column is missing", file=path, field="annotator_id", fix="say whose opinion a row is")
+    order: dict[str, tuple[str, ...]] = {}
+    found: dict[str, dict[str, list[float]]] = {}
+    for number, row in rows:
+        where: dict[str, Any] = {"file": path, "row": number}
+        annotator = read_name(row.get(here[0]), {**where, "field": here[0]})
+        prompt = read_name(row["prompt_id"], {**where, "field": "prompt_id"}) if "prompt_id" in present else "all"
+        names, probs = _opinion(row, where)
+        known = order.setdefault(prompt, tuple(names))
+        if set(names) != set(known):
+            odd = sorted(set(names) ^ set(known))[0]
+            raise InputError(
+                f"candidate '{odd}' of prompt '{prompt}' is in one opinion and not in another", field="candidates",
+                fix="give every candidate in every opinion, 0 where there is none", **where,
+            )  # fmt: skip
+        if annotator in found.setdefault(prompt, {}):
+            raise InputError(
+                f"annotator '{annotator}' has two opinions on prompt '{prompt}'", fix="keep one of them", **where
+            )
+        found[prompt][annotator] = [probs[names.index(name)] for name in known]
+    questions = []
+    for prompt, opinions in found.items():
+        table = np.array(list(opinions.values()))
+        empty = np.flatnonzero(table.sum(axis=0) == 0)
+        if len(empty):
+            raise InputError(
+                f"nobody gives candidate '{order[prompt][empty[0]]}' of prompt '{prompt}' anything", file=path,
+                field="probs", fix="drop the candidate",
+            )  # fmt: skip
+        if len(order[prompt]) < 2:
+            raise InputError(
+                f"prompt '{prompt}' has one candidate", file=path, field="candidates", fix="give two or more"
+            )
+        questions.append(Question(prompt, order[prompt], tuple(opinions), table))
+    return tuple(questions)

@@ -1,0 +1,83 @@
+"""K-wise preferences in files: Parquet and JSONL."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.atomic import replacing
+from sim.files.file_rows import known_ending, read_name, read_rows, short
+from sim.preferences import Rankings
+
+
+def write_rankings(path: str | Path, rankings: Rankings) -> None:
+    """Write K-wise answers: `context`, `responses` (best first), `n_ranked`, `annotator_id`, optional `weight`."""
+    target = Path(path)
+    rows = []
+    for j in range(len(rankings)):
+        row = {
+            "context": np.asarray(rankings.contexts[j]).tolist(),
+            "responses": np.asarray(rankings.responses[j]).tolist(),
+            "n_ranked": rankings.n_ranked,
+            "annotator_id": int(rankings.annotator[j]),
+        }
+        if rankings.weight is not None:
+            row["weight"] = float(rankings.weight[j])
+        rows.append(row)
+    if known_ending(target) == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with replacing(target) as temporary:
+            pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
+        return
+    with replacing(target) as temporary:
+        opener = gzip.open if target.name.endswith(".gz") else open
+        with opener(temporary, "wt", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def read_rankings(path: str | Path) -> Rankings:
+    """Read K-wise answers written by `write_rankings` or by hand; every row offers as many responses."""
+    target = Path(path)
+    rows, _ = read_rows(target)
+    if not rows:
+        raise InputError("the file holds no rankings", file=target, fix="write one ranking a row")
+    first = rows[0]
+    for name in ("responses", "n_ranked", "annotator_id"):
+        if name not in first:
+            raise InputError("the column is missing", file=target, field=name, fix="add it")
+    for number, row in enumerate(rows, start=1):
+        offered = row.get("responses")
+        if not isinstance(offered, list) or len(offered) < 2:
+            raise InputError(
+                f"expected two or more responses, got {short(offered)}", file=target, row=number, field="responses",
+                fix="list the offered responses, best first",
+            )  # fmt: skip
+        if len(offered) != len(first["responses"]) or row.get("n_ranked") != first["n_ranked"]:
+            raise InputError(
+                "offers or ranks another number of responses than the first row", file=target, row=number,
+                field="responses", fix="split the file by size of the offered set",
+            )  # fmt: skip
+        if len({json.dumps(response) for response in offered}) < len(offered):
+            raise InputError("offers a response twice", file=target, row=number, field="responses", fix="drop the row")
+    people: dict[str, int] = {}
+    annotator = [
+        people.setdefault(
+            read_name(row["annotator_id"], {"file": target, "row": n, "field": "annotator_id"}), len(people)
+        )
+        for n, row in enumerate(rows, start=1)
+    ]
+    weights = [row.get("weight") for row in rows]
+    return Rankings(
+        contexts=np.array([row.get("context", 0) for row in rows]),
+        responses=np.array([row["responses"] for row in rows]),
+        annotator=np.array(annotator, dtype=np.int64),
+        n_annotators=len(people),
+        n_ranked=int(first["n_ranked"]),
+        weight=None if weights[0] is None else np.array(weights, dtype=np.float64),
+    )

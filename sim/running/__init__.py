@@ -1,0 +1,1 @@
+"""Engines and what every long run shares."""

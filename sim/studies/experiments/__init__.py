@@ -1,0 +1,1 @@
+"""One folder an experiment: setting, run, figures, study files."""

@@ -1,0 +1,164 @@
+"""Figures about rank: dimension and rank, the rank assumed, and rewards that are only nearly low-rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.preferences import FloatArray
+from sim.streams import Stream
+from sim.studies.experiments.low_rank.looks import finish_part, grid, log_x, log_y, look, plain_logs, points, ratio
+from sim.studies.experiments.low_rank.tables import Cells, Crossing, crossing, slope
+from sim.studies.plots import Rows, finish, levels, panels
+
+_LOW, _FULL, _BIC = (f"{name}/distributional/c=1" for name in ("low", "full", "bic"))
+
+
+def draw_dimension(rows: Rows, folder: Path) -> list[Path]:
+    """Regret against k and against r, and the ratio of both methods' regrets against k / D."""
+    cells, ranks = Cells(rows), levels(rows, "rank")
+    figure, axes = panels(3, width=4.7)
+    every: list[tuple[float, FloatArray]] = []
+    for number, d in enumerate(levels(rows, "d_x")):
+        at = [cells.at(d_x=d, rank=rank)[0] for rank in ranks]
+        low, full = ([cells.values(cell, m, "regret") for cell in at] for m in (_LOW, _FULL))
+        k, D = ([float(cells.values(cell, m, "free")[0]) for cell in at] for m in ("low", "full"))
+        every += list(zip(k, low, strict=True))
+        label = f"{d} contexts, {D[0] / d:g} features"
+        points(axes[0], k, low, label, number)
+        points(axes[1], ranks, low, label, number)
+        points(axes[1], ranks, full, label, number, "--")
+        found = [ratio(a, b) for a, b in zip(low, full, strict=True)]
+        share = [a / b for a, b in zip(k, D, strict=True)]
+        axes[2].errorbar(share, [r for r, _ in found], yerr=[e for _, e in found], **{**look(number), "linestyle": ""})
+    power, error = slope([k for k, _ in every], np.array([values for _, values in every]))
+    line = np.geomspace(0.12, 1.0, 20)
+    axes[2].plot(line, line, color="0.3", linewidth=1, linestyle=":", label="k / D")
+    axes[2].plot(line, np.sqrt(line), color="0.3", linewidth=1, linestyle="--", label="square root of k / D")
+    axes[2].legend(fontsize=8, frameon=False, loc="upper left")
+    axes[0].set_title(f"PRS: regret grows like k to the {power:.2f} ± {error:.2f}", fontsize=10)
+    axes[1].set_title("PRS (solid) and full rank (dashed)", fontsize=10)
+    axes[2].set_title("Regret of PRS over full rank", fontsize=10)
+    for axis, words in zip(axes, ("regret", "regret", "ratio"), strict=True):
+        log_y(axis, words)
+    for axis, words in ((axes[0], "free numbers k of the reduced subspace"), (axes[2], "k / D, D of the whole")):
+        axis.set_xscale("log")
+        plain_logs(axis.xaxis)
+        axis.set_xlabel(words)
+    axes[1].set_xticks(ranks)
+    axes[1].set_xlabel("rank")
+    return finish(figure, rows, "Dimension and rank under exotic actions", folder, "dimension", axes[0])
+
+
+def draw_assumed_rank(rows: Rows, folder: Path) -> list[Path]:
+    """Error, coverage, regret and time against the rank that is fitted; "full" beyond the last."""
+    cells = Cells(rows)
+    ranks = sorted(int(name[4:]) for name in cells.methods if name.startswith("rank") and "/" not in name)
+    names = [*(f"rank{rank}" for rank in ranks), "full"]
+    x = [*ranks, ranks[-1] + 1]
+    metrics = (("error/common", "error on common features"), ("covers", "sets that cover (asked: .9)"),
+               ("regret", "regret of the pessimistic policy"), ("seconds", "seconds (median)"))  # fmt: skip
+    figure, axes = grid(4, 2)
+    answers = levels(rows, "n") or [None]
+    for number, d in enumerate(levels(rows, "d_x") or [None]):
+        for n in answers:
+            keys = {name: value for name, value in (("d_x", d), ("n", n)) if value is not None}
+            label = ", ".join(f"{value:,} {'contexts' if name == 'd_x' else 'answers'}" for name, value in keys.items())
+            cell = cells.at(**keys)[0]
+            line = "-" if n == answers[-1] else "--"
+            for axis, (metric, _) in zip(axes, metrics, strict=True):
+                found = [(at, _values(cells, cell, name, metric)) for at, name in zip(x, names, strict=True)]
+                there = [(at, values) for at, values in found if values.size]
+                fitted = [(at, values) for at, values in there if at <= ranks[-1]]
+                draw = _shares if metric == "covers" else points
+                draw(axis, [at for at, _ in fitted], [values for _, values in fitted], label, number, line)
+                whole = [values for at, values in there if at > ranks[-1]]
+                if whole:
+                    draw(axis, [x[-1]], whole, "", number, line)
+    for axis, (metric, words) in zip(axes, metrics, strict=True):
+        axis.set_xticks(x, [*map(str, ranks), "full"])
+        axis.set_xlabel("rank fitted")
+        axis.set_ylabel(words)
+        if metric != "covers":
+            log_y(axis, words)
+    axes[1].set_ylim(-0.03, 1.03)
+    axes[1].axhline(0.9, color="0.3", linestyle=":", linewidth=1)
+    return finish_part(figure, rows, "The rank that is fitted (true rank 3)", folder, "assumed-rank", axes[0])
+
+
+def _values(cells: Cells, cell: str, name: str, metric: str) -> FloatArray:
+    if metric == "seconds":
+        return np.array([cells.seconds(cell, name)]) if cells.values(cell, name, "rank").size else np.empty(0)
+    return cells.values(cell, f"{name}/distributional/c=1" if metric == "regret" else name, metric)
+
+
+def _shares(axes: Any, x: list[float], values: list[FloatArray], label: str, number: int, line: str) -> None:
+    """Shares with exact binomial intervals."""
+    from scipy.stats import binomtest
+
+    share = np.array([own.mean() for own in values])
+    limits = [binomtest(int(own.sum()), own.size).proportion_ci() for own in values]
+    errors = [share - [own.low for own in limits], [own.high for own in limits] - share]
+    axes.errorbar(x, share, yerr=errors, label=label, linestyle=line, **look(number))
+
+
+def draw_crossing(rows: Rows, folder: Path) -> list[Path]:
+    """Ratio of regrets against answers; where it crosses 1 against (D - k) / tail^2; BIC over the better of both."""
+    partial = len(levels(rows, "off_rank")) > 1
+    factor, words = ("off_rank", "dense part {:g} of the norm") if partial else ("power", "power {:g}")
+    cells, answers = Cells(rows), levels(rows, "n")
+    figure, axes = panels(3, width=4.9)
+    by_regret: list[tuple[float, Crossing]] = []
+    by_error: list[tuple[float, Crossing]] = []
+    for number, level in enumerate(levels(rows, factor)):
+        at = [cells.at(**{factor: level}, n=n)[0] for n in answers]
+        low, full, bic = (np.array([cells.values(cell, m, "regret") for cell in at]) for m in (_LOW, _FULL, _BIC))
+        tail = float((cells.values(at[0], "truth", "tail") ** 2).mean())
+        saved = float(cells.values(at[0], "full", "free")[0] - cells.values(at[0], "low", "free")[0])
+        squared = [np.array([cells.values(cell, name, "error/common") for cell in at]) ** 2 for name in ("low", "full")]
+        stream = Stream(0, "crossing")
+        by_regret.append((saved / tail, crossing(answers, low - full, stream)))
+        by_error.append((saved / tail, crossing(answers, squared[0] - squared[1], stream)))
+        for axis, first in ((axes[0], low), (axes[2], bic)):
+            second = full if axis is axes[0] else np.where(
+                (low.mean(axis=1) < full.mean(axis=1))[:, None], low, full)  # fmt: skip
+            pairs = [ratio(a, b) for a, b in zip(first, second, strict=True)]
+            axis.errorbar(answers, [r for r, _ in pairs], yerr=[e for _, e in pairs], label=words.format(level),
+                          **look(number))  # fmt: skip
+    _crossings(axes[1], by_regret, answers, "by regret", 5)
+    _crossings(axes[1], by_error, answers, "by squared error", 6)
+    titles = ("PRS over full rank (below 1: PRS is better)", "Where full rank becomes better", "Rank chosen by BIC")
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=10)
+    for axis, name in ((axes[0], "ratio of regrets"), (axes[2], "regret over the better of both")):
+        axis.axhline(1.0, color="0.3", linewidth=1)
+        log_x(axis, answers, "answers")
+        log_y(axis, name)
+    title = "Rewards that are only nearly of rank 2" if partial else "Singular values that fall like a power"
+    return finish(figure, rows, title, folder, "partial" if partial else "power", axes[0])
+
+
+def _crossings(axes: Any, several: list[tuple[float, Crossing]], answers: list[int], label: str, number: int) -> None:
+    """n_cross against (D - k) / tail^2 with bootstrap intervals (cut where no answers were measured), and the line of
+    slope 1 through those that lie inside."""
+    axes.set_xscale("log")
+    plain_logs(axes.xaxis)
+    axes.set_xlabel("(D - k) / tail²")
+    log_y(axes, "answers")
+    least, most = answers[0], answers[-1]
+    axes.set_ylim(0.8 * least, 1.25 * most)
+    inside = [(x, own) for x, own in several if least < own.at < most]
+    if not inside:
+        return
+    x, at = np.array([x for x, _ in inside]), np.array([own.at for _, own in inside])
+    low = np.array([max(own.low, least) for _, own in inside])
+    high = np.array([min(own.high, most) for _, own in inside])
+    own_look = {**look(number), "linestyle": ""}
+    axes.errorbar(x, at, yerr=[np.maximum(at - low, 0), np.maximum(high - at, 0)], label=label, **own_look)
+    constant = float(np.exp(np.log(at / x).mean()))
+    ends = np.array([x.min(), x.max()])
+    axes.plot(ends, constant * ends, color=own_look["color"], linestyle=":", linewidth=1,
+              label=f"{constant:.2g} (D - k) / tail²")  # fmt: skip
+    axes.legend(fontsize=8, frameon=False, loc="upper left")

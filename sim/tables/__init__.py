@@ -1,0 +1,1 @@
+"""What people's own tables of numbers become: games and bargaining problems."""

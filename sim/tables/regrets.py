@@ -1,0 +1,93 @@
+"""A user's own regret matrix: read from CSV, solved, certified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.number_tables import as_number, read_number_table
+from sim.preferences import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class RegretTable:
+    """values (n_groups, n_policies); the names of its rows and columns."""
+
+    values: FloatArray
+    groups: tuple[str, ...]
+    policies: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class RegretSolution:
+    """weights (n_policies,), each group's own regret, and the certificate (value - lp_value <= gap)."""
+
+    table: RegretTable
+    weights: FloatArray
+    regret_per_group: FloatArray
+    priorities: FloatArray
+    value: float
+    lp_value: float
+    gap: float
+    rounds: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "weights": self.weights.tolist(),
+            "value": self.value,
+            "lp_value": self.lp_value,
+            "gap": self.gap,
+            "rounds": self.rounds,
+            "regret_per_group": self.regret_per_group.tolist(),
+            "priorities": self.priorities.tolist(),
+            "groups": list(self.table.groups),
+            "policies": list(self.table.policies),
+        }
+
+
+def read_regret_table(path: str | Path) -> RegretTable:
+    """Read a CSV of regrets; a header line and a first column of names are recognised by not being numbers."""
+    table = read_number_table(path, row="group", column="policy", entry="the regret")
+    return RegretTable(table.values, table.rows, table.columns, table.source)
+
+
+def parse_priorities(text: str | None, n_groups: int) -> FloatArray:
+    """ "1,2,4" -> (n_groups,) positive numbers; ones if None."""
+    if text is None:
+        return np.ones(n_groups)
+    numbers = [as_number(part) for part in text.split(",")]
+    if len(numbers) != n_groups:
+        raise InputError(
+            f"--priorities: expected {n_groups} numbers, one a group, got {len(numbers)}", fix="give one a group"
+        )
+    priorities = np.array([np.nan if number is None else number for number in numbers])
+    if not np.isfinite(priorities).all() or (priorities <= 0).any():
+        raise InputError(f"--priorities: expected positive numbers, got '{text}'", fix="write e.g. 1,2,4")
+    return priorities
+
+
+def solve_regret_table(table: RegretTable, *, priorities: str | None, rounds: int) -> RegretSolution:
+    """min_w max_z c_z (R w)_z by optimistic Hedge, with the LP's exact value beside it.
+
+    No zero row is added: the user's matrix is the game (for exact ensembles the row changes nothing).
+    """
+    from sim.algorithms.hedge import game_value, hedge
+
+    c = parse_priorities(priorities, len(table.groups))
+    game = table.values * c[:, None]
+    played = hedge(game, rounds)
+    return RegretSolution(
+        table=table,
+        weights=played.weights,
+        regret_per_group=table.values @ played.weights,
+        priorities=c,
+        value=float((game @ played.weights).max()),
+        lp_value=game_value(game).value,
+        gap=played.gap,
+        rounds=rounds,
+    )

@@ -1,0 +1,209 @@
+"""Welfare rules and lotteries against cvxpy, direct HiGHS, brute force and each other."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from sim.algorithms.lotteries import best_lotteries, relative_gap
+from sim.algorithms.welfare import LEXIMIN, NASH, UTILITARIAN, WelfareRule, share_of_maximum
+from sim.compiled import lottery as lottery_kernels
+from sim.streams import Stream
+
+ALPHAS = (0.9, 0.5, 0.0, -1.0, -4.0)
+
+
+def tables(B, M, A, seed=0, spread=False):
+    u = Stream(seed, f"tables/{B}/{M}/{A}").uniforms((B, M, A))
+    return u - u.min(axis=2, keepdims=True) if spread else u
+
+
+def test_welfare_by_hand():
+    u = np.array([[1.0, 4.0], [9.0, 4.0]])
+    assert NASH.welfare(u) == pytest.approx([9.0, 16.0])
+    assert UTILITARIAN.welfare(u) == pytest.approx([10.0, 8.0])
+    assert WelfareRule(0.5).welfare(u) == pytest.approx([4.0, 4.0])
+    assert WelfareRule(-1.0).welfare(u) == pytest.approx([-10 / 9, -0.5])
+    assert LEXIMIN.welfare(u) == pytest.approx([1.0, 4.0])
+    assert NASH.equivalent(u) == pytest.approx([3.0, 4.0])
+    assert WelfareRule(-1.0).equivalent(u) == pytest.approx([1.8, 4.0])
+    assert WelfareRule(-800.0).equivalent(u) == pytest.approx([1.0, 4.0], rel=1e-2)
+
+
+@pytest.mark.parametrize("alpha", [1.0, *ALPHAS])
+def test_equivalent_utility_orders_as_welfare_does(alpha):
+    rule, u = WelfareRule(alpha), 0.1 + tables(40, 3, 6)
+    assert (np.argsort(rule.equivalent(u)) == np.argsort(rule.welfare(u))).all()
+    assert rule.equivalent(np.full((3, 1), 0.7)) == pytest.approx([0.7])
+
+
+def test_limits_of_the_family():
+    u = 0.1 + tables(1, 4, 9)[0]
+    assert WelfareRule(1e-9).equivalent(u) == pytest.approx(NASH.equivalent(u), rel=1e-6)
+    assert WelfareRule(-3000.0).equivalent(u) == pytest.approx(u.min(axis=0), rel=1e-3)
+
+
+def test_leximin_breaks_ties_by_the_second_worst_off():
+    u = np.array([[1.0, 1.0, 1.0], [5.0, 1.0, 2.0], [1.0, 9.0, 2.0]])
+    assert LEXIMIN.best(u) == 2
+    assert LEXIMIN.best(u[:, ::-1]) == 0
+    assert LEXIMIN.best(np.zeros((2, 3))) == 0
+
+
+def test_brute_force_of_the_lexicographic_choice():
+    whole = np.floor(4 * tables(300, 3, 5))
+    for u, found in zip(whole, LEXIMIN.best(whole), strict=True):
+        keys = [tuple(sorted(u[:, a])) for a in range(5)]
+        assert keys[found] == max(keys)
+
+
+def test_a_product_of_zero_is_no_choice():
+    assert NASH.best(np.array([[0.0, 1.0], [1.0, 0.0]])) == -1
+    assert WelfareRule(-2.0).best(np.array([[0.0, 1.0], [1.0, 0.0]])) == -1
+    assert WelfareRule(0.5).best(np.array([[0.0, 1.0], [1.0, 0.5]])) == 1
+    assert NASH.best(np.array([[0.0, 1.0], [1.0, 1e-9]])) == 1
+
+
+def test_negative_utilities_and_convex_powers_are_refused():
+    with pytest.raises(ValueError, match="at least 0"):
+        NASH.best(np.array([[-1.0, 1.0]]))
+    with pytest.raises(ValueError, match="at most 1"):
+        WelfareRule(1.5)
+    with pytest.raises(ValueError, match="at least 0"):
+        best_lotteries(-np.ones((1, 2, 2)), NASH)
+    with pytest.raises(ValueError, match="leave it out"):
+        best_lotteries(np.array([[[0.0, 0.0], [1.0, 2.0]]]), NASH)
+    with pytest.raises(ValueError, match="finite"):
+        best_lotteries(np.full((1, 2, 2), np.nan), UTILITARIAN)
+    with pytest.raises(ValueError, match="none empty"):
+        best_lotteries(np.ones((2, 2)), NASH)
+    with pytest.raises(ValueError, match="alpha = 0"):
+        best_lotteries(np.ones((1, 2, 2)), WelfareRule(0.5), method="em")
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize(("M", "A"), [(4, 8), (8, 4), (2, 2), (1, 3), (3, 1)])
+def test_interior_point_against_cvxpy(alpha, M, A):
+    u = 0.02 + tables(4, M, A, seed=3)
+    found, oracle = best_lotteries(u, WelfareRule(alpha)), best_lotteries(u, WelfareRule(alpha), method="cvxpy")
+    assert found.optimality_gap.max() <= 1e-9
+    value = WelfareRule(alpha).equivalent(found.utilities[..., None])[..., 0]
+    theirs = WelfareRule(alpha).equivalent(oracle.utilities[..., None])[..., 0]
+    assert (value >= theirs * (1 - 1e-9)).all()
+    assert value == pytest.approx(theirs, rel=1e-6)
+    assert found.utilities == pytest.approx(oracle.utilities, rel=5e-3, abs=1e-4)
+    assert found.utilities == pytest.approx(np.einsum("bma,ba->bm", u, found.probabilities), abs=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.0, -2.0, -30.0])
+def test_parties_that_have_nothing_in_common(alpha):
+    """Each option is somebody's zero: weights differ by orders of magnitude on the way."""
+    found = best_lotteries(tables(50, 5, 2, seed=4, spread=True), WelfareRule(alpha))
+    assert found.optimality_gap.max() <= 1e-9
+    assert (found.utilities > 0).all()
+
+
+def test_certificate_bounds_what_any_lottery_reaches():
+    u = tables(20, 5, 7, seed=5)
+    for alpha in ALPHAS:
+        rule = WelfareRule(alpha)
+        rough = best_lotteries(u, rule, tolerance=1e-2)
+        best = rule.equivalent(best_lotteries(u, rule).utilities[..., None])[..., 0]
+        own = rule.equivalent(rough.utilities[..., None])[..., 0]
+        assert (best <= own * (1 + rough.optimality_gap) * (1 + 1e-9)).all()
+        assert rough.optimality_gap.max() > 1e-6
+        gaps = [relative_gap(table, p, alpha) for table, p in zip(u, rough.probabilities, strict=True)]
+        assert (best <= own * (1 + np.array(gaps)) * (1 + 1e-9)).all()
+
+
+def test_em_iteration_rises_and_ends_at_the_same_lottery():
+    u = tables(6, 4, 8, seed=6)
+    found, em = best_lotteries(u, NASH), best_lotteries(u, NASH, method="em", tolerance=1e-9)
+    assert em.utilities == pytest.approx(found.utilities, rel=1e-4)
+    assert em.optimality_gap.max() <= 1e-9
+    worth = [
+        np.log(best_lotteries(u, NASH, method="em", tolerance=0.0, max_iterations=n).utilities).sum(axis=1)
+        for n in range(8)
+    ]
+    assert (np.diff(worth, axis=0) > 0).all()
+
+
+def test_nash_lottery_by_hand():
+    """Two parties with one good option each: half and half, whatever their scales."""
+    found = best_lotteries(np.array([[[1.0, 0.0], [0.0, 100.0]]]), NASH)
+    assert found.probabilities[0] == pytest.approx([0.5, 0.5], abs=1e-8)
+    assert found.utilities[0] == pytest.approx([0.5, 50.0], abs=1e-6)
+
+
+def test_compiled_kernel_is_its_own_python():
+    u = np.ascontiguousarray(tables(1, 3, 4, seed=7)[0])
+    p, t, q, s = np.empty(4), np.empty(3), np.empty(4), np.empty(3)
+    compiled = lottery_kernels.interior_point(u, -1.0, 1e-9, 50, False, p, t)
+    plain = lottery_kernels.interior_point.py_func(u, -1.0, 1e-9, 50, False, q, s)
+    assert compiled[1] == plain[1]
+    assert p == pytest.approx(q, abs=1e-9)
+
+
+def highs_leximin(u):
+    """Direct: every free party that binds is tested by a program of its own."""
+    M, A = u.shape
+    level, fixed = np.full(M, -np.inf), np.zeros(M, bool)
+    solved = None
+    while not fixed.all():
+        free = ~fixed
+        a_ub = np.column_stack([-u, free.astype(float)])
+        b_ub = np.where(free, 0.0, -(level - 1e-10))
+        equal = np.append(np.ones(A), 0.0)[None]
+        solved = linprog(np.append(np.zeros(A), -1.0), a_ub, b_ub, equal, [1.0], [(0, None)] * A + [(None, None)])
+        z = -solved.fun
+        for m in np.flatnonzero(free):
+            b = np.where(free, -(z - 1e-10), -(level - 1e-10))
+            most = linprog(-u[m], -u, b, np.ones((1, A)), [1.0], [(0, None)] * A)
+            if -most.fun <= z + 1e-8:
+                fixed[m], level[m] = True, z
+    return np.sort(u @ solved.x[:A])
+
+
+@pytest.mark.parametrize(("M", "A"), [(4, 6), (6, 3), (3, 3), (2, 1), (1, 4)])
+def test_leximin_against_direct_highs(M, A):
+    u = tables(6, M, A, seed=8) - 0.3
+    found = best_lotteries(u, LEXIMIN)
+    assert found.optimality_gap.max() < 1e-9
+    for b in range(6):
+        assert np.sort(found.utilities[b]) == pytest.approx(highs_leximin(u[b]), abs=1e-6)
+
+
+def test_leximin_with_degenerate_levels():
+    """Whole numbers: many optima of each program, so that later levels decide."""
+    u = np.floor(3 * tables(40, 4, 6, seed=9))
+    found = best_lotteries(u, LEXIMIN)
+    assert found.iterations.max() > 1
+    for b in range(40):
+        assert np.sort(found.utilities[b]) == pytest.approx(highs_leximin(u[b]), abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10_000))
+def test_scales_and_zeros(M, A, seed):
+    """Nash does not see scales, Utilitarian does not see zeros; scales move the Utilitarian choice."""
+    u, c = 0.05 + tables(1, M, A, seed=seed), 0.1 + 9 * Stream(seed).uniforms((M, 1))
+    nash = best_lotteries(u, NASH)
+    scaled = best_lotteries(u * c, NASH)
+    assert scaled.utilities[0] == pytest.approx(nash.utilities[0] * c[:, 0], rel=1e-3)
+    assert NASH.best(u) == NASH.best(u * c)
+    assert UTILITARIAN.best(u) == UTILITARIAN.best(u + c)
+
+
+def test_share_of_maximum():
+    u = np.array([[1.0, 2.0], [0.0, 0.0]])
+    assert share_of_maximum(u, u[:, 0]) == pytest.approx([0.5, 1.0])
+
+
+def test_cvxpy_agrees_on_leximins_first_level():
+    u = tables(1, 5, 7, seed=10)[0]
+    p, z = cp.Variable(7, nonneg=True), cp.Variable()
+    problem = cp.Problem(cp.Maximize(z), [u @ p >= z, cp.sum(p) == 1])
+    problem.solve(solver=cp.CLARABEL)
+    assert best_lotteries(u[None], LEXIMIN).utilities.min() == pytest.approx(problem.value, abs=1e-7)

@@ -1,0 +1,94 @@
+"""The scalar functions under every set of flags that kernels use, and the rules that keep the cache safe."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+from scipy.special import expit, log_expit
+
+from sim.compiled import jit
+
+GRID = np.concatenate([np.linspace(-700, 700, 200_001), np.linspace(-1, 1, 20_001), [0.0]])
+
+
+def _apply(scalar, flags):
+    # Compiled here and not cached: the flags are what is tested.
+    options = {name: value for name, value in flags.items() if name != "cache"}
+
+    @njit(**options)
+    def loop(x):
+        out = np.empty_like(x)
+        for i in range(x.size):
+            out[i] = scalar(x[i])
+        return out
+
+    return loop(GRID)
+
+
+@pytest.mark.parametrize("flags", [jit.JIT, jit.FAST], ids=["JIT", "FAST"])
+@pytest.mark.parametrize(
+    ("scalar", "reference"),
+    [
+        (jit.exp, np.exp),
+        (jit.sigmoid, expit),
+        (jit.log_sigmoid, log_expit),
+        (jit.log1pexp, lambda t: -log_expit(-t)),
+    ],
+    ids=["exp", "sigmoid", "log_sigmoid", "log1pexp"],
+)
+def test_relative_error(scalar, reference, flags):
+    got, expected = _apply(scalar, flags), reference(GRID)
+    assert np.max(np.abs(got - expected) / np.abs(expected)) < 1e-13
+
+
+def test_clamped_beyond_the_range():
+    assert jit.exp(-1e6) == pytest.approx(np.exp(-708.0), rel=1e-13)
+    assert jit.log_sigmoid(-1e6) == -1e6
+    assert jit.sigmoid(1e6) == 1.0
+
+
+def _kernels(path):
+    """name -> (flags, names it calls) of the functions of a file that numba compiles, by decorator or call."""
+    tree, found, bodies = ast.parse(path.read_text()), {}, {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            bodies[node.name] = {
+                c.func.id for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)
+            }
+            flags = [ast.unparse(d) for d in node.decorator_list if "njit" in ast.unparse(d)]
+            if flags:
+                found[node.name] = (flags[0], bodies[node.name])
+        elif isinstance(node, ast.Assign) and "njit" in ast.unparse(node.value):
+            # name = njit(**FLAGS)(function)
+            call = node.value
+            found[node.targets[0].id] = (ast.unparse(call.func), bodies[call.args[0].id])
+    return found
+
+
+def _all_kernels():
+    kernels = {}
+    for path in Path(jit.__file__).parent.rglob("*.py"):
+        if "njit" in path.read_text():
+            kernels |= _kernels(path)
+    return kernels
+
+
+def test_parallel_kernels_are_called_from_python_only():
+    """A cached kernel that calls a parallel kernel loaded from the cache crashes the next process."""
+    kernels = _all_kernels()
+    parallel = {name for name, (flags, _) in kernels.items() if "PARALLEL" in flags}
+    assert len(parallel) >= 5
+    assert not {caller: called & parallel for caller, (_, called) in kernels.items() if called & parallel}
+
+
+def test_kernels_lie_in_the_cache_folder_whoever_imports_numba_first(tmp_path):
+    code = "import numba; from sim.streams import Stream; Stream().uniforms(3)"
+    places = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    places.pop("NUMBA_CACHE_DIR", None)
+    subprocess.run([sys.executable, "-c", code], env=places, check=True)
+    assert list(tmp_path.glob("pluralign/numba-*/*/_philox*.nbi"))

@@ -1,0 +1,288 @@
+"""`fit --method low-rank`: estimates against other solvers, honest choices, bad input, as typed."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.optimize import minimize
+from tastes import CONTEXT, ITEM, drawn_context_answers, objective, rows_of_tastes, table_of_tastes
+
+from pluralign.__main__ import main
+from pluralign.fit_text import low_rank_text
+from sim.estimators.low_rank import fit_full_rank
+from sim.files.preference_files import table_of_rows, write_pairs
+from sim.fitting.low_rank import choose_low_rank, context_answers, folds_of, known_contexts
+from sim.fitting.low_rank_figures import draw_low_rank
+from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
+from sim.fitting.prepare import prepare
+from sim.fitting.user_contexts import fit_full, fit_of_rank
+from sim.streams import Stream
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return table_of_tastes(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def report(table):
+    return fit_low_rank_preferences(table, LowRankSettings(shift="indicator"))
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return drawn_context_answers()
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_the_full_fit_is_newtons(answers, offset):
+    """Limited-memory BFGS by person against Newton's method answer by answer."""
+    own = replace(answers, offset=0.7 * answers.differences[:, 0]) if offset else answers
+    theta = fit_full(own, 0.01, tolerance=1e-15)
+    newton = fit_full_rank(
+        own.contexts[own.person], own.differences, weights=own.weight, offset=own.offset, ridge=0.01
+    ).theta  # fmt: skip
+    assert theta == pytest.approx(newton, abs=2e-5)
+    assert own.margins(theta) == pytest.approx(
+        ((own.contexts @ theta)[own.person] * own.differences).sum(axis=1) + (0.0 if own.offset is None else own.offset)
+    )
+
+
+def test_the_low_rank_fit_is_scipys(answers):
+    """The same minimum as SciPy's BFGS on the two factors from many starts."""
+    start = fit_full(answers, 0.01)
+    fit = fit_of_rank(answers, 2, 0.01, start, 1e-13)
+    assert np.linalg.matrix_rank(fit.theta, tol=1e-8) == 2
+    best = np.inf
+    for number in range(6):
+        first = Stream(number, "start").normals(16)
+
+        def loss(flat):
+            return objective(answers, flat[:8].reshape(4, 2) @ flat[8:].reshape(4, 2).T, 0.01)
+
+        best = min(best, minimize(loss, first, method="BFGS").fun)
+    assert objective(answers, fit.theta, 0.01) == pytest.approx(best, abs=1e-6)
+    assert objective(answers, start, 0.01) < best
+
+
+def test_strangers_are_served_by_their_context(report):
+    """Two directions of taste: the gain reaches people who answered nothing, and rank beyond three buys nothing."""
+    summary = report.summary
+    gain = summary["against_pooled"]
+    for users in ("known_users", "unseen_users"):
+        assert gain["low-rank"][users]["log_likelihood_interval"][0] > 0.05
+    assert gain["personal"]["unseen_users"]["log_likelihood"] == pytest.approx(0.0, abs=1e-12)
+    assert gain["low-rank"]["unseen_users"]["log_likelihood"] > gain["popularity"]["unseen_users"]["log_likelihood"]
+    # One direction of the reward common to all and two of contexts.
+    assert summary["selection"]["smallest_rank_within_one_standard_error"] == 3
+    assert np.linalg.matrix_rank(report.fit.theta, tol=1e-8) == summary["rank"] == summary["n_types"] in (3, 4)
+    assert summary["spectrum"]["above_null"] == 2
+    assert summary["spectrum"]["carrying_nine_tenths"] == 2
+    first = summary["groups"][0]
+    assert (first["context"][0]["feature"], first["against_pooled"][0]["feature"]) == ("age", "music")
+    assert first["context"][0]["coefficient"] * first["against_pooled"][0]["coefficient"] > 0.5
+    assert summary["baselines"]["coin"]["unseen_users"]["log_likelihood"] == pytest.approx(np.log(0.5))
+    assert not summary["warnings"]
+
+
+def test_the_scores_are_those_of_theta(report):
+    """Accuracy and log-likelihood of unseen people, by hand from the saved numbers."""
+    prepared, known = report.prepared, report.known
+    rows = np.flatnonzero(prepared.unseen)
+    u = [known.contexts[prepared.annotator[j]] @ report.fit.theta @ prepared.differences[j] for j in rows]
+    test = report.summary["test"]["unseen_users"]
+    assert test["log_likelihood"] == pytest.approx(-np.logaddexp(0, -np.array(u)).mean())
+    assert test["accuracy"] == pytest.approx((np.array(u) > 0).mean())
+    told = prepared.table.annotator_features
+    trained = np.unique(prepared.annotator[prepared.train])
+    assert known.contexts[:, 1:] == pytest.approx((told - told[trained].mean(axis=0)) / told[trained].std(axis=0))
+    assert (known.contexts[:, 0] == 10.0).all()
+
+
+def test_choices_never_read_test_answers(tmp_path_factory):
+    """Turning every test and unseen answer round changes scores and no choice, no Theta, no singular value."""
+    split = prepare(table_of_tastes(tmp_path_factory, people=60, answers=160, n_items=24), Stream(0, cell="fit")).table
+    other = split.split != 0
+    turned = replace(
+        split,
+        chosen=np.where(other, split.rejected, split.chosen),
+        rejected=np.where(other, split.chosen, split.rejected),
+    )
+    straight, back = (fit_low_rank_preferences(t, LowRankSettings(shift="indicator")) for t in (split, turned))
+    assert straight.summary["selection"] == back.summary["selection"]
+    assert straight.summary["spectrum"] == back.summary["spectrum"]
+    assert np.array_equal(straight.fit.theta, back.fit.theta)
+    for scenario in ("with_shift", "without_shift"):
+        tuning = [r.summary["serving"][scenario]["tuning"] for r in (straight, back)]
+        assert tuning[0] == tuning[1]
+        assert len({worth for of in tuning[0].values() for worth in of.values()}) > 3
+    accuracy = [r.summary["test"]["unseen_users"]["accuracy"] for r in (straight, back)]
+    assert accuracy[0] == pytest.approx(1 - accuracy[1])
+
+
+def test_ranks_are_judged_on_people_they_were_not_fitted_to(table):
+    """Held-out scores by hand: Newton on two folds of people, scored on the third."""
+    prepared, known = known_contexts(prepare(table, Stream(0, cell="fit")))
+    own = context_answers(prepared, known, prepared.train)
+    fold = folds_of(own, Stream(2))
+    assert sorted(np.bincount(fold[fold >= 0])) == sorted(
+        len(part) for part in np.array_split(np.arange((fold >= 0).sum()), 3)
+    )
+    choice = choose_low_rank(own, fold, (5,), None, lambda _: None)
+    ridge, scores = choice.full.ridge, []
+    for number in range(3):
+        held = fold[own.person] == number
+        kept = own.rows(~held)
+        theta = fit_full_rank(
+            kept.contexts[kept.person], kept.differences, weights=kept.weight, ridge=ridge
+        ).theta  # fmt: skip
+        scores.append(-np.logaddexp(0, -own.rows(held).margins(theta)))
+    assert choice.full.held_out == pytest.approx(np.concatenate(scores).mean(), abs=1e-5)
+    low = next(c for c in choice.candidates if c.method == "low-rank" and c.ridge == ridge)
+    # Rank five of five is no bound. Fits stop at gains of 1e-9 nats; on other answers the square root of that shows.
+    assert low.held_out == pytest.approx(choice.full.held_out, abs=5e-5)
+
+
+def test_answers_at_random_are_said_to_be(tmp_path):
+    """Of contexts and tastes without a pattern the strongest ridges are the best, and the report says so."""
+    rows = rows_of_tastes(people=24, answers=6)
+    for number in np.flatnonzero(Stream(3, "turn").uniforms(len(rows)) < 0.5):
+        row = rows[number]
+        row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+        row["chosen_features"], row["rejected_features"] = row["rejected_features"], row["chosen_features"]
+    summary = fit_low_rank_preferences(table_of_rows(rows, tmp_path / "pairs.jsonl"), LowRankSettings()).summary
+    assert any("next to nothing" in warning or "coin" in warning for warning in summary["warnings"])
+    chosen = summary["selection"]["chosen"]
+    assert min(chosen[name]["held_out"] for name in ("low-rank", "full-rank")) > np.log(0.5) - 0.005
+
+
+def test_few_answers_are_asked_for_separability_whatever_the_ridge(tmp_path):
+    rows = [r for r in rows_of_tastes(people=12, answers=8) if r["annotator_id"] != "p0"]
+    table = table_of_rows(rows, tmp_path / "pairs.jsonl")
+    for ridge in (0.01, 30.0):
+        report = fit_low_rank_preferences(table, LowRankSettings(rank=5, ridge=ridge))
+        used = context_answers(report.prepared, report.known, report.prepared.train)
+        free = fit_of_rank(used, 5, 1e-7, np.zeros(report.fit.theta.shape)).separable
+        assert free
+        assert report.summary["fit"]["separable"]
+
+
+def test_what_answers_do_not_identify_is_named_and_left_out(tmp_path):
+    rows = rows_of_tastes(people=40, answers=30)
+    for row in rows:
+        told = row["annotator_features"]
+        told["always"], told["age and tea"] = 0.1, told["age"] + 2 * told["tea"]
+        for side in ("chosen_features", "rejected_features"):
+            row[side] = {**row[side], "colour": 0.3, "plot again": -3 * row[side]["plot"] + 1}
+    table = table_of_rows(rows, tmp_path / "pairs.jsonl")
+    summary = fit_low_rank_preferences(table, LowRankSettings(rank=2)).summary
+    assert summary["unidentified"] == {
+        "context_constant": ["always"], "context_collinear": {"age and tea": ["age", "tea"]},
+        "item_constant": ["colour"], "item_collinear": {"plot again": ["plot"]},
+    }  # fmt: skip
+    assert summary["counts"]["context"] == ["intercept", *CONTEXT]
+    assert summary["counts"]["features"] == list(ITEM)
+    for name in ("'always'", "'age and tea'", "'colour'", "'plot again'"):
+        assert sum(name in warning for warning in summary["warnings"]) == 1
+    plain = fit_low_rank_preferences(
+        table_of_rows(rows_of_tastes(people=40, answers=30), tmp_path / "pairs.jsonl"), LowRankSettings(rank=2)
+    ).summary
+    assert summary["test"] == plain["test"]
+
+
+def _gap(row):
+    return abs(row["chosen_features"]["plot"] - row["rejected_features"]["plot"])
+
+
+def test_answers_without_a_mistake_are_said_to_be_separable(tmp_path):
+    rows = [r for r in rows_of_tastes(people=30, answers=30) if _gap(r) > 0.3]
+    for row in rows:
+        if row["chosen_features"]["plot"] < row["rejected_features"]["plot"]:
+            row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+            row["chosen_features"], row["rejected_features"] = row["rejected_features"], row["chosen_features"]
+    table = table_of_rows(rows, tmp_path / "pairs.jsonl")
+    report = fit_low_rank_preferences(table, LowRankSettings(rank=1))
+    assert report.summary["fit"]["separable"]
+    assert any("separable at rank 1" in warning for warning in report.summary["warnings"])
+    assert np.isfinite(report.fit.theta).all()
+
+
+@pytest.mark.parametrize(("people", "answers"), [(1, 12), (2, 2), (5, 6)])
+def test_hardly_any_answers(tmp_path, people, answers):
+    table = table_of_rows(rows_of_tastes(people=people, answers=answers), tmp_path / "few.jsonl")
+    summary = fit_low_rank_preferences(table, LowRankSettings()).summary
+    read = json.loads(json.dumps(summary, allow_nan=False))
+    assert summary["rank"] >= 1
+    assert summary["warnings"]
+    assert "low-rank: rank" in low_rank_text({**read, "out": "here"})
+    assert len(draw_low_rank(read, tmp_path / "figures")) == 4
+
+
+def _type(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["pluralign", *map(str, words)])
+    code = main()
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_as_typed(table, tmp_path, monkeypatch, capsys):
+    path, out = tmp_path / "pairs.parquet", tmp_path / "fit"
+    write_pairs(path, table)
+    words = ["fit", path, "--method", "low-rank", "--types", 2, "--shift", "indicator", "--out", out]
+    code, printed, err = _type(monkeypatch, capsys, *words, "--json")
+    assert code == 0, err
+    answer = json.loads(printed)
+    assert answer["method"] == "low-rank"
+    assert answer["rank"] == answer["n_types"] == 2
+    fields = {"n_pairs", "accuracy", "accuracy_interval", "log_likelihood", "log_likelihood_interval"}
+    baselines = {"full-rank", "pooled", "personal", "popularity", "low-rank-on-popularity", "coin", "length"}
+    assert set(answer["baselines"]) == set(answer["differences"]) == baselines
+    for row in (answer["test"], *answer["baselines"].values()):
+        assert set(row) == {"known_users", "unseen_users"}
+        assert all(fields <= set(row[users]) for users in row)
+    assert {"mixture", "groups", "out", "premise", "spectrum", "serving", "unidentified"} <= set(answer)
+    parameters = json.loads((out / "parameters.json").read_text())
+    rewards = pq.read_table(out / "rewards.parquet").to_pydict()
+    # Everybody's reward is there, also of people who are only in `unseen`.
+    assert len(rewards["annotator_id"]) == 140
+    assert np.array(parameters["theta"]).shape == (len(parameters["context"]), len(parameters["features"]))
+    assert np.linalg.matrix_rank(np.array(rewards["theta"]), tol=1e-8) == 2
+    code, printed, err = _type(monkeypatch, capsys, "report", out)
+    assert code == 0, err
+    assert "2 directions carry" in printed
+    assert "PRS distributional" in printed
+    for name in ("spectrum", "gains", "serving"):
+        assert (out / "figures" / f"{name}.png").stat().st_size > 10_000
+    assert {p.name for p in out.iterdir()} == {
+        "fit.json",
+        "resolved.yaml",
+        "parameters.json",
+        "rewards.parquet",
+        "figures",
+    }
+    # The folder counts as an earlier fit: it is replaced, with no figure of the other one left.
+    assert _type(monkeypatch, capsys, *words[:5], "2", "--out", out)[0] == 0
+    assert not (out / "figures").exists()
+
+
+def test_the_same_numbers_whatever_the_number_of_threads(table, monkeypatch):
+    import os
+
+    first = fit_low_rank_preferences(table, LowRankSettings(rank=2, shift="indicator")).summary
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert fit_low_rank_preferences(table, LowRankSettings(rank=2, shift="indicator")).summary == first
+
+
+def test_the_final_fit_is_the_one_chosen(report):
+    answers = context_answers(report.prepared, report.known, report.prepared.train)
+    row = report.summary["selection"]["chosen"]["low-rank"]
+    best = max(
+        (c for c in report.summary["selection"]["candidates"] if c["method"] == "low-rank"), key=lambda c: c["held_out"]
+    )
+    assert row == best
+    full = report.summary["selection"]["chosen"]["full-rank"]
+    assert report.full == pytest.approx(fit_full(answers, full["ridge"]), abs=1e-8)
+    assert objective(answers, report.fit.theta, row["ridge"]) == pytest.approx(report.fit.loss, abs=1e-9)

@@ -1,0 +1,109 @@
+"""The low-rank studies' tables by hand, and settings that are refused."""
+
+import numpy as np
+import pytest
+from places import EXPERIMENTS
+
+from sim.errors import InputError
+from sim.streams import Stream
+from sim.studies.experiments.low_rank.setting import LowRankSetting
+from sim.studies.experiments.low_rank.tables import Cells, Crossing, crossing, policy_of, slope, tune
+from sim.studies.spec import load_spec
+
+
+def _rows(values, cell="a", **keys):
+    """Rows of one cell: (method, metric) -> values by replicate."""
+    return [
+        {"cell_id": cell, "replicate": r, "method": method, "metric": metric, "value": value, "wall_s": 0.0, **keys}
+        for (method, metric), own in values.items()
+        for r, value in enumerate(own)
+    ]
+
+
+def test_constants_are_chosen_on_one_half_and_judged_on_the_other():
+    rows = _rows({
+        ("low/pointwise/c=0.5", "regret"): [1.0, 9.0, 1.0, 7.0],
+        ("low/pointwise/c=1", "regret"): [2.0, 3.0, 2.0, 5.0],
+        ("full/pointwise/c=1", "regret"): [0.0, 0.0, 0.0, 0.0],
+    })  # fmt: skip
+    found = tune(Cells(rows), "a", "low", "pointwise")
+    assert found is not None
+    assert found.scale == 0.5
+    assert found.own.tolist() == [9.0, 7.0]
+    assert found.at_one.tolist() == [3.0, 5.0]
+    assert tune(Cells(rows), "a", "low", "distributional") is None
+
+
+def test_names_of_policies():
+    policy = policy_of("low/kl/beta=0.1/c=0.25")
+    assert policy is not None
+    assert (policy.estimator, policy.kind, policy.scale) == ("low", "kl/beta=0.1", 0.25)
+    assert policy.method == "low/kl/beta=0.1/c=0.25"
+    assert policy_of("low") is None
+
+
+def test_crossings_by_hand():
+    stream, same = Stream(0), np.ones((1, 5))
+    middle = crossing([100, 400], np.array([[-1.0], [1.0]]) * same, stream)
+    assert middle == Crossing(pytest.approx(200.0), pytest.approx(200.0), pytest.approx(200.0))
+    assert crossing([100, 400], np.array([[-1.0], [-0.5]]) * same, stream).at == np.inf
+    assert crossing([100, 400], np.array([[0.5], [1.0]]) * same, stream).at == 0.0
+    back = np.array([[-1.0], [1.0], [-1.0], [1.0]]) * same
+    assert crossing([1, 10, 100, 10_000], back, stream).at == pytest.approx(1000.0)
+    noisy = np.array([[-1.0], [1.0]]) + 0.5 * Stream(3).normals((2, 200))
+    wide = crossing([100, 400], noisy, stream)
+    assert wide.low < wide.at < wide.high
+    assert wide.low > 185
+    assert wide.high < 216
+
+
+def test_slopes_by_hand():
+    x = np.array([10.0, 40.0, 160.0])
+    found, error = slope(x, np.repeat((3 * x**-0.5)[:, None], 6, axis=1))
+    assert found == pytest.approx(-0.5)
+    assert error == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"d_x": 0}, "d_x must be a whole number of at least 1"),
+        ({"exotic": -1}, "exotic must be a whole number, 0 or more"),
+        ({"exotic": 1.5}, "exotic must be a whole number, 0 or more"),
+        ({"rank": 7}, "rank must be at most 6"),
+        ({"fit_rank": 9}, "fit_rank must be at most 8"),
+        ({"hidden": 8}, "hidden must be below d_x"),
+        ({"hidden": 6, "fit_rank": 3}, "fit_rank must be at most 2"),
+        ({"shift": "sideways"}, "shift must be one of exotic, none"),
+        ({"reference": "one"}, "reference must be one of"),
+        ({"data_use": "thirds"}, "data_use must be one of reuse, split"),
+        ({"estimators": ("lower",)}, "estimators must be one of low, full"),
+        ({"estimators": "low"}, "estimators must be a list"),
+        ({"estimators": ()}, "at least one entry"),
+        ({"estimators": ("rank9",)}, "rank9 needs a rank in 1..8"),
+        ({"kinds": ("hopeful",)}, "kinds must be one of"),
+        ({"scales": (0.0,)}, "scales must be a list of positive numbers"),
+        ({"scales": 1.0}, "scales must be a list of positive numbers"),
+        ({"betas": (-1.0,)}, "betas must be a list of positive numbers"),
+        ({"delta": 1.0}, "delta must lie between 0 and 1"),
+        ({"ridge": 0.0}, "ridge must be positive"),
+        ({"tau": 0.0}, "tau must be positive"),
+        ({"ratio": 0.5}, "ratio at least 1"),
+        ({"off_rank": -0.1}, "off_rank must be at least 0"),
+        ({"power": "steep"}, "power must be a number"),
+        ({"estimators": ("per_user",)}, "set users"),
+        ({"users": 200, "n": 100}, "users must be at most n"),
+        ({"users": 1, "estimators": ("user_low",)}, "at least 2 users"),
+        ({"n": 1, "data_use": "split"}, "at least 2 answers"),
+    ],
+)
+def test_bad_settings(keys, words):
+    with pytest.raises(ValueError, match=words):
+        LowRankSetting(**keys)
+
+
+def test_a_wrong_dial_in_a_file_names_it(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'off_rank'"):
+        load_spec(EXPERIMENTS / "low_rank" / "partial.yaml", ["off_rnk=0.1"])
+    with pytest.raises(InputError, match="rank must be at most 6"):
+        load_spec(EXPERIMENTS / "low_rank" / "candidates.yaml", ["rank=7"])

@@ -1,0 +1,72 @@
+"""The claims themselves: complete, replayable, and with the verdict that is stated."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from theory.engine.checks import CAUGHT, check_theorem, stream_of
+from theory.engine.registry import PAPERS, all_theorems
+from theory.engine.theorem import Control, Variant
+from theory.engine.verdicts import Verdict
+from theory.engine.witnesses import replay, save
+
+THEOREMS = all_theorems()
+ARXIV = {
+    "unobserved_types": "arXiv 2405.15065",
+    "multi_party": "arXiv 2403.05006",
+    "personalization": "arXiv 2405.00254",
+    "low_rank": "arXiv 2412.19436",
+}
+BY_ID = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS]
+CHEAP = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS if theorem.cost <= 3.0]
+
+
+def test_claims_have_names_of_their_own():
+    names = [theorem.claim_id for theorem in THEOREMS]
+    assert len(set(names)) == len(names) >= 100
+    assert {theorem.paper for theorem in THEOREMS} == set(PAPERS)
+
+
+@pytest.mark.parametrize("theorem", BY_ID)
+def test_claims_are_complete(theorem):
+    assert theorem.statement.endswith(".")
+    assert ARXIV[theorem.paper] in theorem.source
+    assert len(type(theorem).__doc__) > 80
+    assert set(theorem.SETTINGS) <= {"as_stated", "as_printed", "as_corrected"}
+    for variant in theorem.SETTINGS.values():
+        assert isinstance(variant, Variant)
+        controls = theorem.control(variant.setting)
+        assert controls
+        assert all(isinstance(control, Control) and control.name for control in controls)
+        assert len({control.setting.key() for control in controls}) == len(controls)
+    if "as_printed" in theorem.SETTINGS:
+        assert "as_corrected" in theorem.SETTINGS
+
+
+@pytest.mark.parametrize("theorem", BY_ID)
+def test_one_draw_is_one_row_of_the_measurement(theorem):
+    """A batched measurement and a single replayed draw agree, or witnesses would not replay."""
+    for variant in theorem.SETTINGS.values():
+        setting = variant.setting
+        if setting.replicates > 1:
+            setting = dataclasses.replace(setting, replicates=3)
+        stream = stream_of(theorem, setting, 11)
+        measured = theorem.measure(setting, stream)
+        last = len(measured.values) - 1
+        again = theorem.draw(setting, stream.at(replicate=last))
+        assert np.asarray(again) == pytest.approx(measured.values[last], rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize("theorem", CHEAP)
+def test_verdict_is_the_one_stated_and_controls_are_caught(theorem, tmp_path):
+    for check in check_theorem(theorem, "quick", seed=1):
+        assert check.verdict is check.expected, check.variant
+        assert check.power >= 0.8
+        for control in check.controls:
+            assert control.caught, control.name
+            assert control.verdict in CAUGHT
+        json.dumps(check.as_json(), allow_nan=False)
+        if check.verdict is Verdict.VIOLATED:
+            assert replay(save(tmp_path, check)).reproduced

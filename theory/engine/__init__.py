@@ -1,0 +1,1 @@
+"""Claims, judges, intervals, power, multiplicity, witnesses, runner."""

@@ -1,0 +1,218 @@
+"""Check one theorem: every variant, its controls, its power."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.streams import Stream
+from theory.engine.judges import Bound, Judgement
+from theory.engine.theorem import Measurement, Premise, Profile, Setting, Theorem
+from theory.engine.verdicts import Verdict
+
+POWER_DRAWS = 200
+LEAST_POWER = 0.8
+CAUGHT = (Verdict.VIOLATED, Verdict.PREMISE_FAILED)
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """A broken version and whether the check noticed."""
+
+    name: str
+    verdict: Verdict
+    caught: bool
+    measured: float | None
+    power: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """One variant's verdict with everything it rests on. `witness` holds what `pluralign replay` needs."""
+
+    claim_id: str
+    paper: str
+    source: str
+    statement: str
+    variant: str
+    expected: Verdict
+    verdict: Verdict
+    bound: float
+    relation: str
+    measured: float | None
+    interval: tuple[float, float] | None
+    interval_of: str
+    standard_error: float
+    p_value: float
+    power: float
+    replicates: int
+    premises: tuple[Premise, ...]
+    controls: tuple[ControlResult, ...]
+    witness: dict[str, Any] | None = None
+    note: str = ""
+    curve: dict[str, list[float]] | None = None
+    axes: tuple[str, str] = ("n", "measured value")
+
+    @property
+    def as_expected(self) -> bool:
+        return self.verdict is self.expected
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON without NaN or infinity: these become null."""
+        plain = asdict(self)
+        plain["control_verdict"] = [control.verdict for control in self.controls]
+        return {name: _finite(value) for name, value in plain.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    return value
+
+
+def stream_of(theorem: Theorem[Any], setting: Setting, seed: int) -> Stream:
+    """The randomness of a setting: the same for equal settings, whichever variant or control they serve."""
+    return Stream(seed, cell=f"{theorem.paper}/{theorem.claim_id}/{setting.key()}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    premises: tuple[Premise, ...]
+    measurement: Measurement | None
+
+
+class Checker:
+    """Checks one theorem; equal settings (a control two variants share) are measured once."""
+
+    def __init__(self, theorem: Theorem[Any], profile: Profile, seed: int) -> None:
+        self.theorem, self.profile, self.seed = theorem, profile, seed
+        self._taken: dict[str, _Taken] = {}
+
+    def _take(self, setting: Setting) -> _Taken:
+        key = setting.key()
+        if key not in self._taken:
+            stream = stream_of(self.theorem, setting, self.seed)
+            premises = self.theorem.premises(setting, stream)
+            broken = any(not premise.holds for premise in premises)
+            self._taken[key] = _Taken(premises, None if broken else self.theorem.measure(setting, stream))
+        return self._taken[key]
+
+    def check(self, variant: str) -> Check:
+        """The variant's verdict; INCONCLUSIVE where the check's measured power is below 0.8."""
+        theorem, chosen = self.theorem, self.theorem.SETTINGS[variant]
+        setting = theorem.at_profile(chosen.setting, self.profile)
+        bound, stream = theorem.bound(setting), stream_of(theorem, setting, self.seed)
+        taken = self._take(setting)
+        controls = tuple(
+            self._control(control.name, theorem.at_profile(control.setting, self.profile), bound)
+            for control in theorem.control(chosen.setting)
+        )
+        power = min((control.power for control in controls), default=0.0)
+        judgement = _judge(bound, taken.measurement, stream)
+        verdict = _conclude(judgement, power, bound, theorem.largest_possible(setting))
+        values = None if taken.measurement is None else taken.measurement.values
+        worst = None if judgement is None else judgement.worst
+        witness = None
+        if verdict is Verdict.VIOLATED and worst is not None and values is not None:
+            own = stream.at(replicate=worst)
+            witness = {
+                "claim_id": theorem.claim_id,
+                "paper": theorem.paper,
+                "variant": variant,
+                "profile": self.profile,
+                "seed": self.seed,
+                "setting": setting.key(),
+                "replicate": worst,
+                "value": np.asarray(values[worst]).tolist(),
+                "limit": float(bound.limit),
+                "relation": bound.relation,
+                "payload": theorem.witness(setting, own),
+            }
+        return Check(
+            claim_id=theorem.claim_id,
+            paper=theorem.paper,
+            source=theorem.source,
+            statement=chosen.statement or theorem.statement,
+            variant=variant,
+            expected=chosen.expected,
+            verdict=verdict,
+            bound=float(bound.limit),
+            relation=bound.relation,
+            measured=None if judgement is None else judgement.measured,
+            interval=None if judgement is None else judgement.interval,
+            interval_of="" if judgement is None else judgement.interval_of,
+            standard_error=0.0 if judgement is None else judgement.standard_error,
+            p_value=1.0 if judgement is None else judgement.p_value,
+            power=power,
+            replicates=setting.replicates,
+            premises=taken.premises,
+            controls=controls,
+            witness=witness,
+            note="" if judgement is None else judgement.note,
+            curve=_curve(taken.measurement),
+            axes=theorem.axes,
+        )
+
+    def _control(self, name: str, setting: Setting, bound: Bound) -> ControlResult:
+        """The control under the variant's own bound; its power is how often a resampled control is caught.
+
+        Power is that of this check, with its number of replicates, against the way of being wrong that the
+        control stands for: replicates are resampled with replacement and judged again.
+        """
+        taken = self._take(setting)
+        if taken.measurement is None:
+            return ControlResult(name, Verdict.PREMISE_FAILED, True, None, 1.0)
+        stream = stream_of(self.theorem, setting, self.seed)
+        judgement = _judge(bound, taken.measurement, stream)
+        assert judgement is not None
+        caught = judgement.verdict in CAUGHT
+        values, n = taken.measurement.values, len(taken.measurement.values)
+        if n == 1:
+            return ControlResult(name, judgement.verdict, caught, judgement.measured, float(caught))
+        picked = stream.child("power").integers(n, (POWER_DRAWS, n))
+        # Slopes carry a bootstrap of their own: fewer resamples keep the engine's cost below the claims'.
+        rows = picked if taken.measurement.grid is None else picked[: POWER_DRAWS // 4]
+        hits = [bound.judge(values[row], taken.measurement.grid, stream).verdict in CAUGHT for row in rows]
+        return ControlResult(name, judgement.verdict, caught, judgement.measured, float(np.mean(hits)))
+
+
+def _judge(bound: Bound, measurement: Measurement | None, stream: Stream) -> Judgement | None:
+    return None if measurement is None else bound.judge(measurement.values, measurement.grid, stream)
+
+
+def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_possible: float | None) -> Verdict:
+    if judgement is None:
+        return Verdict.PREMISE_FAILED
+    if largest_possible is not None and bound.limit >= largest_possible:
+        return Verdict.VACUOUS
+    if power < LEAST_POWER:
+        return Verdict.INCONCLUSIVE
+    return judgement.verdict
+
+
+def _curve(measurement: Measurement | None) -> dict[str, list[float]] | None:
+    """Mean and standard error a grid point, for the figures of rates."""
+    if measurement is None or measurement.grid is None:
+        return None
+    values, n = measurement.values, len(measurement.values)
+    error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(values.shape[1])
+    return {
+        "grid": measurement.grid.tolist(),
+        "mean": values.mean(axis=0).tolist(),
+        "standard_error": error.tolist(),
+    }
+
+
+def check_theorem(theorem: Theorem[Any], profile: Profile, seed: int) -> list[Check]:
+    """Every variant of one theorem."""
+    checker = Checker(theorem, profile, seed)
+    return [checker.check(variant) for variant in theorem.SETTINGS]

@@ -1,0 +1,212 @@
+"""Run many checks: in parallel, resumable, with multiplicity taken care of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.files.atomic import write_json
+from sim.running.engines import EngineName, run_tasks
+from theory.engine.checks import Check, ControlResult, check_theorem
+from theory.engine.judges import ALPHA
+from theory.engine.multiplicity import benjamini_yekutieli, holm
+from theory.engine.registry import PAPERS, find
+from theory.engine.theorem import Premise, Profile, Theorem
+from theory.engine.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Every verdict of a run."""
+
+    checks: tuple[Check, ...]
+    profile: Profile
+    seed: int
+    seconds: float
+    resumed: int
+
+    @property
+    def all_as_expected(self) -> bool:
+        return all(check.as_expected for check in self.checks)
+
+    @property
+    def controls_total(self) -> int:
+        return sum(len(check.controls) for check in self.checks)
+
+    @property
+    def controls_caught(self) -> int:
+        return sum(control.caught for check in self.checks for control in check.controls)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all as expected; 1 a conclusive verdict differs or a control escaped; 3 otherwise inconclusive."""
+        if self.controls_caught < self.controls_total:
+            return 1
+        differing = {check.verdict for check in self.checks if not check.as_expected}
+        if differing - {Verdict.INCONCLUSIVE, Verdict.VACUOUS}:
+            return 1
+        return 3 if differing else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "verdicts": [check.as_json() for check in self.checks],
+            "all_as_expected": self.all_as_expected,
+            "controls_caught": self.controls_caught,
+            "controls_total": self.controls_total,
+            "profile": self.profile,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 3),
+            "resumed": self.resumed,
+            "exit_code": self.exit_code,
+        }
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Picklable: a worker finds the theorem by name."""
+
+    claim_id: str
+    profile: Profile
+    seed: int
+
+
+def _run(task: _Task) -> list[Check]:
+    return check_theorem(find(task.claim_id), task.profile, task.seed)
+
+
+@cache
+def code_fingerprint() -> str:
+    """Digest of every source file of `sim` and `theory` and of the versions they run on: a cell computed by
+    other code is not taken for this code's."""
+    digest = hashlib.blake2b(digest_size=12)
+    root = Path(__file__).resolve().parents[2]
+    for package in ("sim", "theory"):
+        for source in sorted((root / package).rglob("*.py")):
+            digest.update(str(source.relative_to(root)).encode() + source.read_bytes())
+    digest.update(json.dumps(versions(), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide the numbers."""
+    packages = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+def _cell_path(folder: Path, task: _Task) -> Path:
+    identity = json.dumps([task.claim_id, task.profile, task.seed, code_fingerprint()])
+    return folder / f"{task.claim_id}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.json"
+
+
+def _load_cell(path: Path) -> list[Check] | None:
+    """A finished cell, or None if it is missing or was not written by this program."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [check_from_json(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_from_json(row: dict[str, Any]) -> Check:
+    row = {name: value for name, value in row.items() if name != "control_verdict"}
+    row["verdict"], row["expected"] = Verdict(row["verdict"]), Verdict(row["expected"])
+    row["premises"] = tuple(Premise(**premise) for premise in row["premises"])
+    row["controls"] = tuple(
+        ControlResult(**{**control, "verdict": Verdict(control["verdict"])}) for control in row["controls"]
+    )
+    row["axes"] = tuple(row["axes"])
+    row["interval"] = None if row["interval"] is None else tuple(row["interval"])
+    return Check(**row)
+
+
+def run_checks(
+    theorems: Sequence[Theorem[Any]],
+    *,
+    profile: Profile,
+    seed: int,
+    workers: int = 1,
+    engine: EngineName = "joblib",
+    scheduler: str | None = None,
+    cells: Path | None = None,
+    fresh: bool = False,
+    on_progress: Callable[[str, int, int, float], None] | None = None,
+) -> CheckReport:
+    """Check every theorem; one task a theorem, the longest first.
+
+    cells: folder of finished tasks, written as each one ends and read again by a later run of the same code,
+    seed and profile (unless `fresh`): a killed run loses what was in flight and nothing else.
+    on_progress(claim_id, done, total, seconds left).
+    """
+    began = time.monotonic()
+    tasks = [_Task(theorem.claim_id, profile, seed) for theorem in theorems]
+    done: dict[str, list[Check]] = {}
+    if cells is not None and not fresh:
+        for task in tasks:
+            found = _load_cell(_cell_path(cells, task))
+            if found is not None:
+                done[task.claim_id] = found
+    resumed = len(done)
+    cost = {theorem.claim_id: theorem.cost for theorem in theorems}
+    open_tasks = sorted((t for t in tasks if t.claim_id not in done), key=lambda t: -cost[t.claim_id])
+
+    def arrived(index: int, checks: list[Check]) -> None:
+        task = open_tasks[index]
+        done[task.claim_id] = checks
+        if cells is not None:
+            write_json(_cell_path(cells, task), [check.as_json() for check in checks])
+        if on_progress is not None:
+            spent = time.monotonic() - began
+            paid = sum(cost[t.claim_id] for t in open_tasks if t.claim_id in done)
+            left = sum(cost[t.claim_id] for t in open_tasks if t.claim_id not in done)
+            on_progress(task.claim_id, len(done), len(tasks), spent * left / max(paid, 1e-9))
+
+    run_tasks(_run, open_tasks, workers=workers, engine=engine, scheduler=scheduler, on_done=arrived)
+    checks = adjust([check for task in tasks for check in done[task.claim_id]])
+    return CheckReport(tuple(checks), profile, seed, time.monotonic() - began, resumed)
+
+
+def adjust(checks: list[Check]) -> list[Check]:
+    """Holm within each paper and Benjamini-Yekutieli across all: an assertion whose adjusted p-value exceeds
+    the level is taken back to INCONCLUSIVE."""
+    asserted = [c for c in checks if c.verdict in (Verdict.HOLDS, Verdict.VIOLATED)]
+    if not asserted:
+        return checks
+    across = dict(zip(map(id, asserted), benjamini_yekutieli(np.array([c.p_value for c in asserted])), strict=True))
+    within: dict[int, float] = {}
+    for paper in PAPERS:
+        family = [c for c in asserted if c.paper == paper]
+        within.update(zip(map(id, family), holm(np.array([c.p_value for c in family])), strict=True))
+    return [
+        replace(
+            check,
+            verdict=Verdict.INCONCLUSIVE,
+            note=f"{check.note} adjusted p {max(within.get(id(check), 0.0), across[id(check)]):.3g}".strip(),
+        )
+        if id(check) in across and max(within.get(id(check), 0.0), across[id(check)]) > ALPHA
+        else check
+        for check in checks
+    ]
+
+
+def resolved_configuration(report: CheckReport, names: Sequence[str]) -> dict[str, Any]:
+    """What a reader needs to run the same again."""
+    return {
+        "command": "check",
+        "claims": list(names),
+        "profile": report.profile,
+        "seed": report.seed,
+        "code": code_fingerprint(),
+        "versions": versions(),
+        "platform": f"{sys.platform} {platform.machine()}",
+    }

@@ -1,0 +1,134 @@
+"""A theorem as an object: settings, premises, bound, measurement, controls."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+
+from sim.preferences import FloatArray
+from sim.streams import Stream
+from theory.engine.judges import Bound
+from theory.engine.verdicts import Verdict
+
+Profile = Literal["quick", "full"]
+PROFILES: tuple[Profile, ...] = ("quick", "full")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a claim is checked at. A claim subclasses it with its own dials; `replicates` independent draws."""
+
+    replicates: int = 1
+
+    def key(self) -> str:
+        """Readable identity: every field by name. Two settings with one key are one setting."""
+        fields = (f"{f.name}={_plain(getattr(self, f.name))}" for f in dataclasses.fields(self))
+        return ",".join(fields)
+
+
+def _plain(value: Any) -> str:
+    return np.array2string(value, separator=" ") if isinstance(value, np.ndarray) else str(value)
+
+
+S = TypeVar("S", bound=Setting)
+
+
+@dataclass(frozen=True)
+class Variant(Generic[S]):
+    """One reading of a claim: as_stated, as_printed (with the paper's slip) or as_corrected."""
+
+    setting: S
+    expected: Verdict = Verdict.HOLDS
+    statement: str = ""
+
+
+@dataclass(frozen=True)
+class Control(Generic[S]):
+    """A premise broken, or the naive algorithm: the same check must come out VIOLATED or PREMISE_FAILED."""
+
+    name: str
+    setting: S
+
+
+@dataclass(frozen=True)
+class Premise:
+    """One assumption, what it requires, what was found."""
+
+    name: str
+    holds: bool
+    value: float
+    requirement: str
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """values: (n_replicates,) or (n_replicates, n_points) over `grid` (n_points,)."""
+
+    values: FloatArray
+    grid: FloatArray | None = None
+
+
+class Theorem(abc.ABC, Generic[S]):
+    """A claim that can be checked.
+
+    `bound` uses the paper's constants alone; `measure` is never shown it. `draw` is one replicate, so that a
+    witness can be replayed from its seed; a claim may override `measure` with a batched form that agrees.
+    """
+
+    claim_id: ClassVar[str]
+    paper: ClassVar[str]
+    source: ClassVar[str]
+    statement: ClassVar[str]
+    cost: ClassVar[float] = 1.0
+    """Rough seconds of the quick profile: long claims start first."""
+
+    axes: ClassVar[tuple[str, str]] = ("n", "measured value")
+    """Names of a rate's abscissa and value, for its figure."""
+
+    SETTINGS: Mapping[str, Variant[S]]
+    full_factor: ClassVar[int] = 5
+    """How many times more replicates the full profile takes."""
+
+    def premises(self, setting: S, stream: Stream) -> tuple[Premise, ...]:
+        """The assumptions that can fail in this setting, measured; none by default."""
+        return ()
+
+    @abc.abstractmethod
+    def bound(self, setting: S) -> Bound:
+        """The claim's number and how it is judged; a function of the setting and the paper's constants."""
+
+    @abc.abstractmethod
+    def draw(self, setting: S, stream: Stream) -> float | FloatArray:
+        """One replicate's value, or one value a grid point."""
+
+    def grid(self, setting: S) -> FloatArray | None:
+        """The abscissa of a rate."""
+        return None
+
+    def measure(self, setting: S, stream: Stream) -> Measurement:
+        """All replicates; replicate r draws from stream.at(replicate=r)."""
+        values = [self.draw(setting, stream.at(replicate=r)) for r in range(setting.replicates)]
+        return Measurement(np.asarray(values, dtype=np.float64), self.grid(setting))
+
+    @abc.abstractmethod
+    def control(self, setting: S) -> tuple[Control[S], ...]:
+        """Broken versions of this setting; at least one."""
+
+    def largest_possible(self, setting: S) -> float | None:
+        """The largest value the measurement could take, if known: a bound at or above it is vacuous."""
+        return None
+
+    def witness(self, setting: S, stream: Stream) -> dict[str, Any]:
+        """The numbers of one replicate that let a reader see the violation by hand; JSON-able."""
+        return {}
+
+    def at_profile(self, setting: S, profile: Profile) -> S:
+        """The setting with the profile's number of replicates (deterministic cases stay as they are)."""
+        if profile == "quick" or setting.replicates == 1:
+            return setting
+        return dataclasses.replace(setting, replicates=setting.replicates * self.full_factor)

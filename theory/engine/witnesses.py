@@ -1,0 +1,107 @@
+"""Counter-examples as files that replay."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.atomic import write_json
+from theory.engine.checks import Check, stream_of
+from theory.engine.registry import find
+from theory.engine.theorem import PROFILES
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "claim_id": str,
+    "variant": str,
+    "profile": str,
+    "seed": int,
+    "setting": str,
+    "replicate": int,
+    "value": (int, float, list),
+    "limit": (int, float),
+}
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The recorded and the recomputed value of one draw."""
+
+    claim_id: str
+    variant: str
+    recorded: list[float]
+    recomputed: list[float]
+    limit: float
+    reproduced: bool
+    payload: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.__dict__}
+
+
+def save(folder: str | Path, check: Check) -> Path | None:
+    """Write the check's witness, if it has one, as CLAIM--VARIANT.json."""
+    if check.witness is None:
+        return None
+    path = Path(folder) / f"{check.claim_id}--{check.variant}.json"
+    write_json(path, check.as_json()["witness"])
+    return path
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A witness file, its fields checked."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="give a witness file") from error
+    except ValueError as error:
+        raise InputError(f"is not JSON ({error})", file=path, fix="give a file from a report's witnesses") from error
+    if not isinstance(content, dict):
+        raise InputError("expected one JSON object", file=path, fix="give a file from a report's witnesses")
+    for name, kind in _FIELDS.items():
+        if name not in content:
+            raise InputError("is missing", file=path, field=name, fix="give a file from a report's witnesses")
+        if not isinstance(content[name], kind) or isinstance(content[name], bool):
+            raise InputError(f"has the wrong type ({type(content[name]).__name__})", file=path, field=name)
+    return content
+
+
+def replay(path: str | Path) -> Replay:
+    """Draw that replicate again from its seed and compare with what was recorded."""
+    content = read(path)
+    theorem = find(content["claim_id"])
+    if content["variant"] not in theorem.SETTINGS:
+        known = ", ".join(theorem.SETTINGS)
+        raise InputError(f"no variant '{content['variant']}', expected one of {known}", file=path, field="variant")
+    if content["profile"] not in PROFILES:
+        raise InputError(f"expected quick or full, got '{content['profile']}'", file=path, field="profile")
+    if content["replicate"] < 0:
+        raise InputError(f"expected a number from 0, got {content['replicate']}", file=path, field="replicate")
+    setting = theorem.at_profile(theorem.SETTINGS[content["variant"]].setting, content["profile"])
+    if setting.key() != content["setting"]:
+        raise InputError(
+            "the claim's setting has changed since this witness was written",
+            file=path,
+            field="setting",
+            fix="check the claim again",
+        )
+    stream = stream_of(theorem, setting, content["seed"]).at(replicate=content["replicate"])
+    value = np.atleast_1d(np.asarray(theorem.draw(setting, stream), dtype=np.float64))
+    recorded = np.atleast_1d(np.asarray(content["value"], dtype=np.float64))
+    same = value.shape == recorded.shape and bool(
+        np.allclose(value, recorded, rtol=_ROUNDING, atol=1e-12, equal_nan=True)
+    )
+    return Replay(
+        claim_id=theorem.claim_id,
+        variant=content["variant"],
+        recorded=recorded.tolist(),
+        recomputed=value.tolist(),
+        limit=float(content["limit"]),
+        reproduced=same,
+        payload=theorem.witness(setting, stream),
+    )
