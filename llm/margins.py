@@ -11,7 +11,7 @@ from llm.preference_text import AnswerSet
 from llm.tokens import TokenStore
 from sim.algorithms.em_dpo import soft_posterior
 from sim.estimators.bootstrap import cluster_interval
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
 

@@ -17,8 +17,9 @@ ALLOWED = {
 }
 # llm sees only the algorithm core of sim, preferences in files, and the intervals over annotators.
 CORE = (
-    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.files.atomic",
-    "sim.files.preference_files", "sim.files.pair_table", "sim.files.figure_files", "sim.estimators.bootstrap",
+    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arguments",
+    "sim.likelihoods", "sim.settings", "sim.files.atomic", "sim.files.preference_files", "sim.files.pair_table",
+    "sim.files.figure_files", "sim.estimators.bootstrap",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.algorithms.em_log_linear import em_log_linear, responsibilities_of
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.algorithms.maximin_policy import MaximinPolicy, maximin_policy
 from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.compiled import clusters as clusters_kernels
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 

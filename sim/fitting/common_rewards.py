@@ -12,7 +12,7 @@ from sim.files.pair_table import PairTable
 from sim.fitting.low_rank import FOLDS, LowRankCandidate
 from sim.fitting.personal import pooled_centre
 from sim.fitting.prepare import Prepared, effective_weights
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 _STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)

@@ -14,7 +14,7 @@ from sim.estimators.low_rank import LowRankFit
 from sim.estimators.unidentified import Screened, screen_columns
 from sim.fitting.prepare import Prepared, effective_weights
 from sim.fitting.user_contexts import ContextAnswers, fit_full, fit_of_rank, one_thread
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 

@@ -34,7 +34,7 @@ from sim.fitting.serving import region_of
 from sim.fitting.serving_report import pessimism_test
 from sim.fitting.spectrum import context_spectrum, premise
 from sim.fitting.user_contexts import ContextAnswers, fit_full, fit_of_rank, one_thread
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 

@@ -12,7 +12,7 @@ from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.shared_representation import SharedRewards, fit_head, fit_shared
 from sim.estimators.user_clusters import assign_users, cluster_users
 from sim.fitting.prepare import Prepared, effective_weights, hold_out
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 

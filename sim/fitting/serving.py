@@ -19,7 +19,7 @@ from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
 from sim.files.pair_table import PairTable
 from sim.fitting.prepare import Prepared
 from sim.fitting.user_contexts import ContextAnswers, information
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 

@@ -1,4 +1,4 @@
-"""What an algorithm may ask of a policy, and the likelihood every choice model shares."""
+"""What an algorithm may ask of a policy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from sim.likelihoods import log_sigmoid, plackett_luce_log_likelihood
 from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
 from sim.streams import Stream
 
@@ -70,11 +71,6 @@ class FinitePolicy(ScoredPolicy, Protocol):
         ...
 
 
-def log_sigmoid(margin: FloatArray) -> FloatArray:
-    """log sigma(t) = -log(1 + exp(-t)); logaddexp because margins reach hundreds at small beta."""
-    return -np.logaddexp(0.0, -margin)
-
-
 def choice_log_likelihood(policy: PreferencePolicy, observations: Observations) -> FloatArray:
     """Log-likelihood of each answer under `policy`; (n,), nats.
 
@@ -91,13 +87,3 @@ def choice_log_likelihood(policy: PreferencePolicy, observations: Observations) 
         axis=1,
     )
     return plackett_luce_log_likelihood(utility, observations.n_ranked)
-
-
-def plackett_luce_log_likelihood(utility: FloatArray, n_ranked: int) -> FloatArray:
-    """sum_{s < n_ranked} u_s - logsumexp_{t >= s} u_t for each row of (n, J) utilities in ranked order."""
-    total = np.zeros(len(utility))
-    for place in range(min(n_ranked, utility.shape[1] - 1)):
-        remaining = utility[:, place:]
-        top = remaining.max(axis=1)
-        total += remaining[:, 0] - top - np.log(np.exp(remaining - top[:, None]).sum(axis=1))
-    return total

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from llm.shared_network import NetworkSettings, fit_shared_network  # after the skip
 from pluralign.__main__ import main
 from sim.estimators.shared_representation import SharedRewards, fit_shared
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.streams import Stream
 
 N, NP = 20, 120

@@ -12,8 +12,9 @@ from sim.algorithms.stochastic_cluster_dpo import stochastic_cluster_dpo
 from sim.environments.trajectory_pool import sign_answers
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.user_clusters import cluster_users, cluster_users_batch
+from sim.likelihoods import log_sigmoid
 from sim.policies.log_linear import ItemFeatures, LogLinear
-from sim.policies.protocol import choice_log_likelihood, log_sigmoid
+from sim.policies.protocol import choice_log_likelihood
 from sim.populations.shared_representation import clustered_heads
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream

@@ -7,8 +7,8 @@ import numpy as np
 from sim.algorithms.regret import discrepancy, regret_matrix
 from sim.environments.linear import majority_bandit
 from sim.environments.tabular import TabularEnvironment, random_tabular
+from sim.likelihoods import log_sigmoid
 from sim.policies.log_linear import ArmFeatures
-from sim.policies.protocol import log_sigmoid
 from sim.policies.softmax_table import SoftmaxTable
 from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes

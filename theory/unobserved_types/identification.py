@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.policies.protocol import choice_log_likelihood, plackett_luce_log_likelihood
+from sim.likelihoods import plackett_luce_log_likelihood
+from sim.policies.protocol import choice_log_likelihood
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray, PreferencePairs, Rankings
 from sim.streams import Stream

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.shared_representation import fit_head, fit_shared, fit_shared_batch, representation_error
-from sim.policies.protocol import log_sigmoid
+from sim.likelihoods import log_sigmoid
 from sim.populations.shared_representation import shared_population
 from sim.streams import Stream
 

@@ -9,8 +9,8 @@ from sim.algorithms.stochastic_cluster_dpo import stochastic_cluster_dpo
 from sim.environments.trajectory_pool import sign_answers
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.user_clusters import assign_users, cluster_users, cluster_users_batch
+from sim.likelihoods import log_sigmoid
 from sim.policies.log_linear import ItemFeatures, LogLinear
-from sim.policies.protocol import log_sigmoid
 from sim.populations.shared_representation import clustered_heads
 from sim.preferences import PreferencePairs
 from sim.streams import Stream

@@ -6,13 +6,7 @@ from scipy.optimize import minimize
 
 from sim.policies.log_linear import ArmFeatures, ItemFeatures, LogLinear
 from sim.policies.mixture import FiniteMixture, Mixture, require_simplex
-from sim.policies.protocol import (
-    FinitePolicy,
-    Penalised,
-    PreferencePolicy,
-    Restorable,
-    choice_log_likelihood,
-)
+from sim.policies.protocol import FinitePolicy, Penalised, PreferencePolicy, Restorable, choice_log_likelihood
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import PreferencePairs, Rankings
 from sim.streams import Stream
