@@ -19,6 +19,7 @@ VERBS = {
     "study": "Run a simulation study from a YAML file; resumes if killed.",
     "convert": "Convert public data sets to pairwise preferences.",
     "fit": "Find the groups hidden in a file of preferences, and a policy for all of them.",
+    "predict": "Use a saved fit on new items, pairs and annotators.",
     "report": "Draw tables and figures from a result folder.",
     "aggregate": "Aggregate a table of rewards (CSV) into one number a response, and choose.",
     "pool": "Pool probabilistic opinions; with --mechanism, costs that make truth best.",

@@ -5,9 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from llm.shared_network import NetworkFit, NetworkSettings, fit_shared_network
-from sim.fitting.prepare import Prepared, effective_weights, hold_out
+from sim.fitting.method import Task
+from sim.fitting.methods.shared import Shared
+from sim.fitting.prepare import Prepared
+from sim.fitting.reward_model import RewardModel
+from sim.fitting.splits import effective_weights, hold_out
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
+
+
+class SharedNetwork(Shared):
+    """A learned representation psi in the place of the linear subspace, at the rank and ridge chosen for that: rewards
+    linear in [features, psi], psi's part being one's own."""
+
+    name = "shared-network"
+    title = "shared network"
+    like = "shared"
+
+    def fit_rows(self, prepared: Prepared, rows: BoolArray, size: int, ridge: float, task: Task) -> RewardModel:
+        centre = task.centre
+        assert centre is not None
+        fitted = fit_prepared(prepared, rows, size, ridge, centre, task.stream.child("network"))
+        k = fitted.heads.shape[1]
+        wide = np.concatenate([centre, np.zeros(k)])
+        subspace = np.vstack([np.zeros((len(centre), k)), np.eye(k)])
+        theta = wide + fitted.heads @ subspace.T
+        # Nobody has answers of hers here whom the fit did not see: her head is what it started from.
+        theta[np.bincount(prepared.annotator[rows], minlength=prepared.n_annotators) == 0] = wide
+        return RewardModel(wide, theta, k, ridge, subspace=subspace, represent=fitted.represent)
 
 
 def fit_prepared(

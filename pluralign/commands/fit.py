@@ -8,6 +8,18 @@ from typing import Any
 
 import click
 
+# What messages of `sim` call an argument is an option here.
+FLAGS = {
+    "n_types": "--types",
+    "max_types": "--max-types",
+    "method": "--method",
+    "priorities": "--priorities",
+    "shift": "--shift",
+    "ridge": "--ridge",
+    "beta": "--beta",
+    "restarts": "--restarts",
+}
+
 
 class TypesOption(click.ParamType):  # type: ignore[type-arg]  # generic only in newer click
     """A number from 1, or auto."""
@@ -42,11 +54,11 @@ class Positive(click.FloatRange):
 @click.command("fit")
 @click.argument("preferences", type=click.Path(dir_okay=False))
 @click.option(
-    "--method", default="em-dpo", show_default=True,
-    type=click.Choice(["dpo", "em-dpo", "cluster-dpo", "personal", "shared", "cluster", "pooled", "low-rank"]),
+    "--method", default="em-dpo", show_default=True, metavar="METHOD",
     help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "
     "pooled; personal, one each; shared, one each over a common subspace; cluster, by whose reward explains one best; "
-    "low-rank, by what is known of people (annotator_features), also of those who have not answered.",
+    "low-rank, by what is known of people (annotator_features), also of those who have not answered. "
+    "module:NAME, a method of your own.",
 )  # fmt: skip
 @click.option(
     "--types", "n_types", type=TypesOption(), default="auto", show_default=True,
@@ -98,122 +110,72 @@ def command(
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """
-    from typing import cast
-
-    from pluralign.fit_text import fit_text
+    from pluralign.flags import with_flags
     from sim.errors import InputError
     from sim.files.preference_files import read_pairs
-    from sim.fitting.fit import FitSettings, Method, fit_preferences
+    from sim.fitting.methods import find_method
+    from sim.fitting.report import fit
     from sim.fitting.save import require_writable, save_fit
+    from sim.fitting.settings import FitSettings
+    from sim.fitting.text import fit_text
 
     began = time.monotonic()
+    with with_flags(FLAGS):
+        found = find_method(method)
+        asked = _priorities(priorities, n_types, policies=found.sizes_shared, one=method == "dpo", method=method)
+        if shift is not None and not found.wants_contexts:
+            raise InputError("--shift: belongs to --method low-rank", fix="leave it out, or give --method low-rank")
+        if network and method != "shared":
+            raise InputError("--network: belongs to --method shared", fix="leave it out, or give --method shared")
+        settings = FitSettings(
+            method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
+            priorities=asked, shift=shift, seed=seed,
+        )  # fmt: skip
+        require_writable(out)
+        report = fit(
+            read_pairs(preferences),
+            settings,
+            lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
+            _network() if network else (),
+        )
+        save_fit(out, report)
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    answer = {**report.as_json(), "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
+    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer, out))
+
+
+def _priorities(
+    text: str | None, n_types: int | None, *, policies: bool, one: bool, method: str
+) -> tuple[float, ...] | None:
+    """One positive number a type."""
+    from sim.errors import InputError
+
+    if text is None:
+        return None
+    if not policies:
+        raise InputError("--priorities: only policies of groups have them", fix=f"leave it out with {method}")
     try:
-        asked = None if priorities is None else tuple(float(part) for part in priorities.split(","))
+        asked = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--priorities: expected numbers, got '{priorities}'", fix="write e.g. 1,2,4") from None
-    if asked is not None and not all(0 < part < float("inf") for part in asked):
-        raise InputError(f"--priorities: expected positive numbers, got '{priorities}'", fix="write e.g. 1,2,4")
-    if asked is not None and n_types is not None and method != "dpo" and len(asked) != n_types:
+        raise InputError(f"--priorities: expected numbers, got '{text}'", fix="write e.g. 1,2,4") from None
+    if not all(0 < part < float("inf") for part in asked):
+        raise InputError(f"--priorities: expected positive numbers, got '{text}'", fix="write e.g. 1,2,4")
+    if n_types is not None and not one and len(asked) != n_types:
         raise InputError(
             f"--priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type"
         )
-    require_writable(out)
-    if shift is not None and method != "low-rank":
-        raise InputError("--shift: belongs to --method low-rank", fix="leave it out, or give --method low-rank")
-    if method in ("personal", "shared", "cluster", "pooled", "low-rank"):
-        if asked is not None:
-            raise InputError("--priorities: only policies of groups have them", fix=f"leave it out with {method}")
-        if method == "low-rank" and not network:
-            _fit_low_rank(preferences, n_types, ridge, out, seed, shift, as_json)
-            return
-        _fit_personal(preferences, method, n_types, ridge, out, seed, network, as_json)
-        return
-    if network:
-        raise InputError("--network: belongs to --method shared", fix="leave it out, or give --method shared")
-    settings = FitSettings(
-        method=cast(Method, method),
-        n_types=n_types,
-        max_types=max_types,
-        restarts=restarts,
-        ridge=ridge,
-        beta=beta,
-        priorities=asked,
-        seed=seed,
-    )
-    table = read_pairs(preferences)
-    report = fit_preferences(
-        table, settings, lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True)
-    )
-    save_fit(out, report, table)
-    for warning in report.summary["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
-    answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer))
+    return asked
 
 
-def _fit_personal(
-    preferences: str,
-    method: str,
-    size: int | None,
-    ridge: float | None,
-    out: str,
-    seed: int,
-    network: bool,
-    as_json: bool,
-) -> None:
-    from typing import cast
-
-    from pluralign.fit_text import personal_text
+def _network() -> tuple[Any, ...]:
+    """The learned representation, where the llm extra is installed."""
+    from pluralign.ownership import require_own_llm
     from sim.errors import InputError
-    from sim.files.preference_files import read_pairs
-    from sim.fitting.personal import Method
-    from sim.fitting.personal_report import PersonalSettings, fit_personal_preferences
-    from sim.fitting.save import save_personal
 
-    fitter = None
-    if network:
-        if method != "shared":
-            raise InputError("--network: belongs to --method shared", fix="leave it out, or give --method shared")
-        from pluralign.ownership import require_own_llm
-
-        require_own_llm()
-        try:
-            from pluralign.network_fit import fit_prepared
-        except ImportError as error:
-            raise InputError(f"--network: {error}", fix="pip install 'pluralign[llm]'") from error
-        fitter = fit_prepared
-    began = time.monotonic()
-    table = read_pairs(preferences)
-    report = fit_personal_preferences(
-        table,
-        PersonalSettings(cast(Method, method), size, ridge, seed),
-        lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
-        fitter,
-    )
-    save_personal(out, report, table)
-    for warning in report.summary["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
-    answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else personal_text(answer))
-
-
-def _fit_low_rank(
-    preferences: str, rank: int | None, ridge: float | None, out: str, seed: int, shift: str | None, as_json: bool
-) -> None:
-    from pluralign.fit_text import low_rank_text
-    from sim.files.preference_files import read_pairs
-    from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
-    from sim.fitting.save import save_low_rank
-
-    began = time.monotonic()
-    table = read_pairs(preferences)
-    report = fit_low_rank_preferences(
-        table,
-        LowRankSettings(rank, ridge, shift, seed),
-        lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
-    )
-    save_low_rank(out, report, table)
-    for warning in report.summary["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
-    answer = {**report.summary, "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else low_rank_text(answer))
+    require_own_llm()
+    try:
+        from pluralign.network_fit import SharedNetwork
+    except ImportError as error:
+        raise InputError(f"--network: {error}", fix="pip install 'pluralign[llm]'") from error
+    return (SharedNetwork(),)

@@ -53,26 +53,17 @@ def _check(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
 
 
 def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
-    from pluralign.fit_text import fit_text, low_rank_text, personal_text
     from sim.errors import InputError
     from sim.fitting.figures import draw_fit
+    from sim.fitting.save import read_summary
+    from sim.fitting.text import fit_text
 
-    path = folder / "fit.json"
+    fit = read_summary(folder)
     try:
-        fit = json.loads(path.read_text(encoding="utf-8"))
-        if fit.get("kind") == "personal":
-            from sim.fitting.personal_figures import draw_personal
-
-            shown = personal_text({**fit, "out": str(folder)})
-            return shown, draw_personal(fit, folder / "figures"), {"fit": fit}
-        if fit.get("kind") == "low-rank":
-            from sim.fitting.low_rank_figures import draw_low_rank
-
-            return low_rank_text({**fit, "out": str(folder)}), draw_low_rank(fit, folder / "figures"), {"fit": fit}
-        return fit_text({**fit, "out": str(folder)}), draw_fit(fit, folder / "figures"), {"fit": fit}
+        return fit_text(fit, str(folder)), draw_fit(fit, folder / "figures"), {"fit": fit}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"is not a fit of this version ({error})", file=path, fix="run `pluralign fit` again"
+            f"is not a fit of this version ({error})", file=folder / "fit.json", fix="run `pluralign fit` again"
         ) from error
 
 

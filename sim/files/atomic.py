@@ -8,7 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+# What JSON can hold.
+Json: TypeAlias = Any
 
 
 @contextmanager
@@ -36,6 +39,6 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, content: Any) -> None:
+def write_json(path: str | Path, content: Json) -> None:
     """Write JSON atomically; non-finite numbers are refused, because JSON has none."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

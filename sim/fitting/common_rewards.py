@@ -9,23 +9,23 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sim.files.pair_table import PairTable
-from sim.fitting.low_rank import FOLDS, LowRankCandidate
-from sim.fitting.personal import pooled_centre
-from sim.fitting.prepare import Prepared, effective_weights
+from sim.fitting.low_rank_choice import FOLDS
+from sim.fitting.method import Candidate
+from sim.fitting.prepare import Prepared
+from sim.fitting.reward_model import pooled_reward
+from sim.fitting.splits import effective_weights
 from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 
-_STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
-_POOLED_RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
+POOLED_RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
-def item_strengths(table: PairTable, rows: BoolArray, ridge: float) -> FloatArray:
-    """Bradley-Terry strength of each item, one for everybody, shrunk to zero; (n_items,).
+def strengths_of(chosen: IntArray, rejected: IntArray, weight: FloatArray, n: int, ridge: float) -> FloatArray:
+    """Bradley-Terry strength of each of n items, one for everybody, shrunk to zero; (n,).
 
-    argmin sum_j w_j log(1 + e^(s_rejected - s_chosen)) + 0.5 ridge |s|^2, w effective weights.
+    argmin sum_j w_j log(1 + e^(s_rejected - s_chosen)) + 0.5 ridge |s|^2.
     """
-    weight = effective_weights(table, rows)[rows]
-    chosen, rejected, n = table.chosen[rows], table.rejected[rows], len(table.items)
 
     def objective(strength: FloatArray) -> tuple[float, FloatArray]:
         u = strength[chosen] - strength[rejected]
@@ -36,22 +36,28 @@ def item_strengths(table: PairTable, rows: BoolArray, ridge: float) -> FloatArra
     return np.asarray(minimize(objective, np.zeros(n), jac=True, method="L-BFGS-B").x)
 
 
-def choose_strengths(prepared: Prepared, fold: IntArray) -> LowRankCandidate:
+def item_strengths(table: PairTable, rows: BoolArray, ridge: float) -> FloatArray:
+    """`strengths_of` the masked answers with their effective weights; (n_items,)."""
+    weight = effective_weights(table, rows)[rows]
+    return strengths_of(table.chosen[rows], table.rejected[rows], weight, len(table.items), ridge)
+
+
+def choose_strengths(prepared: Prepared, fold: IntArray) -> Candidate:
     """The ridge of `item_strengths` that serves held-out training people best."""
 
     def margins(ridge: float, kept: BoolArray) -> FloatArray:
         return advantages(prepared.table, item_strengths(prepared.table, kept, ridge))
 
-    return _choose("popularity", _STRENGTH_RIDGES, margins, prepared, fold)
+    return _choose("popularity", STRENGTH_RIDGES, margins, prepared, fold)
 
 
-def choose_pooled(prepared: Prepared, fold: IntArray) -> LowRankCandidate:
+def choose_pooled(prepared: Prepared, fold: IntArray) -> Candidate:
     """The ridge of one reward on features for all that serves held-out training people best."""
 
     def margins(ridge: float, kept: BoolArray) -> FloatArray:
-        return np.asarray(prepared.differences @ pooled_centre(prepared, kept, ridge))
+        return np.asarray(prepared.differences @ pooled_reward(prepared.answers(kept), ridge))
 
-    return _choose("pooled", _POOLED_RIDGES, margins, prepared, fold)
+    return _choose("pooled", POOLED_RIDGES, margins, prepared, fold)
 
 
 def _choose(
@@ -60,17 +66,17 @@ def _choose(
     margins: Callable[[float, BoolArray], FloatArray],
     prepared: Prepared,
     fold: IntArray,
-) -> LowRankCandidate:
+) -> Candidate:
     """The ridge, and its mean log-likelihood; margins: (ridge, answers to fit) -> (n,) margins of all answers."""
     own = np.where(prepared.train, fold[prepared.annotator], -1)
     if len(np.unique(own[own >= 0])) < FOLDS:
-        return LowRankCandidate(method, 0, ridges[len(ridges) // 2 - 1], float("nan"))
+        return Candidate(method, 0, ridges[len(ridges) // 2 - 1], float("nan"))
     means = {}
     for ridge in ridges:
         scores = [log_sigmoid(margins(ridge, (own >= 0) & (own != number))[own == number]) for number in range(FOLDS)]
         means[ridge] = float(np.concatenate(scores).mean())
     best = max(means, key=lambda ridge: means[ridge])
-    return LowRankCandidate(method, 0, best, means[best])
+    return Candidate(method, 0, best, means[best])
 
 
 def advantages(table: PairTable, strength: FloatArray) -> FloatArray:

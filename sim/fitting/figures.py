@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
+from sim.files.atomic import Json
 from sim.files.figure_files import save_figure
+from sim.fitting.gain_figures import gain_figure, selection_figure
+from sim.fitting.low_rank_figures import serving_figure, spectrum_figure
 
 mpl.use("Agg")
 # Okabe-Ito
@@ -16,7 +20,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
 _GROUPS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
-def score_figure(fit: dict[str, Any]) -> Any:
+def score_figure(fit: Mapping[str, Json]) -> Any:
     """Gain over pooled DPO in held-out log-likelihood is the difference between rows; intervals over people."""
     import matplotlib.pyplot as plt
 
@@ -31,25 +35,28 @@ def score_figure(fit: dict[str, Any]) -> Any:
             colour = BLUE if name == fit["method"] else GREY
             axis.plot([low, high], [place, place], color=colour, linewidth=2)
             axis.plot(score["log_likelihood"], place, "o", color=colour)
-        gain = fit["differences"].get("dpo", {}).get(users)
+        gain = fit["differences"].get(fit["common"], {}).get(users)
         title = users.replace("_", " ")
         if gain and gain["log_likelihood_interval"]:
             low, high = gain["log_likelihood_interval"]
-            title += f"\n{fit['method']} minus pooled DPO: {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]"
+            title += f"\n{fit['method']} minus {fit['titles'][fit['common']]}: "
+            title += f"{gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]"
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("held-out log-likelihood (nats a pair)")
-        axis.set_yticks(range(len(rows)), [f"{n} (pooled)" if n == "dpo" else n for n in rows])
+        axis.set_yticks(range(len(rows)), list(rows))
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.locator_params(axis="x", nbins=4)
         axis.grid(axis="x", color="0.92")
     return figure
 
 
-def group_figure(fit: dict[str, Any]) -> Any:
-    """Each group's strongest departures from the pooled fit, with two standard errors."""
+def group_figure(fit: Mapping[str, Json]) -> Any | None:
+    """Each group's strongest departures from the pooled fit, with two standard errors where they are known."""
     import matplotlib.pyplot as plt
 
     groups = fit["groups"]
+    if not groups:
+        return None
     columns = min(3, len(groups))
     rows = -(-len(groups) // columns)
     figure, axes = plt.subplots(
@@ -57,33 +64,40 @@ def group_figure(fit: dict[str, Any]) -> Any:
     )
     for axis in axes.ravel()[len(groups) :]:
         axis.set_visible(False)
-    for group, axis in zip(groups, axes.ravel(), strict=False):
+    for number, (group, axis) in enumerate(zip(groups, axes.ravel(), strict=False)):
         traits = group["against_pooled"]
         place = np.arange(len(traits))
         values = [row["coefficient"] for row in traits]
         axis.barh(
             place,
             values,
-            xerr=[2 * row["standard_error"] for row in traits],
-            color=_GROUPS[(group["group"] - 1) % len(_GROUPS)],
+            xerr=[2 * row["standard_error"] for row in traits] if "standard_error" in traits[0] else None,
+            color=_GROUPS[number % len(_GROUPS)],
             error_kw={"linewidth": 1, "capsize": 2},
             height=0.65,
         )
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_yticks(place, [row["feature"] for row in traits], fontsize=7)
         axis.invert_yaxis()
-        axis.set_title(f"group {group['group']}: {group['share']:.0%}, {group['n_annotators']} people", fontsize=9)
+        axis.set_title(_group_title(group), fontsize=9)
         axis.tick_params(axis="x", labelsize=7)
-    figure.supxlabel(
-        "coefficient minus the pooled one, a standard deviation of the feature (2 standard errors)", fontsize=8
-    )
+    errors = " (2 standard errors)" if "standard_error" in groups[0]["against_pooled"][0] else ""
+    figure.supxlabel(f"coefficient minus the pooled one, a standard deviation of the feature{errors}", fontsize=8)
     return figure
 
 
-def regret_figure(fit: dict[str, Any]) -> Any:
+def _group_title(group: Mapping[str, Json]) -> str:
+    name = f"group {group['group']}" if isinstance(group["group"], int) else str(group["group"])
+    share = "" if group["share"] is None else f": {group['share']:.0%}"
+    return name + share + (f", {group['n_annotators']} people" if "n_annotators" in group else "")
+
+
+def regret_figure(fit: Mapping[str, Json]) -> Any | None:
     """Each group's regret under pooled DPO and under MinMax-DPO."""
     import matplotlib.pyplot as plt
 
+    if "regret" not in fit:
+        return None
     regret = fit["regret"]
     place = np.arange(len(regret["pooled_dpo"]))
     figure, axis = plt.subplots(figsize=(1.2 * len(place) + 2.6, 3.2), layout="constrained")
@@ -100,38 +114,16 @@ def regret_figure(fit: dict[str, Any]) -> Any:
     return figure
 
 
-def selection_figure(fit: dict[str, Any]) -> Any | None:
-    """Held-out likelihood against the number of types, one line a ridge."""
-    import matplotlib.pyplot as plt
-
-    tried = [c for c in fit["selection"]["candidates"] if c["held_out"] is not None]
-    sizes = sorted({c["n_types"] for c in tried})
-    if len(sizes) < 3:
-        return None
-    ridges = sorted({c["ridge"] for c in tried})
-    figure, axis = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
-    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.9, len(ridges)))
-    for ridge, shade in zip(ridges, shades, strict=True):
-        line = {c["n_types"]: c["held_out"] for c in tried if c["ridge"] == ridge}
-        axis.plot(list(line), list(line.values()), "o-", color=shade, markersize=3.5, label=f"ridge {ridge:g}")
-    chosen = fit["selection"]["chosen"]
-    best = next(c for c in tried if c["n_types"] == chosen["n_types"] and c["ridge"] == chosen["ridge"])
-    axis.plot(best["n_types"], best["held_out"], "o", markersize=12, markerfacecolor="none", color=ORANGE)
-    axis.set_xticks(sizes)
-    axis.set_xlabel("number of types")
-    axis.set_ylabel("held-out log-likelihood\n(nats a pair, training answers)")
-    axis.set_title("choice of the number of types (ring: chosen)", fontsize=9)
-    axis.legend(fontsize=7)
-    return figure
-
-
-def draw_fit(fit: dict[str, Any], folder: str | Path) -> list[Path]:
-    """Every figure of a fit."""
+def draw_fit(fit: Mapping[str, Json], folder: str | Path) -> list[Path]:
+    """Every figure that a fit has something to show in, whatever its method."""
     figures = {
         "scores": score_figure(fit),
+        "gains": gain_figure(fit) if fit["against_pooled"] else None,
         "groups": group_figure(fit),
         "regret": regret_figure(fit),
-        "selection": selection_figure(fit),
+        "spectrum": spectrum_figure(fit),
+        "serving": serving_figure(fit),
+        "selection": None if fit.get("spectrum") else selection_figure(fit),
     }
     return [
         path for name, figure in figures.items() if figure is not None for path in save_figure(figure, folder, name)

@@ -1,33 +1,28 @@
-"""Figures of a low-rank fit: is it of low rank, who gains over one reward for all, what pessimism does under shift."""
+"""Figures of a low-rank fit: is it of low rank, what pessimism does under shift."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
-from sim.files.figure_files import save_figure
+from sim.files.atomic import Json
 
 mpl.use("Agg")
 # Okabe-Ito
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"
-_METHODS = {
-    "low-rank": ("low rank", BLUE),
-    "full-rank": ("full rank", ORANGE),
-    "personal": ("one reward each,\nfrom her answers", GREEN),
-    "popularity": ("popularity\nof the item", GREY),
-    "low-rank-on-popularity": ("low rank on top\nof popularity", PINK),
-}
 _MOST_VALUES = 15
 
 
-def spectrum_figure(fit: dict[str, Any]) -> Any:
+def spectrum_figure(fit: Mapping[str, Json]) -> Any | None:
     """Left: singular values of the full fit against chance, and across halves of the people. Right: choice of the
     rank."""
     import matplotlib.pyplot as plt
 
+    if "spectrum" not in fit:
+        return None
     spectrum = fit["spectrum"]
     q = min(len(spectrum["singular_values"]), _MOST_VALUES)
     at = np.arange(1, q + 1)
@@ -61,7 +56,7 @@ def spectrum_figure(fit: dict[str, Any]) -> Any:
     return figure
 
 
-def _rank_axis(axis: Any, fit: dict[str, Any]) -> None:
+def _rank_axis(axis: Any, fit: Mapping[str, Json]) -> None:
     tried = [row for row in fit["selection"]["candidates"] if row["held_out"] is not None]
     best: dict[int, float] = {}
     for row in tried:
@@ -82,51 +77,19 @@ def _rank_axis(axis: Any, fit: dict[str, Any]) -> None:
     axis.legend(fontsize=7, loc="lower right")
 
 
-def gain_figure(fit: dict[str, Any]) -> Any:
-    """Held-out log-likelihood above one reward for all, of people known from training and of people never seen."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(10.4, 3.4), layout="constrained", sharey=True, sharex=True)
-    for axis, users in zip(axes, ("known_users", "unseen_users"), strict=True):
-        for place, (name, (_, colour)) in enumerate(_METHODS.items()):
-            row = fit["against_pooled"].get(name, {}).get(users)
-            if not row or row["log_likelihood_interval"] is None:
-                continue
-            low, high = row["log_likelihood_interval"]
-            axis.plot([low, high], [place, place], color=colour, linewidth=2)
-            axis.plot(row["log_likelihood"], place, "o", color=colour)
-            if users == "unseen_users" and name == "personal":
-                axis.annotate(
-                    "has no answers: the common reward", (row["log_likelihood"], place), (6, -11),
-                    textcoords="offset points", fontsize=7, color="0.35",
-                )  # fmt: skip
-        test = fit["test"][users]
-        axis.set_title(
-            f"{users.replace('_', ' ')} ({test['n_annotators']} people, {test['n_pairs']:,} answers)", fontsize=9
-        )
-        axis.axvline(0.0, color="0.3", linewidth=0.8)
-        axis.set_xlabel("gain over one reward for all (nats a pair)")
-        axis.grid(color="0.92")
-        axis.set_axisbelow(True)
-    axes[0].set_yticks(range(len(_METHODS)), [label for label, _ in _METHODS.values()], fontsize=8)
-    axes[0].set_ylim(len(_METHODS) - 0.5, -0.5)
-    figure.suptitle("Held-out log-likelihood; lines 95 % over people", fontsize=10)
-    return figure
-
-
-def _policy_rows(fit: dict[str, Any], scenario: str) -> list[dict[str, Any]]:
+def _policy_rows(fit: Mapping[str, Json], scenario: str) -> list[Mapping[str, Json]]:
     return [row for row in fit["serving"][scenario]["policies"] if not row["tuned"]]
 
 
-def _policy_label(row: dict[str, Any]) -> str:
+def _policy_label(row: Mapping[str, Json]) -> str:
     return row["policy"] if row["constant"] is None else f"{row['policy']}, {row['constant']:g}"
 
 
-def serving_figure(fit: dict[str, Any]) -> Any | None:
+def serving_figure(fit: Mapping[str, Json]) -> Any | None:
     """Worth of what each policy shows, trained without the region and with it, and how often it shows the region."""
     import matplotlib.pyplot as plt
 
-    if not fit["serving"]:
+    if not fit.get("serving"):
         return None
     serving = fit["serving"]
     rows = _policy_rows(fit, "with_shift")
@@ -188,11 +151,3 @@ def serving_figure(fit: dict[str, Any]) -> Any | None:
     handles += axes[2].get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     return figure
-
-
-def draw_low_rank(fit: dict[str, Any], folder: str | Path) -> list[Path]:
-    """Every figure of a low-rank fit."""
-    figures = {"spectrum": spectrum_figure(fit), "gains": gain_figure(fit), "serving": serving_figure(fit)}
-    return [
-        path for name, figure in figures.items() if figure is not None for path in save_figure(figure, folder, name)
-    ]

@@ -1,4 +1,4 @@
-"""From a table of preferences to what the estimators take: standardised features, splits, effective weights."""
+"""From a table of preferences to what the methods take: standardised features, splits, effective weights."""
 
 from __future__ import annotations
 
@@ -6,10 +6,108 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim.arguments import float_array
 from sim.errors import InputError
-from sim.files.pair_table import SPLITS, PairTable
+from sim.files.pair_table import PairTable
+from sim.fitting.known import Known
+from sim.fitting.splits import effective_weights, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """How features in the user's own units become the fit's: (value - mean) / scale, columns `kept` only.
+
+    names, mean, scale: (d_file,), all columns of the file in its order.  kept: (d_file,) mask.
+    """
+
+    names: tuple[str, ...]
+    mean: FloatArray
+    scale: FloatArray
+    kept: BoolArray
+
+    def standard(self, name: str, values: object) -> FloatArray:
+        """(n, d_file) in the user's units -> (n, d) in the fit's; `name` is the argument an error speaks of."""
+        found = float_array(name, values, ("n", len(self.names)))
+        return np.asarray((found[:, self.kept] - self.mean[self.kept]) / self.scale[self.kept])
+
+    def without(self, kept: BoolArray) -> Scales:
+        """Only these (d,) of the columns kept so far."""
+        mask = self.kept.copy()
+        mask[np.flatnonzero(self.kept)[~kept]] = False
+        return replace(self, kept=mask)
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTable:
+    """differences (n, d), chosen (n,), rejected (n,) of all answers, whatever their split."""
+
+    differences: FloatArray
+    chosen: IntArray
+    rejected: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Some answers of a prepared table, one a row: what a method sees.
+
+    differences: (n, d) standardised features of chosen minus rejected.  annotator: (n,) in 0..n_annotators-1.
+    weights: (n,) effective (see `effective_weights`); given_weights: (n,) the file's own, or ones.
+    chosen, rejected: (n,) rows of `features` (n_items, d).
+    contexts: (n_annotators, d_x) what is known of annotators beside their answers, standardised, or None.
+    table, rows: the table these answers are some of, and which.
+    """
+
+    differences: FloatArray
+    annotator: IntArray
+    n_annotators: int
+    weights: FloatArray
+    chosen: IntArray
+    rejected: IntArray
+    features: FloatArray
+    contexts: FloatArray | None
+    given_weights: FloatArray
+    table: AnswerTable
+    rows: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.annotator)
+
+    def margins(self, theta: FloatArray) -> FloatArray:
+        """<theta, differences>; (n,).
+
+        Over the whole table first: a product over some rows may round otherwise, and a margin should not depend on
+        the answers it is computed beside.
+        """
+        return np.asarray((self.table.differences @ theta)[self.rows])
+
+    def widened(self, features: FloatArray) -> Answers:
+        """The answers with `features` (n_items, k) of their items beside the ones there are."""
+        table = self.table
+        wide = np.hstack([table.differences, features[table.chosen] - features[table.rejected]])
+        return replace(
+            self,
+            differences=wide[self.rows],
+            features=np.hstack([self.features, features]),
+            table=replace(table, differences=wide),
+        )
+
+    def of(self, annotator: int) -> IntArray:
+        """The rows of one annotator."""
+        return np.flatnonzero(self.annotator == annotator)
+
+    @property
+    def answered(self) -> IntArray:
+        """The annotators with an answer here, ascending."""
+        return np.unique(self.annotator)
+
+    @property
+    def number(self) -> IntArray:
+        """(n,) place of each row's annotator in `answered`."""
+        place = np.full(self.n_annotators, -1)
+        place[self.answered] = np.arange(len(self.answered))
+        return place[self.annotator]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +116,8 @@ class Prepared:
 
     differences: (n, d) features of chosen minus rejected, each divided by its standard deviation over the items of
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
-    weight: (n,) see `effective_weights`.
+    weight: (n,) see `effective_weights`.  scales: the way from the file's units to these.
+    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).
     """
 
     table: PairTable
@@ -29,6 +128,12 @@ class Prepared:
     test: BoolArray
     unseen: BoolArray
     weight: FloatArray
+    scales: Scales
+    known: Known | None = None
+
+    @property
+    def contexts(self) -> FloatArray | None:
+        return None if self.known is None else self.known.contexts
 
     @property
     def annotator(self) -> IntArray:
@@ -38,74 +143,27 @@ class Prepared:
     def n_annotators(self) -> int:
         return self.table.n_annotators
 
+    @property
+    def trained(self) -> IntArray:
+        """Annotators with training answers, ascending."""
+        return np.unique(self.annotator[self.train])
 
-def items_recur(table: PairTable) -> bool:
-    """Whether annotators meet the same item again and again (films) or once (generated responses)."""
-    person = np.concatenate([table.annotator, table.annotator])
-    item = np.concatenate([table.chosen, table.rejected])
-    return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
-
-
-def hold_out(table: PairTable, rows: BoolArray, share: float, stream: Stream) -> tuple[BoolArray, BoolArray]:
-    """(kept, held) masks inside `rows`.
-
-    Where items recur, a share of each annotator's items is set aside: held answers are between two of these, kept
-    answers between none, the others are dropped. Two answers about one film are not independent, and a random split
-    of answers would let a model learn the test film from the training one. Else answers are split at random.
-    """
-    if not items_recur(table):
-        held = stream.uniforms(len(table)) < share
-        return rows & ~held, rows & held
-    n_items = len(table.items)
-    keys = np.concatenate([table.annotator * n_items + table.chosen, table.annotator * n_items + table.rejected])
-    distinct, index = np.unique(keys, return_inverse=True)
-    aside = (stream.uniforms(len(distinct)) < share)[index].reshape(2, len(table))
-    return rows & ~aside[0] & ~aside[1], rows & aside[0] & aside[1]
-
-
-def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
-    """(n,) weight of each answer among `rows`: min(1, (items - 1) / answers) of its annotator, zero elsewhere.
-
-    m items allow at most m - 1 independent comparisons. Taking 160 answers about 50 films for 160 independent ones
-    makes an annotator's posterior over types far too sharp and rewards types that fit her noise.
-    """
-    n = table.n_annotators
-    answers = np.bincount(table.annotator[rows], minlength=n)
-    person = np.concatenate([table.annotator[rows], table.annotator[rows]])
-    item = np.concatenate([table.chosen[rows], table.rejected[rows]])
-    distinct = np.unique(person * len(table.items) + item) // len(table.items)
-    items = np.bincount(distinct, minlength=n)
-    share = np.minimum(1.0, (items - 1) / np.maximum(answers, 1))
-    weight = np.where(rows, np.maximum(share, 0.0)[table.annotator], 0.0)
-    return weight if table.weight is None else weight * table.weight
-
-
-def with_split(table: PairTable, stream: Stream, unseen: float = 0.15, test: float = 0.3) -> PairTable:
-    """The table with a split of its own where the file has none: whole unseen annotators, and held-out answers of the
-    others (by items where items recur; answers that would mix the two sides are left out)."""
-    if table.split is not None:
-        return table
-    hidden = stream.child("unseen").uniforms(table.n_annotators) < unseen
-    rows = ~hidden[table.annotator]
-    kept, held = hold_out(table, rows, test, stream.child("test"))
-    # Somebody without a training answer is no known annotator.
-    known = np.bincount(table.annotator[kept], minlength=table.n_annotators) > 0
-    held &= known[table.annotator]
-    codes = np.full(len(table), -1, dtype=np.int64)
-    for name, mask in zip(SPLITS, (kept, held, ~rows), strict=True):
-        codes[mask] = SPLITS.index(name)
-    used = codes >= 0
-    if not kept.any():
-        raise InputError("no answers are left to train on", file=table.source, fix="give more answers an annotator")
-    return replace(
-        table,
-        prompt=table.prompt[used],
-        chosen=table.chosen[used],
-        rejected=table.rejected[used],
-        annotator=table.annotator[used],
-        weight=None if table.weight is None else table.weight[used],
-        split=codes[used],
-    )
+    def answers(self, rows: BoolArray, weights: FloatArray | None = None) -> Answers:
+        """The masked answers, with their effective weights among themselves unless `weights` (n,) are given."""
+        own = effective_weights(self.table, rows) if weights is None else weights
+        return Answers(
+            differences=self.differences[rows],
+            annotator=self.annotator[rows],
+            n_annotators=self.n_annotators,
+            weights=own[rows],
+            chosen=self.table.chosen[rows],
+            rejected=self.table.rejected[rows],
+            features=self.features,
+            contexts=self.contexts,
+            given_weights=np.ones(int(rows.sum())) if self.table.weight is None else self.table.weight[rows],
+            table=AnswerTable(self.differences, self.table.chosen, self.table.rejected),
+            rows=rows,
+        )
 
 
 def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
@@ -145,6 +203,7 @@ def prepare(table: PairTable, stream: Stream) -> Prepared:
             "every feature is constant over the training items", file=table.source, field="chosen_features",
             fix="give features in which the items differ",
         )  # fmt: skip
+    mean = features[used].mean(axis=0)
     standard = (features[:, varies] - features[used][:, varies].mean(axis=0)) / scale[varies]
     return Prepared(
         table=split,
@@ -155,4 +214,5 @@ def prepare(table: PairTable, stream: Stream) -> Prepared:
         test=split.rows_of("test"),
         unseen=split.rows_of("unseen"),
         weight=effective_weights(split, train),
+        scales=Scales(names, mean, np.where(varies, scale, 1.0), varies),
     )

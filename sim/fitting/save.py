@@ -1,13 +1,14 @@
-"""A fit's result folder: it appears whole, or not at all."""
+"""A fit's result folder: it appears whole, or not at all, and is read back in another process."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,25 @@ import numpy as np
 import yaml
 
 from sim.errors import InputError
-from sim.files.atomic import write_json, write_text
-from sim.files.pair_table import PairTable
-from sim.fitting.fit import FitReport
-from sim.fitting.low_rank import INTERCEPT
-from sim.fitting.low_rank_report import LowRankReport
-from sim.fitting.personal_report import PersonalReport
+from sim.files.atomic import Json, write_json, write_text
+from sim.fitting.method import Method
+from sim.fitting.methods import find_method
+from sim.fitting.prepare import Scales
+from sim.fitting.report import FORMAT, FitReport
+from sim.fitting.saved import ContextScales, SavedFit
+from sim.running.fingerprint import versions
 
 OURS = {
     "fit.json",
     "resolved.yaml",
     "mixture.json",
     "parameters.json",
+    "model.npz",
+    "annotators.parquet",
+    "figures",
+    # of earlier formats
     "responsibilities.parquet",
     "rewards.parquet",
-    "figures",
 }
 
 
@@ -37,17 +42,17 @@ def require_writable(out: str | Path) -> None:
     """Refuse a folder that holds something else, before any work is done."""
     target = Path(out)
     if target.exists() and not target.is_dir():
-        raise InputError("exists and is not a folder", file=target, fix="name another --out")
+        raise InputError("exists and is not a folder", file=target, fix="name another folder")
     if not target.is_dir():
         return
     here = {path.name for path in target.iterdir()}
     if here and "fit.json" not in here:
-        raise InputError("is not empty and holds no earlier fit", file=target, fix="name another --out")
+        raise InputError("is not empty and holds no earlier fit", file=target, fix="name another folder")
     foreign = sorted(here - OURS)
     if foreign:
         # An earlier fit is replaced whole: whatever else lies there would go with it.
         raise InputError(
-            f"holds '{foreign[0]}', which is not of a fit", file=target, fix="move it, or name another --out"
+            f"holds '{foreign[0]}', which is not of a fit", file=target, fix="move it, or name another folder"
         )
 
 
@@ -71,109 +76,161 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
         raise
 
 
-def _write_summary(folder: Path, summary: dict[str, Any], table: PairTable) -> None:
-    """fit.json and resolved.yaml."""
-    write_json(folder / "fit.json", summary)
-    packages = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow")
-    resolved = {
-        "command": "fit",
-        "preferences": Path(table.source).name,
-        "settings": json.loads(json.dumps(summary["settings"])),
-        "versions": {name: metadata.version(name) for name in packages},
+def save_fit(out: str | Path, report: FitReport) -> None:
+    """fit.json (what `--json` prints), model.npz (everything a fit needs to be used again), and for readers
+    resolved.yaml, parameters.json, mixture.json (types) and annotators.parquet (a row an annotator)."""
+
+    def fill(folder: Path) -> None:
+        model = _model_bytes(report)
+        (folder / "model.npz").write_bytes(model)
+        summary = report.as_json()
+        write_json(folder / "fit.json", {**summary, "model_checksum": _checksum(model)})
+        resolved = {
+            "command": "fit",
+            "preferences": Path(report.prepared.table.source).name,
+            "settings": json.loads(json.dumps(summary["settings"])),
+            "versions": versions(),
+        }
+        write_text(folder / "resolved.yaml", yaml.safe_dump(resolved, sort_keys=False))
+        write_json(folder / "parameters.json", _readable(report))
+        if "regret" in summary:
+            weights = summary["regret"]["minmax_weights"]
+            write_json(folder / "mixture.json", {"groups": summary["mixture"], "minmax_weights": weights})
+        _write_annotators(folder / "annotators.parquet", report)
+
+    replace_folder(out, fill)
+
+
+def _model_bytes(report: FitReport) -> bytes:
+    """The arrays of a zip file without pickled objects; the same bytes for the same fit."""
+    prepared, asked = report.prepared, report.fits.asked
+    scales, known = prepared.scales, prepared.known
+    arrays: dict[str, Any] = {
+        "features": np.array(scales.names),
+        "feature_mean": scales.mean,
+        "feature_scale": scales.scale,
+        "feature_kept": scales.kept,
+        "annotators": np.array(prepared.table.annotators),
+        "trained": prepared.trained,
+        "items_are_features": np.array(prepared.table.features is None),
     }
-    write_text(folder / "resolved.yaml", yaml.safe_dump(resolved, sort_keys=False))
+    if known is not None:
+        arrays |= {
+            "context_names": np.array(known.file_names),
+            "context_mean": known.mean,
+            "context_scale": known.scale,
+            "context_kept": known.people.kept,
+            "contexts": known.contexts,
+        }
+    arrays |= {f"model/{name}": values for name, values in asked.parameters(report.model).items() if values is not None}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
 
 
-def save_fit(out: str | Path, report: FitReport, table: PairTable) -> None:
-    """fit.json, resolved.yaml, mixture.json, parameters.json, responsibilities.parquet."""
+def _checksum(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _readable(report: FitReport) -> dict[str, Json]:
+    """Parameters of every fitted method that are not a row an annotator, for a reader of JSON."""
+    prepared = report.prepared
+
+    def own(method: Method[Any], model: Any) -> dict[str, Json]:
+        found = method.parameters(model)
+        return {
+            name: values.tolist() for name, values in found.items()
+            if values is not None and (values.ndim == 0 or values.shape[0] != prepared.n_annotators)
+        }  # fmt: skip
+
+    asked = report.fits.asked
+    told: dict[str, Json] = {
+        "features": list(prepared.feature_names),
+        "units": "standard deviations of the training items",
+        "pooled_theta": report.fits.centre.tolist(),
+        **own(asked, report.model),
+        "beside": {name: own(*pair) for name, pair in report.fits.fitted.items() if name != asked.name},
+    }
+    if prepared.known is not None:
+        told["context"] = list(prepared.known.names)
+        told["context_units"] = "standard deviations over the training annotators; the intercept is a constant"
+    return told
+
+
+def _write_annotators(path: Path, report: FitReport) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    model, prepared = report.model, report.prepared
+    prepared, method = report.prepared, report.fits.asked
+    columns: Mapping[str, Any] = method.table(report.model)
+    if not columns and prepared.known is not None:
+        # Each annotator's reward from her context, unseen ones too.
+        columns = {"theta": prepared.known.contexts @ report.model.theta}
+        rows = np.unique(prepared.annotator)
+    else:
+        rows = prepared.trained
+    found: dict[str, Any] = {"annotator_id": [prepared.table.annotators[i] for i in rows]}
+    for name, values in columns.items():
+        found[name] = list(np.asarray(values)[rows])
+    pq.write_table(pa.table(found), path)
 
-    def fill(folder: Path) -> None:
-        _write_summary(folder, report.summary, table)
-        write_json(
-            folder / "mixture.json",
-            {"groups": model.mixture.tolist(), "minmax_weights": report.summary["regret"]["minmax_weights"]},
+
+def read_summary(folder: str | Path) -> dict[str, Json]:
+    """The object of a folder's fit.json, of this format or refused by name."""
+    path = Path(folder) / "fit.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", file=path, fix="give a folder written by pluralign fit"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"is not whole JSON ({error})", file=path, fix="run `pluralign fit` again") from error
+    found = content.get("format", 1) if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise InputError(
+            f"is a fit of format {found}, and this version reads format {FORMAT}", file=path, field="format",
+            fix="run `pluralign fit` again",
+        )  # fmt: skip
+    assert isinstance(content, dict)
+    return content
+
+
+def load_fit(folder: str | Path) -> SavedFit:
+    """A saved fit, ready for new items and new annotators.
+
+    Errors: InputError where the folder is of another format, cut short or altered (its checksum), or where a method of
+    one's own cannot be imported.
+    """
+    summary = read_summary(folder)
+    path = Path(folder) / "model.npz"
+    try:
+        content = path.read_bytes()
+        if _checksum(content) != summary["model_checksum"]:
+            raise InputError("is not the file that was saved (checksum)", file=path, fix="run `pluralign fit` again")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        method = find_method(summary["settings"]["method"])
+        own = {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
+        model = method.restore(own)
+        context = None
+        if "contexts" in found:
+            context = ContextScales(
+                tuple(found["context_names"].tolist()), found["context_mean"], found["context_scale"],
+                found["context_kept"], found["contexts"],
+            )  # fmt: skip
+        return SavedFit(
+            method=method,
+            model=model,
+            scales=Scales(
+                tuple(found["features"].tolist()), found["feature_mean"], found["feature_scale"], found["feature_kept"]
+            ),
+            annotators=tuple(found["annotators"].tolist()),
+            trained=found["trained"],
+            items_are_features=bool(found["items_are_features"]),
+            context=context,
+            summary=summary,
+            folder=Path(folder),
         )
-        write_json(
-            folder / "parameters.json",
-            {
-                "features": list(prepared.feature_names),
-                "units": "standard deviations of the training items",
-                "theta": model.theta.tolist(),
-                "pooled_theta": report.pooled.theta[0].tolist(),
-                "ridge": model.ridge,
-            },
-        )
-        trained = np.unique(prepared.annotator[prepared.train])
-        columns = {"annotator_id": [prepared.table.annotators[i] for i in trained]}
-        for k in range(model.n_types):
-            columns[f"group_{k + 1}"] = model.responsibilities[trained, k].tolist()
-        pq.write_table(pa.table(columns), folder / "responsibilities.parquet")
-
-    replace_folder(out, fill)
-
-
-def save_personal(out: str | Path, report: PersonalReport, table: PairTable) -> None:
-    """fit.json, resolved.yaml, parameters.json (pooled reward, subspace, clusters), rewards.parquet (one each)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    model, prepared = report.model, report.prepared
-
-    def fill(folder: Path) -> None:
-        _write_summary(folder, report.summary, table)
-        write_json(
-            folder / "parameters.json",
-            {
-                "features": list(prepared.feature_names),
-                "units": "standard deviations of the training items",
-                "pooled_theta": model.centre.tolist(),
-                "subspace": None if model.subspace is None else model.subspace.tolist(),
-                "cluster_departures": None if model.departures is None else model.departures.tolist(),
-                "ridge": model.ridge,
-            },
-        )
-        trained = np.unique(prepared.annotator[prepared.train])
-        names = [prepared.table.annotators[i] for i in trained]
-        columns: dict[str, Any] = {"annotator_id": names, "theta": list(model.theta[trained])}
-        if model.label is not None:
-            columns["cluster"] = (model.label[trained] + 1).tolist()
-        pq.write_table(pa.table(columns), folder / "rewards.parquet")
-
-    replace_folder(out, fill)
-
-
-def save_low_rank(out: str | Path, report: LowRankReport, table: PairTable) -> None:
-    """fit.json, resolved.yaml, parameters.json (Theta, low-rank and full, its rows and columns), rewards.parquet (each
-    annotator's reward from her context, unseen ones too)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    prepared, known = report.prepared, report.known
-
-    def fill(folder: Path) -> None:
-        _write_summary(folder, report.summary, table)
-        write_json(
-            folder / "parameters.json",
-            {
-                "features": list(prepared.feature_names),
-                "units": "standard deviations of the training items",
-                "context": list(known.names),
-                "context_units": "standard deviations over the training annotators; the intercept is a constant "
-                f"{INTERCEPT:g}",
-                "theta": report.fit.theta.tolist(),
-                "full_theta": report.full.tolist(),
-                "pooled_theta": report.pooled.tolist(),
-                "rank": report.fit.rank,
-                "ridge": report.summary["selection"]["chosen"]["low-rank"]["ridge"],
-            },
-        )
-        used = np.unique(prepared.annotator)
-        names = [prepared.table.annotators[i] for i in used]
-        rewards = list(known.contexts[used] @ report.fit.theta)
-        pq.write_table(pa.table({"annotator_id": names, "theta": rewards}), folder / "rewards.parquet")
-
-    replace_folder(out, fill)
+    except (OSError, KeyError) as error:
+        raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from sim.algorithms.em_log_linear import responsibilities_of
 from sim.estimators.bootstrap import cluster_interval
-from sim.fitting.models import TypeModel, answer_scores
-from sim.fitting.prepare import Prepared, effective_weights, hold_out
-from sim.preferences import BoolArray, FloatArray
+from sim.files.atomic import Json
+from sim.fitting.prepare import Prepared
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 COIN = float(np.log(0.5))
@@ -19,150 +18,149 @@ COIN = float(np.log(0.5))
 SHOWN = (0, 5, 10, 20, 40)
 LEAST_RESERVED = 5
 
+Interval = tuple[float, float] | None
+
 
 def hits(scores: FloatArray) -> FloatArray:
     """1 where the observed answer had more than an even chance, 1/2 at exactly even odds."""
     return np.where(np.abs(scores - COIN) < 1e-12, 0.5, (scores > COIN).astype(np.float64))
 
 
-def score_fields(scores: FloatArray, cluster: Any, stream: Stream) -> dict[str, Any]:
-    """n_pairs, n_annotators, accuracy and mean log-likelihood (nats a pair), with 95 % intervals over annotators."""
-    if len(scores) == 0:
-        return {
-            "n_pairs": 0,
-            "n_annotators": 0,
-            "accuracy": None,
-            "accuracy_interval": None,
-            "log_likelihood": None,
-            "log_likelihood_interval": None,
-        }
-    right = hits(scores)
-    return {
-        "n_pairs": len(scores),
-        "n_annotators": len(np.unique(cluster)),
-        "accuracy": float(right.mean()),
-        "accuracy_interval": finite(cluster_interval(right, cluster, stream.child("bootstrap"))),
-        "log_likelihood": float(scores.mean()),
-        "log_likelihood_interval": finite(cluster_interval(scores, cluster, stream.child("bootstrap"))),
-    }
-
-
-def finite(interval: tuple[float, float]) -> list[float] | None:
+def finite(interval: tuple[float, float]) -> Interval:
     """JSON has no infinity: an interval nobody can give is null."""
-    return list(interval) if np.isfinite(interval).all() else None
+    return interval if np.isfinite(interval).all() else None
 
 
-def predictions(model: TypeModel | None, prepared: Prepared) -> dict[str, FloatArray]:
-    """Log-likelihood of each answer: known users by their own responsibilities, unseen users by the mixture.
+@dataclass(frozen=True)
+class Score:
+    """Accuracy and mean log-likelihood (nats a pair) of held-out answers, with 95 % intervals over annotators; None
+    where there are no answers."""
 
-    model None: a coin.
+    n_pairs: int = 0
+    n_annotators: int = 0
+    accuracy: float | None = None
+    accuracy_interval: Interval = None
+    log_likelihood: float | None = None
+    log_likelihood_interval: Interval = None
+
+    def as_json(self) -> dict[str, Json]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method minus another, answer by answer, with paired 95 % intervals over annotators."""
+
+    log_likelihood: float
+    log_likelihood_interval: Interval
+    accuracy: float
+    accuracy_interval: Interval
+
+    def as_json(self) -> dict[str, Json]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Log-likelihoods of held-out answers, nats: known annotators' (n_test,), unseen annotators' (n_unseen,)."""
+
+    known_users: FloatArray
+    unseen_users: FloatArray
+
+    def sets(self) -> dict[str, FloatArray]:
+        return {"known_users": self.known_users, "unseen_users": self.unseen_users}
+
+
+def score(scores: FloatArray, annotator: IntArray, stream: Stream) -> Score:
+    """The mean of (n,) log-likelihoods, and how often the answer had the better chance."""
+    if len(scores) == 0:
+        return Score()
+    right = hits(scores)
+    return Score(
+        n_pairs=len(scores),
+        n_annotators=len(np.unique(annotator)),
+        accuracy=float(right.mean()),
+        accuracy_interval=finite(cluster_interval(right, annotator, stream.child("bootstrap"))),
+        log_likelihood=float(scores.mean()),
+        log_likelihood_interval=finite(cluster_interval(scores, annotator, stream.child("bootstrap"))),
+    )
+
+
+def _annotators(prepared: Prepared) -> dict[str, IntArray]:
+    return {"known_users": prepared.annotator[prepared.test], "unseen_users": prepared.annotator[prepared.unseen]}
+
+
+def score_both(held_out: HeldOut, prepared: Prepared, stream: Stream) -> dict[str, Score]:
+    """`score` of known and unseen annotators."""
+    sets = held_out.sets()
+    return {name: score(sets[name], annotator, stream) for name, annotator in _annotators(prepared).items()}
+
+
+def difference_both(ours: HeldOut, other: HeldOut, prepared: Prepared, stream: Stream) -> dict[str, Difference]:
+    """Ours minus the other's, where there are answers."""
+    out = {}
+    own, theirs = ours.sets(), other.sets()
+    for name, annotator in _annotators(prepared).items():
+        gain, right = own[name] - theirs[name], hits(own[name]) - hits(theirs[name])
+        if len(gain):
+            out[name] = Difference(
+                log_likelihood=float(gain.mean()),
+                log_likelihood_interval=finite(cluster_interval(gain, annotator, stream.child("bootstrap"))),
+                accuracy=float(right.mean()),
+                accuracy_interval=finite(cluster_interval(right, annotator, stream.child("bootstrap"))),
+            )
+    return out
+
+
+def coin(prepared: Prepared) -> HeldOut:
+    """Even odds."""
+    return HeldOut(np.full(int(prepared.test.sum()), COIN), np.full(int(prepared.unseen.sum()), COIN))
+
+
+def longer_wins(prepared: Prepared) -> HeldOut:
+    """ "The longer response wins", with the share of training answers where that is so (ties: even odds).
+
+    Only generated text has a length that could give a response away; an identifier's length means nothing, but is
+    reported all the same, so that nobody has to trust that.
     """
-    masks = {"known_users": prepared.test, "unseen_users": prepared.unseen}
-    if model is None:
-        return {name: np.full(int(mask.sum()), COIN) for name, mask in masks.items()}
-    prior = np.tile(model.mixture, (prepared.n_annotators, 1))
-    return {
-        "known_users": answer_scores(model, prepared, prepared.test, model.responsibilities),
-        "unseen_users": answer_scores(model, prepared, prepared.unseen, prior),
-    }
-
-
-def length_predictions(prepared: Prepared) -> dict[str, FloatArray]:
-    """ "The longer response wins", with the share of training answers where that is so (ties: even odds)."""
     size = np.array([len(label) for label in prepared.table.items])
     longer = np.sign(size[prepared.table.chosen] - size[prepared.table.rejected])
     train = longer[prepared.train]
     wins, losses = (train > 0).sum(), (train < 0).sum()
     share = (wins + 1) / (wins + losses + 2)
     chance = np.where(longer > 0, share, np.where(longer < 0, 1 - share, 0.5))
-    return {"known_users": np.log(chance[prepared.test]), "unseen_users": np.log(chance[prepared.unseen])}
+    return HeldOut(np.log(chance[prepared.test]), np.log(chance[prepared.unseen]))
 
 
-def both_sets(scores: dict[str, FloatArray], prepared: Prepared, stream: Stream) -> dict[str, Any]:
-    """`score_fields` of known and unseen users."""
-    clusters = {"known_users": prepared.annotator[prepared.test], "unseen_users": prepared.annotator[prepared.unseen]}
-    return {name: score_fields(scores[name], clusters[name], stream) for name in clusters}
+@dataclass(frozen=True)
+class NewAnnotatorScore:
+    """A method on annotators nobody trained on, after so many answers of theirs: its score on reserved answers, and
+    its gain over the common reward."""
 
+    score: Score
+    gain_over_pooled: float
+    gain_over_pooled_interval: Interval
 
-def differences(
-    ours: dict[str, FloatArray], other: dict[str, FloatArray], prepared: Prepared, stream: Stream
-) -> dict[str, Any]:
-    """Ours minus the other's, answer by answer, with paired intervals over annotators."""
-    clusters = {"known_users": prepared.annotator[prepared.test], "unseen_users": prepared.annotator[prepared.unseen]}
-    out: dict[str, Any] = {}
-    for name, cluster in clusters.items():
-        gain, right = ours[name] - other[name], hits(ours[name]) - hits(other[name])
-        if len(gain) == 0:
-            continue
-        out[name] = {
-            "log_likelihood": float(gain.mean()),
-            "log_likelihood_interval": finite(cluster_interval(gain, cluster, stream.child("bootstrap"))),
-            "accuracy": float(right.mean()),
-            "accuracy_interval": finite(cluster_interval(right, cluster, stream.child("bootstrap"))),
+    def as_json(self) -> dict[str, Json]:
+        interval = self.gain_over_pooled_interval
+        return {
+            **self.score.as_json(),
+            "gain_over_pooled": self.gain_over_pooled,
+            "gain_over_pooled_interval": None if interval is None else list(interval),
         }
-    return out
 
 
-def reserve_new_users(
-    prepared: Prepared, stream: Stream, shown: tuple[int, ...], least: int
-) -> tuple[tuple[int, ...], BoolArray, Callable[[int], BoolArray]]:
-    """(numbers that can be shown, reserved answers, mask of the first s answers of everybody) for unseen annotators.
+@dataclass(frozen=True)
+class NewAnnotators:
+    """answers_shown, and the score of each method after them."""
 
-    Where items recur, answers are reserved about items none of her shown answers is about: two answers about one film
-    share its noise, which a flexible method would learn and be rewarded for. The same annotators (with enough to show
-    and at least `least` reserved) and the same reserved answers for every number shown.
-    """
-    kept, held = hold_out(prepared.table, prepared.unseen, 0.4, stream.child("reserve"))
-    rows = np.flatnonzero(kept)
-    rows = rows[np.lexsort((stream.uniforms(len(rows)), prepared.annotator[rows]))]
-    person, n = prepared.annotator[rows], prepared.n_annotators
-    counts, reserved = np.bincount(person, minlength=n), np.bincount(prepared.annotator[held], minlength=n)
-    steps = list(shown)
-    while steps and not ((counts >= max(steps[-1], 1)) & (reserved >= least)).any():
-        steps.pop()
-    fit_for = (counts >= max(steps[-1], 1) if steps else counts < 0) & (reserved >= least)
-    place = np.arange(len(rows)) - np.concatenate([[0], np.cumsum(counts)])[person]
+    answers_shown: int
+    by_method: Mapping[str, NewAnnotatorScore]
 
-    def first(s: int) -> BoolArray:
-        seen: BoolArray = np.zeros(len(prepared.annotator), dtype=np.bool_)
-        seen[rows[fit_for[person] & (place < s)]] = True
-        return seen
-
-    return tuple(steps), held & fit_for[prepared.annotator], first
+    def as_json(self) -> dict[str, Json]:
+        return {"answers_shown": self.answers_shown, **{k: row.as_json() for k, row in self.by_method.items()}}
 
 
-def few_shot(model: TypeModel, pooled: TypeModel, prepared: Prepared, stream: Stream) -> list[dict[str, Any]]:
-    """Unseen users after 5, 10, 20 and 40 of their own answers: posterior over types from these, scored on others.
-
-    See `reserve_new_users` for which.
-    """
-    steps, rest, first = reserve_new_users(prepared, stream, SHOWN, LEAST_RESERVED)
-    if len(steps) < 2:
-        return []
-    base = answer_scores(pooled, prepared, rest, pooled.responsibilities)
-    out = []
-    for shown in steps:
-        seen = first(shown)
-        gamma = np.tile(model.mixture, (prepared.n_annotators, 1))
-        if shown:
-            weight = effective_weights(prepared.table, seen)
-            gamma = responsibilities_of(
-                model.theta,
-                model.mixture,
-                prepared.differences[seen],
-                prepared.annotator[seen],
-                prepared.n_annotators,
-                weight[seen],
-            )
-        scores = answer_scores(model, prepared, rest, gamma)
-        gain = scores - base
-        interval = cluster_interval(gain, prepared.annotator[rest], stream.child("bootstrap"))
-        out.append(
-            {
-                "answers_shown": shown,
-                **score_fields(scores, prepared.annotator[rest], stream),
-                "gain_over_pooled": float(gain.mean()),
-                "gain_over_pooled_interval": finite(interval),
-            }
-        )
-    return out
+def no_rows(prepared: Prepared) -> BoolArray:
+    """The mask of no answer."""
+    return np.zeros(len(prepared.annotator), dtype=np.bool_)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.files.preference_files import table_of_rows
-from sim.fitting.user_contexts import ContextAnswers
+from sim.fitting.contexts import ContextAnswers
 from sim.streams import Stream
 
 CONTEXT = ("age", "city", "cinema", "sleep", "tea")

@@ -12,8 +12,8 @@ from pluralign.commands.convert import command
 from sim.converters.movielens import ConversionSettings, convert_movielens
 from sim.errors import InputError
 from sim.files.preference_files import read_pairs
-from sim.fitting.fit import FitSettings, fit_preferences
-from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
+from sim.fitting.report import fit
+from sim.fitting.settings import FitSettings
 from sim.streams import Stream
 
 MOVIES = "movieId,title,genres\n" + "".join(
@@ -244,7 +244,7 @@ def test_a_profile_serves_real_people_who_have_not_answered():
         folder / "tags.csv.gz",
         ConversionSettings(pairs_per_user=100, history=0.5),
     ).table
-    summary = fit_low_rank_preferences(table, LowRankSettings(rank=4)).summary
+    summary = fit(table, FitSettings("low-rank", n_types=4)).as_json()
     gain = summary["against_pooled"]["low-rank"]
     assert gain["known_users"]["log_likelihood_interval"][0] > 0
     assert gain["unseen_users"]["log_likelihood_interval"][0] > 0
@@ -261,7 +261,7 @@ def test_em_beats_pooled_dpo_on_real_people():
         folder / "tags.csv.gz",
         ConversionSettings(pairs_per_user=100),
     ).table
-    summary = fit_preferences(table, FitSettings(max_types=4, restarts=4)).summary
+    summary = fit(table, FitSettings(max_types=4, restarts=4)).as_json()
     gain = summary["differences"]["dpo"]["known_users"]
     assert summary["n_types"] > 1
     assert gain["log_likelihood_interval"][0] > 0

@@ -6,8 +6,10 @@ from tastes import table_of_tastes
 
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.fitting.common_rewards import advantages, choose_pooled, crossed_advantages, item_strengths
-from sim.fitting.low_rank import context_answers, folds_of, known_contexts
-from sim.fitting.prepare import effective_weights, prepare
+from sim.fitting.contexts import context_answers, known_contexts
+from sim.fitting.low_rank_choice import folds_of
+from sim.fitting.prepare import prepare
+from sim.fitting.splits import effective_weights
 from sim.streams import Stream
 
 
@@ -17,8 +19,8 @@ def table(tmp_path_factory):
 
 
 def test_the_pooled_reward_is_chosen_on_whole_people(table):
-    prepared, known = known_contexts(prepare(table, Stream(0, cell="fit")))
-    fold = folds_of(context_answers(prepared, known, prepared.train), Stream(2))
+    prepared = known_contexts(prepare(table, Stream(0, cell="fit")))
+    fold = folds_of(context_answers(prepared.answers(prepared.train)), Stream(2))
     chosen, scores = choose_pooled(prepared, fold), []
     for number in range(3):
         held = prepared.train & (fold[prepared.annotator] == number)
@@ -30,8 +32,8 @@ def test_the_pooled_reward_is_chosen_on_whole_people(table):
 
 
 def test_popularity_beside_training_answers_is_that_of_other_people(table):
-    prepared, known = known_contexts(prepare(table, Stream(0, cell="fit")))
-    fold = folds_of(context_answers(prepared, known, prepared.train), Stream(2))
+    prepared = known_contexts(prepare(table, Stream(0, cell="fit")))
+    fold = folds_of(context_answers(prepared.answers(prepared.train)), Stream(2))
     t = prepared.table
     crossed = crossed_advantages(prepared, 2.0, fold)
     own = fold[prepared.annotator]

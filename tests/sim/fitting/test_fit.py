@@ -8,55 +8,30 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
+from opposed import opposed_types
 
 from pluralign.commands.fit import command
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
-from sim.files.pair_table import PairTable
 from sim.files.preference_files import write_pairs
-from sim.fitting.fit import FitSettings, fit_preferences
-from sim.fitting.groups import group_regrets
-from sim.fitting.models import fit_types
-from sim.fitting.prepare import effective_weights, hold_out, prepare
+from sim.fitting.compare import held_out_by
+from sim.fitting.diagnostics.regret import group_regrets
+from sim.fitting.prepare import prepare
+from sim.fitting.report import fit
 from sim.fitting.save import save_fit
-from sim.fitting.scores import predictions
+from sim.fitting.settings import FitSettings
+from sim.fitting.splits import effective_weights, hold_out
+from sim.fitting.type_model import fit_types
 from sim.streams import Stream
-
-
-def _table(n_annotators=60, answers=40, n_items=80, opposed=True, seed=0, groups=True):
-    """Two types with opposite (or equal) tastes over items with three features."""
-    stream = Stream(seed, "fit-test")
-    features = stream.child("features").normals((n_items, 3))
-    group = (stream.child("group").uniforms(n_annotators) < 0.6).astype(int)
-    theta = np.array([[2.0, 0.5, 0.0], [-2.0 if opposed else 2.0, 0.5, 0.0]])
-    n = n_annotators * answers
-    annotator = np.repeat(np.arange(n_annotators), answers)
-    first = stream.child("first").integers(n_items, n)
-    second = (first + 1 + stream.child("second").integers(n_items - 1, n)) % n_items
-    margin = ((features[first] - features[second]) * theta[group[annotator]]).sum(axis=1)
-    wins = stream.child("choice").uniforms(n) < 1 / (1 + np.exp(-margin))
-    return PairTable(
-        items=tuple(f"item {j}" for j in range(n_items)),
-        features=features,
-        feature_names=("plot", "music", "length"),
-        prompts=("",),
-        prompt=np.zeros(n, np.int64),
-        chosen=np.where(wins, first, second),
-        rejected=np.where(wins, second, first),
-        annotators=tuple(f"person {i}" for i in range(n_annotators)),
-        annotator=annotator,
-        group=tuple("AB"[g] for g in group) if groups else None,
-        source="made.parquet",
-    )
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit_preferences(_table(), FitSettings(max_types=4, restarts=4))
+    return fit(opposed_types(), FitSettings(max_types=4, restarts=4))
 
 
 def test_two_opposed_groups_are_found(fitted):
-    summary = fitted.summary
+    summary = fitted.as_json()
     # Held-out likelihood may keep a type that nearly nobody belongs to; the people are grouped right all the same.
     assert summary["n_types"] in (2, 3)
     assert summary["adjusted_rand_index"] > 0.95
@@ -71,20 +46,20 @@ def test_two_opposed_groups_are_found(fitted):
 
 
 def test_shares_are_those_of_the_people():
-    report = fit_preferences(_table(), FitSettings(n_types=2, restarts=4, ridge=0.03))
+    report = fit(opposed_types(), FitSettings(n_types=2, restarts=4, ridge=0.03))
     truth = np.mean([name == "B" for name in report.prepared.table.group])
-    assert report.summary["mixture"] == pytest.approx([truth, 1 - truth], abs=0.08)
+    assert report.as_json()["mixture"] == pytest.approx([truth, 1 - truth], abs=0.08)
 
 
 def test_one_group_is_not_split():
-    summary = fit_preferences(_table(opposed=False), FitSettings(max_types=3, restarts=3)).summary
+    summary = fit(opposed_types(opposed=False), FitSettings(max_types=3, restarts=3)).as_json()
     gain = summary["differences"]["dpo"]["known_users"]["log_likelihood"]
     assert abs(gain) < 0.01
 
 
 def test_predictions_by_brute_force(fitted):
     prepared, model = fitted.prepared, fitted.model
-    ours = predictions(model, prepared)
+    ours = held_out_by(fitted.fits.asked, model, prepared).sets()
     for name, mask in (("known_users", prepared.test), ("unseen_users", prepared.unseen)):
         rows = np.flatnonzero(mask)[:50]
         for j, scored in zip(rows, ours[name], strict=False):
@@ -96,7 +71,7 @@ def test_predictions_by_brute_force(fitted):
 
 
 def test_minmax_is_no_worse_for_the_worst_group(fitted):
-    regret = fitted.summary["regret"]
+    regret = fitted.as_json()["regret"]
     assert regret["worst_group"]["minmax_dpo"] <= regret["worst_group"]["pooled_dpo"] + 1e-9
     assert regret["value"] >= regret["lp_value"] - 1e-9
     assert regret["value"] - regret["lp_value"] <= regret["gap"] + 1e-9
@@ -108,7 +83,7 @@ def test_pooled_policy_may_be_mixed_in(fitted):
     prepared = fitted.prepared
     theta = np.array([[1.0, 1.5, 0.0], [-1.0, 1.5, 0.0]])
     model = replace(fitted.model, theta=theta, mixture=np.array([0.5, 0.5]))
-    pooled = replace(fitted.pooled, theta=np.array([[0.0, 1.5, 0.0]]))
+    pooled = np.array([0.0, 1.5, 0.0])
     c = np.array([1.0, 2.0])
     regret = group_regrets(model, pooled, prepared, 1.0, c)
     wider = regret["with_pooled"]
@@ -127,12 +102,12 @@ def test_regrets_by_brute_force(fitted):
     """beta (E_pi_z h_z - E_pi h_z) is a difference of expected rewards: the identity, on the fitted policies."""
     prepared, model, beta = fitted.prepared, fitted.model, fitted.settings.beta
     used = np.unique(np.r_[prepared.table.chosen[prepared.train], prepared.table.rejected[prepared.train]])
-    rewards = prepared.features[used] @ np.vstack([model.theta, fitted.pooled.theta]).T
+    rewards = prepared.features[used] @ np.vstack([model.theta, fitted.fits.centre]).T
     policies = np.exp(rewards / beta)
     policies /= policies.sum(axis=0)
     value = rewards.T @ policies
     expected = [value[z, z] - value[z, -1] for z in range(model.n_types)]
-    assert fitted.summary["regret"]["pooled_dpo"] == pytest.approx(expected, abs=1e-9)
+    assert fitted.as_json()["regret"]["pooled_dpo"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_held_out_answers_touch_no_training_item(fitted):
@@ -149,7 +124,7 @@ def test_held_out_answers_touch_no_training_item(fitted):
 
 
 def test_items_that_come_once_are_split_at_random():
-    table = _table(n_items=40_000, answers=20)
+    table = opposed_types(n_items=40_000, answers=20)
     kept, held = hold_out(table, np.ones(len(table), bool), 0.25, Stream(1))
     assert (kept | held).all()
     assert held.mean() == pytest.approx(0.25, abs=0.05)
@@ -158,7 +133,7 @@ def test_items_that_come_once_are_split_at_random():
 
 def test_effective_weights_by_hand():
     """Three answers about three items: at most two independent comparisons."""
-    table = _table(n_annotators=1, answers=3, n_items=3)
+    table = opposed_types(n_annotators=1, answers=3, n_items=3)
     object.__setattr__(table, "chosen", np.array([0, 1, 0]))
     object.__setattr__(table, "rejected", np.array([1, 2, 2]))
     assert effective_weights(table, np.ones(3, bool)) == pytest.approx(2 / 3)
@@ -166,11 +141,10 @@ def test_effective_weights_by_hand():
 
 def test_group_id_is_never_read_by_the_estimator():
     with_truth, without = (
-        fit_preferences(_table(groups=groups), FitSettings(n_types=2, restarts=2, ridge=0.1))
-        for groups in (True, False)
+        fit(opposed_types(groups=groups), FitSettings(n_types=2, restarts=2, ridge=0.1)) for groups in (True, False)
     )
     assert (with_truth.model.theta == without.model.theta).all()
-    assert "adjusted_rand_index" not in without.summary
+    assert "adjusted_rand_index" not in without.as_json()
 
 
 def test_cluster_interval_against_a_plain_bootstrap():
@@ -185,7 +159,7 @@ def test_cluster_interval_against_a_plain_bootstrap():
 @pytest.mark.parametrize("method", ["dpo", "cluster-dpo", "em-dpo"])
 def test_command_prints_the_object_of_the_format(tmp_path, method):
     path, out = tmp_path / "pairs.parquet", tmp_path / "result"
-    write_pairs(path, _table())
+    write_pairs(path, opposed_types())
     options = [str(path), "--method", method, "--types", "2", "--restarts", "2", "--out", str(out), "--json"]
     result = CliRunner().invoke(command, options)
     assert result.exit_code == 0, result.output
@@ -202,52 +176,52 @@ def test_command_prints_the_object_of_the_format(tmp_path, method):
     assert answer["out"] == str(out)
     assert json.loads((out / "fit.json").read_text())["mixture"] == answer["mixture"]
     assert yaml.safe_load((out / "resolved.yaml").read_text())["settings"]["seed"] == 0
-    shares = pq.read_table(out / "responsibilities.parquet").to_pandas().filter(like="group_").sum(axis=1)
+    shares = pq.readopposed_types(out / "annotators.parquet").to_pandas().filter(like="group_").sum(axis=1)
     assert shares.to_numpy() == pytest.approx(1.0)
     assert {p.name for p in tmp_path.iterdir()} == {"pairs.parquet", "result"}
 
 
 def test_same_seed_same_numbers():
-    one, two = (fit_preferences(_table(), FitSettings(n_types=2, restarts=2, ridge=0.1)).summary for _ in range(2))
+    one, two = (fit(opposed_types(), FitSettings(n_types=2, restarts=2, ridge=0.1)).as_json() for _ in range(2))
     assert json.dumps(one) == json.dumps(two)
 
 
 def test_separable_answers_are_said_and_the_fit_is_finite():
-    table = _table(opposed=False)
+    table = opposed_types(opposed=False)
     best = table.features[:, 0]
     swap = best[table.chosen] < best[table.rejected]
     chosen, rejected = np.where(swap, table.rejected, table.chosen), np.where(swap, table.chosen, table.rejected)
     object.__setattr__(table, "chosen", chosen)
     object.__setattr__(table, "rejected", rejected)
-    report = fit_preferences(table, FitSettings(n_types=2, restarts=2))
-    assert any("separable" in warning for warning in report.summary["warnings"])
+    report = fit(table, FitSettings(n_types=2, restarts=2))
+    assert any("separable" in warning for warning in report.as_json()["warnings"])
     assert np.isfinite(report.model.theta).all()
 
 
 def test_bad_requests(tmp_path):
     with pytest.raises(InputError, match=r"500 types and only \d+ annotators"):
-        fit_preferences(_table(), FitSettings(n_types=500))
-    with pytest.raises(InputError, match="--priorities"):
-        fit_preferences(_table(), FitSettings(n_types=2, restarts=1, ridge=0.1, priorities=(1.0, -1.0)))
-    bare = _table(n_items=79)
+        fit(opposed_types(), FitSettings(n_types=500))
+    with pytest.raises(InputError, match="priorities"):
+        fit(opposed_types(), FitSettings(n_types=2, restarts=1, ridge=0.1, priorities=(1.0, -1.0)))
+    bare = opposed_types(n_items=79)
     object.__setattr__(bare, "features", None)
     object.__setattr__(bare, "items", tuple(f"text {j}" for j in range(len(bare) + 600)))
     with pytest.raises(InputError, match="add columns chosen_features"):
         prepare(bare, Stream())
     path = tmp_path / "pairs.parquet"
-    write_pairs(path, _table())
+    write_pairs(path, opposed_types())
     result = CliRunner().invoke(command, [str(path), "--method", "em-dop"])
-    assert result.exit_code == 2
-    assert "em-dpo" in result.output
+    assert isinstance(result.exception, InputError)
+    assert "did you mean 'em-dpo'" in str(result.exception)
     assert CliRunner().invoke(command, [str(path), "--types", "0"]).exit_code == 2
 
 
 def test_items_without_features_get_a_strength_each():
-    table = _table(n_items=12, opposed=False)
+    table = opposed_types(n_items=12, opposed=False)
     object.__setattr__(table, "features", None)
     prepared = prepare(table, Stream())
-    model = fit_types(prepared, prepared.train, 1, 1e-3, None, 1, Stream())
-    truth = _table(n_items=12, opposed=False).features @ np.array([2.0, 0.5, 0.0])
+    model = fit_types(prepared.answers(prepared.train), 1, 1e-3, None, 1, Stream())
+    truth = opposed_types(n_items=12, opposed=False).features @ np.array([2.0, 0.5, 0.0])
     assert np.corrcoef(prepared.features @ model.theta[0], truth)[0, 1] > 0.97
 
 
@@ -256,13 +230,13 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path, fitted):
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("do not lose")
     with pytest.raises(InputError, match="holds no earlier fit"):
-        save_fit(foreign, fitted, _table())
+        save_fit(foreign, fitted)
     assert (foreign / "thesis.txt").read_text() == "do not lose"
-    save_fit(tmp_path / "fit", fitted, _table())
+    save_fit(tmp_path / "fit", fitted)
     (tmp_path / "fit" / "notes.txt").write_text("mine too")
     with pytest.raises(InputError, match=r"holds 'notes\.txt'"):
-        save_fit(tmp_path / "fit", fitted, _table())
+        save_fit(tmp_path / "fit", fitted)
     assert (tmp_path / "fit" / "notes.txt").exists()
     (tmp_path / "fit" / "notes.txt").unlink()
-    save_fit(tmp_path / "fit", fitted, _table())
+    save_fit(tmp_path / "fit", fitted)
     assert {p.name for p in tmp_path.iterdir()} == {"mine", "fit"}

@@ -11,14 +11,15 @@ from scipy.optimize import minimize
 from tastes import CONTEXT, ITEM, drawn_context_answers, objective, rows_of_tastes, table_of_tastes
 
 from pluralign.__main__ import main
-from pluralign.fit_text import low_rank_text
 from sim.estimators.low_rank import fit_full_rank
 from sim.files.preference_files import table_of_rows, write_pairs
-from sim.fitting.low_rank import choose_low_rank, context_answers, folds_of, known_contexts
-from sim.fitting.low_rank_figures import draw_low_rank
-from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
+from sim.fitting.contexts import context_answers, fit_full, fit_of_rank, known_contexts
+from sim.fitting.figures import draw_fit
+from sim.fitting.low_rank_choice import choose_low_rank, folds_of
 from sim.fitting.prepare import prepare
-from sim.fitting.user_contexts import fit_full, fit_of_rank
+from sim.fitting.report import fit
+from sim.fitting.settings import FitSettings
+from sim.fitting.text import fit_text
 from sim.streams import Stream
 
 
@@ -29,7 +30,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(table):
-    return fit_low_rank_preferences(table, LowRankSettings(shift="indicator"))
+    return fit(table, FitSettings("low-rank", shift="indicator"))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_the_low_rank_fit_is_scipys(answers):
 
 def test_strangers_are_served_by_their_context(report):
     """Two directions of taste: the gain reaches people who answered nothing, and rank beyond three buys nothing."""
-    summary = report.summary
+    summary = report.as_json()
     gain = summary["against_pooled"]
     for users in ("known_users", "unseen_users"):
         assert gain["low-rank"][users]["log_likelihood_interval"][0] > 0.05
@@ -78,7 +79,7 @@ def test_strangers_are_served_by_their_context(report):
     assert gain["low-rank"]["unseen_users"]["log_likelihood"] > gain["popularity"]["unseen_users"]["log_likelihood"]
     # One direction of the reward common to all and two of contexts.
     assert summary["selection"]["smallest_rank_within_one_standard_error"] == 3
-    assert np.linalg.matrix_rank(report.fit.theta, tol=1e-8) == summary["rank"] == summary["n_types"] in (3, 4)
+    assert np.linalg.matrix_rank(report.model.theta, tol=1e-8) == summary["rank"] == summary["n_types"] in (3, 4)
     assert summary["spectrum"]["above_null"] == 2
     assert summary["spectrum"]["carrying_nine_tenths"] == 2
     first = summary["groups"][0]
@@ -90,16 +91,18 @@ def test_strangers_are_served_by_their_context(report):
 
 def test_the_scores_are_those_of_theta(report):
     """Accuracy and log-likelihood of unseen people, by hand from the saved numbers."""
-    prepared, known = report.prepared, report.known
+    prepared = report.prepared
     rows = np.flatnonzero(prepared.unseen)
-    u = [known.contexts[prepared.annotator[j]] @ report.fit.theta @ prepared.differences[j] for j in rows]
-    test = report.summary["test"]["unseen_users"]
+    u = [prepared.known.contexts[prepared.annotator[j]] @ report.model.theta @ prepared.differences[j] for j in rows]
+    test = report.as_json()["test"]["unseen_users"]
     assert test["log_likelihood"] == pytest.approx(-np.logaddexp(0, -np.array(u)).mean())
     assert test["accuracy"] == pytest.approx((np.array(u) > 0).mean())
     told = prepared.table.annotator_features
     trained = np.unique(prepared.annotator[prepared.train])
-    assert known.contexts[:, 1:] == pytest.approx((told - told[trained].mean(axis=0)) / told[trained].std(axis=0))
-    assert (known.contexts[:, 0] == 10.0).all()
+    assert prepared.known.contexts[:, 1:] == pytest.approx(
+        (told - told[trained].mean(axis=0)) / told[trained].std(axis=0)
+    )
+    assert (prepared.known.contexts[:, 0] == 10.0).all()
 
 
 def test_choices_never_read_test_answers(tmp_path_factory):
@@ -111,22 +114,22 @@ def test_choices_never_read_test_answers(tmp_path_factory):
         chosen=np.where(other, split.rejected, split.chosen),
         rejected=np.where(other, split.chosen, split.rejected),
     )
-    straight, back = (fit_low_rank_preferences(t, LowRankSettings(shift="indicator")) for t in (split, turned))
-    assert straight.summary["selection"] == back.summary["selection"]
-    assert straight.summary["spectrum"] == back.summary["spectrum"]
-    assert np.array_equal(straight.fit.theta, back.fit.theta)
+    straight, back = (fit(t, FitSettings("low-rank", shift="indicator")) for t in (split, turned))
+    assert straight.as_json()["selection"] == back.as_json()["selection"]
+    assert straight.as_json()["spectrum"] == back.as_json()["spectrum"]
+    assert np.array_equal(straight.model.theta, back.model.theta)
     for scenario in ("with_shift", "without_shift"):
-        tuning = [r.summary["serving"][scenario]["tuning"] for r in (straight, back)]
+        tuning = [r.as_json()["serving"][scenario]["tuning"] for r in (straight, back)]
         assert tuning[0] == tuning[1]
         assert len({worth for of in tuning[0].values() for worth in of.values()}) > 3
-    accuracy = [r.summary["test"]["unseen_users"]["accuracy"] for r in (straight, back)]
+    accuracy = [r.as_json()["test"]["unseen_users"]["accuracy"] for r in (straight, back)]
     assert accuracy[0] == pytest.approx(1 - accuracy[1])
 
 
 def test_ranks_are_judged_on_people_they_were_not_fitted_to(table):
     """Held-out scores by hand: Newton on two folds of people, scored on the third."""
-    prepared, known = known_contexts(prepare(table, Stream(0, cell="fit")))
-    own = context_answers(prepared, known, prepared.train)
+    prepared = known_contexts(prepare(table, Stream(0, cell="fit")))
+    own = context_answers(prepared.answers(prepared.train))
     fold = folds_of(own, Stream(2))
     assert sorted(np.bincount(fold[fold >= 0])) == sorted(
         len(part) for part in np.array_split(np.arange((fold >= 0).sum()), 3)
@@ -153,7 +156,7 @@ def test_answers_at_random_are_said_to_be(tmp_path):
         row = rows[number]
         row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
         row["chosen_features"], row["rejected_features"] = row["rejected_features"], row["chosen_features"]
-    summary = fit_low_rank_preferences(table_of_rows(rows, tmp_path / "pairs.jsonl"), LowRankSettings()).summary
+    summary = fit(table_of_rows(rows, tmp_path / "pairs.jsonl"), FitSettings("low-rank")).as_json()
     assert any("next to nothing" in warning or "coin" in warning for warning in summary["warnings"])
     chosen = summary["selection"]["chosen"]
     assert min(chosen[name]["held_out"] for name in ("low-rank", "full-rank")) > np.log(0.5) - 0.005
@@ -163,11 +166,11 @@ def test_few_answers_are_asked_for_separability_whatever_the_ridge(tmp_path):
     rows = [r for r in rows_of_tastes(people=12, answers=8) if r["annotator_id"] != "p0"]
     table = table_of_rows(rows, tmp_path / "pairs.jsonl")
     for ridge in (0.01, 30.0):
-        report = fit_low_rank_preferences(table, LowRankSettings(rank=5, ridge=ridge))
-        used = context_answers(report.prepared, report.known, report.prepared.train)
-        free = fit_of_rank(used, 5, 1e-7, np.zeros(report.fit.theta.shape)).separable
+        report = fit(table, FitSettings("low-rank", n_types=5, ridge=ridge))
+        used = context_answers(report.prepared.answers(report.prepared.train))
+        free = fit_of_rank(used, 5, 1e-7, np.zeros(report.model.theta.shape)).separable
         assert free
-        assert report.summary["fit"]["separable"]
+        assert report.as_json()["fit"]["separable"]
 
 
 def test_what_answers_do_not_identify_is_named_and_left_out(tmp_path):
@@ -178,7 +181,7 @@ def test_what_answers_do_not_identify_is_named_and_left_out(tmp_path):
         for side in ("chosen_features", "rejected_features"):
             row[side] = {**row[side], "colour": 0.3, "plot again": -3 * row[side]["plot"] + 1}
     table = table_of_rows(rows, tmp_path / "pairs.jsonl")
-    summary = fit_low_rank_preferences(table, LowRankSettings(rank=2)).summary
+    summary = fit(table, FitSettings("low-rank", n_types=2)).as_json()
     assert summary["unidentified"] == {
         "context_constant": ["always"], "context_collinear": {"age and tea": ["age", "tea"]},
         "item_constant": ["colour"], "item_collinear": {"plot again": ["plot"]},
@@ -187,9 +190,10 @@ def test_what_answers_do_not_identify_is_named_and_left_out(tmp_path):
     assert summary["counts"]["features"] == list(ITEM)
     for name in ("'always'", "'age and tea'", "'colour'", "'plot again'"):
         assert sum(name in warning for warning in summary["warnings"]) == 1
-    plain = fit_low_rank_preferences(
-        table_of_rows(rows_of_tastes(people=40, answers=30), tmp_path / "pairs.jsonl"), LowRankSettings(rank=2)
-    ).summary
+    plain = fit(
+        table_of_rows(rows_of_tastes(people=40, answers=30), tmp_path / "pairs.jsonl"),
+        FitSettings("low-rank", n_types=2),
+    ).as_json()
     assert summary["test"] == plain["test"]
 
 
@@ -204,21 +208,21 @@ def test_answers_without_a_mistake_are_said_to_be_separable(tmp_path):
             row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
             row["chosen_features"], row["rejected_features"] = row["rejected_features"], row["chosen_features"]
     table = table_of_rows(rows, tmp_path / "pairs.jsonl")
-    report = fit_low_rank_preferences(table, LowRankSettings(rank=1))
-    assert report.summary["fit"]["separable"]
-    assert any("separable at rank 1" in warning for warning in report.summary["warnings"])
-    assert np.isfinite(report.fit.theta).all()
+    report = fit(table, FitSettings("low-rank", n_types=1))
+    assert report.as_json()["fit"]["separable"]
+    assert any("separable at rank 1" in warning for warning in report.as_json()["warnings"])
+    assert np.isfinite(report.model.theta).all()
 
 
 @pytest.mark.parametrize(("people", "answers"), [(1, 12), (2, 2), (5, 6)])
 def test_hardly_any_answers(tmp_path, people, answers):
     table = table_of_rows(rows_of_tastes(people=people, answers=answers), tmp_path / "few.jsonl")
-    summary = fit_low_rank_preferences(table, LowRankSettings()).summary
+    summary = fit(table, FitSettings("low-rank")).as_json()
     read = json.loads(json.dumps(summary, allow_nan=False))
     assert summary["rank"] >= 1
     assert summary["warnings"]
-    assert "low-rank: rank" in low_rank_text({**read, "out": "here"})
-    assert len(draw_low_rank(read, tmp_path / "figures")) == 4
+    assert "low-rank, size" in fit_text(read, "here")
+    assert {path.name for path in draw_fit(read, tmp_path / "figures")} >= {"spectrum.png", "gains.png"}
 
 
 def _type(monkeypatch, capsys, *words):
@@ -241,11 +245,11 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
     baselines = {"full-rank", "pooled", "personal", "popularity", "low-rank-on-popularity", "coin", "length"}
     assert set(answer["baselines"]) == set(answer["differences"]) == baselines
     for row in (answer["test"], *answer["baselines"].values()):
-        assert set(row) == {"known_users", "unseen_users"}
-        assert all(fields <= set(row[users]) for users in row)
+        assert {"known_users", "unseen_users"} <= set(row)
+        assert all(fields <= set(row[users]) for users in ("known_users", "unseen_users"))
     assert {"mixture", "groups", "out", "premise", "spectrum", "serving", "unidentified"} <= set(answer)
     parameters = json.loads((out / "parameters.json").read_text())
-    rewards = pq.read_table(out / "rewards.parquet").to_pydict()
+    rewards = pq.read_table(out / "annotators.parquet").to_pydict()
     # Everybody's reward is there, also of people who are only in `unseen`.
     assert len(rewards["annotator_id"]) == 140
     assert np.array(parameters["theta"]).shape == (len(parameters["context"]), len(parameters["features"]))
@@ -260,7 +264,8 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
         "fit.json",
         "resolved.yaml",
         "parameters.json",
-        "rewards.parquet",
+        "annotators.parquet",
+        "model.npz",
         "figures",
     }
     # The folder counts as an earlier fit: it is replaced, with no figure of the other one left.
@@ -271,18 +276,19 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
 def test_the_same_numbers_whatever_the_number_of_threads(table, monkeypatch):
     import os
 
-    first = fit_low_rank_preferences(table, LowRankSettings(rank=2, shift="indicator")).summary
+    first = fit(table, FitSettings("low-rank", n_types=2, shift="indicator")).as_json()
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert fit_low_rank_preferences(table, LowRankSettings(rank=2, shift="indicator")).summary == first
+    assert fit(table, FitSettings("low-rank", n_types=2, shift="indicator")).as_json() == first
 
 
 def test_the_final_fit_is_the_one_chosen(report):
-    answers = context_answers(report.prepared, report.known, report.prepared.train)
-    row = report.summary["selection"]["chosen"]["low-rank"]
+    answers = context_answers(report.prepared.answers(report.prepared.train))
+    row = report.as_json()["selection"]["chosen"]["low-rank"]
     best = max(
-        (c for c in report.summary["selection"]["candidates"] if c["method"] == "low-rank"), key=lambda c: c["held_out"]
+        (c for c in report.as_json()["selection"]["candidates"] if c["method"] == "low-rank"),
+        key=lambda c: c["held_out"],
     )
     assert row == best
-    full = report.summary["selection"]["chosen"]["full-rank"]
-    assert report.full == pytest.approx(fit_full(answers, full["ridge"]), abs=1e-8)
-    assert objective(answers, report.fit.theta, row["ridge"]) == pytest.approx(report.fit.loss, abs=1e-9)
+    full = report.as_json()["selection"]["chosen"]["full-rank"]
+    assert report.fits.fitted["full-rank"][1].theta == pytest.approx(fit_full(answers, full["ridge"]), abs=1e-8)
+    assert objective(answers, report.model.theta, row["ridge"]) == pytest.approx(report.model.fitted.loss, abs=1e-9)

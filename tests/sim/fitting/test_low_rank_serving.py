@@ -10,12 +10,13 @@ from sim.algorithms.reduced_pessimism import mean_value, reduced_policy
 from sim.errors import InputError
 from sim.estimators.reduced_confidence import reduced_confidence
 from sim.estimators.reduced_subspace import reduced_subspace
-from sim.fitting.low_rank import RANKS, choose_low_rank, context_answers, folds_of, known_contexts
-from sim.fitting.low_rank_report import LowRankSettings, fit_low_rank_preferences
+from sim.fitting.contexts import ContextAnswers, context_answers, fit_full, fit_of_rank, information, known_contexts
+from sim.fitting.diagnostics.pessimism import pessimism_test
+from sim.fitting.diagnostics.serving import candidate_sets, judged, region_of, weighted_confidence
+from sim.fitting.low_rank_choice import RANKS, choose_low_rank, folds_of
 from sim.fitting.prepare import prepare
-from sim.fitting.serving import candidate_sets, judged, region_of, weighted_confidence
-from sim.fitting.serving_report import pessimism_test
-from sim.fitting.user_contexts import ContextAnswers, fit_full, fit_of_rank, information
+from sim.fitting.report import fit
+from sim.fitting.settings import FitSettings
 from sim.streams import Stream
 
 
@@ -26,7 +27,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(table):
-    return fit_low_rank_preferences(table, LowRankSettings(shift="indicator"))
+    return fit(table, FitSettings("low-rank", shift="indicator"))
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +62,15 @@ def test_the_confidence_set_is_the_reduced_one(answers):
 
 @pytest.mark.parametrize("constant", [0.25, 3.0])
 def test_policies_are_those_of_reduced_pessimism(table, constant):
-    prepared, known = known_contexts(prepare(table, Stream(0, cell="fit")))
-    own = context_answers(prepared, known, prepared.train)
+    prepared = known_contexts(prepare(table, Stream(0, cell="fit")))
+    own = context_answers(prepared.answers(prepared.train))
     theta = fit_full(own, 0.1)
     confidence = weighted_confidence(own, theta, 2, 0.1)
     inside = region_of(prepared.table, "indicator")
     sets = candidate_sets(prepared, prepared.test | prepared.unseen, inside, Stream(1))
-    psi = confidence.subspace.features(known.contexts[sets.person][:, None, :], prepared.features[sets.item])
+    psi = confidence.subspace.features(prepared.known.contexts[sets.person][:, None, :], prepared.features[sets.item])
     ellipsoid = replace(confidence.ellipsoid, radius=confidence.ellipsoid.radius * constant**2)
-    seen = judged(confidence, known.contexts, prepared.features, sets)
+    seen = judged(confidence, prepared.known.contexts, prepared.features, sets)
     assert np.array_equal(seen.policy("greedy"), reduced_policy(psi, ellipsoid, "greedy").policy)
     assert np.array_equal(seen.policy("pointwise", constant), reduced_policy(psi, ellipsoid, "pointwise").policy)
     assert constant < 1 or not np.array_equal(seen.policy("pointwise", constant), seen.policy("greedy"))
@@ -80,7 +81,7 @@ def test_policies_are_those_of_reduced_pessimism(table, constant):
 
 def test_no_answer_about_the_region_is_learnt_from(report):
     """Turning every training answer about the region round changes the control and nothing that was trained without."""
-    prepared, known = report.prepared, report.known
+    prepared = report.prepared
     inside = region_of(prepared.table, "indicator")
     about = prepared.train & (inside[prepared.table.chosen] | inside[prepared.table.rejected])
     assert about.sum() > 500
@@ -92,9 +93,9 @@ def test_no_answer_about_the_region_is_learnt_from(report):
     )
     served = []
     for own in (prepared, turned):
-        answers = context_answers(own, known, own.train)
+        answers = context_answers(own.answers(own.train))
         choice = choose_low_rank(answers, folds_of(answers, Stream(2)), RANKS, None, lambda _: None)
-        served.append(pessimism_test(own, known, choice, RANKS, None, "indicator", Stream(3), lambda _: None))
+        served.append(pessimism_test(own, choice, RANKS, None, "indicator", Stream(3), lambda _: None))
     one, other = served
     assert one["with_shift"] == other["with_shift"]
     assert one["without_shift"]["policies"] != other["without_shift"]["policies"]
@@ -112,7 +113,7 @@ def test_no_answer_about_the_region_is_learnt_from(report):
 def test_pessimism_pays_where_the_unknown_is_bad(tmp_path_factory):
     """Items nobody answered about that look good by all that was learnt, and are not: greedy walks into them."""
     trapped = table_of_tastes(tmp_path_factory, trap=2.0)
-    serving = fit_low_rank_preferences(trapped, LowRankSettings(rank=3, shift="indicator")).summary["serving"]
+    serving = fit(trapped, FitSettings("low-rank", n_types=3, shift="indicator")).as_json()["serving"]
     rows = {
         scenario: {(row["policy"], row["constant"]): row["unseen_users"] for row in serving[scenario]["policies"]}
         for scenario in ("with_shift", "without_shift")
@@ -184,6 +185,6 @@ def test_the_confidence_set_counts_people(own_taste):
 
 
 def test_a_ridge_and_a_rank_that_were_asked_for_hold_in_both_trainings(table):
-    serving = fit_low_rank_preferences(table, LowRankSettings(rank=2, ridge=0.5, shift="indicator")).summary["serving"]
+    serving = fit(table, FitSettings("low-rank", n_types=2, ridge=0.5, shift="indicator")).as_json()["serving"]
     for scenario in ("with_shift", "without_shift"):
         assert (serving[scenario]["rank"], serving[scenario]["ridge"]) == (2, 0.5)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from tastes import table_of_tastes
 
-from sim.fitting import spectrum as spectrum_module
-from sim.fitting.low_rank import context_answers, known_contexts
+from sim.fitting.contexts import ContextAnswers, context_answers, known_contexts
+from sim.fitting.diagnostics import spectrum as spectrum_module
+from sim.fitting.diagnostics.spectrum import context_spectrum, premise
 from sim.fitting.prepare import prepare
-from sim.fitting.spectrum import context_spectrum, premise
-from sim.fitting.user_contexts import ContextAnswers
 from sim.streams import Stream
 
 
@@ -19,8 +18,8 @@ def table(tmp_path_factory):
 
 def test_contexts_that_say_nothing_have_no_spectrum(tmp_path_factory):
     silent = table_of_tastes(tmp_path_factory, effect=0.0)
-    prepared, known = known_contexts(prepare(silent, Stream(0, cell="fit")))
-    spectrum = context_spectrum(context_answers(prepared, known, prepared.train), 0.3, Stream(5))
+    prepared = known_contexts(prepare(silent, Stream(0, cell="fit")))
+    spectrum = context_spectrum(context_answers(prepared.answers(prepared.train)), 0.3, Stream(5))
     assert spectrum.above == 0
     assert (spectrum.p_value > 0.02).all()
     assert "no rank to speak of" in premise(spectrum)
@@ -32,15 +31,15 @@ def test_contexts_that_say_nothing_have_no_spectrum(tmp_path_factory):
 def test_as_many_directions_as_there_are(tmp_path_factory, seed):
     """Two, in draws in which the third singular value is above the third of noise alone (not above its first)."""
     faint = table_of_tastes(tmp_path_factory, effect=0.35, seed=seed, people=80, answers=30)
-    prepared, known = known_contexts(prepare(faint, Stream(0, cell="fit")))
-    spectrum = context_spectrum(context_answers(prepared, known, prepared.train), 0.1, Stream(seed))
+    prepared = known_contexts(prepare(faint, Stream(0, cell="fit")))
+    spectrum = context_spectrum(context_answers(prepared.answers(prepared.train)), 0.1, Stream(seed))
     assert spectrum.above == 2
     assert (spectrum.p_value[:2] < 0.01).all()
 
 
 def test_halves_agree_on_directions_that_are_there(table):
-    prepared, known = known_contexts(prepare(table, Stream(0, cell="fit")))
-    spectrum = context_spectrum(context_answers(prepared, known, prepared.train), 0.03, Stream(5))
+    prepared = known_contexts(prepare(table, Stream(0, cell="fit")))
+    spectrum = context_spectrum(context_answers(prepared.answers(prepared.train)), 0.03, Stream(5))
     assert spectrum.cross_fitted[:2] == pytest.approx(spectrum.values[:2], rel=0.25)
     assert (np.abs(spectrum.cross_fitted[2:]) < 0.1 * spectrum.values[0]).all()
     assert (spectrum.null[0] < spectrum.null[1]).all()

@@ -9,9 +9,12 @@ import pytest
 
 from pluralign.__main__ import main
 from sim.files.preference_files import table_of_rows, write_pairs
-from sim.fitting.personal import fit_personal, pooled_centre
-from sim.fitting.personal_report import PersonalSettings, fit_personal_preferences
+from sim.fitting.method import Task
+from sim.fitting.methods import find_method
 from sim.fitting.prepare import prepare
+from sim.fitting.report import fit
+from sim.fitting.reward_model import pooled_reward
+from sim.fitting.settings import FitSettings
 from sim.populations.shared_representation import shared_population
 from sim.streams import Stream
 
@@ -46,11 +49,11 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(table):
-    return fit_personal_preferences(table, PersonalSettings("shared"))
+    return fit(table, FitSettings("shared"))
 
 
 def test_the_shared_subspace_wins_where_there_is_one(report):
-    summary = report.summary
+    summary = report.as_json()
     assert summary["rank"] == 2
     gain = {name: row["known_users"]["log_likelihood"] for name, row in summary["against_pooled"].items()}
     assert gain["shared"] > gain["personal"] > 0.02
@@ -75,20 +78,22 @@ def test_sizes_are_chosen_without_test_answers(table, report):
         chosen=np.where(other, split.rejected, split.chosen),
         rejected=np.where(other, split.chosen, split.rejected),
     )
-    straight = fit_personal_preferences(split, PersonalSettings("shared"))
-    reversed_ = fit_personal_preferences(turned, PersonalSettings("shared"))
-    assert straight.summary["selection"] == reversed_.summary["selection"]
+    straight = fit(split, FitSettings("shared"))
+    reversed_ = fit(turned, FitSettings("shared"))
+    assert straight.as_json()["selection"] == reversed_.as_json()["selection"]
     trained = np.unique(straight.prepared.annotator[straight.prepared.train])
     assert np.array_equal(straight.model.theta[trained], reversed_.model.theta[trained])
-    known = [r.summary["test"]["known_users"]["accuracy"] for r in (straight, reversed_)]
+    known = [r.as_json()["test"]["known_users"]["accuracy"] for r in (straight, reversed_)]
     assert known[0] == pytest.approx(1 - known[1])
 
 
 def test_each_method_is_what_it_says(table):
     prepared = prepare(table, Stream(0, cell="fit"))
-    centre = pooled_centre(prepared, prepared.train, 0.03)
+    answers = prepared.answers(prepared.train)
+    centre = pooled_reward(answers, 0.03)
+    task = Task(Stream(1), centre, 10, final=True)
     models = {
-        method: fit_personal(prepared, prepared.train, method, size, 3.0, centre, Stream(1))
+        method: find_method(method).fit(answers, size, 3.0, task)
         for method, size in (("pooled", 0), ("personal", 0), ("shared", 2), ("cluster", 3))
     }
     trained = np.unique(prepared.annotator[prepared.train])
@@ -98,7 +103,7 @@ def test_each_method_is_what_it_says(table):
     assert np.linalg.matrix_rank(models["personal"].theta[trained] - centre, tol=1e-8) == 6
     # adapted to her own training answers, a known annotator gets the reward the fit gave her
     for method in ("personal", "shared", "cluster"):
-        again = models[method].adapt(prepared, prepared.train)
+        again = find_method(method).adapt(models[method], answers).theta
         assert again[trained] == pytest.approx(models[method].theta[trained], abs=1e-5)
 
 
@@ -114,7 +119,7 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
         assert answer["method"] == method
         assert set(answer["test"]) == {"known_users", "unseen_users"}
         assert {"n_types", "mixture", "baselines", "groups", "out"} <= set(answer)
-        rewards = pq.read_table(out / "rewards.parquet").to_pydict()
+        rewards = pq.read_table(out / "annotators.parquet").to_pydict()
         assert len(rewards["theta"][0]) == 6
         assert ("cluster" in rewards) == (method == "cluster")
         monkeypatch.setattr(sys, "argv", ["pluralign", "report", str(out)])
@@ -129,7 +134,7 @@ def test_hardly_any_answers(tmp_path, people, answers):
     rows, _ = _rows(people=people, answers=answers)
     table = table_of_rows(rows, tmp_path / "few.jsonl")
     for method in ("personal", "shared", "cluster", "pooled"):
-        summary = fit_personal_preferences(table, PersonalSettings(method)).summary
+        summary = fit(table, FitSettings(method)).as_json()
         json.dumps(summary, allow_nan=False)
         assert summary["method"] == method
         assert summary["selection"]["chosen"]["cluster"]["size"] <= max(people, 1)

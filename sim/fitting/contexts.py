@@ -17,7 +17,11 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from sim.compiled.jit import FAST, exp, log1p_unit
+from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit, fit_low_rank
+from sim.estimators.unidentified import screen_columns
+from sim.fitting.known import INTERCEPT, Known
+from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 
@@ -131,3 +135,43 @@ def information(answers: ContextAnswers, theta: FloatArray) -> FloatArray:
     outer = (answers.contexts[:, :, None] * answers.contexts[:, None, :]).reshape(n_people, d_x * d_x)
     blocks = (outer.T @ own).reshape(d_x, d_x, d_phi, d_phi)
     return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)).reshape(d_x * d_phi, d_x * d_phi)
+
+
+def known_contexts(prepared: Prepared) -> Prepared:
+    """Contexts and items without the columns that do not vary, or that others determine."""
+    table = prepared.table
+    if table.annotator_features is None:
+        raise InputError(
+            "the column is missing: low-rank rewards depend on what is known of a person", file=table.source,
+            field="annotator_features", fix="add a list of numbers, the same in all her rows "
+            "(MovieLens: pluralign convert movielens --history 0.5)",
+        )  # fmt: skip
+    trained = np.unique(prepared.annotator[prepared.train])
+    own = table.annotator_features[trained]
+    centre, scale = own.mean(axis=0), own.std(axis=0)
+    # A constant 0.1 has a standard deviation of 1e-17, not 0.
+    varies = scale > 1e-12 * np.abs(own).max(axis=0)
+    standard = np.where(varies, (table.annotator_features - centre) / np.where(varies, scale, 1.0), 0.0)
+    people = screen_columns(standard[trained], table.annotator_feature_names)
+    contexts = np.hstack([np.full((table.n_annotators, 1), INTERCEPT), standard[:, people.kept]])
+    kept = [name for name, keep in zip(table.annotator_feature_names, people.kept, strict=True) if keep]
+    items = screen_columns(prepared.differences[prepared.train], prepared.feature_names)
+    names = [name for name, keep in zip(prepared.feature_names, items.kept, strict=True) if keep]
+    dropped = tuple(
+        name for name in table.feature_names if table.features is not None and name not in prepared.feature_names
+    )
+    seen = replace(
+        prepared, differences=prepared.differences[:, items.kept], features=prepared.features[:, items.kept],
+        feature_names=tuple(names), scales=prepared.scales.without(items.kept),
+    )  # fmt: skip
+    known = Known(
+        contexts, ("intercept", *kept), people, replace(items, constant=(*dropped, *items.constant)),
+        table.annotator_feature_names, centre, np.where(varies, scale, 0.0),
+    )  # fmt: skip
+    return replace(seen, known=known)
+
+
+def context_answers(answers: Answers) -> ContextAnswers:
+    """The answers with their annotators' contexts."""
+    assert answers.contexts is not None
+    return ContextAnswers(answers.contexts, answers.differences, answers.annotator, answers.weights)

@@ -17,8 +17,8 @@ from sim.errors import InputError
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
 from sim.files.pair_table import PairTable
+from sim.fitting.contexts import ContextAnswers, information
 from sim.fitting.prepare import Prepared
-from sim.fitting.user_contexts import ContextAnswers, information
 from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -41,16 +41,16 @@ def region_of(table: PairTable, asked: str) -> BoolArray:
     found = re.fullmatch(r"(?P<name>.*?)\s*(?P<operator>>=|<=|>|<)\s*(?P<value>\S+)\s*", asked)
     name = found["name"] if found else asked.strip()
     if table.features is None:
-        raise InputError("--shift: the items have no features", file=table.source, fix="add chosen_features")
+        raise InputError("shift: the items have no features", file=table.source, fix="add chosen_features")
     if name not in table.feature_names:
         near = difflib.get_close_matches(name, table.feature_names, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(table.feature_names[:8])}, ..."
-        raise InputError(f"--shift: no item feature is called '{name}'", file=table.source, fix=hint)
+        raise InputError(f"shift: no item feature is called '{name}'", file=table.source, fix=hint)
     column = table.features[:, table.feature_names.index(name)]
     if found is None:
         if not np.isin(column, (0.0, 1.0)).all():
             raise InputError(
-                f"--shift: '{name}' is not 0 or 1 throughout", file=table.source,
+                f"shift: '{name}' is not 0 or 1 throughout", file=table.source,
                 fix=f"say where the region begins, e.g. '{name}>{np.median(column):g}'",
             )  # fmt: skip
         inside: BoolArray = column == 1.0
@@ -58,11 +58,11 @@ def region_of(table: PairTable, asked: str) -> BoolArray:
         try:
             value = float(found["value"])
         except ValueError:
-            raise InputError(f"--shift: expected a number, got '{found['value']}'", fix=f"'{name}>0.5'") from None
+            raise InputError(f"shift: expected a number, got '{found['value']}'", fix=f"'{name}>0.5'") from None
         inside = _OPERATORS[found["operator"]](column, value)
     if inside.all() or not inside.any():
         raise InputError(
-            f"--shift: {'every' if inside.all() else 'no'} item lies in '{asked}'", file=table.source,
+            f"shift: {'every' if inside.all() else 'no'} item lies in '{asked}'", file=table.source,
             fix="name a region that some items lie in and others do not",
         )  # fmt: skip
     return inside

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.fitting.user_contexts import ContextAnswers, fit_full, one_thread
+from sim.fitting.contexts import ContextAnswers, fit_full, one_thread
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 

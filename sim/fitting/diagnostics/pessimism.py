@@ -12,18 +12,8 @@ from sim.algorithms.reduced_pessimism import Kind
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, item_strengths
-from sim.fitting.low_rank import (
-    Known,
-    LowRankChoice,
-    choose_low_rank,
-    context_answers,
-    fit_chosen,
-    folds_of,
-)
-from sim.fitting.personal import pooled_centre
-from sim.fitting.prepare import Prepared
-from sim.fitting.scores import finite
-from sim.fitting.serving import (
+from sim.fitting.contexts import context_answers, one_thread
+from sim.fitting.diagnostics.serving import (
     CONSTANTS,
     LEAST_ANSWERS,
     PER_SIDE,
@@ -34,7 +24,10 @@ from sim.fitting.serving import (
     region_of,
     weighted_confidence,
 )
-from sim.fitting.user_contexts import one_thread
+from sim.fitting.low_rank_choice import LowRankChoice, choose_low_rank, fit_chosen, folds_of
+from sim.fitting.prepare import Prepared
+from sim.fitting.reward_model import pooled_reward
+from sim.fitting.scores import finite
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -45,7 +38,7 @@ _FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
 
 @one_thread()
 def pessimism_test(
-    prepared: Prepared, known: Known, choice: LowRankChoice, ranks: tuple[int, ...], ridge: float | None, asked: str,
+    prepared: Prepared, choice: LowRankChoice, ranks: tuple[int, ...], ridge: float | None, asked: str,
     stream: Stream, say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Everything chosen and trained on answers about items outside the region `asked`, and again on all training
@@ -64,7 +57,7 @@ def pessimism_test(
             if covered.any()
             else f"no training answer is left without '{asked}'"
         )
-        raise InputError(f"--shift: {problem}", file=prepared.table.source, fix="name another region")
+        raise InputError(f"shift: {problem}", file=prepared.table.source, fix="name another region")
     unseen = np.zeros(prepared.n_annotators, dtype=np.bool_)
     unseen[prepared.annotator[prepared.unseen]] = True
     groups = {"known_users": sets.of(~unseen), "unseen_users": sets.of(unseen)}
@@ -84,18 +77,18 @@ def pessimism_test(
     }  # fmt: skip
     for name, rows in (("with_shift", covered), ("without_shift", prepared.train)):
         own = replace(prepared, train=rows)
-        fold = folds_of(context_answers(own, known, rows), stream.child("people"))
+        fold = folds_of(context_answers(own.answers(rows)), stream.child("people"))
         say(f"serving {name.replace('_', ' ')}: {int(rows.sum())} training answers")
         chosen = choice
         if name == "with_shift":
-            chosen = choose_low_rank(context_answers(own, known, rows), fold, ranks, ridge, lambda _: None)
-        tuning = _tuning(own, known, chosen, fold == 0, inside, stream.child("tuning"))
+            chosen = choose_low_rank(context_answers(own.answers(rows)), fold, ranks, ridge, lambda _: None)
+        tuning = _tuning(own, chosen, fold == 0, inside, stream.child("tuning"))
         tuned = {policy: _best(worths) for policy, worths in tuning.items()}
-        confidences = _confidences(own, known, chosen, rows, rows)
-        policies = _policies(own, known, confidences, fold, sets)
+        confidences = _confidences(own, chosen, rows, rows)
+        policies = _policies(own, confidences, fold, sets)
         shown = _with_tuned(policies, tuned)
         out[name] = {
-            "rank": chosen.low.rank,
+            "rank": chosen.low.size,
             "ridge": chosen.low.ridge,
             "full_rank_ridge": chosen.full.ridge,
             "design_effect": {name: confidence.effect for name, confidence in confidences.items()},
@@ -131,10 +124,10 @@ def _mean(values: FloatArray) -> float | None:
 
 
 def _confidences(
-    prepared: Prepared, known: Known, choice: LowRankChoice, rows: BoolArray, chosen_on: BoolArray
+    prepared: Prepared, choice: LowRankChoice, rows: BoolArray, chosen_on: BoolArray
 ) -> dict[str, Confidence]:
     """chosen_on: the answers whose margins by fits to other people the choice holds."""
-    answers = context_answers(prepared, known, rows)
+    answers = context_answers(prepared.answers(rows))
     low, full = fit_chosen(answers, choice)
 
     def crossed(margins: FloatArray | None) -> FloatArray | None:
@@ -155,12 +148,13 @@ def _centred(prepared: Prepared, rows: BoolArray) -> FloatArray:
 
 
 def _pessimistic(
-    confidences: dict[str, Confidence], known: Known, features: FloatArray, sets: CandidateSets
+    confidences: dict[str, Confidence], contexts: FloatArray | None, features: FloatArray, sets: CandidateSets
 ) -> dict[tuple[str, float | None], FloatArray]:
     """(name, constant) -> probabilities, greedy ones with constant None."""
+    assert contexts is not None
     found: dict[tuple[str, float | None], FloatArray] = {}
     for family, confidence in confidences.items():
-        seen = judged(confidence, known.contexts, features, sets)
+        seen = judged(confidence, contexts, features, sets)
         found[f"greedy {family}", None] = seen.policy("greedy")
         for name, kind in _PESSIMISTIC:
             for constant in CONSTANTS:
@@ -174,7 +168,7 @@ def _best(worths: dict[float, float]) -> float:
 
 
 def _tuning(
-    prepared: Prepared, known: Known, choice: LowRankChoice, held: BoolArray, inside: BoolArray, stream: Stream
+    prepared: Prepared, choice: LowRankChoice, held: BoolArray, inside: BoolArray, stream: Stream
 ) -> dict[str, dict[float, float]]:
     """policy -> constant -> worth on held-out training people, by their own training answers: those about the region
     are not among them where it is not covered."""
@@ -186,21 +180,23 @@ def _tuning(
     }
     if not len(sets.person) or not kept.any():
         return found
-    confidences = _confidences(prepared, known, choice, kept, prepared.train)
-    for (name, constant), policy in _pessimistic(confidences, known, _centred(prepared, kept), sets).items():
+    confidences = _confidences(prepared, choice, kept, prepared.train)
+    for (name, constant), policy in _pessimistic(
+        confidences, prepared.contexts, _centred(prepared, kept), sets
+    ).items():
         if constant is not None:
             found[name][constant] = float((policy * sets.worth).sum(axis=1).mean())
     return found
 
 
 def _policies(
-    prepared: Prepared, known: Known, confidences: dict[str, Confidence], fold: IntArray, sets: CandidateSets
+    prepared: Prepared, confidences: dict[str, Confidence], fold: IntArray, sets: CandidateSets
 ) -> dict[tuple[str, float | None], FloatArray]:
     rows = prepared.train
     features = _centred(prepared, rows)
-    found = _pessimistic(confidences, known, features, sets)
+    found = _pessimistic(confidences, prepared.contexts, features, sets)
     A = sets.item.shape[1]
-    pooled = features @ pooled_centre(prepared, rows, choose_pooled(prepared, fold).ridge)
+    pooled = features @ pooled_reward(prepared.answers(rows), choose_pooled(prepared, fold).ridge)
     strength = item_strengths(prepared.table, rows, choose_strengths(prepared, fold).ridge)
     for name, score in (("pooled", pooled), ("popularity", strength)):
         # Equal scores share the choice: an item nobody has answered about is as strong as the next one.

@@ -1,0 +1,44 @@
+"""Items with features, to be scored: Parquet or JSONL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.file_rows import read_name, read_rows
+from sim.files.item_features import ItemTable
+from sim.preferences import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """labels (n_items,); features (n_items, d) in the file's units, or None where it has none; names (d,)."""
+
+    labels: tuple[str, ...]
+    features: FloatArray | None
+    feature_names: tuple[str, ...]
+
+
+def read_items(path: str | Path) -> Items:
+    """Rows with `item` (a name) and `features` (a list of numbers, or an object name -> number); the same item once.
+
+    Errors: InputError with file, row and field.
+    """
+    file = Path(path)
+    rows, names = read_rows(file)
+    if not rows:
+        raise InputError("no row", file=file, fix="write one item a row")
+    table = ItemTable(names)
+    for number, row in enumerate(rows, start=1):
+        where: dict[str, Any] = {"file": file, "row": number, "field": "item"}
+        if "item" not in row:
+            raise InputError("missing", fix="give each item a name", **where)
+        table.add(read_name(row["item"], where), row.get("features"), where, "features")
+    features = np.array(table.vectors) if table.vectors else None
+    width = 0 if features is None else features.shape[1]
+    found = table.names or tuple(f"feature {j + 1}" for j in range(width))
+    return Items(tuple(table.labels), features, found)

@@ -1,0 +1,194 @@
+"""Sizes and ridges, chosen on held-out training answers; test answers are never read here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
+from sim.fitting.methods import find_method
+from sim.fitting.prepare import Prepared
+from sim.fitting.settings import FitSettings
+from sim.fitting.splits import hold_out
+from sim.preferences import BoolArray, FloatArray
+from sim.streams import Stream
+
+_SEARCH_RESTARTS = 3
+
+
+class _Search:
+    """The search over the grids of methods that share a held-out third of each annotator's items.
+
+    The first method's best reward is what the others shrink to.
+    """
+
+    def __init__(self, prepared: Prepared, stream: Stream, say: Say) -> None:
+        kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child("validation"))
+        self.prepared, self.stream, self.say = prepared, stream, say
+        self.kept: BoolArray | None = kept if kept.any() and held.any() else None
+        self.held = prepared.answers(held)
+        own = prepared.train if self.kept is None else self.kept
+        self.n_annotators = len(np.unique(prepared.annotator[own]))
+        self.centre: FloatArray | None = None
+        self.tried: list[Candidate] = []
+        self.began = time.monotonic()
+
+    def run(self, method: Method[Any], grid: Grid, size: int) -> float:
+        """The best score of a size; the centre, where there is none yet, becomes that of the best ridge."""
+        assert self.kept is not None
+        best, centre = -np.inf, self.centre
+        for ridge in grid.ridges:
+            task = Task(self.stream, centre, _SEARCH_RESTARTS, final=False)
+            model = method.fit_rows(self.prepared, self.kept, size, ridge, task)
+            score = float(method.log_likelihood(model, self.held).mean())
+            self.tried.append(Candidate(method.name, size, ridge, score))
+            if score > best or np.isnan(best):
+                best = score
+                if centre is None:
+                    self.centre = common_reward(model)
+        return best
+
+    def search(self, method: Method[Any], grid: Grid) -> None:
+        """Every size of the grid that annotators allow, until patience ends."""
+        if self.kept is None:
+            # Too little to hold anything out: the first size.
+            self.tried += [Candidate(method.name, size, grid.untried, float("nan")) for size in grid.sizes[:1]]
+            return
+        scores = [max(c.held_out for c in self.of(name)) for name in method.rivals if self.of(name)]
+        for number, size in enumerate(grid.sizes):
+            if size > self.n_annotators:
+                break
+            began = time.monotonic()
+            scores.append(self.run(method, grid, size))
+            ahead = sum(max(later, 1) for later in grid.sizes[number + 1 :])
+            left = (time.monotonic() - began) / max(size, 1) * ahead
+            more = f" (at most about {left:.0f} s left)" if ahead else ""
+            which = f", {method.size_name.replace('n_types', 'types')} {size}" if size else ""
+            self.say(f"{method.name}{which}: held-out log-likelihood {scores[-1]:.4f}{more}")
+            last = scores[-grid.patience :] if grid.patience else []
+            if last and len(scores) > len(last) + 1 and all(value < max(scores) for value in last):
+                break
+
+    def of(self, *names: str) -> list[Candidate]:
+        return [candidate for candidate in self.tried if candidate.method in names]
+
+
+def common_reward(model: Any) -> FloatArray:
+    """What a fit that is the same for everybody says; (d,)."""
+    if hasattr(model, "centre"):
+        return np.asarray(model.centre)
+    return np.asarray(model.theta[0])
+
+
+def _problem(method: Method[Any], asked: Method[Any], settings: FitSettings, people: int, features: int) -> Problem:
+    shared = method is asked or (asked.sizes_shared and method.sizes_shared)
+    # One policy for everybody has one type, and so have those beside it.
+    wanted = 1 if asked.sizes_shared and asked.least_size == 0 else settings.n_types
+    return Problem(people, features, wanted if shared else None, settings.ridge, settings.max_types)
+
+
+def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSettings) -> None:
+    size, people, width = settings.n_types, len(prepared.trained), prepared.differences.shape[1]
+    if size is None:
+        return
+    if method.sizes_shared and size > people:
+        raise InputError(
+            f"n_types: {size} types and only {people} annotators with training answers", file=prepared.table.source,
+            fix="ask for fewer types, or leave the number to be chosen",
+        )  # fmt: skip
+    most = {"cluster": people, "shared": min(people, width)}.get(method.name)
+    if most is not None and not 1 <= size <= most:
+        what = "clusters" if method.name == "cluster" else "dimensions"
+        raise InputError(
+            f"n_types: {size} {what} and at most {most} are possible here", file=prepared.table.source,
+            fix="ask for fewer, or leave the number to be chosen",
+        )  # fmt: skip
+
+
+def methods_beside(asked: Method[Any], extra: Sequence[Method[Any]] = ()) -> list[Method[Any]]:
+    """The methods that `asked` is scored beside, the common one first, itself among them."""
+    found = [asked if name == asked.name else find_method(name) for name in asked.beside]
+    return [*found, *([] if any(m is asked for m in found) else [asked]), *extra]
+
+
+def choose(
+    asked: Method[Any],
+    methods: Sequence[Method[Any]],
+    prepared: Prepared,
+    settings: FitSettings,
+    stream: Stream,
+    say: Say,
+) -> Choice:
+    """The best size and ridge of each method, by a third of each annotator's items held out of the training answers."""
+    search = _Search(prepared, stream, say)
+    chosen: dict[str, Candidate] = {}
+    features, people = prepared.differences.shape[1], len(prepared.trained)
+    for method in methods:
+        if method.like is not None:
+            continue
+        held_by = people if method.sizes_shared else search.n_annotators
+        problem = _problem(method, asked, settings, held_by, features)
+        if method.size_from is not None and problem.size is None:
+            # At least two, so that there is something to compare where one type was found.
+            size = max(chosen[method.size_from].size, 2)
+            problem = Problem(held_by, features, size, settings.ridge, settings.max_types)
+        if method.size_from is not None and problem.size is not None:
+            possible = min(problem.size, search.n_annotators)
+            problem = Problem(held_by, features, possible, settings.ridge, settings.max_types)
+        grid = method.grid(problem)
+        search.search(method, grid)
+        wanted = _problem(method, asked, settings, held_by, features).size
+        chosen[method.name] = _best(search, method, grid, wanted, chosen)
+    for method in methods:
+        if method.like is not None:
+            like = chosen[method.like]
+            chosen[method.name] = Candidate(method.name, like.size, like.ridge, float("nan"))
+    return Choice(tuple(search.tried), chosen)
+
+
+def _best(
+    search: _Search, method: Method[Any], grid: Grid, wanted: int | None, chosen: Mapping[str, Candidate]
+) -> Candidate:
+    """The candidate of the largest score; a size that was asked for holds, even where fewer annotators were left in the
+    validation split, with the best ridge of that size or, if it could not be tried, of all."""
+    own = search.of(method.name, *method.rivals)
+    of_size = [c for c in own if c.size == wanted] if wanted is not None else own
+    top = max(of_size or own or search.tried, key=lambda c: c.held_out)
+    size = top.size
+    if method.size_from is not None:
+        size = chosen[method.size_from].size
+    if wanted is not None and not grid.fixed:
+        size = wanted
+    return Candidate(method.name, size, top.ridge, top.held_out)
+
+
+def choose_and_fit(
+    asked: Method[Any], prepared: Prepared, settings: FitSettings, stream: Stream, say: Say,
+    extra: Sequence[Method[Any]] = (),
+) -> Fits:  # fmt: skip
+    """Choose, then fit every method to all training answers at what was chosen."""
+    _require_possible(asked, prepared, settings)
+    methods = methods_beside(asked, extra)
+    choice = choose(asked, methods, prepared, settings, stream, say)
+    fitted: dict[str, tuple[Method[Any], Any]] = {}
+    centre: FloatArray | None = None
+    for method in methods:
+        found = choice.chosen[method.name]
+        ridge = settings.ridge if settings.ridge is not None and method is asked else found.ridge
+        if found.size < method.least_size:
+            # The common fit again: shown under the name that was asked for, and not twice.
+            if method is asked:
+                fitted[method.name] = (method, fitted[methods[0].name][1])
+            continue
+        say(f"fitting {method.name}" + (f", size {found.size}" if found.size else ""))
+        task = Task(stream, centre, settings.restarts, final=True)
+        model = method.fit_rows(prepared, prepared.train, found.size, ridge, task)
+        fitted[method.name] = (method, model)
+        if centre is None:
+            centre = common_reward(model)
+    assert centre is not None
+    return Fits(asked, fitted, choice, centre, methods[0].name)

@@ -1,0 +1,97 @@
+"""Fitted methods beside each other: held-out scores, differences, new annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sim.estimators.bootstrap import cluster_interval
+from sim.fitting.method import Fits, Method
+from sim.fitting.prepare import Prepared
+from sim.fitting.scores import (
+    LEAST_RESERVED,
+    SHOWN,
+    Difference,
+    HeldOut,
+    NewAnnotators,
+    NewAnnotatorScore,
+    Score,
+    coin,
+    difference_both,
+    finite,
+    longer_wins,
+    no_rows,
+    score,
+    score_both,
+)
+from sim.fitting.splits import reserve_new_annotators
+from sim.streams import Stream
+
+# Not fitted: what everything must beat.
+PLAIN = ("coin", "length")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """test, baselines: scores of the method asked for and of all others; differences: it minus each; against_common:
+    each fitted method minus the common one; new_annotators: after 0, 5, 10, ... answers of theirs."""
+
+    test: Mapping[str, Score]
+    baselines: Mapping[str, Mapping[str, Score]]
+    differences: Mapping[str, Mapping[str, Difference]]
+    against_common: Mapping[str, Mapping[str, Difference]]
+    new_annotators: tuple[NewAnnotators, ...]
+
+
+def held_out_by(method: Method[Any], model: Any, prepared: Prepared) -> HeldOut:
+    """Known annotators by their own answers, unseen ones as somebody who has answered nothing."""
+    stranger = method.adapt(model, prepared.answers(no_rows(prepared)))
+    return HeldOut(
+        method.log_likelihood(model, prepared.answers(prepared.test)),
+        method.log_likelihood(stranger, prepared.answers(prepared.unseen)),
+    )
+
+
+def compare(fits: Fits, prepared: Prepared, stream: Stream) -> Comparison:
+    """Every method's held-out scores; test answers and unseen annotators are read here, once."""
+    predicted = {name: held_out_by(method, model, prepared) for name, (method, model) in fits.fitted.items()}
+    predicted["coin"], predicted["length"] = coin(prepared), longer_wins(prepared)
+    ours = predicted[fits.asked.name]
+    others = [name for name in predicted if name != fits.asked.name]
+    return Comparison(
+        test=score_both(ours, prepared, stream),
+        baselines={name: score_both(predicted[name], prepared, stream) for name in others},
+        differences={name: difference_both(ours, predicted[name], prepared, stream) for name in others},
+        against_common={
+            name: difference_both(predicted[name], predicted[fits.common], prepared, stream)
+            for name in fits.fitted if name != fits.common
+        },
+        new_annotators=new_annotators(fits, prepared, stream),
+    )  # fmt: skip
+
+
+def new_annotators(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[NewAnnotators, ...]:
+    """Unseen annotators after 0, 5, 10, 20 and 40 of their answers, each method adapted to these alone by its own
+    `adapt`, scored on the answers `reserve_new_annotators` sets aside."""
+    names = fits.asked.compared_on_new(fits)
+    reserving, scoring = fits.asked.new_annotator_streams(stream)
+    steps, rest, first = reserve_new_annotators(prepared.table, prepared.unseen, reserving, SHOWN, LEAST_RESERVED)
+    if len(steps) < 2 or not names:
+        return ()
+    reserved, out = prepared.answers(rest), []
+    for shown in steps:
+        seen = prepared.answers(first(shown))
+        scores = {
+            name: method.log_likelihood(method.adapt(model, seen), reserved)
+            for name, (method, model) in fits.fitted.items() if name in names
+        }  # fmt: skip
+        rows = {}
+        for name in names:
+            gain = scores[name] - scores[fits.common]
+            interval = cluster_interval(gain, reserved.annotator, reserving.child("bootstrap"))
+            rows[name] = NewAnnotatorScore(
+                score(scores[name], reserved.annotator, scoring), float(gain.mean()), finite(interval)
+            )
+        out.append(NewAnnotators(shown, rows))
+    return tuple(out)

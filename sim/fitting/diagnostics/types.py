@@ -1,0 +1,139 @@
+"""Who the types are, how sure that is, and what is wrong with the answers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.algorithms.model_selection import bic, n_mixture_parameters
+from sim.estimators.bradley_terry import fit_bradley_terry, is_separable
+from sim.files.atomic import Json
+from sim.fitting.described import Group, strongest
+from sim.fitting.diagnostics.regret import group_regrets
+from sim.fitting.method import Candidate, Diagnosis, Fits
+from sim.fitting.prepare import Prepared
+from sim.fitting.scores import score
+from sim.fitting.settings import FitSettings
+from sim.fitting.type_model import TypeModel
+from sim.preferences import FloatArray
+from sim.streams import Stream
+
+_FAVOURITES = 6
+
+
+def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
+    """Standard errors of theta, robust to dependence within annotators; (K, d).
+
+    Sandwich H^-1 (sum over annotators of g_i g_i') H^-1, g_i the annotator's summed score and H the penalised
+    information, responsibilities taken as known (so they are a little too small).
+    """
+    rows = prepared.train
+    x, person = prepared.differences[rows], prepared.annotator[rows]
+    out = np.empty_like(model.theta)
+    for k, theta in enumerate(model.theta):
+        weight = prepared.weight[rows] * model.responsibilities[person, k]
+        wrong = 1.0 / (1.0 + np.exp(np.clip(x @ theta, -700, 700)))
+        information = (x * (weight * wrong * (1 - wrong))[:, None]).T @ x
+        information += model.ridge * weight.sum() * np.eye(x.shape[1])
+        slope = x * (weight * wrong)[:, None]
+        by_person = np.stack([np.bincount(person, weights=c, minlength=prepared.n_annotators) for c in slope.T], axis=1)
+        by_person -= by_person.mean(axis=0)
+        inverse = np.linalg.inv(information)
+        out[k] = np.sqrt(np.maximum(np.diag(inverse @ (by_person.T @ by_person) @ inverse), 0.0))
+    return out
+
+
+def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, stream: Stream) -> tuple[Group, ...]:
+    """Share, size, strongest features (absolute and against the pooled fit), favourite items, held-out scores."""
+    errors = coefficient_errors(model, prepared)
+    member = model.responsibilities.argmax(axis=1)
+    trained = np.zeros(prepared.n_annotators, dtype=bool)
+    trained[prepared.trained] = True
+    held_out = prepared.answers(prepared.test)
+    scores = model.log_likelihood_of(held_out)
+    used = np.concatenate([prepared.table.chosen[prepared.train], prepared.table.rejected[prepared.train]])
+    seen_often = np.bincount(used, minlength=len(prepared.table.items))
+    common = np.flatnonzero(seen_often >= np.quantile(seen_often[seen_often > 0], 0.75))
+    groups, names = [], prepared.feature_names
+    for k in range(model.n_types):
+        own = member[held_out.annotator] == k
+        top = common[np.argsort(-(prepared.features[common] @ model.theta[k]), kind="stable")[:_FAVOURITES]]
+        groups.append(
+            Group(
+                group=k + 1,
+                share=float(model.mixture[k]),
+                against_pooled=strongest(model.theta[k] - centre, names, errors[k]),
+                n_annotators=int((trained & (member == k)).sum()),
+                strongest_features=strongest(model.theta[k], names, errors[k]),
+                favourite_items=tuple(prepared.table.items[j] for j in top),
+                known_users=score(scores[own], held_out.annotator[own], stream),
+            )
+        )
+    return tuple(groups)
+
+
+def type_bic(model: TypeModel, prepared: Prepared) -> float:
+    """BIC with the effective number of answers."""
+    rank = int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
+    answers = int(np.clip(prepared.weight.sum(), 1, 2**62))
+    return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), answers)
+
+
+def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Diagnosis:
+    """Regrets, criteria, restarts, agreement with the file's groups; warnings."""
+    model, pooled = fits.model, fits.fitted[fits.common][1]
+    choice = fits.choice
+
+    def tried(*methods: str) -> list[dict[str, Json]]:
+        return [_with_types(candidate) for candidate in choice.of(*methods)]
+
+    parts: dict[str, Json] = {
+        "regret": group_regrets(model, fits.centre, prepared, settings.beta, settings.priorities),
+        "selection": {
+            "chosen": {"n_types": model.n_types, "ridge": model.ridge},
+            "candidates": tried("dpo", "em-dpo"),
+            "clusters": tried("cluster-dpo"),
+            "bic": type_bic(model, prepared),
+            "bic_pooled": type_bic(pooled, prepared),
+        },
+        "fit": {
+            "log_likelihood": model.log_likelihood,
+            "largest_margin": model.largest_margin,
+            "restarts": model.restart_penalised.tolist(),
+        },
+    }
+    if prepared.table.group is not None:
+        parts["adjusted_rand_index"] = _against_truth(model, prepared)
+    return Diagnosis(parts, tuple(_warnings(prepared, model)))
+
+
+def _with_types(candidate: Candidate) -> dict[str, Json]:
+    return {"n_types": candidate.size, **candidate.as_json()}
+
+
+def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
+    found = []
+    rows = prepared.differences[prepared.train]
+    nearly = fit_bradley_terry(rows, ridge=1e-6, mass_scaled=True)
+    # The linear program is certain but slow; it is asked only where the fit gets almost every answer right.
+    if nearly.separable or ((rows @ nearly.theta <= 0).mean() < 0.02 and is_separable(rows)):
+        found.append(
+            "the training answers are separable: one linear rule explains all; the ridge alone keeps the fit finite"
+        )
+    if model.largest_margin > 20:
+        found.append(
+            f"margins reach {model.largest_margin:.0f}: raise the ridge, chances this near to 0 and 1 are not known"
+        )
+    if not prepared.test.any():
+        found.append("no held-out answers of known annotators: give a split or more answers each")
+    if not prepared.unseen.any():
+        found.append("no unseen annotators: nothing is known about people outside the file")
+    return found
+
+
+def _against_truth(model: TypeModel, prepared: Prepared) -> float:
+    """Adjusted Rand index of the types found against the file's group_id (read here alone)."""
+    from sklearn.metrics import adjusted_rand_score
+
+    assert prepared.table.group is not None
+    truth = [prepared.table.group[i] for i in prepared.trained]
+    return float(adjusted_rand_score(truth, model.responsibilities[prepared.trained].argmax(axis=1)))

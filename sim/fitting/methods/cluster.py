@@ -1,0 +1,69 @@
+"""Clusters of annotators, each by whose reward explains her answers best (arXiv 2405.00254, Algorithm 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sim.estimators.user_clusters import cluster_users
+from sim.fitting.method import Grid, Group, Problem, Task
+from sim.fitting.methods.rewards import RewardMethod, named_groups
+from sim.fitting.prepare import Answers, Prepared
+from sim.fitting.reward_model import RewardModel
+from sim.preferences import AnyArray, FloatArray
+from sim.streams import Stream
+
+# On a cluster's departure, whose answers are those of many.
+_RIDGES = (100.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
+
+
+class Cluster(RewardMethod):
+    """delta_i one of K departures."""
+
+    name = "cluster"
+    title = "clusters"
+
+    def grid(self, problem: Problem) -> Grid:
+        asked = (2, 4, 6, 8) if problem.size is None else (problem.size,)
+        sizes = tuple(size for size in asked if size <= problem.n_annotators) or (1,)
+        return Grid(sizes, _RIDGES, untried=_RIDGES[2])
+
+    def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
+        centre, annotator, n = task.centre, answers.annotator, answers.n_annotators
+        assert centre is not None
+        found = cluster_users(
+            answers.differences, annotator, n, size, task.stream.child("clusters"), weights=answers.weights,
+            offset=answers.differences @ centre, ridge=ridge, restarts=task.restarts,
+        )  # fmt: skip
+        answered = np.bincount(annotator, minlength=n) > 0
+        label = np.where(answered, found.label, -1)
+        shares = np.bincount(found.label[answered], minlength=size) / answered.sum()
+        order = np.argsort(-shares, kind="stable")
+        place = np.argsort(order)
+        theta = np.tile(centre, (n, 1))
+        theta[answered] += found.theta[found.label[answered]]
+        return RewardModel(
+            centre, theta, size, ridge, departures=found.theta[order], shares=shares[order],
+            label=np.where(label >= 0, place[label], -1),
+        )  # fmt: skip
+
+    def adapt(self, model: RewardModel, answers: Answers) -> RewardModel:
+        return model.with_clusters(answers)
+
+    def describe(self, model: RewardModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
+        assert model.departures is not None
+        assert model.shares is not None
+        names = [f"cluster {c + 1}" for c in range(model.size)]
+        return named_groups(names, list(model.shares), model.departures, prepared.feature_names)
+
+    def table(self, model: RewardModel) -> Mapping[str, AnyArray]:
+        assert model.label is not None
+        return {"theta": model.theta, "cluster": model.label + 1}
+
+    def shares(self, model: RewardModel) -> FloatArray:
+        assert model.shares is not None
+        return model.shares
+
+    def n_types(self, model: RewardModel, size: int, prepared: Prepared) -> int:
+        return model.size

@@ -1,0 +1,57 @@
+"""Cluster-DPO: k-means on each annotator's mean chosen features, then one weighted fit a cluster."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
+from sim.algorithms.em_log_linear import EXACT, em_log_linear
+from sim.fitting.method import Grid, Problem, Task
+from sim.fitting.methods.types import TypeMethod
+from sim.fitting.prepare import Answers
+from sim.fitting.type_model import RIDGES, TypeModel
+
+
+class ClusterDPO(TypeMethod):
+    """As many clusters as EM-DPO finds types, with the same weights, shrinkage and grid."""
+
+    name = "cluster-dpo"
+    title = "k-means clusters"
+    least_size = 2
+    size_from = "em-dpo"
+
+    def grid(self, problem: Problem) -> Grid:
+        ridges = RIDGES if problem.ridge is None else (problem.ridge,)
+        return Grid((problem.size or 2,), ridges, ridges[len(ridges) // 2])
+
+    def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> TypeModel:
+        n_own, annotator = len(answers.answered), answers.number
+        points = mean_chosen_features(answers.features[answers.chosen], annotator, n_own)
+        labels, _ = k_means(points, size, task.stream.child("k-means"))
+        one_hot = np.eye(size)[labels]
+        # No EM round: the M-step of the given assignment alone, with the same ridge and centre as EM's.
+        fitted = em_log_linear(
+            answers.differences,
+            annotator,
+            n_own,
+            size,
+            weight=answers.weights,
+            ridge=ridge,
+            start=one_hot[None],
+            max_rounds=0,
+            newton_steps=EXACT,
+            centre=task.centre,
+        )
+        mixture = one_hot.mean(axis=0)
+        responsibilities = np.tile(mixture, (answers.n_annotators, 1))
+        responsibilities[answers.answered] = one_hot
+        order = np.argsort(-mixture, kind="stable")
+        return TypeModel(
+            theta=fitted.theta[order],
+            mixture=mixture[order],
+            responsibilities=responsibilities[:, order],
+            log_likelihood=fitted.log_likelihood,
+            ridge=ridge,
+            largest_margin=fitted.largest_margin,
+            restart_penalised=fitted.restart_penalised,
+        )

@@ -1,0 +1,48 @@
+"""A reward for each annotator over a common subspace (arXiv 2405.00254, section 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.estimators.shared_representation import fit_shared
+from sim.fitting.method import Diagnosis, Fits, Grid, Group, Problem, Say, Task
+from sim.fitting.methods.rewards import RIDGES, RewardMethod, named_groups
+from sim.fitting.prepare import Answers, Prepared
+from sim.fitting.reward_model import RewardModel
+from sim.fitting.settings import FitSettings
+from sim.preferences import FloatArray
+from sim.streams import Stream
+
+
+class Shared(RewardMethod):
+    """delta_i = U v_i, U (d, k) common to all; ridge on v_i."""
+
+    name = "shared"
+    title = "shared subspace"
+
+    def grid(self, problem: Problem) -> Grid:
+        most = min(problem.n_annotators, problem.n_features)
+        asked = (1, 2, 3, 4, 6, 8) if problem.size is None else (problem.size,)
+        return Grid(tuple(size for size in asked if size <= most) or (1,), RIDGES, untried=RIDGES[2])
+
+    def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
+        centre = task.centre
+        assert centre is not None
+        fitted = fit_shared(
+            answers.differences, answers.annotator, answers.n_annotators, size, weights=answers.weights,
+            offset=answers.differences @ centre, ridge=ridge, tolerance=1e-7,
+        )  # fmt: skip
+        theta = np.tile(centre, (answers.n_annotators, 1)) + fitted.theta
+        return RewardModel(centre, theta, size, ridge, subspace=fitted.subspace)
+
+    def describe(self, model: RewardModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
+        """Principal axes of the heads: the subspace's own axes are arbitrary."""
+        assert model.subspace is not None
+        heads = (model.theta - model.centre) @ model.subspace
+        turned = np.linalg.svd(heads - heads.mean(axis=0), full_matrices=False)[2]
+        names = [f"direction {c + 1}" for c in range(model.size)]
+        return named_groups(names, [None] * model.size, turned @ model.subspace.T, prepared.feature_names)
+
+    def diagnostics(self, fits: Fits, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say) -> Diagnosis:
+        found = super().diagnostics(fits, prepared, settings, stream, say)
+        return Diagnosis({**found.parts, "rank": fits.size}, found.warnings)

@@ -1,0 +1,153 @@
+"""A saved fit on a file: pairs get a probability, items a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.atomic import Json, replacing
+from sim.files.file_rows import read_rows
+from sim.files.item_files import read_items
+from sim.files.pair_table import PairTable
+from sim.files.preference_files import read_pairs
+from sim.fitting.saved import Assigned, SavedFit
+from sim.preferences import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One row a pair (chosen, rejected, `value` a probability) or an item and annotator (item, `value` a score).
+
+    annotators: (n,) names, None for somebody who has answered nothing.  strangers: names in the file that the fit does
+    not know, predicted as such.
+    """
+
+    kind: str
+    annotators: tuple[str | None, ...]
+    chosen: tuple[str, ...]
+    rejected: tuple[str, ...] | None
+    value: FloatArray
+    strangers: tuple[str, ...]
+
+    @property
+    def value_name(self) -> str:
+        return "probability" if self.kind == "pairs" else "score"
+
+    def rows(self) -> list[dict[str, Json]]:
+        """Columns by name, one object a row."""
+        rejected = self.rejected or ("",) * len(self.chosen)
+        out = []
+        for who, first, second, value in zip(self.annotators, self.chosen, rejected, self.value, strict=True):
+            what = {"chosen": first, "rejected": second} if self.kind == "pairs" else {"item": first}
+            out.append({"annotator_id": who, **what, self.value_name: float(value)})
+        return out
+
+    def write(self, path: str | Path) -> None:
+        """As Parquet, whole or not at all."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with replacing(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(self.rows()), temporary)
+
+
+def predict_file(fit: SavedFit, path: str | Path, annotators: Sequence[str] = ()) -> Predictions:
+    """Pairs (a file with `chosen` and `rejected`) or items (a file with `item`), by what its columns say.
+
+    Items are scored for each of `annotators`, or for somebody who has answered nothing.  Pairs of annotators whom the
+    fit does not know are predicted as strangers'.
+    """
+    file = Path(path)
+    rows, _ = read_rows(file)
+    present = {name for row in rows for name in row}
+    if "item" in present and "chosen" not in present:
+        return _items(fit, file, annotators)
+    if annotators:
+        raise InputError("annotators: the file's own column says whose answers they are", file=file, fix="leave it out")
+    return _pairs(fit, read_pairs(file))
+
+
+def assign_file(fit: SavedFit, path: str | Path) -> Assigned:
+    """New annotators from a file of their answers."""
+    table = read_pairs(path)
+    features = _features(fit, table.features, table.feature_names, table.items, table.source)
+    told = None
+    if fit.context is not None and table.annotator_features is not None:
+        told = table.annotator_features[:, _places(fit.context.names, table.annotator_feature_names, table.source)]
+        told = told[table.annotator]
+    names = [table.annotators[i] for i in table.annotator]
+    return fit.assign(
+        features[table.chosen], features[table.rejected], names, weights=table.weight, annotator_features=told
+    )
+
+
+def _places(known: Sequence[str], given: Sequence[str], file: str | Path) -> IntArray:
+    """Places of the fit's features among those of a file, by name."""
+    place = {name: number for number, name in enumerate(given)}
+    for name in known:
+        if name not in place:
+            raise InputError(f"feature '{name}' of the fit is missing", file=file, fix="give every feature it used")
+    return np.array([place[name] for name in known], dtype=np.int64)
+
+
+def _features(
+    fit: SavedFit, features: FloatArray | None, names: Sequence[str], labels: Sequence[str], file: str | Path
+) -> FloatArray:
+    """(n_items, d) in the fit's order of features."""
+    if fit.items_are_features:
+        place = {item: number for number, item in enumerate(fit.features)}
+        for item in labels:
+            if item not in place:
+                raise InputError(f"item '{item}' was not fitted, and the fit has no features", file=file,
+                                 fix="score items of the fit, or fit with features")  # fmt: skip
+        return np.eye(len(place))[[place[item] for item in labels]]
+    if features is None:
+        raise InputError(
+            "the items have no features", file=file, fix=f"give the fit's {len(fit.features)} features, in its units"
+        )
+    return features[:, _places(fit.features, names, file)]
+
+
+def _items(fit: SavedFit, file: Path, annotators: Sequence[str]) -> Predictions:
+    items = read_items(file)
+    features = _features(fit, items.features, items.feature_names, items.labels, file)
+    if fit.context is not None and not annotators:
+        raise InputError(
+            f"annotators: {fit.method.name} serves nobody without knowing something of her", file=file,
+            fix="name annotators of the fit",
+        )  # fmt: skip
+    asked: tuple[str | None, ...] = tuple(annotators) or (None,)
+    scores = [fit.score_items(features, who) for who in asked]
+    return Predictions(
+        "items",
+        tuple(who for who in asked for _ in items.labels),
+        items.labels * len(asked),
+        None,
+        np.concatenate(scores),
+        (),
+    )
+
+
+def _pairs(fit: SavedFit, table: PairTable) -> Predictions:
+    features = _features(fit, table.features, table.feature_names, table.items, table.source)
+    known = {fit.annotators[i] for i in fit.trained}
+    names = [table.annotators[i] for i in table.annotator]
+    told = None
+    if fit.context is not None and table.annotator_features is not None:
+        places = _places(fit.context.names, table.annotator_feature_names, table.source)
+        told = table.annotator_features[:, places][table.annotator]
+    value = fit.predict_proba(
+        features[table.chosen], features[table.rejected], names, annotator_features=told, unknown="stranger"
+    )
+    return Predictions(
+        "pairs",
+        tuple(names),
+        tuple(table.items[i] for i in table.chosen),
+        tuple(table.items[i] for i in table.rejected),
+        value,
+        tuple(sorted(set(table.annotators) - known)),
+    )

@@ -1,0 +1,171 @@
+"""`pluralign fit`: prepare -> choose -> compare -> report, the same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from sim.errors import InputError
+from sim.files.atomic import Json
+from sim.files.pair_table import PairTable
+from sim.fitting.choose import choose_and_fit
+from sim.fitting.compare import Comparison, compare
+from sim.fitting.contexts import known_contexts
+from sim.fitting.described import Group
+from sim.fitting.method import Diagnosis, Fits, Method, Say
+from sim.fitting.methods import find_method
+from sim.fitting.prepare import Prepared, prepare
+from sim.fitting.settings import FitSettings
+from sim.streams import Stream
+
+FORMAT = 2
+"""Version of `fit.json` and of the folder around it; 1 is what had no number."""
+
+
+@runtime_checkable
+class ChoosesItself(Protocol):
+    """A method whose sizes and ridges are not chosen on held-out items: it says how."""
+
+    def fit_all(
+        self, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say, extra: Sequence[Method[Any]] = ()
+    ) -> Fits: ...
+
+
+@dataclass(frozen=True, eq=False)
+class FitReport:
+    """What a fit found: the models, their held-out scores beside each other, and what they say.
+
+    `as_json` is the object that `--json` prints; `save` and `load_fit` write and read the folder.
+    """
+
+    settings: FitSettings
+    prepared: Prepared
+    fits: Fits
+    comparison: Comparison
+    groups: tuple[Group, ...]
+    diagnosis: Diagnosis
+
+    @property
+    def model(self) -> Any:
+        """The model of the method that was asked for."""
+        return self.fits.model
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.diagnosis.warnings
+
+    @property
+    def n_types(self) -> int:
+        """Types, clusters, rank, or rewards, whichever the method counts."""
+        return self.fits.asked.n_types(self.model, self.fits.size, self.prepared)
+
+    def as_json(self) -> dict[str, Json]:
+        """The documented object, as plain values."""
+        asked, comparison, parts = self.fits.asked, self.comparison, dict(self.diagnosis.parts)
+        baselines = {}
+        for name, sets in comparison.baselines.items():
+            own = {users: found.as_json() for users, found in sets.items()}
+            baselines[name] = {"n_types": self._n_types_of(name), **own, "test": own}
+        return {
+            "format": FORMAT,
+            "method": asked.name,
+            "n_types": self.n_types,
+            "mixture": asked.shares(self.model).tolist(),
+            "test": {users: found.as_json() for users, found in comparison.test.items()},
+            "baselines": baselines,
+            "differences": _all_json(comparison.differences),
+            "against_pooled": _all_json(comparison.against_common),
+            **self._new_annotators(),
+            "groups": [group.as_json() for group in self.groups],
+            "selection": self._selection(parts.pop("selection", {})),
+            "counts": {**self._counts(), **parts.pop("counts", {})},
+            "warnings": list(self.warnings),
+            "settings": {**asdict(self.settings), asked.size_name: self.settings.n_types},
+            "titles": {name: method.title or name for name, (method, _) in self.fits.fitted.items()},
+            "common": self.fits.common,
+            **parts,
+        }
+
+    def _n_types_of(self, name: str) -> int:
+        """0 for what is not fitted."""
+        if name not in self.fits.fitted:
+            return 0
+        method, model = self.fits.fitted[name]
+        return method.n_types(model, self.fits.choice.chosen[name].size if name in self.fits.choice.chosen else 0,
+                              self.prepared)  # fmt: skip
+
+    def _new_annotators(self) -> dict[str, Json]:
+        rows = [row.as_json() for row in self.comparison.new_annotators]
+        own = self.fits.asked.name
+        shown = [
+            {"answers_shown": row.answers_shown, **row.by_method[own].as_json()}
+            for row in self.comparison.new_annotators if own in row.by_method
+        ]  # fmt: skip
+        return {"new_users": rows, "few_shot": shown}
+
+    def _selection(self, own: Mapping[str, Json]) -> dict[str, Json]:
+        choice = self.fits.choice
+        chosen = {
+            name: {"size": found.size, "ridge": self._ridge_of(name)} for name, found in choice.chosen.items()
+            if name in self.fits.fitted
+        }  # fmt: skip
+        return {
+            "by": "mean log-likelihood of held-out items of training answers; test answers were not read",
+            "candidates": [candidate.as_json() for candidate in choice.tried],
+            **own,
+            "chosen": {**chosen, **own.get("chosen", {})},
+        }
+
+    def _ridge_of(self, name: str) -> float:
+        asked = name == self.fits.asked.name and self.settings.ridge is not None
+        return float(self.settings.ridge if asked else self.fits.choice.chosen[name].ridge)  # type: ignore[arg-type]
+
+    def _counts(self) -> dict[str, Json]:
+        prepared = self.prepared
+        return {
+            "train_pairs": int(prepared.train.sum()),
+            "effective_train_pairs": float(prepared.weight.sum()),
+            "annotators": prepared.n_annotators,
+            "items": len(prepared.table.items),
+            "features": list(prepared.feature_names),
+        }
+
+
+def _all_json(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
+    return {name: {users: found.as_json() for users, found in sets.items()} for name, sets in rows.items()}
+
+
+def fit(
+    table: PairTable,
+    settings: FitSettings | None = None,
+    on_progress: Say | None = None,
+    extra: Sequence[Method[Any]] = (),
+) -> FitReport:
+    """Fit a method and those beside it, and score them; test answers and unseen annotators are read once, at the end.
+
+    settings.method: a name of ours or module:NAME.  extra: further methods to fit and score beside them.
+    Errors: InputError where the table does not allow what is asked for.
+    """
+    settings = settings or FitSettings()
+    say = on_progress or (lambda _: None)
+    asked = find_method(settings.method)
+    stream = Stream(settings.seed, cell="fit")
+    prepared = prepare(table, stream)
+    if asked.wants_contexts:
+        prepared = known_contexts(prepared)
+    if settings.shift is not None and not asked.wants_contexts:
+        raise InputError("shift: belongs to method low-rank", fix="leave it out, or ask for low-rank")
+    n, people = int(prepared.train.sum()), len(prepared.trained)
+    context = "" if prepared.contexts is None else f"{prepared.contexts.shape[1]} context and "
+    say(f"{n} training answers of {people} annotators, {context}{prepared.differences.shape[1]} item features")
+    if isinstance(asked, ChoosesItself):
+        fits = asked.fit_all(prepared, settings, stream, say, extra)
+    else:
+        fits = choose_and_fit(asked, prepared, settings, stream, say, extra)
+    score = stream.child("score")
+    diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
+    say("scoring held-out answers")
+    comparison = compare(fits, prepared, score)
+    groups = asked.describe(fits.model, prepared, fits.centre, score)
+    return FitReport(settings, prepared, fits, comparison, groups, diagnosis)

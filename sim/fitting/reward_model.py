@@ -1,0 +1,89 @@
+"""A reward an annotator: the one common to all plus what her own answers, or those of people like her, add."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sim.estimators.bradley_terry import fit_bradley_terry
+from sim.estimators.shared_representation import fit_head
+from sim.estimators.user_clusters import assign_users
+from sim.fitting.prepare import Answers
+from sim.likelihoods import log_sigmoid
+from sim.preferences import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class RewardModel:
+    """theta (n_annotators, d), each annotator's reward: the pooled one plus what her own answers add.
+
+    size: rank k, number of clusters K, or 0.  ridge: on what is added, in effective answers.  subspace (d, k) that
+    departures lie in, None: all of it; departures (K, d) of clusters, their shares, and each annotator's label, -1
+    without answers.  Annotators without answers have the pooled reward; with clusters, the clusters' mixture.
+    represent: (n_items, d) features -> (n_items, k) of a learned representation that rewards are linear in beside them.
+    """
+
+    centre: FloatArray
+    theta: FloatArray
+    size: int
+    ridge: float
+    subspace: FloatArray | None = None
+    departures: FloatArray | None = None
+    shares: FloatArray | None = None
+    label: IntArray | None = None
+    represent: Callable[[FloatArray], FloatArray] | None = None
+
+    def seen_by(self, answers: Answers) -> Answers:
+        """The answers with all features that the rewards are linear in."""
+        return answers if self.represent is None else answers.widened(self.represent(answers.features))
+
+    def log_likelihood_of(self, answers: Answers) -> FloatArray:
+        """log sigma(<theta_i, d_j>) of each answer; those without a cluster by the clusters' shares; (n,)."""
+        x, annotator = self.seen_by(answers).differences, answers.annotator
+        scores = log_sigmoid((x * self.theta[annotator]).sum(axis=1))
+        if self.departures is not None and self.shares is not None and self.label is not None:
+            unknown = self.label[annotator] < 0
+            if unknown.any():
+                margins = x[unknown] @ (self.centre + self.departures).T
+                scores[unknown] = np.log(np.exp(log_sigmoid(margins)) @ self.shares)
+        return np.asarray(scores)
+
+    def with_heads(self, answers: Answers) -> RewardModel:
+        """Departures in the subspace from each annotator's own answers, with the model's ridge; none without answers.
+
+        [arXiv 2405.00254, Algorithm 2]
+        """
+        theta = np.tile(self.centre, (answers.n_annotators, 1))
+        if not len(answers):
+            return replace(self, theta=theta)
+        seen = self.seen_by(answers)
+        offset = seen.margins(self.centre)
+        basis = np.eye(len(self.centre)) if self.subspace is None else self.subspace
+        for i in answers.answered:
+            rows = answers.of(i)
+            head = fit_head(
+                seen.differences[rows], basis, weights=answers.weights[rows], offset=offset[rows], ridge=self.ridge
+            )
+            theta[i] += basis @ head
+        return replace(self, theta=theta)
+
+    def with_clusters(self, answers: Answers) -> RewardModel:
+        """The cluster whose reward explains each annotator's answers best; [arXiv 2405.00254, Algorithm 3]."""
+        assert self.departures is not None
+        theta, label = np.tile(self.centre, (answers.n_annotators, 1)), np.full(answers.n_annotators, -1)
+        if len(answers):
+            found = assign_users(
+                self.departures, answers.differences, answers.annotator, answers.n_annotators,
+                weights=answers.weights, offset=answers.margins(self.centre),
+            )  # fmt: skip
+            own = answers.answered
+            label[own] = found[own]
+            theta[own] += self.departures[found[own]]
+        return replace(self, theta=theta, label=label)
+
+
+def pooled_reward(answers: Answers, ridge: float) -> FloatArray:
+    """One reward for everybody; (d,)."""
+    return fit_bradley_terry(answers.differences, answers.weights, ridge=ridge, mass_scaled=True).theta

@@ -1,0 +1,36 @@
+"""What a fit is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.arguments import require_count, require_positive
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """method: a name of ours or module:NAME.  n_types: number of types or clusters, or the rank; None: chosen on
+    held-out training answers, types up to max_types.  ridge None: chosen likewise.  restarts: random starts of the
+    final fit.  beta: temperature of the policies whose regret is reported (margins and scores do not depend on it).
+    priorities: one positive number a type, for MinMax.  shift: a region of items that training leaves out, see
+    `sim.fitting.diagnostics.serving.region_of`.
+    """
+
+    method: str = "em-dpo"
+    n_types: int | None = None
+    max_types: int = 8
+    restarts: int = 10
+    ridge: float | None = None
+    beta: float = 0.1
+    priorities: tuple[float, ...] | None = None
+    shift: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_types is not None:
+            require_count("n_types", self.n_types)
+        require_count("max_types", self.max_types)
+        require_count("restarts", self.restarts)
+        if self.ridge is not None:
+            require_positive(ridge=self.ridge)
+        require_positive(beta=self.beta)

@@ -1,0 +1,117 @@
+"""Which answers train, which test, and how much an annotator's answers count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.pair_table import SPLITS, PairTable
+from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.streams import Stream
+
+
+def items_recur(table: PairTable) -> bool:
+    """Whether annotators meet the same item again and again (films) or once (generated responses)."""
+    person = np.concatenate([table.annotator, table.annotator])
+    item = np.concatenate([table.chosen, table.rejected])
+    return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
+
+
+def hold_out(table: PairTable, rows: BoolArray, share: float, stream: Stream) -> tuple[BoolArray, BoolArray]:
+    """(kept, held) masks inside `rows`.
+
+    Where items recur, a share of each annotator's items is set aside: held answers are between two of these, kept
+    answers between none, the others are dropped. Two answers about one film are not independent, and a random split
+    of answers would let a model learn the test film from the training one. Else answers are split at random.
+    """
+    if not items_recur(table):
+        held = stream.uniforms(len(table)) < share
+        return rows & ~held, rows & held
+    n_items = len(table.items)
+    keys = np.concatenate([table.annotator * n_items + table.chosen, table.annotator * n_items + table.rejected])
+    distinct, index = np.unique(keys, return_inverse=True)
+    aside = (stream.uniforms(len(distinct)) < share)[index].reshape(2, len(table))
+    return rows & ~aside[0] & ~aside[1], rows & aside[0] & aside[1]
+
+
+def independent_share(
+    annotator: IntArray, chosen: IntArray, rejected: IntArray, n_annotators: int, n_items: int
+) -> FloatArray:
+    """min(1, (items - 1) / answers) of each annotator, zero without answers; (n_annotators,)."""
+    answers = np.bincount(annotator, minlength=n_annotators)
+    person, item = np.concatenate([annotator, annotator]), np.concatenate([chosen, rejected])
+    distinct = np.unique(person * n_items + item) // n_items
+    items = np.bincount(distinct, minlength=n_annotators)
+    return np.maximum(np.minimum(1.0, (items - 1) / np.maximum(answers, 1)), 0.0)
+
+
+def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
+    """(n,) weight of each answer among `rows`: min(1, (items - 1) / answers) of its annotator, zero elsewhere.
+
+    m items allow at most m - 1 independent comparisons. Taking 160 answers about 50 films for 160 independent ones
+    makes an annotator's posterior over types far too sharp and rewards types that fit her noise.
+    """
+    share = independent_share(
+        table.annotator[rows], table.chosen[rows], table.rejected[rows], table.n_annotators, len(table.items)
+    )
+    weight = np.where(rows, share[table.annotator], 0.0)
+    return weight if table.weight is None else weight * table.weight
+
+
+def with_split(table: PairTable, stream: Stream, unseen: float = 0.15, test: float = 0.3) -> PairTable:
+    """The table with a split of its own where the file has none: whole unseen annotators, and held-out answers of the
+    others (by items where items recur; answers that would mix the two sides are left out)."""
+    if table.split is not None:
+        return table
+    hidden = stream.child("unseen").uniforms(table.n_annotators) < unseen
+    rows = ~hidden[table.annotator]
+    kept, held = hold_out(table, rows, test, stream.child("test"))
+    # Somebody without a training answer is no known annotator.
+    known = np.bincount(table.annotator[kept], minlength=table.n_annotators) > 0
+    held &= known[table.annotator]
+    codes = np.full(len(table), -1, dtype=np.int64)
+    for name, mask in zip(SPLITS, (kept, held, ~rows), strict=True):
+        codes[mask] = SPLITS.index(name)
+    used = codes >= 0
+    if not kept.any():
+        raise InputError("no answers are left to train on", file=table.source, fix="give more answers an annotator")
+    return replace(
+        table,
+        prompt=table.prompt[used],
+        chosen=table.chosen[used],
+        rejected=table.rejected[used],
+        annotator=table.annotator[used],
+        weight=None if table.weight is None else table.weight[used],
+        split=codes[used],
+    )
+
+
+def reserve_new_annotators(
+    table: PairTable, unseen: BoolArray, stream: Stream, shown: tuple[int, ...], least: int
+) -> tuple[tuple[int, ...], BoolArray, Callable[[int], BoolArray]]:
+    """(numbers that can be shown, reserved answers, mask of the first s answers of everybody) for unseen annotators.
+
+    Where items recur, answers are reserved about items none of her shown answers is about: two answers about one film
+    share its noise, which a flexible method would learn and be rewarded for. The same annotators (with enough to show
+    and at least `least` reserved) and the same reserved answers for every number shown.
+    """
+    kept, held = hold_out(table, unseen, 0.4, stream.child("reserve"))
+    rows = np.flatnonzero(kept)
+    rows = rows[np.lexsort((stream.uniforms(len(rows)), table.annotator[rows]))]
+    person, n = table.annotator[rows], table.n_annotators
+    counts, reserved = np.bincount(person, minlength=n), np.bincount(table.annotator[held], minlength=n)
+    steps = list(shown)
+    while steps and not ((counts >= max(steps[-1], 1)) & (reserved >= least)).any():
+        steps.pop()
+    fit_for = (counts >= max(steps[-1], 1) if steps else counts < 0) & (reserved >= least)
+    place = np.arange(len(rows)) - np.concatenate([[0], np.cumsum(counts)])[person]
+
+    def first(s: int) -> BoolArray:
+        seen: BoolArray = np.zeros(len(table.annotator), dtype=np.bool_)
+        seen[rows[fit_for[person] & (place < s)]] = True
+        return seen
+
+    return tuple(steps), held & fit_for[table.annotator], first

@@ -1,0 +1,136 @@
+"""A fit as text: what `pluralign fit` prints and `pluralign report` repeats, whatever the method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sim.files.atomic import Json
+
+
+def fit_text(fit: Mapping[str, Json], out: str) -> str:
+    """The result for a reader; fit: the object of `--json`, out: its folder."""
+    chosen = fit["selection"]["chosen"].get(fit["method"], {})
+    size, ridge = chosen.get("size", chosen.get("rank", 0)), chosen.get("ridge")
+    head = fit["method"] + (f", size {size}" if size else "") + ("" if ridge is None else f", ridge {ridge:g}")
+    if "full_parameters" in fit.get("fit", {}):
+        head += f" ({fit['fit']['parameters']} numbers; full rank {fit['fit']['full_parameters']})"
+    lines = [head]
+    common = fit["titles"].get(fit["common"], fit["common"])
+    for users in ("known_users", "unseen_users"):
+        test = fit["test"][users]
+        lines += ["", f"{users.replace('_', ' ')}: {test['n_pairs']} held-out answers of {test['n_annotators']} people"]
+        lines.append(_scored(fit["method"], test))
+        lines += [_scored(name, row[users]) for name, row in fit["baselines"].items()]
+        lines += _gain_lines(fit, users, common)
+    lines += _new_annotator_lines(fit, common)
+    if "premise" in fit:
+        lines += ["", fit["premise"]]
+    lines += [*(_group_line(group) for group in fit["groups"]), *_regret_lines(fit)]
+    if fit.get("serving"):
+        lines += ["", *_serving_lines(fit["serving"])]
+    lines.append(f"\nresults in {out}/")
+    return "\n".join(lines)
+
+
+def _gain_lines(fit: Mapping[str, Json], users: str, common: str) -> list[str]:
+    lines = []
+    for name, row in fit["against_pooled"].items():
+        gain = row.get(users)
+        if gain and gain["log_likelihood_interval"]:
+            low, high = gain["log_likelihood_interval"]
+            lines.append(f"    {name:<23} {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]")
+    return [f"  gain over {common} (nats a pair)", *lines] if lines else []
+
+
+def _new_annotator_lines(fit: Mapping[str, Json], common: str) -> list[str]:
+    names = [name for name in fit["against_pooled"] if fit["new_users"] and name in fit["new_users"][0]]
+    if not names:
+        return []
+    lines = ["", f"new users, gain over {common} after so many answers of theirs (reserved answers about other items)"]
+    lines.append("  shown  " + "".join(f"{name:<30}" for name in names))
+    for row in fit["new_users"]:
+        cells = []
+        for name in names:
+            low, high = row[name]["gain_over_pooled_interval"] or (float("nan"), float("nan"))
+            cells.append(f"{row[name]['gain_over_pooled']:+.4f} [{low:+.4f}, {high:+.4f}]".ljust(30))
+        lines.append(f"  {row['answers_shown']:<6} " + "".join(cells).rstrip())
+    return lines
+
+
+def _group_line(group: Mapping[str, Json]) -> str:
+    name = f"group {group['group']}" if isinstance(group["group"], int) else group["group"]
+    share = "" if group["share"] is None else f" {group['share']:.0%}"
+    people = f", {group['n_annotators']} people" if "n_annotators" in group else ""
+    traits = ", ".join(_trait(row) for row in group["against_pooled"][:4]) or "-"
+    if "context" in group:
+        who = ", ".join(_trait(row) for row in group["context"][:3])
+        return f"  {name}{share}: people with {who} like {', '.join(_trait(r) for r in group['against_pooled'][:3])}"
+    return f"  {name}{share}{people}: {traits}"
+
+
+def _regret_lines(fit: Mapping[str, Json]) -> list[str]:
+    if "regret" not in fit:
+        return []
+    regret = fit["regret"]
+    lines = ["", f"regret of the policies at beta = {regret['beta']:g}, in reward units"]
+    for group, pooled, minmax in zip(fit["groups"], regret["pooled_dpo"], regret["minmax_dpo"], strict=True):
+        lines.append(f"  group {group['group']}: under pooled DPO {pooled:.3f}, under MinMax-DPO {minmax:.3f}")
+    weights = ", ".join(f"{w:.3f}" for w in regret["minmax_weights"])
+    lines.append(
+        f"  MinMax weights {weights}; worst regret {regret['value']:.4f} "
+        f"(LP {regret['lp_value']:.4f}, gap {regret['gap']:.1g})"
+    )
+    if regret["worst_group"]["minmax_dpo"] > regret["worst_group"]["pooled_dpo"]:
+        lines.append(
+            "  note: pooled DPO serves its worst group better than any mixture of the groups' policies; with it mixed "
+            f"in (weight {regret['with_pooled']['weights'][-1]:.2f}) the worst regret is "
+            f"{regret['with_pooled']['value']:.4f}"
+        )
+    return lines
+
+
+def _scored(name: str, row: Mapping[str, Json]) -> str:
+    if not row["n_pairs"]:
+        return f"  {name:<22} no held-out answers"
+    low, high = row["log_likelihood_interval"] or (float("nan"), float("nan"))
+    return (
+        f"  {name:<22} log-likelihood {row['log_likelihood']:.4f} [{low:.4f}, {high:.4f}]   "
+        f"accuracy {row['accuracy']:.3f}"
+    )
+
+
+def _trait(row: Mapping[str, Json]) -> str:
+    return f"{'more' if row['coefficient'] > 0 else 'less'} {row['feature']}"
+
+
+def _serving_lines(serving: Mapping[str, Json]) -> list[str]:
+    """One table a scenario; a star marks the constant chosen on held-out training people."""
+    pairs = serving["training_pairs"]
+    lines = [f"serving items of both sides of '{serving['region']}'; value: {serving['value']}"]
+    lines += [f"  {text}" for text in serving["verdict"]]
+    for scenario in ("with_shift", "without_shift"):
+        seen = "answers about it left out" if scenario == "with_shift" else "all answers (control)"
+        lines.append(
+            f"  trained on {seen}, {pairs[scenario]} pairs; constant (* chosen beforehand), value, minus greedy, inside"
+        )
+        effects = serving[scenario]["design_effect"]
+        counted = ", ".join(f"{effect:.1f} ({name})" for name, effect in effects.items())
+        lines.append(f"    confidence sets allow for so many times the variance of independent answers: {counted}")
+        tuned = serving[scenario]["tuned_constants"]
+        for row in serving[scenario]["policies"]:
+            if row["tuned"]:
+                continue
+            mark = "*" if tuned.get(row["policy"]) == row["constant"] else ""
+            constant = "" if row["constant"] is None else f"{row['constant']:g}{mark}"
+            cells = []
+            for users in ("known_users", "unseen_users"):
+                cell = row[users]
+                if cell is None:
+                    continue
+                low, high = cell["difference_interval"] or (float("nan"), float("nan"))
+                cells.append(
+                    f"{users.split('_')[0]} {cell['value']:.3f} {cell['difference']:+.3f} [{low:+.3f}, {high:+.3f}] "
+                    f"{cell['share_inside']:.2f}"
+                )
+            lines.append(f"    {row['policy']:<26} {constant:<6} " + "   ".join(cells))
+    return lines

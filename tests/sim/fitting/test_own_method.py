@@ -1,0 +1,145 @@
+"""A method of one's own, one class in one file: chosen, fitted, scored, drawn, adapted by its own rule, saved, used."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from opposed import opposed_types
+from places import ROOT
+
+from pluralign.__main__ import main
+from sim.errors import InputError
+from sim.files.preference_files import write_pairs
+from sim.fitting.methods import find_method
+from sim.fitting.report import fit
+from sim.fitting.settings import FitSettings
+
+TOY = '''
+import numpy as np
+
+from sim.fitting.method import Grid, Method
+from sim.likelihoods import log_sigmoid
+
+
+class Sign(Method):
+    """Each annotator weighs one feature: the one whose sign agrees best with her answers; strangers none."""
+
+    title = "one feature each"
+
+    def grid(self, problem):
+        return Grid((0,), (0.5, 1.0), untried=1.0, fixed=True)
+
+    def fit(self, answers, size, ridge, task):
+        weights = np.zeros((answers.n_annotators, answers.differences.shape[1]))
+        for i in answers.answered:
+            mean = np.sign(answers.differences[answers.of(i)]).mean(axis=0)
+            best = np.abs(mean).argmax()
+            weights[i, best] = np.sign(mean[best]) * ridge
+        return weights
+
+    def log_likelihood(self, model, answers):
+        return log_sigmoid((model[answers.annotator] * answers.differences).sum(axis=1))
+
+    def adapt(self, model, answers):
+        return self.fit(answers, 0, np.abs(model).max(), None)
+
+    def describe(self, model, prepared, centre, stream):
+        return ()
+
+    def parameters(self, model):
+        return {"weights": model}
+
+    def restore(self, parameters):
+        return parameters["weights"]
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    (tmp_path / "toymethod.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "toymethod:Sign"
+    sys.modules.pop("toymethod", None)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return opposed_types(groups=False)
+
+
+def test_it_stands_in_every_table_and_figure(toy, table, tmp_path, monkeypatch, capsys):
+    path, out = tmp_path / "pairs.parquet", tmp_path / "own"
+    write_pairs(path, table)
+    monkeypatch.setattr(sys, "argv", ["pluralign", "fit", str(path), "--method", toy, "--out", str(out), "--json"])
+    assert main() == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["method"] == "Sign"
+    assert set(answer["baselines"]) == {"pooled", "personal", "shared", "cluster", "coin", "length"}
+    assert answer["against_pooled"]["Sign"]["known_users"]["log_likelihood"] > 0.1
+    assert {c["method"] for c in answer["selection"]["candidates"]} >= {"Sign", "shared"}
+    assert "Sign" in answer["new_users"][-1]
+    monkeypatch.setattr(sys, "argv", ["pluralign", "report", str(out)])
+    assert main() == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Sign") >= 5
+    svg = (out / "figures" / "gains.svg").read_text()
+    assert "one feature each" in svg
+    assert "Sign" in (out / "figures" / "scores.svg").read_text()
+
+
+def test_new_annotators_are_adapted_to_by_its_own_rule(toy, table):
+    """Not by `personal`'s: the scores after answers are those of its adapt, by hand."""
+    report = fit(table, FitSettings(toy, seed=1))
+    rows = report.comparison.new_annotators
+    own = [row.by_method["Sign"].score.log_likelihood for row in rows]
+    personal = [row.by_method["personal"].score.log_likelihood for row in rows]
+    assert own[0] == pytest.approx(np.log(0.5)), "strangers weigh no feature"
+    assert own[-1] > own[0] + 0.1
+    assert all(abs(a - b) > 1e-6 for a, b in zip(own, personal, strict=True))
+
+
+def test_it_is_loaded_in_another_process(toy, table, tmp_path):
+    from sim.fitting.save import save_fit
+
+    report = fit(table, FitSettings(toy))
+    save_fit(tmp_path / "own", report)
+    who = int(report.prepared.trained[0])
+    x = table.features[:5]
+    expected = report.prepared.scales.standard("items", x) @ report.model[who]
+    code = (
+        "import sys, json, numpy as np; from sim.fitting.save import load_fit\n"
+        f"fit = load_fit({str(tmp_path / 'own')!r})\n"
+        f"print(json.dumps(fit.score_items(np.array({x.tolist()}), {table.annotators[who]!r}).tolist()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert json.loads(done.stdout) == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("    def adapt", "    def adapted"), "does not say how to adapt"),
+        (("class Sign(Method)", "class Sign"), "is not a method"),
+        (('    title = "one feature each"', '    name = "shared"'), "has the name 'shared' of a method of ours"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path, monkeypatch, change, message):
+    (tmp_path / "brokenmethod.py").write_text(TOY.replace(*change))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=message):
+        find_method("brokenmethod:Sign")
+    sys.modules.pop("brokenmethod", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nowhere:Sign", "cannot be imported"), ("json:Sign", "has no 'Sign'"), ("shred", "did you mean 'shared'")],
+)
+def test_methods_that_are_not_there(name, message):
+    with pytest.raises(InputError, match=message):
+        find_method(name)
