@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, probability_array, require_between, require_count, require_finite, require_shape
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -15,6 +16,11 @@ class PreferenceCounts:
     """wins (M, S, A, A): how often party m preferred a to b in state s. Comparisons of the unordered pair: `total`."""
 
     wins: FloatArray
+
+    def __post_init__(self) -> None:
+        float_array("wins", self.wins, ("M", "S", "A", "A"))
+        if self.wins.shape[2] != self.wins.shape[3] or (self.wins < 0).any():
+            raise ValueError(f"wins must be (M, S, A, A), none negative (got {self.wins.shape})")
 
     @property
     def total(self) -> FloatArray:
@@ -28,6 +34,7 @@ class PreferenceCounts:
 
 def bradley_terry_matrices(rewards: FloatArray) -> FloatArray:
     """N = 2 sigma(r_a - r_b) - 1 = tanh((r_a - r_b) / 2): transitive; rewards (..., A) -> (..., A, A)."""
+    require_finite(rewards=rewards)
     return np.tanh(0.5 * (rewards[..., :, None] - rewards[..., None, :]))
 
 
@@ -36,6 +43,8 @@ def cyclic_matrix(n_actions: int, strength: float) -> FloatArray:
 
     For an even number of actions opposite ones are indifferent.
     """
+    require_count("n_actions", n_actions, 2)
+    require_between(-1.0, 1.0, strength=strength)
     step = (np.arange(n_actions)[None, :] - np.arange(n_actions)[:, None]) % n_actions
     beats = (step > 0) & (2 * step < n_actions)
     return np.asarray(strength * (beats.astype(np.float64) - beats.T))
@@ -49,7 +58,10 @@ def collect_counts(
     matrices: (M, S, A, A).  pair_law: (S, A, A) or (A, A), symmetric, its upper triangle summing to 1.
     Counts, not answers: any number of comparisons at once.
     """
-    M, S, A, _ = matrices.shape
+    M, S, A = _require_matrices(matrices)
+    require_count("per_party", per_party)
+    probability_array("state_law", state_law, (S,), 1e-5)
+    float_array("pair_law", pair_law, (S, A, A) if pair_law.ndim == 3 else (A, A))
     law = np.broadcast_to(pair_law, (S, A, A))
     upper, lower = np.triu_indices(A, 1)
     chance = (state_law[:, None] * law[:, upper, lower]).ravel()
@@ -65,8 +77,18 @@ def collect_counts(
     return PreferenceCounts(wins)
 
 
+def _require_matrices(matrices: FloatArray) -> tuple[int, int, int]:
+    """(M, S, A) of matrices (M, S, A, A) with entries in -1..1; ValueError for others."""
+    float_array("matrices", matrices, ("M", "S", "A", "A"))
+    M, S, A, last = matrices.shape
+    if last != A or np.abs(matrices).max(initial=0.0) > 1.0 + 1e-9:
+        raise ValueError(f"matrices must be (M, S, A, A) with entries in -1..1 (got {matrices.shape})")
+    return M, S, A
+
+
 def uniform_pairs(n_actions: int) -> FloatArray:
     """The pair law that asks about every unordered pair alike; (A, A)."""
+    require_count("n_actions", n_actions, 2)
     law = np.full((n_actions, n_actions), 2.0 / (n_actions * (n_actions - 1)))
     np.fill_diagonal(law, 0.0)
     return law
@@ -74,6 +96,8 @@ def uniform_pairs(n_actions: int) -> FloatArray:
 
 def is_transitive(matrix: FloatArray, tolerance: float = 1e-12) -> bool:
     """N(x, y) >= 0 implies N(x, z) >= N(y, z) for all z.  [arXiv 2403.05006, Theorem 9]"""
+    require_shape("matrix", matrix, (len(matrix), len(matrix)))
+    require_finite(matrix=matrix)
     ahead = matrix >= -tolerance
     better = (matrix[:, None, :] >= matrix[None, :, :] - tolerance).all(axis=-1)
     return bool((better | ~ahead).all())
