@@ -60,9 +60,7 @@ def minmax_dpo(
         matrix = discrepancy(exact, contexts, context_probabilities)
     else:
         if context_probabilities is not None:
-            raise ValueError(
-                "context_probabilities are for exact regrets; for sampled ones draw the contexts by them"
-            )
+            raise ValueError("context_probabilities are for exact regrets; for sampled ones draw the contexts by them")
         matrix, error = discrepancy_sampled(policies, contexts, stream or Stream(role="minmax"), samples)
     return weigh(policies, matrix, beta=beta, priorities=priorities, standard_error=error, rounds=rounds)
 

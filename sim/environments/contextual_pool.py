@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.arguments import float_array, index_array, probability_array, require_count, require_shape
+from sim.environments.protocol import require_pairs
 from sim.environments.trajectory_pool import sign_answers
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -42,6 +43,24 @@ class ContextualPool:
         if self.reference is None:
             return self.features
         return self.features - self.features[np.arange(len(self.features)), self.reference][:, None]
+
+    @property
+    def n_features(self) -> int:
+        return int(self.features.shape[2])
+
+    def draw_contexts(self, n: int, stream: Stream) -> IntArray:
+        """n contexts by `law`; (n,)."""
+        return stream.choice(self.law, n)
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Two actions of each context, from its rows of `first` and `second`; (n, 2)."""
+        require_pairs(n_offered)
+        laws = (("a", self.first), ("b", self.second))
+        return np.stack([self._actions(law, contexts, stream.child(name)) for name, law in laws], axis=1)
+
+    def features_of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """Pinned features of actions (n, J); (n, J, d)."""
+        return np.asarray(self.pinned[contexts[:, None], responses])
 
     def rewards(self, theta: FloatArray) -> FloatArray:
         """r_i(s, a); (N, d) -> (N, S, A)."""

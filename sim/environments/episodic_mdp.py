@@ -100,6 +100,25 @@ class EpisodicMDP:
                 state = _pick(moving[h][state, action], u[:, 2 * h + 2])
         return states, actions
 
+    @property
+    def n_features(self) -> int:
+        return int(self.features.shape[2])
+
+    def draw_contexts(self, n: int, stream: Stream) -> IntArray:
+        """There is one context, 0: a trajectory draws its own first state; (n,)."""
+        return np.zeros(n, dtype=np.int64)
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Trajectories under uniform actions, (state, action) step by step; (n, n_offered, H, 2)."""
+        require_count("n_offered", n_offered, 2)
+        uniform = np.full(self.features.shape[:2], 1.0 / self.features.shape[1])
+        drawn = [self.trajectories(len(contexts), uniform, stream.child(f"offer/{j}")) for j in range(n_offered)]
+        return np.stack([np.stack(steps, axis=-1) for steps in drawn], axis=1)
+
+    def features_of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """Features summed along trajectories (n, J, H, 2); (n, J, d)."""
+        return np.asarray(self.features[responses[..., 0], responses[..., 1]].sum(axis=-2))
+
     def collect(self, theta: FloatArray, per_party: int, behaviour: FloatArray, stream: Stream) -> FloatArray:
         """Summed features of the chosen trajectory minus those of the rejected, Bradley-Terry on returns; (M, n, d).
 

@@ -15,6 +15,7 @@ from sim.arguments import (
     require_number,
     require_shape,
 )
+from sim.environments.protocol import BradleyTerryWorld, distinct_actions, noisy_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -23,7 +24,7 @@ CONTEXT_LAWS: tuple[ContextLaw, ...] = get_args(ContextLaw)
 
 
 @dataclass(frozen=True, eq=False)
-class LinearBandit:
+class LinearBandit(BradleyTerryWorld):
     """r_z(x, a) = <coefficients[z, a], [x; 1]> + N(0, noise_sd^2), fresh noise each time an arm is judged.
 
     coefficients: (n_types, n_actions, d + 1).  context_law: uniform on the cube [0, 1]^d, uniform in the unit
@@ -69,8 +70,23 @@ class LinearBandit:
         linear = np.einsum("nd,zad->zna", contexts, self.coefficients[:, :, :-1])
         return np.asarray(linear + self.coefficients[:, None, :, -1])
 
+    def draw_offers(self, contexts: FloatArray, n_offered: int, stream: Stream) -> IntArray:
+        """Distinct actions, uniformly; (n, n_offered)."""
+        return distinct_actions(len(contexts), n_offered, self.n_actions, stream)
+
+    def preferred(self, contexts: FloatArray, types: IntArray, offered: IntArray) -> FloatArray:
+        """E sigma(r_z(x, a) - r_z(x, b)) over the rewards' own noise, offered (n, 2); (n,)."""
+        own = self._mean_rewards_of(contexts, types, offered)
+        return noisy_sigmoid(own[:, 0] - own[:, 1], np.sqrt(2.0) * self.noise_sd)
+
     def rewards_of(self, contexts: FloatArray, types: IntArray, actions: IntArray, stream: Stream) -> FloatArray:
         """Noisy rewards of each row's type for the offered actions (n, J); (n, J). Works column by column."""
+        out = self._mean_rewards_of(contexts, types, actions)
+        if self.noise_sd > 0:
+            out += self.noise_sd * stream.normals(actions.shape)
+        return out
+
+    def _mean_rewards_of(self, contexts: FloatArray, types: IntArray, actions: IntArray) -> FloatArray:
         out = np.empty(actions.shape)
         for place in range(actions.shape[1]):
             chosen = actions[:, place]
@@ -78,8 +94,6 @@ class LinearBandit:
             for axis in range(self.dimension):
                 total += self.coefficients[types, chosen, axis] * contexts[:, axis]
             out[:, place] = total
-        if self.noise_sd > 0:
-            out += self.noise_sd * stream.normals(actions.shape)
         return out
 
     def expected_reward(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:

@@ -17,7 +17,8 @@ from sim.arguments import (
     require_positive,
     require_shape,
 )
-from sim.preferences import BoolArray, FloatArray
+from sim.environments.protocol import require_pairs, sigmoid
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 
@@ -139,6 +140,50 @@ class LowRankWorld:
     def _contexts(self, n: int, sd: FloatArray | float, stream: Stream) -> FloatArray:
         x = self.context_mean + sd * stream.generator().standard_normal((n, len(self.theta)))
         return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True) if self.bounded else x)
+
+    @property
+    def n_types(self) -> int:
+        """One: who an annotator is stands in her context."""
+        return 1
+
+    @property
+    def logistic(self) -> bool:
+        return not self.probit and self.flips == 0.0
+
+    def draw_contexts(self, n: int, stream: Stream) -> FloatArray:
+        """Contexts of training, the hidden dimensions too; (n, d_x)."""
+        return self._contexts(n, self.context_sd, stream)
+
+    def shown(self, contexts: FloatArray) -> FloatArray:
+        """(n, d_x - hidden)."""
+        return contexts[:, : self.observed].copy()
+
+    def draw_offers(self, contexts: FloatArray, n_offered: int, stream: Stream) -> FloatArray:
+        """Features of responses, whose differences are as in `comparisons`; (n, n_offered, d_phi)."""
+        require_count("n_offered", n_offered, 2)
+        noise = stream.generator().standard_normal((len(contexts), n_offered, self.theta.shape[1]))
+        items = np.asarray(self.feature_sd / np.sqrt(2.0) * noise)
+        if not self.bounded:
+            return items
+        require_pairs(n_offered)
+        z = items[:, 0] - items[:, 1]
+        half = 0.5 * z / np.linalg.norm(z, axis=1, keepdims=True)
+        return np.stack([half, -half], axis=1)
+
+    def rewards_of(self, contexts: FloatArray, types: IntArray, responses: FloatArray, stream: Stream) -> FloatArray:
+        """x' Theta phi of responses (n, J, d_phi), no noise; (n, J)."""
+        return np.asarray(np.einsum("nd,njd->nj", contexts @ self.theta, responses))
+
+    def preferred(self, contexts: FloatArray, types: IntArray, offered: FloatArray) -> FloatArray:
+        """The logistic or normal law of the difference of rewards, mixed with flips; (n,)."""
+        margin = np.einsum("nd,nd->n", contexts @ self.theta, offered[:, 0] - offered[:, 1])
+        if self.probit:
+            from scipy.special import ndtr
+
+            chance = np.asarray(ndtr(margin))
+        else:
+            chance = sigmoid(margin)
+        return np.asarray((1.0 - self.flips) * chance + self.flips * (1.0 - chance))
 
     def comparisons(self, n: int, stream: Stream) -> tuple[FloatArray, FloatArray]:
         """n answers by Bradley-Terry: (contexts (n, d_x - hidden), signed differences (n, d_phi))."""

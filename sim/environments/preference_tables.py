@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.arguments import float_array, probability_array, require_between, require_count, require_finite, require_shape
-from sim.preferences import FloatArray
+from sim.environments.protocol import require_pairs
+from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 
@@ -30,6 +31,49 @@ class PreferenceCounts:
         """N_m = (wins(a) - wins(b)) / comparisons, 0 where there are none; (M, S, A, A)."""
         total = self.total
         return np.divide(self.wins - self.wins.swapaxes(-1, -2), total, out=np.zeros_like(total), where=total > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class PreferenceTables:
+    """A world without rewards: party m prefers a to b in state s with probability (1 + N_m(s)[a, b]) / 2.
+
+    matrices: (M, S, A, A), skew-symmetric, entries in -1..1.  state_law: (S,).  pair_law: (A, A), symmetric, its upper
+    triangle summing to 1: which unordered pair is asked about.
+    """
+
+    matrices: FloatArray
+    state_law: FloatArray
+    pair_law: FloatArray
+
+    def __post_init__(self) -> None:
+        _, S, A = _require_matrices(self.matrices)
+        if np.abs(self.matrices + self.matrices.swapaxes(-1, -2)).max() > 1e-9:
+            raise ValueError("matrices must be skew-symmetric: N[a, b] = -N[b, a]")
+        probability_array("state_law", self.state_law, (S,), 1e-5)
+        float_array("pair_law", self.pair_law, (A, A))
+        probability_array("pair_law", self.pair_law[np.triu_indices(A, 1)], ("pairs",), 1e-5)
+
+    @property
+    def n_types(self) -> int:
+        return len(self.matrices)
+
+    def draw_contexts(self, n: int, stream: Stream) -> IntArray:
+        """States; (n,)."""
+        return stream.choice(self.state_law, n)
+
+    def shown(self, contexts: IntArray) -> IntArray:
+        return contexts
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Pairs of actions by `pair_law`, the smaller number first; (n, 2)."""
+        require_pairs(n_offered)
+        upper, lower = np.triu_indices(len(self.pair_law), 1)
+        pair = stream.choice(self.pair_law[upper, lower], len(contexts))
+        return np.stack([upper[pair], lower[pair]], axis=1)
+
+    def preferred(self, contexts: IntArray, types: IntArray, offered: IntArray) -> FloatArray:
+        """(1 + N_m(s)[a, b]) / 2; (n,)."""
+        return np.asarray(0.5 * (1.0 + self.matrices[types, contexts, offered[:, 0], offered[:, 1]]))
 
 
 def bradley_terry_matrices(rewards: FloatArray) -> FloatArray:

@@ -16,13 +16,14 @@ from sim.arguments import (
     require_positive,
     require_shape,
 )
+from sim.environments.protocol import BradleyTerryWorld, distinct_actions, sigmoid
 from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 
 @dataclass(frozen=True, eq=False)
-class TabularEnvironment:
+class TabularEnvironment(BradleyTerryWorld):
     """Types' rewards over finite contexts and actions.
 
     rewards: r_z(s, a), (n_types, n_contexts, n_actions).  context_probabilities: (n_contexts,).
@@ -62,6 +63,15 @@ class TabularEnvironment:
     def rewards_of(self, contexts: IntArray, types: IntArray, actions: IntArray, stream: Stream) -> FloatArray:
         """r_z(s, a) of each row's type for the offered actions (n, J); (n, J). No noise."""
         return np.asarray(self.rewards[types[:, None], contexts[:, None], actions])
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Distinct actions, uniformly; (n, n_offered)."""
+        return distinct_actions(len(contexts), n_offered, self.n_actions, stream)
+
+    def preferred(self, contexts: IntArray, types: IntArray, offered: IntArray) -> FloatArray:
+        """sigma(r_z(s, a) - r_z(s, b)) of offered (n, 2); (n,)."""
+        own = self.rewards[types[:, None], contexts[:, None], offered]
+        return sigmoid(own[:, 0] - own[:, 1])
 
     def expected_reward(self, policy: FloatArray) -> FloatArray:
         """R_z(pi) = E_s E_{a ~ pi} r_z(s, a); policy (n_contexts, n_actions) -> (n_types,)."""

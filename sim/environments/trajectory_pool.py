@@ -15,6 +15,7 @@ from sim.arguments import (
     require_positive,
     require_shape,
 )
+from sim.environments.protocol import require_pairs
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -44,6 +45,23 @@ class TrajectoryPool:
     @property
     def n_trajectories(self) -> int:
         return len(self.features)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.features.shape[1])
+
+    def draw_contexts(self, n: int, stream: Stream) -> IntArray:
+        """There is one context, 0; (n,)."""
+        return np.zeros(n, dtype=np.int64)
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Numbers of two trajectories, from `first` and `second`; (n, 2)."""
+        require_pairs(n_offered)
+        return np.stack(self.draw_pairs((len(contexts),), stream), axis=1)
+
+    def features_of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """Pinned features of trajectories (n, J); (n, J, d)."""
+        return np.asarray(self.pinned[responses])
 
     @property
     def pinned(self) -> FloatArray:

@@ -52,6 +52,8 @@ def two_attribute_world(
     angles towards safety, the smallest group's: 0, everybody wants the same; 1, the smallest wants safety alone."""
     require_count("groups", groups, 2)
     require_count("d_phi", d_phi, 2)
+    require_count("normal", normal, 0)
+    require_count("tempting", tempting, 0)
     require_positive(norm=norm, skew=skew)
     require_number(conflict=conflict, temptation=temptation)
     axes = np.linalg.qr(stream.child("attributes").normals((d_phi, 2)))[0]

@@ -66,6 +66,8 @@ def choose_rank(
     tried = tuple(range(1, min(d_x, d_phi) + 1)) if ranks is None else tuple(ranks)
     if not tried:
         raise ValueError("ranks must hold at least one: no rank to try")
+    for rank in tried:
+        require_count("ranks", rank, 1, min(d_x, d_phi))
     scores = []
     if criterion == "held_out":
         own = np.arange(n) % 5 if fold is None else np.asarray(fold)

@@ -90,9 +90,7 @@ def reduced_confidence(
         f = float(np.sqrt(chi2.ppf(1.0 - delta, dimension or k) / n))
         return Ellipsoid(estimate, matrix, (scale * f) ** 2)
     if truth is None:
-        raise ValueError(
-            f"truth must be given for mode {mode}: its curvature and truncation error are the true ones"
-        )
+        raise ValueError(f"truth must be given for mode {mode}: its curvature and truncation error are the true ones")
     L = float(np.log(1.0 / delta))
     missed = subspace.bias(truth, contexts, differences)
     b_rms = float(np.sqrt((missed**2).mean()))

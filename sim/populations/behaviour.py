@@ -13,6 +13,7 @@ from sim.arguments import (
     require_index,
     require_not_negative,
 )
+from sim.environments.protocol import distinct_actions, successive_actions
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -44,22 +45,9 @@ class Behaviour:
 
     def draw(self, n: int, n_offered: int, n_actions: int, stream: Stream) -> IntArray:
         """Distinct arms in each row; (n, n_offered). Successive draws by the Gumbel-max trick."""
-        if not 2 <= n_offered <= n_actions:
-            raise ValueError(f"n_offered must lie in 2..{n_actions}, the number of actions (got {n_offered})")
-        if self.coverage == 1.0 and n_offered == 2:
-            # Two distinct uniform arms need two numbers a row, not one an arm.
-            first = stream.child("first").integers(n_actions, n)
-            other = stream.child("second").integers(n_actions - 1, n)
-            other += other >= first
-            return np.stack([first, other], axis=1)
-        log_law = np.log(self.probabilities(n_actions))
-        out = np.empty((n, n_offered), dtype=np.int64)
-        block = 1 << 16  # bounds the (rows, n_actions) noise, whatever n is
-        for lo in range(0, n, block):
-            rows = min(block, n - lo)
-            noise = stream.gumbels((rows, n_actions), start=lo * n_actions)
-            out[lo : lo + rows] = np.argsort(-(log_law + noise), axis=1, kind="stable")[:, :n_offered]
-        return out
+        if self.coverage == 1.0:
+            return distinct_actions(n, n_offered, n_actions, stream)
+        return successive_actions(np.log(self.probabilities(n_actions)), n, n_offered, stream)
 
 
 def concentrability(target: FloatArray, behaviour: FloatArray) -> float:
