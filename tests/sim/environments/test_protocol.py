@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit, ndtr
+from scipy.special import expit, ndtr, ndtri
 
 from sim.environments.contextual_pool import ContextualPool
 from sim.environments.episodic_mdp import random_mdp
@@ -51,8 +51,8 @@ def _mdp_return(trajectories):
 
 
 def _noisy(x, z, a, b):
-    """By simulation of the rewards' noise, a common sample for all rows."""
-    draws = np.sqrt(2.0) * 0.8 * Stream(3, "noise").normals(4000)
+    """Averaged over 400 quantiles of the noise of a difference."""
+    draws = np.sqrt(2.0) * 0.8 * ndtri((np.arange(400) + 0.5) / 400)
     gap = BANDIT.coefficients[z, a, :-1] - BANDIT.coefficients[z, b, :-1]
     return expit(np.einsum("nd,nd->n", gap, x)[:, None] + draws).mean(axis=1)
 
@@ -100,7 +100,7 @@ def test_pools_and_the_mdp_are_worlds_of_features():
 @pytest.mark.parametrize("name", WORLDS)
 def test_answers_are_as_frequent_as_the_formula_says(name):
     world, formula = WORLDS[name]
-    pairs = collect_pairs(world, _even(world), 2000, 20, Stream(1, name))
+    pairs = collect_pairs(world, _even(world), 1000, 20, Stream(1, name))
     types = pairs.group[pairs.annotator]
     # Which of the two stands first must not depend on the answer: the larger projection does.
     keys = [np.asarray(side, dtype=float).reshape(len(pairs), -1) for side in (pairs.chosen, pairs.rejected)]
@@ -112,7 +112,7 @@ def test_answers_are_as_frequent_as_the_formula_says(name):
     chance = formula(pairs.contexts, types, first, second)
     assert world.preferred(pairs.contexts, types, np.stack([first, second], axis=1)) == pytest.approx(chance, abs=0.02)
     told = np.abs(chance - 0.5) > 1e-9
-    assert told.sum() > 10_000
+    assert told.sum() > 5_000
     assert chance[told].std() > 0.05
     for weight in (np.ones(told.sum()), chance[told] - 0.5):
         gap = ((won[told] - chance[told]) * weight).sum()
