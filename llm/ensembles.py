@@ -10,7 +10,8 @@ import torch
 from llm.adapter_policy import AdapterPolicy
 from llm.sequences import collate, length_batches
 from llm.shared_base import SharedBase
-from sim.policies.mixture import Mixture, require_simplex
+from sim.arguments import probability_array
+from sim.policies.mixture import Mixture
 from sim.preferences import AnyArray, FloatArray
 
 
@@ -44,7 +45,7 @@ def token_average_log_ratios(
     weights: (n_ensembles, K).  Returns (n_ensembles, n).  Each member scores each distinct response once, whatever
     the number of ensembles and of annotators who share the response.
     """
-    weights = np.stack([require_simplex("weights", row, len(policies)) for row in np.atleast_2d(weights)])
+    weights = np.stack([probability_array("weights", row, (len(policies),), 1e-9) for row in np.atleast_2d(weights)])
     base = policies[0].base
     with np.errstate(divide="ignore"):
         log_weights = torch.from_numpy(np.log(weights))
@@ -69,7 +70,7 @@ def merged_adapter(
     base: SharedBase, policies: Sequence[AdapterPolicy], weights: FloatArray, name: str
 ) -> AdapterPolicy:
     """Baseline, not the paper's ensemble: one adapter whose update is sum_k w_k Delta W_k (PEFT's "cat")."""
-    weights = require_simplex("weights", weights, len(policies))
+    weights = probability_array("weights", weights, (len(policies),), 1e-9)
     used = [k for k in range(len(policies)) if weights[k] > 0]
     base.peft.add_weighted_adapter(
         [policies[k].name for k in used], [float(weights[k]) for k in used], adapter_name=name, combination_type="cat"

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sim.policies.finite import RewardPolicy, checked_weights, require_positive
+from sim.arguments import require_positive, weight_array
+from sim.policies.finite import RewardPolicy
 from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
 from sim.streams import Stream
 
@@ -101,7 +102,7 @@ class MLPPolicy(RewardPolicy):
 
     def fit(self, observations: Observations, weights: FloatArray) -> None:
         """Weighted DPO from the present parameters with a fresh Adam; `epochs_run` says how long it took."""
-        weights = checked_weights(weights, len(observations))
+        weights = weight_array("weights", weights, len(observations))
         if not weights.any():
             return
         contexts, offered = self._tensors(observations)

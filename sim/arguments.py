@@ -7,11 +7,12 @@ arguments to its options. Kernels behind the border check nothing: an index beyo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.preferences import AnyArray, FloatArray, IntArray
+if TYPE_CHECKING:  # `sim.preferences` checks its own structs with this module
+    from sim.preferences import AnyArray, FloatArray, IntArray
 
 
 def float_array(name: str, values: Any, shape: Sequence[int | str | None]) -> FloatArray:
@@ -62,13 +63,22 @@ def require_finite(**arrays: AnyArray | None) -> None:
             raise ValueError(f"{name} must be finite (got {np.asarray(values)[place]} at {at}); remove or repair it")
 
 
-def index_array(name: str, values: Any, high: int) -> IntArray:
-    """`values` as int64 in 0..high-1."""
+def require_same_shape(**arrays: AnyArray) -> None:
+    """All have the shape of the first."""
+    (first, wanted), *others = ((name, np.shape(values)) for name, values in arrays.items())
+    for name, found in others:
+        if found != wanted:
+            raise ValueError(f"{name} must have the shape of {first}, {wanted} (got {found})")
+
+
+def index_array(name: str, values: Any, high: int | None = None) -> IntArray:
+    """`values` as int64 in 0..high-1; None: any number from 0 on."""
     found = np.asarray(values)
     if found.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold whole numbers (got {found.dtype}); number from 0")
-    if found.size and (found.min() < 0 or found.max() >= high):
-        raise ValueError(f"{name} must lie in 0..{high - 1} (got {found.min()}..{found.max()}); number from 0")
+    if found.size and (found.min() < 0 or (high is not None and found.max() >= high)):
+        limit = "be at least 0" if high is None else f"lie in 0..{high - 1}"
+        raise ValueError(f"{name} must {limit} (got {found.min()}..{found.max()}); number from 0")
     return np.asarray(found, dtype=np.int64)
 
 
@@ -80,6 +90,32 @@ def weight_array(name: str, values: Any, n: int) -> FloatArray:
     if found.size and found.min() < 0:
         raise ValueError(f"{name} must not be negative (got {found.min()})")
     return found
+
+
+def require_index(name: str, value: int, high: int) -> None:
+    """A whole number in 0..high-1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < high:
+        raise ValueError(f"{name} must be a whole number in 0..{high - 1} (got {value!r}); number from 0")
+
+
+def require_choice(name: str, value: str, options: Sequence[str]) -> None:
+    """One of the words in `options`."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(options)} (got {value!r})")
+
+
+def require_between(low: float, high: float, **numbers: float) -> None:
+    """Each is a number in low..high, both included; NaN is refused."""
+    for name, value in numbers.items():
+        if not low <= value <= high:
+            raise ValueError(f"{name} must lie in {low:g}..{high:g} (got {value})")
+
+
+def require_number(**numbers: float) -> None:
+    """Each is a finite number."""
+    for name, value in numbers.items():
+        if not -float("inf") < value < float("inf"):
+            raise ValueError(f"{name} must be a finite number (got {value})")
 
 
 def require_positive(**numbers: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.arguments import require_count, require_shape
 from sim.preferences import FloatArray
 
 
@@ -14,6 +15,8 @@ def log_sigmoid(margin: FloatArray) -> FloatArray:
 
 def plackett_luce_log_likelihood(utility: FloatArray, n_ranked: int) -> FloatArray:
     """sum_{s < n_ranked} u_s - logsumexp_{t >= s} u_t for each row of (n, J) utilities in ranked order."""
+    require_shape("utility", utility, ("n", "J"))
+    require_count("n_ranked", n_ranked, 1, utility.shape[1])
     total = np.zeros(len(utility))
     for place in range(min(n_ranked, utility.shape[1] - 1)):
         remaining = utility[:, place:]

@@ -16,6 +16,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.arguments import weight_array
+
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -29,6 +31,8 @@ def _require_rows(n_rows: int, **columns: AnyArray | None) -> None:
 
 
 def _require_annotators(annotator: IntArray, n_annotators: int, group: IntArray | None) -> None:
+    if annotator.ndim != 1 or annotator.dtype.kind not in "iu":
+        raise ValueError(f"annotator must be (n,) whole numbers (got {annotator.dtype} {annotator.shape})")
     if annotator.size and (annotator.min() < 0 or annotator.max() >= n_annotators):
         raise ValueError(
             f"annotator must lie in 0..{n_annotators - 1} (got {annotator.min()}..{annotator.max()}); "
@@ -64,6 +68,10 @@ class PreferencePairs:
             weight=self.weight,
         )
         _require_annotators(self.annotator, self.n_annotators, self.group)
+        if self.chosen.shape != self.rejected.shape:
+            raise ValueError(f"rejected must have the shape of chosen, {self.chosen.shape} (got {self.rejected.shape})")
+        if self.weight is not None:
+            weight_array("weight", self.weight, len(self.chosen))
 
     @property
     def n_pairs(self) -> int:
@@ -108,6 +116,10 @@ class Rankings:
     def __post_init__(self) -> None:
         _require_rows(len(self.responses), contexts=self.contexts, annotator=self.annotator, weight=self.weight)
         _require_annotators(self.annotator, self.n_annotators, self.group)
+        if self.weight is not None:
+            weight_array("weight", self.weight, len(self.responses))
+        if self.responses.ndim < 2:
+            raise ValueError(f"responses must be (n, J) or (n, J, d) (got {self.responses.shape})")
         if not 1 <= self.n_ranked <= self.responses.shape[1]:
             raise ValueError(
                 f"n_ranked must lie in 1..{self.responses.shape[1]} (got {self.n_ranked}); "

@@ -87,6 +87,8 @@ class Stream:
     def choice(self, probabilities: FloatArray, shape: int | tuple[int, ...], start: int = 0) -> IntArray:
         """Index k with probability probabilities[k], by the inverse distribution function."""
         edges = np.cumsum(probabilities)
+        if not (edges.size and 0 < edges[-1] < np.inf and np.min(probabilities) >= 0):
+            raise ValueError(f"probabilities must be (n,), none negative, of positive sum (got {probabilities!r})")
         drawn = np.searchsorted(edges / edges[-1], self.uniforms(shape, start), side="right")
         return np.asarray(np.minimum(drawn, len(edges) - 1), dtype=np.int64)
 

@@ -25,11 +25,13 @@ def command(rewards: str, alpha: float, as_json: bool) -> None:
 
     Example: pluralign aggregate rewards.csv --alpha -1
     """
+    from pluralign.flags import with_flags
     from sim.algorithms.aggregation import aggregate, aggregate_weights
     from sim.files.number_tables import read_number_table
 
     table = read_number_table(rewards, row="annotator", column="response", entry="the reward")
-    values = aggregate(table.values, alpha)
+    with with_flags({"alpha": "--alpha", "rewards": "REWARDS"}):
+        values = aggregate(table.values, alpha)
     best = int(values.argmax())
     shares = aggregate_weights(table.values, alpha)[:, best]
     answer = {

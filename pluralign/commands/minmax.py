@@ -27,10 +27,12 @@ def command(path: str, priorities: str | None, rounds: int, as_json: bool) -> No
 
     Example: pluralign minmax --regret regrets.csv --priorities 1,2,4
     """
+    from pluralign.flags import with_flags
     from sim.tables.regrets import read_regret_table, solve_regret_table
 
     table = read_regret_table(path)
-    solution = solve_regret_table(table, priorities=priorities, rounds=rounds)
+    with with_flags({"priorities": "--priorities", "rounds": "--rounds"}):
+        solution = solve_regret_table(table, priorities=priorities, rounds=rounds)
     if as_json:
         click.echo(json.dumps(solution.as_json(), indent=2, allow_nan=False))
         return

@@ -38,6 +38,7 @@ def command(
 
     Example: pluralign pool opinions.jsonl --alpha 0 --mechanism
     """
+    from pluralign.flags import with_flags
     from sim.algorithms.pooling import pool_opinions
     from sim.errors import InputError
     from sim.files.opinion_files import read_opinions
@@ -68,7 +69,8 @@ def command(
             vetoed[question.prompt] = [name for name, out in zip(question.candidates, zero, strict=True) if out]
     answer: dict[str, Any] = {"alpha": plain(alpha), "consensus": consensus, "vetoed": vetoed}
     if mechanism:
-        answer |= _mechanism(questions, alpha, distance_alpha, not no_costs, seed)
+        with with_flags({"alpha": "--alpha", "distance_alpha": "--distance-alpha", "opinions": "OPINIONS"}):
+            answer |= _mechanism(questions, alpha, distance_alpha, not no_costs, seed)
     if vetoed:
         click.echo(
             f"note: at alpha = {alpha:g} one zero vetoes a candidate; "

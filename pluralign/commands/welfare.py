@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+_FLAGS = {"rule": "--rule", "zero": "--zero", "lottery": "--lottery"}
+
 
 @click.command("welfare")
 @click.argument("utilities", type=click.Path(dir_okay=False))
@@ -37,11 +39,16 @@ def command(utilities: str, rule: str, lottery: bool, zero: str, as_json: bool) 
 
     Example: pluralign welfare utilities.csv --rule nash --lottery --zero worst
     """
+    from pluralign.flags import in_flags, with_flags
     from sim.files.number_tables import read_number_table
     from sim.tables.welfare import parse_rule, solve_welfare
 
     table = read_number_table(utilities, row="party", column="option", entry="the utility")
-    answer = solve_welfare(table, parse_rule(rule), lottery=lottery, zero=zero).as_json()
+    with with_flags(_FLAGS):
+        answer = solve_welfare(table, parse_rule(rule), lottery=lottery, zero=zero).as_json()
+    for other in answer["other_rules"]:
+        if "cannot" in other:
+            other["cannot"] = in_flags(other["cannot"], _FLAGS)
     click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _page(answer))
 
 

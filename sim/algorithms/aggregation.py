@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.arguments import require_finite
 from sim.preferences import FloatArray
 
 
@@ -21,8 +22,16 @@ def aggregate(rewards: FloatArray, alpha: float) -> FloatArray:
     [arXiv 2405.00254, eq. (4.1)]  rewards: (..., N, M), one row an annotator.  Returns (..., M), reward units:
     a certainty equivalent, so that N equal annotators aggregate to their common reward.
     """
+    alpha = checked_alpha(alpha)
+    return log_mean_exp(_checked_rewards(rewards), alpha, axis=-2)
+
+
+def _checked_rewards(rewards: FloatArray) -> FloatArray:
     rewards = np.asarray(rewards, dtype=np.float64)
-    return log_mean_exp(rewards, checked_alpha(alpha), axis=-2)
+    if rewards.ndim < 2 or rewards.shape[-2] == 0:
+        raise ValueError(f"rewards must be (..., annotators, responses), somebody among them (got {rewards.shape})")
+    require_finite(rewards=rewards)
+    return rewards
 
 
 def log_mean_exp(values: FloatArray, alpha: float, axis: int) -> FloatArray:
@@ -60,7 +69,7 @@ def aggregate_prime(rewards: FloatArray, alpha: float) -> FloatArray:
     alpha = checked_alpha(alpha)
     if np.isinf(alpha):
         raise ValueError("Agg' has no limit at infinite alpha; use aggregate (min or max)")
-    rewards = np.asarray(rewards, dtype=np.float64)
+    rewards = _checked_rewards(rewards)
     if alpha == 0:
         return np.asarray(rewards.mean(axis=-2))
     return np.asarray(np.expm1(alpha * rewards).mean(axis=-2) / alpha)
@@ -71,7 +80,11 @@ def aggregate_weights(rewards: FloatArray, alpha: float) -> FloatArray:
 
     At infinite alpha all of it is with the extreme annotators (ties share).
     """
-    alpha, rewards = checked_alpha(alpha), np.asarray(rewards, dtype=np.float64)
+    return reward_shares(_checked_rewards(rewards), checked_alpha(alpha))
+
+
+def reward_shares(rewards: FloatArray, alpha: float) -> FloatArray:
+    """`aggregate_weights` of rewards that were checked: the inner loop of a descent calls it."""
     if np.isinf(alpha):
         extreme = rewards.max(axis=-2, keepdims=True) if alpha > 0 else rewards.min(axis=-2, keepdims=True)
         share = (rewards == extreme).astype(np.float64)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from sim.algorithms.aggregation import aggregate
+from sim.algorithms.aggregation import checked_alpha, log_mean_exp
+from sim.arguments import require_count
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
@@ -70,7 +71,8 @@ class Lexicographic:
 
 def aggregation_rule(alpha: float) -> Welfare:
     """W = Agg_alpha.  [arXiv 2405.00254, eq. (4.1)]"""
-    return Welfare(f"Agg[{alpha:g}]", lambda rewards: aggregate(rewards.T, alpha))
+    alpha = checked_alpha(alpha)
+    return Welfare(f"Agg[{alpha:g}]", lambda rewards: log_mean_exp(rewards.T, alpha, axis=-2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,8 @@ class Axiom(abc.ABC):
         self, rule: Ordering, stream: Stream, *, trials: int = 3000, n_annotators: int = 4, positive: bool = False
     ) -> AxiomResult:
         """`trials` profiles with N(0, 1) rewards (their exponentials if `positive`)."""
+        require_count("trials", trials)
+        require_count("n_annotators", n_annotators, 2)
         r = stream.child("profiles").normals((trials, n_annotators))
         satisfied, profiles = self.trial(rule, np.exp(r) if positive else r, stream)
         bad = np.flatnonzero(~satisfied)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, index_array, require_count, require_same_rows
 from sim.policies.protocol import PreferencePolicy
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -28,6 +29,10 @@ def mean_chosen_features(features: FloatArray, annotator: IntArray, n_annotators
 
     An annotator without answers gets the mean of the others.
     """
+    float_array("features", features, ("n", "d"))
+    require_count("n_annotators", n_annotators)
+    index_array("annotator", annotator, n_annotators)
+    require_same_rows(features=features, annotator=annotator)
     counts = np.bincount(annotator, minlength=n_annotators)
     sums = np.stack([np.bincount(annotator, weights=column, minlength=n_annotators) for column in features.T], axis=1)
     means = sums / np.maximum(counts, 1)[:, None]
@@ -40,6 +45,8 @@ def k_means(points: FloatArray, n_clusters: int, stream: Stream) -> tuple[IntArr
     """Lloyd's k-means with 10 starts (scikit-learn): labels (n,), centres (n_clusters, d)."""
     from sklearn.cluster import KMeans
 
+    float_array("points", points, ("n", "d"))
+    require_count("n_clusters", n_clusters)
     if n_clusters > len(points):
         raise ValueError(f"n_types must not exceed the {len(points)} annotators (got {n_clusters})")
     # Fewer distinct points than clusters would make scikit-learn warn; empty clusters are then meant.
@@ -62,6 +69,10 @@ def cluster_dpo(
     chosen_features: (n_pairs, d), an embedding of each chosen response (arXiv 2405.15065, section 5: mean
     embedding of preferred responses; in the bandit the winner's one-hot vector).
     """
+    if not policies:
+        raise ValueError("policies must hold at least one policy, one a cluster (got none)")
+    require_same_rows(pairs=pairs.annotator, chosen_features=chosen_features)
+    float_array("chosen_features", chosen_features, ("n_pairs", "d"))
     points = mean_chosen_features(chosen_features, pairs.annotator, pairs.n_annotators)
     cluster, centres = k_means(points, len(policies), stream)
     responsibilities = np.eye(len(policies))[cluster]

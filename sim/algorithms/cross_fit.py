@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.em_dpo import Posterior, soft_posterior
+from sim.arguments import index_array, probability_array, require_shape
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 
 def split_answers(annotator: IntArray, stream: Stream) -> BoolArray:
     """A random half of each annotator's answers (the smaller half where the number is odd); (n,) mask."""
+    require_shape("annotator", index_array("annotator", annotator), ("n",))
     order = np.lexsort((stream.uniforms(len(annotator)), annotator))
     sorted_annotator = annotator[order]
     counts = np.bincount(annotator)
@@ -57,7 +59,7 @@ class Fixed:
     """
 
     def __init__(self, responsibilities: FloatArray) -> None:
-        self.responsibilities = responsibilities
+        self.responsibilities = probability_array("responsibilities", responsibilities, ("n_annotators", "K"))
 
     def __call__(self, answers: FloatArray, annotator: IntArray, n_annotators: int, mixture: FloatArray) -> Posterior:
         weights = self.responsibilities[annotator]

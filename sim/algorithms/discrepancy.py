@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_not_negative
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray
 
@@ -15,15 +16,25 @@ def label_discrepancy(first: FloatArray, second: FloatArray, differences: FloatA
     first, second: (n,) each annotator's chance that the first response of a pair is preferred (both over the pairs in
     the same order).  differences: (n, d), features of first minus second response; equal weights.  Returns nats.
     """
+    _require_answers(first, second, differences, radius)
     return float(radius * np.linalg.norm((first - second) @ differences / len(differences)))
+
+
+def _require_answers(first: FloatArray, second: FloatArray, differences: FloatArray, radius: float) -> None:
+    float_array("differences", differences, ("n", "d"))
+    for name, chances in (("first", first), ("second", second)):
+        float_array(name, chances, (len(differences),))
+    require_not_negative(radius=radius)
 
 
 def searched_discrepancy(
     first: FloatArray, second: FloatArray, differences: FloatArray, radius: float, directions: int
 ) -> float:
     """The same by search over directions of the circle (d = 2 only): the definition, no algebra."""
+    _require_answers(first, second, differences, radius)
+    require_count("directions", directions)
     if differences.shape[1] != 2:
-        raise ValueError(f"the search covers a circle: two features (got {differences.shape[1]})")
+        raise ValueError(f"differences must have two features, the search covers a circle (got {differences.shape[1]})")
     angle = 2.0 * np.pi * np.arange(directions) / directions
     best = 0.0
     for block in np.array_split(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), 20):

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_not_negative
 from sim.policies.protocol import Penalised, PreferencePolicy, Restorable, choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, Observations
 from sim.streams import Stream
@@ -108,6 +109,8 @@ def random_split(n_annotators: int, n_types: int, stream: Stream) -> FloatArray:
     Policies that all start at the reference give every answer probability 1/2, so the first E-step would
     be exactly uniform and EM would never move: some split is mandatory (the paper does not say so).
     """
+    require_count("n_annotators", n_annotators)
+    require_count("n_types", n_types)
     if n_types > n_annotators:
         raise ValueError(f"n_types must not exceed the {n_annotators} annotators (got {n_types})")
     place = stream.permutation(n_annotators)
@@ -143,7 +146,9 @@ def em_dpo(
     n_types, weights = len(policies), observations.pair_weights()
     annotator, n_annotators = observations.annotator, observations.n_annotators
     if n_types < 1:
-        raise ValueError("em_dpo needs at least one policy (got none)")
+        raise ValueError("policies must hold at least one policy, one a type (got none)")
+    require_count("max_rounds", max_rounds, 0)
+    require_not_negative(tolerance=tolerance)
     mixture = np.full(n_types, 1.0 / n_types)
     kept = 0
 
@@ -155,9 +160,9 @@ def em_dpo(
     if start is None or not isinstance(start, str):
         if start is None:
             start = random_split(n_annotators, n_types, stream or Stream())
+        given = start.responsibilities if isinstance(start, Posterior) else start
+        float_array("start", given, (n_annotators, n_types))
         first = start if isinstance(start, Posterior) else Posterior(start, start[annotator], np.nan)
-        if first.responsibilities.shape != (n_annotators, n_types):
-            raise ValueError(f"start must have shape ({n_annotators}, {n_types}) (got {first.responsibilities.shape})")
         mixture = first.responsibilities.mean(axis=0)
         for k, policy in enumerate(policies):
             policy.fit(observations, weights * first.answer_weights[:, k])
@@ -246,6 +251,7 @@ def em_dpo_restarts(
     `make_policies(stream)` gives fresh policies for one restart; EM reaches only a local optimum, so one
     start is a gamble (soft responsibilities from a Dirichlet lose a group in a fifth of runs).
     """
+    require_count("restarts", restarts)
     best: EMResult | None = None
     reached = np.empty(restarts)
     for r in range(restarts):
@@ -262,6 +268,5 @@ def em_dpo_restarts(
         reached[r] = result.penalised[-1]
         if best is None or reached[r] > best.penalised[-1]:
             best = result
-    if best is None:
-        raise ValueError(f"restarts must be at least 1 (got {restarts})")
+    assert best is not None
     return best, reached

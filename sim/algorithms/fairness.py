@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_index, require_shape
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -35,11 +36,29 @@ class Pareto:
     weights: FloatArray | None = None
 
 
+def _require_table(table: FloatArray) -> None:
+    float_array("table", table, ("M", "A"))
+    if 0 in table.shape:
+        raise ValueError(f"table must be (M, A), neither empty (got {table.shape})")
+
+
+def _require_lottery(table: FloatArray, lottery: FloatArray) -> None:
+    _require_table(table)
+    float_array("lottery", lottery, (table.shape[1],))
+    # A solver's lottery may miss the simplex by its tolerance.
+    if lottery.min() < -1e-6 or abs(lottery.sum() - 1.0) > 1e-4:
+        raise ValueError(
+            f"lottery must be probabilities that sum to 1 (least {lottery.min():.6g}, sum {lottery.sum():.6g})"
+        )
+
+
 def pareto_option(table: FloatArray, option: int) -> Pareto:
     """Against the other options alone.  [arXiv 2403.05006, Definition 1]
 
     tau = max over options that weakly improve all, and parties, of v_k(a) / v_k(choice) - 1.
     """
+    _require_table(table)
+    require_index("option", option, table.shape[1])
     own = table[:, option]
     dominating = (table >= own[:, None]).all(axis=0) & (table > own[:, None]).any(axis=0)
     if not dominating.any():
@@ -59,6 +78,7 @@ def pareto_lottery(table: FloatArray, lottery: FloatArray) -> Pareto:
     """
     from scipy.optimize import linprog
 
+    _require_lottery(table, lottery)
     # Each party in units of its own largest utility: a small scale is not a small matter.
     units = np.maximum(np.abs(table).max(axis=1), 1e-300)
     scaled = table / units[:, None]
@@ -101,6 +121,11 @@ def pigou_dalton_option(table: FloatArray, option: int, worth: FloatArray) -> Pi
     falls short of]  worth: (A,) the rule's welfare of each option. As printed (the welfare must not rise *against* the
     move) it says nothing with the others held, and is false with them free.
     """
+    _require_table(table)
+    require_index("option", option, table.shape[1])
+    require_shape("worth", worth, (table.shape[1],))
+    if np.isnan(worth).any():
+        raise ValueError(f"worth must be numbers (got {worth.tolist()})")
     own, size = table[:, option], TOLERANCE * (float(np.abs(table).max()) or 1.0)
     available, best, witness = 0, -np.inf, None
     changed = np.abs(table - own[:, None]) > size
@@ -130,7 +155,11 @@ def pigou_dalton_lottery(
     """
     from scipy.optimize import linprog
 
+    _require_lottery(table, lottery)
     M, A = table.shape
+    for pair in pairs or ():
+        for party in pair:
+            require_index("pairs", party, M)
     own, size = table @ lottery, float(np.abs(table).max()) or 1.0
     available, best, witness = 0, -np.inf, None
     for i, j in product(range(M), repeat=2) if pairs is None else pairs:
@@ -158,6 +187,7 @@ def smallest_share(table: FloatArray, lottery: FloatArray) -> tuple[float, bool]
     If max_a sum_m v_m(a) / (V p)_m <= M, then v_m(a) <= M (V p)_m for all: everybody has at least 1/M of the most any
     option gives. The Nash lottery meets it with equality.  [arXiv 2403.05006, section 4.4]
     """
+    _require_lottery(table, lottery)
     utility, most = table @ lottery, table.max(axis=1)
     told = most > 0
     if not told.any():
@@ -190,6 +220,8 @@ def choice_invariance(
 
     Nash from each party's worst option is unchanged by both, Nash from a fixed zero by scales, Utilitarian by zeros.
     """
+    _require_table(table)
+    require_count("trials", trials)
     M = len(table)
     c = 10.0 ** (2.0 * stream.child("scales").uniforms((trials, M, 1)) - 1.0) if scales else np.ones((trials, M, 1))
     size = float(np.abs(table).max())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
+from sim.arguments import index_array, require_count, require_positive, require_shape, weight_array
 from sim.preferences import FloatArray, IntArray
 
 
@@ -45,11 +46,14 @@ def maximin_policy(
     context: (M,) number of the context an entry belongs to. Policies are then occupancies law(s) pi(a|s): each context
     keeps the mass the reference gives it. None: one context.
     """
-    reference = np.asarray(reference, dtype=np.float64)
+    reference = weight_array("reference", reference, len(reference))
+    require_positive(tolerance=tolerance)
+    require_count("max_rounds", max_rounds)
     M = len(reference)
     cuts: list[FloatArray] = []
     best, policy, ceiling = 0.0, reference, np.inf
-    of = np.zeros(M, dtype=np.int64) if context is None else np.asarray(context)
+    of = np.zeros(M, dtype=np.int64) if context is None else index_array("context", context)
+    require_shape("context", of, (M,))
     member = (of[None, :] == np.unique(of)[:, None]).astype(np.float64)
     mass = member @ reference
     # Spread evenly inside each context.

@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.algorithms.hedge import HedgeResult, game_value, hedge
 from sim.algorithms.regret import RegretMatrix, discrepancy, discrepancy_sampled, regret_matrix
+from sim.arguments import require_count, require_shape
 from sim.policies.mixture import FiniteMixture, Mixture
 from sim.policies.protocol import FinitePolicy, ScoredPolicy
 from sim.preferences import AnyArray, FloatArray
@@ -49,15 +50,17 @@ def minmax_dpo(
 
     samples: None for exact expectations (finite policies only), else responses sampled a context.
     """
+    if not policies:
+        raise ValueError("policies must hold at least one policy, one a group (got none)")
     exact = [policy for policy in policies if isinstance(policy, FinitePolicy)]
     error: FloatArray | None = None
     if samples is None:
         if len(exact) < len(policies):
-            raise ValueError("exact regrets need policies over finitely many actions; give samples=")
+            raise ValueError("samples must be given: exact regrets need policies over finitely many actions")
         matrix = discrepancy(exact, contexts, context_probabilities)
     else:
         if context_probabilities is not None:
-            raise ValueError("sampled regrets weight contexts equally; sample contexts by their probability")
+            raise ValueError("context_probabilities are for exact regrets; for sampled ones draw the contexts by them")
         matrix, error = discrepancy_sampled(policies, contexts, stream or Stream(role="minmax"), samples)
     return weigh(policies, matrix, beta=beta, priorities=priorities, standard_error=error, rounds=rounds)
 
@@ -72,6 +75,8 @@ def weigh(
     rounds: int = 10_000,
 ) -> MinMaxResult:
     """The game of `minmax_dpo` for discrepancies L (K, K) that are known already: priorities cost no new samples."""
+    require_shape("discrepancy", discrepancy, (len(policies), len(policies)))
+    require_count("rounds", rounds)
     exact = [policy for policy in policies if isinstance(policy, FinitePolicy)]
     game = regret_matrix(discrepancy, beta, priorities, standard_error)
     played = hedge(game.values, rounds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.aggregation import checked_alpha
+from sim.arguments import require_finite, require_number
 from sim.preferences import FloatArray
 
 
@@ -20,7 +21,7 @@ def opinion_distance(opinions: FloatArray, consensus: FloatArray, alpha: float) 
     alpha = checked_alpha(alpha)
     if np.isinf(alpha):
         raise ValueError("no distance has the min or the max rule as its barycentre (alpha must be finite)")
-    p, q = np.asarray(opinions, dtype=np.float64), np.asarray(consensus, dtype=np.float64)
+    p, q = _checked(opinions, consensus)
     if alpha == 1:
         return _divergence(p, q)
     if alpha == 0:
@@ -44,6 +45,17 @@ def opinion_distance(opinions: FloatArray, consensus: FloatArray, alpha: float) 
     return np.where(infinite, np.inf, -total / (alpha * (1.0 - alpha)))
 
 
+def _checked(opinions: FloatArray, consensus: FloatArray) -> tuple[FloatArray, FloatArray]:
+    p, q = np.asarray(opinions, dtype=np.float64), np.asarray(consensus, dtype=np.float64)
+    for name, values in (("opinions", p), ("consensus", q)):
+        require_finite(**{name: values})
+        if values.size and values.min() < 0:
+            raise ValueError(f"{name} must not be negative (got {values.min()})")
+    if p.shape[-1:] != q.shape[-1:]:
+        raise ValueError(f"consensus must have as many candidates as opinions (got {q.shape} and {p.shape})")
+    return p, q
+
+
 def _divergence(p: FloatArray, q: FloatArray) -> FloatArray:
     """KL(p || q), with 0 log 0 = 0 and infinity where q misses what p has."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -60,5 +72,8 @@ def distance_gradient(opinions: FloatArray, consensus: FloatArray, alpha: float)
 
 def printed_distance(opinions: FloatArray, consensus: FloatArray, alpha: float) -> FloatArray:
     """Remark 5 as printed: sgn(alpha) / (1 - alpha) sum_a (1 - p_a^alpha q_a^(1 - alpha)); alpha not 0 or 1."""
-    p, q = np.asarray(opinions, dtype=np.float64), np.asarray(consensus, dtype=np.float64)
+    require_number(alpha=alpha)
+    if alpha in (0.0, 1.0):
+        raise ValueError(f"alpha must not be 0 or 1, where the printed distance has no value (got {alpha})")
+    p, q = _checked(opinions, consensus)
     return np.asarray(np.sign(alpha) / (1.0 - alpha) * (1.0 - p**alpha * q ** (1.0 - alpha)).sum(axis=-1))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.algorithms.aggregation import aggregate, aggregate_weights
+from sim.algorithms.aggregation import checked_alpha, log_mean_exp, reward_shares
 from sim.algorithms.maximin_policy import MaximinPolicy, maximin_policy
+from sim.arguments import float_array, require_count, require_shape
 from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -32,7 +33,14 @@ def pessimistic_aggregate_policy(
     alpha is 0.  reference: (M,).  The inner minimum is convex, and so exact, at alpha = 0 only; elsewhere it is the
     best of `starts` projected gradient descents and the value an upper bound on the worst case.
     """
-    features = np.asarray(features, dtype=np.float64)
+    features = float_array("features", features, ("M", "k"))
+    require_shape("reference", reference, (len(features),))
+    require_count("starts", starts, 0)
+    alpha = checked_alpha(alpha)
+    if not ellipsoids:
+        raise ValueError("ellipsoids must hold at least one, one an annotator (got none)")
+    for ellipsoid in ellipsoids:
+        require_shape("ellipsoids", ellipsoid.estimate, features.shape[1:])
     estimate = np.stack([e.estimate for e in ellipsoids])
     # theta_i = estimate_i + A_i u_i with |u_i|^2 <= radius_i
     maps = np.stack([np.linalg.inv(np.linalg.cholesky(e.covariance)).T for e in ellipsoids])
@@ -58,7 +66,7 @@ def _aggregated(
     features: FloatArray, estimate: FloatArray, maps: FloatArray, u: FloatArray, alpha: float
 ) -> FloatArray:
     theta = estimate + np.einsum("ijk,ik->ij", maps, u)
-    return aggregate(theta @ features.T, alpha)
+    return log_mean_exp(theta @ features.T, alpha, axis=-2)
 
 
 def _descend(
@@ -69,7 +77,7 @@ def _descend(
     value, size = float(weights @ _aggregated(features, estimate, maps, u, alpha)), 1.0
     for _ in range(_STEPS):
         theta = estimate + np.einsum("ijk,ik->ij", maps, u)
-        share = aggregate_weights(theta @ features.T, alpha)
+        share = reward_shares(theta @ features.T, alpha)
         slope = np.einsum("ijk,ij->ik", maps, (share * weights) @ features)
         norm = float(np.linalg.norm(slope))
         if norm < 1e-12:

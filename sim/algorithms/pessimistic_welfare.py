@@ -9,6 +9,16 @@ from typing import Any
 import numpy as np
 
 from sim.algorithms.welfare import WelfareRule
+from sim.arguments import (
+    float_array,
+    index_array,
+    probability_array,
+    require_count,
+    require_finite,
+    require_not_negative,
+    require_same_shape,
+    require_shape,
+)
 from sim.cones import modelling, solve
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray
@@ -21,11 +31,19 @@ def statewise_policy(bounds: FloatArray, rule: WelfareRule) -> IntArray:
     sum_s law(s) W(bounds) is at most the joint minimum over theta, which couples the states. With the estimate's own
     gains it is the plain plug-in (ERM), with upper bounds optimism.
     """
+    float_array("bounds", bounds, ("M", "S", "A"))
     return rule.best(bounds.transpose(1, 0, 2))
 
 
 def welfare_value(gains: FloatArray, law: FloatArray, policy: IntArray, rule: WelfareRule) -> float:
-    """J(pi) = sum_s law(s) W(gains[:, s, pi(s)]); gains (M, S, A)."""
+    """J(pi) = sum_s law(s) W(gains[:, s, pi(s)]); gains (M, S, A), law (S,), policy (S,).
+
+    A state without a choice (-1, see `statewise_policy`) takes its last option.
+    """
+    float_array("gains", gains, ("M", "S", "A"))
+    _, S, A = gains.shape
+    probability_array("law", law, (S,), 1e-5)
+    require_shape("policy", index_array("policy", np.asarray(policy) + 1, A + 1), (S,))
     picked = gains[:, np.arange(len(law)), policy]
     return float(law @ rule.welfare(picked))
 
@@ -49,9 +67,10 @@ def utilitarian_policy(
     the origin of the features, and without a reference the answer moves with it. The gap is Frank-Wolfe's, from the
     gradient at the answer, independent of the solver.
     """
+    _require_states(features, law, confidence)
     cp = modelling()
     S, A, d = features.shape
-    origin = np.zeros(d) if reference is None else np.asarray(reference, dtype=np.float64)
+    origin = np.zeros(d) if reference is None else float_array("reference", reference, (d,))
     weighted = law[:, None, None] * features
     pi = cp.Variable((S, A), nonneg=True)
     mean = weighted.reshape(S * A, d).T @ cp.reshape(pi, S * A, order="C") - origin
@@ -65,6 +84,11 @@ def utilitarian_policy(
     vector = np.einsum("sa,sad->d", policy, weighted) - origin
     value = float(confidence.reward_bounds(vector).sum())
     return StochasticPolicy(policy, value, _frank_wolfe_gap(weighted, vector, policy, confidence))
+
+
+def _require_states(features: FloatArray, law: FloatArray, confidence: PartyConfidence) -> None:
+    float_array("features", features, ("S", "A", confidence.theta.shape[1]))
+    probability_array("law", law, (len(features),), 1e-5)
 
 
 def _frank_wolfe_gap(
@@ -102,6 +126,7 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     gain over the worst action. Nash and alpha < 1 in one conic program; leximin level by level, each party that binds
     tested by a program of its own, at most M levels.
     """
+    float_array("features", features, ("A", confidence.theta.shape[1]))
     cp = modelling()
     M, A = len(confidence.theta), len(features)
     p, q, t = cp.Variable(A, nonneg=True), cp.Variable((M, A), nonneg=True), cp.Variable(M)
@@ -201,6 +226,9 @@ def joint_value(
     One theta for all states, which couples them: convex in each party's block, not jointly. Blocks are minimised in
     turn (Clarabel), from the estimates; `statewise_policy`'s value is a lower bound on the same number.
     """
+    _require_states(features, law, confidence)
+    require_shape("policy", index_array("policy", policy, features.shape[1]), (len(features),))
+    require_count("sweeps", sweeps)
     cp = modelling()
     M, S = len(confidence.theta), len(law)
     theta = confidence.theta.copy()
@@ -226,6 +254,7 @@ def joint_value(
 
 def joint_policy(features: FloatArray, law: FloatArray, confidence: PartyConfidence) -> tuple[IntArray, float]:
     """The deterministic policy of largest `joint_value` by enumeration, for a handful of states and actions."""
+    _require_states(features, law, confidence)
     S, A, _ = features.shape
     policies = [np.array(actions) for actions in product(range(A), repeat=S)]
     values = [joint_value(features, law, policy, confidence) for policy in policies]
@@ -240,6 +269,9 @@ def log_welfare_bounds(gains: FloatArray, widths: FloatArray, radius: float) -> 
     The delta method: the widths of independent parties add in squares, about sqrt(M), where a product of sets adds
     them, M. widths: ||D_m||_{Sigma_m^-1} of each party's gain; gains of zero give -inf.
     """
+    require_same_shape(gains=gains, widths=widths)
+    require_finite(gains=gains, widths=widths)
+    require_not_negative(radius=radius)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt(((widths / gains) ** 2).sum(axis=0))
         bound = np.log(gains).sum(axis=0) - radius * spread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.aggregation import checked_alpha, log_mean_exp
+from sim.arguments import require_finite
 from sim.preferences import FloatArray
 
 # How far an opinion's sum may be from one: what six printed digits of each of a hundred candidates can add up to.
@@ -16,12 +17,13 @@ def checked_opinions(opinions: FloatArray) -> FloatArray:
     opinions = np.asarray(opinions, dtype=np.float64)
     if opinions.ndim < 2 or 0 in opinions.shape[-2:]:
         raise ValueError(f"opinions must be (annotators, candidates), none empty (got {opinions.shape})")
-    if not np.isfinite(opinions).all() or (opinions < 0).any():
-        raise ValueError("opinions must be finite and not negative")
+    require_finite(opinions=opinions)
+    if (opinions < 0).any():
+        raise ValueError(f"opinions must not be negative (got {opinions.min()})")
     total = opinions.sum(axis=-1, keepdims=True)
     if np.abs(total - 1.0).max() > SUM_TOLERANCE:
         worst = float(total.ravel()[np.abs(total - 1.0).argmax()])
-        raise ValueError(f"each opinion must sum to 1 (one sums to {worst:.6g})")
+        raise ValueError(f"opinions must each sum to 1 (one sums to {worst:.6g})")
     return np.asarray(opinions / total)
 
 

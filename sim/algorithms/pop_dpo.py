@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.pooling import pool_opinions
+from sim.arguments import require_count, require_finite, require_positive, require_same_rows, require_shape
 from sim.policies.protocol import PreferencePolicy
 from sim.preferences import AnyArray, FloatArray, PreferencePairs
 from sim.streams import Stream
@@ -28,7 +29,11 @@ def pooled_pairs(
     candidates = np.asarray(candidates)
     n = len(candidates)
     if candidates.ndim != 2 or candidates.shape[1] != 2:
-        raise ValueError(f"Algorithm 5 compares two candidates a question (got {candidates.shape})")
+        raise ValueError(f"candidates must be (n, 2): Algorithm 5 compares two candidates (got {candidates.shape})")
+    require_same_rows(candidates=candidates, contexts=contexts)
+    require_shape("opinions", np.asarray(opinions), ("n_annotators", n, 2))
+    if draws is not None:
+        require_count("draws", draws)
     consensus = pool_opinions(np.moveaxis(opinions, 0, 1), alpha)
     first, second, contexts = candidates[:, 0], candidates[:, 1], np.asarray(contexts)
     if draws is None:
@@ -38,7 +43,7 @@ def pooled_pairs(
             np.zeros(2 * n, dtype=np.int64), 1, weight=weight,
         )  # fmt: skip
     if stream is None:
-        raise ValueError("sampled answers need a stream")
+        raise ValueError("stream must be given: sampled answers need a stream")
     wins = stream.child("answers").uniforms((draws, n)) < consensus[None, :, 0]
     chosen, rejected = np.where(wins, first, second).ravel(), np.where(wins, second, first).ravel()
     return PreferencePairs(np.tile(contexts, draws), chosen, rejected, np.zeros(draws * n, dtype=np.int64), 1)
@@ -55,6 +60,11 @@ def pop_dpo_optimum(reference: FloatArray, consensus: FloatArray, beta: float) -
     At the optimum sigma(beta (h_a - h_b)) = q_a, h = log(pi / pi_old). With opinions exp(R_i), normalised alike, this
     is pi_old exp(Agg_alpha(R) / beta): the KL-regularised optimum of the aggregated reward.   [derived]
     """
+    require_finite(reference=reference, consensus=consensus)
+    require_positive(beta=beta)
+    for name, values in (("reference", reference), ("consensus", consensus)):
+        if np.min(values) < 0:
+            raise ValueError(f"{name} must not be negative (got {np.min(values)})")
     with np.errstate(divide="ignore"):
         exponent = np.log(reference) + np.log(consensus) / beta
     weight = np.exp(exponent - exponent.max(axis=-1, keepdims=True))

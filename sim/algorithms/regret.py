@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, probability_array, require_count, require_positive, require_shape
 from sim.policies.protocol import FinitePolicy, ScoredPolicy
 from sim.preferences import AnyArray, FloatArray
 from sim.streams import Stream
@@ -38,6 +39,10 @@ def discrepancy(
 
     probabilities: (n,) weights of the contexts, equal if None.  (arXiv 2405.15065, Appendix E.)
     """
+    if not policies:
+        raise ValueError("policies must hold at least one policy, one a group (got none)")
+    if probabilities is not None:
+        probability_array("probabilities", probabilities, (len(contexts),))
     log_p = np.stack([policy.log_probabilities(contexts) for policy in policies])
     log_reference = policies[0].reference_log_probabilities(contexts)
     share = np.full(len(contexts), 1.0 / len(contexts)) if probabilities is None else probabilities
@@ -52,6 +57,9 @@ def discrepancy_sampled(
     Responses must come from pi_k: averaging over the annotated ones, which the reference wrote, estimates
     another quantity (which the text of arXiv 2405.15065 suggests).
     """
+    require_count("samples", samples)
+    if not policies or not len(contexts):
+        raise ValueError(f"policies and contexts must not be empty (got {len(policies)} and {len(contexts)})")
     K = len(policies)
     estimate, error = np.empty((K, K)), np.empty((K, K))
     repeated = np.repeat(contexts, samples, axis=0)
@@ -90,8 +98,11 @@ def regret_matrix(
     here.  Priorities multiply the group's row (the paper's "weighted regret").
     """
     K = len(discrepancy)
-    if discrepancy.shape != (K, K):
-        raise ValueError(f"discrepancy must be square (got {discrepancy.shape})")
+    float_array("discrepancy", discrepancy, (K, K))
+    require_positive(beta=beta)
+    if standard_error is not None:
+        # Infinite where one context was sampled.
+        require_shape("standard_error", standard_error, (K, K))
     c = checked_priorities(priorities, K)
     values, error = np.zeros((K + 1, K)), np.zeros((K + 1, K))
     scale = beta * c[:, None]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.algorithms.regret import checked_priorities
+from sim.arguments import float_array, probability_array, require_count, require_positive
 from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray
 
@@ -33,6 +34,13 @@ class DirectGame:
     beta: float = 1.0
     priorities: FloatArray | None = None
     zero_row: bool = True
+
+    def __post_init__(self) -> None:
+        float_array("log_ratio", self.log_ratio, ("K", "S", "A"))
+        float_array("optimum", self.optimum, self.log_ratio.shape)
+        probability_array("context_probabilities", self.context_probabilities, self.log_ratio.shape[1:2])
+        require_positive(beta=self.beta)
+        checked_priorities(self.priorities, len(self.log_ratio))
 
     def regret(self, policy: FloatArray) -> FloatArray:
         """c_z L_z(pi), with the zero row last if it plays; policy (S, A) -> (K,) or (K + 1,)."""
@@ -79,6 +87,9 @@ def saddle_point_table(game: DirectGame, rounds: int, step: float | None = None)
     step: for both players; default 1 / range of the game's pure payoffs, the admissible constant of the
     regret-by-variation argument (Syrgkanis et al. 2015).
     """
+    require_count("rounds", rounds)
+    if step is not None:
+        require_positive(step=step)
     S, A = game.log_ratio.shape[1:]
     if step is None:
         c = checked_priorities(game.priorities, len(game.log_ratio))
@@ -117,6 +128,8 @@ def saddle_point_gradient(
     phi <- phi - a (2 G_t - G_{t-1}),  log p <- log p + h (2 l_t - l_{t-1}), both from the same round.
     The paper prints no policy step a; here it is an argument. Not convex in phi: read the last iterate.
     """
+    require_count("rounds", rounds)
+    require_positive(policy_step=policy_step, group_step=group_step)
     S, A = game.log_ratio.shape[1:]
     logits, log_p = np.zeros((S, A)), np.full(game.n_rows, -np.log(game.n_rows))
     pi, p = np.full((S, A), 1.0 / A), np.exp(log_p)

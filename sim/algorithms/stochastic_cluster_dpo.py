@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from sim.arguments import require_count
 from sim.policies.protocol import PreferencePolicy, choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -39,7 +40,9 @@ def stochastic_cluster_dpo(
     """
     K, N = len(policies), pairs.n_annotators
     if not 1 <= K <= N:
-        raise ValueError(f"there must be between 1 and {N} policies, the number of annotators (got {K})")
+        raise ValueError(f"policies must be between 1 and {N}, the number of annotators (got {K})")
+    require_count("rounds", rounds, 0)
+    require_count("steps", steps)
     weights = pairs.pair_weights()
 
     def scores() -> FloatArray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import require_finite, require_shape
 from sim.preferences import FloatArray, IntArray
 
 # Two utilities closer than this, relative to the table's size, are a tie.
@@ -77,6 +78,9 @@ class WelfareRule:
         somebody zero the product is no choice: -1.
         """
         u = np.asarray(utilities, dtype=np.float64)
+        if u.ndim < 2 or 0 in u.shape[-2:]:
+            raise ValueError(f"utilities must be (..., parties, options), neither empty (got {u.shape})")
+        require_finite(utilities=u)
         if self.needs_positive and (u < 0).any():
             raise ValueError(f"{self.name} needs utilities of at least 0, counted from a zero (got {u.min():.4g})")
         if np.isneginf(self.alpha):
@@ -108,5 +112,7 @@ def _lexicographic(utilities: FloatArray) -> IntArray:
 def share_of_maximum(utilities: FloatArray, chosen: FloatArray) -> FloatArray:
     """Each party's utility as a share of the most any option gives it; (M, A), (M,) -> (M,). 1 for a party to which
     every option gives zero."""
+    require_finite(utilities=utilities, chosen=chosen)
+    require_shape("chosen", chosen, utilities.shape[:-1])
     most = utilities.max(axis=-1)
     return np.asarray(np.divide(chosen, most, out=np.ones_like(most), where=most > 0))

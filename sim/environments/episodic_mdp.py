@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from sim.arguments import float_array, index_array, probability_array, require_count, require_shape
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -23,12 +24,10 @@ class EpisodicMDP:
     features: FloatArray
 
     def __post_init__(self) -> None:
+        float_array("features", self.features, ("S", "A", "d"))
         S, A, _ = self.features.shape
-        if self.transitions.ndim != 4 or self.transitions.shape[1:] != (S, A, S):
-            raise ValueError(f"transitions must be (H - 1, {S}, {A}, {S}) (got {self.transitions.shape})")
-        for name, rows in (("transitions", self.transitions), ("law", self.law)):
-            if (rows < 0).any() or not np.allclose(rows.sum(axis=-1), 1.0):
-                raise ValueError(f"{name} must be probabilities that sum to 1")
+        probability_array("transitions", self.transitions, ("H - 1", S, A, S), 1e-5)
+        probability_array("law", self.law, (S,), 1e-5)
 
     @property
     def horizon(self) -> int:
@@ -36,6 +35,7 @@ class EpisodicMDP:
 
     def occupancy(self, policy: IntArray) -> FloatArray:
         """P(s_h = s | policy); (H, S). The paper's d^pi is its sum over steps, of total mass H."""
+        self._require(policy, None)
         S = len(self.law)
         out = np.empty((self.horizon, S))
         out[0] = self.law
@@ -45,6 +45,7 @@ class EpisodicMDP:
 
     def value(self, policy: IntArray, reward: FloatArray) -> float:
         """E sum_h reward(s_h, a_h) by backward recursion; reward (S, A)."""
+        self._require(policy, reward)
         S, ahead = len(self.law), np.zeros(len(self.law))
         for h in range(self.horizon - 1, -1, -1):
             next_value = 0.0 if h == self.horizon - 1 else self.transitions[h][np.arange(S), policy[h]] @ ahead
@@ -53,6 +54,7 @@ class EpisodicMDP:
 
     def occupancy_value(self, policy: IntArray, reward: FloatArray) -> float:
         """sum_h sum_s P(s_h = s) reward(s, a_h(s)): the same number by occupancies."""
+        self._require(policy, reward)
         S, d = len(self.law), self.occupancy(policy)
         return float(sum(d[h] @ reward[np.arange(S), policy[h]] for h in range(self.horizon)))
 
@@ -62,6 +64,7 @@ class EpisodicMDP:
         With reward(s, a) = W(v_1(s, a), ..., v_M(s, a)) this maximises the sum over steps of the welfare of each step:
         J(pi) = sum_s d^pi(s) W(s, pi(s)); welfare of the returns has no such recursion.
         """
+        self._require(None, reward)
         S, ahead = len(self.law), np.zeros(len(self.law))
         policy = np.empty((self.horizon, S), dtype=np.int64)
         for h in range(self.horizon - 1, -1, -1):
@@ -70,6 +73,13 @@ class EpisodicMDP:
             ahead = q.max(axis=1)
         return policy, float(self.law @ ahead)
 
+    def _require(self, policy: IntArray | None, reward: FloatArray | None) -> None:
+        S, A, _ = self.features.shape
+        if policy is not None:
+            require_shape("policy", index_array("policy", policy, A), (self.horizon, S))
+        if reward is not None:
+            float_array("reward", reward, (S, A))
+
     def all_policies(self) -> list[IntArray]:
         """Every deterministic policy, (H, S) each: for tiny instances only."""
         S, A, _ = self.features.shape
@@ -77,6 +87,8 @@ class EpisodicMDP:
 
     def trajectories(self, n: int, behaviour: FloatArray, stream: Stream) -> tuple[IntArray, IntArray]:
         """n trajectories under a stationary behaviour policy (S, A); states and actions (n, H)."""
+        require_count("n", n)
+        probability_array("behaviour", behaviour, self.features.shape[:2], 1e-5)
         u = stream.child("trajectories").uniforms((n, 2 * self.horizon))
         states, actions = np.empty((n, self.horizon), dtype=np.int64), np.empty((n, self.horizon), dtype=np.int64)
         acting, moving = np.cumsum(behaviour, axis=1), np.cumsum(self.transitions, axis=-1)
@@ -88,6 +100,25 @@ class EpisodicMDP:
                 state = _pick(moving[h][state, action], u[:, 2 * h + 2])
         return states, actions
 
+    @property
+    def n_features(self) -> int:
+        return int(self.features.shape[2])
+
+    def draw_contexts(self, n: int, stream: Stream) -> IntArray:
+        """There is one context, 0: a trajectory draws its own first state; (n,)."""
+        return np.zeros(n, dtype=np.int64)
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Trajectories under uniform actions, (state, action) step by step; (n, n_offered, H, 2)."""
+        require_count("n_offered", n_offered, 2)
+        uniform = np.full(self.features.shape[:2], 1.0 / self.features.shape[1])
+        drawn = [self.trajectories(len(contexts), uniform, stream.child(f"offer/{j}")) for j in range(n_offered)]
+        return np.stack([np.stack(steps, axis=-1) for steps in drawn], axis=1)
+
+    def features_of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """Features summed along trajectories (n, J, H, 2); (n, J, d)."""
+        return np.asarray(self.features[responses[..., 0], responses[..., 1]].sum(axis=-2))
+
     def collect(self, theta: FloatArray, per_party: int, behaviour: FloatArray, stream: Stream) -> FloatArray:
         """Summed features of the chosen trajectory minus those of the rejected, Bradley-Terry on returns; (M, n, d).
 
@@ -95,6 +126,8 @@ class EpisodicMDP:
         """
         from sim.environments.trajectory_pool import sign_answers
 
+        float_array("theta", theta, ("M", self.features.shape[2]))
+        require_count("per_party", per_party)
         M = len(theta)
         totals = []
         for name in ("first", "second"):
@@ -113,8 +146,14 @@ def _pick(edges: FloatArray, uniform: FloatArray) -> IntArray:
     return found
 
 
+def _require_sizes(n_states: int, n_actions: int, d: int, horizon: int) -> None:
+    for name, value in (("n_states", n_states), ("n_actions", n_actions), ("d", d), ("horizon", horizon)):
+        require_count(name, value)
+
+
 def random_mdp(n_states: int, n_actions: int, d: int, horizon: int, stream: Stream) -> EpisodicMDP:
     """Transitions uniform on the simplex, features normal with length at most 1."""
+    _require_sizes(n_states, n_actions, d, horizon)
     shape = (horizon - 1, n_states, n_actions, n_states)
     transitions = -np.log(stream.child("transitions").uniforms(shape))
     transitions /= transitions.sum(axis=-1, keepdims=True)
@@ -128,6 +167,7 @@ def linear_mdp(n_states: int, n_actions: int, d: int, horizon: int, stream: Stre
 
     Rewards <theta, phi(s, a)> are linear in the same features; transitions then have rank at most d.
     """
+    _require_sizes(n_states, n_actions, d, horizon)
     features = -np.log(stream.child("features").uniforms((n_states, n_actions, d)))
     features /= features.sum(axis=-1, keepdims=True)
     laws = -np.log(stream.child("laws").uniforms((horizon - 1, d, n_states)))

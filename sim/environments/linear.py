@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    require_choice,
+    require_count,
+    require_not_negative,
+    require_number,
+    require_shape,
+)
+from sim.environments.protocol import BradleyTerryWorld, distinct_actions, noisy_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 ContextLaw = Literal["cube", "ball", "gaussian"]
+CONTEXT_LAWS: tuple[ContextLaw, ...] = get_args(ContextLaw)
 
 
 @dataclass(frozen=True, eq=False)
-class LinearBandit:
+class LinearBandit(BradleyTerryWorld):
     """r_z(x, a) = <coefficients[z, a], [x; 1]> + N(0, noise_sd^2), fresh noise each time an arm is judged.
 
     coefficients: (n_types, n_actions, d + 1).  context_law: uniform on the cube [0, 1]^d, uniform in the unit
@@ -26,12 +36,11 @@ class LinearBandit:
     noise_sd: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.coefficients.ndim != 3 or self.coefficients.shape[2] < 2:
-            raise ValueError(f"coefficients must be (types, actions, d + 1) (got {self.coefficients.shape})")
-        if self.context_law not in ("cube", "ball", "gaussian"):
-            raise ValueError(f"context_law must be cube, ball or gaussian (got {self.context_law!r})")
-        if not self.noise_sd >= 0:
-            raise ValueError(f"noise_sd must not be negative (got {self.noise_sd})")
+        float_array("coefficients", self.coefficients, ("types", "actions", "d + 1"))
+        if 0 in self.coefficients.shape or self.coefficients.shape[2] < 2:
+            raise ValueError(f"coefficients must be (types, actions, d + 1), d >= 1 (got {self.coefficients.shape})")
+        require_choice("context_law", self.context_law, CONTEXT_LAWS)
+        require_not_negative(noise_sd=self.noise_sd)
 
     @property
     def n_types(self) -> int:
@@ -57,11 +66,27 @@ class LinearBandit:
 
     def rewards(self, contexts: FloatArray) -> FloatArray:
         """Noiseless r_z(x, a); (n, d) -> (n_types, n, n_actions)."""
+        require_shape("contexts", contexts, ("n", self.dimension))
         linear = np.einsum("nd,zad->zna", contexts, self.coefficients[:, :, :-1])
         return np.asarray(linear + self.coefficients[:, None, :, -1])
 
+    def draw_offers(self, contexts: FloatArray, n_offered: int, stream: Stream) -> IntArray:
+        """Distinct actions, uniformly; (n, n_offered)."""
+        return distinct_actions(len(contexts), n_offered, self.n_actions, stream)
+
+    def preferred(self, contexts: FloatArray, types: IntArray, offered: IntArray) -> FloatArray:
+        """E sigma(r_z(x, a) - r_z(x, b)) over the rewards' own noise, offered (n, 2); (n,)."""
+        own = self._mean_rewards_of(contexts, types, offered)
+        return noisy_sigmoid(own[:, 0] - own[:, 1], np.sqrt(2.0) * self.noise_sd)
+
     def rewards_of(self, contexts: FloatArray, types: IntArray, actions: IntArray, stream: Stream) -> FloatArray:
         """Noisy rewards of each row's type for the offered actions (n, J); (n, J). Works column by column."""
+        out = self._mean_rewards_of(contexts, types, actions)
+        if self.noise_sd > 0:
+            out += self.noise_sd * stream.normals(actions.shape)
+        return out
+
+    def _mean_rewards_of(self, contexts: FloatArray, types: IntArray, actions: IntArray) -> FloatArray:
         out = np.empty(actions.shape)
         for place in range(actions.shape[1]):
             chosen = actions[:, place]
@@ -69,12 +94,11 @@ class LinearBandit:
             for axis in range(self.dimension):
                 total += self.coefficients[types, chosen, axis] * contexts[:, axis]
             out[:, place] = total
-        if self.noise_sd > 0:
-            out += self.noise_sd * stream.normals(actions.shape)
         return out
 
     def expected_reward(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
         """Mean over the contexts of E_{a ~ pi} r_z(x, a); probabilities (n, n_actions) -> (n_types,)."""
+        require_shape("probabilities", probabilities, (len(contexts), self.n_actions))
         return np.asarray(np.einsum("na,zna->z", probabilities, self.rewards(contexts)) / len(contexts))
 
     def regret(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
@@ -85,6 +109,9 @@ class LinearBandit:
 
 def majority_bandit(n_types: int = 3, dimension: int = 3, scale: float = 10.0, noise_sd: float = 0.1) -> LinearBandit:
     """The bandit of arXiv 2405.15065, section 5.1: r_z(x, a) = scale * sum(x) * 1{a = z} + N(0, .01)."""
+    require_count("n_types", n_types)
+    require_count("dimension", dimension)
+    require_number(scale=scale)
     coefficients = np.zeros((n_types, n_types, dimension + 1))
     coefficients[np.arange(n_types), np.arange(n_types), :-1] = scale
     return LinearBandit(coefficients, "cube", noise_sd)

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sim.preferences import BoolArray, FloatArray
+from sim.arguments import (
+    float_array,
+    require_between,
+    require_count,
+    require_finite,
+    require_index,
+    require_not_negative,
+    require_number,
+    require_positive,
+    require_shape,
+)
+from sim.environments.protocol import require_pairs, sigmoid
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 
@@ -28,7 +40,14 @@ def low_rank_matrix(
     directions, of which the first `rank` are as large as a rank-r Theta's would be, no cut.  off_rank: a dense Gaussian
     of so many times the norm is added (before the norm is set).  columns: only the first so many features matter.
     """
+    require_count("d_x", d_x)
+    require_count("d_phi", d_phi)
     wide = d_phi if columns is None else columns
+    require_count("columns", wide, 1, d_phi)
+    require_positive(norm=norm)
+    require_not_negative(off_rank=off_rank)
+    if power is not None:
+        require_not_negative(power=power)
     most = min(d_x, wide)
     if not 1 <= rank <= most:
         raise ValueError(f"rank must lie in 1..{most} (got {rank})")
@@ -60,6 +79,14 @@ class Targets:
     rewards: FloatArray
     exotic: BoolArray
 
+    def __post_init__(self) -> None:
+        require_shape("rewards", self.rewards, ("m", "A"))
+        m, A = self.rewards.shape
+        require_shape("contexts", self.contexts, (m, "d_x"))
+        require_shape("features", self.features, (m, A, "d_phi"))
+        require_shape("exotic", self.exotic, (A,))
+        require_finite(contexts=self.contexts, features=self.features, rewards=self.rewards)
+
 
 @dataclass(frozen=True, eq=False)
 class LowRankWorld:
@@ -87,6 +114,24 @@ class LowRankWorld:
     flips: float = 0.0
     probit: bool = False
 
+    def __post_init__(self) -> None:
+        float_array("theta", self.theta, ("d_x", "d_phi"))
+        d_x, d_phi = self.theta.shape
+        for name, values, size in (
+            ("context_sd", self.context_sd, d_x), ("context_mean", self.context_mean, d_x),
+            ("feature_sd", self.feature_sd, d_phi), ("normal_sd", self.normal_sd, d_phi),
+            ("exotic_sd", self.exotic_sd, d_phi),
+        ):  # fmt: skip
+            # One number stands for all.
+            float_array(name, values, (1 if len(values) == 1 else size,))
+            if name != "context_mean" and values.min() < 0:
+                raise ValueError(f"{name} must not be negative (got {values.min()})")
+        require_count("normal", self.normal, 0)
+        require_count("exotic", self.exotic, 0)
+        require_index("hidden", self.hidden, d_x)
+        require_number(unsafe=self.unsafe)
+        require_between(0.0, 1.0, flips=self.flips)
+
     @property
     def observed(self) -> int:
         """Context dimensions an estimator sees."""
@@ -96,8 +141,53 @@ class LowRankWorld:
         x = self.context_mean + sd * stream.generator().standard_normal((n, len(self.theta)))
         return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True) if self.bounded else x)
 
+    @property
+    def n_types(self) -> int:
+        """One: who an annotator is stands in her context."""
+        return 1
+
+    @property
+    def logistic(self) -> bool:
+        return not self.probit and self.flips == 0.0
+
+    def draw_contexts(self, n: int, stream: Stream) -> FloatArray:
+        """Contexts of training, the hidden dimensions too; (n, d_x)."""
+        return self._contexts(n, self.context_sd, stream)
+
+    def shown(self, contexts: FloatArray) -> FloatArray:
+        """(n, d_x - hidden)."""
+        return contexts[:, : self.observed].copy()
+
+    def draw_offers(self, contexts: FloatArray, n_offered: int, stream: Stream) -> FloatArray:
+        """Features of responses, whose differences are as in `comparisons`; (n, n_offered, d_phi)."""
+        require_count("n_offered", n_offered, 2)
+        noise = stream.generator().standard_normal((len(contexts), n_offered, self.theta.shape[1]))
+        items = np.asarray(self.feature_sd / np.sqrt(2.0) * noise)
+        if not self.bounded:
+            return items
+        require_pairs(n_offered)
+        z = items[:, 0] - items[:, 1]
+        half = 0.5 * z / np.linalg.norm(z, axis=1, keepdims=True)
+        return np.stack([half, -half], axis=1)
+
+    def rewards_of(self, contexts: FloatArray, types: IntArray, responses: FloatArray, stream: Stream) -> FloatArray:
+        """x' Theta phi of responses (n, J, d_phi), no noise; (n, J)."""
+        return np.asarray(np.einsum("nd,njd->nj", contexts @ self.theta, responses))
+
+    def preferred(self, contexts: FloatArray, types: IntArray, offered: FloatArray) -> FloatArray:
+        """The logistic or normal law of the difference of rewards, mixed with flips; (n,)."""
+        margin = np.einsum("nd,nd->n", contexts @ self.theta, offered[:, 0] - offered[:, 1])
+        if self.probit:
+            from scipy.special import ndtr
+
+            chance = np.asarray(ndtr(margin))
+        else:
+            chance = sigmoid(margin)
+        return np.asarray((1.0 - self.flips) * chance + self.flips * (1.0 - chance))
+
     def comparisons(self, n: int, stream: Stream) -> tuple[FloatArray, FloatArray]:
         """n answers by Bradley-Terry: (contexts (n, d_x - hidden), signed differences (n, d_phi))."""
+        require_count("n", n)
         x = self._contexts(n, self.context_sd, stream.child("contexts"))
         z = self.feature_sd * stream.child("differences").generator().standard_normal((n, self.theta.shape[1]))
         if self.bounded:
@@ -119,6 +209,8 @@ class LowRankWorld:
 
         An item's features have half the variance of a difference's, so that differences are as in `comparisons`.
         """
+        require_count("n", n)
+        require_count("K", K, 2)
         x = self._contexts(n, self.context_sd, stream.child("contexts"))
         noise = stream.child("items").generator().standard_normal((n, K, self.theta.shape[1]))
         items = self.feature_sd / np.sqrt(2.0) * noise
@@ -127,6 +219,7 @@ class LowRankWorld:
         return x[:, : self.observed].copy(), np.take_along_axis(items, order[..., None], axis=1)
 
     def targets(self, m: int, stream: Stream) -> Targets:
+        require_count("m", m)
         x = self._contexts(m, 1.0, stream.child("contexts"))
         phi = stream.child("actions").generator().standard_normal((m, self.normal + self.exotic, self.theta.shape[1]))
         phi[:, : self.normal] *= self.normal_sd
@@ -141,6 +234,7 @@ class LowRankWorld:
 
 def plain_world(theta: FloatArray, *, bounded: bool = False) -> LowRankWorld:
     """x ~ N(0, I), z ~ N(0, I), targets alike: no shift."""
+    require_shape("theta", theta, ("d_x", "d_phi"))
     d_x, d_phi = theta.shape
     ones = np.ones(d_phi)
     return LowRankWorld(theta, np.ones(d_x), ones, ones, ones, bounded=bounded, context_mean=np.zeros(d_x))
@@ -155,7 +249,10 @@ def exotic_world(
     Differences have standard deviation 1 on the first `common` features and tau on the others. Normal actions have only
     common features, N(0, I); exotic ones N(0, .3^2 I) on them and N(0, exotic_scale^2 I) on the others.
     """
+    require_shape("theta", theta, ("d_x", "d_phi"))
     d_x, d_phi = theta.shape
+    require_count("common", common, 1, d_phi)
+    require_not_negative(tau=tau, exotic_scale=exotic_scale)
     here = np.arange(d_phi) < common
     return LowRankWorld(
         theta, np.ones(d_x), np.where(here, 1.0, tau), here.astype(np.float64), np.where(here, 0.3, exotic_scale),

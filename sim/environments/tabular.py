@@ -7,13 +7,23 @@ from typing import Literal
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    probability_array,
+    require_choice,
+    require_count,
+    require_number,
+    require_positive,
+    require_shape,
+)
+from sim.environments.protocol import BradleyTerryWorld, distinct_actions, sigmoid
 from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 
 @dataclass(frozen=True, eq=False)
-class TabularEnvironment:
+class TabularEnvironment(BradleyTerryWorld):
     """Types' rewards over finite contexts and actions.
 
     rewards: r_z(s, a), (n_types, n_contexts, n_actions).  context_probabilities: (n_contexts,).
@@ -25,17 +35,12 @@ class TabularEnvironment:
     reference: FloatArray
 
     def __post_init__(self) -> None:
-        if self.rewards.ndim != 3 or 0 in self.rewards.shape:
+        float_array("rewards", self.rewards, ("types", "contexts", "actions"))
+        if 0 in self.rewards.shape:
             raise ValueError(f"rewards must be (types, contexts, actions), none empty (got {self.rewards.shape})")
         _, S, A = self.rewards.shape
-        for name, array, shape in (
-            ("context_probabilities", self.context_probabilities, (S,)),
-            ("reference", self.reference, (S, A)),
-        ):
-            if array.shape != shape:
-                raise ValueError(f"{name} must have shape {shape} (got {array.shape})")
-            if (array < 0).any() or np.abs(array.sum(axis=-1) - 1).max() > 1e-9:
-                raise ValueError(f"{name} must be probabilities that sum to 1; normalise it")
+        probability_array("context_probabilities", self.context_probabilities, (S,), 1e-9)
+        probability_array("reference", self.reference, (S, A), 1e-9)
         if (self.reference <= 0).any():
             raise ValueError("reference must be positive: where it is 0, log(pi / pi_0) is undefined")
 
@@ -59,12 +64,23 @@ class TabularEnvironment:
         """r_z(s, a) of each row's type for the offered actions (n, J); (n, J). No noise."""
         return np.asarray(self.rewards[types[:, None], contexts[:, None], actions])
 
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Distinct actions, uniformly; (n, n_offered)."""
+        return distinct_actions(len(contexts), n_offered, self.n_actions, stream)
+
+    def preferred(self, contexts: IntArray, types: IntArray, offered: IntArray) -> FloatArray:
+        """sigma(r_z(s, a) - r_z(s, b)) of offered (n, 2); (n,)."""
+        own = self.rewards[types[:, None], contexts[:, None], offered]
+        return sigmoid(own[:, 0] - own[:, 1])
+
     def expected_reward(self, policy: FloatArray) -> FloatArray:
         """R_z(pi) = E_s E_{a ~ pi} r_z(s, a); policy (n_contexts, n_actions) -> (n_types,)."""
+        require_shape("policy", policy, self.reference.shape)
         return np.asarray(np.einsum("s,sa,zsa->z", self.context_probabilities, policy, self.rewards))
 
     def optimal_policies(self, beta: float) -> FloatArray:
         """pi_z*(a|s) = pi_0 exp(r_z / beta) / C_z(s), the KL-regularised optima; (n_types, n_contexts, n_actions)."""
+        require_positive(beta=beta)
         return np.exp(log_softmax(np.log(self.reference) + self.rewards / beta))
 
     def kl(self, policy: FloatArray) -> float:
@@ -80,10 +96,9 @@ class TabularEnvironment:
         self, policy: FloatArray, comparator: Literal["greedy", "kl"] = "greedy", beta: float = 1.0
     ) -> FloatArray:
         """R_z(comparator) - R_z(pi); "greedy": the best action, "kl": pi_z* at `beta` (may be negative)."""
+        require_choice("comparator", comparator, ("greedy", "kl"))
         if comparator == "greedy":
             best = self.rewards.max(axis=2) @ self.context_probabilities
-        elif comparator != "kl":
-            raise ValueError(f"comparator must be greedy or kl (got {comparator!r})")
         else:
             best = np.einsum("s,zsa,zsa->z", self.context_probabilities, self.optimal_policies(beta), self.rewards)
         return np.asarray(best - self.expected_reward(policy))
@@ -98,6 +113,9 @@ def random_tabular(
     uniform_reference: bool = False,
 ) -> TabularEnvironment:
     """Normal rewards of standard deviation `scale`; context law and reference drawn uniformly on the simplex."""
+    for name, count in (("n_types", n_types), ("n_contexts", n_contexts), ("n_actions", n_actions)):
+        require_count(name, count)
+    require_positive(scale=scale)
     rewards = scale * stream.child("rewards").normals((n_types, n_contexts, n_actions))
     contexts = -np.log(stream.child("contexts").uniforms(n_contexts))
     reference = (
@@ -118,6 +136,8 @@ def compromise_arm(compromise: float, n_types: int = 3, own: float = 10.0) -> Ta
 
     An ensemble of the types' own policies cannot play it, another policy can.
     """
+    require_count("n_types", n_types)
+    require_number(compromise=compromise, own=own)
     return _one_context(np.concatenate([own * np.eye(n_types), np.full((n_types, 1), compromise)], axis=1))
 
 

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    probability_array,
+    require_count,
+    require_finite,
+    require_index,
+    require_positive,
+    require_shape,
+)
+from sim.environments.protocol import require_pairs
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -25,16 +35,33 @@ class TrajectoryPool:
     reference: int | None = None
 
     def __post_init__(self) -> None:
+        float_array("features", self.features, ("M", "d"))
         M = len(self.features)
-        for name, law in (("first", self.first), ("second", self.second)):
-            if law.shape != (M,) or (law < 0).any() or not np.isclose(law.sum(), 1.0):
-                raise ValueError(f"{name} must be {M} probabilities that sum to 1")
-        if self.reference is not None and not 0 <= self.reference < M:
-            raise ValueError(f"reference must be a trajectory from 0 to {M - 1} (got {self.reference})")
+        probability_array("first", self.first, (M,), 1e-5)
+        probability_array("second", self.second, (M,), 1e-5)
+        if self.reference is not None:
+            require_index("reference", self.reference, M)
 
     @property
     def n_trajectories(self) -> int:
         return len(self.features)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.features.shape[1])
+
+    def draw_contexts(self, n: int, stream: Stream) -> IntArray:
+        """There is one context, 0; (n,)."""
+        return np.zeros(n, dtype=np.int64)
+
+    def draw_offers(self, contexts: IntArray, n_offered: int, stream: Stream) -> IntArray:
+        """Numbers of two trajectories, from `first` and `second`; (n, 2)."""
+        require_pairs(n_offered)
+        return np.stack(self.draw_pairs((len(contexts),), stream), axis=1)
+
+    def features_of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """Pinned features of trajectories (n, J); (n, J, d)."""
+        return np.asarray(self.pinned[responses])
 
     @property
     def pinned(self) -> FloatArray:
@@ -43,6 +70,9 @@ class TrajectoryPool:
 
     def rewards(self, theta: FloatArray, shifts: FloatArray | None = None) -> FloatArray:
         """r_i(tau) = <theta_i, phi(tau)> + shift_i; (N, d) -> (N, M). With a reference, no shift is allowed."""
+        require_shape("theta", theta, ("N", self.features.shape[1]))
+        if shifts is not None:
+            require_shape("shifts", shifts, (len(theta),))
         if shifts is not None and self.reference is not None:
             raise ValueError("a reference trajectory has reward 0: annotators cannot have constants of their own")
         values = theta @ self.pinned.T
@@ -54,6 +84,8 @@ class TrajectoryPool:
 
     def collect(self, theta: FloatArray, per_annotator: int, stream: Stream) -> FloatArray:
         """phi(chosen) - phi(rejected) of Bradley-Terry answers; (N, per_annotator, d)."""
+        float_array("theta", theta, ("N", self.features.shape[1]))
+        require_count("per_annotator", per_annotator)
         a, b = self.draw_pairs((len(theta), per_annotator), stream)
         differences = self.features[a] - self.features[b]
         return sign_answers(differences, theta, stream)
@@ -65,6 +97,8 @@ class TrajectoryPool:
         """
         if self.reference is None or self.second[self.reference] < 1.0:
             raise ValueError("counts describe all answers only where every pair is against the reference")
+        float_array("theta", theta, ("N", self.features.shape[1]))
+        require_count("per_annotator", per_annotator)
         asked = stream.child("asked").generator().multinomial(per_annotator, self.first, size=len(theta))
         chance = 1.0 / (1.0 + np.exp(-self.rewards(theta)))
         wins = stream.child("answers").generator().binomial(asked, chance)
@@ -76,6 +110,12 @@ def sign_answers(differences: FloatArray, theta: FloatArray, stream: Stream) -> 
 
     differences: (..., N, n, d).  theta: (..., N, d).  [arXiv 2405.00254, section 2]
     """
+    if theta.shape != (*differences.shape[:-2], differences.shape[-1]):
+        raise ValueError(
+            f"theta must be {(*differences.shape[:-2], differences.shape[-1])}, one row an annotator of differences "
+            f"(got {theta.shape})"
+        )
+    require_finite(differences=differences, theta=theta)
     margin = (differences @ theta[..., None])[..., 0]
     wins = stream.child("answers").uniforms(margin.shape) * (1.0 + np.exp(np.minimum(-margin, 700.0))) < 1.0
     return np.where(wins[..., None], differences, -differences)
@@ -108,6 +148,7 @@ class LowerBoundFamily:
     def __post_init__(self) -> None:
         if self.k % 3 or self.k < 3:
             raise ValueError(f"k must be a multiple of 3 (got {self.k})")
+        require_positive(concentrability=self.concentrability, margin=self.margin)
 
     @property
     def n_contexts(self) -> int:

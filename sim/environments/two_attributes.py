@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, probability_array, require_count, require_number, require_positive
 from sim.environments.low_rank import LowRankWorld, Targets
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -24,6 +25,14 @@ class TwoAttributeWorld(LowRankWorld):
     safe: FloatArray
     temptation: float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        groups, d_phi = self.theta.shape
+        probability_array("shares", self.shares, (groups,))
+        float_array("helpful", self.helpful, (d_phi,))
+        float_array("safe", self.safe, (d_phi,))
+        require_number(temptation=self.temptation)
+
     def _contexts(self, n: int, sd: FloatArray | float, stream: Stream) -> FloatArray:
         return np.asarray(np.eye(len(self.theta))[stream.choice(self.shares, (n,))])
 
@@ -41,8 +50,12 @@ def two_attribute_world(
 ) -> TwoAttributeWorld:  # fmt: skip
     """Shares fall like skew^-g. Weights turn evenly from helpfulness alone, the largest group's, to `conflict` right
     angles towards safety, the smallest group's: 0, everybody wants the same; 1, the smallest wants safety alone."""
-    if groups < 2 or d_phi < 2:
-        raise ValueError(f"two attributes need at least 2 groups and 2 features (got {groups} and {d_phi})")
+    require_count("groups", groups, 2)
+    require_count("d_phi", d_phi, 2)
+    require_count("normal", normal, 0)
+    require_count("tempting", tempting, 0)
+    require_positive(norm=norm, skew=skew)
+    require_number(conflict=conflict, temptation=temptation)
     axes = np.linalg.qr(stream.child("attributes").normals((d_phi, 2)))[0]
     angle = 0.5 * np.pi * conflict * np.arange(groups) / (groups - 1)
     shares = skew ** -np.arange(groups, dtype=np.float64)

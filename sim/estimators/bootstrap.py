@@ -1,9 +1,10 @@
-"""Intervals over annotators: the independent unit is the person, not the answer."""
+"""Intervals over annotators: the independent unit is the annotator, not the answer."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_shape
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -15,6 +16,11 @@ def cluster_interval(
 
     For a paired comparison pass the differences. With one cluster there is no spread to learn from: (-inf, inf).
     """
+    values = float_array("values", values, ("n",))
+    require_shape("cluster", cluster, values.shape)
+    require_count("draws", draws)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1 (got {level})")
     _, index = np.unique(cluster, return_inverse=True)
     sums, counts = np.bincount(index, weights=values), np.bincount(index)
     n = len(sums)

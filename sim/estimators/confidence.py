@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sim.arguments import float_array, require_finite, require_not_negative
 from sim.preferences import FloatArray
 
 
@@ -14,14 +15,20 @@ from sim.preferences import FloatArray
 class Ellipsoid:
     """{theta : (theta - estimate)' covariance (theta - estimate) <= radius}.  [arXiv 2405.00254, Algorithm 1, step 3]
 
-    estimate: (k,).  covariance: (k, k) = (1 / Np) sum_j x_j x_j' + lambda I of the user's answers, positive definite.
-    radius: zeta', squared reward units. With the representation held at its estimate the paper's set is this, user by
-    user; with it free the set is one in the features' d dimensions, which the low rank does not shrink.
+    estimate: (k,).  covariance: (k, k) = (1 / Np) sum_j x_j x_j' + lambda I of an annotator's answers, positive
+    definite.
+    radius: zeta', squared reward units. With the representation held at its estimate the paper's set is this, annotator
+    by annotator; with it free the set is one in the features' d dimensions, which the low rank does not shrink.
     """
 
     estimate: FloatArray
     covariance: FloatArray
     radius: float
+
+    def __post_init__(self) -> None:
+        float_array("estimate", self.estimate, ("k",))
+        float_array("covariance", self.covariance, (len(self.estimate), len(self.estimate)))
+        require_not_negative(radius=self.radius)
 
     @cached_property
     def _root(self) -> FloatArray:
@@ -52,6 +59,10 @@ def answer_covariance(differences: FloatArray, regularisation: float) -> FloatAr
 
     lambda B^2 enters the proof's radius, so it should be at most k / (B^2 Np).
     """
+    if differences.ndim < 2 or differences.shape[-2] == 0:
+        raise ValueError(f"differences must be (..., Np, k), at least one answer (got {differences.shape})")
+    require_finite(differences=differences)
+    require_not_negative(regularisation=regularisation)
     Np, k = differences.shape[-2:]
     return np.asarray(np.swapaxes(differences, -1, -2) @ differences / Np + regularisation * np.eye(k))
 

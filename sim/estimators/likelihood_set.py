@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from sim.algorithms.maximin_policy import MaximinPolicy, maximin_policy
+from sim.arguments import float_array, require_not_negative, require_positive
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray
@@ -25,6 +26,11 @@ class LikelihoodSet:
     differences: FloatArray
     drop: float
     ridge: float = 1e-3
+
+    def __post_init__(self) -> None:
+        float_array("differences", self.differences, ("n", "k"))
+        require_not_negative(drop=self.drop)
+        require_positive(ridge=self.ridge)
 
     @cached_property
     def estimate(self) -> FloatArray:

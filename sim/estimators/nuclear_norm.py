@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.arguments import require_finite, require_positive
 from sim.cones import modelling, solve
 from sim.estimators.low_rank import checked
 from sim.preferences import FloatArray
@@ -14,9 +15,9 @@ def fit_nuclear_norm(contexts: FloatArray, differences: FloatArray, penalty: flo
 
     |Theta|_* is the sum of singular values. Theta is zero from penalty = |G(0)|_op on, G the gradient of the loss.
     """
-    if not penalty > 0:
-        raise ValueError(f"penalty must be positive (got {penalty})")
+    require_positive(penalty=penalty)
     x, z = checked(contexts, differences)
+    require_finite(contexts=x, differences=z)
     cp = modelling()
     theta = cp.Variable((x.shape[1], z.shape[1]))
     product = (x[:, :, None] * z[:, None, :]).reshape(len(x), -1)
@@ -29,4 +30,5 @@ def fit_nuclear_norm(contexts: FloatArray, differences: FloatArray, penalty: flo
 def largest_penalty(contexts: FloatArray, differences: FloatArray) -> float:
     """|G(0)|_op = |(1 / n) sum x z'|_op / 2, the penalty from which on the fit is zero."""
     x, z = checked(contexts, differences)
+    require_finite(contexts=x, differences=z)
     return float(np.linalg.norm(x.T @ z, 2) / (2 * len(x)))

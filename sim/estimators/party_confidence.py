@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sim.arguments import float_array, require_index, require_shape
 from sim.cones import modelling, solve
 from sim.estimators.confidence import answer_covariance
 from sim.preferences import FloatArray
@@ -25,6 +26,14 @@ class PartyConfidence:
     covariance: FloatArray
     radius: FloatArray
 
+    def __post_init__(self) -> None:
+        float_array("theta", self.theta, ("M", "d"))
+        M, d = self.theta.shape
+        float_array("covariance", self.covariance, (M, d, d))
+        float_array("radius", self.radius, (M,))
+        if (self.radius < 0).any():
+            raise ValueError(f"radius must not be negative (got {self.radius.min()})")
+
     @cached_property
     def _whitener(self) -> FloatArray:
         """W with W v = L^-1 v, L L' = Sigma_m; (M, d, d)."""
@@ -32,6 +41,7 @@ class PartyConfidence:
 
     def errors(self, truth: FloatArray) -> FloatArray:
         """||theta_m - truth_m||_Sigma_m; (M,)."""
+        require_shape("truth", truth, self.theta.shape)
         gap = self.theta - truth
         return np.asarray(np.sqrt(np.einsum("md,mde,me->m", gap, self.covariance, gap)))
 
@@ -54,6 +64,7 @@ class PartyConfidence:
         The worst action under theta is some a', and a' = a gives 0. Never above the exact minimum over the set, whose
         maximum is over lotteries a' (`exact_gain_bound`).
         """
+        require_shape("features", features, ("S", "A", self.theta.shape[1]))
         # Only differences count, and a common offset in a direction the answers do not see would swamp them.
         centred = features - features[:, :1]
         mean = np.einsum("md,sad->msa", self.theta, centred)
@@ -67,6 +78,9 @@ class PartyConfidence:
 
     def exact_gain_bound(self, features: FloatArray, party: int, action: int) -> float:
         """min over the party's ellipsoid of max_a' <theta, phi(a) - phi(a')>; one state's features (A, d). Clarabel."""
+        require_shape("features", features, ("A", self.theta.shape[1]))
+        require_index("party", party, len(self.theta))
+        require_index("action", action, len(features))
         cp = modelling()
         theta, worst = cp.Variable(features.shape[1]), cp.Variable()
         root = np.linalg.cholesky(self.covariance[party])
@@ -83,6 +97,8 @@ def party_confidence(
     differences: FloatArray, theta: FloatArray, radius: float | FloatArray, regularisation: float = 0.0
 ) -> PartyConfidence:
     """From one replicate's differences (M, n, d) and estimates (M, d)."""
+    require_shape("theta", theta, ("M", "d"))
+    require_shape("differences", differences, (len(theta), "n", theta.shape[1]))
     covariance = answer_covariance(differences, regularisation)
     return PartyConfidence(theta, covariance, np.broadcast_to(np.asarray(radius, dtype=np.float64), len(theta)).copy())
 
@@ -92,5 +108,7 @@ def gains(theta: FloatArray, features: FloatArray) -> FloatArray:
 
     The zero utility uses the same theta, so that inside a confidence set it moves with it.
     """
+    float_array("theta", theta, ("M", "d"))
+    float_array("features", features, ("S", "A", theta.shape[1]))
     rewards = np.einsum("md,sad->msa", theta, features)
     return np.asarray(rewards - rewards.min(axis=-1, keepdims=True))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from sim.arguments import float_array, require_choice, require_count, require_finite, require_positive
 from sim.estimators.bradley_terry import fit_bradley_terry_batch
 from sim.estimators.shared_representation import fit_shared_batch
 from sim.preferences import FloatArray
 
 PartyMethod = Literal["shared", "separate", "pooled", "oracle"]
-PARTY_METHODS: tuple[PartyMethod, ...] = ("shared", "separate", "pooled", "oracle")
+PARTY_METHODS: tuple[PartyMethod, ...] = get_args(PartyMethod)
 
 
 def estimate_party_rewards(
@@ -39,22 +40,26 @@ def estimate_party_rewards(
     x = np.require(differences, np.float64, ["C", "W"])
     if x.ndim != 4 or 0 in x.shape:
         raise ValueError(f"differences must be (B, parties, answers, features), none empty (got {x.shape})")
+    require_choice("method", method, PARTY_METHODS)
+    require_finite(differences=x)
+    require_positive(ridge=ridge)
+    if longest is not None:
+        require_positive(longest=longest)
     B, M, n, d = x.shape
     if method == "shared":
         if rank is None:
-            raise ValueError("a shared subspace needs its rank")
+            raise ValueError("rank must be given: a shared subspace needs it")
         theta = _leave_one_out(x, rank, ridge) if leave_one_out else fit_shared_batch(x, rank, ridge=ridge).theta
     elif method == "separate":
         theta = fit_bradley_terry_batch(x.reshape(B * M, n, d), ridge=ridge).theta.reshape(B, M, d)
     elif method == "pooled":
         own = fit_bradley_terry_batch(x.reshape(B, M * n, d), ridge=ridge).theta
         theta = np.repeat(own[:, None], M, axis=1)
-    elif method == "oracle":
-        if subspace is None:
-            raise ValueError("the oracle needs the subspace")
-        theta = _heads(x, np.broadcast_to(subspace, (B, d, subspace.shape[-1])), ridge)
     else:
-        raise ValueError(f"method must be one of {', '.join(PARTY_METHODS)} (got {method!r})")
+        if subspace is None:
+            raise ValueError("subspace must be given: the oracle needs it")
+        float_array("subspace", subspace, (B, d, "r") if subspace.ndim == 3 else (d, "r"))
+        theta = _heads(x, np.broadcast_to(subspace, (B, d, subspace.shape[-1])), ridge)
     if longest is not None:
         length = np.linalg.norm(theta, axis=-1, keepdims=True)
         theta = theta * np.minimum(1.0, longest / np.maximum(length, 1e-300))
@@ -85,6 +90,10 @@ def estimation_rate(n: int, parties: int, d: int, rank: int, delta: float = 0.1)
 
     Only the second group is divided by M. Its constant is not stated: calibrate it.
     """
+    for name, value in (("n", n), ("parties", parties), ("d", d), ("rank", rank)):
+        require_count(name, value)
+    if not 0.0 < delta < 1.0:
+        raise ValueError(f"delta must lie between 0 and 1 (got {delta})")
     own = rank**2 / n
     common = (d * rank**2 * np.log(d) + rank * np.log(parties / delta)) / (parties * n)
     return float(np.sqrt(own + common))

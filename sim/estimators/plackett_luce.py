@@ -7,6 +7,7 @@ from enum import Enum
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_not_negative, require_positive, weight_array
 from sim.preferences import FloatArray
 
 
@@ -45,9 +46,14 @@ def fit_plackett_luce(
     J = 2 this is Bradley-Terry on features[:, 0] - features[:, 1]).  The tolerance is on the gradient's
     largest entry divided by the total weight.
     """
+    float_array("features", features, ("n", "J", "d"))
     n_rows, n_offered, dimension = features.shape
-    weights = np.ones(n_rows) if weights is None else np.asarray(weights, dtype=np.float64)
-    theta = np.zeros(dimension) if start is None else np.array(start, dtype=np.float64)
+    require_count("n_ranked", n_ranked, 1, n_offered)
+    require_not_negative(ridge=ridge)
+    require_positive(tolerance=tolerance)
+    require_count("max_steps", max_steps, 0)
+    weights = weight_array("weights", weights, n_rows)
+    theta = np.zeros(dimension) if start is None else float_array("start", start, (dimension,)).copy()
     places = min(n_ranked, n_offered - 1)
     scale = max(float(weights.sum()), 1e-300)
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sim.arguments import require_choice, require_count, require_finite, require_same_rows, require_shape
 from sim.estimators.low_rank import Method, fit_low_rank, manifold_dimension
 from sim.preferences import FloatArray, IntArray
 
@@ -26,13 +27,16 @@ class RankChoice:
 
 def penalty(criterion: Criterion, n: int, d_x: int, d_phi: int) -> float:
     """a_n: bic log n; gic log(log n) log(d_x d_phi); aic 2."""
+    require_choice("criterion", criterion, CRITERIA)
+    for name, value in (("n", n), ("d_x", d_x), ("d_phi", d_phi)):
+        require_count(name, value)
     if criterion == "bic":
         return float(np.log(n))
     if criterion == "gic":
         return float(np.log(np.log(n)) * np.log(d_x * d_phi))
     if criterion == "aic":
         return 2.0
-    raise ValueError(f"criterion must be one of {', '.join(CRITERIA)} (got {criterion!r})")
+    raise ValueError("criterion held_out has no penalty")
 
 
 def choose_rank(
@@ -50,13 +54,20 @@ def choose_rank(
     [a generalised criterion is what the authors' sibling paper, arXiv 2404.17592, uses; for arXiv 2412.19436
     reconstructed. At few answers all of them choose too few directions.]
     held_out: mean loss of the answers of one fold under a fit on the others, over the folds; fold (n,) numbers, e.g. by
-    user, default every fifth answer.
+    annotator, default every fifth answer.
     """
+    require_choice("criterion", criterion, CRITERIA)
+    require_shape("contexts", contexts, ("n", "d_x"))
+    require_shape("differences", differences, ("n", "d_phi"))
+    require_same_rows(contexts=contexts, differences=differences, fold=fold)
+    require_finite(contexts=contexts, differences=differences)
     n, d_x = contexts.shape
     d_phi = differences.shape[1]
     tried = tuple(range(1, min(d_x, d_phi) + 1)) if ranks is None else tuple(ranks)
     if not tried:
-        raise ValueError("no rank to try")
+        raise ValueError("ranks must hold at least one: no rank to try")
+    for rank in tried:
+        require_count("ranks", rank, 1, min(d_x, d_phi))
     scores = []
     if criterion == "held_out":
         own = np.arange(n) % 5 if fold is None else np.asarray(fold)

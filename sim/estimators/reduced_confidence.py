@@ -6,6 +6,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    require_choice,
+    require_count,
+    require_not_negative,
+    require_same_rows,
+    require_shape,
+)
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.reduced_subspace import ReducedSubspace
@@ -27,6 +35,8 @@ def reduced_fit(psi: FloatArray, ridge: float) -> FloatArray:
     On the answers the subspace was estimated from, with the same ridge, this changes nothing: the gradient of a
     rank-constrained minimum vanishes on the tangent space psi spans, and the reduced problem is convex.
     """
+    float_array("psi", psi, ("n", "k"))
+    require_not_negative(ridge=ridge)
     return fit_bradley_terry(psi, ridge=max(ridge, 1e-12), mass_scaled=True, tolerance=1e-10, max_steps=100).theta
 
 
@@ -59,10 +69,18 @@ def reduced_confidence(
     """
     from scipy.stats import chi2
 
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)} (got {mode!r})")
+    require_choice("mode", mode, MODES)
     if not 0.0 < delta < 1.0:
         raise ValueError(f"delta must lie between 0 and 1 (got {delta})")
+    require_not_negative(scale=scale, ridge=ridge)
+    if dimension is not None:
+        require_count("dimension", dimension)
+    d_x, d_phi = len(subspace.left), len(subspace.right)
+    float_array("contexts", contexts, ("n", d_x))
+    float_array("differences", differences, ("n", d_phi))
+    require_same_rows(contexts=contexts, differences=differences)
+    if truth is not None:
+        float_array("truth", truth, (d_x, d_phi))
     psi = subspace.features(contexts, differences)
     n, k = psi.shape
     estimate = reduced_fit(psi, ridge)
@@ -72,7 +90,7 @@ def reduced_confidence(
         f = float(np.sqrt(chi2.ppf(1.0 - delta, dimension or k) / n))
         return Ellipsoid(estimate, matrix, (scale * f) ** 2)
     if truth is None:
-        raise ValueError(f"mode {mode} needs the true Theta: its curvature and truncation error are the true ones")
+        raise ValueError(f"truth must be given for mode {mode}: its curvature and truncation error are the true ones")
     L = float(np.log(1.0 / delta))
     missed = subspace.bias(truth, contexts, differences)
     b_rms = float(np.sqrt((missed**2).mean()))
@@ -99,5 +117,6 @@ def reduced_confidence(
 
 def scaled_error(ellipsoid: Ellipsoid, truth: FloatArray) -> float:
     """|theta_tilde - truth|_M^2 / f^2, at most one where the set covers; truth (k,)."""
+    require_shape("truth", truth, ellipsoid.estimate.shape)
     gap = truth - ellipsoid.estimate
     return float(gap @ ellipsoid.covariance @ gap / ellipsoid.radius)

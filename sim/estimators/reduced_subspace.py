@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, require_shape
 from sim.estimators.low_rank import manifold_dimension, require_rank
 from sim.preferences import FloatArray
 
@@ -22,6 +23,11 @@ class ReducedSubspace:
     left: FloatArray
     right: FloatArray
     rank: int
+
+    def __post_init__(self) -> None:
+        float_array("left", self.left, (len(self.left), len(self.left)))
+        float_array("right", self.right, (len(self.right), len(self.right)))
+        require_rank(self.rank, len(self.left), len(self.right))
 
     @property
     def dimension(self) -> int:
@@ -42,11 +48,13 @@ class ReducedSubspace:
 
     def vector(self, theta: FloatArray) -> FloatArray:
         """Blocks 11, 21 and 12 of Theta'; (d_x, d_phi) -> (k,)."""
+        require_shape("theta", theta, (len(self.left), len(self.right)))
         rotated, r = self.left.T @ theta @ self.right, self.rank
         return np.concatenate([rotated[:, :r].ravel(), rotated[:r, r:].ravel()])
 
     def matrix(self, vector: FloatArray) -> FloatArray:
         """The Theta with block 22 zero whose `vector` is this; (k,) -> (d_x, d_phi)."""
+        require_shape("vector", vector, (self.dimension,))
         r, rotated = self.rank, np.zeros((len(self.left), len(self.right)))
         cut = len(self.left) * r
         rotated[:, :r] = vector[:cut].reshape(-1, r)
@@ -69,6 +77,7 @@ def reduced_subspace(theta: FloatArray, rank: int) -> ReducedSubspace:
     Of an estimate; or of the true Theta, for the oracle's subspace. rank = min(d_x, d_phi) keeps everything: k = d_x
     d_phi and no bias. Where theta's own rank is lower, the missing directions are arbitrary.
     """
+    float_array("theta", theta, ("d_x", "d_phi"))
     require_rank(rank, *theta.shape)
     u, _, vt = np.linalg.svd(theta, full_matrices=True)
     return ReducedSubspace(np.ascontiguousarray(u), np.ascontiguousarray(vt.T), rank)

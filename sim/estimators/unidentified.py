@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, require_positive
 from sim.preferences import BoolArray, FloatArray
 
 
@@ -34,10 +35,12 @@ def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, to
     taken from the left: one is left out if, scaled to length one, less than `tolerance` of it lies off the span of
     those already kept.
     """
+    float_array("matrix", matrix, ("n", "d"))
+    require_positive(tolerance=tolerance)
     n, d = matrix.shape
     own = [f"column {j + 1}" for j in range(d)] if names is None else list(names)
     if len(own) != d:
-        raise ValueError(f"{len(own)} names for {d} columns")
+        raise ValueError(f"names must be as many as the {d} columns (got {len(own)})")
     length = np.linalg.norm(matrix, axis=0)
     least = tolerance * (length.max() if d else 0.0)
     kept = np.zeros(d, dtype=np.bool_)

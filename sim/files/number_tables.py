@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.arguments import float_array
 from sim.errors import InputError
 from sim.preferences import FloatArray
 
@@ -21,6 +22,11 @@ class NumberTable:
     columns: tuple[str, ...]
     lines: tuple[int, ...]
     source: str
+
+    def __post_init__(self) -> None:
+        float_array("values", self.values, (len(self.rows), len(self.columns)))
+        if len(self.lines) != len(self.rows):
+            raise ValueError(f"lines must be {len(self.rows)}, one a row (got {len(self.lines)})")
 
 
 def as_number(cell: str) -> float | None:

@@ -52,20 +52,3 @@ class RewardPolicy(abc.ABC):
     def sample(self, contexts: AnyArray, stream: Stream) -> IntArray:
         """One action a context, drawn from pi."""
         return draw_actions(self.log_probabilities(contexts), stream)
-
-
-def require_positive(**values: float) -> None:
-    """Raise ValueError naming the first value that is not a positive finite number."""
-    for name, value in values.items():
-        if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a positive number (got {value})")
-
-
-def checked_weights(weights: FloatArray, n_rows: int) -> FloatArray:
-    """Weights as float64, one a row, finite and not negative."""
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n_rows,):
-        raise ValueError(f"weights must have shape ({n_rows},), one an answer (got {weights.shape})")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError("weights must be finite and not negative; drop an answer by weight 0")
-    return weights

@@ -7,9 +7,18 @@ from typing import Protocol
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    index_array,
+    probability_array,
+    require_count,
+    require_positive,
+    require_shape,
+    weight_array,
+)
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.plackett_luce import fit_plackett_luce
-from sim.policies.finite import RewardPolicy, checked_weights, require_positive
+from sim.policies.finite import RewardPolicy
 from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
 
 
@@ -46,19 +55,28 @@ class ArmFeatures:
     n_actions: int
     dimension: int
 
+    def __post_init__(self) -> None:
+        require_count("n_actions", self.n_actions)
+        require_count("dimension", self.dimension)
+
     @property
     def n_features(self) -> int:
         return self.n_actions * (self.dimension + 1)
 
     def _extended(self, contexts: AnyArray) -> FloatArray:
+        require_shape("contexts", contexts, ("n", self.dimension))
         return np.concatenate([contexts, np.ones((len(contexts), 1))], axis=1)
 
     def rows(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        index_array("responses", responses, self.n_actions)
         blocks = np.zeros((len(contexts), self.n_actions, self.dimension + 1))
         blocks[np.arange(len(contexts)), responses] = self._extended(contexts)
         return blocks.reshape(len(contexts), -1)
 
     def differences(self, contexts: AnyArray, chosen: AnyArray, rejected: AnyArray) -> FloatArray:
+        float_array("contexts", contexts, ("n", self.dimension))
+        index_array("chosen", chosen, self.n_actions)
+        index_array("rejected", rejected, self.n_actions)
         blocks = np.zeros((len(contexts), self.n_actions, self.dimension + 1))
         extended, row = self._extended(contexts), np.arange(len(contexts))
         blocks[row, chosen] = extended
@@ -75,6 +93,9 @@ class ItemFeatures:
 
     table: FloatArray
 
+    def __post_init__(self) -> None:
+        float_array("table", self.table, ("n_items", "n_features"))
+
     @property
     def n_actions(self) -> int:
         return int(self.table.shape[0])
@@ -84,10 +105,13 @@ class ItemFeatures:
         return int(self.table.shape[1])
 
     def rows(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        return np.asarray(self.table[responses])
+        return np.asarray(self.table[index_array("responses", responses, self.n_actions)])
 
     def differences(self, contexts: AnyArray, chosen: AnyArray, rejected: AnyArray) -> FloatArray:
-        return np.asarray(self.table[chosen] - self.table[rejected])
+        first, second = (
+            index_array("chosen", chosen, self.n_actions), index_array("rejected", rejected, self.n_actions)
+        )  # fmt: skip
+        return np.asarray(self.table[first] - self.table[second])
 
     def rewards(self, contexts: AnyArray, theta: FloatArray) -> FloatArray:
         return np.broadcast_to(self.table @ theta, (len(contexts), self.n_actions))
@@ -114,13 +138,13 @@ class LogLinear(RewardPolicy):
     ) -> None:
         require_positive(beta=beta, ridge=ridge)
         self.features, self.beta, self.ridge, self.mass_scaled = features, beta, ridge, mass_scaled
-        self.theta = np.zeros(features.n_features) if theta is None else np.array(theta, dtype=np.float64)
-        if self.theta.shape != (features.n_features,):
-            raise ValueError(f"theta must have shape ({features.n_features},) (got {self.theta.shape})")
+        n_features, n_actions = features.n_features, features.n_actions
+        self.theta = np.zeros(n_features) if theta is None else float_array("theta", theta, (n_features,)).copy()
         if reference is None:
-            reference = np.full(features.n_actions, 1.0 / features.n_actions)
-        if reference.shape != (features.n_actions,) or not np.isclose(reference.sum(), 1.0):
-            raise ValueError(f"reference must be {features.n_actions} probabilities that sum to 1")
+            reference = np.full(n_actions, 1.0 / n_actions)
+        reference = probability_array("reference", reference, (n_actions,), 1e-5)
+        if (reference <= 0).any():
+            raise ValueError("reference must be positive: an action it never takes has no log-ratio")
         self._log_reference = np.log(reference)
         # One entry: EM fits every round on the same answers, and phi's differences do not change.
         self._designed: tuple[PreferencePairs, FloatArray] | None = None
@@ -136,7 +160,7 @@ class LogLinear(RewardPolicy):
         return np.broadcast_to(self._log_reference, (len(contexts), self.features.n_actions))
 
     def fit(self, observations: Observations, weights: FloatArray) -> None:
-        weights = checked_weights(weights, len(observations))
+        weights = weight_array("weights", weights, len(observations))
         if isinstance(observations, PreferencePairs):
             fitted = fit_bradley_terry(
                 self._differences(observations), weights, ridge=self.ridge, mass_scaled=self.mass_scaled
@@ -157,7 +181,8 @@ class LogLinear(RewardPolicy):
 
         Step 1 / L with L = largest eigenvalue of the mean of x x' / 4, which bounds the curvature, plus the ridge.
         """
-        weights = checked_weights(weights, len(pairs))
+        weights = weight_array("weights", weights, len(pairs))
+        require_count("steps", steps, 0)
         mass = float(weights.sum())
         if mass == 0.0:
             return

@@ -6,22 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sim.arguments import probability_array
 from sim.policies.finite import log_softmax
 from sim.policies.protocol import FinitePolicy, ScoredPolicy
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
-
-
-def require_simplex(name: str, values: FloatArray, size: int | None = None) -> FloatArray:
-    """`values` as float64 if they are probabilities (of the given number), else ValueError."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or (size is not None and len(values) != size):
-        raise ValueError(f"{name} must be {size or 'a row of'} numbers (got shape {values.shape})")
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError(f"{name} must not be negative or non-finite (got {values.tolist()})")
-    if abs(values.sum() - 1.0) > 1e-9:
-        raise ValueError(f"{name} must sum to 1 (got {values.sum():.6g}); normalise it")
-    return values
 
 
 class Mixture:
@@ -33,9 +22,9 @@ class Mixture:
 
     def __init__(self, policies: Sequence[ScoredPolicy], weights: FloatArray) -> None:
         if not policies:
-            raise ValueError("a mixture needs at least one policy (got none)")
+            raise ValueError("policies must hold at least one policy (got none)")
         self.policies = tuple(policies)
-        self.weights = require_simplex("weights", weights, len(self.policies))
+        self.weights = probability_array("weights", weights, (len(self.policies),), 1e-9)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(self.weights)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.policies.finite import RewardPolicy, checked_weights, require_positive
+from sim.arguments import float_array, index_array, require_finite, require_positive, require_shape, weight_array
+from sim.policies.finite import RewardPolicy
 from sim.preferences import AnyArray, FloatArray, IntArray, Observations, PreferencePairs
 
 _MAX_STEPS = 100
@@ -29,8 +30,8 @@ class SoftmaxTable(RewardPolicy):
         rewards: FloatArray | None = None,
     ) -> None:
         require_positive(beta=beta, ridge=ridge)
-        reference = np.asarray(reference, dtype=np.float64)
-        if reference.ndim != 2 or not np.allclose(reference.sum(axis=1), 1.0) or (reference <= 0).any():
+        reference = float_array("reference", reference, ("n_contexts", "n_actions"))
+        if not np.allclose(reference.sum(axis=1), 1.0) or (reference <= 0).any():
             raise ValueError(
                 "reference must be (n_contexts, n_actions) with positive rows that sum to 1; "
                 "an action the reference never takes has no log-ratio"
@@ -38,8 +39,10 @@ class SoftmaxTable(RewardPolicy):
         self.beta, self.ridge, self.mass_scaled = beta, ridge, mass_scaled
         self._log_reference = np.log(reference)
         self.table = np.zeros(reference.shape) if rewards is None else np.array(rewards, dtype=np.float64)
-        if self.table.shape != reference.shape:
-            raise ValueError(f"rewards {self.table.shape} and reference {reference.shape} differ in shape")
+        require_shape("rewards", self.table, reference.shape)
+        require_finite(rewards=self.table)
+        # EM fits every round on the same answers: their numbers are looked at once.
+        self._seen: Observations | None = None
 
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """r[s, a] = beta log(pi / pi_ref) + beta log Z(s); (n,)."""
@@ -52,7 +55,8 @@ class SoftmaxTable(RewardPolicy):
         return np.asarray(self._log_reference[contexts])
 
     def fit(self, observations: Observations, weights: FloatArray) -> None:
-        weights = checked_weights(weights, len(observations))
+        weights = weight_array("weights", weights, len(observations))
+        self._require_in_table(observations)
         ridge = self.ridge * (weights.sum() if self.mass_scaled else 1.0)
         if ridge == 0.0:
             return
@@ -63,6 +67,19 @@ class SoftmaxTable(RewardPolicy):
             self.table = _fit_rankings(
                 self.table, observations.contexts, observations.responses, observations.n_ranked, weights, ridge
             )
+
+    def _require_in_table(self, observations: Observations) -> None:
+        """An index beyond the table would be counted in another cell."""
+        if self._seen is observations:
+            return
+        n_contexts, n_actions = self.table.shape
+        index_array("contexts", observations.contexts, n_contexts)
+        if isinstance(observations, PreferencePairs):
+            index_array("chosen", observations.chosen, n_actions)
+            index_array("rejected", observations.rejected, n_actions)
+        else:
+            index_array("responses", observations.responses, n_actions)
+        self._seen = observations
 
     def penalty(self, group_mass: float) -> float:
         """0.5 ridge ||r||^2, times the group's total weight if `mass_scaled`."""

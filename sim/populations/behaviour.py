@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    probability_array,
+    require_count,
+    require_index,
+    require_not_negative,
+)
+from sim.environments.protocol import distinct_actions, successive_actions
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -25,33 +33,21 @@ class Behaviour:
     def __post_init__(self) -> None:
         if not 0 < self.coverage <= 1:
             raise ValueError(f"coverage must lie in (0, 1] (got {self.coverage}); 1 is uniform")
+        require_count("favourite", self.favourite, 0)
 
     def probabilities(self, n_actions: int) -> FloatArray:
         """mu(a), the law of the first offered arm; (n_actions,)."""
-        if not 0 <= self.favourite < n_actions:
-            raise ValueError(f"favourite must lie in 0..{n_actions - 1} (got {self.favourite})")
+        require_count("n_actions", n_actions)
+        require_index("favourite", self.favourite, n_actions)
         law = np.full(n_actions, self.coverage / n_actions)
         law[self.favourite] += 1.0 - self.coverage
         return law
 
     def draw(self, n: int, n_offered: int, n_actions: int, stream: Stream) -> IntArray:
         """Distinct arms in each row; (n, n_offered). Successive draws by the Gumbel-max trick."""
-        if not 2 <= n_offered <= n_actions:
-            raise ValueError(f"n_offered must lie in 2..{n_actions}, the number of actions (got {n_offered})")
-        if self.coverage == 1.0 and n_offered == 2:
-            # Two distinct uniform arms need two numbers a row, not one an arm.
-            first = stream.child("first").integers(n_actions, n)
-            other = stream.child("second").integers(n_actions - 1, n)
-            other += other >= first
-            return np.stack([first, other], axis=1)
-        log_law = np.log(self.probabilities(n_actions))
-        out = np.empty((n, n_offered), dtype=np.int64)
-        block = 1 << 16  # bounds the (rows, n_actions) noise, whatever n is
-        for lo in range(0, n, block):
-            rows = min(block, n - lo)
-            noise = stream.gumbels((rows, n_actions), start=lo * n_actions)
-            out[lo : lo + rows] = np.argsort(-(log_law + noise), axis=1, kind="stable")[:, :n_offered]
-        return out
+        if self.coverage == 1.0:
+            return distinct_actions(n, n_offered, n_actions, stream)
+        return successive_actions(np.log(self.probabilities(n_actions)), n, n_offered, stream)
 
 
 def concentrability(target: FloatArray, behaviour: FloatArray) -> float:
@@ -59,7 +55,9 @@ def concentrability(target: FloatArray, behaviour: FloatArray) -> float:
 
     target: (n_contexts, n_actions).  behaviour: the same shape or (n_actions,). Infinite where mu misses pi.
     """
-    mu = np.broadcast_to(behaviour, target.shape)
+    probability_array("target", target, ("n_contexts", "n_actions"), 1e-5)
+    shape = target.shape if np.ndim(behaviour) == 2 else target.shape[1:]
+    mu = np.broadcast_to(probability_array("behaviour", behaviour, shape, 1e-5), target.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(target > 0, target / mu, 0.0)
     return float(ratio.max())
@@ -72,6 +70,9 @@ def feature_concentrability(target_features: FloatArray, behaviour_features: Flo
     with mu's mean as reference vector. target_features: (n, d) draws under pi; behaviour_features: (m, 2, d)
     draws of offered pairs. Infinite if pi leaves the span.
     """
+    float_array("target_features", target_features, ("n", "d"))
+    float_array("behaviour_features", behaviour_features, ("m", 2, target_features.shape[1]))
+    require_not_negative(ridge=ridge)
     difference = behaviour_features[:, 0] - behaviour_features[:, 1]
     sigma = difference.T @ difference / len(difference) + ridge * np.eye(difference.shape[1])
     shift = target_features.mean(axis=0) - behaviour_features.mean(axis=(0, 1))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.policies.finite import require_positive
+from sim.arguments import require_finite, require_positive, require_same_shape, require_shape
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -24,6 +24,17 @@ class ChoiceModel(Protocol):
         ...
 
 
+def _require_pairs(first: FloatArray, second: FloatArray) -> None:
+    require_shape("first", first, ("n",))
+    require_same_shape(first=first, second=second)
+    require_finite(first=first, second=second)
+
+
+def _require_sets(utility: FloatArray) -> None:
+    require_shape("utility", utility, ("n", "J"))
+    require_finite(utility=utility)
+
+
 @dataclass(frozen=True)
 class PlackettLuce:
     """P(a first out of C) = exp(scale u_a) / sum_{b in C} exp(scale u_b), then the same for the rest.
@@ -38,11 +49,13 @@ class PlackettLuce:
         require_positive(scale=self.scale)
 
     def choose_first(self, first: FloatArray, second: FloatArray, stream: Stream) -> BoolArray:
+        _require_pairs(first, second)
         uniform = stream.uniforms(len(first))
         # u < sigmoid(t) without an overflow: log(u / (1 - u)) < t
         return np.asarray(np.log(uniform) - np.log1p(-uniform) < self.scale * (first - second))
 
     def order(self, utility: FloatArray, stream: Stream) -> IntArray:
+        _require_sets(utility)
         return np.argsort(-(self.scale * utility + stream.gumbels(utility.shape)), axis=1, kind="stable")
 
 
@@ -60,8 +73,10 @@ class NoisyArgmax:
         require_positive(sd=self.sd)
 
     def choose_first(self, first: FloatArray, second: FloatArray, stream: Stream) -> BoolArray:
+        _require_pairs(first, second)
         noise = self.sd * stream.normals((len(first), 2))
         return np.asarray(first + noise[:, 0] > second + noise[:, 1])
 
     def order(self, utility: FloatArray, stream: Stream) -> IntArray:
+        _require_sets(utility)
         return np.argsort(-(utility + self.sd * stream.normals(utility.shape)), axis=1, kind="stable")

@@ -7,31 +7,17 @@ annotators, a block of rewards at a time.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
+from sim.arguments import require_count
+from sim.environments.protocol import Environment, NumberedEnvironment, RewardEnvironment
 from sim.populations.behaviour import Behaviour
 from sim.populations.choice import BradleyTerry, ChoiceModel, PlackettLuce
 from sim.populations.latent_types import LatentTypes
-from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs, Rankings
+from sim.preferences import AnyArray, IntArray, PreferencePairs, Rankings
 from sim.streams import Stream
 
 _BLOCK = 1 << 18
-
-
-class Environment(Protocol):
-    """What the sampler asks of an environment."""
-
-    @property
-    def n_types(self) -> int: ...
-
-    @property
-    def n_actions(self) -> int: ...
-
-    def draw_contexts(self, n: int, stream: Stream) -> AnyArray: ...
-
-    def rewards_of(self, contexts: AnyArray, types: IntArray, actions: IntArray, stream: Stream) -> FloatArray: ...
 
 
 def _annotators(
@@ -39,13 +25,30 @@ def _annotators(
 ) -> tuple[IntArray, IntArray]:
     if population.n_types != environment.n_types:
         raise ValueError(
-            f"the population has {population.n_types} types and the environment {environment.n_types}; "
+            f"population has {population.n_types} types and the environment {environment.n_types}; "
             "give one share a type"
         )
-    if n_annotators < 1 or per_annotator < 1:
-        raise ValueError(f"need at least one annotator and one answer each (got {n_annotators}, {per_annotator})")
+    require_count("n_annotators", n_annotators)
     types = population.draw(n_annotators, stream.child("types"))
     return types, np.repeat(np.arange(n_annotators), per_annotator)
+
+
+def _offers(
+    environment: Environment, contexts: AnyArray, n_offered: int, behaviour: Behaviour | None, stream: Stream
+) -> AnyArray:
+    if behaviour is None:
+        return environment.draw_offers(contexts, n_offered, stream)
+    if not isinstance(environment, NumberedEnvironment):
+        raise ValueError("behaviour chooses among numbered actions; this world draws its own offers: leave it out")
+    return behaviour.draw(len(contexts), n_offered, environment.n_actions, stream)
+
+
+def _require_rewards(environment: Environment, choice: ChoiceModel | None, logistic: bool) -> RewardEnvironment:
+    if not isinstance(environment, RewardEnvironment):
+        raise ValueError("environment must have rewards (rewards_of) for this: it has preferences alone")
+    if logistic and choice is None and not environment.logistic:
+        raise ValueError("choice must be given: this environment's answers to pairs are not Bradley-Terry's")
+    return environment
 
 
 def collect_pairs(
@@ -62,21 +65,28 @@ def collect_pairs(
 
     P(y1 > y2 | x, z) is the choice model's, Bradley-Terry by default: sigmoid(r_z(y1, x) - r_z(y2, x))
     (arXiv 2405.15065, section 3). Rewards' own noise is drawn afresh for each offered arm.
+    choice: None where the environment's own law of answers is meant; a world whose answers are not Bradley-Terry's, or
+    that has no rewards, then answers by `preferred`.  behaviour: what is offered, in worlds with numbered actions;
+    None for the environment's own offers, two distinct arms drawn uniformly where they are numbered.
     """
+    require_count("pairs_per_annotator", pairs_per_annotator)
     types, annotator = _annotators(environment, population, n_annotators, pairs_per_annotator, stream)
-    model, n = choice or BradleyTerry(), len(annotator)
+    n = len(annotator)
     contexts = environment.draw_contexts(n, stream.child("contexts"))
-    offered = (behaviour or Behaviour()).draw(n, 2, environment.n_actions, stream.child("offered"))
+    offered = _offers(environment, contexts, 2, behaviour, stream.child("offered"))
     chosen, rejected = offered[:, 0].copy(), offered[:, 1].copy()
     for lo in range(0, n, _BLOCK):
         part, block = slice(lo, lo + _BLOCK), f"block/{lo // _BLOCK}"
-        utility = environment.rewards_of(
-            contexts[part], types[annotator[part]], offered[part], stream.child(f"noise/{block}")
-        )
-        first = model.choose_first(utility[:, 0], utility[:, 1], stream.child(f"choice/{block}"))
+        own = contexts[part], types[annotator[part]], offered[part]
+        noise, chance = stream.child(f"noise/{block}"), stream.child(f"choice/{block}")
+        if choice is None and not (isinstance(environment, RewardEnvironment) and environment.logistic):
+            first = chance.uniforms(len(own[1])) < environment.preferred(*own)
+        else:
+            utility = _require_rewards(environment, choice, False).rewards_of(*own, noise)
+            first = (choice or BradleyTerry()).choose_first(utility[:, 0], utility[:, 1], chance)
         swap = lo + np.flatnonzero(~first)
         chosen[swap], rejected[swap] = offered[swap, 1], offered[swap, 0]
-    return PreferencePairs(contexts, chosen, rejected, annotator, n_annotators, group=types)
+    return PreferencePairs(environment.shown(contexts), chosen, rejected, annotator, n_annotators, group=types)
 
 
 def collect_rankings(
@@ -95,18 +105,21 @@ def collect_rankings(
 
     Plackett-Luce by default (arXiv 2405.15065, later version: choices and rankings among three or more).
     """
+    require_count("rankings_per_annotator", rankings_per_annotator)
     types, annotator = _annotators(environment, population, n_annotators, rankings_per_annotator, stream)
+    require_count("n_ranked", n_ranked, 1, n_offered)
+    rewarding = _require_rewards(environment, choice, True)
     model, n = choice or PlackettLuce(), len(annotator)
     contexts = environment.draw_contexts(n, stream.child("contexts"))
-    offered = (behaviour or Behaviour()).draw(n, n_offered, environment.n_actions, stream.child("offered"))
+    offered = _offers(environment, contexts, n_offered, behaviour, stream.child("offered"))
     for lo in range(0, n, _BLOCK):
         part, block = slice(lo, lo + _BLOCK), f"block/{lo // _BLOCK}"
-        utility = environment.rewards_of(
+        utility = rewarding.rewards_of(
             contexts[part], types[annotator[part]], offered[part], stream.child(f"noise/{block}")
         )
         order = model.order(utility, stream.child(f"choice/{block}"))
         if n_ranked < n_offered - 1:
             # What was not ranked keeps no trace of the hidden order.
             order[:, n_ranked:] = np.sort(order[:, n_ranked:], axis=1)
-        offered[part] = np.take_along_axis(offered[part], order, axis=1)
-    return Rankings(contexts, offered, annotator, n_annotators, n_ranked=n_ranked, group=types)
+        offered[part] = offered[part][np.arange(len(order))[:, None], order]
+    return Rankings(environment.shown(contexts), offered, annotator, n_annotators, n_ranked=n_ranked, group=types)

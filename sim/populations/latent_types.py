@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.policies.mixture import require_simplex
+from sim.arguments import probability_array, require_count
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -20,7 +20,7 @@ class LatentTypes:
     exact: bool = False
 
     def __post_init__(self) -> None:
-        require_simplex("mixture", self.mixture)
+        probability_array("mixture", self.mixture, ("n_types",), 1e-9)
 
     @property
     def n_types(self) -> int:
@@ -28,6 +28,7 @@ class LatentTypes:
 
     def draw(self, n_annotators: int, stream: Stream) -> IntArray:
         """Types of the annotators; (n_annotators,)."""
+        require_count("n_annotators", n_annotators)
         if not self.exact:
             return stream.choice(self.mixture, n_annotators)
         ideal = np.asarray(self.mixture) * n_annotators

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sim.arguments import float_array
 from sim.errors import InputError
 from sim.files.number_tables import as_number, read_number_table
 from sim.preferences import FloatArray
@@ -21,6 +23,9 @@ class RegretTable:
     groups: tuple[str, ...]
     policies: tuple[str, ...]
     source: str
+
+    def __post_init__(self) -> None:
+        float_array("values", self.values, (len(self.groups), len(self.policies)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,29 +61,34 @@ def read_regret_table(path: str | Path) -> RegretTable:
     return RegretTable(table.values, table.rows, table.columns, table.source)
 
 
-def parse_priorities(text: str | None, n_groups: int) -> FloatArray:
-    """ "1,2,4" -> (n_groups,) positive numbers; ones if None."""
-    if text is None:
-        return np.ones(n_groups)
+def parse_priorities(text: str, n_groups: int) -> FloatArray:
+    """ "1,2,4" -> (n_groups,) positive numbers."""
     numbers = [as_number(part) for part in text.split(",")]
     if len(numbers) != n_groups:
         raise InputError(
-            f"--priorities: expected {n_groups} numbers, one a group, got {len(numbers)}", fix="give one a group"
+            f"priorities: expected {n_groups} numbers, one a group, got {len(numbers)}", fix="give one a group"
         )
     priorities = np.array([np.nan if number is None else number for number in numbers])
     if not np.isfinite(priorities).all() or (priorities <= 0).any():
-        raise InputError(f"--priorities: expected positive numbers, got '{text}'", fix="write e.g. 1,2,4")
+        raise InputError(f"priorities: expected positive numbers, got '{text}'", fix="write e.g. 1,2,4")
     return priorities
 
 
-def solve_regret_table(table: RegretTable, *, priorities: str | None, rounds: int) -> RegretSolution:
+def solve_regret_table(
+    table: RegretTable, *, priorities: str | Sequence[float] | None = None, rounds: int = 100_000
+) -> RegretSolution:
     """min_w max_z c_z (R w)_z by optimistic Hedge, with the LP's exact value beside it.
 
-    No zero row is added: the user's matrix is the game (for exact ensembles the row changes nothing).
+    priorities: c, one positive number a group, as numbers or as text ("1,2,4"); ones if None. No zero row is added: the
+    user's matrix is the game (for exact ensembles the row changes nothing).
     """
     from sim.algorithms.hedge import game_value, hedge
+    from sim.algorithms.regret import checked_priorities
 
-    c = parse_priorities(priorities, len(table.groups))
+    if isinstance(priorities, str):
+        c = parse_priorities(priorities, len(table.groups))
+    else:
+        c = checked_priorities(priorities, len(table.groups))
     game = table.values * c[:, None]
     played = hedge(game, rounds)
     return RegretSolution(

@@ -35,8 +35,8 @@ def parse_rule(text: str) -> WelfareRule:
         try:
             return WelfareRule(float(value))
         except ValueError as error:
-            raise InputError(f"--rule {text}: {error}", fix="give a number of at most 1, or -inf") from error
-    raise InputError(f"--rule: unknown rule '{text}'", fix="choose nash, utilitarian, leximin or alpha=A (A <= 1)")
+            raise InputError(f"rule='{text}': {error}", fix="give a number of at most 1, or -inf") from error
+    raise InputError(f"rule: unknown rule '{text}'", fix="choose nash, utilitarian, leximin or alpha=A (A <= 1)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def gains_of(table: NumberTable, zero: str) -> Gains:
     elif zero != "none":
         if zero not in table.columns:
             raise InputError(
-                f"--zero: no option '{zero}'", file=table.source, fix=f"choose none, worst, or one of {_some(table)}"
+                f"zero: no option '{zero}'", file=table.source, fix=f"choose none, worst, or one of {_some(table)}"
             )
         values = values - values[:, [table.columns.index(zero)]]
         allowed = np.asarray((values >= 0).all(axis=0))
@@ -136,7 +136,7 @@ def solve_welfare(table: NumberTable, rule: WelfareRule, *, lottery: bool = Fals
     if gains.allowed.sum() == 1 < len(gains.allowed):
         raise InputError(
             f"every other option is worse than '{zero}' for some party: the status quo stays", file=table.source,
-            fix="use another --zero",
+            fix=f"use something else than zero='{zero}'",
         )  # fmt: skip
     if not gains.heard.any():
         raise InputError(
@@ -175,10 +175,12 @@ def _choose(
         raise InputError(
             f"{rule.name} needs utilities of at least 0, counted from a zero; got {table.values[m, a]:g}",
             file=table.source, row=table.lines[m], field=table.columns[a],
-            fix="count from each party's worst option (--zero worst) or from a status quo (--zero OPTION)",
+            fix="count from each party's worst option (zero='worst') or from a status quo (zero=OPTION)",
         )  # fmt: skip
     if rule.alpha <= 0.0 and np.isfinite(rule.alpha) and not (own.max(axis=1) > 0).all():
-        raise InputError("a party gets 0 from every option left", file=table.source, fix="use another --zero")
+        raise InputError(
+            "a party gets 0 from every option left", file=table.source, fix=f"use something else than zero='{zero}'"
+        )
     if lottery:
         found = best_lotteries(own[None], rule)
         p = np.zeros(len(gains.allowed))
@@ -186,7 +188,7 @@ def _choose(
         return p, (), float(found.optimality_gap[0])
     best = int(rule.best(own))
     if best < 0:
-        ways = "--lottery" if zero == "worst" else "--lottery, --zero worst or --zero OPTION"
+        ways = "lottery=True" if zero == "worst" else "lottery=True, zero='worst' or zero=OPTION"
         raise InputError(
             f"every option gives some party 0: {rule.name} cannot tell them apart", file=table.source, fix=f"use {ways}"
         )

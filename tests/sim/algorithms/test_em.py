@@ -174,7 +174,7 @@ def test_restarts_keep_the_best():
     )
     assert best.penalised[-1] == reached.max()
     assert best.status is EMStatus.CONVERGED
-    with pytest.raises(ValueError, match="restarts must be at least 1"):
+    with pytest.raises(ValueError, match="restarts must be a whole number, at least 1"):
         em_dpo_restarts(pairs, lambda _: [LogLinear(FEATURES)], restarts=0, stream=Stream())
 
 

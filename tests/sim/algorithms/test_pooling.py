@@ -57,7 +57,7 @@ def test_zeros():
 
 @pytest.mark.parametrize(
     ("bad", "message"),
-    [([[0.5, 0.6]], "sum to 1"), ([[1.5, -0.5]], "not negative"), ([0.5, 0.5], "annotators, candidates"),
+    [([[0.5, 0.6]], "sum to 1"), ([[1.5, -0.5]], "not be negative"), ([0.5, 0.5], "annotators, candidates"),
      ([[np.nan, 1.0]], "finite")],
 )  # fmt: skip
 def test_refused(bad, message):

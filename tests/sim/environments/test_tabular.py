@@ -97,7 +97,7 @@ def test_examples_of_the_paper():
     [
         ({"rewards": np.zeros((2, 3))}, "rewards must be"),
         ({"context_probabilities": np.array([0.5, 0.6])}, "context_probabilities must be probabilities"),
-        ({"context_probabilities": np.ones(3) / 3}, "must have shape"),
+        ({"context_probabilities": np.ones(3) / 3}, r"context_probabilities must be \(2,\)"),
         ({"reference": np.array([[1.0, 0.0], [0.5, 0.5]])}, "reference must be positive"),
         ({"reference": np.full((2, 2), 0.4)}, "sum to 1"),
     ],

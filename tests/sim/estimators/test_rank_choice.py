@@ -51,7 +51,7 @@ def test_nonsense_is_refused() -> None:
         choose_rank(x, z, criterion="dic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no rank to try"):
         choose_rank(x, z, ())
-    with pytest.raises(ValueError, match=r"rank must lie in 1..4.*got 5"):
+    with pytest.raises(ValueError, match=r"ranks must be a whole number, 1\.\.4 \(got 5\)"):
         choose_rank(x, z, (5,))
 
 

@@ -42,5 +42,5 @@ def test_rank_agrees_with_the_singular_values() -> None:
 
 
 def test_names_must_match() -> None:
-    with pytest.raises(ValueError, match="2 names for 5 columns"):
+    with pytest.raises(ValueError, match="names must be as many as the 5 columns"):
         screen_columns(_columns(), ("a", "b"))

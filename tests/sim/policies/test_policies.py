@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from sim.policies.log_linear import ArmFeatures, ItemFeatures, LogLinear
-from sim.policies.mixture import FiniteMixture, Mixture, require_simplex
+from sim.policies.mixture import FiniteMixture, Mixture
 from sim.policies.protocol import FinitePolicy, Penalised, PreferencePolicy, Restorable, choice_log_likelihood
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import PreferencePairs, Rankings
@@ -143,11 +143,11 @@ def test_snapshots_restore():
 
 
 def test_bad_arguments_say_what_to_do():
-    with pytest.raises(ValueError, match="must sum to 1"):
-        require_simplex("weights", np.array([0.5, 0.4]))
+    with pytest.raises(ValueError, match="weights must be probabilities that sum to 1"):
+        Mixture([_table(), _table()], np.array([0.5, 0.4]))
     with pytest.raises(ValueError, match="positive rows that sum to 1"):
         SoftmaxTable(np.array([[0.0, 1.0]]))
-    with pytest.raises(ValueError, match="beta must be a positive number"):
+    with pytest.raises(ValueError, match="beta must be positive"):
         LogLinear(ArmFeatures(2, 1), beta=0.0)
     with pytest.raises(ValueError, match="weights must be finite"):
         _table().fit(_pairs(3), np.array([1.0, np.nan, 1.0]))

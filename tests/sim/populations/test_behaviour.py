@@ -77,5 +77,5 @@ def test_wrong_coverage_is_named(coverage):
 def test_offers_that_cannot_be_made_are_named():
     with pytest.raises(ValueError, match=r"n_offered must lie in 2\.\.3"):
         Behaviour().draw(5, 4, 3, Stream())
-    with pytest.raises(ValueError, match=r"favourite must lie in 0\.\.2"):
+    with pytest.raises(ValueError, match=r"favourite must be a whole number in 0\.\.2"):
         Behaviour(0.5, favourite=3).draw(5, 2, 3, Stream())

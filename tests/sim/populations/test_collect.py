@@ -135,5 +135,5 @@ def test_linear_contexts_are_the_only_wide_array():
 def test_types_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="2 types and the environment 3"):
         collect_pairs(ENVIRONMENT, LatentTypes(np.array([0.5, 0.5])), 5, 5, Stream())
-    with pytest.raises(ValueError, match="at least one annotator"):
+    with pytest.raises(ValueError, match="n_annotators must be a whole number"):
         _pairs(0)

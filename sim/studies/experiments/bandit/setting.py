@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.policies.finite import require_positive
-from sim.policies.mixture import require_simplex
+from sim.arguments import probability_array, require_positive
 from sim.studies.experiment import check_kinds, require_choice
 
 RECIPES = ("literal", "normalised", "normalised_tenfold")
@@ -50,7 +49,7 @@ class BanditSetting:
         if self.noise_sd < 0:
             raise ValueError(f"noise_sd must not be negative (got {self.noise_sd})")
         require_choice("recipe", self.recipe, RECIPES)
-        require_simplex("mixture", np.array(self.mixture))
+        probability_array("mixture", np.array(self.mixture), ("n_types",), 1e-9)
         if not 2 <= len(self.mixture) <= self.n_annotators:
             raise ValueError(f"mixture must name 2 to n_annotators types (got {len(self.mixture)})")
 
