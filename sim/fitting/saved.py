@@ -163,7 +163,7 @@ class SavedFit:
         missing = [who for who in asked if who not in place]
         if missing and unknown == "refuse":
             raise ValueError(
-                f"annotator '{missing[0]}' is not one of the {len(place)} the fit knows; leave the name out for "
+                f"annotator must be one of the {len(place)} the fit knows (got '{missing[0]}'); leave the name out for "
                 "somebody who has answered nothing, or give her answers to `assign` first"
             )
         return np.array([place.get(who, -1) for who in asked], dtype=np.int64)

@@ -110,7 +110,7 @@ def test_bad_arguments_are_named(saved):
         (lambda: read.predict_proba(x, x[:1]), "chosen has 2 rows and rejected 1"),
         (lambda: read.predict_proba(x[:, :2], x), r"chosen must be \(n, 3\)"),
         (lambda: read.predict_proba(x * np.nan, x), "chosen must be finite"),
-        (lambda: read.score_items(x, "nobody"), "annotator 'nobody' is not one of"),
+        (lambda: read.score_items(x, "nobody"), "annotator must be one of the"),
         (lambda: read.score_items(x, ["person 0"] * 3), "annotator must be one name, 2 names, or None"),
         (lambda: read.assign(x, x, ["a"]), "annotator must name one annotator an answer, 2"),
         (lambda: read.assign(x, x, ["a", "b"], weights=[1.0]), r"weights must be \(2,\)"),
@@ -205,7 +205,7 @@ def test_predict_as_typed(saved, tmp_path, monkeypatch, capsys):
     assert "strangers" not in err, "adapted to their own answers, all are known"
     code, _, err = _type(monkeypatch, capsys, "predict", folder, items, "--annotator", "nobody")
     assert code == 2
-    assert "--annotator 'nobody' is not one of" in err
+    assert "--annotator must be one of the" in err
     items.write_text(json.dumps({"item": "a", "features": {"plot": 1.0}}) + "\n")
     code, _, err = _type(monkeypatch, capsys, "predict", folder, items)
     assert code == 2
