@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.policies.finite import require_positive
 from sim.policies.mixture import require_simplex
-from sim.studies.experiment import check_kinds, require_choice
+from sim.studies.setting_checks import check_kinds, require_choice
 
 RECIPES = ("literal", "normalised", "normalised_tenfold")
 
