@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sim.errors import InputError
+from sim.settings import parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
 
 _KEYS = ("experiment", "title", "seed", "replicates", "settings", "grid", "figure", "reference")
+_OVERRIDABLE = ("title", "seed", "replicates", "figure")
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
         content["seed"] = seed
     for section in ("settings", "grid"):
         for key in content[section]:
-            _require_known(key, names, file, section)
+            require_known(key, names, file, section=section)
     reference = content.get("reference")
     spec = StudySpec(
         experiment=content["experiment"],
@@ -110,16 +109,12 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
 
 def _read(file: Path) -> dict[str, Any]:
     """The file's mapping, its keys known, with settings and a grid."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file, fix="check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError("is not YAML: " + " ".join(str(error).split()), file=file) from error
-    if not isinstance(content, dict) or not content:
-        raise InputError(f"expected a mapping with the keys {', '.join(_KEYS)}", file=file)
+    expected = f"a mapping with the keys {', '.join(_KEYS)}"
+    content = read_mapping(file, expected)
+    if not content:
+        raise InputError(f"expected {expected}, got nothing", file=file)
     for key in content:
-        _require_known(key, _KEYS, file, "")
+        require_known(key, _KEYS, file)
     for section in ("settings", "grid"):
         if not isinstance(content.setdefault(section, {}), dict):
             raise InputError(f"expected a mapping, got {content[section]!r}", file=file, field=section)
@@ -144,7 +139,7 @@ def _figure(content: Mapping[str, Any], definition: Experiment, file: Path) -> s
     name, grid = content.get("figure"), tuple(content["grid"])
     if name is None:
         return definition.figure_for(grid)
-    _require_known(name, tuple(definition.figures), file, "figure")
+    require_known(name, tuple(definition.figures), file, section="figure")
     absent = [factor for factor in definition.figures[name].needs if factor not in grid]
     if absent:
         raise InputError(
@@ -154,30 +149,15 @@ def _figure(content: Mapping[str, Any], definition: Experiment, file: Path) -> s
     return str(name)
 
 
-def _require_known(key: Any, known: Sequence[str], file: Path, section: str) -> None:
-    if key in known:
-        return
-    near = difflib.get_close_matches(str(key), known, n=1)
-    fix = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(known)}"
-    place = f" in '{section}'" if section else ""
-    raise InputError(f"unknown key '{key}'{place}", file=file, fix=fix)
-
-
 def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Path) -> None:
-    key, equals, value_text = text.partition("=")
-    if not equals:
-        raise InputError(f"override {text}: expected key=value", fix="for example n_annotators=100")
-    try:
-        value = yaml.safe_load(value_text)
-    except yaml.YAMLError as error:
-        raise InputError(f"override {text}: the value is not YAML", fix="quote it") from error
-    key = key.strip().removeprefix("settings.").removeprefix("grid.")
+    key, value = parse_override(text, "n_annotators=100")
+    key = key.removeprefix("settings.").removeprefix("grid.")
     if key in content["grid"]:
         content["grid"][key] = value if isinstance(value, list) else [value]
-    elif key in ("title", "seed", "replicates", "figure"):
+    elif key in _OVERRIDABLE:
         content[key] = value
     else:
-        _require_known(key, (*names, "title", "seed", "replicates", "figure"), file, "override")
+        require_known(key, (*names, *_OVERRIDABLE), file, section="overrides")
         content["settings"][key] = value
 
 
