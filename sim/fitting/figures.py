@@ -9,11 +9,10 @@ import matplotlib as mpl
 import numpy as np
 
 from sim.files.figure_files import save_figure
+from sim.files.palette import BLUE, GREY, GROUPS, ORANGE
 
 mpl.use("Agg")
 # Okabe-Ito
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
-_GROUPS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
 def score_figure(fit: dict[str, Any]) -> Any:
@@ -65,7 +64,7 @@ def group_figure(fit: dict[str, Any]) -> Any:
             place,
             values,
             xerr=[2 * row["standard_error"] for row in traits],
-            color=_GROUPS[(group["group"] - 1) % len(_GROUPS)],
+            color=GROUPS[(group["group"] - 1) % len(GROUPS)],
             error_kw={"linewidth": 1, "capsize": 2},
             height=0.65,
         )

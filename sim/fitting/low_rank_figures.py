@@ -9,10 +9,10 @@ import matplotlib as mpl
 import numpy as np
 
 from sim.files.figure_files import save_figure
+from sim.files.palette import BLUE, GREEN, GREY, ORANGE, PINK
 
 mpl.use("Agg")
 # Okabe-Ito
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"
 _METHODS = {
     "low-rank": ("low rank", BLUE),
     "full-rank": ("full rank", ORANGE),

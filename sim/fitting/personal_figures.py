@@ -8,10 +8,11 @@ from typing import Any
 import matplotlib as mpl
 
 from sim.files.figure_files import save_figure
+from sim.files.palette import BLUE, GREEN, ORANGE, PINK
 
 mpl.use("Agg")
 # Okabe-Ito
-COLOURS = {"shared": "#0072B2", "personal": "#D55E00", "cluster": "#009E73", "shared-network": "#CC79A7"}
+COLOURS = {"shared": BLUE, "personal": ORANGE, "cluster": GREEN, "shared-network": PINK}
 _NAMES = {
     "shared": "shared subspace",
     "personal": "one reward each",
