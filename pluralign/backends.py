@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import util
+from pathlib import Path
 from typing import Any
 
 from sim.studies.experiment import Backend, PolicyRequest
@@ -27,5 +28,6 @@ def backends() -> dict[str, Backend]:
         from pluralign.ownership import require_own_llm
 
         require_own_llm()
-        found["mlp"] = Backend(_mlp, random_start=True)
+        here = Path(__file__).resolve()
+        found["mlp"] = Backend(_mlp, random_start=True, sources=(here, here.parents[1] / "llm"), packages=("torch",))
     return found

@@ -68,21 +68,10 @@ def _fit(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
 
 
 def _study(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
-    from sim.errors import InputError
-    from sim.studies.cells import read_results
-    from sim.studies.registry import EXPERIMENTS
+    from sim.studies.report import SavedStudy
 
-    path = folder / "study.json"
-    try:
-        study = json.loads(path.read_text(encoding="utf-8"))
-        factors, experiment = tuple(study["grid"]), EXPERIMENTS[study["experiment"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"is not a study of this version ({error})", file=path, fix="run `pluralign study` again"
-        ) from error
-    rows = read_results(folder / "results.parquet")
-    measured = any(row["value"] is not None for row in rows)
-    return experiment.table(rows, factors), experiment.draw(rows, folder) if measured else [], {"study": study}
+    saved = SavedStudy.read(folder)
+    return saved.table(), saved.draw(folder), {"study": saved.study}
 
 
 def _llm(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:

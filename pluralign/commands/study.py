@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import click
 
 
@@ -41,19 +38,19 @@ def command(
       pluralign study sim/studies/experiments/bandit/section_5_1.yaml
       pluralign study sim/studies/experiments/bandit/section_5_1.yaml --set replicates=5 --set backend=log_linear
     """
+    import json
+    from pathlib import Path
     from typing import cast
 
-    import pluralign
     from pluralign.backends import backends
-    from sim.files.atomic import write_json, write_text
     from sim.running.engines import EngineName, available_cores
-    from sim.studies.cells import run_study, versions, write_results
-    from sim.studies.comparison import compare, load_reference, markdown_table
+    from sim.studies.cells import run_study
+    from sim.studies.report import StudyReport
     from sim.studies.spec import load_spec
 
-    spec = load_spec(file, overrides, seed)
-    reference = load_reference(spec.reference) if spec.reference is not None else None
-    folder = Path(out)
+    spec, folder = load_spec(file, overrides, seed), Path(out)
+    # Before hours of work: a reference that cannot be read is said now.
+    reference = StudyReport.reference_of(spec)
 
     def progress(done: int, total: int, left: float) -> None:
         click.echo(f"[{done}/{total}] about {left:.0f} s left", err=True)
@@ -66,46 +63,20 @@ def command(
         engine=cast(EngineName, engine),
         scheduler=scheduler,
         fresh=fresh,
-        code=[Path(pluralign.__file__).resolve().parent.parent / "llm"],
         on_progress=progress,
     )
-    if run.resumed:
-        click.echo(f"{run.resumed} of {run.tasks} tasks were taken from {folder / 'cells'}", err=True)
-    for reason in sorted(set(run.skipped.values())):
-        cells = sum(found == reason for found in run.skipped.values())
-        click.echo(f"{cells} of the study's cells skipped: {reason}", err=True)
-    write_results(folder / "results.parquet", run.rows, tuple(spec.grid))
-    write_json(folder / "study.json", {**spec.resolved(), "versions": versions(), "skipped": dict(run.skipped)})
-    if any(row["value"] is not None for row in run.rows):
-        spec.definition.draw(run.rows, folder)
-    compared = compare(run.rows, reference) if reference is not None else []
-    table = markdown_table(compared, reference["source"]) if reference is not None and compared else ""
-    overview = spec.definition.table(run.rows, tuple(spec.grid))
-    if table:
-        write_text(folder / "comparison.md", table)
-    write_text(folder / "summary.md", overview)
-    agreeing = sum(row.agrees for row in compared)
+    report = StudyReport(run, reference)
+    for line in report.remarks(folder / "cells"):
+        click.echo(line, err=True)
+    report.write(folder)
+    report.draw(folder)
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "study": spec.resolved(),
-                    "tasks": run.tasks,
-                    "resumed": run.resumed,
-                    "skipped": dict(run.skipped),
-                    "seconds": round(run.seconds, 3),
-                    "comparison": [vars(row) for row in compared],
-                    "within_3_joint_errors": agreeing,
-                    "compared": len(compared),
-                    "out": str(folder),
-                },
-                indent=2,
-                allow_nan=False,
-            )
-        )
+        click.echo(json.dumps({**report.as_json(), "out": str(folder)}, indent=2, allow_nan=False))
         return
-    click.echo(overview)
-    if table:
-        click.echo(table)
-        click.echo(f"{agreeing} of {len(compared)} numbers within 3 joint standard errors of the reference")
+    click.echo(report.overview)
+    if report.comparison:
+        click.echo(report.comparison)
+        click.echo(
+            f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors of the reference"
+        )
     click.echo(f"{run.tasks - run.resumed} tasks in {run.seconds:.0f} s; results and figures in {folder}/")

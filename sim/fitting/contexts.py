@@ -7,14 +7,11 @@ unknowns, out of reach answer by answer, is one product of two tables, and a gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import get_num_threads, njit, set_num_threads
+from numba import njit
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
 
 from sim.compiled.jit import FAST, exp, log1p_unit
 from sim.errors import InputError
@@ -23,6 +20,7 @@ from sim.estimators.unidentified import screen_columns
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.running.threads import one_thread as one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,22 +42,6 @@ class ContextAnswers:
         """o + x' Theta z of each answer; (n,)."""
         own = ((self.contexts @ theta)[self.person] * self.differences).sum(axis=1)
         return np.asarray(own if self.offset is None else own + self.offset)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, BLAS and compiled passes keep to one thread.
-
-    Passes here take milliseconds: threads that wait for each other in each of thousands cost more than they give, and
-    where another program has a core ten times as much. What is independent (folds, draws) is shared out instead.
-    """
-    before = get_num_threads()
-    set_num_threads(1)
-    try:
-        with threadpool_limits(1, "blas"):
-            yield
-    finally:
-        set_num_threads(before)
 
 
 def fit_full(

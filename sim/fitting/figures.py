@@ -11,13 +11,12 @@ import numpy as np
 
 from sim.files.atomic import Json
 from sim.files.figure_files import save_figure
+from sim.files.palette import BLUE, GREY, GROUPS, ORANGE
 from sim.fitting.gain_figures import gain_figure, selection_figure
 from sim.fitting.low_rank_figures import serving_figure, spectrum_figure
 
 mpl.use("Agg")
 # Okabe-Ito
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
-_GROUPS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
 def score_figure(fit: Mapping[str, Json]) -> Any:
@@ -72,7 +71,7 @@ def group_figure(fit: Mapping[str, Json]) -> Any | None:
             place,
             values,
             xerr=[2 * row["standard_error"] for row in traits] if "standard_error" in traits[0] else None,
-            color=_GROUPS[number % len(_GROUPS)],
+            color=GROUPS[number % len(GROUPS)],
             error_kw={"linewidth": 1, "capsize": 2},
             height=0.65,
         )

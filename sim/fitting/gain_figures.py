@@ -9,15 +9,16 @@ from typing import Any
 import matplotlib as mpl
 
 from sim.files.atomic import Json
+from sim.files.palette import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY
 
 mpl.use("Agg")
-# Okabe-Ito; a method keeps its colour whatever it is shown beside.
+# A method keeps its colour whatever it is shown beside; others take what is left in turn.
 _COLOURS = {
-    "shared": "#0072B2", "personal": "#D55E00", "cluster": "#009E73", "shared-network": "#CC79A7",
-    "em-dpo": "#0072B2", "cluster-dpo": "#009E73", "dpo-equal-weights": "0.45",
-    "low-rank": "#0072B2", "full-rank": "#E69F00", "popularity": "0.45", "low-rank-on-popularity": "#CC79A7",
+    "shared": BLUE, "personal": ORANGE, "cluster": GREEN, "shared-network": PINK,
+    "em-dpo": BLUE, "cluster-dpo": GREEN, "dpo-equal-weights": GREY,
+    "low-rank": BLUE, "full-rank": AMBER, "popularity": GREY, "low-rank-on-popularity": PINK,
 }  # fmt: skip
-_OTHERS = ("#E69F00", "#56B4E9", "#F0E442", "#000000")
+_OTHERS = (AMBER, SKY, BLACK)
 
 
 def colours(fit: Mapping[str, Json]) -> dict[str, str]:

@@ -9,10 +9,9 @@ import matplotlib as mpl
 import numpy as np
 
 from sim.files.atomic import Json
+from sim.files.palette import BLUE, GREEN, ORANGE
 
 mpl.use("Agg")
-# Okabe-Ito
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"
 _MOST_VALUES = 15
 
 

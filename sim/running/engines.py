@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from sim.errors import InputError
+from sim.running.threads import one_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,16 +22,8 @@ def available_cores() -> int:
 
 def _on_one_thread(function: Callable[[T], R], task: T) -> R:
     """Workers share the cores between tasks: threads inside a task would only spin against each other."""
-    import numba
-    from threadpoolctl import threadpool_limits
-
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            return function(task)
-    finally:
-        numba.set_num_threads(before)
+    with one_thread(openmp=True):
+        return function(task)
 
 
 def run_tasks(
@@ -49,7 +42,7 @@ def run_tasks(
     scheduler: address of a running Dask scheduler; without one a cluster on 127.0.0.1 is started and stopped.
     """
     if workers < 1:
-        raise InputError(f"--workers: expected at least 1, got {workers}", fix="leave it out to use every core")
+        raise InputError(f"workers must be at least 1 (got {workers})")
     answers: dict[int, R] = {}
 
     def arrived(index: int, answer: R) -> None:
@@ -70,7 +63,7 @@ def run_tasks(
         for index, answer in parallel(jobs):
             arrived(index, answer)
     else:
-        raise InputError(f"--engine: expected one of {', '.join(ENGINES)}, got '{engine}'")
+        raise InputError(f"engine must be one of {', '.join(ENGINES)} (got {engine!r})")
     return [answers[index] for index in range(len(tasks))]
 
 
@@ -88,7 +81,9 @@ def _run_dask(
     try:
         from distributed import Client, LocalCluster, as_completed
     except ImportError as missing:
-        raise InputError("--engine dask: Dask is not installed", fix="pip install 'pluralign[cluster]'") from missing
+        raise InputError(
+            "engine 'dask' needs Dask, which is not installed", fix="pip install 'pluralign[cluster]'"
+        ) from missing
     cluster: Any = None
     if scheduler is None:
         cluster = LocalCluster(

@@ -1,33 +1,32 @@
-"""Run a study: (cell, replicate) tasks, each written once, whole, and found again after a kill."""
+"""Run a study: (cell, replicate) tasks, each kept when it is finished and found again after a kill."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
-from sim.files.atomic import replacing, write_json
 from sim.running.engines import EngineName, run_tasks
+from sim.running.fingerprint import code_fingerprint
+from sim.running.records import Records
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Measurement
-from sim.studies.registry import EXPERIMENTS
+from sim.studies.registry import find_experiment
+from sim.studies.results import COLUMNS, Results
 from sim.studies.spec import StudySpec
-
-COLUMNS = ("cell_id", "replicate", "method", "metric", "value", "seed_key", "wall_s", "status")
 
 
 @dataclass(frozen=True)
 class _Task:
-    """Picklable: one replicate of one cell."""
+    """Picklable: one replicate of one cell.  folder: where the experiment's module is looked for."""
 
     experiment: str
+    folder: Path
     cell_id: str
     setting: Any
     seed: int
@@ -41,20 +40,27 @@ class _Task:
 
 
 @dataclass(frozen=True)
+class _Cell:
+    """skipped: why it cannot run here, or None."""
+
+    cell_id: str
+    factors: Mapping[str, Any]
+    setting: Any
+    skipped: str | None
+
+
+@dataclass(frozen=True)
 class StudyRun:
-    """rows: one a measurement, in the order of cells, replicates and the experiment; `skipped`: cell -> reason."""
+    """results: one row a measurement, in the order of cells, replicates and the experiment.  skipped: cell -> reason.
+    resumed: tasks found finished.  notices: a line each, about finished tasks that could not be used."""
 
     spec: StudySpec
-    rows: tuple[dict[str, Any], ...]
+    results: Results
     skipped: Mapping[str, str]
     resumed: int
     tasks: int
     seconds: float
-
-
-def _run(task: _Task) -> list[Measurement]:
-    definition = EXPERIMENTS[task.experiment]
-    return definition.run(task.setting, task.stream, task.backends)
+    notices: tuple[str, ...] = ()
 
 
 def run_study(
@@ -66,136 +72,94 @@ def run_study(
     engine: EngineName = "joblib",
     scheduler: str | None = None,
     fresh: bool = False,
-    code: Sequence[Path] = (),
     on_progress: Callable[[int, int, float], None] | None = None,
 ) -> StudyRun:
     """Every cell x replicate; numbers do not depend on workers, engine or interruptions (wall times do).
 
-    cells: folder of finished tasks, named by their content: setting, seed, replicate and code; read again
-    unless `fresh`.  code: source folders beyond `sim` that decide the numbers (a backend's).
-    on_progress(done, total, seconds left).
+    cells: folder of finished tasks (`sim.running.records`), keyed by setting, seed, replicate and code; read again
+    unless `fresh`.  on_progress(done, total, seconds left).
     """
     began = time.monotonic()
-    fingerprint = code_fingerprint(code)
-    plan: list[tuple[dict[str, Any], _Task]] = []
-    skipped: dict[str, str] = {}
-    identities: list[tuple[str, dict[str, Any]]] = []
+    grid = _cells(spec, backends)
+    tasks = [
+        _Task(spec.experiment, spec.folder, cell.cell_id, cell.setting, spec.seed, replicate, backends)
+        for cell in grid
+        if cell.skipped is None
+        for replicate in range(spec.replicates)
+    ]
+    keys = [_key(task, spec) for task in tasks]
+    with Records(cells) as records:
+        found = records.find(() if fresh else keys)
+        answers = {i: _measurements(found.contents[key]) for i, key in enumerate(keys) if key in found.contents}
+        resumed = len(answers)
+        # Replicates first, so that an interrupted study has every cell; the slowest backend is not left to the end.
+        waiting = sorted((i for i in range(len(tasks)) if i not in answers), key=lambda i: (tasks[i].replicate, -i))
+
+        def arrived(position: int, measured: list[Measurement]) -> None:
+            index = waiting[position]
+            answers[index] = measured
+            records.add(keys[index], [astuple(row) for row in measured])
+            if on_progress is not None:
+                done = len(answers) - resumed
+                left = (time.monotonic() - began) / done * (len(waiting) - done)
+                on_progress(len(answers), len(tasks), left)
+
+        run_tasks(
+            _run, [tasks[i] for i in waiting], workers=workers, engine=engine, scheduler=scheduler, on_done=arrived
+        )
+        records.merge()
+    results = _results(spec, grid, [answers[i] for i in range(len(tasks))])
+    skipped = {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}
+    return StudyRun(spec, results, skipped, resumed, len(tasks), time.monotonic() - began, found.notices)
+
+
+def _run(task: _Task) -> list[Measurement]:
+    definition = find_experiment(task.experiment, task.folder)
+    return definition.run(task.setting, task.stream, task.backends)
+
+
+def _cells(spec: StudySpec, backends: Backends) -> list[_Cell]:
+    """The grid's cells in order."""
+    out = []
     for factors, setting in spec.cells():
-        cell_id = _digest([spec.experiment, asdict(setting)], 8)
-        identities.append((cell_id, factors))
         try:
             reason = spec.definition.missing(setting, backends)
         except ValueError as error:
             raise InputError(str(error)) from error
-        if reason is not None:
-            skipped[cell_id] = reason
-            continue
+        out.append(_Cell(_digest([spec.experiment, asdict(setting)], 8), factors, setting, reason))
+    return out
+
+
+def _key(task: _Task, spec: StudySpec) -> str:
+    """The content a finished task is found by."""
+    name = spec.definition.backend(task.setting)
+    backend = None if name is None else task.backends[name]
+    sources = spec.sources if backend is None else spec.sources + backend.sources
+    code = code_fingerprint(sources, () if backend is None else backend.packages)
+    return f"{task.cell_id}-{task.replicate}-{_digest([task.seed, code], 6)}"
+
+
+def _results(spec: StudySpec, grid: Sequence[_Cell], answers: Sequence[list[Measurement]]) -> Results:
+    """Rows by cell and replicate; one empty row a replicate of a skipped cell.  answers: of the others, in order."""
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *spec.grid)}
+    following = iter(answers)
+    for cell in grid:
         for replicate in range(spec.replicates):
-            plan.append((factors, _Task(spec.experiment, cell_id, setting, spec.seed, replicate, backends)))
-    paths = [cells / f"{task.cell_id}-{task.replicate}-{_digest([task.seed, fingerprint], 6)}.json" for _, task in plan]
-    answers: dict[int, list[Measurement]] = {}
-    if not fresh:
-        for index, path in enumerate(paths):
-            found = _load(path)
-            if found is not None:
-                answers[index] = found
-    resumed = len(answers)
-    # Replicates first, so that an interrupted study has every cell; the slowest backend is not left to the end.
-    waiting = sorted((i for i in range(len(plan)) if i not in answers), key=lambda i: (plan[i][1].replicate, -i))
-
-    def arrived(position: int, measured: list[Measurement]) -> None:
-        index = waiting[position]
-        answers[index] = measured
-        write_json(paths[index], [asdict(row) for row in measured])
-        if on_progress is not None:
-            done = len(answers) - resumed
-            left = (time.monotonic() - began) / done * (len(waiting) - done)
-            on_progress(len(answers), len(plan), left)
-
-    run_tasks(_run, [plan[i][1] for i in waiting], workers=workers, engine=engine, scheduler=scheduler, on_done=arrived)
-    order = {cell_id: place for place, (cell_id, _) in enumerate(identities)}
-    rows = [
-        {**_identity(task), **asdict(row), **factors}
-        for index, (factors, task) in enumerate(plan)
-        for row in answers[index]
-    ]
-    rows += [
-        {"cell_id": cell_id, "replicate": r, "method": "", "metric": "", "value": None, "wall_s": 0.0,
-         "seed_key": f"{spec.seed}/study/{spec.experiment}/{r}", "status": "skipped", **factors}
-        for cell_id, factors in identities if cell_id in skipped for r in range(spec.replicates)
-    ]  # fmt: skip
-    rows.sort(key=lambda row: (order[row["cell_id"]], row["replicate"]))
-    return StudyRun(spec, tuple(rows), skipped, resumed, len(plan), time.monotonic() - began)
-
-
-def write_results(path: str | Path, rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> None:
-    """Long Parquet, written whole: the fixed columns, then one a factor."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    columns |= {
-        name: [json.dumps(row[name]) if isinstance(row[name], tuple) else row[name] for row in rows]
-        for name in factors
-        if name not in columns
-    }
-    types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
-    table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
-
-
-def read_results(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a results file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError("cannot be read as a study's results", file=path, fix="run `pluralign study` again") from error
-    missing = [name for name in COLUMNS if rows and name not in rows[0]]
-    if missing:
-        raise InputError("missing column", file=path, field=missing[0], fix="run `pluralign study` again")
-    return rows
-
-
-def versions() -> dict[str, str]:
-    """Versions that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def code_fingerprint(folders: Sequence[Path] = ()) -> str:
-    """Digest of the sources of `sim` and of `folders`, and of the versions they run on: what other code computed
-    is not taken for this code's."""
-    digest = hashlib.blake2b(json.dumps(versions(), sort_keys=True).encode(), digest_size=12)
-    for folder in (Path(__file__).resolve().parents[1], *folders):
-        for source in sorted(folder.rglob("*.py")):
-            digest.update(f"{folder.name}/{source.relative_to(folder)}".encode() + source.read_bytes())
-    return digest.hexdigest()
-
-
-def _identity(task: _Task) -> dict[str, Any]:
-    return {
-        "cell_id": task.cell_id,
-        "replicate": task.replicate,
-        "seed_key": f"{task.seed}/{task.stream.cell}/{task.replicate}",
-    }
+            rows = next(following) if cell.skipped is None else [Measurement("", "", None, 0.0, "skipped")]
+            shared = {
+                "cell_id": cell.cell_id,
+                "replicate": replicate,
+                "seed_key": f"{spec.seed}/study/{spec.experiment}/{replicate}",
+            }
+            for row in rows:
+                for name, value in ({**shared, **vars(row), **cell.factors}).items():
+                    columns[name].append(value)
+    return Results(columns)
 
 
 def _digest(content: Any, size: int) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=size).hexdigest()
 
 
-def _load(path: Path) -> list[Measurement] | None:
-    """A finished task, or None if it is missing or not whole (not written by this program)."""
-    try:
-        return [Measurement(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return None
+def _measurements(content: Sequence[Sequence[Any]]) -> list[Measurement]:
+    return [Measurement(*row) for row in content]

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from sim.errors import InputError
-from sim.preferences import FloatArray
+from sim.studies.results import Results
 from sim.studies.summary import pipe_table
 
 JOINT_ERRORS = 3.0
@@ -31,29 +31,31 @@ class Compared:
     agrees: bool
 
 
-def values_of(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> FloatArray:
-    """The values of the rows that match every entry of `where`, in order; (n_replicates,)."""
-    return np.array(
-        [row["value"] for row in rows if row["value"] is not None and all(row.get(k) == v for k, v in where.items())]
-    )
+@dataclass(frozen=True)
+class Reference:
+    """source: where the numbers are from.  rows: as in the file, each factor's level, method, metric, value, n and
+    decimals, and sd where it is known."""
+
+    source: str
+    rows: Sequence[Mapping[str, Any]]
 
 
-def load_reference(path: Path) -> dict[str, Any]:
-    """source and rows of a reference file."""
+def load_reference(path: Path) -> Reference:
+    """A reference file's numbers."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise InputError("the reference numbers cannot be read", file=path, fix="remove `reference`") from error
     if not isinstance(content, dict) or set(content) != {"source", "rows"}:
         raise InputError("expected the keys source and rows", file=path)
-    return content
+    return Reference(content["source"], content["rows"])
 
 
-def compare(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> list[Compared]:
+def compare(results: Results, reference: Reference) -> list[Compared]:
     """Each reference number this study also measured, at the same cell, method and metric; one replicate has no
     standard error and is compared with nothing."""
     out = []
-    for entry in reference["rows"]:
+    for entry in reference.rows:
         cell = {k: v for k, v in entry.items() if k not in ("metric", "value", "sd", "n", "decimals")}
         values = np.atleast_1d(entry["value"])
         spread = np.broadcast_to(entry.get("sd", np.nan), values.shape)
@@ -61,7 +63,7 @@ def compare(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> 
             name = entry["metric"]
             if isinstance(entry["value"], list):
                 name += f"/{'arm' if name == 'mass' else 'group'}_{place}"
-            measured = values_of(rows, {**cell, "metric": name})
+            measured = results.where(**cell, metric=name).values()
             if measured.size < 2:
                 continue
             own = float(measured.std(ddof=1))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from sim.policies.protocol import FinitePolicy, PreferencePolicy
 from sim.streams import Stream
+from sim.studies.results import Results
+from sim.studies.summary import means_table
 
 
 @dataclass(frozen=True)
@@ -47,53 +49,43 @@ class FittedPolicy(PreferencePolicy, FinitePolicy, Protocol):
 class Backend:
     """make(request) gives a fresh policy; it must be a top-level function, so that workers can find it.
 
-    random_start: policies differ from the start, so that EM may begin with an E-step.
+    random_start: policies differ from the start, so that EM may begin with an E-step.  sources, packages: the folders
+    and files beyond `sim`, and the installed packages, that decide its numbers.
     """
 
     make: Callable[[PolicyRequest], FittedPolicy]
     random_start: bool = False
+    sources: tuple[Path, ...] = ()
+    packages: tuple[str, ...] = ()
 
 
 Backends: TypeAlias = Mapping[str, Backend]
 
 
 @dataclass(frozen=True)
+class Figure:
+    """draw(results, folder) -> files.  needs: factors a grid must have for it."""
+
+    draw: Callable[[Results, Path], list[Path]]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Experiment:
     """setting: a frozen dataclass whose fields are the keys a study file may set or vary.
 
-    run(setting, stream, backends) -> measurements. draw(rows, folder) -> figure files. table(rows, factors) -> text.
-    missing(setting, backends) says what a cell lacks here, or None: such a cell is skipped, not failed.
+    run(setting, stream, backends) -> measurements.  figures: by the name a study file may ask for.
+    table(results, factors) -> text.  missing(setting, backends) says what a cell lacks here, or None: such a cell is
+    skipped, not failed.  backend(setting): which backend takes part, if any.
     """
 
     setting: type[Any]
     run: Callable[[Any, Stream, Backends], list[Measurement]]
-    draw: Callable[[Sequence[Mapping[str, Any]], Path], list[Path]]
-    table: Callable[[Sequence[Mapping[str, Any]], Sequence[str]], str]
+    figures: Mapping[str, Figure]
+    table: Callable[[Results, Sequence[str]], str] = means_table
     missing: Callable[[Any, Backends], str | None] = lambda setting, backends: None
+    backend: Callable[[Any], str | None] = lambda setting: None
 
-
-def check_kinds(setting: Any) -> None:
-    """Whole numbers of at least 1 where a field is an int, numbers where it is a float, truth values and texts where
-    they are; a study file may hold anything."""
-    for field in fields(setting):
-        value, kind = getattr(setting, field.name), str(field.type)
-        if kind == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{field.name} must be a whole number of at least 1 (got {value!r})")
-        if kind == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError(f"{field.name} must be a number (got {value!r})")
-        if kind == "bool" and not isinstance(value, bool):
-            raise ValueError(f"{field.name} must be true or false (got {value!r})")
-        if kind == "str" and not isinstance(value, str):
-            raise ValueError(f"{field.name} must be a text (got {value!r})")
-
-
-def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)} (got {value!r})")
-
-
-def require_share(**values: float) -> None:
-    """Each lies in [0, 1]."""
-    for name, value in values.items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} must lie in 0..1 (got {value})")
+    def figure_for(self, factors: Sequence[str]) -> str | None:
+        """The first figure this grid has the factors for: what is drawn where a study file names none."""
+        return next((name for name, own in self.figures.items() if set(own.needs) <= set(factors)), None)

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sim.files.figure_files import save_figure
+from sim.files.palette import LINES, MARKERS
 from sim.preferences import FloatArray
-
-Rows = Sequence[Mapping[str, Any]]
-# Okabe-Ito; markers say the same again.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+from sim.studies.results import Results
+from sim.studies.summary import half_width
 
 
-def half_width(values: FloatArray) -> float:
-    """Half of Student's 95 % interval of the mean; 0 for one value."""
-    from scipy.stats import t
-
-    if len(values) < 2:
-        return 0.0
-    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def levels(rows: Rows, factor: str) -> list[Any]:
-    """The factor's values, in order; empty if the study does not vary it."""
-    return sorted({row[factor] for row in rows if row.get(factor) is not None})
-
-
-def matching(rows: Rows, where: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The measured rows that match every entry of `where`."""
-    items = tuple(where.items())
-    return [row for row in rows if row["value"] is not None and all(row.get(k) == v for k, v in items)]
+def look(number: int) -> dict[str, Any]:
+    """Colour, marker and sizes of the line of that number."""
+    return {"color": LINES[number % 7], "marker": MARKERS[number % 7], "markersize": 4.5, "linewidth": 1.4,
+            "capsize": 2.5}  # fmt: skip
 
 
 def panels(columns: int, *, width: float = 4.6, height: float = 3.9) -> tuple[Any, list[Any]]:
@@ -52,28 +36,68 @@ def panels(columns: int, *, width: float = 4.6, height: float = 3.9) -> tuple[An
     return figure, list(axes[0])
 
 
+def grid(count: int, columns: int = 3) -> tuple[Any, list[Any]]:
+    """Panels in rows of `columns`."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    down = -(-count // columns)
+    figure, axes = plt.subplots(down, columns, figsize=(4.3 * columns, 3.2 * down), squeeze=False, layout="constrained")
+    flat = list(axes.ravel())
+    for number, own in enumerate(flat):
+        own.grid(color="0.9")
+        own.set_axisbelow(True)
+        own.spines[["top", "right"]].set_visible(False)
+        own.set_visible(number < count)
+    return figure, flat[:count]
+
+
 def curve(
-    axes: Any,
-    rows: Rows,
-    x: str,
-    metric: str,
-    where: Mapping[str, Any],
-    label: str,
-    number: int,
-    dashed: bool = False,
+    axes: Any, results: Results, x: str, metric: str, label: str, number: int, *, dashed: bool = False, **where: Any
 ) -> None:
-    """Mean over replicates against factor `x`, with its 95 % interval; nothing where nothing was measured."""
-    by: dict[Any, list[float]] = {}
-    for row in matching(rows, {**where, "metric": metric}):
-        by.setdefault(row[x], []).append(row["value"])
-    at = sorted(by)
-    found = [np.array(by[value]) for value in at]
-    means, errors = [own.mean() for own in found], [half_width(own) for own in found]
+    """Mean over replicates of the rows `where` against factor `x`, with its 95 % interval; nothing where nothing was
+    measured."""
+    found = results.where(metric=metric, **where).measured().by(x)
+    at = sorted(found)
     if at:
-        axes.errorbar(
-            at, means, yerr=errors, label=label, color=COLOURS[number % 7], marker=MARKERS[number % 7], markersize=4.5,
-            linewidth=1.4, capsize=2.5, linestyle="--" if dashed else "-",
-        )  # fmt: skip
+        points(axes, at, [found[level].values() for level in at], label, number, "--" if dashed else "-")
+
+
+def points(
+    axes: Any, x: Sequence[float], values: Sequence[FloatArray], label: str, number: int, line: str = "-"
+) -> None:
+    """Means of values (one array an x) with 95 % intervals."""
+    means, errors = [own.mean() for own in values], [half_width(own) for own in values]
+    axes.errorbar(x, means, yerr=errors, label=label, **look(number), linestyle=line)
+
+
+def log_x(axes: Any, values: Sequence[float], words: str) -> None:
+    """A logarithmic axis with these values, and no others, for ticks."""
+    axes.set_xscale("log")
+    axes.set_xticks(values, [f"{value:,}" if isinstance(value, int) else f"{value:g}" for value in values])
+    axes.minorticks_off()
+    axes.set_xlabel(words)
+
+
+def plain_logs(axis: Any) -> None:
+    """Ticks at 1, 2, 5 times powers of ten, written out; one of a panel's two axes."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def log_y(axes: Any, words: str) -> None:
+    axes.set_yscale("log")
+    plain_logs(axes.yaxis)
+    axes.set_ylabel(words)
+
+
+def legend_below(axes: Any, columns: int = 2) -> None:
+    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=columns)
 
 
 def heat(
@@ -101,29 +125,14 @@ def heat(
 
 
 def finish(
-    figure: Any, rows: Rows, title: str, folder: str | Path, name: str, legend: Any = None, bars: bool = True
+    figure: Any, results: Results, title: str, folder: str | Path, name: str, legend: Any = None, bars: bool = True
 ) -> list[Path]:
     """Title with the number of seeds, one legend below, files."""
-    n = 1 + max(row["replicate"] for row in rows)
     drawn = ", bars: 95 % interval of the mean" if bars else ""
-    figure.suptitle(f"{title}\nmean over {n} seeds{drawn}", fontsize=10.5)
+    figure.suptitle(f"{title}\nmean over {results.replicates} seeds{drawn}", fontsize=10.5)
     if legend is not None:
         handles, labels = legend.get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=8.5, frameon=False
         )
     return save_figure(figure, folder, name)
-
-
-def means(rows: Rows, factors: Sequence[str], where: Mapping[str, Any]) -> FloatArray:
-    """Means over replicates on the grid of `factors`; nan where nothing was measured."""
-    grids = [levels(rows, factor) for factor in factors]
-    found: dict[tuple[Any, ...], list[float]] = {}
-    for row in matching(rows, where):
-        found.setdefault(tuple(row[factor] for factor in factors), []).append(row["value"])
-    out = np.full([len(grid) for grid in grids], np.nan)
-    for place in np.ndindex(*out.shape):
-        own = found.get(tuple(grid[i] for grid, i in zip(grids, place, strict=True)))
-        if own:
-            out[place] = np.mean(own)
-    return out

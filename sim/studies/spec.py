@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sim.errors import InputError
+from sim.settings import parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
-from sim.studies.registry import EXPERIMENTS
+from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
 
-_KEYS = ("experiment", "title", "seed", "replicates", "settings", "grid", "reference")
+_KEYS = ("experiment", "title", "seed", "replicates", "settings", "grid", "figure", "reference")
+_OVERRIDABLE = ("title", "seed", "replicates", "figure")
 
 
 @dataclass(frozen=True)
 class StudySpec:
     """A grid of factors, each cell run `replicates` times.
 
-    settings: what all cells share; grid: factor -> values, the first varying slowest.  reference: a file of
-    numbers to compare with, beside the study file, or None.
+    experiment: a name of ours or module:NAME.  settings: what all cells share; grid: factor -> values, the first
+    varying slowest.  figure: what is drawn, or None.  reference: a file of numbers to compare with, beside the study
+    file, or None.  file: the study file; modules beside it can be named.
     """
 
     experiment: str
@@ -32,11 +32,27 @@ class StudySpec:
     replicates: int
     settings: Mapping[str, Any]
     grid: Mapping[str, tuple[Any, ...]]
-    reference: Path | None = None
+    figure: str | None
+    reference: Path | None
+    file: Path
 
     @property
     def definition(self) -> Experiment:
-        return EXPERIMENTS[self.experiment]
+        return find_experiment(self.experiment, self.folder)
+
+    @property
+    def folder(self) -> Path:
+        return self.file.resolve().parent
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The sources of an experiment of one's own."""
+        return sources_of(self.experiment, self.folder)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that were read."""
+        return (self.file,) if self.reference is None else (self.file, self.reference)
 
     def cells(self) -> Iterator[tuple[dict[str, Any], Any]]:
         """(factor values, the experiment's setting) of each cell, in order."""
@@ -54,36 +70,23 @@ class StudySpec:
             "replicates": self.replicates,
             "settings": {k: v for k, v in asdict(first).items() if k not in self.grid},
             "grid": {name: list(values) for name, values in self.grid.items()},
+            "figure": self.figure,
         }
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None = None) -> StudySpec:
     """Read and check a study file; `overrides` are key=value texts with YAML values."""
     file = Path(path)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file, fix="check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError("is not YAML: " + " ".join(str(error).split()), file=file) from error
-    if not isinstance(content, dict) or not content:
-        raise InputError(f"expected a mapping with the keys {', '.join(_KEYS)}", file=file)
-    for key in content:
-        _require_known(key, _KEYS, file, "")
-    if "experiment" not in content:
-        raise InputError("missing", file=file, field="experiment", fix=f"choose one of {', '.join(EXPERIMENTS)}")
-    _require_known(content["experiment"], tuple(EXPERIMENTS), file, "experiment")
-    for section in ("settings", "grid"):
-        if not isinstance(content.setdefault(section, {}), dict):
-            raise InputError(f"expected a mapping, got {content[section]!r}", file=file, field=section)
-    names = tuple(field.name for field in fields(EXPERIMENTS[content["experiment"]].setting))
+    content = _read(file)
+    definition = _definition(content, file)
+    names = tuple(field.name for field in fields(definition.setting))
     for text in overrides:
         _override(content, text, names, file)
     if seed is not None:
         content["seed"] = seed
     for section in ("settings", "grid"):
         for key in content[section]:
-            _require_known(key, names, file, section)
+            require_known(key, names, file, section=section)
     reference = content.get("reference")
     spec = StudySpec(
         experiment=content["experiment"],
@@ -92,40 +95,69 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
         replicates=_whole(content.get("replicates", 20), file, "replicates", 1),
         settings={name: _frozen(value) for name, value in content["settings"].items() if name not in content["grid"]},
         grid={name: _values(name, values, file) for name, values in content["grid"].items()},
+        figure=_figure(content, definition, file),
         reference=None if reference is None else file.parent / str(reference),
+        file=file,
     )
     try:
         for _ in spec.cells():
             pass
     except (ValueError, TypeError) as error:
-        raise InputError(str(error), file=file, fix="mend the study file or the --set option") from error
+        raise InputError(str(error), file=file, fix="mend the study file or the override") from error
     return spec
 
 
-def _require_known(key: Any, known: Sequence[str], file: Path, section: str) -> None:
-    if key in known:
-        return
-    near = difflib.get_close_matches(str(key), known, n=1)
-    fix = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(known)}"
-    place = f" in '{section}'" if section else ""
-    raise InputError(f"unknown key '{key}'{place}", file=file, fix=fix)
+def _read(file: Path) -> dict[str, Any]:
+    """The file's mapping, its keys known, with settings and a grid."""
+    expected = f"a mapping with the keys {', '.join(_KEYS)}"
+    content = read_mapping(file, expected)
+    if not content:
+        raise InputError(f"expected {expected}, got nothing", file=file)
+    for key in content:
+        require_known(key, _KEYS, file)
+    for section in ("settings", "grid"):
+        if not isinstance(content.setdefault(section, {}), dict):
+            raise InputError(f"expected a mapping, got {content[section]!r}", file=file, field=section)
+    return content
+
+
+def _definition(content: Mapping[str, Any], file: Path) -> Experiment:
+    if "experiment" not in content:
+        fix = f"choose one of {', '.join(EXPERIMENTS)}, or module:NAME of your own"
+        raise InputError("missing", file=file, field="experiment", fix=fix)
+    name = content["experiment"]
+    if not isinstance(name, str):
+        raise InputError(f"expected a name, got {name!r}", file=file, field="experiment")
+    try:
+        return find_experiment(name, file.resolve().parent)
+    except InputError as error:
+        raise InputError(str(error), file=file) from error
+
+
+def _figure(content: Mapping[str, Any], definition: Experiment, file: Path) -> str | None:
+    """The figure the file names, or the first the grid has the factors for."""
+    name, grid = content.get("figure"), tuple(content["grid"])
+    if name is None:
+        return definition.figure_for(grid)
+    require_known(name, tuple(definition.figures), file, section="figure")
+    absent = [factor for factor in definition.figures[name].needs if factor not in grid]
+    if absent:
+        raise InputError(
+            f"figure '{name}' is drawn against {absent[0]}, which the grid does not vary", file=file, field="figure",
+            fix=f"add {absent[0]} to the grid, or name another figure of {', '.join(definition.figures)}",
+        )  # fmt: skip
+    return str(name)
 
 
 def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Path) -> None:
-    key, equals, value_text = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text}: expected key=value", fix="for example --set n_annotators=100")
-    try:
-        value = yaml.safe_load(value_text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: the value is not YAML", fix="quote it") from error
-    key = key.strip().removeprefix("settings.").removeprefix("grid.")
+    key, value = parse_override(text, "n_annotators=100")
+    key = key.removeprefix("settings.").removeprefix("grid.")
     if key in content["grid"]:
         content["grid"][key] = value if isinstance(value, list) else [value]
-    elif key in ("title", "seed", "replicates"):
+    elif key in _OVERRIDABLE:
         content[key] = value
     else:
-        _require_known(key, (*names, "title", "seed", "replicates"), file, "--set")
+        require_known(key, (*names, *_OVERRIDABLE), file, section="overrides")
         content["settings"][key] = value
 
 

@@ -186,7 +186,7 @@ def test_a_killed_run_resumes_and_gives_the_same_answer(plain, tmp_path):
 
 def test_changed_code_is_not_served_from_old_cells(tmp_path, monkeypatch):
     _run(cells=tmp_path)
-    monkeypatch.setattr("theory.engine.runner.code_fingerprint", lambda: "other code")
+    monkeypatch.setattr("theory.engine.runner.fingerprint", lambda: "other code")
     assert _run(cells=tmp_path)[1].resumed == 0
 
 

@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from sim.files.atomic import write_json
 from sim.running.engines import EngineName, run_tasks
+from sim.running.fingerprint import code_fingerprint, versions
 from theory.engine.checks import Check, ControlResult, check_theorem
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
@@ -85,27 +84,13 @@ def _run(task: _Task) -> list[Check]:
     return check_theorem(find(task.claim_id), task.profile, task.seed)
 
 
-@cache
-def code_fingerprint() -> str:
-    """Digest of every source file of `sim` and `theory` and of the versions they run on: a cell computed by
-    other code is not taken for this code's."""
-    digest = hashlib.blake2b(digest_size=12)
-    root = Path(__file__).resolve().parents[2]
-    for package in ("sim", "theory"):
-        for source in sorted((root / package).rglob("*.py")):
-            digest.update(str(source.relative_to(root)).encode() + source.read_bytes())
-    digest.update(json.dumps(versions(), sort_keys=True).encode())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions that decide the numbers."""
-    packages = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+def fingerprint() -> str:
+    """Of `sim` and `theory`: a cell computed by other code is not taken for this code's."""
+    return code_fingerprint((Path(__file__).resolve().parents[1],))
 
 
 def _cell_path(folder: Path, task: _Task) -> Path:
-    identity = json.dumps([task.claim_id, task.profile, task.seed, code_fingerprint()])
+    identity = json.dumps([task.claim_id, task.profile, task.seed, fingerprint()])
     return folder / f"{task.claim_id}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.json"
 
 
@@ -206,7 +191,7 @@ def resolved_configuration(report: CheckReport, names: Sequence[str]) -> dict[st
         "claims": list(names),
         "profile": report.profile,
         "seed": report.seed,
-        "code": code_fingerprint(),
+        "code": fingerprint(),
         "versions": versions(),
         "platform": f"{sys.platform} {platform.machine()}",
     }

@@ -10,17 +10,18 @@ import matplotlib as mpl
 import numpy as np
 
 from sim.files.figure_files import save_figure
+from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, SKY
 from theory.engine.checks import Check
 from theory.engine.verdicts import Verdict
 
 mpl.use("Agg")
-# Okabe-Ito: told apart with any colour vision; shapes say the same again.
+# Shapes say the same as colours again.
 COLOURS = {
-    Verdict.HOLDS: "#009E73",
-    Verdict.VIOLATED: "#D55E00",
-    Verdict.INCONCLUSIVE: "#E69F00",
-    Verdict.VACUOUS: "#999999",
-    Verdict.PREMISE_FAILED: "#56B4E9",
+    Verdict.HOLDS: GREEN,
+    Verdict.VIOLATED: ORANGE,
+    Verdict.INCONCLUSIVE: AMBER,
+    Verdict.VACUOUS: LIGHT_GREY,
+    Verdict.PREMISE_FAILED: SKY,
 }
 SHAPES = {
     Verdict.HOLDS: "o",
@@ -68,7 +69,7 @@ def rate_figure(check: Check) -> Any:
     grid, mean, error = (np.array(check.curve[name]) for name in ("grid", "mean", "standard_error"))
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     axes.errorbar(
-        grid, mean, yerr=np.minimum(2 * error, 0.95 * mean), fmt="o-", color="#0072B2", capsize=3, markersize=4,
+        grid, mean, yerr=np.minimum(2 * error, 0.95 * mean), fmt="o-", color=BLUE, capsize=3, markersize=4,
         label="measured (mean, 2 standard errors)",
     )  # fmt: skip
     middle = len(grid) // 2

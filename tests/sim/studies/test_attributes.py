@@ -5,7 +5,8 @@ import pytest
 
 from sim.environments.two_attributes import two_attribute_world
 from sim.streams import Stream
-from sim.studies.experiments.attributes.experiment import AttributesSetting, run_attributes
+from sim.studies.experiments.attributes.experiment import run_attributes
+from sim.studies.experiments.attributes.setting import AttributesSetting
 
 
 def test_groups_weigh_two_attributes():

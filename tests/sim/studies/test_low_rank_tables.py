@@ -6,8 +6,10 @@ from places import EXPERIMENTS
 
 from sim.errors import InputError
 from sim.streams import Stream
+from sim.studies.experiments.low_rank.method_names import MethodName, with_names
 from sim.studies.experiments.low_rank.setting import LowRankSetting
-from sim.studies.experiments.low_rank.tables import Cells, Crossing, crossing, policy_of, slope, tune
+from sim.studies.experiments.low_rank.tables import Crossing, crossing, slope, tune
+from sim.studies.results import Results
 from sim.studies.spec import load_spec
 
 
@@ -26,20 +28,28 @@ def test_constants_are_chosen_on_one_half_and_judged_on_the_other():
         ("low/pointwise/c=1", "regret"): [2.0, 3.0, 2.0, 5.0],
         ("full/pointwise/c=1", "regret"): [0.0, 0.0, 0.0, 0.0],
     })  # fmt: skip
-    found = tune(Cells(rows), "a", "low", "pointwise")
+    found = tune(Results.from_rows(rows), "a", "low", "pointwise")
     assert found is not None
     assert found.scale == 0.5
     assert found.own.tolist() == [9.0, 7.0]
     assert found.at_one.tolist() == [3.0, 5.0]
-    assert tune(Cells(rows), "a", "low", "distributional") is None
+    assert tune(Results.from_rows(rows), "a", "low", "distributional") is None
 
 
 def test_names_of_policies():
-    policy = policy_of("low/kl/beta=0.1/c=0.25")
-    assert policy is not None
-    assert (policy.estimator, policy.kind, policy.scale) == ("low", "kl/beta=0.1", 0.25)
-    assert policy.method == "low/kl/beta=0.1/c=0.25"
-    assert policy_of("low") is None
+    for text, name in (
+        ("low/kl/beta=0.1/c=0.25", MethodName("low", "kl", 0.25, 0.1)),
+        ("rank3/distributional/c=1", MethodName("rank3", "distributional", 1.0)),
+        ("full/pointwise/c=1e-09", MethodName("full", "pointwise", 1e-9)),
+    ):
+        assert MethodName.parse(text) == name
+        assert name.text == text
+    assert MethodName.parse("low") is None
+    rows = _rows({("low/kl/beta=0.1/c=0", "regret"): [1.0], ("low", "rank"): [2.0], ("uniform", "regret"): [3.0]})
+    named = with_names(Results.from_rows(rows))
+    assert [(row["estimator"], row["kind"], row["scale"], row["beta"]) for row in named.rows()] == [
+        ("low", "kl", 0.0, 0.1)
+    ]
 
 
 def test_crossings_by_hand():
@@ -68,8 +78,8 @@ def test_slopes_by_hand():
     ("keys", "words"),
     [
         ({"d_x": 0}, "d_x must be a whole number of at least 1"),
-        ({"exotic": -1}, "exotic must be a whole number, 0 or more"),
-        ({"exotic": 1.5}, "exotic must be a whole number, 0 or more"),
+        ({"exotic": -1}, "exotic must be a whole number of at least 0"),
+        ({"exotic": 1.5}, "exotic must be a whole number of at least 0"),
         ({"rank": 7}, "rank must be at most 6"),
         ({"fit_rank": 9}, "fit_rank must be at most 8"),
         ({"hidden": 8}, "hidden must be below d_x"),
@@ -81,9 +91,9 @@ def test_slopes_by_hand():
         ({"estimators": "low"}, "estimators must be a list"),
         ({"estimators": ()}, "at least one entry"),
         ({"estimators": ("rank9",)}, "rank9 needs a rank in 1..8"),
-        ({"kinds": ("hopeful",)}, "kinds must be one of"),
+        ({"kinds": ("hopeful",)}, "kinds must be a list of entries out of"),
         ({"scales": (0.0,)}, "scales must be a list of positive numbers"),
-        ({"scales": 1.0}, "scales must be a list of positive numbers"),
+        ({"scales": 1.0}, "scales must be a list of numbers"),
         ({"betas": (-1.0,)}, "betas must be a list of positive numbers"),
         ({"delta": 1.0}, "delta must lie between 0 and 1"),
         ({"ridge": 0.0}, "ridge must be positive"),

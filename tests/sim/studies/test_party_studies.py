@@ -8,18 +8,22 @@ from sim.algorithms.von_neumann import solve_matrices
 from sim.environments.preference_tables import PreferenceCounts, is_transitive
 from sim.streams import Stream
 from sim.studies.cells import run_study
-from sim.studies.comparison import values_of
-from sim.studies.experiments.pessimism.experiment import PessimismSetting, run_pessimism
-from sim.studies.experiments.profiles.experiment import PROFILES, ProfileSetting, gains_of_profile, run_profiles
-from sim.studies.experiments.representation.experiment import RepresentationSetting, crossing, run_representation
+from sim.studies.experiments.pessimism.experiment import run_pessimism
+from sim.studies.experiments.pessimism.setting import PessimismSetting
+from sim.studies.experiments.profiles.experiment import gains_of_profile, run_profiles
+from sim.studies.experiments.profiles.setting import PROFILES, ProfileSetting
 from sim.studies.experiments.representation.experiment import population as representation_population
+from sim.studies.experiments.representation.experiment import run_representation
+from sim.studies.experiments.representation.figures import crossing
+from sim.studies.experiments.representation.setting import RepresentationSetting
 from sim.studies.experiments.reward_free.experiment import (
-    RewardFreeSetting,
     population,
     run_reward_free,
     utilitarian_fit,
 )
-from sim.studies.experiments.scaling.experiment import ScalingSetting, run_scaling
+from sim.studies.experiments.reward_free.setting import RewardFreeSetting
+from sim.studies.experiments.scaling.experiment import run_scaling
+from sim.studies.experiments.scaling.setting import ScalingSetting
 from sim.studies.spec import load_spec
 
 FILES = {
@@ -175,6 +179,6 @@ def test_bad_settings(setting, keys, words):
 def test_rows_of_a_study_are_found_again(tmp_path):
     spec = load_spec(EXPERIMENTS / "representation" / "rank.yaml", ["replicates=2", "fit_rank=[1, 2]", "parties=6"])
     run = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
-    assert values_of(run.rows, {"method": "shared", "metric": "error", "fit_rank": 2}).shape == (2,)
+    assert run.results.where(method="shared", metric="error", fit_rank=2).values().shape == (2,)
     again = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
     assert again.resumed == again.tasks

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,16 @@ from places import EXPERIMENTS, ROOT
 
 from pluralign.commands.study import command
 from sim.errors import InputError
+from sim.running.fingerprint import code_fingerprint
 from sim.streams import Stream
-from sim.studies.cells import COLUMNS, read_results, run_study, write_results
-from sim.studies.comparison import compare, load_reference, values_of
+from sim.studies.cells import run_study
+from sim.studies.comparison import Reference, compare, load_reference
 from sim.studies.experiments.bandit.experiment import LOG_LINEAR, matched_groups, run_bandit
-from sim.studies.experiments.bandit.figures import draw_bandit, half_width
+from sim.studies.experiments.bandit.figures import draw_bandit
 from sim.studies.experiments.bandit.setting import RECIPES, BanditSetting
+from sim.studies.results import COLUMNS, Results
 from sim.studies.spec import load_spec
+from sim.studies.summary import half_width
 
 SHIPPED = EXPERIMENTS / "bandit" / "section_5_1.yaml"
 SMALL = """
@@ -48,7 +52,7 @@ def study(tmp_path):
 
 
 def _numbers(run):
-    return [{k: v for k, v in row.items() if k != "wall_s"} for row in run.rows]
+    return [{k: v for k, v in row.items() if k != "wall_s"} for row in run.results.rows()]
 
 
 def test_every_engine_and_number_of_workers_gives_the_same_bits(study, tmp_path):
@@ -69,32 +73,61 @@ def test_dask_gives_the_same_bits(study, tmp_path):
     assert _numbers(local) == _numbers(dask)
 
 
-def test_finished_cells_are_taken_and_broken_ones_computed_again(study, tmp_path):
-    spec = load_spec(study)
-    first = run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local")
-    files = sorted((tmp_path / "cells").iterdir())
-    assert len(files) == 4
-    files[0].unlink()
-    files[1].write_text(files[1].read_text()[:50])
-    again = run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local")
-    assert again.resumed == 2
+def _lines(cells):
+    """Whole lines of finished tasks, the format's line apart."""
+    files = [path.read_bytes().splitlines(keepends=True) for path in sorted(cells.glob("records-*.jsonl"))]
+    return [line for lines in files for line in lines[1:] if line.endswith(b"\n")]
+
+
+def test_finished_tasks_are_taken_and_damaged_ones_computed_again(study, tmp_path):
+    spec, cells = load_spec(study), tmp_path / "cells"
+    first = run_study(spec, BACKENDS, cells=cells, engine="local")
+    assert [path.name for path in cells.iterdir()] == ["records-0001.jsonl"], "four tasks, one file"
+    content = bytearray((cells / "records-0001.jsonl").read_bytes())
+    content[-40] ^= 1
+    (cells / "records-0001.jsonl").write_bytes(content)
+    again = run_study(spec, BACKENDS, cells=cells, engine="local")
+    assert again.resumed == 3, "a flipped bit costs its own task"
+    assert len(again.notices) == 1
+    assert "1 damaged" in again.notices[0]
     assert _numbers(again) == _numbers(first)
-    assert run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local", fresh=True).resumed == 0
-    more = run_study(load_spec(study, ["replicates=3"]), BACKENDS, cells=tmp_path / "cells", engine="local")
+    assert len(list(cells.iterdir())) == 1, "whole lines are put together again"
+    assert run_study(spec, BACKENDS, cells=cells, engine="local").notices == ()
+    assert run_study(spec, BACKENDS, cells=cells, engine="local", fresh=True).resumed == 0
+    more = run_study(load_spec(study, ["replicates=3"]), BACKENDS, cells=cells, engine="local")
     assert more.resumed == 4, "more replicates keep those that are there"
-    other = run_study(load_spec(study, seed=6), BACKENDS, cells=tmp_path / "cells", engine="local")
+    assert run_study(spec, BACKENDS, cells=cells, engine="local").resumed == 4, "and fewer too"
+    other = run_study(load_spec(study, seed=6), BACKENDS, cells=cells, engine="local")
     assert other.resumed == 0
     assert _numbers(other) != _numbers(first)
+    assert len(list(cells.iterdir())) == 1
+
+
+def test_files_of_the_format_before_are_named(study, tmp_path):
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    for name in "abc":
+        (cells / f"{name}-0-123.json").write_text("[]")
+    run = run_study(load_spec(study, ["recipe=literal", "replicates=1"]), BACKENDS, cells=cells, engine="local")
+    assert [line for line in run.notices if "3 files of format 1" in line] == list(run.notices) != []
 
 
 def test_other_code_is_not_taken_for_ours(study, tmp_path):
-    spec, code = load_spec(study, ["recipe=literal", "replicates=1"]), tmp_path / "backend"
-    code.mkdir()
-    (code / "net.py").write_text("rate = 1\n")
-    assert run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local", code=[code]).resumed == 0
-    assert run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local", code=[code]).resumed == 1
-    (code / "net.py").write_text("rate = 2\n")
-    assert run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local", code=[code]).resumed == 0
+    spec = load_spec(study, ["recipe=literal", "replicates=1", "backend=log_linear"])
+    (tmp_path / "backend").mkdir()
+    net, cells = tmp_path / "backend" / "net.py", tmp_path / "cells"
+    backends = {"log_linear": replace(LOG_LINEAR, sources=(net.parent,)), "other": LOG_LINEAR}
+    for text, resumed in (("rate = 1\n", 0), ("rate = 1\n", 1), ("rate = 2\n", 0), ("rate = 1\n", 1)):
+        net.write_text(text)
+        code_fingerprint.cache_clear()
+        assert run_study(spec, backends, cells=cells, engine="local").resumed == resumed
+    net.write_text("rate = 3\n")
+    code_fingerprint.cache_clear()
+    unused = {"log_linear": LOG_LINEAR, "other": replace(LOG_LINEAR, sources=(net.parent,))}
+    assert run_study(spec, unused, cells=cells, engine="local").resumed == 0
+    net.write_text("rate = 4\n")
+    code_fingerprint.cache_clear()
+    assert run_study(spec, unused, cells=cells, engine="local").resumed == 1, "it takes no part in this study"
 
 
 def test_a_killed_run_resumes_to_the_same_result(study, tmp_path):
@@ -103,47 +136,49 @@ def test_a_killed_run_resumes_to_the_same_result(study, tmp_path):
     running = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
     cells = tmp_path / "killed" / "cells"
     deadline = time.monotonic() + 90
-    # A name that starts with a dot is a cell still being written.
-    while time.monotonic() < deadline and running.poll() is None:
-        if cells.is_dir() and any(cells.glob("[!.]*.json")):
-            break
+    while time.monotonic() < deadline and running.poll() is None and not _lines(cells):
         time.sleep(0.01)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     assert running.returncode == -signal.SIGKILL, "it was to be killed in the middle"
-    done = len(list(cells.glob("[!.]*.json")))
+    done = len(_lines(cells))
     assert 0 < done < 24
+    # A kill in the middle of a write leaves the beginning of a line.
+    (torn,) = cells.iterdir()
+    torn.write_bytes(torn.read_bytes() + _lines(cells)[0][:100])
     result = CliRunner().invoke(command, [*arguments[1:], "--out", str(tmp_path / "killed"), "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["resumed"] == done
+    assert "damaged" not in result.stderr
     whole = run_study(
         load_spec(study, ["replicates=12", "backend=log_linear"]), BACKENDS, cells=tmp_path / "b", engine="local"
     )
-    resumed = read_results(tmp_path / "killed" / "results.parquet")
-    assert [{k: v for k, v in row.items() if k != "wall_s"} for row in resumed] == _numbers(whole)
+    resumed = Results.read(tmp_path / "killed" / "results.parquet")
+    assert [{k: v for k, v in row.items() if k != "wall_s"} for row in resumed.rows()] == _numbers(whole)
+    assert len(list(cells.iterdir())) == 1
 
 
 def test_results_have_the_columns_of_the_format(study, tmp_path):
     spec = load_spec(study, ["mixture=[0.5, 0.5]"])
     run = run_study(spec, BACKENDS, cells=tmp_path / "cells", engine="local")
-    write_results(tmp_path / "results.parquet", run.rows, tuple(spec.grid))
-    rows = read_results(tmp_path / "results.parquet")
+    run.results.write(tmp_path / "results.parquet")
+    rows = list(Results.read(tmp_path / "results.parquet").rows())
     assert list(rows[0]) == [*COLUMNS, "recipe"]
     assert {row["status"] for row in rows} <= {"ok", "max_rounds"}
     assert {row["recipe"] for row in rows} == {"literal", "normalised"}
-    assert [row["value"] for row in rows] == [row["value"] for row in run.rows]
+    assert [row["value"] for row in rows] == run.results["value"]
     assert not any("group_2" in row["metric"] for row in rows)
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "results.parquet").read_bytes()[:500])
     with pytest.raises(InputError, match="cannot be read"):
-        read_results(tmp_path / "cut.parquet")
+        Results.read(tmp_path / "cut.parquet")
 
 
 def test_a_backend_that_is_absent_is_skipped_and_said(study, tmp_path):
     run = run_study(load_spec(study, ["backend=mlp"]), BACKENDS, cells=tmp_path / "cells", engine="local")
     assert run.tasks == 0
     assert all("pip install 'pluralign[llm]'" in reason for reason in run.skipped.values())
-    assert [row["status"] for row in run.rows] == ["skipped"] * 4
-    assert not draw_bandit(run.rows, tmp_path / "figures")
+    assert run.results["status"] == ["skipped"] * 4
+    assert not draw_bandit(run.results, tmp_path / "figures")
     with pytest.raises(InputError, match="backend must be one of"):
         run_study(load_spec(study, ["backend=forest"]), BACKENDS, cells=tmp_path / "cells", engine="local")
 
@@ -165,7 +200,7 @@ def test_a_backend_that_is_absent_is_skipped_and_said(study, tmp_path):
         ("n_annotators: 40", "mixture: [0.6, 0.6]", "mixture must sum to 1"),
         ("n_annotators: 40", "ridge: -1", "ridge must be a positive number"),
         ("n_annotators: 40", "beta: high", "beta must be a number"),
-        ("n_annotators: 40", "mixture: 3", "mixture must be a row"),
+        ("n_annotators: 40", "mixture: 3", "mixture must be a list"),
         ("grid:", "grid: [", "is not YAML"),
     ],
 )
@@ -205,7 +240,7 @@ def test_cells_of_one_study_are_compared_on_the_same_people(study, tmp_path):
     for metric in ("regret/worst", "game_value", "annotators/group_0"):
         method = "population" if metric.startswith("annotators") else "exact_minmax"
         by_recipe = [
-            values_of(run.rows, {"recipe": r, "method": method, "metric": metric}).tolist()
+            run.results.where(recipe=r, method=method, metric=metric).values().tolist()
             for r in ("literal", "normalised")
         ]
         assert by_recipe[0] == by_recipe[1]
@@ -241,13 +276,13 @@ def test_section_5_1_in_small():
 def test_comparison_by_hand():
     rows = [{"recipe": "literal", "method": "m", "metric": "x", "value": v} for v in (1.0, 2.0, 3.0)]
     entry = {"recipe": "literal", "method": "m", "metric": "x", "value": 2.5, "sd": 1.2, "n": 4, "decimals": 1}
-    reference = {"source": "s", "rows": [entry, {**entry, "value": 6.0}, {**entry, "metric": "absent"}]}
-    near, far = compare(rows, reference)
+    reference = Reference("s", [entry, {**entry, "value": 6.0}, {**entry, "metric": "absent"}])
+    near, far = compare(Results.from_rows(rows), reference)
     # ours: sd 1, n 3; theirs: 1.2, n 4; rounding to one decimal: .1 / sqrt(12)
     assert near.joint_error == pytest.approx(math.sqrt(1 / 3 + 1.44 / 4 + 0.01 / 12))
     assert near.agrees
     assert not far.agrees
-    assert not compare(rows[:1], reference), "one replicate has no standard error"
+    assert not compare(Results.from_rows(rows[:1]), reference), "one replicate has no standard error"
     assert half_width(np.array([1.0, 2.0, 3.0])) == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)
 
 
@@ -258,7 +293,7 @@ def test_the_shipped_study_is_complete():
     setting = next(spec.cells())[1]
     assert (setting.mixture, setting.n_annotators, setting.pairs_per_annotator) == ((0.6, 0.3, 0.1), 200, 10)
     assert (setting.beta, setting.epochs, setting.hedge_rounds) == (1.0, 1000, 1000)
-    assert len(load_reference(spec.reference)["rows"]) > 20
+    assert len(load_reference(spec.reference).rows) > 20
 
 
 def test_command_writes_tables_figures_and_the_resolved_configuration(study, tmp_path):
@@ -269,9 +304,8 @@ def test_command_writes_tables_figures_and_the_resolved_configuration(study, tmp
     assert result.exit_code == 0, result.output
     names = {path.name for path in out.iterdir()}
     assert names >= {"results.parquet", "study.json", "summary.md"}
-    figures = draw_bandit(
-        [{**row, "backend": "log_linear"} for row in read_results(out / "results.parquet")], tmp_path / "figures"
-    )
+    found = Results.read(out / "results.parquet")
+    figures = draw_bandit(found.with_columns(backend=["log_linear"] * len(found)), tmp_path / "figures")
     assert [p.name for p in figures] == [
         f"{n}.{s}" for n in ("figure-2-regret", "figure-3-weights") for s in ("png", "svg")
     ]

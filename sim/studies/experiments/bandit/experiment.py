@@ -39,9 +39,9 @@ from sim.studies.experiment import (
     Measurement,
     PolicyRequest,
 )
-from sim.studies.experiments.bandit.figures import draw_bandit
+from sim.studies.experiments.bandit.figures import FIGURES
 from sim.studies.experiments.bandit.setting import BanditSetting
-from sim.studies.summary import summary_table
+from sim.studies.experiments.bandit.tables import table_bandit
 
 
 def log_linear_backend(request: PolicyRequest) -> LogLinear:
@@ -258,4 +258,8 @@ def _missing(setting: BanditSetting, backends: Backends) -> str | None:
     raise ValueError(f"backend must be one of {', '.join(backends)}, mlp (got {setting.backend!r})")
 
 
-BANDIT = Experiment(BanditSetting, run_bandit, draw_bandit, summary_table, _missing)
+def _backend(setting: BanditSetting) -> str:
+    return setting.backend
+
+
+BANDIT = Experiment(BanditSetting, run_bandit, FIGURES, table_bandit, _missing, _backend)

@@ -2,85 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from sim.files.atomic import replacing
+from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, PINK
 from sim.preferences import FloatArray
-from sim.studies.comparison import values_of
-from sim.studies.plots import half_width
+from sim.studies.experiment import Figure
+from sim.studies.results import Results
+from sim.studies.summary import half_width
 
-# Okabe-Ito: told apart with any colour vision; hatches and positions say the same again.
 _Bar: TypeAlias = tuple[str, str, str, str]  # label, recipe, method, colour
 _BARS: tuple[_Bar, ...] = (
-    ("pooled DPO,\nargmax", "normalised", "pooled_dpo_argmax", "#999999"),
-    ("pooled DPO,\nsampled", "normalised", "pooled_dpo", "#E69F00"),
-    ("EM + MinMax,\nliteral", "literal", "em_minmax", "#D55E00"),
-    ("EM + MinMax,\nnormalised", "normalised", "em_minmax", "#009E73"),
-    ("EM + MinMax, normalised,\nridge x 10", "normalised_tenfold", "em_minmax", "#CC79A7"),
-    ("MinMax of the\nexact optima", "normalised", "exact_minmax", "#0072B2"),
+    ("pooled DPO,\nargmax", "normalised", "pooled_dpo_argmax", LIGHT_GREY),
+    ("pooled DPO,\nsampled", "normalised", "pooled_dpo", AMBER),
+    ("EM + MinMax,\nliteral", "literal", "em_minmax", ORANGE),
+    ("EM + MinMax,\nnormalised", "normalised", "em_minmax", GREEN),
+    ("EM + MinMax, normalised,\nridge x 10", "normalised_tenfold", "em_minmax", PINK),
+    ("MinMax of the\nexact optima", "normalised", "exact_minmax", BLUE),
 )
 _NAMES = {"log_linear": "log-linear policies", "mlp": "MLP of Table 1"}
 
 
-def draw_bandit(rows: Sequence[Mapping[str, Any]], folder: str | Path) -> list[Path]:
+def draw_bandit(results: Results, folder: Path) -> list[Path]:
     """figure-2-regret and figure-3-weights as PNG and SVG; a panel a backend."""
-    backends = [b for b in _NAMES if any(row.get("backend") == b and row["value"] is not None for row in rows)]
+    backends = [b for b in _NAMES if b in results.measured().by("backend")]
     paths = []
     if backends:
-        paths += _save(_regret_figure(rows, backends), folder, "figure-2-regret")
-        paths += _save(_weights_figure(rows, backends), folder, "figure-3-weights")
+        paths += _save(_regret_figure(results, backends), folder, "figure-2-regret")
+        paths += _save(_weights_figure(results, backends), folder, "figure-3-weights")
     return paths
 
 
-def _groups(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+FIGURES = {"regret_and_weights": Figure(draw_bandit)}
+
+
+def _groups(results: Results) -> list[tuple[int, float]]:
     """(group, mean number of annotators)."""
     out: list[tuple[int, float]] = []
-    while (sizes := values_of(rows, {"metric": f"annotators/group_{len(out)}"})).size:
+    while (sizes := results.where(metric=f"annotators/group_{len(out)}").values()).size:
         out.append((len(out), float(sizes.mean())))
     return out
 
 
-def _measured(rows: Sequence[Mapping[str, Any]], bars: Sequence[_Bar]) -> list[_Bar]:
+def _measured(results: Results, bars: Sequence[_Bar]) -> list[_Bar]:
     """The bars this study has numbers for."""
-    found = {(row.get("recipe"), row["method"]) for row in rows if row["value"] is not None}
+    found = results.measured().by("recipe", "method")
     return [bar for bar in bars if (bar[1], bar[2]) in found]
 
 
-def _regret_figure(rows: Sequence[Mapping[str, Any]], backends: Sequence[str]) -> Any:
-    groups = _groups(rows)
+def _regret_figure(results: Results, backends: Sequence[str]) -> Any:
+    groups = _groups(results)
     figure, panels = _panels(len(backends), 4.9, "true regret (reward units; 10 = uniform policy)")
-    bars = _measured(rows, _BARS)
-    width = 0.8 / len(bars)
+    bars = _measured(results, _BARS)
     for axes, backend in zip(panels, backends, strict=True):
-        for place, (label, recipe, method, colour) in enumerate(bars):
-            cell = {"backend": backend, "recipe": recipe, "method": method}
-            by_group = [values_of(rows, {**cell, "metric": f"regret/group_{z}"}) for z, _ in groups]
-            _bars(axes, by_group, width, (place - (len(bars) - 1) / 2) * width, colour, label.replace("\n", " "))
+        _every_bar(axes, results.where(backend=backend), bars, "regret", len(groups))
         _finish(axes, groups, _NAMES[backend])
         axes.set_ylim(0, 16.9)
-    _title(figure, panels, rows, "Figure 2: regret of each group by policy")
+    _title(figure, panels, results, "Figure 2: regret of each group by policy")
     return figure
 
 
-def _weights_figure(rows: Sequence[Mapping[str, Any]], backends: Sequence[str]) -> Any:
-    groups = _groups(rows)
+def _weights_figure(results: Results, backends: Sequence[str]) -> Any:
+    groups = _groups(results)
     figure, panels = _panels(len(backends), 4.4, "ensemble weight of the group's policy")
-    bars = _measured(rows, [bar for bar in _BARS if bar[2].endswith("minmax")])
-    width = 0.8 / len(bars)
+    bars = _measured(results, [bar for bar in _BARS if bar[2].endswith("minmax")])
     for axes, backend in zip(panels, backends, strict=True):
-        for place, (label, recipe, method, colour) in enumerate(bars):
-            cell = {"backend": backend, "recipe": recipe, "method": method}
-            by_group = [values_of(rows, {**cell, "metric": f"weight/group_{z}"}) for z, _ in groups]
-            _bars(axes, by_group, width, (place - (len(bars) - 1) / 2) * width, colour, label.replace("\n", " "))
+        _every_bar(axes, results.where(backend=backend), bars, "weight", len(groups))
         axes.axhline(1 / len(groups), color="0.25", linestyle="--", linewidth=0.9, zorder=3)
         _finish(axes, groups, _NAMES[backend])
         axes.set_ylim(0, 1.02)
-    _title(figure, panels, rows, "Figure 3: MinMax weights (dashed: equal weights)")
+    _title(figure, panels, results, "Figure 3: MinMax weights (dashed: equal weights)")
     return figure
+
+
+def _every_bar(axes: Any, results: Results, bars: Sequence[_Bar], metric: str, n_groups: int) -> None:
+    width = 0.8 / len(bars)
+    for place, (label, recipe, method, colour) in enumerate(bars):
+        own = results.where(recipe=recipe, method=method)
+        by_group = [own.where(metric=f"{metric}/group_{z}").values() for z in range(n_groups)]
+        _bars(axes, by_group, width, (place - (len(bars) - 1) / 2) * width, colour, label.replace("\n", " "))
 
 
 def _bars(axes: Any, by_group: Sequence[FloatArray], width: float, shift: float, colour: str, label: str) -> None:
@@ -124,8 +128,8 @@ def _finish(axes: Any, groups: Sequence[tuple[int, float]], name: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _title(figure: Any, panels: Sequence[Any], rows: Sequence[Mapping[str, Any]], text: str) -> None:
-    n = 1 + max(row["replicate"] for row in rows)
+def _title(figure: Any, panels: Sequence[Any], results: Results, text: str) -> None:
+    n = results.replicates
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=3 if len(panels) > 1 else 2, fontsize=8, frameon=False

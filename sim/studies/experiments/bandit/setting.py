@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.arguments import probability_array, require_positive
-from sim.studies.experiment import check_kinds, require_choice
+from sim.studies.setting_checks import check_kinds, require_choice
 
 RECIPES = ("literal", "normalised", "normalised_tenfold")
 

@@ -10,7 +10,7 @@ from sim.estimators.reduced_confidence import scaled_error
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Experiment, Measurement
-from sim.studies.experiments.low_rank.figures import draw_low_rank
+from sim.studies.experiments.low_rank.figures import FIGURES
 from sim.studies.experiments.low_rank.methods import ONE_HOT, Learned, free_numbers, learn, own_contexts, policies
 from sim.studies.experiments.low_rank.setting import Drawn, LowRankSetting, draw_replicate
 from sim.studies.experiments.low_rank.tables import table_low_rank
@@ -106,4 +106,4 @@ def _served(
     return rows
 
 
-LOW_RANK = Experiment(LowRankSetting, run_low_rank, draw_low_rank, table_low_rank)
+LOW_RANK = Experiment(LowRankSetting, run_low_rank, FIGURES, table_low_rank)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
@@ -11,13 +10,11 @@ from sim.algorithms.reduced_pessimism import KINDS, REFERENCES, Kind, Reference,
 from sim.environments.low_rank import LowRankWorld, Targets, exotic_world, low_rank_matrix
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from sim.studies.experiment import check_kinds, require_choice, require_share
+from sim.studies.setting_checks import Count, check_kinds, require_choice, require_share
 
 SHIFTS = ("exotic", "none", "isotropic", "context", "mean", "uncovered")
 ESTIMATORS = ("low", "full", "bic", "oracle", "nuclear", "context_free", "per_user", "user_low")
 DATA_USES = ("reuse", "split")
-# A whole number that may be zero, unlike the others.
-Count: TypeAlias = int
 
 
 @dataclass(frozen=True)
@@ -81,10 +78,6 @@ class LowRankSetting:
 
     def __post_init__(self) -> None:
         check_kinds(self)
-        for name in ("common", "exotic_features", "fit_rank", "exotic", "hidden", "users"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} must be a whole number, 0 or more (got {value!r})")
         for name, choices in (("shift", SHIFTS), ("reference", REFERENCES), ("data_use", DATA_USES)):
             require_choice(name, getattr(self, name), choices)
         for name, names in (("estimators", ESTIMATORS), ("kinds", KINDS)):

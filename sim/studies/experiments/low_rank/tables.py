@@ -2,71 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from sim.studies.plots import Rows, half_width
-from sim.studies.summary import pipe_table
+from sim.studies.experiments.low_rank.method_names import PESSIMISTIC, MethodName, names_in
+from sim.studies.results import Results
+from sim.studies.summary import half_width, pipe_table
 
-PESSIMISTIC = ("distributional", "pointwise")
 _OF_POLICIES = ("regret", "value", "exotic", "bound", "gap", "regret/strangers")
 _OF_ESTIMATES = ("error", "error/common", "covers", "C*", "rank", "free", "agreement", "agreement/strangers")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A policy's name taken apart: "low/distributional/c=1"."""
-
-    estimator: str
-    kind: str
-    scale: float
-
-    @property
-    def method(self) -> str:
-        return f"{self.estimator}/{self.kind}/c={self.scale:g}"
-
-
-def policy_of(method: str) -> Policy | None:
-    """None of estimators and of policies without a radius (uniform, behaviour)."""
-    head, mark, scale = method.rpartition("/c=")
-    estimator, _, kind = head.partition("/")
-    return Policy(estimator, kind, float(scale)) if mark else None
-
-
-class Cells:
-    """The rows of a study by cell, method and metric: values in the order of replicates."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.cells: dict[str, Mapping[str, Any]] = {}
-        self._found: dict[tuple[str, str, str], list[float]] = {}
-        self._seconds: dict[tuple[str, str], list[float]] = {}
-        self.methods: dict[str, None] = {}
-        for row in rows:
-            if row["value"] is not None:
-                self.cells.setdefault(row["cell_id"], row)
-                self.methods.setdefault(row["method"])
-                self._found.setdefault((row["cell_id"], row["method"], row["metric"]), []).append(row["value"])
-                self._seconds.setdefault((row["cell_id"], row["method"]), []).append(row["wall_s"])
-
-    def at(self, **factors: Any) -> list[str]:
-        """Cells with these levels, in the study's order."""
-        return [cell for cell, row in self.cells.items() if all(row.get(k) == v for k, v in factors.items())]
-
-    def values(self, cell: str, method: str, metric: str) -> FloatArray:
-        """(replicates,), or nothing."""
-        return np.array(self._found.get((cell, method, metric), []))
-
-    def seconds(self, cell: str, method: str) -> float:
-        """Median over replicates: compilation happens in the first ones."""
-        return float(np.median(self._seconds[cell, method]))
-
-    def policies(self) -> list[Policy]:
-        return [policy for policy in map(policy_of, self.methods) if policy is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +27,13 @@ class Tuned:
     at_one: FloatArray
 
 
-def tune(cells: Cells, cell: str, estimator: str, kind: str, metric: str = "regret") -> Tuned | None:
+def tune(results: Results, cell: str, estimator: str, kind: str, metric: str = "regret") -> Tuned | None:
     """Each method's constant chosen on one half of the seeds and judged on the other, so that no method gains from
     having been tuned on what it is judged by; None if there is nothing to choose from."""
     tried = {
-        policy.scale: cells.values(cell, policy.method, metric)
-        for policy in cells.policies()
-        if (policy.estimator, policy.kind) == (estimator, kind)
+        name.scale: results.of(cell, name.text, metric)
+        for name in names_in(results)
+        if (name.estimator, name.kind) == (estimator, kind)
     }
     tried = {scale: found for scale, found in tried.items() if len(found) >= 2}
     if not tried:
@@ -137,48 +85,52 @@ def slope(x: Sequence[float], y: FloatArray) -> tuple[float, float]:
     return float(np.polyfit(log_x, np.log(y.mean(axis=1)), 1)[0]), float(high - low) / 2
 
 
-def table_low_rank(rows: Rows, factors: Sequence[str]) -> str:
+def table_low_rank(results: Results, factors: Sequence[str]) -> str:
     """Policies, then estimates, then every pessimistic method at its own best constant beside constant 1."""
-    cells = Cells(rows)
-    of_policies = _metrics_table(cells, factors, _OF_POLICIES, lambda method: method != "truth" and (
-        policy_of(method) is not None or method in ("uniform", "behaviour")))  # fmt: skip
+    of_policies = _metrics_table(results, factors, _OF_POLICIES, lambda method: method != "truth" and (
+        MethodName.parse(method) is not None or method in ("uniform", "behaviour")))  # fmt: skip
     of_estimates = _metrics_table(
-        cells, factors, _OF_ESTIMATES, lambda method: policy_of(method) is None and method not in
+        results, factors, _OF_ESTIMATES, lambda method: MethodName.parse(method) is None and method not in
         ("truth", "uniform", "behaviour"), seconds=True)  # fmt: skip
     text = f"{of_policies}\nEstimates (seconds: median, fit and confidence set)\n\n{of_estimates}"
-    tuned = _tuned_table(cells, factors)
+    tuned = _tuned_table(results, factors)
     words = "Regret at each method's best multiple of the radius, chosen on even seeds, on odd ones; beside multiple 1"
     return f"{text}\n{words}\n\n{tuned}" if tuned else text
 
 
 def _metrics_table(
-    cells: Cells, factors: Sequence[str], metrics: Sequence[str], wanted: Callable[[str], bool], seconds: bool = False
-) -> str:
-    methods = [method for method in cells.methods if wanted(method)]
-    used = [name for name in metrics if any(cells.values(c, m, name).size for c in cells.cells for m in methods)]
+    results: Results, factors: Sequence[str], metrics: Sequence[str], wanted: Callable[[str], bool],
+    seconds: bool = False,
+) -> str:  # fmt: skip
+    found = results.measured()
+    methods = [method for method in found.by("method") if wanted(method)]
+    there = {metric for method, metric in found.by("method", "metric") if method in methods}
+    used = [name for name in metrics if name in there]
     body = []
-    for cell, levels in cells.cells.items():
+    for cell, rows in found.by("cell_id").items():
+        levels = [str(rows[name][0]) for name in factors]
         for method in methods:
-            found = [cells.values(cell, method, name) for name in used]
-            if any(own.size for own in found):
-                line = [*(str(levels[name]) for name in factors), method]
-                line += [f"{own.mean():.3g} ± {half_width(own):.1g}" if own.size else "" for own in found]
-                body.append((*line, f"{cells.seconds(cell, method):.3g}") if seconds else tuple(line))
+            values = [found.of(cell, method, name) for name in used]
+            if any(own.size for own in values):
+                line = [*levels, method]
+                line += [f"{own.mean():.3g} ± {half_width(own):.1g}" if own.size else "" for own in values]
+                body.append((*line, f"{found.seconds(cell, method):.3g}") if seconds else tuple(line))
     return pipe_table((*factors, "method", *used, *(["seconds"] if seconds else [])), body)
 
 
-def _tuned_table(cells: Cells, factors: Sequence[str]) -> str:
-    kinds = list(dict.fromkeys((p.estimator, p.kind) for p in cells.policies() if p.kind in PESSIMISTIC))
-    if len({policy.scale for policy in cells.policies() if policy.kind in PESSIMISTIC}) < 2:
+def _tuned_table(results: Results, factors: Sequence[str]) -> str:
+    pessimistic = [name for name in names_in(results) if name.kind in PESSIMISTIC]
+    if len({name.scale for name in pessimistic}) < 2:
         return ""
+    kinds = list(dict.fromkeys((name.estimator, name.kind) for name in pessimistic))
     body = []
-    for cell, levels in cells.cells.items():
+    for cell, rows in results.measured().by("cell_id").items():
         for estimator, kind in kinds:
-            found = tune(cells, cell, estimator, kind)
+            found = tune(results, cell, estimator, kind)
             if found is not None and found.own.size:
                 one = f"{found.at_one.mean():.3g} ± {half_width(found.at_one):.1g}" if found.at_one.size else ""
                 body.append(
-                    (*(str(levels[name]) for name in factors), f"{estimator}/{kind}", f"{found.scale:g}",
+                    (*(str(rows[name][0]) for name in factors), f"{estimator}/{kind}", f"{found.scale:g}",
                      f"{found.own.mean():.3g} ± {half_width(found.own):.1g}", one)
                 )  # fmt: skip
     return pipe_table((*factors, "method", "best multiple", "regret at it", "regret at 1"), body)

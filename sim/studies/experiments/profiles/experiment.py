@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 
 from sim.algorithms.fairness import pareto_option, pigou_dalton_lottery, smallest_share
@@ -14,34 +11,9 @@ from sim.environments.trajectory_pool import sign_answers
 from sim.estimators.party_rewards import estimate_party_rewards
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from sim.studies.comparison import values_of
-from sim.studies.experiment import Backends, Experiment, Measurement, check_kinds, require_choice
-from sim.studies.plots import COLOURS, Rows, curve, finish, half_width, levels, panels
-from sim.studies.summary import means_table
-
-PROFILES = ("consensus", "polarised", "minority", "loud", "compromise")
-
-
-@dataclass(frozen=True)
-class ProfileSetting:
-    """One state, gains of `parties` over `actions`, from what they have in common and what they have not.
-
-    consensus: everybody near one taste.  polarised: two halves of opposite taste.  minority: a tenth (one party at
-    least) opposed to the others.  loud: own tastes, the first party's scale tenfold.  compromise: each action is
-    somebody's favourite (1) and nobody else's (0), the last gives everybody .45.  answers: a party's comparisons from
-    which the rules learn.
-    """
-
-    profile: str = "polarised"
-    parties: int = 10
-    actions: int = 12
-    answers: int = 400
-
-    def __post_init__(self) -> None:
-        check_kinds(self)
-        require_choice("profile", self.profile, PROFILES)
-        if self.actions < 3 or self.parties < 2:
-            raise ValueError("a profile needs at least 2 parties and 3 actions")
+from sim.studies.experiment import Backends, Experiment, Measurement
+from sim.studies.experiments.profiles.figures import FIGURES
+from sim.studies.experiments.profiles.setting import ProfileSetting
 
 
 def gains_of_profile(setting: ProfileSetting, stream: Stream) -> FloatArray:
@@ -119,45 +91,4 @@ def _gini(values: FloatArray) -> float:
     return float(np.abs(values[:, None] - values[None]).mean() / (2.0 * mean)) if mean > 0 else 0.0
 
 
-_SHOWN = (
-    ("mean", "mean share of own maximum"),
-    ("least", "least share of own maximum"),
-    ("gini", "Gini of the shares"),
-    ("nash_lost", "Nash welfare lost, share of best"),
-    ("scale_matters", "choice changes with scales"),
-)
-
-
-def draw_profiles(rows: Rows, folder: Path) -> list[Path]:
-    """Bars of each rule by profile, at the most answers; and what the rules lose when they learn."""
-    profiles: list[str | None] = [name for name in PROFILES if name in levels(rows, "profile")] or [None]
-    most = levels(rows, "answers")[-1:] or [None]
-    figure, axes = panels(len(_SHOWN), width=4.0)
-    for axis, (metric, words) in zip(axes, _SHOWN, strict=True):
-        for number, rule in enumerate(RULES):
-            for place, profile in enumerate(profiles):
-                where = {"method": rule, "metric": metric, "profile": profile, "answers": most[0]}
-                found = values_of(rows, {k: v for k, v in where.items() if v is not None})
-                if found.size:
-                    at = place + 0.27 * (number - 1)
-                    axis.bar(at, found.mean(), 0.25, yerr=half_width(found), color=COLOURS[number], capsize=2,
-                             label=rule if place == 0 else None, error_kw={"linewidth": 1})  # fmt: skip
-                    if abs(found.mean()) < 5e-3:
-                        axis.annotate("0", (at, 0), textcoords="offset points", xytext=(0, 2), ha="center", fontsize=7)
-        axis.set_xticks(range(len(profiles)), [str(name) for name in profiles], rotation=30, fontsize=8)
-        axis.set_title(words, fontsize=9.5)
-    paths = finish(figure, rows, "Lotteries of three rules in five societies", folder, "profiles", axes[0])
-    if len(levels(rows, "answers")) > 1:
-        figure, axes = panels(len(profiles), width=3.7)
-        for axis, profile in zip(axes, profiles, strict=True):
-            for number, rule in enumerate(RULES):
-                curve(axis, rows, "answers", "own_lost", {"method": rule, "profile": profile}, rule, number)
-            axis.set_xscale("log")
-            axis.set_xlabel("answers a party")
-            axis.set_title(str(profile), fontsize=10)
-        axes[0].set_ylabel("share of the rule's own welfare lost")
-        paths += finish(figure, rows, "Which rule is recovered first", folder, "recovered", axes[0])
-    return paths
-
-
-PROFILE = Experiment(ProfileSetting, run_profiles, draw_profiles, means_table)
+PROFILE = Experiment(ProfileSetting, run_profiles, FIGURES)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 
 from sim.algorithms.von_neumann import borda_winner, exploitability, solve_matrices, von_neumann_winner
@@ -19,31 +16,9 @@ from sim.environments.preference_tables import (
 from sim.estimators.bradley_terry import fit_bradley_terry_batch
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from sim.studies.experiment import Backends, Experiment, Measurement, check_kinds, require_share
-from sim.studies.plots import Rows, curve, finish, heat, levels, means, panels
-from sim.studies.summary import means_table
-
-
-@dataclass(frozen=True)
-class RewardFreeSetting:
-    """Parties over `actions`; a share `cyclic` of them prefers round a circle of its own, the others are Bradley-Terry
-    with rewards N(common, spread^2), common N(0, 1) for each action.
-
-    Action 1 is dominated: every Bradley-Terry party likes it less than action 0 by at least .5, and the cyclic ones put
-    0 ahead of it too. answers: a party's, about uniform pairs.
-    """
-
-    parties: int = 8
-    actions: int = 6
-    answers: int = 600
-    cyclic: float = 0.0
-    spread: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_kinds(self)
-        require_share(cyclic=self.cyclic)
-        if self.actions < 3 or self.spread < 0:
-            raise ValueError("at least 3 actions, and spread must not be negative")
+from sim.studies.experiment import Backends, Experiment, Measurement
+from sim.studies.experiments.reward_free.figures import FIGURES
+from sim.studies.experiments.reward_free.setting import RewardFreeSetting
 
 
 def population(setting: RewardFreeSetting, stream: Stream) -> tuple[FloatArray, FloatArray]:
@@ -98,44 +73,4 @@ def run_reward_free(setting: RewardFreeSetting, stream: Stream, backends: Backen
     return rows
 
 
-_SHOWN = (
-    ("winner", "pessimistic winner"),
-    ("winner, averaged bonus", "pessimistic, averaged bonus"),
-    ("plain winner", "plain winner"),
-    ("borda", "Borda, pooled"),
-    ("utilitarian", "Utilitarian reward fit"),
-)
-
-
-def draw_reward_free(rows: Rows, folder: Path) -> list[Path]:
-    """Exploitability and the dominated action against the share of cyclic parties; agreement where there are none."""
-    paths: list[Path] = []
-    if len(levels(rows, "cyclic")) > 1:
-        parties = levels(rows, "parties")
-        middle = parties[len(parties) // 2] if parties else None
-        own = [row for row in rows if middle is None or row["parties"] == middle]
-        spreads = levels(own, "spread")
-        if spreads:
-            own = [row for row in own if row["spread"] == spreads[-1]]
-        figure, axes = panels(2, width=5.2)
-        for number, (method, label) in enumerate(_SHOWN):
-            curve(axes[0], own, "cyclic", "exploitability", {"method": method}, label, number)
-            curve(axes[1], own, "cyclic", "dominated", {"method": method}, label, number)
-        for axis, words in zip(axes, ("exploitability", "probability of the dominated action"), strict=True):
-            axis.set_xlabel("share of parties with cyclic preferences")
-            axis.set_ylabel(words)
-        title = "Preferences without rewards" + ("" if middle is None else f", {middle} parties")
-        paths += finish(figure, own, title, folder, "reward-free", axes[0])
-    if len(levels(rows, "parties")) > 1 and len(levels(rows, "spread")) > 1:
-        figure, axes = panels(1, width=6.0)
-        table = means(rows, ["spread", "parties"], {"method": "truth", "metric": "agrees"})
-        heat(axes[0], table, levels(rows, "parties"), levels(rows, "spread"), words="share of societies", centre=0.5,
-             form=".2f")  # fmt: skip
-        axes[0].set_xlabel("parties")
-        axes[0].set_ylabel("spread of tastes")
-        title = "How often the von Neumann winner is the Utilitarian optimum"
-        paths += finish(figure, rows, title, folder, "agreement", bars=False)
-    return paths
-
-
-REWARD_FREE = Experiment(RewardFreeSetting, run_reward_free, draw_reward_free, means_table)
+REWARD_FREE = Experiment(RewardFreeSetting, run_reward_free, FIGURES)

@@ -9,22 +9,23 @@ import numpy as np
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from sim.studies.experiments.low_rank.looks import finish_part, grid, log_x, log_y, look, plain_logs, points, ratio
-from sim.studies.experiments.low_rank.tables import Cells, Crossing, crossing, slope
-from sim.studies.plots import Rows, finish, levels, panels
+from sim.studies.experiments.low_rank.method_looks import BIC, FULL, LOW, ratio
+from sim.studies.experiments.low_rank.method_names import MethodName
+from sim.studies.experiments.low_rank.setting import given_rank
+from sim.studies.experiments.low_rank.tables import Crossing, crossing, slope
+from sim.studies.plots import finish, grid, log_x, log_y, look, panels, plain_logs, points
+from sim.studies.results import Results
 
-_LOW, _FULL, _BIC = (f"{name}/distributional/c=1" for name in ("low", "full", "bic"))
 
-
-def draw_dimension(rows: Rows, folder: Path) -> list[Path]:
+def draw_dimension(results: Results, folder: Path) -> list[Path]:
     """Regret against k and against r, and the ratio of both methods' regrets against k / D."""
-    cells, ranks = Cells(rows), levels(rows, "rank")
+    ranks = results.levels("rank")
     figure, axes = panels(3, width=4.7)
     every: list[tuple[float, FloatArray]] = []
-    for number, d in enumerate(levels(rows, "d_x")):
-        at = [cells.at(d_x=d, rank=rank)[0] for rank in ranks]
-        low, full = ([cells.values(cell, m, "regret") for cell in at] for m in (_LOW, _FULL))
-        k, D = ([float(cells.values(cell, m, "free")[0]) for cell in at] for m in ("low", "full"))
+    for number, d in enumerate(results.levels("d_x")):
+        at = [results.cells(d_x=d, rank=rank)[0] for rank in ranks]
+        low, full = ([results.of(cell, m.text, "regret") for cell in at] for m in (LOW, FULL))
+        k, D = ([float(results.of(cell, m, "free")[0]) for cell in at] for m in ("low", "full"))
         every += list(zip(k, low, strict=True))
         label = f"{d} contexts, {D[0] / d:g} features"
         points(axes[0], k, low, label, number)
@@ -49,27 +50,26 @@ def draw_dimension(rows: Rows, folder: Path) -> list[Path]:
         axis.set_xlabel(words)
     axes[1].set_xticks(ranks)
     axes[1].set_xlabel("rank")
-    return finish(figure, rows, "Dimension and rank under exotic actions", folder, "dimension", axes[0])
+    return finish(figure, results, "Dimension and rank under exotic actions", folder, "dimension", axes[0])
 
 
-def draw_assumed_rank(rows: Rows, folder: Path) -> list[Path]:
+def draw_assumed_rank(results: Results, folder: Path) -> list[Path]:
     """Error, coverage, regret and time against the rank that is fitted; "full" beyond the last."""
-    cells = Cells(rows)
-    ranks = sorted(int(name[4:]) for name in cells.methods if name.startswith("rank") and "/" not in name)
+    ranks = sorted(rank for name in results.measured().by("method") if (rank := given_rank(name)) is not None)
     names = [*(f"rank{rank}" for rank in ranks), "full"]
     x = [*ranks, ranks[-1] + 1]
     metrics = (("error/common", "error on common features"), ("covers", "sets that cover (asked: .9)"),
                ("regret", "regret of the pessimistic policy"), ("seconds", "seconds (median)"))  # fmt: skip
     figure, axes = grid(4, 2)
-    answers = levels(rows, "n") or [None]
-    for number, d in enumerate(levels(rows, "d_x") or [None]):
+    answers = results.levels("n") or [None]
+    for number, d in enumerate(results.levels("d_x") or [None]):
         for n in answers:
             keys = {name: value for name, value in (("d_x", d), ("n", n)) if value is not None}
             label = ", ".join(f"{value:,} {'contexts' if name == 'd_x' else 'answers'}" for name, value in keys.items())
-            cell = cells.at(**keys)[0]
+            cell = results.cells(**keys)[0]
             line = "-" if n == answers[-1] else "--"
             for axis, (metric, _) in zip(axes, metrics, strict=True):
-                found = [(at, _values(cells, cell, name, metric)) for at, name in zip(x, names, strict=True)]
+                found = [(at, _values(results, cell, name, metric)) for at, name in zip(x, names, strict=True)]
                 there = [(at, values) for at, values in found if values.size]
                 fitted = [(at, values) for at, values in there if at <= ranks[-1]]
                 draw = _shares if metric == "covers" else points
@@ -85,13 +85,13 @@ def draw_assumed_rank(rows: Rows, folder: Path) -> list[Path]:
             log_y(axis, words)
     axes[1].set_ylim(-0.03, 1.03)
     axes[1].axhline(0.9, color="0.3", linestyle=":", linewidth=1)
-    return finish_part(figure, rows, "The rank that is fitted (true rank 3)", folder, "assumed-rank", axes[0])
+    return finish(figure, results, "The rank that is fitted (true rank 3)", folder, "assumed-rank", axes[0])
 
 
-def _values(cells: Cells, cell: str, name: str, metric: str) -> FloatArray:
+def _values(results: Results, cell: str, name: str, metric: str) -> FloatArray:
     if metric == "seconds":
-        return np.array([cells.seconds(cell, name)]) if cells.values(cell, name, "rank").size else np.empty(0)
-    return cells.values(cell, f"{name}/distributional/c=1" if metric == "regret" else name, metric)
+        return np.array([results.seconds(cell, name)]) if results.of(cell, name, "rank").size else np.empty(0)
+    return results.of(cell, MethodName(name, "distributional", 1.0).text if metric == "regret" else name, metric)
 
 
 def _shares(axes: Any, x: list[float], values: list[FloatArray], label: str, number: int, line: str) -> None:
@@ -104,20 +104,20 @@ def _shares(axes: Any, x: list[float], values: list[FloatArray], label: str, num
     axes.errorbar(x, share, yerr=errors, label=label, linestyle=line, **look(number))
 
 
-def draw_crossing(rows: Rows, folder: Path) -> list[Path]:
+def draw_crossing(results: Results, folder: Path) -> list[Path]:
     """Ratio of regrets against answers; where it crosses 1 against (D - k) / tail^2; BIC over the better of both."""
-    partial = len(levels(rows, "off_rank")) > 1
+    partial = len(results.levels("off_rank")) > 1
     factor, words = ("off_rank", "dense part {:g} of the norm") if partial else ("power", "power {:g}")
-    cells, answers = Cells(rows), levels(rows, "n")
+    answers = results.levels("n")
     figure, axes = panels(3, width=4.9)
     by_regret: list[tuple[float, Crossing]] = []
     by_error: list[tuple[float, Crossing]] = []
-    for number, level in enumerate(levels(rows, factor)):
-        at = [cells.at(**{factor: level}, n=n)[0] for n in answers]
-        low, full, bic = (np.array([cells.values(cell, m, "regret") for cell in at]) for m in (_LOW, _FULL, _BIC))
-        tail = float((cells.values(at[0], "truth", "tail") ** 2).mean())
-        saved = float(cells.values(at[0], "full", "free")[0] - cells.values(at[0], "low", "free")[0])
-        squared = [np.array([cells.values(cell, name, "error/common") for cell in at]) ** 2 for name in ("low", "full")]
+    for number, level in enumerate(results.levels(factor)):
+        at = [results.cells(**{factor: level}, n=n)[0] for n in answers]
+        low, full, bic = (np.array([results.of(cell, m.text, "regret") for cell in at]) for m in (LOW, FULL, BIC))
+        tail = float((results.of(at[0], "truth", "tail") ** 2).mean())
+        saved = float(results.of(at[0], "full", "free")[0] - results.of(at[0], "low", "free")[0])
+        squared = [np.array([results.of(cell, name, "error/common") for cell in at]) ** 2 for name in ("low", "full")]
         stream = Stream(0, "crossing")
         by_regret.append((saved / tail, crossing(answers, low - full, stream)))
         by_error.append((saved / tail, crossing(answers, squared[0] - squared[1], stream)))
@@ -137,7 +137,7 @@ def draw_crossing(rows: Rows, folder: Path) -> list[Path]:
         log_x(axis, answers, "answers")
         log_y(axis, name)
     title = "Rewards that are only nearly of rank 2" if partial else "Singular values that fall like a power"
-    return finish(figure, rows, title, folder, "partial" if partial else "power", axes[0])
+    return finish(figure, results, title, folder, "partial" if partial else "power", axes[0])
 
 
 def _crossings(axes: Any, several: list[tuple[float, Crossing]], answers: list[int], label: str, number: int) -> None:

@@ -1,0 +1,97 @@
+"""Figures of regret by answers, shift and radius."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim.files.palette import LINES
+from sim.studies.experiments.low_rank.method_looks import (
+    FULL,
+    LOW,
+    ORACLE,
+    POLICIES,
+    SHIFTS,
+    WITH_CONTEXT,
+    curves,
+    numeric_factors,
+)
+from sim.studies.experiments.low_rank.method_names import PESSIMISTIC, with_names
+from sim.studies.experiments.low_rank.tables import tune
+from sim.studies.plots import curve, finish, grid, legend_below, log_x, log_y, panels, points
+from sim.studies.results import Results
+
+
+def draw_scenarios(results: Results, folder: Path) -> list[Path]:
+    """Regret against answers (or the first factor of numbers), for every mean of the contexts; and bounds on it."""
+    paths: list[Path] = []
+    for mean in results.levels("context_mean") or [None]:
+        own = results.where(context_mean=mean)
+        factor = next(iter(sorted(numeric_factors(own), key="n".__ne__)), None)
+        if factor is None:
+            continue
+        words = "answers" if factor == "n" else factor
+        figure, axes = panels(3, width=4.9)
+        curves(axes[0], own, factor, "regret", [m for m in POLICIES if m.kind != "pointwise"])
+        curve(axes[0], own, factor, "regret", "PRS, true subspace", 4, method=ORACLE.text)
+        curves(axes[1], own, factor, "regret", [m for m in POLICIES if m.kind in ("pointwise", "greedy")])
+        curve(axes[2], own, factor, "bound", "PRS", 0, method=LOW.text)
+        curve(axes[2], own, factor, "bound/width", "PRS, without the truncation's part", 5, method=LOW.text)
+        curve(axes[2], own, factor, "bound", "full rank (nothing truncated)", 1, method=FULL.text)
+        titles = ("Pessimism about the mean over contexts", "Pessimism about each context alone", "Bound on the regret")
+        for axis, title in zip(axes, titles, strict=True):
+            log_x(axis, results.levels(factor), words)
+            log_y(axis, "regret" if axis is not axes[2] else "2 f C* + 2 b + gap")
+            axis.set_title(title, fontsize=10)
+            legend_below(axis, 2 if axis is not axes[2] else 1)
+        shifted = bool(mean)
+        title = "Exotic actions" + (f", first context of mean {mean:g}" if shifted else "")
+        paths += finish(figure, own, title, folder, "scenarios-mean" if shifted else "scenarios")
+    return paths
+
+
+def draw_controls(results: Results, folder: Path) -> list[Path]:
+    """A panel a shift: regret at each method's own best multiple of the radius, on the seeds it was not chosen on."""
+    shifts = [shift for shift in SHIFTS if shift in results.levels("shift")]
+    answers = results.levels("n")
+    figure, axes = grid(len(shifts))
+    for axis, shift in zip(axes, shifts, strict=True):
+        at = [results.cells(shift=shift, n=n)[0] for n in answers]
+        for name in WITH_CONTEXT:
+            label, number = POLICIES[name]
+            if name.kind in PESSIMISTIC:
+                tuned = [tune(results, cell, name.estimator, name.kind) for cell in at]
+                values = [found.own for found in tuned if found is not None]
+            else:
+                values = [own for cell in at if (own := results.of(cell, name.text, "regret")[1::2]).size]
+            if len(values) == len(answers):
+                points(axis, answers, values, label, number, "--" if name.kind == "greedy" else "-")
+        log_x(axis, answers, "answers")
+        log_y(axis, "regret")
+        axis.set_title(SHIFTS[shift], fontsize=10)
+    half = Results.from_rows(row for row in results.rows() if row["replicate"] % 2 == 1)
+    title = "Six shifts, every pessimistic method at its best radius (chosen on the other half of the seeds)"
+    return finish(figure, half if len(half) else results, title, folder, "controls", axes[0])
+
+
+def draw_tuning(results: Results, folder: Path) -> list[Path]:
+    """Regret against the multiple of the radius, a panel a shift; dashed: greedy, which is multiple 0."""
+    shifts: list[str | None] = [shift for shift in SHIFTS if shift in results.levels("shift")]
+    shifts = shifts or [None]
+    regret = with_names(results.where(metric="regret"))
+    multiples = [scale for scale in regret.measured().levels("scale") if scale > 0]
+    figure, axes = panels(len(shifts), width=4.0)
+    for axis, shift in zip(axes, shifts, strict=True):
+        for name in WITH_CONTEXT:
+            label, number = POLICIES[name]
+            own = regret.where(shift=shift, estimator=name.estimator, kind=name.kind)
+            if name.kind != "greedy":
+                curve(axis, own, "scale", "regret", label, number)
+            elif own.values().size:
+                axis.axhline(own.values().mean(), color=LINES[number], linestyle="--", linewidth=1.4, label=label)
+        log_x(axis, multiples, "multiple of the radius")
+        axis.set_xticks(multiples, [f"1/{round(1 / c)}" if c < 1 else f"{c:g}" for c in multiples])
+        log_y(axis, "regret")
+        axis.set_title("" if shift is None else SHIFTS[shift], fontsize=10)
+    answers = results.levels("n")
+    title = "How pessimistic to be" + (f", {answers[0]:,} answers" if len(answers) == 1 else "")
+    return finish(figure, results, title, folder, "tuning", axes[0])

@@ -1,0 +1,134 @@
+"""Figures and table of the representation studies, one a study file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.preferences import FloatArray
+from sim.studies.experiment import Figure
+from sim.studies.experiments.representation.setting import RepresentationSetting
+from sim.studies.plots import curve, finish, heat, look, panels
+from sim.studies.results import Results
+from sim.studies.summary import means_table
+
+_METHODS = (
+    ("shared", "shared subspace"), ("separate", "each party alone"), ("pooled", "one reward for all"),
+    ("oracle", "true subspace given"),
+)  # fmt: skip
+
+
+def crossing(x: Sequence[float], first: FloatArray, second: FloatArray) -> float:
+    """Where the first curve, below at the start, meets the second (linear in between); nan if it does not."""
+    gap = first - second
+    for i in range(len(x) - 1):
+        if gap[i] < 0 <= gap[i + 1]:
+            return float(x[i] + (x[i + 1] - x[i]) * gap[i] / (gap[i] - gap[i + 1]))
+    return float("nan")
+
+
+def draw_violation(results: Results, folder: Path) -> list[Path]:
+    """Error, coverage and loss as the shared representation is violated; with the control, answers reshuffled."""
+    varied = bool(results.levels("permuted"))
+    plain = results.where(permuted=False) if varied else results
+    figure, axes = panels(3)
+    for number, (method, label) in enumerate(_METHODS):
+        curve(axes[0], plain, "violation", "error", label, number, method=method)
+        curve(axes[2], plain, "violation", "own_loss", label, number, method=method)
+    if varied:
+        reshuffled = results.where(permuted=True, violation=0.0)
+        curve(axes[0], reshuffled, "violation", "error", "shared, answers reshuffled (control)", 6, method="shared")
+    w = plain.levels("violation")
+    by = {m: plain.where(method=m, metric="error").means("violation") for m in ("shared", "separate")}
+    measured = crossing(w, by["shared"], by["separate"])
+    predicted = float(np.sqrt(max(by["separate"][0] ** 2 - by["shared"][0] ** 2, 0.0)))
+    crossings: list[str] = []
+    for at, words, style in ((measured, "measured", "-"), (predicted, "predicted", ":")):
+        if np.isfinite(at):
+            axes[0].axvline(at, color="0.3", linestyle=style, linewidth=1)
+            crossings.append(f"{words} {at:.2f}")
+    axes[0].set_ylabel("mean error of a party's reward")
+    axes[0].set_title("Error; crossing " + ", ".join(crossings), fontsize=10)
+    _coverage(axes[1], plain)
+    axes[2].set_ylabel("share of its best gain a party loses")
+    axes[2].set_title("Each party served by its own estimate", fontsize=10)
+    for own in axes:
+        own.set_xlabel("violation w")
+    return finish(figure, plain, "The shared representation violated step by step", folder, "violation", axes[0])
+
+
+def _coverage(axes: Any, results: Results) -> None:
+    """Share of replicates with every party inside K rate, K from the first half of the replicates at w = 0."""
+    from scipy.stats import binomtest
+
+    w = results.levels("violation")
+    for number, (method, label) in enumerate(_METHODS[:2]):
+        own = results.where(method=method, metric="error/rate")
+        at_zero = own.where(violation=w[0]).values()
+        half = len(at_zero) // 2
+        if half < 2:
+            continue
+        constant = np.quantile(at_zero[:half], 0.9)
+        inside = [own.where(violation=v).values()[half:] <= constant for v in w]
+        share = np.array([found.mean() for found in inside])
+        limits = [binomtest(int(found.sum()), found.size).proportion_ci() for found in inside]
+        errors = [share - [found.low for found in limits], [found.high for found in limits] - share]
+        axes.errorbar(w, share, yerr=errors, label=label, **{**look(number), "markersize": None})
+    axes.axhline(0.9, color="0.3", linestyle="--", linewidth=1)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylabel("all parties inside the confidence set")
+    axes.set_title("Coverage (dashed: .9, calibrated at w = 0)", fontsize=10)
+
+
+def draw_fitted_rank(results: Results, folder: Path) -> list[Path]:
+    """Errors by the rank that is fitted."""
+    title = "Error by the rank that is fitted (true rank 3)"
+    return _one_factor(results, folder, "fit_rank", "rank fitted", title)
+
+
+def draw_outliers(results: Results, folder: Path) -> list[Path]:
+    """Errors by the share of parties off the others' subspace."""
+    return _one_factor(results, folder, "outlier_share", "share of parties off the subspace", "Outlying parties")
+
+
+def _one_factor(results: Results, folder: Path, factor: str, words: str, title: str) -> list[Path]:
+    figure, axes = panels(2)
+    for number, (method, label) in enumerate(_METHODS):
+        curve(axes[0], results, factor, "error", label, number, method=method)
+        curve(axes[1], results, factor, "error/worst", label, number, method=method)
+    for own, name in zip(axes, ("mean error of a party's reward", "error of the worst-served party"), strict=True):
+        own.set_xlabel(words)
+        own.set_ylabel(name)
+    return finish(figure, results, title, folder, factor, axes[0])
+
+
+def draw_gain(results: Results, folder: Path) -> list[Path]:
+    """Separate over shared error, measured and predicted, sqrt(d / n) / sqrt(r / n + d r / (M n))."""
+    parties, answers = results.levels("parties"), results.levels("answers")
+    error = results.where(metric="error")
+    shared, separate = (error.where(method=m).means("parties", "answers") for m in ("shared", "separate"))
+    d, r = RepresentationSetting.dimension, RepresentationSetting.rank
+    predicted = np.array([[np.sqrt(d / (r + d * r / M)) for _ in answers] for M in parties])
+    figure, axes = panels(2, width=5.4)
+    for own, table, words in zip(axes, (separate / shared, predicted), ("measured", "predicted"), strict=True):
+        heat(own, table, answers, parties, words="error alone / error shared", centre=1.0, form=".2f")
+        own.set_xlabel("answers a party")
+        own.set_ylabel("parties")
+        own.set_title(words, fontsize=10)
+    return finish(figure, results, "What sharing a subspace gains (above 1: it pays)", folder, "gain", bars=False)
+
+
+FIGURES = {
+    "violation": Figure(draw_violation, needs=("violation",)),
+    "fitted_rank": Figure(draw_fitted_rank, needs=("fit_rank",)),
+    "outliers": Figure(draw_outliers, needs=("outlier_share",)),
+    "gain": Figure(draw_gain, needs=("parties", "answers")),
+}
+
+
+def table_representation(results: Results, factors: Sequence[str]) -> str:
+    """Without the errors over the rate, which only the coverage panel needs."""
+    return means_table(Results.from_rows(row for row in results.rows() if row["metric"] != "error/rate"), factors)

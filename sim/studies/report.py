@@ -1,0 +1,154 @@
+"""What a study leaves behind: results, tables, figures, the comparison with reference numbers, the configuration."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError
+from sim.files.atomic import write_json, write_text
+from sim.running.fingerprint import code_fingerprint, versions
+from sim.studies.cells import StudyRun
+from sim.studies.comparison import Compared, Reference, compare, load_reference, markdown_table
+from sim.studies.registry import find_experiment
+from sim.studies.results import Results
+from sim.studies.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """A finished run and, where its file names one, the reference it is compared with."""
+
+    run: StudyRun
+    reference: Reference | None
+
+    @staticmethod
+    def reference_of(spec: StudySpec) -> Reference | None:
+        return None if spec.reference is None else load_reference(spec.reference)
+
+    @cached_property
+    def compared(self) -> list[Compared]:
+        """Each reference number this study measured too."""
+        return [] if self.reference is None else compare(self.run.results, self.reference)
+
+    @property
+    def agreeing(self) -> int:
+        """How many numbers lie within 3 joint standard errors."""
+        return sum(row.agrees for row in self.compared)
+
+    @cached_property
+    def overview(self) -> str:
+        """The experiment's table."""
+        return self.run.spec.definition.table(self.run.results, tuple(self.run.spec.grid))
+
+    @cached_property
+    def comparison(self) -> str:
+        """The comparison as Markdown; empty if there is nothing to compare."""
+        return markdown_table(self.compared, self.reference.source) if self.reference and self.compared else ""
+
+    def write(self, folder: Path) -> None:
+        """results.parquet, study.json, summary.md, and comparison.md where there is a reference."""
+        spec = self.run.spec
+        self.run.results.write(folder / "results.parquet")
+        content = {
+            **spec.resolved(),
+            "versions": versions("torch"),
+            "code": code_fingerprint((*spec.sources, *spec.inputs)),
+            "folder": str(spec.folder) if ":" in spec.experiment else None,
+            "skipped": dict(self.run.skipped),
+        }
+        write_json(folder / "study.json", content)
+        write_text(folder / "summary.md", self.overview)
+        if self.comparison:
+            write_text(folder / "comparison.md", self.comparison)
+
+    def draw(self, folder: Path) -> list[Path]:
+        """The figure the study file names, as PNG and SVG."""
+        return draw_figure(
+            self.run.spec.experiment, self.run.spec.folder, self.run.spec.figure, self.run.results, folder
+        )
+
+    def remarks(self, cells: Path) -> list[str]:
+        """A line each: what was taken from an earlier run or could not be, and what was skipped."""
+        run = self.run
+        lines = list(run.notices)
+        if run.resumed:
+            lines.append(f"{run.resumed} of {run.tasks} tasks were taken from {cells}")
+        for reason, cells_skipped in sorted(Counter(run.skipped.values()).items()):
+            lines.append(f"{cells_skipped} of the study's cells skipped: {reason}")
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        run = self.run
+        return {
+            "study": run.spec.resolved(),
+            "tasks": run.tasks,
+            "resumed": run.resumed,
+            "skipped": dict(run.skipped),
+            "seconds": round(run.seconds, 3),
+            "comparison": [vars(row) for row in self.compared],
+            "within_3_joint_errors": self.agreeing,
+            "compared": len(self.compared),
+        }
+
+
+@dataclass(frozen=True)
+class SavedStudy:
+    """A study read back from its folder: to be looked at and drawn again."""
+
+    study: Mapping[str, Any]
+    results: Results
+
+    @classmethod
+    def read(cls, folder: Path) -> SavedStudy:
+        path = folder / "study.json"
+        try:
+            study = json.loads(path.read_text(encoding="utf-8"))
+            saved = cls(study, Results.read(folder / "results.parquet"))
+            # Whatever is needed below is there, or this is another version's file.
+            _ = saved.factors, saved.name, saved.figure
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            fix = "run `pluralign study` again"
+            raise InputError(f"is not a study of this version ({error})", file=path, fix=fix) from error
+        return saved
+
+    @property
+    def name(self) -> str:
+        return str(self.study["experiment"])
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        return tuple(self.study["grid"])
+
+    @property
+    def figure(self) -> str | None:
+        """As the study file named it; files of before named none."""
+        definition = find_experiment(self.name, self._folder)
+        name = self.study.get("figure") or definition.figure_for(self.factors)
+        return name if name in definition.figures else None
+
+    def table(self) -> str:
+        return find_experiment(self.name, self._folder).table(self.results, self.factors)
+
+    def draw(self, folder: Path) -> list[Path]:
+        return draw_figure(self.name, self._folder, self.figure, self.results, folder)
+
+    @property
+    def _folder(self) -> Path | None:
+        found = self.study.get("folder")
+        return None if found is None else Path(found)
+
+
+def draw_figure(experiment: str, beside: Path | None, figure: str | None, results: Results, folder: Path) -> list[Path]:
+    """Nothing where nothing was measured or no figure is named."""
+    if figure is None or not len(results.measured()):
+        return []
+    return find_experiment(experiment, beside).figures[figure].draw(results, folder)

@@ -1,0 +1,177 @@
+"""What a study measured, one row a number: picked out by level, by factor and by cell; read and written as Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.atomic import replacing
+from sim.preferences import FloatArray, IntArray
+
+COLUMNS = ("cell_id", "replicate", "method", "metric", "value", "seed_key", "wall_s", "status")
+
+
+class Results:
+    """Columns of equal length: the fixed ones (`COLUMNS`) and one a factor of the grid; a view, never changed.
+
+    A value is None where nothing was measured (a skipped cell, a method left out).
+    """
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]] | _Columns, rows: IntArray | None = None) -> None:
+        """rows: which rows of the columns, in order; all of them if None."""
+        self._base = columns if isinstance(columns, _Columns) else _Columns(columns)
+        self._rows = np.arange(self._base.length) if rows is None else rows
+        self._index: dict[Any, Results] | None = None
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Results:
+        listed = list(rows)
+        names = dict.fromkeys(name for row in listed for name in row)
+        return cls({name: [row.get(name) for row in listed] for name in names})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Results:
+        """The rows of a results file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        fix = "run `pluralign study` again"
+        try:
+            columns = pq.read_table(path).to_pydict()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError("cannot be read as a study's results", file=path, fix=fix) from error
+        missing = [name for name in COLUMNS if name not in columns]
+        if missing:
+            raise InputError("missing column", file=path, field=missing[0], fix=fix)
+        return cls(columns)
+
+    def write(self, path: str | Path) -> None:
+        """Long Parquet, written whole: the fixed columns, then one a factor."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {name: self[name] for name in (*COLUMNS, *self.factors)}
+        for name in self.factors:
+            columns[name] = [json.dumps(value) if isinstance(value, tuple) else value for value in columns[name]]
+        types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
+        table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The columns that are not of every study."""
+        return tuple(name for name in self._base.columns if name not in COLUMNS)
+
+    @property
+    def replicates(self) -> int:
+        """How many seeds there are."""
+        return len(set(self["replicate"]))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, name: str) -> list[Any]:
+        column = self._base.columns[name]
+        return [column[row] for row in self._rows]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each row as a mapping."""
+        for row in self._rows:
+            yield {name: column[row] for name, column in self._base.columns.items()}
+
+    def where(self, **levels: Any) -> Results:
+        """The rows with these levels; without effect where a level is None (a factor the study does not vary)."""
+        rows = self._rows
+        for name, level in levels.items():
+            if level is not None:
+                rows = rows[self._base.codes(name)[rows] == self._base.code(name, level)]
+        return Results(self._base, rows)
+
+    def measured(self) -> Results:
+        """The rows with a value."""
+        return Results(self._base, self._rows[~np.isnan(self._base.values[self._rows])])
+
+    def values(self) -> FloatArray:
+        """The measured values in the order of rows (within a cell: of replicates)."""
+        found = self._base.values[self._rows]
+        return found[~np.isnan(found)]
+
+    def levels(self, name: str) -> list[Any]:
+        """The levels of a factor, sorted; none if the study does not vary it."""
+        return sorted(level for level in self.by(name) if level is not None)
+
+    def by(self, *names: str) -> dict[Any, Results]:
+        """The rows by level (of several factors: by a tuple of levels), in the order of first appearance."""
+        if not set(names) <= set(self._base.columns):
+            return {}
+        group = np.zeros(len(self._rows), dtype=np.int64)
+        for name in names:
+            codes = self._base.codes(name)
+            group = group * (int(codes.max(initial=0)) + 1) + codes[self._rows]
+        _, first, group = np.unique(group, return_index=True, return_inverse=True)
+        # A stable sort by group keeps the rows of each in order.
+        parts = np.split(self._rows[np.argsort(group, kind="stable")], np.cumsum(np.bincount(group))[:-1])
+        found: dict[Any, Results] = {}
+        for place in np.argsort(first):
+            key = tuple(self._base.columns[name][self._rows[first[place]]] for name in names)
+            found[key[0] if len(names) == 1 else key] = Results(self._base, parts[place])
+        return found
+
+    def means(self, *factors: str) -> FloatArray:
+        """Means over everything else on the grid of the factors' levels; nan where nothing was measured."""
+        grids = [self.levels(factor) for factor in factors]
+        out = np.full([len(grid) for grid in grids], np.nan)
+        for key, own in self.measured().by(*factors).items():
+            levels = key if len(factors) > 1 else (key,)
+            out[tuple(grid.index(level) for grid, level in zip(grids, levels, strict=True))] = own.values().mean()
+        return out
+
+    def cells(self, **levels: Any) -> list[str]:
+        """The ids of the measured cells with these levels, in the study's order."""
+        return list(self.where(**levels).measured().by("cell_id"))
+
+    def of(self, cell: str, method: str, metric: str) -> FloatArray:
+        """The values of one cell in the order of replicates, or none."""
+        if self._index is None:
+            self._index = self.measured().by("cell_id", "method", "metric")
+        found = self._index.get((cell, method, metric))
+        return np.empty(0) if found is None else found.values()
+
+    def seconds(self, cell: str, method: str) -> float:
+        """Median over replicates: compilation happens in the first ones."""
+        return float(np.median(self.where(cell_id=cell, method=method).measured()["wall_s"]))
+
+    def with_columns(self, **columns: Sequence[Any]) -> Results:
+        """These rows with other columns beside, or in place of, theirs; one entry a row."""
+        return Results({**{name: self[name] for name in self._base.columns}, **columns})
+
+
+class _Columns:
+    """Columns with what picking rows needs, computed once and shared by all views."""
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        self.columns = dict(columns)
+        self.length = len(next(iter(self.columns.values()), ()))
+        self.values = np.array([np.nan if v is None else v for v in self.columns.get("value", ())], dtype=np.float64)
+        self._levels: dict[str, dict[Any, int]] = {}
+        self._codes: dict[str, IntArray] = {}
+
+    def codes(self, name: str) -> IntArray:
+        """A number a row, equal where levels are; a column that is not there has no levels."""
+        if name not in self._codes:
+            levels: dict[Any, int] = {}
+            column = self.columns.get(name, [None] * self.length)
+            self._codes[name] = np.array([levels.setdefault(v, len(levels)) for v in column], dtype=np.int64)
+            self._levels[name] = levels
+        return self._codes[name]
+
+    def code(self, name: str, level: Any) -> int:
+        """-1: no row has it."""
+        self.codes(name)
+        return self._levels[name].get(level, -1)

@@ -1,0 +1,97 @@
+"""A setting's fields held against their annotations: a study file may hold anything."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Marks a whole number whose least value is not 1."""
+
+    least: int
+
+
+# A whole number that may be zero, unlike a plain int.
+Count: TypeAlias = Annotated[int, AtLeast(0)]
+
+
+def check_kinds(setting: Any) -> None:
+    """Whole numbers of at least 1 where a field is an int (0 where it is a `Count`), numbers where it is a float, truth
+    values, texts, choices of a Literal, lists and unions of these.
+
+    Annotations are resolved, so that it does not matter how they were written; one that is none of these is an error
+    of whoever wrote the setting (TypeError): no field goes unchecked.
+    """
+    hints = get_type_hints(type(setting), include_extras=True)
+    for field in fields(setting):
+        value, kind = getattr(setting, field.name), hints[field.name]
+        if not _is(value, kind):
+            raise ValueError(f"{field.name} must be {_words(kind)} (got {value!r})")
+
+
+def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)} (got {value!r})")
+
+
+def require_share(**values: float) -> None:
+    """Each lies in [0, 1]."""
+    for name, value in values.items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"{name} must lie in 0..1 (got {value})")
+
+
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """(bool, int, float, str, None, tuple, Literal or Union; its least number, entries, choices or members)."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        least = [mark.least for mark in arguments[1:] if isinstance(mark, AtLeast)]
+        base, parts = _parts(arguments[0])
+        return base, tuple(least) or parts
+    if origin in (Union, types.UnionType):
+        return Union, arguments
+    if origin in (tuple, Literal):
+        return origin, arguments
+    if kind in (bool, int, float, str, type(None)):
+        return kind, (1,) if kind is int else ()
+    raise TypeError(f"a setting's field may be a bool, int, float, str, Literal, tuple or a union, not {kind!r}")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    base, parts = _parts(kind)
+    if base is Union:
+        return any(_is(value, part) for part in parts)
+    if base is Literal:
+        return any(type(value) is type(part) and value == part for part in parts)
+    if base is tuple:
+        each = parts[:1] * len(value) if isinstance(value, tuple) and parts[1:] == (...,) else parts
+        return isinstance(value, tuple) and len(value) == len(each) and all(map(_is, value, each))
+    if base is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= parts[0]
+    if base is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, base)
+
+
+def _words(kind: Any) -> str:
+    base, parts = _parts(kind)
+    if base is Union:
+        return " or ".join(map(_words, parts))
+    if base is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if base is tuple:
+        return f"a list of {_several(parts[0])}" if parts[1:] == (...,) else f"a list: {', '.join(map(_words, parts))}"
+    names = {int: f"a whole number of at least {(*parts, 1)[0]}", float: "a number", bool: "true or false"}
+    return {**names, str: "a text", type(None): "null"}[base]
+
+
+def _several(kind: Any) -> str:
+    base, parts = _parts(kind)
+    if base is Literal:
+        return f"entries out of {', '.join(map(str, parts))}"
+    names = {int: f"whole numbers of at least {(*parts, 1)[0]}", float: "numbers", bool: "truth values", str: "texts"}
+    return names.get(base, f"entries, each {_words(kind)}")

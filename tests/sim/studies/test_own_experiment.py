@@ -1,0 +1,117 @@
+"""An experiment of one's own: module:NAME in the study file, with every engine, its sources in the fingerprint."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from pluralign.commands.report import command as report
+from pluralign.commands.study import command
+from sim.errors import InputError
+from sim.running.fingerprint import code_fingerprint
+from sim.studies.cells import run_study
+from sim.studies.spec import load_spec
+
+MODULE = """
+from dataclasses import dataclass
+from {name}_numbers import FACTOR
+from sim.studies.experiment import Experiment, Figure, Measurement
+from sim.studies.plots import curve, finish, panels
+from sim.studies.setting_checks import check_kinds
+
+@dataclass(frozen=True)
+class Coins:
+    n: int = 1
+    def __post_init__(self):
+        check_kinds(self)
+
+def run(setting, stream, backends):
+    return [Measurement("coin", "heads", FACTOR * float(stream.uniforms(setting.n).mean()))]
+
+def draw(results, folder):
+    figure, axes = panels(1)
+    curve(axes[0], results, "n", "heads", "coin", 0, method="coin")
+    return finish(figure, results, "Coins", folder, "coins")
+
+COINS = Experiment(Coins, run, {{"coins": Figure(draw, needs=("n",))}})
+NOT_ONE = 3
+"""
+
+
+def _own(folder, name):
+    (folder / f"{name}.py").write_text(MODULE.format(name=name))
+    (folder / f"{name}_numbers.py").write_text("FACTOR = 2.0\n")
+    path = folder / "study.yaml"
+    path.write_text(f"experiment: {name}:COINS\nreplicates: 6\ngrid: {{n: [1, 4]}}\nfigure: coins\n")
+    return path
+
+
+def test_every_engine_finds_it(tmp_path):
+    spec = load_spec(_own(tmp_path, "own_coins"))
+    runs = [
+        run_study(spec, {}, cells=tmp_path / engine, workers=2, engine=engine) for engine in ("local", "joblib", "dask")
+    ]
+    assert runs[0].results["value"] == runs[1].results["value"] == runs[2].results["value"]
+    assert runs[0].tasks == 12
+    assert runs[0].results["seed_key"][0] == "0/study/own_coins:COINS/0"
+
+
+def test_its_sources_decide_what_is_taken_from_before(tmp_path):
+    spec = load_spec(_own(tmp_path, "other_coins"))
+    assert {path.name for path in spec.sources} == {"other_coins.py", "other_coins_numbers.py"}
+    assert run_study(spec, {}, cells=tmp_path / "cells", engine="local").resumed == 0
+    assert run_study(spec, {}, cells=tmp_path / "cells", engine="local").resumed == 12
+    (tmp_path / "other_coins_numbers.py").write_text("FACTOR = 3.0\n")
+    code_fingerprint.cache_clear()
+    assert run_study(spec, {}, cells=tmp_path / "cells", engine="local").resumed == 0
+
+
+def test_the_commands_run_and_draw_it_again(tmp_path):
+    path, out = _own(tmp_path, "third_coins"), tmp_path / "out"
+    done = CliRunner().invoke(command, [str(path), "--engine", "local", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert (out / "coins.svg").stat().st_size > 5000
+    (out / "coins.svg").unlink()
+    again = CliRunner().invoke(report, [str(out), "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["study"]["figure"] == "coins"
+    assert (out / "coins.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("coinz", "choose one of bandit, representation, .*attributes, or module:NAME of your own"),
+        ("no_such_module:COINS", "No module named 'no_such_module'"),
+        ("fourth_coins:COIN", "module fourth_coins has no COIN"),
+        ("fourth_coins:NOT_ONE", "must be an Experiment"),
+        ("[1]", "expected a name"),
+    ],
+)
+def test_what_is_no_experiment_is_said(tmp_path, name, message):
+    path = _own(tmp_path, "fourth_coins")
+    path.write_text(path.read_text().replace("fourth_coins:COINS", name))
+    with pytest.raises(InputError, match=message) as error:
+        load_spec(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_figure_needs_its_factors(tmp_path):
+    path = _own(tmp_path, "fifth_coins")
+    assert load_spec(path).figure == "coins"
+    text = path.read_text()
+    path.write_text(text.replace("figure: coins\n", ""))
+    assert load_spec(path).figure == "coins", "the first the grid has the factors for"
+    path.write_text(text.replace("grid: {n: [1, 4]}", "settings: {n: 4}"))
+    with pytest.raises(InputError, match="figure 'coins' is drawn against n, which the grid does not vary"):
+        load_spec(path)
+    path.write_text(text.replace("figure: coins", "figure: coin"))
+    with pytest.raises(InputError, match="did you mean 'coins'"):
+        load_spec(path)
+
+
+def test_many_tasks_are_few_files(tmp_path):
+    path = _own(tmp_path, "sixth_coins")
+    run = run_study(load_spec(path, ["replicates=1500"]), {}, cells=tmp_path / "cells", engine="local")
+    assert run.tasks == 3000
+    assert len(list((tmp_path / "cells").iterdir())) == 1
