@@ -22,13 +22,13 @@ from llm.journal import Journal, fingerprint
 from llm.run_folder import versions, weights_hash
 from llm.scorers import Scorer, make_scorer
 from llm.sentiment import SentimentScorer, read_reviews
-from llm.settings import resolved
 from llm.shared_base import SharedBase
 from llm.small_mistral import load_base
 from llm.tokens import TokenStore
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
 from sim.preferences import FloatArray, IntArray
+from sim.settings import resolved
 from sim.streams import Stream
 
 Progress = Callable[[str], None]

@@ -26,7 +26,6 @@ from llm.run_folder import (
     versions,
     weights_hash,
 )
-from llm.settings import resolved, settings_from
 from llm.shared_base import LoraSettings, SharedBase
 from llm.small_mistral import load_base
 from llm.tokens import TokenStore
@@ -34,6 +33,7 @@ from llm.training import DPOTraining, FitReport
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
 from sim.preferences import FloatArray
+from sim.settings import resolved, settings_from
 from sim.streams import Stream
 
 Progress = Callable[[str], None]

@@ -21,10 +21,10 @@ from torch.nn import functional
 from llm.journal import Journal, fingerprint
 from llm.plain_text import passages, read_documents
 from llm.run_folder import versions
-from llm.settings import resolved
 from llm.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from sim.errors import InputError
 from sim.files.atomic import write_json
+from sim.settings import resolved
 from sim.streams import Stream
 
 Progress = Callable[[str], None]

@@ -38,7 +38,7 @@ def command(
     Example: pluralign llm make-imdb --data imdb_train.jsonl.gz --model sft --scenario opposed --out pairs
     """
     from llm.imdb import ImdbSettings, make_imdb
-    from llm.settings import read_settings
+    from sim.settings import read_settings
 
     given = {"data": data, "model": model, "scenario": scenario, "seed": seed, "device": device}
     settings = read_settings(ImdbSettings, config, overrides, given)

@@ -49,7 +49,7 @@ def command(
     from llm.minmax_runs import direct_run, minmax_run
     from llm.runs import open_run
     from llm.saddle_point import SaddleSettings
-    from llm.settings import read_settings
+    from sim.settings import read_settings
 
     asked = [numbers("--priorities", text) for text in priorities]
     settings = read_settings(SaddleSettings, config, overrides)

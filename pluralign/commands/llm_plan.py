@@ -39,7 +39,7 @@ def command(
     Example: pluralign llm plan --size mistral-7b --types 2 --pairs 60000 --device h200
     """
     from llm.plan import PlanSettings, count_data, plan
-    from llm.settings import read_settings
+    from sim.settings import read_settings
 
     given: dict[str, Any] = {
         "model": model, "size": size, "types": types, "pairs": pairs, "rounds": rounds, "device": device,

@@ -39,8 +39,8 @@ def command(
 
     Example: pluralign llm sft --data imdb_train.jsonl.gz --size tiny --steps 700 --out sft
     """
-    from llm.settings import read_settings
     from llm.sft import SftSettings, train_sft
+    from sim.settings import read_settings
 
     given = {"data": data, "size": size, "model": model, "steps": steps, "seed": seed, "device": device}
     settings = read_settings(SftSettings, config, overrides, given)

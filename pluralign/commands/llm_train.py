@@ -46,8 +46,8 @@ def command(
       pluralign llm train --model sft --data pairs.jsonl --types auto --set training.rate=1e-4
     """
     from llm.runs import RunSettings, train_run
-    from llm.settings import read_settings
     from sim.errors import InputError
+    from sim.settings import read_settings
 
     given: dict[str, Any] = {
         "method": method, "model": model, "data.train": data, "data.test": test, "seed": seed, "device": device,

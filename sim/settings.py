@@ -1,0 +1,206 @@
+"""A YAML mapping and KEY=VALUE texts in, a checked frozen dataclass out; unknown keys are refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from sim.errors import InputError
+
+T = TypeVar("T")
+
+
+def read_settings(
+    kind: type[T], file: str | Path | None = None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> T:
+    """`kind` (a dataclass, its fields dataclasses or plain values) from a YAML file, then `overrides`, then `given`.
+
+    overrides: texts KEY=VALUE, the key dotted (`training.rate=1e-4`), the value YAML.  given: the same keys as
+    a mapping, for named options; entries that are None are left out.  Whatever is absent keeps its default.
+    Raises InputError naming the file and the key.
+    """
+    content = read_mapping(file) if file is not None else {}
+    for text in overrides:
+        put(content, *parse_override(text))
+    for key, value in (given or {}).items():
+        if value is not None:
+            put(content, key, value)
+    return settings_from(kind, content, file)
+
+
+def resolved(settings: Any) -> dict[str, Any]:
+    """All settings of a dataclass as plain values, defaults included: what lies beside every result."""
+    return {key: _plain(item) for key, item in asdict(settings).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_mapping(file: str | Path, expected: str = "a mapping of settings") -> dict[str, Any]:
+    """The content of a YAML file; an empty file is an empty mapping.
+
+    Raises InputError, naming the file, where it cannot be read, is not YAML, or does not hold `expected`.
+    """
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=file, fix="check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError("is not YAML: " + " ".join(str(error).split()), file=file) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"expected {expected}, got {type(content).__name__}", file=file)
+    return content
+
+
+def parse_override(text: str, example: str = "training.rate=1e-4") -> tuple[str, Any]:
+    """(key, value) of a text KEY=VALUE, the value YAML. Raises InputError naming the text."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"'{text}': expected key=value", fix=f"for example {example}")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"'{text}': the value is not YAML", fix="quote it") from error
+
+
+def put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of nested mappings; sections that are missing are made."""
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = content.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise InputError(
+                f"'{section}' is not a section (in '{key}')", fix="write the key as the config file has it"
+            )
+        content = inner
+    content[last] = value
+
+
+def require_known(
+    key: Any, known: Sequence[str], file: str | Path | None = None, *, section: str = "", prefix: str = ""
+) -> None:
+    """Raises InputError, offering the nearest of `known`, where the key is not one of them.
+
+    section: named after the key (`unknown key 'x' in 'grid'`).  prefix: put before it and before the one offered.
+    """
+    if key in known:
+        return
+    near = difflib.get_close_matches(str(key), known, n=1)
+    fix = f"did you mean '{prefix}{near[0]}'?" if near else f"choose one of {', '.join(known)}"
+    place = f" in '{section}'" if section else ""
+    raise InputError(f"unknown key '{prefix}{key}'{place}", file=file, fix=fix)
+
+
+def settings_from(kind: type[T], content: Mapping[str, Any], file: str | Path | None = None, prefix: str = "") -> T:
+    """The dataclass `kind` from a mapping; `file` and the dotted `prefix` are what messages name.
+
+    A value must be of its field's kind: a plain type, an optional one, a Literal, tuple[KIND, ...] or a dataclass.
+    A ValueError of the dataclass itself becomes an InputError with the file and the section.
+    """
+    hints, names = get_type_hints(kind), [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        require_known(key, names, file, prefix=prefix)
+        values[key] = _convert(hints[key], value, file, f"{prefix}{key}")
+    try:
+        return kind(**values)
+    except InputError:
+        raise
+    except TypeError as error:
+        missing = [f.name for f in fields(kind) if f.name not in values and _required(f)]  # type: ignore[arg-type]
+        if not missing:
+            raise
+        raise InputError("missing", file=file, field=prefix + missing[0], fix="set it") from error
+    except ValueError as error:
+        raise InputError(str(error), file=file, field=prefix.rstrip(".") or None) from error
+
+
+def _required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _convert(hint: Any, value: Any, file: str | Path | None, key: str) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _convert_option(get_args(hint), value, file, key)
+    if origin is Literal:
+        if value in get_args(hint):
+            return value
+        choices = ", ".join(str(item) for item in get_args(hint))
+        raise InputError(f"expected one of {choices}, got {value!r}", file=file, field=key)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"expected a list, got {value!r}", file=file, field=key)
+        inner = get_args(hint)[0]
+        return tuple(_convert(inner, item, file, f"{key}[{j}]") for j, item in enumerate(value))
+    if is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise InputError(f"expected a section of settings, got {value!r}", file=file, field=key)
+        return settings_from(hint, value, file, f"{key}.")  # type: ignore[arg-type]
+    if hint is float:
+        value = _number(value)
+    if hint is float and isinstance(value, float) and not abs(value) < float("inf"):
+        raise InputError(f"expected a finite number, got {value}", file=file, field=key)
+    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
+        expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+        raise InputError(f"expected {expected}, got {value!r}", file=file, field=key)
+    return value
+
+
+def _convert_option(options: tuple[Any, ...], value: Any, file: str | Path | None, key: str) -> Any:
+    """The first of several kinds that fits; the last one's complaint where none does."""
+    if value is None and type(None) in options:
+        return None
+    problem: InputError | None = None
+    for option in options:
+        if option is type(None):
+            continue
+        try:
+            return _convert(option, value, file, key)
+        except InputError as error:
+            problem = error
+    assert problem is not None
+    raise problem
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str):
+        # YAML reads 5e-7 as text because it has no dot.
+        with suppress(ValueError):
+            return float(value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def check_kinds(settings: Any, *, least: int | None = None) -> None:
+    """The plain fields of a dataclass hold what they are annotated as; raises ValueError naming the field.
+
+    Whole numbers (of at least `least`) for int, numbers for float, truth values for bool, texts for str. Other kinds
+    are left to the dataclass's own checks. Annotations are resolved, so it does not matter how they are written.
+    """
+    hints = get_type_hints(type(settings))
+    bound = "" if least is None else f" of at least {least}"
+    for field in fields(settings):
+        kind, value = hints[field.name], getattr(settings, field.name)
+        if kind not in (int, float, bool, str):
+            continue
+        if kind is int:
+            fits = isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+        elif kind is float:
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+        else:
+            fits = isinstance(value, kind)
+        if not fits:
+            expected = {int: f"a whole number{bound}", float: "a number", bool: "true or false", str: "a text"}[kind]
+            raise ValueError(f"{field.name} must be {expected} (got {value!r})")

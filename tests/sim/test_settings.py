@@ -1,0 +1,128 @@
+"""Settings from YAML and overrides: values, types, and unknown keys by name."""
+
+import re
+from dataclasses import dataclass, field, make_dataclass
+from typing import Literal
+
+import pytest
+
+from sim.errors import InputError
+from sim.settings import check_kinds, parse_override, read_mapping, read_settings, require_known, resolved
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 1e-4
+    steps: int = 3
+
+    def __post_init__(self) -> None:
+        if self.rate <= 0:
+            raise ValueError(f"rate must be positive (got {self.rate})")
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = "x"
+    kind: Literal["a", "b"] = "a"
+    limit: int | None = None
+    flag: bool = False
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_file_then_overrides_then_options(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("name: file\nlimit: 4\ninner:\n  rate: 5e-7\n")
+    found = read_settings(Outer, path, ["inner.steps=9", "name=set"], {"name": "option", "kind": None})
+    assert found == Outer("option", "a", 4, False, Inner(5e-7, 9))
+    assert resolved(found)["inner"] == {"rate": 5e-7, "steps": 9}
+    assert read_settings(Outer, path, ["limit=null"]).limit is None
+    assert read_settings(Outer) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nmae: x", "unknown key 'nmae'; did you mean 'name'?"),
+        ("inner:\n  rte: 1", "unknown key 'inner.rte'; did you mean 'inner.rate'?"),
+        ("inner: 3", "field 'inner': expected a section"),
+        ("kind: c", "field 'kind': expected one of a, b, got 'c'"),
+        ("limit: 1.5", "field 'limit': expected a whole number, got 1.5"),
+        ("limit: true", "expected a whole number, got True"),
+        ("flag: 1", "expected true or false, got 1"),
+        ("inner:\n  rate: fast", "expected a number, got 'fast'"),
+        ("inner:\n  rate: .inf", "expected a finite number"),
+        ("inner:\n  rate: -1", "rate must be positive (got -1.0)"),
+        ("- a", "expected a mapping of settings, got list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_mistakes(tmp_path, text, message):
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_settings(Outer, path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_bad_overrides_and_missing_files(tmp_path):
+    with pytest.raises(InputError, match="expected key=value"):
+        read_settings(Outer, None, ["name"])
+    with pytest.raises(InputError, match="is not a section"):
+        read_settings(Outer, None, ["name=x", "name.y=3"])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_settings(Outer, tmp_path / "none.yaml")
+
+
+def test_reading_names_what_was_expected(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("- a")
+    with pytest.raises(InputError, match="expected a study, got list"):
+        read_mapping(path, "a study")
+    path.write_text("")
+    assert read_mapping(path) == {}
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_one():
+    require_known("seed", ("seed", "title"))
+    for given, message in (
+        ({"section": "grid"}, "f.yaml: unknown key 'sede' in 'grid'; did you mean 'seed'?"),
+        ({"prefix": "run."}, "f.yaml: unknown key 'run.sede'; did you mean 'run.seed'?"),
+    ):
+        with pytest.raises(InputError) as error:
+            require_known("sede", ("seed", "title"), "f.yaml", **given)
+        assert str(error.value) == message
+    with pytest.raises(InputError, match="unknown key 'x'; choose one of seed, title"):
+        require_known("x", ("seed", "title"))
+
+
+def test_override_texts():
+    assert parse_override(" a.b =[1, 2]") == ("a.b", [1, 2])
+    assert parse_override("a=b=c") == ("a", "b=c")
+    with pytest.raises(InputError, match="'a': expected key=value; for example n=3"):
+        parse_override("a", "n=3")
+    with pytest.raises(InputError, match="the value is not YAML; quote it"):
+        parse_override("a=[")
+
+
+@pytest.mark.parametrize("written", ["text", "object"])
+def test_kinds_are_read_from_resolved_annotations(written):
+    """However the annotation is written: as a text (postponed) or as the type itself."""
+    kinds = {"count": int, "share": float, "flag": bool, "name": str, "rest": tuple[float, ...]}
+    columns = [(n, k.__name__ if written == "text" and isinstance(k, type) else k) for n, k in kinds.items()]
+    kind = make_dataclass("Setting", columns)
+    good = {"count": 1, "share": 2, "flag": True, "name": "x", "rest": "anything"}
+    check_kinds(kind(**good), least=1)
+    for field_name, value, message in (
+        ("count", 0, "count must be a whole number of at least 1 (got 0)"),
+        ("count", True, "count must be a whole number of at least 1 (got True)"),
+        ("share", "a", "share must be a number (got 'a')"),
+        ("share", False, "share must be a number (got False)"),
+        ("flag", 1, "flag must be true or false (got 1)"),
+        ("name", 3, "name must be a text (got 3)"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            check_kinds(kind(**{**good, field_name: value}), least=1)
+    check_kinds(kind(**{**good, "count": -4}))
+    with pytest.raises(ValueError, match=r"count must be a whole number \(got 0.5\)"):
+        check_kinds(kind(**{**good, "count": 0.5}))
