@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm.shared_network import NetworkFit, NetworkSettings, fit_shared_network
+from llm.networks.shared_network import NetworkFit, NetworkSettings, fit_shared_network
 from sim.fitting.prepare import Prepared, effective_weights, hold_out
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream

@@ -54,12 +54,12 @@ def command(
 
     import numpy as np
 
-    from llm.evaluation import evaluate, read_tuples
-    from llm.figures import draw_run
-    from llm.preference_text import load_preferences
-    from llm.runs import open_run
-    from llm.scorers import scorers_of
-    from llm.twin import compare_with_run, fit_twin, simulate_twin
+    from llm.data.preference_text import load_preferences
+    from llm.runs.evaluation import evaluate, read_tuples
+    from llm.runs.run_figures import draw_run
+    from llm.runs.train_run import open_run
+    from llm.runs.twin import compare_with_run, fit_twin, simulate_twin
+    from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
     from sim.files.atomic import write_json
     from sim.streams import Stream

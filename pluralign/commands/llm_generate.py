@@ -47,12 +47,12 @@ def command(
     """
     import numpy as np
 
-    from llm.adapter_policy import ReferencePolicy
-    from llm.ensembles import AdapterMixture
-    from llm.generation import Sampling
-    from llm.preference_text import DataSettings, Tokeniser
-    from llm.run_folder import read_mixture
-    from llm.runs import open_run, run_settings
+    from llm.base.generation import Sampling
+    from llm.data.preference_text import DataSettings, Tokeniser
+    from llm.runs.ensembles import AdapterMixture
+    from llm.runs.run_folder import read_mixture
+    from llm.runs.train_run import open_run, run_settings
+    from llm.training.adapter_policy import ReferencePolicy
     from sim.errors import InputError
     from sim.streams import Stream
 

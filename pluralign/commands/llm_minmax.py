@@ -46,9 +46,9 @@ def command(
 
     Example: pluralign llm minmax run --priorities 1,1 --priorities 1,4
     """
-    from llm.minmax_runs import direct_run, minmax_run
-    from llm.runs import open_run
-    from llm.saddle_point import SaddleSettings
+    from llm.runs.minmax_runs import direct_run, minmax_run
+    from llm.runs.train_run import open_run
+    from llm.training.direct_saddle_point import SaddleSettings
     from sim.settings import read_settings
 
     asked = [numbers("--priorities", text) for text in priorities]

@@ -38,7 +38,7 @@ def command(
 
     Example: pluralign llm plan --size mistral-7b --types 2 --pairs 60000 --device h200
     """
-    from llm.plan import PlanSettings, count_data, plan
+    from llm.planning.plan import PlanSettings, count_data, plan
     from sim.settings import read_settings
 
     given: dict[str, Any] = {

@@ -45,7 +45,7 @@ def command(
       pluralign llm train --config pairs/train.yaml --method em-dpo --out run
       pluralign llm train --model sft --data pairs.jsonl --types auto --set training.rate=1e-4
     """
-    from llm.runs import RunSettings, train_run
+    from llm.runs.train_run import RunSettings, train_run
     from sim.errors import InputError
     from sim.settings import read_settings
 

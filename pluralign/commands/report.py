@@ -100,7 +100,7 @@ def _llm(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
     from sim.errors import InputError
 
     require_own_llm()
-    from llm.figures import draw_run
+    from llm.runs.run_figures import draw_run
 
     content: dict[str, Any] = {}
     parts = []

@@ -139,7 +139,7 @@ def fit_personal(
 
 
 class NetworkFitter(Protocol):
-    """Fits a representation to (prepared, mask, rank, ridge, centre, stream); see `llm.shared_network`."""
+    """Fits a representation to (prepared, mask, rank, ridge, centre, stream); see `llm.networks.shared_network`."""
 
     def __call__(
         self, prepared: Prepared, rows: BoolArray, rank: int, ridge: float, centre: FloatArray, stream: Stream

@@ -1,0 +1,139 @@
+"""A training run as a folder: adapters that plain PEFT loads, the mixture, who belongs where, and how it went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llm.base.shared_base import SharedBase
+from llm.training.group_training import GroupFit
+from sim.errors import InputError
+from sim.files.atomic import replacing, write_json, write_text
+from sim.preferences import FloatArray
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
+
+
+def weights_hash(folder: str | Path) -> str:
+    """Hash of a model folder's configuration and weights: what makes a base the same base."""
+    folder = Path(folder)
+    return _hash([folder / "config.json", *sorted(folder.glob("*.safetensors"))])
+
+
+def tokenizer_hash(folder: str | Path) -> str:
+    """Hash of a model folder's tokenizer files."""
+    return _hash([Path(folder) / name for name in _TOKENIZER_FILES])
+
+
+def _hash(files: Sequence[Path]) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for file in files:
+        if file.is_file():
+            state.update(file.name.encode())
+            with file.open("rb") as content:
+                while block := content.read(1 << 20):
+                    state.update(block)
+    return state.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    names = ("torch", "transformers", "peft", "tokenizers", "numpy", "scikit-learn")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class MixtureFile:
+    """mixture.json: the groups' adapters in order, their shares eta, and MinMax weights once there are any."""
+
+    base: str
+    base_hash: str
+    tokenizer_hash: str
+    beta: float
+    method: str
+    adapters: tuple[str, ...]
+    mixture: tuple[float, ...]
+    weights: tuple[float, ...] | None = None
+    priorities: tuple[float, ...] | None = None
+    append_end: bool = True
+    window: int = 512
+
+
+def save_adapter(base: SharedBase, name: str, folder: Path) -> None:
+    """One PEFT folder, loadable alone by `PeftModel.from_pretrained`; whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        base.peft.save_pretrained(
+            temporary, selected_adapters=[name], safe_serialization=True, save_embedding_layers=False
+        )
+        written = Path(temporary) / name if (Path(temporary) / name).is_dir() else Path(temporary)
+        (written / "README.md").unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        shutil.move(str(written), folder)
+        folder.chmod(0o755)
+        Path(temporary).mkdir(exist_ok=True)
+
+
+def save_responsibilities(path: Path, annotators: Sequence[str], gamma: FloatArray, answers: FloatArray) -> None:
+    """responsibilities.parquet: annotator_id, n_answers, group_0 .. group_{K-1}."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {"annotator_id": list(annotators), "n_answers": answers}
+    columns |= {f"group_{k}": gamma[:, k] for k in range(gamma.shape[1])}
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def save_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """metrics.jsonl, rewritten whole: one row a step, a round or an evaluation."""
+    write_text(path, "".join(json.dumps(dict(row)) + "\n" for row in rows))
+
+
+def save_run(
+    out: Path, base: SharedBase, fit: GroupFit, mixture: MixtureFile, annotators: Sequence[str], answers: FloatArray
+) -> None:
+    """Adapters, mixture.json and responsibilities.parquet of a finished fit."""
+    for name, policy in zip(mixture.adapters, fit.policies, strict=True):
+        save_adapter(base, policy.name, out / name)
+    save_responsibilities(out / "responsibilities.parquet", annotators, fit.responsibilities, answers)
+    save_mixture(out, mixture)
+
+
+def save_mixture(out: Path, mixture: MixtureFile) -> None:
+    write_json(out / "mixture.json", vars(mixture))
+
+
+def read_mixture(folder: str | Path) -> MixtureFile:
+    """mixture.json of a run, checked."""
+    path = Path(folder) / "mixture.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        lists = {name: None if content.get(name) is None else tuple(content[name])
+                 for name in ("adapters", "mixture", "weights", "priorities")}  # fmt: skip
+        mixture = MixtureFile(**{**content, **lists})
+    except OSError as error:
+        raise InputError(
+            "holds no mixture.json", file=folder, fix="give a folder written by pluralign llm train"
+        ) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"is not a mixture of this version ({error})", file=path, fix="train again") from error
+    if len(mixture.adapters) != len(mixture.mixture) or not mixture.adapters:
+        raise InputError(
+            f"names {len(mixture.adapters)} adapters and {len(mixture.mixture)} shares", file=path, fix="train again"
+        )
+    return mixture
