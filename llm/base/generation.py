@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from llm.base.shared_base import SharedBase
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
-
-if TYPE_CHECKING:
-    from llm.base.shared_base import SharedBase
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from llm.base.device import pick_device
 from llm.base.generation import Sampling
+from llm.base.identity import versions, weights_hash
 from llm.base.journal import Journal, fingerprint
+from llm.base.reference_policy import ReferencePolicy
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
-from llm.runs.run_folder import versions, weights_hash
 from llm.scorers.named_scorers import Scorer, make_scorer
 from llm.scorers.sentiment import SentimentScorer, read_reviews
-from llm.training.adapter_policy import ReferencePolicy
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
 from sim.preferences import FloatArray, IntArray
@@ -89,8 +90,6 @@ class _Pool:
 
 def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lambda text: None) -> dict[str, Any]:
     """Write pairs.jsonl, the trained scorer, train.yaml and make.json; resumes if killed."""
-    from llm.runs.train_run import pick_device
-
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in ("threads", "device", "batch")}
     if (out / "make.json").is_file():

@@ -19,8 +19,9 @@ from llm.base.sequences import SequenceBatch, eval_tokens_for
 from llm.base.shared_base import LoraSettings, SharedBase
 from llm.base.small_mistral import SIZES
 from llm.base.tokens import TokenStore
+from llm.data.preference_text import read_table
 from llm.planning.live_bytes import LiveBytes
-from llm.training.adapter_training import DPOTraining
+from llm.training.adapter_training import DPOTraining, make_optimizer, start_gradient_checkpointing
 from llm.training.losses import margins, weighted_dpo_loss
 from sim.errors import InputError
 from sim.streams import Stream
@@ -187,14 +188,12 @@ def _step(
     response: int,
 ) -> None:
     """One optimiser step of the training loop, without anything that needs values."""
-    from llm.training.adapter_training import _optimizer, _start_gradient_checkpointing
-
     with base.using("group_0"):
         if training.gradient_checkpointing:
-            _start_gradient_checkpointing(base)
+            start_gradient_checkpointing(base)
         for parameter in own.values():
             parameter.requires_grad_(True)
-        optimizer = _optimizer(list(own.values()), training)
+        optimizer = make_optimizer(list(own.values()), training)
         scores = base.scorer(_batch(2 * pairs, prompt, response))
         reference = torch.zeros(2, pairs)
         margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
@@ -251,8 +250,6 @@ def measure_cpu(seconds: float = 0.3) -> float:
 
 def count_data(path: str) -> tuple[int, int, int]:
     """(pairs, mean prompt tokens, mean response tokens) of a preference file, at four bytes a token."""
-    from llm.data.preference_text import read_table
-
     table = read_table(path)
     sizes = np.array([len(text.encode()) for text in table.items])
     prompts = np.array([len(text.encode()) for text in table.prompts])

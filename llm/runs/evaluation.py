@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from llm.base.reference_policy import ReferencePolicy
 from llm.data.preference_text import AnswerSet
-from llm.runs.ensembles import AdapterMixture, token_average_log_ratios
+from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
 from llm.runs.margins import (
     difference,
     infer_groups,
@@ -31,7 +32,7 @@ from llm.runs.quality import (
 )
 from llm.runs.train_run import OpenRun, Progress
 from llm.scorers.named_scorers import Scorer
-from llm.training.adapter_policy import AdapterPolicy, ReferencePolicy
+from llm.training.adapter_policy import AdapterPolicy
 from sim.errors import InputError
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from llm.base.reference_policy import ReferencePolicy
 from llm.scorers.named_scorers import Scorer
-from llm.training.adapter_policy import AdapterPolicy, ReferencePolicy
+from llm.training.adapter_policy import AdapterPolicy
 from sim.estimators.bootstrap import cluster_interval
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream

@@ -11,27 +11,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llm.base.device import pick_device, pick_dtype
 from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings
 from llm.base.generation import Sampling
+from llm.base.identity import tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal
 from llm.base.shared_base import LoraSettings, SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
 from llm.data.preference_text import AnswerSet, DataSettings, TextPreferences, load_preferences
-from llm.runs.run_folder import (
-    MixtureFile,
-    read_mixture,
-    save_metrics,
-    save_run,
-    tokenizer_hash,
-    versions,
-    weights_hash,
-)
+from llm.runs.run_folder import MixtureFile, read_mixture, save_metrics, save_run
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import DPOTraining, FitReport
 from llm.training.group_training import GroupFit, GroupSettings, Method, adjusted_rand_index, fit_groups
 from sim.errors import InputError
-from sim.files.atomic import write_json, write_text
+from sim.files.atomic import write_json
 from sim.preferences import FloatArray
 from sim.settings import resolved, settings_from
 from sim.streams import Stream
@@ -71,27 +65,6 @@ class RunSettings:
 
 # What changes neither the path nor the result of a run.
 _FREE = ("device", "threads", "keep_journal")
-
-
-def pick_device(device: str) -> str:
-    """auto is cuda where there is one; a CUDA device that is not there is refused."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("this machine has no CUDA device", field="device", fix="use --device cpu")
-    if device != "cpu" and not device.startswith("cuda"):
-        raise InputError(f"expected auto, cpu or cuda, got '{device}'", field="device")
-    return device
-
-
-def pick_dtype(dtype: str, device: str) -> Any:
-    import torch
-
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
 
 
 def open_base(
@@ -373,10 +346,3 @@ def open_run(
         shared.load_adapter(prefix + name, folder / name)
         policies.append(AdapterPolicy(shared, prefix + name, beta=mixture.beta, sampling=sampling or settings.sampling))
     return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings)
-
-
-def write_config(path: Path, settings: RunSettings) -> None:
-    """The settings as a YAML file that `--config` reads."""
-    import yaml
-
-    write_text(path, yaml.safe_dump(resolved(settings), sort_keys=False))

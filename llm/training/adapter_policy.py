@@ -21,24 +21,6 @@ from sim.streams import Stream
 _WORTH_KEEPING = 256
 
 
-class ReferencePolicy:
-    """pi_ref itself: the base without adapters."""
-
-    name = "reference"
-
-    def __init__(self, base: SharedBase, *, beta: float = 0.1, sampling: Sampling | None = None) -> None:
-        self.base, self.beta, self.sampling = base, beta, sampling or Sampling()
-
-    def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        return np.zeros(len(contexts))
-
-    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        return np.zeros(len(contexts))
-
-    def sample(self, contexts: AnyArray, stream: Stream) -> AnyArray:
-        return sample_responses(self.base, None, contexts, stream, self.sampling)
-
-
 class AdapterPolicy:
     """pi_k: base plus adapter `name`; contexts and responses are numbers of the base's token store.
 

@@ -118,10 +118,10 @@ def fit_adapter(
     record: list[Mapping[str, float]] = []
     with base.using(name):
         if training.gradient_checkpointing:
-            _start_gradient_checkpointing(base)
+            start_gradient_checkpointing(base)
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        optimizer = _optimizer(list(parameters.values()), training)
+        optimizer = make_optimizer(list(parameters.values()), training)
         done = _resume(journal, part, parameters, optimizer, record)
         step = 0
         for epoch in range(training.epochs):
@@ -183,7 +183,7 @@ def _forward(
     return weighted_dpo_loss(margin, weight.to(scores.device), float(batch)), margin.detach()
 
 
-def _start_gradient_checkpointing(base: SharedBase) -> None:
+def start_gradient_checkpointing(base: SharedBase) -> None:
     model = base.model
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable()
@@ -200,7 +200,7 @@ def _start_gradient_checkpointing(base: SharedBase) -> None:
             module.attention_dropout = 0.0
 
 
-def _optimizer(parameters: list[torch.nn.Parameter], training: DPOTraining) -> torch.optim.Optimizer:
+def make_optimizer(parameters: list[torch.nn.Parameter], training: DPOTraining) -> torch.optim.Optimizer:
     if training.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=training.rate, weight_decay=training.weight_decay)
     return torch.optim.AdamW(parameters, lr=training.rate, weight_decay=training.weight_decay)

@@ -18,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from llm.base.device import pick_device
+from llm.base.identity import versions
 from llm.base.journal import Journal, fingerprint
 from llm.base.plain_text import passages, read_documents
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
-from llm.runs.run_folder import versions
+from llm.training.batches import step_batches
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.settings import resolved
@@ -76,8 +78,6 @@ _FREE = ("threads", "device", "checkpoint_steps")
 
 def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambda text: None) -> dict[str, Any]:
     """Train, and write a model folder with sft.json; a finished one is returned, an interrupted one resumed."""
-    from llm.runs.train_run import pick_device
-
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in _FREE}
     finished = _finished(out, same)
@@ -183,8 +183,6 @@ def _token_losses(model: Any, ids: torch.Tensor, real: torch.Tensor) -> torch.Te
 
 
 def _order(n: int, batch: int, lengths: NDArray[Any], epoch: int, stream: Stream) -> list[NDArray[Any]]:
-    from llm.training.batches import step_batches
-
     full = step_batches(lengths, batch, stream.child(f"epoch/{epoch}"))
     return [rows for rows in full if len(rows) == batch]
 

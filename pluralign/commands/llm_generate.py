@@ -48,11 +48,11 @@ def command(
     import numpy as np
 
     from llm.base.generation import Sampling
+    from llm.base.reference_policy import ReferencePolicy
     from llm.data.preference_text import DataSettings, Tokeniser
-    from llm.runs.ensembles import AdapterMixture
+    from llm.runs.adapter_mixtures import AdapterMixture
     from llm.runs.run_folder import read_mixture
     from llm.runs.train_run import open_run, run_settings
-    from llm.training.adapter_policy import ReferencePolicy
     from sim.errors import InputError
     from sim.streams import Stream
 

@@ -10,7 +10,7 @@ from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 from llm.base.generation import Sampling  # noqa: E402
 from llm.base.journal import Journal  # noqa: E402
 from llm.base.sequences import ResponseScorer, collate, length_batches  # noqa: E402
-from llm.runs.ensembles import AdapterMixture, merged_adapter, token_average_log_ratios  # noqa: E402
+from llm.runs.adapter_mixtures import AdapterMixture, merged_adapter, token_average_log_ratios  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.policies.protocol import PreferencePolicy, Restorable, ScoredPolicy  # noqa: E402
