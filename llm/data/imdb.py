@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from llm.base.device import pick_device
+from llm.base.folder_format import FORMAT, read_stamped, stamped
 from llm.base.generation import Sampling
 from llm.base.identity import versions, weights_hash
 from llm.base.journal import Journal, fingerprint
@@ -93,11 +94,11 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in ("threads", "device", "batch")}
     if (out / "make.json").is_file():
-        content = json.loads((out / "make.json").read_text(encoding="utf-8"))
+        content = read_stamped(out / "make.json", "run `pluralign llm make-imdb` again, with another --out")
         if content.get("settings") != json.loads(json.dumps(same)):
             raise InputError("holds data made with other settings", file=out, fix="choose another --out")
         progress(f"{out} is finished; nothing to do")
-        return dict(content)
+        return content
     if not settings.data or not settings.model:
         raise InputError("needs data and model", fix="give --data REVIEWS and --model FOLDER")
     groups = SCENARIOS[settings.scenario]
@@ -115,7 +116,7 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     scorers = [make_scorer(scorer, out / "scorers") for _, scorer, _ in groups]
     network, tokenizer = load_base(settings.model, device)
     journal = Journal(out / "unfinished")
-    key = fingerprint(same, weights_hash(settings.model))
+    key = fingerprint(FORMAT, same, weights_hash(settings.model))
     order = stream.child("prompts").permutation(len(texts))
     need = settings.pool + (settings.test_pool if settings.unseen else 0)
     pool, dropped = _sample_pool(
@@ -146,7 +147,7 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
         ],
         "versions": versions(),
     }  # fmt: skip
-    write_json(out / "make.json", summary)
+    write_json(out / "make.json", stamped(summary))
     journal.clear()
     return summary
 

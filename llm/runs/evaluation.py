@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from llm.base.folder_format import read_stamped
 from llm.base.reference_policy import ReferencePolicy
 from llm.data.preference_text import AnswerSet
 from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
@@ -30,6 +30,7 @@ from llm.runs.quality import (
     worst_difference,
     worst_with_interval,
 )
+from llm.runs.run_folder import MINMAX_AGAIN
 from llm.runs.train_run import OpenRun, Progress
 from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
@@ -53,8 +54,7 @@ def read_tuples(run: OpenRun) -> list[dict[str, Any]]:
     path = run.folder / "minmax.json"
     if not path.is_file():
         return []
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return list(content["tuples"])
+    return list(read_stamped(path, MINMAX_AGAIN)["tuples"])
 
 
 def _tuple_name(values: Sequence[float]) -> str:

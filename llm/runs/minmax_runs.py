@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from llm.base.folder_format import stamped
 from llm.base.journal import Journal
 from llm.runs.run_folder import save_adapter, save_mixture
 from llm.runs.train_run import OpenRun, Progress
@@ -87,7 +88,7 @@ def minmax_run(
         "discrepancy_standard_error": error.tolist(),
         "tuples": tuples,
     }
-    write_json(run.folder / "minmax.json", content)
+    write_json(run.folder / "minmax.json", stamped(content))
     first = tuples[0]
     save_mixture(
         run.folder,
@@ -157,6 +158,6 @@ def direct_run(
         "record": list(found.record),
         "seed": seed,
     }
-    write_json(run.folder / "direct.json", content)
+    write_json(run.folder / "direct.json", stamped(content))
     journal.clear()
     return content

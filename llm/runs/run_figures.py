@@ -9,6 +9,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from llm.base.folder_format import read_stamped
+from llm.runs.run_folder import EVAL_AGAIN
 from sim.errors import InputError
 from sim.files.figure_files import save_figure
 
@@ -28,16 +30,14 @@ def draw_run(folder: Path) -> list[Path]:
             paths += save_figure(training_figure(rows), target, "training")
     path = folder / "eval.json"
     if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_stamped(path, EVAL_AGAIN)
         try:
             paths += save_figure(bars(content, clustered=True), target, "after_clustering")
             if any(row["kind"] == "minmax" for row in content["ensembles"]):
                 paths += save_figure(bars(content, clustered=False), target, "after_aggregation")
             paths += save_figure(regret_figure(content), target, "worst_regret")
         except (KeyError, TypeError) as error:
-            raise InputError(
-                f"is not an evaluation of this version ({error})", file=path, fix="run llm eval again"
-            ) from error
+            raise InputError(f"is not an evaluation of this version ({error})", file=path, fix=EVAL_AGAIN) from error
     return paths
 
 

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm.base.folder_format import read_stamped, stamped
 from llm.base.shared_base import SharedBase
 from llm.training.group_training import GroupFit
 from sim.errors import InputError
 from sim.files.atomic import replacing, write_json, write_text
 from sim.preferences import FloatArray
+
+TRAIN_AGAIN = "run `pluralign llm train` again, with another --out"
+EVAL_AGAIN = "run `pluralign llm eval` again"
+MINMAX_AGAIN = "run `pluralign llm minmax` again"
 
 
 @dataclass(frozen=True)
@@ -77,21 +82,22 @@ def save_run(
 
 
 def save_mixture(out: Path, mixture: MixtureFile) -> None:
-    write_json(out / "mixture.json", vars(mixture))
+    write_json(out / "mixture.json", stamped(vars(mixture)))
 
 
 def read_mixture(folder: str | Path) -> MixtureFile:
     """mixture.json of a run, checked."""
     path = Path(folder) / "mixture.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        lists = {name: None if content.get(name) is None else tuple(content[name])
-                 for name in ("adapters", "mixture", "weights", "priorities")}  # fmt: skip
-        mixture = MixtureFile(**{**content, **lists})
+        content = read_stamped(path, TRAIN_AGAIN)
     except OSError as error:
         raise InputError(
             "holds no mixture.json", file=folder, fix="give a folder written by pluralign llm train"
         ) from error
+    try:
+        lists = {name: None if content.get(name) is None else tuple(content[name])
+                 for name in ("adapters", "mixture", "weights", "priorities")}  # fmt: skip
+        mixture = MixtureFile(**{**content, **lists})
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"is not a mixture of this version ({error})", file=path, fix="train again") from error
     if len(mixture.adapters) != len(mixture.mixture) or not mixture.adapters:
@@ -99,3 +105,14 @@ def read_mixture(folder: str | Path) -> MixtureFile:
             f"names {len(mixture.adapters)} adapters and {len(mixture.mixture)} shares", file=path, fix="train again"
         )
     return mixture
+
+
+def read_written(folder: Path) -> dict[str, dict[str, Any]]:
+    """What `train` and `eval` wrote about a run: the contents of run.json and eval.json, those that are there."""
+    read_mixture(folder)
+    fixes = {"run": TRAIN_AGAIN, "eval": EVAL_AGAIN}
+    return {
+        name: read_stamped(folder / f"{name}.json", fix)
+        for name, fix in fixes.items()
+        if (folder / f"{name}.json").is_file()
+    }

@@ -13,6 +13,7 @@ import numpy as np
 
 from llm.base.device import pick_device, pick_dtype
 from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings
+from llm.base.folder_format import read_stamped, stamped
 from llm.base.generation import Sampling
 from llm.base.identity import tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal
@@ -20,7 +21,7 @@ from llm.base.shared_base import LoraSettings, SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
 from llm.data.preference_text import AnswerSet, DataSettings, TextPreferences, load_preferences
-from llm.runs.run_folder import MixtureFile, read_mixture, save_metrics, save_run
+from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_mixture, save_metrics, save_run
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import DPOTraining, FitReport
 from llm.training.group_training import GroupFit, GroupSettings, Method, adjusted_rand_index, fit_groups
@@ -116,7 +117,7 @@ def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambd
     for note in data.notes:
         progress(f"note: {note}")
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "config.json", {**plain, "versions": versions()})
+    write_json(out / "config.json", stamped({**plain, "versions": versions()}))
     journal = Journal(out / "journal")
     _prepare_reference(base, data, hashes, out, journal, progress)
     rows: list[dict[str, Any]] = []
@@ -147,27 +148,29 @@ def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambd
     counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
     save_run(out, base, fit, mixture, data.train.annotators, counts)
     summary = _summary(settings, fit, best, fits, data, mixture)
-    write_json(out / "run.json", {**summary, "settings": same})
+    write_json(out / "run.json", stamped({**summary, "settings": same}))
     if not settings.keep_journal:
         journal.clear()
     return summary
 
 
 def _finished(out: Path, same: Mapping[str, Any]) -> dict[str, Any] | None:
+    # An unfinished run of another format is refused like a finished one: its journal would be read as if it were ours.
+    for name in ("config.json", "run.json"):
+        if (out / name).is_file():
+            content = read_stamped(out / name, TRAIN_AGAIN)
     path = out / "run.json"
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         stored = content.pop("settings")
-    except (ValueError, KeyError) as error:
+    except KeyError as error:
         raise InputError("is not a run of this version", file=path, fix="choose another --out") from error
     if stored != json.loads(json.dumps(same)):
         changed = sorted(key for key in same if stored.get(key) != json.loads(json.dumps(same[key])))
         raise InputError(
             f"holds a run with other settings ({', '.join(changed)})", file=out, fix="choose another --out"
         )
-    assert isinstance(content, dict)
     return content
 
 
@@ -304,12 +307,12 @@ def run_settings(folder: str | Path) -> RunSettings:
     """The settings a run was made with."""
     path = Path(folder) / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content.pop("versions", None)
-    except (OSError, ValueError) as error:
+        content = read_stamped(path, TRAIN_AGAIN)
+    except OSError as error:
         raise InputError(
             "holds no config.json", file=folder, fix="give a folder written by pluralign llm train"
         ) from error
+    content.pop("versions", None)
     return settings_from(RunSettings, content, str(path))
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from llm.base.device import pick_device
+from llm.base.folder_format import FORMAT, read_stamped, stamped
 from llm.base.identity import versions
 from llm.base.journal import Journal, fingerprint
 from llm.base.plain_text import passages, read_documents
@@ -119,7 +120,7 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
     count = sum(p.numel() for p in model.parameters())
     progress(f"{count:,} parameters; {len(rows):,} passages, {sum(map(len, rows)):,} tokens; {steps} steps")
     journal = Journal(out.parent / f".{out.name}-unfinished")
-    key = f"sft-{fingerprint(same)}"
+    key = f"sft-{fingerprint(FORMAT, same)}"
     seen, seconds = _descend(model, rows, steps, settings, stream, journal, key, end if pad is None else pad, progress)
     loss, text_bytes = held_out_loss(model, held, end if pad is None else pad, tokenizer)
     tokens = sum(len(row) - 1 for row in held)
@@ -144,11 +145,10 @@ def _finished(out: Path, same: dict[str, Any]) -> dict[str, Any] | None:
     path = out / "sft.json"
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_stamped(path, "run `pluralign llm sft` again, with another --out")
     stored = content.pop("settings", None)
     if stored != json.loads(json.dumps(same)):
         raise InputError("holds a model trained with other settings", file=out, fix="choose another --out")
-    assert isinstance(content, dict)
     return content
 
 
@@ -292,7 +292,7 @@ def _save(model: Any, tokenizer: Any, out: Path, summary: dict[str, Any]) -> Non
     try:
         model.save_pretrained(temporary, safe_serialization=True)
         tokenizer.save_pretrained(temporary)
-        write_json(temporary / "sft.json", summary)
+        write_json(temporary / "sft.json", stamped(summary))
         temporary.chmod(0o755)
         if out.exists():
             out.rmdir()

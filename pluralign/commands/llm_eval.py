@@ -54,6 +54,7 @@ def command(
 
     import numpy as np
 
+    from llm.base.folder_format import stamped
     from llm.data.preference_text import load_preferences
     from llm.runs.evaluation import evaluate, read_tuples
     from llm.runs.run_figures import draw_run
@@ -107,7 +108,7 @@ def command(
                 **predicted, "comparison": compare_with_run(predicted, np.array(even["weights"]), measured)
             }  # fmt: skip
     content = {"run": run, "against": list(others), "seed": seed, **content}
-    write_json(Path(run) / "eval.json", content)
+    write_json(Path(run) / "eval.json", stamped(content))
     figures = draw_run(Path(run))
     if as_json:
         click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
