@@ -8,7 +8,6 @@ not say what a tie does: here a coin decides it in training, and evaluation leav
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from llm.base.folder_format import FORMAT, read_stamped, stamped
 from llm.base.generation import Sampling
 from llm.base.identity import versions, weights_hash
 from llm.base.journal import Journal, fingerprint
+from llm.base.progress import Progress
 from llm.base.reference_policy import ReferencePolicy
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
@@ -33,7 +33,6 @@ from sim.preferences import FloatArray, IntArray
 from sim.settings import resolved
 from sim.streams import Stream
 
-Progress = Callable[[str], None]
 SCENARIOS = {
     "paper": (("sentiment", "sentiment", 2 / 3), ("grammar", "grammar", 1 / 3)),
     "opposed": (("positive", "sentiment", 2 / 3), ("negative", "negative-sentiment", 1 / 3)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from llm.base.folder_format import read_stamped
+from llm.base.progress import Progress
 from llm.base.reference_policy import ReferencePolicy
 from llm.data.preference_text import AnswerSet
 from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
@@ -21,6 +22,7 @@ from llm.runs.margins import (
     summarise,
 )
 from llm.runs.minmax_runs import distinct_prompts
+from llm.runs.open_run import OpenRun
 from llm.runs.quality import (
     PromptMeans,
     draw_samples,
@@ -31,7 +33,6 @@ from llm.runs.quality import (
     worst_with_interval,
 )
 from llm.runs.run_folder import MINMAX_AGAIN
-from llm.runs.train_run import OpenRun, Progress
 from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
 from sim.errors import InputError

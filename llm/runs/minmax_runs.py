@@ -10,8 +10,9 @@ import numpy as np
 
 from llm.base.folder_format import stamped
 from llm.base.journal import Journal
+from llm.base.progress import Progress
+from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import save_adapter, save_mixture
-from llm.runs.train_run import OpenRun, Progress
 from llm.training.direct_saddle_point import SaddleSettings, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import MinMaxResult, weigh

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.runs.train_run import OpenRun
+from llm.runs.open_run import OpenRun
 from sim.algorithms.dpo import dpo
 from sim.algorithms.em_dpo import em_dpo_restarts
 from sim.algorithms.minmax_dpo import minmax_dpo

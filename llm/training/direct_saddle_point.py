@@ -12,7 +12,7 @@ on the boundary of the simplex: `kl` adds one, and the divergence reached is rep
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from llm.base.journal import Journal, fingerprint
+from llm.base.progress import Progress
 from llm.base.sequences import collate
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_policy import AdapterPolicy
@@ -79,7 +80,7 @@ def direct_saddle_point(
     name: str = "direct",
     priorities: Sequence[float] | None = None,
     journal: Journal | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> SaddleResult:
     """Train adapter `name`, which starts as the reference.
 

@@ -8,8 +8,8 @@ schedule under the same guard, so that what differs between them is the grouping
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -58,6 +58,40 @@ class GroupSettings:
             )
 
 
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round: shares (K,), log-likelihood of the training answers (nats), mean nats a held-out answer (None where
+    nothing is held out), whose step the guard took back (K,), and mean entropy of the responsibilities (nats).
+
+    adjusted_rand_index: against known groups, None (and left out of the record) where they are not known.
+    """
+
+    round: int
+    mixture: tuple[float, ...]
+    log_likelihood: float
+    held_out_log_likelihood: float | None
+    undone: tuple[bool, ...]
+    entropy: float
+    adjusted_rand_index: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        row = asdict(self)
+        if self.adjusted_rand_index is None:
+            del row["adjusted_rand_index"]
+        return row
+
+
+@dataclass(frozen=True, eq=False)
+class _BestRound:
+    """The round to go back to."""
+
+    held_out: float
+    number: int
+    mixture: FloatArray
+    responsibilities: FloatArray
+    states: tuple[Any, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class GroupFit:
     """Policies of the best round, their mixture (K,), responsibilities (n_annotators, K), and the rounds' record.
@@ -71,7 +105,7 @@ class GroupFit:
     held_out: float
     best_round: int
     status: str
-    rounds: tuple[Mapping[str, Any], ...]
+    rounds: tuple[RoundRecord, ...]
 
 
 def predictive(policies: Sequence[AdapterPolicy], responsibilities: FloatArray, answers: AnswerSet) -> FloatArray:
@@ -99,68 +133,91 @@ def fit_groups(
     *,
     features: Callable[[], FloatArray],
     truth: Sequence[str] = (),
-    on_round: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    on_round: Callable[[RoundRecord], None] = lambda row: None,
 ) -> GroupFit:
     """Fit one adapter a group, in place.
 
     features: embedding of each chosen response (n, d), asked for only by clusters.  truth: group names, used for a
     line of the record (adjusted Rand index) and never by the fit.
     """
-    n_types, pairs = len(policies), train.pairs
+    start, estep = _start(method, len(policies), train, settings, stream, features)
+    watch = _Watch(policies, held_out, settings.patience, truth, on_round)
+    result = em_dpo(
+        train.pairs, policies, start=start, estep=estep, max_rounds=settings.rounds, tolerance=settings.tolerance,
+        # The halves of a cross-fit change every round, so an M-step is not judged on the answers it was given.
+        guard=not (settings.estep == "crossfit" and method == "em-dpo"),
+        stream=stream, on_round=watch,
+    )  # fmt: skip
+    best = watch.best
+    assert best is not None, "em_dpo reports at least one round"
+    for policy, state in zip(policies, best.states, strict=True):
+        policy.restore(state)
+    return GroupFit(
+        policies=tuple(policies),
+        mixture=best.mixture,
+        responsibilities=best.responsibilities,
+        held_out=best.held_out,
+        best_round=best.number,
+        status=result.status.value,
+        rounds=tuple(watch.record),
+    )
+
+
+def _start(
+    method: Method, n_types: int, train: AnswerSet, settings: GroupSettings, stream: Stream,
+    features: Callable[[], FloatArray],
+) -> tuple[FloatArray | Posterior, EStep]:  # fmt: skip
+    """What EM begins with, and its E-step."""
     estep: EStep = hard_posterior if settings.estep == "hard" else soft_posterior
     start: FloatArray | Posterior
     if method == "cluster-dpo" or (settings.start == "clusters" and n_types > 1):
         start = cluster_annotators(train, features(), n_types, stream)
     else:
-        start = random_split(pairs.n_annotators, n_types, stream.child("start"))
+        start = random_split(train.pairs.n_annotators, n_types, stream.child("start"))
     if method == "cluster-dpo":
-        estep = Fixed(start)
-    elif settings.estep == "crossfit" and method == "em-dpo":
-        crossed = CrossFit(pairs.annotator, stream)
-        start, estep = crossed.first(start, pairs.annotator), crossed
-    record: list[Mapping[str, Any]] = []
-    best: dict[str, Any] = {"held_out": -math.inf}
+        return start, Fixed(start)
+    if settings.estep == "crossfit" and method == "em-dpo":
+        crossed = CrossFit(train.pairs.annotator, stream)
+        return crossed.first(start, train.pairs.annotator), crossed
+    return start, estep
 
-    def watch(current: EMRound) -> bool:
+
+class _Watch:
+    """Called after each round: keeps the record and the best round so far, and says when to stop."""
+
+    def __init__(
+        self,
+        policies: Sequence[AdapterPolicy],
+        held_out: AnswerSet,
+        patience: int,
+        truth: Sequence[str],
+        on_round: Callable[[RoundRecord], None],
+    ) -> None:
+        self._policies, self._held_out, self._patience = policies, held_out, patience
+        self._truth, self._on_round = truth, on_round
+        self.record: list[RoundRecord] = []
+        self.best: _BestRound | None = None
+
+    def __call__(self, current: EMRound) -> bool:
         gamma = current.posterior.responsibilities
-        score = float(predictive(policies, gamma, held_out).mean()) if len(held_out) else float("nan")
-        row: dict[str, Any] = {
-            "round": current.number,
-            "mixture": gamma.mean(axis=0).tolist(),
-            "log_likelihood": current.posterior.log_likelihood,
-            "held_out_log_likelihood": score if math.isfinite(score) else None,
-            "undone": list(current.undone),
-            "entropy": float(-(gamma * np.log(np.maximum(gamma, 1e-300))).sum(axis=1).mean()),
-        }
-        if any(truth):
-            row["adjusted_rand_index"] = adjusted_rand_index(truth, gamma)
-        record.append(row)
-        on_round(row)
+        held_out = self._held_out
+        score = float(predictive(self._policies, gamma, held_out).mean()) if len(held_out) else float("nan")
+        row = RoundRecord(
+            round=current.number,
+            mixture=tuple(gamma.mean(axis=0).tolist()),
+            log_likelihood=current.posterior.log_likelihood,
+            held_out_log_likelihood=score if math.isfinite(score) else None,
+            undone=tuple(current.undone),
+            entropy=float(-(gamma * np.log(np.maximum(gamma, 1e-300))).sum(axis=1).mean()),
+            adjusted_rand_index=adjusted_rand_index(self._truth, gamma) if any(self._truth) else None,
+        )
+        self.record.append(row)
+        self._on_round(row)
         # Without held-out answers every round counts as better: the last one is kept.
-        if not math.isfinite(score) or score > best["held_out"]:
-            best.update(
-                held_out=score, round=current.number, mixture=gamma.mean(axis=0), gamma=gamma,
-                states=[policy.snapshot() for policy in policies],
-            )  # fmt: skip
-        return current.number - int(best["round"]) >= settings.patience
-
-    result = em_dpo(
-        pairs, policies, start=start, estep=estep, max_rounds=settings.rounds, tolerance=settings.tolerance,
-        # The halves of a cross-fit change every round, so an M-step is not judged on the answers it was given.
-        guard=not (settings.estep == "crossfit" and method == "em-dpo"),
-        stream=stream, on_round=watch,
-    )  # fmt: skip
-    for policy, state in zip(policies, best["states"], strict=True):
-        policy.restore(state)
-    return GroupFit(
-        policies=tuple(policies),
-        mixture=best["mixture"],
-        responsibilities=best["gamma"],
-        held_out=best["held_out"],
-        best_round=best["round"],
-        status=result.status.value,
-        rounds=tuple(record),
-    )
+        if self.best is None or not math.isfinite(score) or score > self.best.held_out:
+            states = tuple(policy.snapshot() for policy in self._policies)
+            self.best = _BestRound(score, current.number, gamma.mean(axis=0), gamma, states)
+        return current.number - self.best.number >= self._patience
 
 
 def adjusted_rand_index(truth: Sequence[str], responsibilities: FloatArray) -> float:

@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,13 @@ from llm.base.folder_format import FORMAT, read_stamped, stamped
 from llm.base.identity import versions
 from llm.base.journal import Journal, fingerprint
 from llm.base.plain_text import passages, read_documents
+from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from llm.training.batches import step_batches
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.settings import resolved
 from sim.streams import Stream
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,8 @@ def command(
     from llm.base.folder_format import stamped
     from llm.data.preference_text import load_preferences
     from llm.runs.evaluation import evaluate, read_tuples
+    from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
-    from llm.runs.train_run import open_run
     from llm.runs.twin import compare_with_run, fit_twin, simulate_twin
     from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError

@@ -51,8 +51,8 @@ def command(
     from llm.base.reference_policy import ReferencePolicy
     from llm.data.preference_text import DataSettings, Tokeniser
     from llm.runs.adapter_mixtures import AdapterMixture
+    from llm.runs.open_run import open_run, run_settings
     from llm.runs.run_folder import read_mixture
-    from llm.runs.train_run import open_run, run_settings
     from sim.errors import InputError
     from sim.streams import Stream
 

@@ -47,7 +47,7 @@ def command(
     Example: pluralign llm minmax run --priorities 1,1 --priorities 1,4
     """
     from llm.runs.minmax_runs import direct_run, minmax_run
-    from llm.runs.train_run import open_run
+    from llm.runs.open_run import open_run
     from llm.training.direct_saddle_point import SaddleSettings
     from sim.settings import read_settings
 

@@ -30,7 +30,7 @@ WRONG = [(None, "has no format"), (FORMAT + 1, f"has format {FORMAT + 1}"), (Tru
 
 def _rewrite(path, stamp):
     content = json.loads(path.read_text())
-    assert list(content)[0] == "format"
+    assert next(iter(content)) == "format"
     assert content.pop("format") == FORMAT
     path.write_text(json.dumps(content if stamp is None else {"format": stamp, **content}))
 

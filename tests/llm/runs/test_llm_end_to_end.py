@@ -84,7 +84,7 @@ def test_any_group_loads_with_three_lines_of_peft(runs, tiny):  # noqa: F811
     model = PeftModel.from_pretrained(base, run / "group_0")
     tokenizer = AutoTokenizer.from_pretrained(tiny)
 
-    from llm.runs.train_run import open_run
+    from llm.runs.open_run import open_run
 
     opened = open_run(run)
     ids = tokenizer("The film", return_tensors="pt").input_ids
