@@ -8,7 +8,8 @@ not say what a tie does: here a coin decides it in training, and evaluation leav
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,16 +89,68 @@ class _Pool:
     scores: FloatArray
 
 
-def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lambda text: None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class GroupOfAnnotators:
+    """group_id in the file, the scorer whose taste it has, and its share of the annotators."""
+
+    group_id: str
+    scorer: str
+    share: float
+
+
+@dataclass(frozen=True)
+class SentimentAccuracy:
+    """Accuracy and its 95 % limits on reviews the classifier was not taught, whole and cut."""
+
+    reviews: tuple[float, ...]
+    windows_of_30_words: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and its two continuations; scores: group -> of the first and the second."""
+
+    prompt: str
+    first: str
+    second: str
+    scores: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class ImdbSummary:
+    """make.json: what was made, how often scores tie, and how often the groups want the same.
+
+    dropped_prompts: passed over because their continuations were empty or equal.  groups_agree: share of the pool's
+    pairs, of those neither group finds tied, on which both prefer the same continuation.
+    """
+
+    settings: Mapping[str, Any]
+    scenario: str
+    groups: tuple[GroupOfAnnotators, ...]
+    n_pairs: int
+    n_annotators: int
+    n_unseen_annotators: int
+    pool: int
+    dropped_prompts: int
+    tied_share_of_pool: Mapping[str, float]
+    tied_labels_in_training: Mapping[str, int]
+    groups_agree: float
+    sentiment_accuracy: SentimentAccuracy
+    examples: tuple[Example, ...]
+    versions: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lambda text: None) -> ImdbSummary:
     """Write pairs.jsonl, the trained scorer, train.yaml and make.json; resumes if killed."""
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in ("threads", "device", "batch")}
-    if (out / "make.json").is_file():
-        content = read_stamped(out / "make.json", "run `pluralign llm make-imdb` again, with another --out")
-        if content.get("settings") != json.loads(json.dumps(same)):
-            raise InputError("holds data made with other settings", file=out, fix="choose another --out")
+    finished = _finished(out, same)
+    if finished is not None:
         progress(f"{out} is finished; nothing to do")
-        return content
+        return finished
     if not settings.data or not settings.model:
         raise InputError("needs data and model", fix="give --data REVIEWS and --model FOLDER")
     groups = SCENARIOS[settings.scenario]
@@ -126,29 +179,47 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     write_text(out / "pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_text(out / "train.yaml", _config(settings, out))
     better = split[0].scores[:, :, 0] - split[0].scores[:, :, 1]
-    summary = {
-        "settings": same,
-        "scenario": settings.scenario,
-        "groups": [{"group_id": name, "scorer": scorer, "share": share} for name, scorer, share in groups],
-        "n_pairs": len(rows),
-        "n_annotators": settings.annotators,
-        "n_unseen_annotators": settings.unseen,
-        "pool": settings.pool,
-        "dropped_prompts": dropped,
-        "tied_share_of_pool": {name: float((better[g] == 0).mean()) for g, (name, _, _) in enumerate(groups)},
-        "tied_labels_in_training": ties,
-        "groups_agree": float((np.sign(better[0]) == np.sign(better[1]))[(better != 0).all(axis=0)].mean()),
-        "sentiment_accuracy": {"reviews": sentiment.accuracy, "windows_of_30_words": sentiment.accuracy_crops},
-        "examples": [
-            {"prompt": pool.prompts[j], "first": pool.first[j], "second": pool.second[j],
-             "scores": {name: pool.scores[g, j].tolist() for g, (name, _, _) in enumerate(groups)}}
+    summary = ImdbSummary(
+        settings=same,
+        scenario=settings.scenario,
+        groups=tuple(GroupOfAnnotators(*group) for group in groups),
+        n_pairs=len(rows),
+        n_annotators=settings.annotators,
+        n_unseen_annotators=settings.unseen,
+        pool=settings.pool,
+        dropped_prompts=dropped,
+        tied_share_of_pool={name: float((better[g] == 0).mean()) for g, (name, _, _) in enumerate(groups)},
+        tied_labels_in_training=ties,
+        groups_agree=float((np.sign(better[0]) == np.sign(better[1]))[(better != 0).all(axis=0)].mean()),
+        sentiment_accuracy=SentimentAccuracy(tuple(sentiment.accuracy), tuple(sentiment.accuracy_crops)),
+        examples=tuple(
+            Example(pool.prompts[j], pool.first[j], pool.second[j],
+                    {name: tuple(pool.scores[g, j].tolist()) for g, (name, _, _) in enumerate(groups)})
             for j in range(min(5, len(pool.prompts)))
-        ],
-        "versions": versions(),
-    }  # fmt: skip
-    write_json(out / "make.json", stamped(summary))
+        ),
+        versions=versions(),
+    )  # fmt: skip
+    write_json(out / "make.json", stamped(summary.as_json()))
     journal.clear()
     return summary
+
+
+def _finished(out: Path, same: Mapping[str, Any]) -> ImdbSummary | None:
+    path = out / "make.json"
+    if not path.is_file():
+        return None
+    content = read_stamped(path, "run `pluralign llm make-imdb` again, with another --out")
+    if content.get("settings") != json.loads(json.dumps(same)):
+        raise InputError("holds data made with other settings", file=out, fix="choose another --out")
+    try:
+        return ImdbSummary(**{
+            **content,
+            "groups": tuple(GroupOfAnnotators(**group) for group in content["groups"]),
+            "sentiment_accuracy": SentimentAccuracy(**content["sentiment_accuracy"]),
+            "examples": tuple(Example(**example) for example in content["examples"]),
+        })  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise InputError(f"is no summary of this version ({error})", file=path, fix="choose another --out") from error
 
 
 def _sample_pool(

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +62,57 @@ class PlanSettings:
                 raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
 
 
+@dataclass(frozen=True)
+class PlannedMemory:
+    """What tensors hold, in bytes: weights, adapters, the peaks of the three kinds of work, and the largest of them."""
+
+    weights: int
+    adapters: int
+    training_peak: int
+    evaluation_peak: int
+    generation_peak: int
+    peak: int
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """sharp: every answer trains one group; soft: every answer all K."""
+
+    sharp: float
+    soft: float
+
+
+@dataclass(frozen=True)
+class PlannedTokens:
+    """data: tokens of the answers; sharp, soft: tokens that pass through the model in a run."""
+
+    data: float
+    sharp: float
+    soft: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will need: counts of parameters, bytes, tokens, FLOPs, hours, and what the hours assume."""
+
+    model: str
+    parameters: int
+    adapter_parameters: int
+    types: int
+    device: str
+    dtype: str
+    memory_bytes: PlannedMemory
+    pairs_per_forward: int
+    tokens: PlannedTokens
+    flops: PlannedWork
+    assumed_flops_per_second: float
+    assumed_share_of_peak: float
+    hours: PlannedWork
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def _config(settings: PlanSettings) -> Any:
     from transformers import CONFIG_MAPPING, MistralConfig
 
@@ -106,7 +157,7 @@ def _batch(sequences: int, prompt: int, response: int) -> SequenceBatch:
     )  # fmt: skip
 
 
-def plan(settings: PlanSettings, flops: float | None = None) -> dict[str, Any]:
+def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     """Parameters, memory, tokens and hours. Memory is the peak of one training step and one evaluation batch, run on
     tensors without values (`LiveBytes`); hours are FLOPs over an assumed share of the device's peak.
 
@@ -151,32 +202,26 @@ def plan(settings: PlanSettings, flops: float | None = None) -> dict[str, Any]:
         del copies
     cache = _cache_bytes(config, settings.sampling, prompt, dtype)
     generation = weights + adapters + cache
-    trainable = sum(p.numel() for p in own.values())
-    work = _work(parameters, embedding, config, settings)
+    tokens, work = _work(parameters, embedding, config, settings)
     peak = flops or (_DEVICES[settings.device] if on_gpu else measure_cpu())
     share = _SHARE["cuda" if on_gpu else "cpu"]
-    return {
-        "model": settings.model or settings.size,
-        "parameters": parameters,
-        "adapter_parameters": trainable,
-        "types": settings.types,
-        "device": settings.device,
-        "dtype": str(dtype).removeprefix("torch."),
-        "memory_bytes": {
-            "weights": weights,
-            "adapters": adapters,
-            "training_peak": training,
-            "evaluation_peak": evaluation,
-            "generation_peak": generation,
-            "peak": max(training, evaluation, generation),
-        },
-        "pairs_per_forward": pairs_at_once,
-        "tokens": work["tokens"],
-        "flops": work["flops"],
-        "assumed_flops_per_second": peak * share,
-        "assumed_share_of_peak": share,
-        "hours": {name: value / (peak * share) / 3600 for name, value in work["flops"].items()},
-    }
+    return Plan(
+        model=settings.model or settings.size,
+        parameters=parameters,
+        adapter_parameters=sum(p.numel() for p in own.values()),
+        types=settings.types,
+        device=settings.device,
+        dtype=str(dtype).removeprefix("torch."),
+        memory_bytes=PlannedMemory(
+            weights, adapters, training, evaluation, generation, max(training, evaluation, generation)
+        ),
+        pairs_per_forward=pairs_at_once,
+        tokens=tokens,
+        flops=work,
+        assumed_flops_per_second=peak * share,
+        assumed_share_of_peak=share,
+        hours=PlannedWork(work.sharp / (peak * share) / 3600, work.soft / (peak * share) / 3600),
+    )
 
 
 def _step(
@@ -210,7 +255,7 @@ def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtyp
     return int(2 * config.num_hidden_layers * heads * width * item * sampling.batch * length)
 
 
-def _work(parameters: int, embedding: int, config: Any, settings: PlanSettings) -> dict[str, dict[str, float]]:
+def _work(parameters: int, embedding: int, config: Any, settings: PlanSettings) -> tuple[PlannedTokens, PlannedWork]:
     """Tokens and FLOPs of a whole EM run.
 
     A forward pass costs 2 FLOPs a parameter and token (the head only at response tokens) plus attention; a backward
@@ -227,14 +272,14 @@ def _work(parameters: int, embedding: int, config: Any, settings: PlanSettings) 
     epochs = settings.training.epochs
     evaluation = rows * forward * (1 + fits * K)
     first = rows * forward * passes * epochs
-    return {
-        "tokens": {
-            "data": float(rows * length),
-            "sharp": float(rows * length * (1 + fits * (K + epochs))),
-            "soft": float(rows * length * (1 + fits * K * (1 + epochs))),
-        },
-        "flops": {"sharp": float(evaluation + fits * first), "soft": float(evaluation + fits * K * first)},
-    }
+    return (
+        PlannedTokens(
+            data=float(rows * length),
+            sharp=float(rows * length * (1 + fits * (K + epochs))),
+            soft=float(rows * length * (1 + fits * K * (1 + epochs))),
+        ),
+        PlannedWork(sharp=float(evaluation + fits * first), soft=float(evaluation + fits * K * first)),
+    )
 
 
 def measure_cpu(seconds: float = 0.3) -> float:

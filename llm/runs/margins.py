@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from llm.data.preference_text import AnswerSet
 from sim.algorithms.em_dpo import soft_posterior
 from sim.estimators.bootstrap import cluster_interval
 from sim.likelihoods import log_sigmoid
-from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 
@@ -31,37 +32,67 @@ def length_margins(store: TokenStore, answers: AnswerSet) -> FloatArray:
     return (store.lengths(answers.pairs.chosen) - store.lengths(answers.pairs.rejected)).astype(np.float64)
 
 
-def summarise(margin: FloatArray, annotator: IntArray, stream: Stream) -> dict[str, Any]:
-    """rewards/accuracies (ties count half) and rewards/margins with 95 % intervals over annotators."""
+@dataclass(frozen=True)
+class MarginSummary:
+    """Share of answers whose margin is positive (ties count half) and the mean margin, with 95 % limits over
+    annotators; None where there is no answer, or fewer than two annotators."""
+
+    n_pairs: int
+    n_annotators: int
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+    margin: float | None
+    margin_interval: tuple[float, float] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Under TRL's names."""
+        return {
+            "n_pairs": self.n_pairs,
+            "n_annotators": self.n_annotators,
+            "rewards/accuracies": self.accuracy,
+            "rewards/accuracies_interval": self.accuracy_interval,
+            "rewards/margins": self.margin,
+            "rewards/margins_interval": self.margin_interval,
+        }
+
+
+@dataclass(frozen=True)
+class AccuracyGap:
+    """One accuracy minus another on the same answers, with 95 % limits over annotators."""
+
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+
+
+def summarise(margin: FloatArray, annotator: IntArray, stream: Stream) -> MarginSummary:
+    """Accuracy and mean of margins (n,) by annotator (n,)."""
     right = (margin > 0) + 0.5 * (margin == 0)
-    return {
-        "n_pairs": len(margin),
-        "n_annotators": len(np.unique(annotator)),
-        "rewards/accuracies": float(right.mean()) if len(margin) else None,
-        "rewards/accuracies_interval": _interval(right, annotator, stream),
-        "rewards/margins": float(margin.mean()) if len(margin) else None,
-        "rewards/margins_interval": _interval(margin, annotator, stream),
-    }
+    return MarginSummary(
+        n_pairs=len(margin),
+        n_annotators=len(np.unique(annotator)),
+        accuracy=float(right.mean()) if len(margin) else None,
+        accuracy_interval=_interval(right, annotator, stream),
+        margin=float(margin.mean()) if len(margin) else None,
+        margin_interval=_interval(margin, annotator, stream),
+    )
 
 
-def _interval(values: FloatArray, annotator: IntArray, stream: Stream) -> list[float] | None:
+def _interval(values: FloatArray, annotator: IntArray, stream: Stream) -> tuple[float, float] | None:
     if len(np.unique(annotator)) < 2:
         return None
-    return list(cluster_interval(values, annotator, stream))
+    low, high = cluster_interval(values, annotator, stream)
+    return low, high
 
 
-def difference(first: FloatArray, second: FloatArray, annotator: IntArray, stream: Stream) -> dict[str, Any]:
+def difference(first: FloatArray, second: FloatArray, annotator: IntArray, stream: Stream) -> AccuracyGap:
     """Accuracy of the first margins minus accuracy of the second, on the same answers, with its interval."""
     gap = ((first > 0) + 0.5 * (first == 0)) - ((second > 0) + 0.5 * (second == 0))
-    return {
-        "accuracy": float(gap.mean()) if len(gap) else None,
-        "accuracy_interval": _interval(gap, annotator, stream),
-    }
+    return AccuracyGap(float(gap.mean()) if len(gap) else None, _interval(gap, annotator, stream))
 
 
 def infer_groups(
     policies: Sequence[Rewarding], mixture: FloatArray, answers: AnswerSet, stream: Stream
-) -> tuple[IntArray, FloatArray]:
+) -> tuple[IntArray, BoolArray]:
     """(most probable group of each annotator, mask of answers not used to find it).
 
     For data without known groups: a random half of each annotator's answers says which group she is in (posterior

@@ -80,10 +80,25 @@ class PromptMeans:
         )
 
 
-def with_interval(values: FloatArray, stream: Stream) -> dict[str, Any]:
-    """Mean over prompts and its 95 % bootstrap interval."""
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean over prompts and its 95 % bootstrap interval."""
+
+    mean: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class WorstGroup(MeanInterval):
+    """The largest of the groups' means, and whose it is."""
+
+    group: int
+
+
+def with_interval(values: FloatArray, stream: Stream) -> MeanInterval:
+    """Mean over prompts (n,) and its 95 % bootstrap interval."""
     low, high = cluster_interval(values, np.arange(len(values)), stream)
-    return {"mean": float(values.mean()), "interval": [low, high]}
+    return MeanInterval(float(values.mean()), (low, high))
 
 
 def implicit_regrets(own: Sequence[PromptMeans], policy: PromptMeans, beta: float) -> FloatArray:
@@ -106,23 +121,20 @@ def scored_regrets(
     ])  # fmt: skip
 
 
-def worst_with_interval(regrets: FloatArray, stream: Stream, draws: int = 2000) -> dict[str, Any]:
+def worst_with_interval(regrets: FloatArray, stream: Stream, draws: int = 2000) -> WorstGroup:
     """max_z of the groups' mean regrets and its bootstrap interval over prompts; (K, n) -> numbers."""
     n = regrets.shape[1]
     picked = stream.integers(n, (draws, n))
     maxima = regrets[:, picked].mean(axis=2).max(axis=0)
     low, high = np.quantile(maxima, [0.025, 0.975])
     means = regrets.mean(axis=1)
-    return {"mean": float(means.max()), "interval": [float(low), float(high)], "group": int(means.argmax())}
+    return WorstGroup(float(means.max()), (float(low), float(high)), int(means.argmax()))
 
 
-def worst_difference(first: FloatArray, second: FloatArray, stream: Stream, draws: int = 2000) -> dict[str, Any]:
+def worst_difference(first: FloatArray, second: FloatArray, stream: Stream, draws: int = 2000) -> MeanInterval:
     """max_z mean of `first` minus max_z mean of `second`, both (K, n) on the same prompts, resampled together."""
     n = first.shape[1]
     picked = stream.integers(n, (draws, n))
     gaps = first[:, picked].mean(axis=2).max(axis=0) - second[:, picked].mean(axis=2).max(axis=0)
     low, high = np.quantile(gaps, [0.025, 0.975])
-    return {
-        "mean": float(first.mean(axis=1).max() - second.mean(axis=1).max()),
-        "interval": [float(low), float(high)],
-    }
+    return MeanInterval(float(first.mean(axis=1).max() - second.mean(axis=1).max()), (float(low), float(high)))

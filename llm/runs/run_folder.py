@@ -15,7 +15,7 @@ from llm.base.shared_base import SharedBase
 from llm.training.group_training import GroupFit
 from sim.errors import InputError
 from sim.files.atomic import replacing, write_json, write_text
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
 
 TRAIN_AGAIN = "run `pluralign llm train` again, with another --out"
 EVAL_AGAIN = "run `pluralign llm eval` again"
@@ -55,7 +55,7 @@ def save_adapter(base: SharedBase, name: str, folder: Path) -> None:
         Path(temporary).mkdir(exist_ok=True)
 
 
-def save_responsibilities(path: Path, annotators: Sequence[str], gamma: FloatArray, answers: FloatArray) -> None:
+def save_responsibilities(path: Path, annotators: Sequence[str], gamma: FloatArray, answers: IntArray) -> None:
     """responsibilities.parquet: annotator_id, n_answers, group_0 .. group_{K-1}."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -72,7 +72,7 @@ def save_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def save_run(
-    out: Path, base: SharedBase, fit: GroupFit, mixture: MixtureFile, annotators: Sequence[str], answers: FloatArray
+    out: Path, base: SharedBase, fit: GroupFit, mixture: MixtureFile, annotators: Sequence[str], answers: IntArray
 ) -> None:
     """Adapters, mixture.json and responsibilities.parquet of a finished fit."""
     for name, policy in zip(mixture.adapters, fit.policies, strict=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -41,6 +40,39 @@ class Twin:
     n_answers: int
 
 
+@dataclass(frozen=True)
+class Quantiles:
+    """Median and 2.5 and 97.5 % quantiles over replicates, one a group."""
+
+    median: tuple[float, ...]
+    interval: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class TwinPrediction:
+    """What the study on the twin predicts: MinMax weights (K,) and each group's regret under two policies."""
+
+    weights: Quantiles
+    pooled_regret: Quantiles
+    minmax_regret: Quantiles
+    replicates: int
+    cells: int
+
+    def median_of(self, name: str) -> tuple[float, ...]:
+        return {"pooled_regret": self.pooled_regret, "minmax_regret": self.minmax_regret}[name].median
+
+
+@dataclass(frozen=True)
+class TwinComparison:
+    """Where the run lies in the twin's intervals; run_regrets: name -> (K,)."""
+
+    run_weights: tuple[float, ...]
+    weights_inside: tuple[bool, ...]
+    larger_weight_agrees: bool
+    run_regrets: Mapping[str, tuple[float, ...]]
+    kendall_tau: float | None
+
+
 def fit_twin(run: OpenRun, cells: int, stream: Stream) -> Twin:
     """Cells and rewards from the implied rewards of the run's policies on its training responses."""
     train = run.preferences().train.pairs
@@ -67,7 +99,7 @@ def _cells(implied: FloatArray, cells: int, stream: Stream) -> IntArray:
     return np.asarray(np.unique(found, return_inverse=True)[1], dtype=np.int64)
 
 
-def simulate_twin(twin: Twin, replicates: int, stream: Stream) -> dict[str, Any]:
+def simulate_twin(twin: Twin, replicates: int, stream: Stream) -> TwinPrediction:
     """The study, `replicates` times: MinMax weights, and each group's regret under pooled DPO and under MinMax-DPO.
 
     Estimated types are matched to the true ones by their rewards; intervals are 2.5 and 97.5 % quantiles.
@@ -88,13 +120,10 @@ def simulate_twin(twin: Twin, replicates: int, stream: Stream) -> dict[str, Any]
         weights.append(played.weights)
         pooled.append(_regrets(tables, one, twin))
         ensemble.append(played.group_regret)
-    return {
-        "weights": _quantiles(np.array(weights)),
-        "pooled_regret": _quantiles(np.array(pooled)),
-        "minmax_regret": _quantiles(np.array(ensemble)),
-        "replicates": replicates,
-        "cells": len(twin.reference),
-    }
+    return TwinPrediction(
+        _quantiles(np.array(weights)), _quantiles(np.array(pooled)), _quantiles(np.array(ensemble)), replicates,
+        len(twin.reference),
+    )  # fmt: skip
 
 
 def _table(twin: Twin) -> SoftmaxTable:
@@ -139,14 +168,14 @@ def _regrets(tables: list[SoftmaxTable], policy: SoftmaxTable, twin: Twin) -> Fl
     return np.asarray(twin.beta * (np.diag(matrix)[:K] - matrix[:K, K]))
 
 
-def _quantiles(values: FloatArray) -> dict[str, list[Any]]:
+def _quantiles(values: FloatArray) -> Quantiles:
     low, middle, high = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
-    return {"median": middle.tolist(), "interval": [[a, b] for a, b in zip(low.tolist(), high.tolist(), strict=True)]}
+    return Quantiles(tuple(middle.tolist()), tuple(zip(low.tolist(), high.tolist(), strict=True)))
 
 
 def compare_with_run(
-    prediction: Mapping[str, Any], weights: FloatArray, regrets: Mapping[str, FloatArray]
-) -> dict[str, Any]:
+    prediction: TwinPrediction, weights: FloatArray, regrets: Mapping[str, FloatArray]
+) -> TwinComparison:
     """Whether the run's weights lie in the twin's intervals, and whether the order of regrets is the twin's.
 
     regrets: name ("pooled_regret", "minmax_regret") -> (K,) measured on the run.  The order is judged by Kendall's tau
@@ -154,15 +183,15 @@ def compare_with_run(
     """
     from scipy.stats import kendalltau
 
-    inside = [low <= w <= high for w, (low, high) in zip(weights, prediction["weights"]["interval"], strict=True)]
+    inside = [low <= w <= high for w, (low, high) in zip(weights, prediction.weights.interval, strict=True)]
     order = [name for name in ("pooled_regret", "minmax_regret") if name in regrets]
-    predicted = np.concatenate([prediction[name]["median"] for name in order]) if order else np.zeros(0)
+    predicted = np.concatenate([prediction.median_of(name) for name in order]) if order else np.zeros(0)
     measured = np.concatenate([regrets[name] for name in order]) if order else np.zeros(0)
     tau = float(kendalltau(predicted, measured).statistic) if len(predicted) > 1 else None
-    return {
-        "run_weights": weights.tolist(),
-        "weights_inside": [bool(flag) for flag in inside],
-        "larger_weight_agrees": bool(np.argmax(weights) == np.argmax(prediction["weights"]["median"])),
-        "run_regrets": {name: list(map(float, values)) for name, values in regrets.items()},
-        "kendall_tau": None if tau is None or not np.isfinite(tau) else tau,
-    }
+    return TwinComparison(
+        run_weights=tuple(weights.tolist()),
+        weights_inside=tuple(bool(flag) for flag in inside),
+        larger_weight_agrees=bool(np.argmax(weights) == np.argmax(prediction.weights.median)),
+        run_regrets={name: tuple(map(float, values)) for name, values in regrets.items()},
+        kendall_tau=None if tau is None or not np.isfinite(tau) else tau,
+    )

@@ -12,7 +12,7 @@ on the boundary of the simplex: `kl` adds one, and the divergence reached is rep
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,13 +54,26 @@ class SaddleSettings:
             )
 
 
+@dataclass(frozen=True)
+class SaddleStep:
+    """One step: the groups' regrets on its samples (K,), the worst weighted one, the adversary's play (K + 1,), the
+    divergence from the reference (nats), and the norm of the gradient."""
+
+    step: int
+    regret: tuple[float, ...]
+    worst: float
+    adversary: tuple[float, ...]
+    kl: float
+    grad_norm: float
+
+
 @dataclass(frozen=True, eq=False)
 class SaddleResult:
     """policy: the adapter.  adversary (K + 1,): the average play, z0 last.  record: one row a step."""
 
     policy: AdapterPolicy
     adversary: FloatArray
-    record: tuple[dict[str, Any], ...]
+    record: tuple[SaddleStep, ...]
 
 
 def leave_one_out(rewards: FloatArray) -> FloatArray:
@@ -130,14 +143,16 @@ def direct_saddle_point(
         state.log_adversary = moved - np.logaddexp.reduce(moved)
         state.gradient, state.losses = gradient, losses
         state.adversary_sum = state.adversary_sum + np.exp(state.log_adversary)
-        state.record.append({
-            "step": state.step, "regret": (losses[:K] / c).tolist(), "worst": float(losses.max()),
-            "adversary": adversary.tolist(), "kl": float(log_ratio.mean()), "grad_norm": norm,
-        })  # fmt: skip
+        state.record.append(
+            SaddleStep(
+                state.step, tuple((losses[:K] / c).tolist()), float(losses.max()), tuple(adversary.tolist()),
+                float(log_ratio.mean()), norm,
+            )
+        )  # fmt: skip
         state.step += 1
         if state.step % settings.checkpoint_steps == 0 or state.step == settings.steps:
             state.save(journal, key, parameters, optimizer)
-            recent = np.mean([row["regret"] for row in state.record[-settings.checkpoint_steps :]], axis=0)
+            recent = np.mean([row.regret for row in state.record[-settings.checkpoint_steps :]], axis=0)
             shown = ", ".join(f"{value:.3f}" for value in recent)
             progress(f"direct step {state.step}/{settings.steps}: regrets {shown}; KL {log_ratio.mean():.2f}")
     return SaddleResult(policy, state.adversary_sum / state.step, tuple(state.record))
@@ -167,7 +182,7 @@ class _State:
     adversary_sum: FloatArray
     losses: FloatArray | None
     gradient: dict[str, torch.Tensor] | None
-    record: list[dict[str, Any]]
+    record: list[SaddleStep]
 
     @staticmethod
     def start(K: int) -> _State:
@@ -182,7 +197,7 @@ class _State:
             tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(v).clone() for name, v in moments.items()}
         losses = np.zeros(0) if self.losses is None else self.losses
         tensors["players"] = torch.from_numpy(np.concatenate([self.log_adversary, self.adversary_sum, losses]))
-        journal.write(key, tensors, {"step": self.step, "record": self.record})
+        journal.write(key, tensors, {"step": self.step, "record": [asdict(row) for row in self.record]})
 
     @staticmethod
     def restore(found: Any, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> _State:
@@ -201,4 +216,11 @@ class _State:
                     moments.setdefault(int(number), {})[moment] = value
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         players = tensors["players"].numpy().reshape(3, -1)
-        return _State(notes["step"], players[0], players[1], players[2], gradient, list(notes["record"]))
+        return _State(notes["step"], players[0], players[1], players[2], gradient, _steps(notes["record"]))
+
+
+def _steps(rows: Sequence[Mapping[str, Any]]) -> list[SaddleStep]:
+    """The record of a checkpoint: JSON has no tuples."""
+    return [
+        SaddleStep(**{**row, "regret": tuple(row["regret"]), "adversary": tuple(row["adversary"])}) for row in rows
+    ]  # fmt: skip

@@ -8,9 +8,10 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -72,10 +73,34 @@ class SftSettings:
             raise ValueError("seed must not be negative, steps at least 1, limit at least 2")
 
 
+@dataclass(frozen=True)
+class SftSummary:
+    """sft.json without the settings.
+
+    held_out_loss: nats a token on documents nothing was trained on, over `held_out_tokens`; perplexity is its
+    exponential, and bits_per_byte does not depend on the tokenizer.
+    """
+
+    parameters: int
+    steps: int
+    tokens_seen: int
+    tokens_per_second: int | None
+    held_out_documents: int
+    held_out_tokens: int
+    held_out_loss: float
+    perplexity: float
+    bits_per_byte: float
+    versions: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_Parameters: TypeAlias = Mapping[str, torch.nn.Parameter]
 _FREE = ("threads", "device", "checkpoint_steps")
 
 
-def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambda text: None) -> dict[str, Any]:
+def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambda text: None) -> SftSummary:
     """Train, and write a model folder with sft.json; a finished one is returned, an interrupted one resumed."""
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in _FREE}
@@ -122,24 +147,24 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
     seen, seconds = _descend(model, rows, steps, settings, stream, journal, key, end if pad is None else pad, progress)
     loss, text_bytes = held_out_loss(model, held, end if pad is None else pad, tokenizer)
     tokens = sum(len(row) - 1 for row in held)
-    summary = {
-        "parameters": count,
-        "steps": steps,
-        "tokens_seen": seen,
-        "tokens_per_second": round(seen / seconds) if seconds > 0 else None,
-        "held_out_documents": int(judged.sum()),
-        "held_out_tokens": tokens,
-        "held_out_loss": loss,
-        "perplexity": math.exp(loss),
-        "bits_per_byte": loss * tokens / math.log(2) / text_bytes,
-        "versions": versions(),
-    }
-    _save(model, tokenizer, out, {**summary, "settings": same})
+    summary = SftSummary(
+        parameters=count,
+        steps=steps,
+        tokens_seen=seen,
+        tokens_per_second=round(seen / seconds) if seconds > 0 else None,
+        held_out_documents=int(judged.sum()),
+        held_out_tokens=tokens,
+        held_out_loss=loss,
+        perplexity=math.exp(loss),
+        bits_per_byte=loss * tokens / math.log(2) / text_bytes,
+        versions=versions(),
+    )
+    _save(model, tokenizer, out, {**summary.as_json(), "settings": same})
     journal.clear()
     return summary
 
 
-def _finished(out: Path, same: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(out: Path, same: Mapping[str, Any]) -> SftSummary | None:
     path = out / "sft.json"
     if not path.is_file():
         return None
@@ -147,7 +172,10 @@ def _finished(out: Path, same: dict[str, Any]) -> dict[str, Any] | None:
     stored = content.pop("settings", None)
     if stored != json.loads(json.dumps(same)):
         raise InputError("holds a model trained with other settings", file=out, fix="choose another --out")
-    return content
+    try:
+        return SftSummary(**content)
+    except TypeError as error:
+        raise InputError(f"is no summary of this version ({error})", file=path, fix="choose another --out") from error
 
 
 def _windows(
@@ -246,7 +274,12 @@ def _descend(
 
 
 def _keep(
-    journal: Journal, key: str, parameters: dict[str, Any], optimizer: torch.optim.Optimizer, step: int, seen: int
+    journal: Journal,
+    key: str,
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    seen: int,
 ) -> None:
     tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -254,7 +287,7 @@ def _keep(
     journal.write(key, tensors, {"step": step, "seen": seen})
 
 
-def _resume(found: Any, parameters: dict[str, Any], optimizer: torch.optim.Optimizer) -> tuple[int, int]:
+def _resume(found: Any, parameters: _Parameters, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
     tensors, notes = found
     state: dict[int, dict[str, torch.Tensor]] = {}
     with torch.no_grad():
@@ -283,7 +316,7 @@ def held_out_loss(model: Any, rows: list[NDArray[Any]], pad: int, tokenizer: Any
     return total / count, text_bytes
 
 
-def _save(model: Any, tokenizer: Any, out: Path, summary: dict[str, Any]) -> None:
+def _save(model: Any, tokenizer: Any, out: Path, summary: Mapping[str, Any]) -> None:
     """The whole folder under a temporary name, then one rename."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

@@ -40,23 +40,23 @@ def test_live_bytes_by_hand():
 def test_plan_counts_parameters_and_work():
     for name, size in SIZES.items():
         found = plan(PlanSettings(size=name, types=1), flops=1e12)
-        assert found["parameters"] == size.parameters
-        assert found["memory_bytes"]["weights"] == pytest.approx(4 * size.parameters, rel=0.02)
+        assert found.parameters == size.parameters
+        assert found.memory_bytes.weights == pytest.approx(4 * size.parameters, rel=0.02)
     seven = plan(PlanSettings(device="h200", types=3))
-    assert seven["parameters"] == 7_248_023_552
+    assert seven.parameters == 7_248_023_552
     # q and o: 4096 x 4096; k and v: 4096 x 1024; rank 8, 32 layers.
-    assert seven["adapter_parameters"] == 32 * 8 * (2 * (4096 + 4096) + 2 * (4096 + 1024))
-    assert seven["memory_bytes"]["adapters"] == pytest.approx(3 * 4 * seven["adapter_parameters"], rel=0.01)
+    assert seven.adapter_parameters == 32 * 8 * (2 * (4096 + 4096) + 2 * (4096 + 1024))
+    assert seven.memory_bytes.adapters == pytest.approx(3 * 4 * seven.adapter_parameters, rel=0.01)
     more = plan(PlanSettings(size="tiny", types=3, rounds=17), flops=1e12)
     less = plan(PlanSettings(size="tiny", types=3, rounds=8), flops=1e12)
-    assert more["hours"]["soft"] == pytest.approx(2 * less["hours"]["soft"], rel=0.05)
-    assert less["hours"]["sharp"] < less["hours"]["soft"]
+    assert more.hours.soft == pytest.approx(2 * less.hours.soft, rel=0.05)
+    assert less.hours.sharp < less.hours.soft
 
 
 def test_gradient_checkpointing_needs_less_memory():
     def peak(**training):
         settings = PlanSettings(size="small", training=DPOTraining(**training))
-        return plan(settings, flops=1e12)["memory_bytes"]["training_peak"]
+        return plan(settings, flops=1e12).memory_bytes.training_peak
 
     assert peak(gradient_checkpointing=True) < 0.7 * peak()
 
@@ -101,7 +101,7 @@ def test_planned_memory_is_within_15_percent_of_a_measured_run():
     settings = PlanSettings(
         size="small", types=2, prompt_tokens=20, response_tokens=44, training=DPOTraining(batch=32), eval_tokens=4096
     )
-    planned = plan(settings, flops=1e12)["memory_bytes"]["peak"]
+    planned = plan(settings, flops=1e12).memory_bytes.peak
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE], capture_output=True, text=True, check=True, cwd=ROOT,
         # Freed blocks go back to the system at once; otherwise the peak is glibc's, not the run's.

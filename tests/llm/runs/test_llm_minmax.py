@@ -14,7 +14,7 @@ from llm.base.journal import Journal  # noqa: E402
 from llm.data.preference_text import AnswerSet  # noqa: E402
 from llm.runs.margins import infer_groups, match_groups, summarise  # noqa: E402
 from llm.runs.minmax_runs import weight_intervals  # noqa: E402
-from llm.runs.quality import PromptMeans, worst_difference, worst_with_interval  # noqa: E402
+from llm.runs.quality import MeanInterval, PromptMeans, worst_difference, worst_with_interval  # noqa: E402
 from llm.runs.twin import Twin, compare_with_run, simulate_twin  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
 from llm.training.direct_saddle_point import SaddleSettings, _gradient, direct_saddle_point, leave_one_out  # noqa: E402
@@ -108,10 +108,10 @@ def test_direct_saddle_point_lowers_the_worst_regret_and_resumes(tiny, tmp_path)
     own = np.diag(result.regret.discrepancy).copy()
     settings = SaddleSettings(steps=24, prompts=8, samples=4, rate=2e-2, checkpoint_steps=6)
     done = direct_saddle_point(base, groups, own, contexts, settings, Stream(4), journal=Journal(tmp_path / "whole"))
-    worst = [row["worst"] for row in done.record]
+    worst = [row.worst for row in done.record]
     assert np.mean(worst[-6:]) < np.mean(worst[:6])
     assert done.adversary.sum() == pytest.approx(1.0)
-    assert done.record[-1]["kl"] > done.record[0]["kl"]
+    assert done.record[-1].kl > done.record[0].kl
     base, groups, contexts = fresh()
     journal = Journal(tmp_path / "cut")
 
@@ -132,11 +132,11 @@ def test_direct_saddle_point_lowers_the_worst_regret_and_resumes(tiny, tmp_path)
 def test_summaries_by_hand():
     margin, who = np.array([1.0, -2.0, 0.0, 3.0]), np.array([0, 0, 1, 1])
     row = summarise(margin, who, Stream(1))
-    assert row["rewards/accuracies"] == pytest.approx(2.5 / 4)
-    assert row["rewards/margins"] == pytest.approx(0.5)
-    assert row["n_annotators"] == 2
-    assert row["rewards/margins_interval"] == pytest.approx([-0.5, 1.5])
-    assert summarise(margin[:2], who[:2], Stream(1))["rewards/margins_interval"] is None
+    assert row.accuracy == pytest.approx(2.5 / 4)
+    assert row.margin == pytest.approx(0.5)
+    assert row.n_annotators == 2
+    assert row.margin_interval == pytest.approx([-0.5, 1.5])
+    assert summarise(margin[:2], who[:2], Stream(1)).margin_interval is None
 
 
 def test_groups_are_matched_and_inferred():
@@ -165,11 +165,11 @@ def test_groups_are_matched_and_inferred():
 def test_worst_group_numbers():
     regrets = np.array([[1.0, 3.0, 2.0], [0.0, 0.0, 1.0]])
     row = worst_with_interval(regrets, Stream(1))
-    assert row["mean"] == pytest.approx(2.0)
-    assert row["group"] == 0
-    assert row["interval"][0] >= 1.0
-    assert row["interval"][1] <= 3.0
-    assert worst_difference(regrets, regrets, Stream(1)) == {"mean": 0.0, "interval": [0.0, 0.0]}
+    assert row.mean == pytest.approx(2.0)
+    assert row.group == 0
+    assert row.interval[0] >= 1.0
+    assert row.interval[1] <= 3.0
+    assert worst_difference(regrets, regrets, Stream(1)) == MeanInterval(0.0, (0.0, 0.0))
     part = PromptMeans(np.ones((2, 3)), {"s": np.ones(3)}, np.ones(3))
     other = PromptMeans(np.zeros((2, 3)), {"s": np.zeros(3)}, np.zeros(3))
     mixed = PromptMeans.mixed([part, other], np.array([0.25, 0.75]))
@@ -189,7 +189,7 @@ def test_twin_predicts_the_game_it_is_built_on():
         [SoftmaxTable(twin.reference[None], beta=0.5, rewards=row[None]) for row in rewards],
         np.zeros(1, dtype=np.int64), beta=0.5,
     )  # fmt: skip
-    assert found["weights"]["median"] == pytest.approx(exact.weights, abs=0.08)
+    assert found.weights.median == pytest.approx(exact.weights, abs=0.08)
     compared = compare_with_run(found, exact.weights, {"minmax_regret": exact.group_regret})
-    assert compared["larger_weight_agrees"]
-    assert all(sum(pair) > 0 for pair in itertools.chain(found["minmax_regret"]["interval"]))
+    assert compared.larger_weight_agrees
+    assert all(sum(pair) > 0 for pair in itertools.chain(found.minmax_regret.interval))

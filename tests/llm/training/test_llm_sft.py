@@ -97,8 +97,8 @@ def test_a_model_folder_is_continued(tiny, tmp_path):  # noqa: F811
     data = write_corpus(tmp_path / "text.jsonl", 150)
     before = json.loads((tiny / "sft.json").read_text())
     summary = train_sft(_settings(data, model=str(tiny), rate=1e-3, steps=6), tmp_path / "more")
-    assert summary["parameters"] == before["parameters"]
-    assert summary["held_out_loss"] < 1.5, "begins where the model was, not from scratch"
+    assert summary.parameters == before["parameters"]
+    assert summary.held_out_loss < 1.5, "begins where the model was, not from scratch"
     assert (tmp_path / "more" / "tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
 
 
