@@ -79,9 +79,9 @@ def sampling() -> Duel:
 
 
 def em_small() -> Duel:
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("llm.mlp") is None:
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("llm.networks.mlp") is None:
         raise Skipped("needs the llm extra")
-    from llm.mlp import LITERAL, MLPPolicy
+    from llm.networks.mlp import LITERAL, MLPPolicy
 
     pairs = collect_pairs(majority_bandit(), LatentTypes(np.array([0.6, 0.3, 0.1])), 200, 10, Stream(123, "bandit"))
     start = random_split(200, 3, Stream(3))

@@ -27,11 +27,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 import torch
 
-from llm.adapter_policy import AdapterPolicy
-from llm.shared_base import LoraSettings, SharedBase
-from llm.small_mistral import SIZES, new_mistral, train_tokenizer
-from llm.tokens import TokenStore
-from llm.training import DPOTraining
+from llm.base.shared_base import LoraSettings, SharedBase
+from llm.base.small_mistral import SIZES, new_mistral, train_tokenizer
+from llm.base.tokens import TokenStore
+from llm.training.adapter_policy import AdapterPolicy
+from llm.training.adapter_training import DPOTraining
 from sim.algorithms.em_dpo import em_dpo
 from sim.preferences import PreferencePairs
 from sim.streams import Stream

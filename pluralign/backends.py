@@ -11,7 +11,7 @@ from sim.studies.experiments.bandit.experiment import LOG_LINEAR
 
 
 def _mlp(request: PolicyRequest) -> Any:
-    from llm.mlp import LITERAL, MLPPolicy, MLPTraining
+    from llm.networks.mlp import LITERAL, MLPPolicy, MLPTraining
 
     training = (
         MLPTraining(normalised=False, l2=LITERAL.l2, epochs=request.epochs, keep_best=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm.shared_network import NetworkFit, NetworkSettings, fit_shared_network
+from llm.networks.shared_network import NetworkFit, NetworkSettings, fit_shared_network
 from sim.fitting.method import Task
 from sim.fitting.methods.shared import Shared
 from sim.fitting.prepare import Prepared

@@ -38,7 +38,7 @@ def llm_owner_problem() -> str | None:
             "Use an environment of its own, or 'pip uninstall llm' and install pluralign again"
         )
     # A regular install of both leaves one folder with the files of both: the last one installed wins.
-    if not (ours / "mlp.py").is_file() or (ours / "default_plugins").is_dir():
+    if not (ours / "networks" / "mlp.py").is_file() or (ours / "default_plugins").is_dir():
         return (
             f"files of another package lie in {ours}; "
             "'pip uninstall llm', then 'pip install --force-reinstall pluralign'"

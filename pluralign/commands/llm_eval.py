@@ -52,14 +52,13 @@ def command(
     """
     from dataclasses import replace
 
-    import numpy as np
-
-    from llm.evaluation import evaluate, read_tuples
-    from llm.figures import draw_run
-    from llm.preference_text import load_preferences
-    from llm.runs import open_run
-    from llm.scorers import scorers_of
-    from llm.twin import compare_with_run, fit_twin, simulate_twin
+    from llm.base.folder_format import stamped
+    from llm.data.preference_text import load_preferences
+    from llm.runs.evaluation import evaluate
+    from llm.runs.open_run import open_run
+    from llm.runs.run_figures import draw_run
+    from llm.runs.twin_of_run import twin_of
+    from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
     from sim.files.atomic import write_json
     from sim.streams import Stream
@@ -89,37 +88,20 @@ def command(
                     f"{len(overlap)} annotators are in the training data (the first is {min(overlap)})", file=data,
                     field="annotator_id", fix="evaluate on others, or train with data.same_annotators=true",
                 )  # fmt: skip
-        content = evaluate(
+        found = evaluate(
             opened, others, answers=answers, scorers=judges, prompts=prompts, samples=samples, seed=seed, progress=say
         )
-        tuples = read_tuples(opened)
-        even = next((row for row in tuples if len(set(row["priorities"])) == 1), None)
-        if twin and even is not None and len(opened.policies) > 1:
-            say(f"tabular twin, {twin} replicates")
-            stream = Stream(seed, "twin")
-            predicted = simulate_twin(fit_twin(opened, 12, stream), twin, stream)
-            name = next(e["name"] for e in content["ensembles"] if e["weights"] == even["weights"])
-            measured = {"minmax_regret": _implied(content, name)}
-            pooled = next((label for label, other in others.items() if len(other.policies) == 1), None)
-            if pooled is not None:
-                measured["pooled_regret"] = _implied(content, pooled)
-            content["twin"] = {
-                **predicted, "comparison": compare_with_run(predicted, np.array(even["weights"]), measured)
-            }  # fmt: skip
-    content = {"run": run, "against": list(others), "seed": seed, **content}
-    write_json(Path(run) / "eval.json", content)
+        beside = twin_of(opened, others, found, twin, seed, say)
+    content = {"run": run, "against": list(others), "seed": seed, **found.as_json()}
+    if beside is not None:
+        content["twin"] = beside.as_json()
+    write_json(Path(run) / "eval.json", stamped(content))
     figures = draw_run(Path(run))
     if as_json:
         click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
         return
     click.echo(eval_text(content))
     click.echo("\nfigures: " + ", ".join(str(path) for path in figures if path.suffix == ".png"))
-
-
-def _implied(content: dict[str, Any], name: str) -> Any:
-    import numpy as np
-
-    return np.array([row["mean"] for row in content["sampled"][name]["regret/implicit"]])
 
 
 def _cell(value: float | None, interval: list[float] | None, digits: int = 3) -> str:

@@ -47,12 +47,12 @@ def command(
     """
     import numpy as np
 
-    from llm.adapter_policy import ReferencePolicy
-    from llm.ensembles import AdapterMixture
-    from llm.generation import Sampling
-    from llm.preference_text import DataSettings, Tokeniser
-    from llm.run_folder import read_mixture
-    from llm.runs import open_run, run_settings
+    from llm.base.generation import Sampling
+    from llm.base.reference_policy import ReferencePolicy
+    from llm.data.preference_text import DataSettings, Tokeniser
+    from llm.runs.adapter_mixtures import AdapterMixture
+    from llm.runs.open_run import open_run, run_settings
+    from llm.runs.run_folder import read_mixture
     from sim.errors import InputError
     from sim.streams import Stream
 

@@ -37,23 +37,23 @@ def command(
 
     Example: pluralign llm make-imdb --data imdb_train.jsonl.gz --model sft --scenario opposed --out pairs
     """
-    from llm.imdb import ImdbSettings, make_imdb
-    from llm.settings import read_settings
+    from llm.data.imdb import ImdbSettings, make_imdb
+    from sim.settings import read_settings
 
     given = {"data": data, "model": model, "scenario": scenario, "seed": seed, "device": device}
     settings = read_settings(ImdbSettings, config, overrides, given)
     with training_warnings():
         summary = make_imdb(settings, out, clock())
     if as_json:
-        click.echo(json.dumps({**summary, "out": out}, indent=2, allow_nan=False))
+        click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
-    whole, low, high = summary["sentiment_accuracy"]["reviews"]
-    short = summary["sentiment_accuracy"]["windows_of_30_words"][0]
-    ties = ", ".join(f"{name} {share:.1%}" for name, share in summary["tied_share_of_pool"].items())
+    whole, low, high = summary.sentiment_accuracy.reviews
+    short = summary.sentiment_accuracy.windows_of_30_words[0]
+    ties = ", ".join(f"{name} {share:.1%}" for name, share in summary.tied_share_of_pool.items())
     click.echo(
-        f"{summary['n_pairs']:,} answers of {summary['n_annotators']} annotators and "
-        f"{summary['n_unseen_annotators']} unseen ones\n"
-        f"the groups agree on {summary['groups_agree']:.0%} of the pairs neither finds tied; ties: {ties}\n"
+        f"{summary.n_pairs:,} answers of {summary.n_annotators} annotators and "
+        f"{summary.n_unseen_annotators} unseen ones\n"
+        f"the groups agree on {summary.groups_agree:.0%} of the pairs neither finds tied; ties: {ties}\n"
         f"sentiment classifier: accuracy {whole:.3f} [{low:.3f}, {high:.3f}] on unseen reviews, {short:.3f} on windows "
         f"of 30 words\npairs and configuration in {out}/"
     )

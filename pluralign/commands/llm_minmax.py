@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pluralign.commands.llm_options import clock, config_options, numbers, training_warnings
+
+if TYPE_CHECKING:
+    from llm.runs.minmax_runs import DirectReport, MinMaxReport
 
 
 @click.command("minmax")
@@ -46,10 +49,10 @@ def command(
 
     Example: pluralign llm minmax run --priorities 1,1 --priorities 1,4
     """
-    from llm.minmax_runs import direct_run, minmax_run
-    from llm.runs import open_run
-    from llm.saddle_point import SaddleSettings
-    from llm.settings import read_settings
+    from llm.runs.minmax_runs import direct_run, minmax_run
+    from llm.runs.open_run import open_run
+    from llm.training.direct_saddle_point import SaddleSettings
+    from sim.settings import read_settings
 
     asked = [numbers("--priorities", text) for text in priorities]
     settings = read_settings(SaddleSettings, config, overrides)
@@ -57,43 +60,38 @@ def command(
         say = clock()
         opened = open_run(run, model=model, device=device)
         asked = asked or [(1.0,) * len(opened.policies)]
-        content, _ = minmax_run(
-            opened, asked, prompts=prompts, samples=samples, rounds=rounds, seed=seed, progress=say
-        )  # fmt: skip
+        report = minmax_run(opened, asked, prompts=prompts, samples=samples, rounds=rounds, seed=seed, progress=say)
+        found = None
         if direct:
-            content["direct"] = direct_run(
-                opened, settings, asked[0], prompts=prompts, samples=samples, seed=seed, progress=say
-            )
+            found = direct_run(opened, settings, asked[0], prompts=prompts, samples=samples, seed=seed, progress=say)
     if as_json:
+        content = report.as_json() if found is None else {**report.as_json(), "direct": found.as_json()}
         click.echo(json.dumps({**content, "out": run}, indent=2, allow_nan=False))
         return
-    click.echo(minmax_text(content))
+    click.echo(minmax_text(report, found))
 
 
-def minmax_text(content: dict[str, Any]) -> str:
+def minmax_text(report: MinMaxReport, direct: DirectReport | None = None) -> str:
     """The result for a reader."""
-    lines = [
-        f"regrets from {content['prompts']} prompts, {content['samples']} responses each, beta {content['beta']:g}"
-    ]
-    for row in content["tuples"]:
+    lines = [f"regrets from {report.prompts} prompts, {report.samples} responses each, beta {report.beta:g}"]
+    for row in report.tuples:
         weights = ", ".join(
             f"{name} {w:.3f} [{low:.2f}, {high:.2f}]"
-            for name, w, (low, high) in zip(content["adapters"], row["weights"], row["weights_interval"], strict=True)
+            for name, w, (low, high) in zip(report.adapters, row.weights, row.weights_interval, strict=True)
         )
-        regrets = ", ".join(f"{value:.3f}" for value in row["group_regret"])
-        tuple_text = ",".join(f"{c:g}" for c in row["priorities"])
+        regrets = ", ".join(f"{value:.3f}" for value in row.group_regret)
+        tuple_text = ",".join(f"{c:g}" for c in row.priorities)
         lines.append(
-            f"priorities {tuple_text}: weights {weights}\n  group regrets {regrets}; worst weighted {row['value']:.4f} "
-            f"(LP {row['lp_value']:.4f}, gap {row['gap']:.1g})"
+            f"priorities {tuple_text}: weights {weights}\n  group regrets {regrets}; worst weighted {row.value:.4f} "
+            f"(LP {row.lp_value:.4f}, gap {row.gap:.1g})"
         )
-    if "direct" in content:
-        direct = content["direct"]
+    if direct is not None:
         regrets = ", ".join(
             f"{value:.3f} +- {error:.3f}"
-            for value, error in zip(direct["regret"], direct["regret_standard_error"], strict=True)
+            for value, error in zip(direct.regret, direct.regret_standard_error, strict=True)
         )
         lines.append(
-            f"direct saddle point: regrets {regrets}; worst {direct['worst_regret']:.3f} against the ensemble's "
-            f"{direct['ensemble_worst_regret']:.3f}; KL to the reference {direct['kl_to_reference']:.2f} nats"
+            f"direct saddle point: regrets {regrets}; worst {direct.worst_regret:.3f} against the ensemble's "
+            f"{direct.ensemble_worst_regret:.3f}; KL to the reference {direct.kl_to_reference:.2f} nats"
         )
     return "\n".join(lines)

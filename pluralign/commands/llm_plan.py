@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -38,8 +39,8 @@ def command(
 
     Example: pluralign llm plan --size mistral-7b --types 2 --pairs 60000 --device h200
     """
-    from llm.plan import PlanSettings, count_data, plan
-    from llm.settings import read_settings
+    from llm.planning.plan import PlanSettings, count_data, plan
+    from sim.settings import read_settings
 
     given: dict[str, Any] = {
         "model": model, "size": size, "types": types, "pairs": pairs, "rounds": rounds, "device": device,
@@ -51,18 +52,18 @@ def command(
     with training_warnings():
         content = plan(settings)
     if as_json:
-        click.echo(json.dumps(content, indent=2, allow_nan=False))
+        click.echo(json.dumps(content.as_json(), indent=2, allow_nan=False))
         return
-    gib = {name: value / 2**30 for name, value in content["memory_bytes"].items()}
-    hours, tokens = content["hours"], content["tokens"]
+    gib = {name: value / 2**30 for name, value in asdict(content.memory_bytes).items()}
+    hours, tokens = content.hours, content.tokens
     click.echo(
-        f"{content['model']}: {content['parameters']:,} parameters ({content['dtype']}), "
-        f"{content['adapter_parameters']:,} in each of {content['types']} adapters\n"
+        f"{content.model}: {content.parameters:,} parameters ({content.dtype}), "
+        f"{content.adapter_parameters:,} in each of {content.types} adapters\n"
         f"memory: weights {gib['weights']:.2f} GiB, adapters {gib['adapters']:.2f}; peak in training "
-        f"{gib['training_peak']:.2f} ({content['pairs_per_forward']} pairs at once), evaluation "
+        f"{gib['training_peak']:.2f} ({content.pairs_per_forward} pairs at once), evaluation "
         f"{gib['evaluation_peak']:.2f}, sampling {gib['generation_peak']:.2f}; needed {gib['peak']:.2f} GiB\n"
-        f"tokens: {tokens['data']:,.0f} in the data, {tokens['sharp']:,.0f} to {tokens['soft']:,.0f} in the run\n"
-        f"hours: {hours['sharp']:.2f} (every answer in one group) to {hours['soft']:.2f} (in all), at "
-        f"{content['assumed_flops_per_second'] / 1e12:.3g} TFLOP/s ({content['assumed_share_of_peak']:.0%} of "
-        f"{content['device']}'s peak: an assumption)"
+        f"tokens: {tokens.data:,.0f} in the data, {tokens.sharp:,.0f} to {tokens.soft:,.0f} in the run\n"
+        f"hours: {hours.sharp:.2f} (every answer in one group) to {hours.soft:.2f} (in all), at "
+        f"{content.assumed_flops_per_second / 1e12:.3g} TFLOP/s ({content.assumed_share_of_peak:.0%} of "
+        f"{content.device}'s peak: an assumption)"
     )

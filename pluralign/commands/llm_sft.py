@@ -39,19 +39,19 @@ def command(
 
     Example: pluralign llm sft --data imdb_train.jsonl.gz --size tiny --steps 700 --out sft
     """
-    from llm.settings import read_settings
-    from llm.sft import SftSettings, train_sft
+    from llm.training.sft import SftSettings, train_sft
+    from sim.settings import read_settings
 
     given = {"data": data, "size": size, "model": model, "steps": steps, "seed": seed, "device": device}
     settings = read_settings(SftSettings, config, overrides, given)
     with training_warnings():
         summary = train_sft(settings, out, clock())
     if as_json:
-        click.echo(json.dumps({**summary, "out": out}, indent=2, allow_nan=False))
+        click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
     click.echo(
-        f"{summary['parameters']:,} parameters, {summary['tokens_seen']:,} tokens in {summary['steps']} steps "
-        f"({summary['tokens_per_second'] or 0:,} a second)\n"
-        f"held-out loss {summary['held_out_loss']:.3f} nats a token (perplexity {summary['perplexity']:.1f}, "
-        f"{summary['bits_per_byte']:.2f} bits a byte)\nmodel in {out}/"
+        f"{summary.parameters:,} parameters, {summary.tokens_seen:,} tokens in {summary.steps} steps "
+        f"({summary.tokens_per_second or 0:,} a second)\n"
+        f"held-out loss {summary.held_out_loss:.3f} nats a token (perplexity {summary.perplexity:.1f}, "
+        f"{summary.bits_per_byte:.2f} bits a byte)\nmodel in {out}/"
     )

@@ -45,9 +45,10 @@ def command(
       pluralign llm train --config pairs/train.yaml --method em-dpo --out run
       pluralign llm train --model sft --data pairs.jsonl --types auto --set training.rate=1e-4
     """
-    from llm.runs import RunSettings, train_run
-    from llm.settings import read_settings
+    from llm.runs.run_settings import RunSettings
+    from llm.runs.train_run import train_run
     from sim.errors import InputError
+    from sim.settings import read_settings
 
     given: dict[str, Any] = {
         "method": method, "model": model, "data.train": data, "data.test": test, "seed": seed, "device": device,
@@ -63,15 +64,15 @@ def command(
     with training_warnings():
         summary = train_run(settings, out, clock())
     if as_json:
-        click.echo(json.dumps({**summary, "out": out}, indent=2, allow_nan=False))
+        click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
-    shares = ", ".join(f"{share:.3f}" for share in summary["mixture"])
-    held = summary["held_out_log_likelihood"]
+    shares = ", ".join(f"{share:.3f}" for share in summary.mixture)
+    held = summary.held_out_log_likelihood
     lines = [
-        f"{summary['method']} with {summary['n_types']} types, shares {shares} (round {summary['best_round']}: "
-        f"{summary['status']})",
+        f"{summary.method} with {summary.n_types} types, shares {shares} (round {summary.best_round}: "
+        f"{summary.status})",
         f"held-out log-likelihood {'-' if held is None else format(held, '.4f')} nats a pair (a coin: -0.6931)",
     ]
-    if summary["adjusted_rand_index"] is not None:
-        lines.append(f"adjusted Rand index against group_id {summary['adjusted_rand_index']:.3f}")
+    if summary.adjusted_rand_index is not None:
+        lines.append(f"adjusted Rand index against group_id {summary.adjusted_rand_index:.3f}")
     click.echo("\n".join([*lines, f"adapters, mixture and metrics in {out}/"]))

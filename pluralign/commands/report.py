@@ -80,15 +80,12 @@ def _llm(folder: Path) -> tuple[str, list[Path], dict[str, Any]]:
     from sim.errors import InputError
 
     require_own_llm()
-    from llm.figures import draw_run
+    from llm.runs.run_figures import draw_run
+    from llm.runs.run_folder import read_written
 
-    content: dict[str, Any] = {}
+    content: dict[str, Any] = read_written(folder)
     parts = []
     try:
-        for name in ("run", "eval"):
-            path = folder / f"{name}.json"
-            if path.is_file():
-                content[name] = json.loads(path.read_text(encoding="utf-8"))
         if "run" in content:
             shares = ", ".join(f"{share:.3f}" for share in content["run"]["mixture"])
             parts.append(f"{content['run']['method']} with {content['run']['n_types']} types, shares {shares}")

@@ -16,7 +16,7 @@ from sim.preferences import FloatArray, IntArray
 
 
 class SharedRewards(Protocol):
-    """Rewards over a representation all users share: linear here, a network in `llm.shared_network`."""
+    """Rewards over a representation all users share: linear here, a network in `llm.networks.shared_network`."""
 
     @property
     def heads(self) -> FloatArray: ...

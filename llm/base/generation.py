@@ -1,0 +1,93 @@
+"""Sampling responses: batched, with a key-value cache, each row keyed by its own random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm.base.shared_base import SharedBase
+from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.streams import Stream
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """max_new_tokens: where responses are cut.  temperature: 1 is the policy itself.  batch: rows at a time."""
+
+    max_new_tokens: int = 64
+    temperature: float = 1.0
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.batch < 1 or not self.temperature > 0:
+            raise ValueError(
+                "sampling.max_new_tokens, batch and temperature must be positive "
+                f"(got {self.max_new_tokens}, {self.batch}, {self.temperature})"
+            )
+
+
+class InverseDistribution:
+    """A logits processor that turns greedy decoding into sampling: token = F^{-1}(u) with u given a row and a step.
+
+    The same row gets the same response in any batch, up to rounding of the model.
+    """
+
+    def __init__(self, uniforms: torch.Tensor, prompt_width: int, temperature: float) -> None:
+        self._uniforms, self._width, self._temperature = uniforms, prompt_width, temperature
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        u = self._uniforms[:, input_ids.shape[1] - self._width]
+        edges = torch.softmax(scores.double() / self._temperature, dim=-1).cumsum(dim=-1)
+        drawn = torch.searchsorted(edges, (u * edges[:, -1])[:, None]).clamp_(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
+
+
+def sample_responses(
+    base: SharedBase, name: str | None, contexts: AnyArray, stream: Stream, sampling: Sampling
+) -> IntArray:
+    """One response a context from adapter `name` (None: the reference); numbers of the token store, (n,).
+
+    A response ends with the end token, or where `max_new_tokens` cuts it: then it is a prefix, and its
+    log-probability that of the prefix, so that log-ratios of sampled responses stay exact.
+    """
+    uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
+    lengths = base.store.lengths(contexts)
+    order = np.argsort(lengths, kind="stable")
+    out = np.empty(len(contexts), dtype=np.int64)
+    with base.using(name) as model:
+        for lo in range(0, len(order), sampling.batch):
+            rows = order[lo : lo + sampling.batch]
+            drawn = _generate(base, model, [base.store[c] for c in contexts[rows].tolist()], uniforms[rows], sampling)
+            out[rows] = base.store.add_all(drawn)
+    return out
+
+
+def _generate(
+    base: SharedBase, model: Any, prompts: list[Any], uniforms: FloatArray, sampling: Sampling
+) -> list[list[int]]:
+    width = max(len(prompt) for prompt in prompts)
+    ids = np.full((len(prompts), width), base.pad, dtype=np.int64)
+    seen = np.zeros((len(prompts), width), dtype=np.int64)
+    for j, prompt in enumerate(prompts):
+        ids[j, width - len(prompt) :] = prompt
+        seen[j, width - len(prompt) :] = 1
+    device = base.device
+    with torch.inference_mode():
+        written = model.generate(
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=torch.from_numpy(seen).to(device),
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=False,
+            logits_processor=[InverseDistribution(torch.from_numpy(uniforms).to(device), width, sampling.temperature)],
+            pad_token_id=base.pad,
+            eos_token_id=base.end,
+            use_cache=True,
+        )
+    responses = []
+    for row in written[:, width:].tolist():
+        end = row.index(base.end) + 1 if base.end in row else len(row)
+        responses.append(row[:end])
+    return responses

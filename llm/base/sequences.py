@@ -1,0 +1,158 @@
+"""Log-probabilities of responses under a causal language model.
+
+    log pi(y | x) = sum_{t in response} log softmax(logits_{t-1})[y_t],     summed in float32, prompt masked
+
+Rows are padded on the right and no attention mask is given: under causal attention a token never sees what comes
+after it, so padding cannot reach a response, and the attention kernel may take its fast causal path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from llm.base.tokens import TokenStore
+from sim.preferences import IntArray
+
+# Logits are the largest tensor of a step: (tokens, vocabulary) in float32. Above this they are computed in pieces,
+# and in training recomputed in the backward pass.
+LOGIT_ELEMENTS = 1 << 28
+
+# Padded tokens in one batch without gradients. A processor is fastest when a batch stays in its cache.
+_EVAL_TOKENS = {"cpu": 2_048, "cuda": 16_384}
+
+
+def eval_tokens_for(device: str) -> int:
+    """The default size of a batch without gradients on this device (cpu, cuda:0, h200, ...), in padded tokens."""
+    return _EVAL_TOKENS["cpu" if device == "cpu" else "cuda"]
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceBatch:
+    """input_ids (B, L) int64, padded on the right.  Of every response token: row (n,), the position `before` (n,)
+    that predicts it, and the token itself, `wanted` (n,); rows one after the other."""
+
+    input_ids: torch.Tensor
+    row: torch.Tensor
+    before: torch.Tensor
+    wanted: torch.Tensor
+
+    @property
+    def n_tokens(self) -> int:
+        return self.input_ids.numel()
+
+
+def collate(store: TokenStore, contexts: IntArray, responses: IntArray, pad: int, device: Any = "cpu") -> SequenceBatch:
+    """The batch of the rows (context, response)."""
+    rows = [(store[c], store[r]) for c, r in zip(contexts.tolist(), responses.tolist(), strict=True)]
+    width = max(len(prompt) + len(response) for prompt, response in rows)
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    before = []
+    for j, (prompt, response) in enumerate(rows):
+        ids[j, : len(prompt)] = prompt
+        ids[j, len(prompt) : len(prompt) + len(response)] = response
+        before.append(np.arange(len(prompt) - 1, len(prompt) + len(response) - 1))
+    # Indices are made here, on the CPU: finding them on a GPU would stop it at every batch.
+    counts = [len(response) for _, response in rows]
+    tensors = (
+        torch.from_numpy(column)
+        for column in (
+            ids, np.repeat(np.arange(len(rows)), counts), np.concatenate(before),
+            np.concatenate([response for _, response in rows]).astype(np.int64),
+        )
+    )  # fmt: skip
+    return SequenceBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+
+
+def length_batches(lengths: IntArray, tokens: int) -> Iterator[IntArray]:
+    """Rows in order of length, cut where padded batches would exceed `tokens`; each row alone if it must."""
+    order = np.argsort(lengths, kind="stable")[::-1]
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // int(lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+class ResponseScorer:
+    """Response log-probabilities of one causal LM (transformers), only at the positions that matter.
+
+    The head is applied to the hidden states of response tokens alone. Some architectures scale or cap their
+    logits afterwards; `__init__` compares both routes on a probe and takes the model's own where they differ.
+    """
+
+    def __init__(self, model: Any, *, probe: bool = True) -> None:
+        """model: a causal LM, adapters injected or not; its decoder and output embeddings are used.  probe: False
+        takes the direct route unseen (for tensors without values)."""
+        self._model = model
+        self._decoder, self._head = model.get_decoder(), model.get_output_embeddings()
+        possible = self._head is not None and self._decoder is not model
+        self.direct = possible and (not probe or self._routes_agree())
+
+    def _routes_agree(self) -> bool:
+        device = next(self._model.parameters()).device
+        probe = torch.arange(3, 11, device=device)[None] % int(self._model.config.vocab_size)
+        with torch.no_grad():
+            own = self._model(input_ids=probe, use_cache=False).logits.float()
+            ours = self._head(self._decoder(input_ids=probe, use_cache=False).last_hidden_state).float()
+        return bool(torch.allclose(own, ours, rtol=1e-4, atol=1e-4))
+
+    def __call__(self, batch: SequenceBatch) -> torch.Tensor:
+        """log pi(y | x) of each row; (B,) float32, differentiable."""
+        tokens = self.tokens(batch)
+        total = torch.zeros(len(batch.input_ids), dtype=torch.float32, device=tokens.device)
+        return total.index_add(0, batch.row, tokens)
+
+    def tokens(self, batch: SequenceBatch) -> torch.Tensor:
+        """log pi(y_t | x, y_<t) of every response token, rows one after the other; (n_tokens,) float32."""
+        if self.direct:
+            hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+            flat = batch.row * hidden.shape[1] + batch.before
+            return self._token_log_probabilities(hidden.flatten(0, 1).index_select(0, flat), batch.wanted)
+        first = int(batch.before.min())
+        logits = self._model(
+            input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.input_ids.shape[1] - first
+        ).logits
+        picked = logits[batch.row, batch.before - first]
+        return -functional.cross_entropy(picked.float(), batch.wanted, reduction="none")
+
+    def _token_log_probabilities(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        vocabulary = self._head.weight.shape[0]
+        step = max(1, LOGIT_ELEMENTS // vocabulary)
+        if len(wanted) <= step:
+            return self._score(hidden, wanted)
+        parts = []
+        for lo in range(0, len(wanted), step):
+            piece = hidden[lo : lo + step], wanted[lo : lo + step]
+            parts.append(
+                checkpoint(self._score, *piece, use_reentrant=False) if hidden.requires_grad else self._score(*piece)
+            )
+        return torch.cat(parts)
+
+    def _score(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return -functional.cross_entropy(self._head(hidden).float(), wanted, reduction="none")
+
+
+def score_rows(
+    scorer: ResponseScorer,
+    store: TokenStore,
+    contexts: IntArray,
+    responses: IntArray,
+    pad: int,
+    tokens: int,
+    device: Any,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """log pi(y | x) of many rows without gradients, in batches of like length; (n,) float64."""
+    out = np.empty(len(contexts))
+    lengths = store.lengths(contexts) + store.lengths(responses)
+    with torch.inference_mode():
+        for rows in length_batches(lengths, tokens):
+            batch = collate(store, contexts[rows], responses[rows], pad, device)
+            out[rows] = scorer(batch).double().cpu().numpy()
+    return out

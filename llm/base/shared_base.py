@@ -1,0 +1,225 @@
+"""One frozen causal LM with a LoRA adapter a group; the reference is the base with its adapters switched off."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from llm.base.journal import Journal, fingerprint
+from llm.base.sequences import ResponseScorer, eval_tokens_for, score_rows
+from llm.base.tokens import TokenStore
+from sim.errors import InputError
+from sim.files.atomic import replacing
+from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.streams import Stream
+
+# Rows of the reference pass that are lost if it is killed.
+_CHUNK = 8192
+
+
+@contextmanager
+def _wrapping() -> Iterator[None]:
+    """PEFT asks transformers for an attribute that transformers renamed; its warning is not our user's business."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """rank r, alpha (the update is alpha / r B A), and the linear layers that get an adapter.
+
+    layers: names as in the model's modules, or "attention" (q, k, v, o) or "all-linear".
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    layers: str = "attention"
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0:
+            raise ValueError(f"lora.rank and lora.alpha must be positive (got {self.rank}, {self.alpha})")
+
+    @property
+    def target_modules(self) -> str | list[str]:
+        if self.layers == "attention":
+            return ["q_proj", "k_proj", "v_proj", "o_proj"]
+        return self.layers if self.layers == "all-linear" else self.layers.replace(" ", "").split(",")
+
+
+class SharedBase:
+    """The frozen model, its adapters by name, and the reference's log-probabilities, computed once.
+
+    The reference is pi_SFT in every round of EM: the base without adapters, never an earlier policy.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        store: TokenStore,
+        *,
+        pad: int,
+        end: int,
+        lora: LoraSettings | None = None,
+        identity: str = "",
+        eval_tokens: int | None = None,
+        probe: bool = True,
+    ) -> None:
+        """model: a transformers causal LM, taken over and frozen.  identity: hash of its weights.
+        pad, end: token numbers.  eval_tokens: padded tokens in one batch without gradients (default: see
+        `eval_tokens_for`).  probe: see ResponseScorer."""
+        self.store, self.pad, self.end, self.identity = store, pad, end, identity
+        self.lora = lora or LoraSettings()
+        self.model: Any = model.eval()
+        self.eval_tokens = eval_tokens or eval_tokens_for(self.device.type)
+        self.model.requires_grad_(False)
+        self._wrapped: Any = None
+        self.scorer = ResponseScorer(model, probe=probe)
+        self._reference: dict[tuple[int, int], float] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return () if self._wrapped is None else tuple(self._wrapped.peft_config)
+
+    @property
+    def peft(self) -> Any:
+        """The PeftModel around the base; adapters must have been added."""
+        if self._wrapped is None:
+            raise ValueError("this base has no adapter yet; call add_adapter first")
+        return self._wrapped
+
+    def add_adapter(self, name: str, stream: Stream) -> None:
+        """A new adapter that starts as the reference: B = 0, A drawn from `stream`."""
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=0.0, bias="none",
+            target_modules=self.lora.target_modules, task_type="CAUSAL_LM",
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]), _wrapping():
+            torch.manual_seed(stream.integer_seed())
+            try:
+                if self._wrapped is None:
+                    self._wrapped = get_peft_model(self.model, config, adapter_name=name).eval()
+                else:
+                    self._wrapped.add_adapter(name, config)
+            except ValueError as error:
+                raise InputError(
+                    f"no layer of this model is called {self.lora.layers}: {error}", field="lora.layers",
+                    fix="use all-linear or names of the model's linear layers",
+                ) from error  # fmt: skip
+        # The drawing above runs on the CPU's generator whatever the device, so a start is the same everywhere.
+        self._wrapped.to(self.device)
+
+    def load_adapter(self, name: str, folder: str | Path) -> None:
+        """Load a PEFT folder (safetensors only) as adapter `name`."""
+        from peft import PeftModel
+
+        folder = Path(folder)
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise InputError("holds no adapter_model.safetensors", file=folder, fix="give a folder written by training")
+        options = {"adapter_name": name, "is_trainable": False, "use_safetensors": True}
+        try:
+            with _wrapping():
+                if self._wrapped is None:
+                    self._wrapped = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
+                else:
+                    self._wrapped.load_adapter(str(folder), **options)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"does not fit this base ({reason})", file=folder, fix="load its own base") from error
+
+    def parameters_of(self, name: str) -> dict[str, torch.nn.Parameter]:
+        """The adapter's parameters under names without the adapter's own."""
+        mark = f".{name}."
+        return {key.replace(mark, "."): value for key, value in self.peft.named_parameters() if mark in key}
+
+    @contextmanager
+    def using(self, name: str | None) -> Iterator[Any]:
+        """The model with adapter `name` alone, or as the reference (None)."""
+        if self._wrapped is None:
+            if name is not None:
+                raise ValueError(f"no adapter '{name}'")
+            yield self.model
+        elif name is None:
+            with self._wrapped.disable_adapter():
+                yield self.model
+        else:
+            self._wrapped.set_adapter(name)
+            yield self.model
+
+    def score(self, name: str | None, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """log pi(response | context) under adapter `name`, or the reference (None); (n,) float64."""
+        with self.using(name):
+            return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
+
+    def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64."""
+        rows = list(zip(contexts.tolist(), responses.tolist(), strict=True))
+        missing = sorted({row for row in rows if row not in self._reference})
+        if missing:
+            wanted = np.array(missing, dtype=np.int64)
+            scores = self.score(None, wanted[:, 0], wanted[:, 1])
+            self._reference.update(zip(missing, scores.tolist(), strict=True))
+        return np.array([self._reference[row] for row in rows])
+
+    def prepare_reference(
+        self, path: str | Path, hashes: dict[str, str], contexts: IntArray, responses: IntArray, journal: Journal
+    ) -> bool:
+        """Reference scores of these rows from the file `path`, or computed and written there; True if read.
+
+        hashes: what the numbers depend on (base, tokenizer, data); the file is refused if one differs.
+        """
+        target = Path(path)
+        if target.is_file():
+            stored, found = _read_reference(target)
+            for name, value in hashes.items():
+                if found.get(name) != value:
+                    raise InputError(
+                        f"was computed with another {name} ({found.get(name)}, now {value})", file=target,
+                        fix="delete it, or choose another --out",
+                    )  # fmt: skip
+            self._remember(contexts, responses, stored)
+            return True
+        scores = np.empty(len(contexts))
+        for lo in range(0, len(contexts), _CHUNK):
+            part = slice(lo, lo + _CHUNK)
+            key = "reference-" + fingerprint(hashes, lo, self.store.digest(contexts[part], responses[part]))
+            kept = journal.read(key)
+            scores[part] = kept[0]["scores"].numpy() if kept else self.reference(contexts[part], responses[part])
+            if kept is None:
+                journal.write(key, {"scores": torch.from_numpy(scores[part])})
+        self._remember(contexts, responses, scores)
+        with replacing(target) as temporary:
+            # One entry: safetensors writes several in no fixed order, and equal caches should be equal files.
+            save_file({"log_probability": torch.from_numpy(scores)}, temporary, metadata={"hashes": json.dumps(hashes)})
+        return False
+
+    def _remember(self, contexts: IntArray, responses: IntArray, scores: FloatArray) -> None:
+        rows = zip(contexts.tolist(), responses.tolist(), strict=True)
+        self._reference.update(zip(rows, scores.tolist(), strict=True))
+
+
+def _read_reference(path: Path) -> tuple[FloatArray, dict[str, str]]:
+    from safetensors import SafetensorError
+
+    try:
+        with safe_open(path, framework="pt") as stored:
+            hashes = json.loads((stored.metadata() or {}).get("hashes", "{}"))
+            return stored.get_tensor("log_probability").double().numpy(), dict(hashes)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"is not a whole cache of reference scores ({error})", file=path, fix="delete it") from error

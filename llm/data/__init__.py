@@ -1,0 +1,1 @@
+"""Preferences between texts, read from files or made by a protocol."""

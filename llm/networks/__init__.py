@@ -1,0 +1,1 @@
+"""Small networks in place of a matrix or a table; no language model."""

@@ -1,0 +1,1 @@
+"""A training run as a folder, and what is done with a finished one."""

@@ -1,0 +1,78 @@
+"""Ensembles of adapters: the paper's, and two baselines that are often taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from llm.base.sequences import collate, length_batches
+from llm.base.shared_base import SharedBase
+from llm.training.adapter_policy import AdapterPolicy
+from sim.arguments import probability_array
+from sim.policies.mixture import Mixture
+from sim.preferences import AnyArray, FloatArray
+
+
+class AdapterMixture(Mixture):
+    """pi = sum_k w_k pi_k over whole responses: draw k once, then let adapter k write.
+
+    log pi(y | x) = logsumexp_k(log w_k + log pi_k(y | x)), exact.     [arXiv 2405.15065, section 4]
+    """
+
+    def __init__(self, policies: Sequence[AdapterPolicy], weights: FloatArray) -> None:
+        super().__init__(policies, weights)
+        self.members, self.beta = tuple(policies), policies[0].beta
+
+    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """beta log(pi / pi_ref) of the log-mixture; (n,)."""
+        return self.beta * self.log_ratio(contexts, responses)
+
+    def averaged_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """sum_k w_k beta log(pi_k / pi_ref): the component average, linear in w; (n,)."""
+        parts = np.stack([policy.implicit_reward(contexts, responses) for policy in self.members])
+        return np.asarray(self.weights @ parts)
+
+
+def token_average_log_ratios(
+    policies: Sequence[AdapterPolicy], weights: FloatArray, contexts: AnyArray, responses: AnyArray
+) -> FloatArray:
+    """Baseline, not the paper's ensemble: next-token distributions averaged, then multiplied along the response.
+
+    log(sum_k w_k pi_k(y_t | x, y_<t)) summed over t, minus log pi_ref(y | x), for every row of `weights`.
+
+    weights: (n_ensembles, K).  Returns (n_ensembles, n).  Each member scores each distinct response once, whatever
+    the number of ensembles and of annotators who share the response.
+    """
+    weights = np.stack([probability_array("weights", row, (len(policies),), 1e-9) for row in np.atleast_2d(weights)])
+    base = policies[0].base
+    with np.errstate(divide="ignore"):
+        log_weights = torch.from_numpy(np.log(weights))
+    distinct, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+    prompts, answers = distinct[:, 0], distinct[:, 1]
+    out = np.empty((len(weights), len(distinct)))
+    lengths = base.store.lengths(prompts) + base.store.lengths(answers)
+    with torch.inference_mode():
+        for rows in length_batches(lengths, base.eval_tokens):
+            batch = collate(base.store, prompts[rows], answers[rows], base.pad, base.device)
+            parts = []
+            for policy in policies:
+                with base.using(policy.name):
+                    parts.append(base.scorer.tokens(batch).double().cpu())
+            mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, :, None], dim=1)
+            total = torch.zeros(len(weights), len(rows), dtype=torch.float64)
+            out[:, rows] = total.index_add(1, batch.row.cpu(), mixed).numpy()
+    return np.asarray((out - base.reference(prompts, answers))[:, back])
+
+
+def merged_adapter(
+    base: SharedBase, policies: Sequence[AdapterPolicy], weights: FloatArray, name: str
+) -> AdapterPolicy:
+    """Baseline, not the paper's ensemble: one adapter whose update is sum_k w_k Delta W_k (PEFT's "cat")."""
+    weights = probability_array("weights", weights, (len(policies),), 1e-9)
+    used = [k for k in range(len(policies)) if weights[k] > 0]
+    base.peft.add_weighted_adapter(
+        [policies[k].name for k in used], [float(weights[k]) for k in used], adapter_name=name, combination_type="cat"
+    )
+    return AdapterPolicy(base, name, beta=policies[0].beta, sampling=policies[0].sampling)

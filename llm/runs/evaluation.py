@@ -1,0 +1,164 @@
+"""`eval`: a run, and others on the same base, on annotators nobody trained on and on fresh samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llm.base.progress import Progress
+from llm.data.preference_text import AnswerSet
+from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
+from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, PolicyOnAnswers
+from llm.runs.margins import difference, infer_groups, length_margins, margins_of, match_groups, summarise
+from llm.runs.minmax_runs import distinct_prompts
+from llm.runs.open_run import OpenRun
+from llm.runs.sampled_tables import sampled_tables
+from llm.runs.table_rows import Ensemble, table_rows
+from llm.scorers.named_scorers import Scorer
+from llm.training.adapter_policy import AdapterPolicy
+from sim.errors import InputError
+from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.streams import Stream
+
+
+def evaluate(
+    run: OpenRun,
+    others: Mapping[str, OpenRun],
+    *,
+    answers: AnswerSet | None = None,
+    scorers: Mapping[str, Scorer] | None = None,
+    prompts: int = 256,
+    samples: int = 1,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> Evaluation:
+    """Tables of `pluralign llm eval`.
+
+    others: runs on the same base by label, for example a pooled one.  answers: whom to evaluate on (default: the
+    run's unseen annotators).  scorers: group name (or adapter) -> scorer of its taste; without them quality and scored
+    regrets are left out.  Groups are the file's where it names them, else inferred from half of each one's answers.
+    """
+    stream = Stream(seed, "eval")
+    data = run.preferences()
+    answers = answers or (data.unseen if len(data.unseen) else data.held_out)
+    if not len(answers):
+        raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
+    who = _who_is_who(run, answers, stream)
+    of_pair = who.group[answers.pairs.annotator]
+    policies, ensembles, grouping = table_rows(run, others)
+    progress(
+        f"margins of {len(policies)} policies on {int(who.used.sum())} answers of {len(answers.annotators)} annotators"
+    )
+    single = {name: margins_of(policy, answers) for name, policy in policies.items()}
+    single["longer response"] = length_margins(run.base.store, answers)
+    table = {}
+    for name, margin in {**single, **_ensemble_margins(policies, ensembles, single, answers)}.items():
+        masks = [who.used & (of_pair == k) for k in range(len(run.policies))]
+        table[name] = PolicyOnAnswers(
+            tuple(summarise(margin[rows], answers.pairs.annotator[rows], stream.child(name)) for rows in masks)
+        )
+    contexts = distinct_prompts(answers.pairs.contexts, prompts, stream.child("prompts"))
+    progress(f"{samples} responses a prompt from {len(policies) + 1} policies on {len(contexts)} prompts")
+    return Evaluation(
+        groups=tuple(
+            EvaluatedGroup(k, run.mixture.adapters[k], who.names[k], int((who.group == k).sum()))
+            for k in range(len(run.policies))
+        ),
+        groups_from=who.source,
+        policies=table,
+        own_group=_own_group(run, others, single, who.used, of_pair, answers, stream),
+        ensembles=tuple(ensembles),
+        grouping=grouping,
+        samples=sampled_tables(run, policies, ensembles, contexts, samples, scorers or {}, who.names, stream, progress),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _WhoIsWho:
+    """group (n_annotators,); used: mask of the answers to evaluate on; names of the groups; how they are known."""
+
+    group: IntArray
+    used: BoolArray
+    names: Mapping[int, str]
+    source: str
+
+
+def _who_is_who(run: OpenRun, answers: AnswerSet, stream: Stream) -> _WhoIsWho:
+    known, K = known_groups(run), len(run.policies)
+    if known is None or not any(answers.group):
+        group, used = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
+        names = {k: f"group {k}" for k in range(K)}
+        return _WhoIsWho(group, used, names, "inferred from half of each annotator's answers")
+    match = match_groups(*known)
+    unknown = sorted(set(answers.group) - set(match))
+    if unknown:
+        raise InputError(f"group '{unknown[0]}' is not in the training data", fix="evaluate on the groups of training")
+    names = {k: ", ".join(name for name, adapter in match.items() if adapter == k) for k in range(K)}
+    group = np.array([match[name] for name in answers.group])
+    return _WhoIsWho(group, np.ones(len(answers), dtype=np.bool_), names, "the file's group_id, matched to adapters")
+
+
+def _ensemble_margins(
+    policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], single: Mapping[str, FloatArray],
+    answers: AnswerSet,
+) -> dict[str, FloatArray]:  # fmt: skip
+    """Margins of each ensemble and of the two baselines that are often taken for it."""
+    found: dict[str, FloatArray] = {}
+    averaged = _token_average_margins(policies, ensembles, answers)
+    for ensemble in ensembles:
+        members = [policies[name] for name in ensemble.members]
+        found[ensemble.name] = margins_of(AdapterMixture(members, ensemble.weights), answers)
+        found[f"{ensemble.name} component average"] = ensemble.weights @ np.stack(
+            [single[name] for name in ensemble.members]
+        )
+        found[f"{ensemble.name} token average (baseline)"] = averaged[ensemble.name]
+    return found
+
+
+def _token_average_margins(
+    policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], answers: AnswerSet
+) -> dict[str, FloatArray]:
+    """Ensemble name -> margins of its token-averaged baseline; ensembles of the same members are scored together."""
+    pairs = answers.pairs
+    found: dict[str, FloatArray] = {}
+    for keys in dict.fromkeys(ensemble.members for ensemble in ensembles):
+        same = [ensemble for ensemble in ensembles if ensemble.members == keys]
+        members, weights = [policies[key] for key in keys], np.stack([ensemble.weights for ensemble in same])
+        chosen = token_average_log_ratios(members, weights, pairs.contexts, pairs.chosen)
+        rejected = token_average_log_ratios(members, weights, pairs.contexts, pairs.rejected)
+        found |= {ensemble.name: members[0].beta * row for ensemble, row in zip(same, chosen - rejected, strict=True)}
+    return found
+
+
+def _own_group(
+    run: OpenRun, others: Mapping[str, OpenRun], single: Mapping[str, FloatArray], used: BoolArray, of_pair: IntArray,
+    answers: AnswerSet, stream: Stream,
+) -> tuple[OwnGroupGap, ...]:  # fmt: skip
+    """Each group's own policy against every pooled policy, on the group's answers."""
+    rows = []
+    pooled = [label for label, other in others.items() if len(other.policies) == 1]
+    for k, adapter in enumerate(run.mixture.adapters):
+        own = run.mixture.method if len(run.policies) == 1 else f"{run.mixture.method}/{adapter}"
+        mine = used & (of_pair == k)
+        for label in pooled:
+            gap = difference(
+                single[own][mine], single[label][mine], answers.pairs.annotator[mine], stream.child(f"{own}/{label}")
+            )
+            rows.append(OwnGroupGap(k, own, label, gap.accuracy, gap.accuracy_interval))
+    return tuple(rows)
+
+
+def known_groups(run: OpenRun) -> tuple[tuple[str, ...], FloatArray] | None:
+    """(group names, responsibilities) of the training annotators where the file knows their groups."""
+    import pyarrow.parquet as pq
+
+    train = run.preferences().train
+    if not any(train.group):
+        return None
+    table = pq.read_table(run.folder / "responsibilities.parquet").to_pydict()
+    place = {name: j for j, name in enumerate(table["annotator_id"])}
+    columns = [name for name in table if name.startswith("group_")]
+    gamma = np.array([[table[column][place[who]] for column in columns] for who in train.annotators])
+    return train.group, gamma

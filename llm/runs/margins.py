@@ -1,0 +1,121 @@
+"""Accuracy and margins of policies on annotators nobody trained on, by group, with intervals over annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from llm.base.tokens import TokenStore
+from llm.data.preference_text import AnswerSet
+from sim.algorithms.em_dpo import soft_posterior
+from sim.estimators.bootstrap import cluster_interval
+from sim.likelihoods import log_sigmoid
+from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
+from sim.streams import Stream
+
+
+class Rewarding(Protocol):
+    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray: ...
+
+
+def margins_of(policy: Rewarding, answers: AnswerSet) -> FloatArray:
+    """M_j = implicit reward of chosen minus of rejected; (n,), reward units."""
+    pairs = answers.pairs
+    return policy.implicit_reward(pairs.contexts, pairs.chosen) - policy.implicit_reward(pairs.contexts, pairs.rejected)
+
+
+def length_margins(store: TokenStore, answers: AnswerSet) -> FloatArray:
+    """Tokens of chosen minus tokens of rejected: what "the longer response" would say."""
+    return (store.lengths(answers.pairs.chosen) - store.lengths(answers.pairs.rejected)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class MarginSummary:
+    """Share of answers whose margin is positive (ties count half) and the mean margin, with 95 % limits over
+    annotators; None where there is no answer, or fewer than two annotators."""
+
+    n_pairs: int
+    n_annotators: int
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+    margin: float | None
+    margin_interval: tuple[float, float] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Under TRL's names."""
+        return {
+            "n_pairs": self.n_pairs,
+            "n_annotators": self.n_annotators,
+            "rewards/accuracies": self.accuracy,
+            "rewards/accuracies_interval": self.accuracy_interval,
+            "rewards/margins": self.margin,
+            "rewards/margins_interval": self.margin_interval,
+        }
+
+
+@dataclass(frozen=True)
+class AccuracyGap:
+    """One accuracy minus another on the same answers, with 95 % limits over annotators."""
+
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+
+
+def summarise(margin: FloatArray, annotator: IntArray, stream: Stream) -> MarginSummary:
+    """Accuracy and mean of margins (n,) by annotator (n,)."""
+    right = (margin > 0) + 0.5 * (margin == 0)
+    return MarginSummary(
+        n_pairs=len(margin),
+        n_annotators=len(np.unique(annotator)),
+        accuracy=float(right.mean()) if len(margin) else None,
+        accuracy_interval=_interval(right, annotator, stream),
+        margin=float(margin.mean()) if len(margin) else None,
+        margin_interval=_interval(margin, annotator, stream),
+    )
+
+
+def _interval(values: FloatArray, annotator: IntArray, stream: Stream) -> tuple[float, float] | None:
+    if len(np.unique(annotator)) < 2:
+        return None
+    low, high = cluster_interval(values, annotator, stream)
+    return low, high
+
+
+def difference(first: FloatArray, second: FloatArray, annotator: IntArray, stream: Stream) -> AccuracyGap:
+    """Accuracy of the first margins minus accuracy of the second, on the same answers, with its interval."""
+    gap = ((first > 0) + 0.5 * (first == 0)) - ((second > 0) + 0.5 * (second == 0))
+    return AccuracyGap(float(gap.mean()) if len(gap) else None, _interval(gap, annotator, stream))
+
+
+def infer_groups(
+    policies: Sequence[Rewarding], mixture: FloatArray, answers: AnswerSet, stream: Stream
+) -> tuple[IntArray, BoolArray]:
+    """(most probable group of each annotator, mask of answers not used to find it).
+
+    For data without known groups: a random half of each annotator's answers says which group she is in (posterior
+    under the policies and their mixture), the other half is left to evaluate on.
+    """
+    from sim.algorithms.cross_fit import split_answers
+
+    pairs = answers.pairs
+    asked = split_answers(pairs.annotator, stream.child("infer"))
+    scores = np.stack([log_sigmoid(margins_of(policy, answers)) for policy in policies], axis=1)
+    posterior = soft_posterior(scores * asked[:, None], pairs.annotator, pairs.n_annotators, mixture)
+    return posterior.responsibilities.argmax(axis=1), ~asked
+
+
+def match_groups(truth: Sequence[str], responsibilities: FloatArray) -> dict[str, int]:
+    """Known group name -> adapter, by the assignment that agrees on most annotators (Hungarian method).
+
+    With more groups than adapters the remaining groups go to the adapter most of their annotators belong to.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    names = sorted(set(truth))
+    table = np.stack([responsibilities[np.array([t == name for t in truth])].sum(axis=0) for name in names])
+    rows, columns = linear_sum_assignment(-table)
+    found = {names[r]: int(c) for r, c in zip(rows, columns, strict=True)}
+    return {name: found.get(name, int(table[j].argmax())) for j, name in enumerate(names)}

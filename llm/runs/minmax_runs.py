@@ -1,0 +1,243 @@
+"""MinMax-DPO over a run's adapters: sampled regrets, the game for each tuple of priorities, and its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm.base.folder_format import read_stamped, stamped
+from llm.base.journal import Journal
+from llm.base.progress import Progress
+from llm.runs.open_run import OpenRun
+from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
+from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
+from sim.algorithms.hedge import game_value
+from sim.algorithms.minmax_dpo import weigh
+from sim.algorithms.regret import RegretMatrix, discrepancy_sampled, regret_matrix
+from sim.errors import InputError
+from sim.files.atomic import write_json
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+# Draws of the regret matrix from its standard errors, for the intervals of the weights.
+_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class MinMaxTuple:
+    """The game for one tuple of priorities (K,): weights and their 95 % limits, the worst weighted regret (`value`) and
+    its certificates, and the regrets it was played on, with standard errors."""
+
+    priorities: tuple[float, ...]
+    weights: tuple[float, ...]
+    weights_interval: tuple[tuple[float, float], ...]
+    value: float
+    lp_value: float
+    gap: float
+    group_regret: tuple[float, ...]
+    regret: tuple[tuple[float, ...], ...]
+    regret_standard_error: tuple[tuple[float, ...], ...]
+    rounds: int
+    step: float
+
+
+@dataclass(frozen=True)
+class MinMaxReport:
+    """minmax.json: what was sampled, the discrepancies (K, K) with standard errors, and a game a tuple."""
+
+    adapters: tuple[str, ...]
+    beta: float
+    prompts: int
+    samples: int
+    max_new_tokens: int
+    seed: int
+    discrepancy: tuple[tuple[float, ...], ...]
+    discrepancy_standard_error: tuple[tuple[float, ...], ...]
+    tuples: tuple[MinMaxTuple, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DirectReport:
+    """direct.json: regrets (K,) of the direct policy on fresh samples, beside the ensemble's worst one."""
+
+    priorities: tuple[float, ...] | None
+    settings: SaddleSettings
+    regret: tuple[float, ...]
+    regret_standard_error: tuple[float, ...]
+    worst_regret: float
+    ensemble_worst_regret: float
+    adversary: tuple[float, ...]
+    kl_to_reference: float
+    record: tuple[SaddleStep, ...]
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_tuples(folder: Path) -> list[MinMaxTuple]:
+    """The tuples of a run's minmax.json, none if MinMax was not run."""
+    path = folder / "minmax.json"
+    if not path.is_file():
+        return []
+    content = read_stamped(path, MINMAX_AGAIN)
+    try:
+        return [MinMaxTuple(**{key: _frozen(value) for key, value in row.items()}) for row in content["tuples"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"is no result of this version ({error})", file=path, fix=MINMAX_AGAIN) from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray:
+    """At most `limit` different prompts, in random order."""
+    prompts = np.unique(contexts)
+    return prompts[stream.permutation(len(prompts))[:limit]]
+
+
+def minmax_run(
+    run: OpenRun,
+    priorities: Sequence[Sequence[float]],
+    *,
+    prompts: int = 512,
+    samples: int = 1,
+    rounds: int = 10_000,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> MinMaxReport:
+    """Weights of the ensemble for each tuple of group priorities (one number an adapter).
+
+    L[z, k] = E_x E_{y ~ pi_k} log(pi_z / pi_ref) is estimated from `samples` responses a prompt of each adapter, once
+    for all tuples. Writes minmax.json, and the first tuple's weights to mixture.json.
+    """
+    K = len(run.policies)
+    for values in priorities:
+        if len(values) != K:
+            raise InputError(
+                f"--priorities: expected {K} numbers, one an adapter, got {len(values)}", fix="give one an adapter"
+            )
+    stream = Stream(seed, "minmax")
+    data = run.preferences()
+    contexts = distinct_prompts(data.train.pairs.contexts, prompts, stream.child("prompts"))
+    progress(f"{samples * len(contexts)} responses from each of {K} adapters")
+    matrix, error = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    tuples = tuple(
+        _play(run, matrix, error, [float(c) for c in values], rounds, stream.child("intervals"))
+        for values in priorities
+    )
+    report = MinMaxReport(
+        adapters=tuple(run.mixture.adapters),
+        beta=run.mixture.beta,
+        prompts=len(contexts),
+        samples=samples,
+        max_new_tokens=run.policies[0].sampling.max_new_tokens,
+        seed=seed,
+        discrepancy=_rows(matrix),
+        discrepancy_standard_error=_rows(error),
+        tuples=tuples,
+    )
+    write_json(run.folder / "minmax.json", stamped(report.as_json()))
+    first = tuples[0]
+    save_mixture(run.folder, replace(run.mixture, weights=first.weights, priorities=first.priorities))
+    return report
+
+
+def _play(
+    run: OpenRun, matrix: FloatArray, error: FloatArray, priorities: list[float], rounds: int, stream: Stream
+) -> MinMaxTuple:
+    played = weigh(
+        run.policies, matrix, beta=run.mixture.beta, priorities=priorities, standard_error=error, rounds=rounds
+    )
+    low, high = weight_intervals(matrix, error, run.mixture.beta, priorities, stream)
+    return MinMaxTuple(
+        priorities=tuple(priorities),
+        weights=tuple(played.weights.tolist()),
+        weights_interval=tuple(zip(low.tolist(), high.tolist(), strict=True)),
+        value=played.value,
+        lp_value=played.lp_value,
+        gap=played.gap,
+        group_regret=tuple(played.group_regret.tolist()),
+        regret=_rows(played.regret.values),
+        regret_standard_error=_rows(played.regret.standard_error),
+        rounds=rounds,
+        step=played.hedge.step,
+    )
+
+
+def _rows(matrix: FloatArray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def weight_intervals(
+    matrix: FloatArray, error: FloatArray, beta: float, priorities: Sequence[float], stream: Stream
+) -> tuple[FloatArray, FloatArray]:
+    """95 % limits of the optimal weights when L is drawn from its standard errors (normal, entries independent);
+    (K,) twice. Each draw is solved exactly (LP)."""
+    draws = np.stack([
+        game_value(_game(matrix + error * noise, beta, priorities).values).weights
+        for noise in stream.normals((_DRAWS, *matrix.shape))
+    ])  # fmt: skip
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    return low, high
+
+
+def _game(matrix: FloatArray, beta: float, priorities: Sequence[float]) -> RegretMatrix:
+    return regret_matrix(matrix, beta, priorities)
+
+
+def direct_run(
+    run: OpenRun,
+    settings: SaddleSettings,
+    priorities: Sequence[float] | None,
+    *,
+    prompts: int = 512,
+    samples: int = 1,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> DirectReport:
+    """The direct saddle-point policy of a run: adapter folder `direct`, direct.json; resumes if killed.
+
+    Its regrets are measured on fresh samples, beside the ensemble's value on the same prompts.
+    """
+    stream = Stream(seed, "direct")
+    contexts = distinct_prompts(run.preferences().train.pairs.contexts, prompts, stream.child("prompts"))
+    matrix, error = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    journal = Journal(run.folder / "journal")
+    found = direct_saddle_point(
+        run.base, run.policies, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
+        journal=journal, progress=progress,
+    )  # fmt: skip
+    repeated = np.repeat(contexts, samples)
+    drawn = found.policy.sample(repeated, stream.child("judge"))
+    h = np.stack([policy.log_ratio(repeated, drawn) for policy in run.policies])
+    regret = run.mixture.beta * (np.diag(matrix) - h.mean(axis=1))
+    spread = run.mixture.beta * np.sqrt(np.diag(error) ** 2 + h.var(axis=1, ddof=1) / len(repeated))
+    ensemble = weigh(
+        run.policies, matrix, beta=run.mixture.beta, priorities=None if priorities is None else list(priorities),
+        standard_error=error,
+    )  # fmt: skip
+    save_adapter(run.base, "direct", run.folder / "direct")
+    report = DirectReport(
+        priorities=None if priorities is None else tuple(priorities),
+        settings=settings,
+        regret=tuple(regret.tolist()),
+        regret_standard_error=tuple(spread.tolist()),
+        worst_regret=float(regret.max()),
+        ensemble_worst_regret=float(ensemble.group_regret.max()),
+        adversary=tuple(found.adversary.tolist()),
+        kl_to_reference=float(found.policy.log_ratio(repeated, drawn).mean()),
+        record=found.record,
+        seed=seed,
+    )
+    write_json(run.folder / "direct.json", stamped(report.as_json()))
+    journal.clear()
+    return report

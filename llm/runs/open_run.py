@@ -1,0 +1,120 @@
+"""A model folder opened as a shared base, and a finished run opened on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llm.base.device import pick_device, pick_dtype
+from llm.base.folder_format import read_stamped
+from llm.base.generation import Sampling
+from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.shared_base import SharedBase
+from llm.base.small_mistral import load_base
+from llm.base.tokens import TokenStore
+from llm.data.preference_text import DataSettings, TextPreferences, load_preferences
+from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_mixture
+from llm.runs.run_settings import RunSettings
+from llm.training.adapter_policy import AdapterPolicy
+from sim.errors import InputError
+from sim.settings import settings_from
+from sim.streams import Stream
+
+
+def open_base(model: str, settings: RunSettings) -> tuple[SharedBase, Any, dict[str, str]]:
+    """(shared base, tokenizer, hashes of base and tokenizer) of a model folder."""
+    import torch
+
+    if not model:
+        raise InputError("no model", field="model", fix="give the folder of a causal language model (--model FOLDER)")
+    device = pick_device(settings.device)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    network, tokenizer = load_base(model, device, pick_dtype(settings.dtype, device))
+    found = {"base": weights_hash(model), "tokenizer": tokenizer_hash(model)}
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise InputError("its tokenizer has no end token", file=model, fix="set eos_token in tokenizer_config.json")
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
+    base = SharedBase(
+        network, TokenStore(), pad=pad, end=end, lora=settings.lora, identity=found["base"],
+        eval_tokens=settings.eval_tokens,
+    )  # fmt: skip
+    return base, tokenizer, found
+
+
+def window_of(base: SharedBase, settings: DataSettings) -> int:
+    longest = int(getattr(base.model.config, "max_position_embeddings", 512) or 512)
+    if settings.window is not None and settings.window > longest:
+        raise InputError(
+            f"the model reads {longest} tokens, the window is {settings.window}", field="data.window", fix="lower it"
+        )
+    return settings.window or min(512, longest)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A finished run: its policies on a shared base, its mixture, the settings it was made with."""
+
+    folder: Path
+    base: SharedBase
+    tokenizer: Any
+    policies: tuple[AdapterPolicy, ...]
+    mixture: MixtureFile
+    settings: RunSettings
+
+    def preferences(self, data: DataSettings | None = None) -> TextPreferences:
+        """The run's own data with its own split, or other data."""
+        stream = Stream(self.settings.seed, "llm")
+        return load_preferences(
+            data or self.settings.data, self.tokenizer, self.base.store, self.mixture.window, stream
+        )
+
+
+def run_settings(folder: str | Path) -> RunSettings:
+    """The settings a run was made with."""
+    path = Path(folder) / "config.json"
+    try:
+        content = read_stamped(path, TRAIN_AGAIN)
+    except OSError as error:
+        raise InputError(
+            "holds no config.json", file=folder, fix="give a folder written by pluralign llm train"
+        ) from error
+    content.pop("versions", None)
+    return settings_from(RunSettings, content, str(path))
+
+
+def open_run(
+    folder: str | Path,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    sampling: Sampling | None = None,
+    base: tuple[SharedBase, Any] | None = None,
+    prefix: str = "",
+) -> OpenRun:
+    """Load a run's adapters on its base, or on an open one (`base`) under names that begin with `prefix`.
+
+    model: where the base lies now, if it was moved.  The base is refused if its hash differs from the run's.
+    """
+    folder = Path(folder)
+    mixture, settings = read_mixture(folder), run_settings(folder)
+    settings = replace(settings, device=device or settings.device)
+    if base is None:
+        shared, tokenizer, hashes = open_base(model or mixture.base, settings)
+        for name, value in (("base", mixture.base_hash), ("tokenizer", mixture.tokenizer_hash)):
+            if hashes[name] != value:
+                raise InputError(
+                    f"the {name} in {model or mixture.base} is not the one this run was trained on", file=folder,
+                    fix="give the right one with --model",
+                )  # fmt: skip
+    else:
+        shared, tokenizer = base
+        if shared.identity != mixture.base_hash:
+            raise InputError("was trained on another base", file=folder, fix="compare runs of one base only")
+    policies = []
+    for name in mixture.adapters:
+        shared.load_adapter(prefix + name, folder / name)
+        policies.append(AdapterPolicy(shared, prefix + name, beta=mixture.beta, sampling=sampling or settings.sampling))
+    return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings)

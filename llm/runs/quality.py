@@ -1,0 +1,140 @@
+"""What policies write: samples of each on common prompts, scored, with intervals over prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llm.base.reference_policy import ReferencePolicy
+from llm.scorers.named_scorers import Scorer
+from llm.training.adapter_policy import AdapterPolicy
+from sim.estimators.bootstrap import cluster_interval
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Of one policy: responses (n_prompts, S) as store numbers; log_ratio (K, n_prompts, S) of the groups' policies;
+    scores by scorer name (n_prompts, S); words (n_prompts, S)."""
+
+    responses: IntArray
+    log_ratio: FloatArray
+    scores: Mapping[str, FloatArray]
+    words: FloatArray
+
+
+def draw_samples(
+    policy: AdapterPolicy | ReferencePolicy,
+    groups: Sequence[AdapterPolicy],
+    contexts: IntArray,
+    samples: int,
+    scorers: Sequence[Scorer],
+    tokenizer: Any,
+    stream: Stream,
+) -> Samples:
+    """`samples` responses a prompt from `policy`, seen by every group's policy and every scorer."""
+    repeated = np.repeat(contexts, samples)
+    responses = policy.sample(repeated, stream)
+    shape = (len(contexts), samples)
+    store = policy.base.store
+    prompts = [tokenizer.decode(store[c], skip_special_tokens=True) for c in repeated.tolist()]
+    texts = [tokenizer.decode(store[r], skip_special_tokens=True) for r in responses.tolist()]
+    return Samples(
+        responses=responses.reshape(shape),
+        log_ratio=np.stack([group.log_ratio(repeated, responses).reshape(shape) for group in groups]),
+        scores={scorer.name: scorer(prompts, texts).reshape(shape) for scorer in scorers},
+        words=np.array([float(len(text.split())) for text in texts]).reshape(shape),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PromptMeans:
+    """A policy's numbers prompt by prompt, linear in the policy: what an ensemble's are a weighted sum of.
+
+    log_ratio (K, n_prompts): E_{y ~ pi} log(pi_z / pi_ref).  scores: name -> (n_prompts,).  words (n_prompts,).
+    """
+
+    log_ratio: FloatArray
+    scores: Mapping[str, FloatArray]
+    words: FloatArray
+
+    @staticmethod
+    def of(samples: Samples) -> PromptMeans:
+        return PromptMeans(
+            samples.log_ratio.mean(axis=2),
+            {name: values.mean(axis=1) for name, values in samples.scores.items()},
+            samples.words.mean(axis=1),
+        )
+
+    @staticmethod
+    def mixed(parts: Sequence[PromptMeans], weights: FloatArray) -> PromptMeans:
+        """The ensemble that draws part k with probability w_k once a response (exact in k, no extra samples)."""
+        return PromptMeans(
+            np.tensordot(weights, np.stack([part.log_ratio for part in parts]), axes=1),
+            {name: weights @ np.stack([part.scores[name] for part in parts]) for name in parts[0].scores},
+            weights @ np.stack([part.words for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean over prompts and its 95 % bootstrap interval."""
+
+    mean: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class WorstGroup(MeanInterval):
+    """The largest of the groups' means, and whose it is."""
+
+    group: int
+
+
+def with_interval(values: FloatArray, stream: Stream) -> MeanInterval:
+    """Mean over prompts (n,) and its 95 % bootstrap interval."""
+    low, high = cluster_interval(values, np.arange(len(values)), stream)
+    return MeanInterval(float(values.mean()), (low, high))
+
+
+def implicit_regrets(own: Sequence[PromptMeans], policy: PromptMeans, beta: float) -> FloatArray:
+    """beta (E_{pi_z} h_z - E_pi h_z) prompt by prompt, h_z = log(pi_z / pi_ref); (K, n_prompts), reward units.
+
+    own[z]: the policy of group z itself.            [arXiv 2405.15065, Appendix E, with the sign as it must be]
+    """
+    return np.stack([beta * (own[z].log_ratio[z] - policy.log_ratio[z]) for z in range(len(own))])
+
+
+def scored_regrets(
+    own: Sequence[PromptMeans], policy: PromptMeans, scorers: Sequence[str], scale: FloatArray
+) -> FloatArray:
+    """(score of pi_z's samples - score of pi's samples) / scale, each group by its own scorer; (K, n_prompts).
+
+    scale: standard deviation of that score over the reference's samples, so that groups can be compared.
+    """
+    return np.stack([
+        (own[z].scores[name] - policy.scores[name]) / scale[z] for z, name in enumerate(scorers)
+    ])  # fmt: skip
+
+
+def worst_with_interval(regrets: FloatArray, stream: Stream, draws: int = 2000) -> WorstGroup:
+    """max_z of the groups' mean regrets and its bootstrap interval over prompts; (K, n) -> numbers."""
+    n = regrets.shape[1]
+    picked = stream.integers(n, (draws, n))
+    maxima = regrets[:, picked].mean(axis=2).max(axis=0)
+    low, high = np.quantile(maxima, [0.025, 0.975])
+    means = regrets.mean(axis=1)
+    return WorstGroup(float(means.max()), (float(low), float(high)), int(means.argmax()))
+
+
+def worst_difference(first: FloatArray, second: FloatArray, stream: Stream, draws: int = 2000) -> MeanInterval:
+    """max_z mean of `first` minus max_z mean of `second`, both (K, n) on the same prompts, resampled together."""
+    n = first.shape[1]
+    picked = stream.integers(n, (draws, n))
+    gaps = first[:, picked].mean(axis=2).max(axis=0) - second[:, picked].mean(axis=2).max(axis=0)
+    low, high = np.quantile(gaps, [0.025, 0.975])
+    return MeanInterval(float(first.mean(axis=1).max() - second.mean(axis=1).max()), (float(low), float(high)))

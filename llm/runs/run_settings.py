@@ -1,0 +1,46 @@
+"""All of a training run, in one dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llm.base.generation import Sampling
+from llm.base.shared_base import LoraSettings
+from llm.data.preference_text import DataSettings
+from llm.training.adapter_training import DPOTraining
+from llm.training.group_training import GroupSettings, Method
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All of a training run; see the sections' own docstrings.
+
+    model: folder of the base.  beta: temperature of the policies against the reference.  keep_journal: keep the
+    finished pieces that a restart would read; they are removed at the end otherwise.
+    """
+
+    model: str = ""
+    method: Method = "em-dpo"
+    beta: float = 0.1
+    data: DataSettings = field(default_factory=DataSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    training: DPOTraining = field(default_factory=DPOTraining)
+    groups: GroupSettings = field(default_factory=GroupSettings)
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = None
+    eval_tokens: int | None = None
+    keep_journal: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise ValueError(f"beta must be positive (got {self.beta})")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative (got {self.seed})")
+
+
+# What changes neither the path nor the result of a run.
+FREE = ("device", "threads", "keep_journal")

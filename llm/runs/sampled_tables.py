@@ -1,0 +1,105 @@
+"""The half of `eval` that samples: quality and regrets of every policy and ensemble on common prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from llm.base.progress import Progress
+from llm.base.reference_policy import ReferencePolicy
+from llm.runs.evaluation_report import SampledQuality, SampledTables, WorstRegretGap
+from llm.runs.open_run import OpenRun
+from llm.runs.quality import (
+    PromptMeans,
+    draw_samples,
+    implicit_regrets,
+    scored_regrets,
+    with_interval,
+    worst_difference,
+    worst_with_interval,
+)
+from llm.runs.table_rows import Ensemble
+from llm.scorers.named_scorers import Scorer
+from llm.training.adapter_policy import AdapterPolicy
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+
+def sampled_tables(
+    run: OpenRun, policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], contexts: IntArray,
+    samples: int, scorers: Mapping[str, Scorer], names: Mapping[int, str], stream: Stream, progress: Progress,
+) -> SampledTables:  # fmt: skip
+    """Sampled quality and regrets of every policy and ensemble."""
+    K, beta = len(run.policies), run.mixture.beta
+    yardsticks = {scorer.name: scorer for scorer in scorers.values()}
+    everything: dict[str, AdapterPolicy | ReferencePolicy] = {
+        "reference": ReferencePolicy(run.base, beta=beta, sampling=run.policies[0].sampling), **policies,
+    }  # fmt: skip
+    means: dict[str, PromptMeans] = {}
+    spread: dict[str, float] = {}
+    for name, policy in everything.items():
+        drawn = draw_samples(
+            policy, run.policies, contexts, samples, list(yardsticks.values()), run.tokenizer,
+            stream.child(f"samples/{name}"),
+        )  # fmt: skip
+        means[name] = PromptMeans.of(drawn)
+        if name == "reference":
+            spread = {key: float(values.std()) or 1.0 for key, values in drawn.scores.items()}
+        progress(f"sampled {name}")
+    for ensemble in ensembles:
+        means[ensemble.name] = PromptMeans.mixed([means[name] for name in ensemble.members], ensemble.weights)
+    method = run.mixture.method
+    own_keys = [method if K == 1 else f"{method}/{adapter}" for adapter in run.mixture.adapters]
+    own = [means[key] for key in own_keys]
+    of_group = [
+        next((scorers[part].name for part in (names[k], run.mixture.adapters[k]) if part in scorers), "")
+        for k in range(K)
+    ]
+    scored = all(of_group)
+    scale = np.array([spread[name] for name in of_group]) if scored else np.ones(K)
+    quality: dict[str, SampledQuality] = {}
+    implied: dict[str, FloatArray] = {}
+    measured: dict[str, FloatArray] = {}
+    for name, mean in means.items():
+        implied[name] = implicit_regrets(own, mean, beta)
+        if scored:
+            measured[name] = scored_regrets(own, mean, of_group, scale)
+        quality[name] = _quality(mean, implied[name], measured.get(name), stream.child(f"interval/{name}"))
+    return SampledTables(
+        n_prompts=len(contexts),
+        samples=samples,
+        scorers={k: of_group[k] or None for k in range(K)},
+        score_scale=spread,
+        sampled=quality,
+        worst_regret_differences=_differences(run, policies, ensembles, implied, measured, stream),
+    )
+
+
+def _quality(mean: PromptMeans, implied: FloatArray, measured: FloatArray | None, key: Stream) -> SampledQuality:
+    return SampledQuality(
+        words=float(mean.words.mean()),
+        scores={score: with_interval(values, key) for score, values in mean.scores.items()},
+        implicit=tuple(with_interval(values, key) for values in implied),
+        worst_implicit=worst_with_interval(implied, key),
+        scored=None if measured is None else tuple(with_interval(values, key) for values in measured),
+        worst_scored=None if measured is None else worst_with_interval(measured, key),
+    )
+
+
+def _differences(
+    run: OpenRun, policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble],
+    implied: Mapping[str, FloatArray], measured: Mapping[str, FloatArray], stream: Stream,
+) -> tuple[WorstRegretGap, ...]:  # fmt: skip
+    """Worst-group regret of each MinMax ensemble of the run minus that of every pooled policy, same prompts."""
+    rows = []
+    pooled = [name for name in policies if "/" not in name and name != "direct saddle point"]
+    candidates = [e.name for e in ensembles if e.kind == "minmax" and e.name.startswith(run.mixture.method)]
+    candidates += ["direct saddle point"] if "direct saddle point" in policies else []
+    for name in candidates:
+        for other in pooled:
+            key = stream.child(f"difference/{name}/{other}")
+            implicit = worst_difference(implied[name], implied[other], key)
+            scored = worst_difference(measured[name], measured[other], key) if measured else None
+            rows.append(WorstRegretGap(name, other, implicit, scored))
+    return tuple(rows)

@@ -1,0 +1,53 @@
+"""The rows of the tables of `eval`: every policy of every run, and the ensembles that weigh them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llm.runs.minmax_runs import read_tuples
+from llm.runs.open_run import OpenRun
+from llm.training.adapter_policy import AdapterPolicy
+from sim.preferences import FloatArray
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A row of the tables that weighs members: name, members (keys of policies), weights, and what it stands for."""
+
+    name: str
+    members: tuple[str, ...]
+    weights: FloatArray
+    kind: str
+
+
+def table_rows(
+    run: OpenRun, others: Mapping[str, OpenRun]
+) -> tuple[dict[str, AdapterPolicy], list[Ensemble], dict[str, list[str]]]:
+    """(policies by key, ensembles, keys of each run's policies by its label)."""
+    policies: dict[str, AdapterPolicy] = {}
+    ensembles: list[Ensemble] = []
+    grouping: dict[str, list[str]] = {}
+    for label, opened in ((run.mixture.method, run), *others.items()):
+        keys = [label if len(opened.policies) == 1 else f"{label}/{name}" for name in opened.mixture.adapters]
+        policies |= dict(zip(keys, opened.policies, strict=True))
+        grouping[label] = keys
+        if len(keys) == 1:
+            continue
+        for row in read_tuples(opened.folder):
+            name = f"{label} {_tuple_name(row.priorities)}"
+            ensembles.append(Ensemble(name, tuple(keys), np.array(row.weights), "minmax"))
+        ensembles.append(Ensemble(f"{label} by shares", tuple(keys), np.array(opened.mixture.mixture), "shares"))
+    direct = run.folder / "direct"
+    if (direct / "adapter_model.safetensors").is_file():
+        run.base.load_adapter("direct", direct)
+        policies["direct saddle point"] = AdapterPolicy(
+            run.base, "direct", beta=run.mixture.beta, sampling=run.policies[0].sampling
+        )
+    return policies, ensembles, grouping
+
+
+def _tuple_name(values: Sequence[float]) -> str:
+    return "minmax(" + ",".join(f"{value:g}" for value in values) + ")"

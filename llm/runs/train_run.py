@@ -1,0 +1,148 @@
+"""`train`: preferences and a base in, a run folder out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm.base.folder_format import read_stamped, stamped
+from llm.base.identity import versions
+from llm.base.journal import Journal
+from llm.base.progress import Progress
+from llm.data.preference_text import TextPreferences, load_preferences
+from llm.runs.number_of_types import RunInputs, best_types, fit_candidates
+from llm.runs.open_run import open_base, window_of
+from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, save_run
+from llm.runs.run_settings import FREE, RunSettings
+from llm.training.group_training import GroupFit, Method, adjusted_rand_index
+from sim.errors import InputError
+from sim.files.atomic import write_json
+from sim.settings import resolved
+from sim.streams import Stream
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """run.json without the settings: how a run ended.
+
+    held_out_log_likelihood: mean nats a held-out answer (None where nothing is held out), at `best_round`.
+    candidates: the same for each number of types that was tried.  adjusted_rand_index: against known groups.
+    """
+
+    method: Method
+    n_types: int
+    mixture: tuple[float, ...]
+    held_out_log_likelihood: float | None
+    best_round: int
+    status: str
+    adjusted_rand_index: float | None
+    candidates: Mapping[str, float | None]
+    n_annotators: int
+    n_pairs: int
+    n_held_out: int
+    n_unseen_annotators: int
+    notes: tuple[str, ...]
+    versions: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambda text: None) -> RunSummary:
+    """Fit the policies of a run and write its folder; a finished one is returned, an interrupted one resumed."""
+    out = Path(out)
+    plain = resolved(settings)
+    same = {key: value for key, value in plain.items() if key not in FREE}
+    finished = _finished(out, same)
+    if finished is not None:
+        progress(f"{out} is finished; nothing to do")
+        return finished
+    base, tokenizer, hashes = open_base(settings.model, settings)
+    stream = Stream(settings.seed, "llm")
+    window = window_of(base, settings.data)
+    data = load_preferences(settings.data, tokenizer, base.store, window, stream)
+    for note in data.notes:
+        progress(f"note: {note}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "config.json", stamped({**plain, "versions": versions()}))
+    inputs = RunInputs(settings, base, tokenizer, data, stream, Journal(out / "journal"), out, progress)
+    _prepare_reference(inputs, hashes)
+    fits = fit_candidates(inputs)
+    best = best_types(fits)
+    mixture = MixtureFile(
+        base=str(settings.model), base_hash=hashes["base"], tokenizer_hash=hashes["tokenizer"], beta=settings.beta,
+        method=settings.method, adapters=tuple(f"group_{k}" for k in range(best)),
+        mixture=tuple(fits[best].mixture.tolist()), append_end=settings.data.append_end, window=window,
+    )  # fmt: skip
+    counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
+    save_run(out, base, fits[best], mixture, data.train.annotators, counts)
+    summary = _summary(settings.method, fits, best, data)
+    write_json(out / "run.json", stamped({**summary.as_json(), "settings": same}))
+    if not settings.keep_journal:
+        inputs.journal.clear()
+    return summary
+
+
+def _finished(out: Path, same: Mapping[str, Any]) -> RunSummary | None:
+    # An unfinished run of another format is refused like a finished one: its journal would be read as if it were ours.
+    content: dict[str, Any] = {}
+    for name in ("config.json", "run.json"):
+        if (out / name).is_file():
+            content = read_stamped(out / name, TRAIN_AGAIN)
+    path = out / "run.json"
+    if not path.is_file():
+        return None
+    try:
+        stored = content.pop("settings")
+        summary = RunSummary(**{**content, "mixture": tuple(content["mixture"]), "notes": tuple(content["notes"])})
+    except (KeyError, TypeError) as error:
+        raise InputError("is not a run of this version", file=path, fix="choose another --out") from error
+    if stored != json.loads(json.dumps(same)):
+        changed = sorted(key for key in same if stored.get(key) != json.loads(json.dumps(same[key])))
+        raise InputError(
+            f"holds a run with other settings ({', '.join(changed)})", file=out, fix="choose another --out"
+        )
+    return summary
+
+
+def _prepare_reference(inputs: RunInputs, hashes: Mapping[str, str]) -> None:
+    base, file = inputs.base, inputs.out / "reference.safetensors"
+    sets = (inputs.data.train, inputs.data.held_out)
+    contexts = np.concatenate([s.pairs.contexts for s in sets for _ in range(2)])
+    responses = np.concatenate([column for s in sets for column in (s.pairs.chosen, s.pairs.rejected)])
+    # Distinct rows only: annotators share pairs.
+    rows = np.unique(np.stack([contexts, responses], axis=1), axis=0)
+    keys = {**hashes, "data": base.store.digest(rows[:, 0], rows[:, 1])}
+    inputs.progress(f"reference scores of {len(rows)} responses")
+    if base.prepare_reference(file, keys, rows[:, 0], rows[:, 1], inputs.journal):
+        inputs.progress(f"reference scores were read from {file}")
+
+
+def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: TextPreferences) -> RunSummary:
+    fit, truth = fits[best], data.train.group
+    return RunSummary(
+        method=method,
+        n_types=best,
+        mixture=tuple(fit.mixture.tolist()),
+        held_out_log_likelihood=_finite(fit.held_out),
+        best_round=fit.best_round,
+        status=fit.status,
+        adjusted_rand_index=adjusted_rand_index(truth, fit.responsibilities) if any(truth) else None,
+        candidates={str(k): _finite(f.held_out) for k, f in fits.items()},
+        n_annotators=data.train.pairs.n_annotators,
+        n_pairs=len(data.train),
+        n_held_out=len(data.held_out),
+        n_unseen_annotators=data.unseen.pairs.n_annotators,
+        notes=tuple(data.notes),
+        versions=versions(),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

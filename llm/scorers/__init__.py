@@ -1,0 +1,1 @@
+"""What a text is worth to somebody: sentiment, grammar, length."""

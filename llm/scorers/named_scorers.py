@@ -1,0 +1,85 @@
+"""Scorers of responses by name: simulated annotators' tastes, and the yardsticks of sampled quality."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from llm.scorers.grammar import GrammarScorer
+from llm.scorers.sentiment import LexiconSentiment, SentimentScorer
+from sim.errors import InputError
+from sim.preferences import FloatArray
+
+
+class Scorer(Protocol):
+    """Larger is better."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        """(n,) scores of responses to prompts."""
+        ...
+
+
+class Negated:
+    """The opposite taste."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer, self.name = scorer, f"negative-{scorer.name}"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        return -self._scorer(prompts, responses)
+
+
+class LengthScorer:
+    """Number of words."""
+
+    name = "length"
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        return np.array([float(len(text.split())) for text in responses])
+
+
+NAMES = ("sentiment", "lexicon", "grammar", "length")
+
+
+def make_scorer(name: str, folder: str | Path | None = None) -> Scorer:
+    """`name` of NAMES, or negative-NAME; folder: where a trained sentiment scorer lies."""
+    if name.startswith("negative-"):
+        return Negated(make_scorer(name.removeprefix("negative-"), folder))
+    if name == "sentiment":
+        if folder is None:
+            raise InputError("the sentiment scorer must be trained first", fix="run pluralign llm make-imdb")
+        return SentimentScorer.load(folder)
+    if name == "lexicon":
+        return LexiconSentiment()
+    if name == "grammar":
+        return GrammarScorer(os.cpu_count() or 1)
+    if name == "length":
+        return LengthScorer()
+    raise InputError(f"unknown scorer '{name}'", fix=f"choose one of {', '.join(NAMES)}, or negative- and one of them")
+
+
+def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Scorer]:
+    """Group name -> scorer: from a folder written by make-imdb, and GROUP=SCORER texts."""
+    found: dict[str, Scorer] = {}
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        try:
+            content = json.loads((place / "make.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError("holds no make.json", file=place, fix="give a folder written by llm make-imdb") from error
+        for row in content["groups"]:
+            found[row["group_id"]] = make_scorer(row["scorer"], place / "scorers")
+    for text in wanted:
+        group, equals, name = text.partition("=")
+        if not equals:
+            raise InputError(f"--scorer {text}: expected GROUP=SCORER", fix="for example --scorer group_0=lexicon")
+        found[group] = make_scorer(name, None if place is None else place / "scorers")
+    return found

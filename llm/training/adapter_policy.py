@@ -1,0 +1,142 @@
+"""A policy of `sim.policies` whose numbers come from one adapter of a shared base."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm.base.generation import Sampling, sample_responses
+from llm.base.journal import Journal, fingerprint
+from llm.base.shared_base import SharedBase
+from llm.training.adapter_training import DPOTraining, FitReport, fit_adapter
+from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
+from sim.streams import Stream
+
+# Evaluations of fewer rows are cheaper to repeat than to keep.
+_WORTH_KEEPING = 256
+
+
+class AdapterPolicy:
+    """pi_k: base plus adapter `name`; contexts and responses are numbers of the base's token store.
+
+    Log-probabilities are those of whole responses, so `log_ratio` is exact and beta times it is the implicit reward.
+    """
+
+    def __init__(
+        self,
+        base: SharedBase,
+        name: str,
+        *,
+        beta: float,
+        training: DPOTraining | None = None,
+        stream: Stream | None = None,
+        sampling: Sampling | None = None,
+        journal: Journal | None = None,
+        on_fit: Callable[[str, FitReport], None] = lambda name, report: None,
+        on_step: Callable[[int, int], None] = lambda step, total: None,
+    ) -> None:
+        """The adapter must exist in `base`.  stream: keys the order of the answers.  journal: finished work."""
+        if not beta > 0:
+            raise ValueError(f"beta must be positive (got {beta})")
+        if name not in base.adapters:
+            raise ValueError(f"no adapter '{name}' (there are {', '.join(base.adapters)})")
+        self.base, self.name, self.beta = base, name, beta
+        self.training, self.sampling = training or DPOTraining(), sampling or Sampling()
+        self._stream = stream or Stream(role=f"fit/{name}")
+        self._journal, self._on_fit, self._on_step = journal or Journal(None), on_fit, on_step
+        self._fits = 0
+        self._identity: str | None = None
+        self._known: dict[bytes, FloatArray] = {}
+
+    @property
+    def identity(self) -> str:
+        """Fingerprint of base and adapter as they are."""
+        if self._identity is None:
+            self._identity = fingerprint(self.base.identity, asdict(self.base.lora), self._tensors())
+        return self._identity
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach() for name, value in self.base.parameters_of(self.name).items()}
+
+    def changed(self) -> None:
+        """Forget what was computed of earlier parameters: call it after changing them from outside."""
+        self._identity = None
+        self._known = {}
+
+    def log_probability(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """log pi(response | context); (n,)."""
+        key = hashlib.blake2b(contexts.tobytes() + responses.tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = self._evaluate(contexts, responses)
+        return self._known[key]
+
+    def _evaluate(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        if len(contexts) < _WORTH_KEEPING:
+            return self.base.score(self.name, contexts, responses)
+        # Annotators share pairs: each response is scored once.
+        rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+        return self._kept(rows[:, 0], rows[:, 1])[back]
+
+    def _kept(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        piece = "score-" + fingerprint(self.identity, self.base.store.digest(contexts, responses))
+        kept = self._journal.read(piece)
+        if kept is not None:
+            return np.asarray(kept[0]["scores"].numpy())
+        scores = self.base.score(self.name, contexts, responses)
+        self._journal.write(piece, {"scores": torch.from_numpy(scores)})
+        return scores
+
+    def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        return self.log_probability(contexts, responses) - self.base.reference(contexts, responses)
+
+    def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        return self.beta * self.log_ratio(contexts, responses)
+
+    def fit(self, observations: Observations, weights: FloatArray) -> None:
+        """Weighted DPO from the present parameters; a fit that the journal knows is read, not repeated."""
+        if not isinstance(observations, PreferencePairs):
+            raise TypeError("an adapter is fitted to pairs; rankings are not supported")
+        weights = np.asarray(weights, dtype=np.float64)
+        number, self._fits = self._fits, self._fits + 1
+        if not weights.any():
+            return
+        stream = self._stream.child(f"fit/{number}")
+        data = self.base.store.digest(observations.contexts, observations.chosen, observations.rejected)
+        key = fingerprint(self.identity, data, weights, self.beta, asdict(self.training), asdict(stream))
+        kept = self._journal.read(f"fit-{key}")
+        if kept is not None:
+            self._put(kept[0])
+            report = FitReport(**{**kept[1], "record": tuple(kept[1]["record"])})
+        else:
+            report = fit_adapter(
+                self.base, self.name, observations, weights, self.beta, self.training, stream,
+                journal=self._journal, key=key, on_step=self._on_step,
+            )  # fmt: skip
+            self.changed()
+            self._journal.write(f"fit-{key}", self._tensors(), asdict(report))
+            self._journal.remove(f"part-{key}")
+        self._on_fit(self.name, report)
+
+    def _put(self, tensors: dict[str, torch.Tensor]) -> None:
+        own = self.base.parameters_of(self.name)
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(tensors[name])
+        self.changed()
+
+    def sample(self, contexts: AnyArray, stream: Stream) -> AnyArray:
+        """One response a context (numbers of the token store), temperature and length as in `sampling`."""
+        return sample_responses(self.base, self.name, contexts, stream, self.sampling)
+
+    def snapshot(self) -> Any:
+        return {name: value.clone() for name, value in self._tensors().items()}, dict(self._known)
+
+    def restore(self, state: Any) -> None:
+        tensors, known = state
+        self._put(tensors)
+        self._known = dict(known)

@@ -1,0 +1,246 @@
+"""Weighted DPO training of one adapter: the M-step of EM-DPO on a language model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from llm.base.journal import Journal
+from llm.base.sequences import collate
+from llm.base.shared_base import SharedBase
+from llm.training.batches import micro_batches, step_batches
+from llm.training.losses import margins, weighted_dpo_loss
+from sim.errors import InputError
+from sim.preferences import FloatArray, PreferencePairs
+from sim.streams import Stream
+
+
+@dataclass(frozen=True)
+class DPOTraining:
+    """How an adapter is fitted; every fit starts a fresh optimiser from the present parameters.
+
+    rate, schedule: peak learning rate; constant, linear or cosine after `warmup` (a share of the fit's steps).
+    batch: pairs an optimiser step.  micro_tokens: padded tokens in one forward pass; more are accumulated.
+    skip_below: answers whose weight is below this are left out (the share they hold is reported).
+    normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one.
+    checkpoint_steps: optimiser steps between checkpoints inside a fit.
+    """
+
+    rate: float = 5e-5
+    epochs: int = 1
+    batch: int = 32
+    micro_tokens: int = 16_384
+    optimizer: Literal["adamw", "rmsprop"] = "adamw"
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    bucket: bool = True
+    skip_below: float = 1e-3
+    normalised: bool = True
+    gradient_checkpointing: bool = False
+    checkpoint_steps: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "epochs", "batch", "micro_tokens", "clip", "checkpoint_steps"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training.{name} must be positive (got {getattr(self, name)})")
+        for name in ("warmup", "skip_below"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"training.{name} must lie in [0, 1) (got {getattr(self, name)})")
+        if self.weight_decay < 0:
+            raise ValueError(f"training.weight_decay must not be negative (got {self.weight_decay})")
+
+
+@dataclass(frozen=True, eq=False)
+class FitReport:
+    """Of one fit: optimiser steps, answers used, share of the weight left out, and the record of its steps."""
+
+    steps: int
+    n_answers: int
+    skipped_share: float
+    record: tuple[Mapping[str, float], ...]
+
+
+def rate_factor(step: int, total: int, training: DPOTraining) -> float:
+    """The learning rate of optimiser step `step` (from 0) over the peak: linear warm-up, then the schedule."""
+    warm = math.ceil(training.warmup * total)
+    if step < warm:
+        return (step + 1) / warm
+    if training.schedule == "constant":
+        return 1.0
+    done = (step - warm) / max(1, total - warm)
+    return 1.0 - done if training.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def fit_adapter(
+    base: SharedBase,
+    name: str,
+    pairs: PreferencePairs,
+    weights: FloatArray,
+    beta: float,
+    training: DPOTraining,
+    stream: Stream,
+    *,
+    journal: Journal | None = None,
+    key: str = "",
+    on_step: Callable[[int, int], None] = lambda step, total: None,
+) -> FitReport:
+    """Minimise the weighted DPO loss over adapter `name`, in place.
+
+    A batch B contributes -sum_{j in B} v_j log sigma(M_j) / (|B| v_mean) with v_mean the mean weight of the answers
+    used: over an epoch this is the loss normalised by the group's mass, and with 0/1 weights plain DPO.
+    journal, key: where an unfinished fit keeps its parameters, optimiser and step.
+    """
+    used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
+    total_weight = float(weights.sum())
+    if used.size == 0 or total_weight <= 0:
+        return FitReport(0, 0, 0.0, ())
+    share = float(1.0 - weights[used].sum() / total_weight)
+    contexts, chosen, rejected = pairs.contexts[used], pairs.chosen[used], pairs.rejected[used]
+    mean = float(weights[used].mean()) if training.normalised else 1.0
+    weight = torch.as_tensor(weights[used] / mean, dtype=torch.float32)
+    reference = torch.as_tensor(
+        np.stack([base.reference(contexts, chosen), base.reference(contexts, rejected)]), dtype=torch.float32
+    )
+    prompt = base.store.lengths(contexts)
+    lengths = prompt + np.maximum(base.store.lengths(chosen), base.store.lengths(rejected))
+    per_epoch = math.ceil(len(used) / training.batch)
+    total = per_epoch * training.epochs
+    parameters = base.parameters_of(name)
+    journal = journal or Journal(None)
+    part = f"part-{key}"
+    record: list[Mapping[str, float]] = []
+    with base.using(name):
+        if training.gradient_checkpointing:
+            start_gradient_checkpointing(base)
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+        optimizer = make_optimizer(list(parameters.values()), training)
+        done = _resume(journal, part, parameters, optimizer, record)
+        step = 0
+        for epoch in range(training.epochs):
+            for rows in step_batches(lengths, training.batch, stream.child(f"epoch/{epoch}"), training.bucket):
+                if step < done:
+                    step += 1
+                    continue
+                for group in optimizer.param_groups:
+                    group["lr"] = training.rate * rate_factor(step, total, training)
+                optimizer.zero_grad(set_to_none=True)
+                batch_loss, batch_margin, batch_right = 0.0, 0.0, 0.0
+                for piece in micro_batches(rows, lengths, training.micro_tokens):
+                    loss, margin = _forward(
+                        base, contexts[piece], chosen[piece], rejected[piece], reference[:, piece], weight[piece],
+                        beta, len(rows),
+                    )  # fmt: skip
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    batch_loss += float(loss.detach())
+                    batch_margin += float(margin.sum())
+                    batch_right += float((margin > 0).sum())
+                norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
+                if not math.isfinite(batch_loss) or not math.isfinite(norm):
+                    raise InputError(
+                        f"training of '{name}' diverged at step {step + 1} of {total}: loss {batch_loss}, gradient "
+                        f"norm {norm}", field="training.rate", fix=f"lower the rate (now {training.rate:g})",
+                    )  # fmt: skip
+                optimizer.step()
+                record.append({
+                    "step": step, "loss": batch_loss, "rewards/margins": batch_margin / len(rows),
+                    "rewards/accuracies": batch_right / len(rows), "grad_norm": norm,
+                    "learning_rate": optimizer.param_groups[0]["lr"],
+                })  # fmt: skip
+                step += 1
+                on_step(step, total)
+                if step % training.checkpoint_steps == 0 and step < total:
+                    _checkpoint(journal, part, parameters, optimizer, step, record)
+        for parameter in parameters.values():
+            parameter.grad = None
+        if training.gradient_checkpointing:
+            base.model.eval()
+    return FitReport(total, len(used), share, tuple(record))
+
+
+def _forward(
+    base: SharedBase,
+    contexts: Any,
+    chosen: Any,
+    rejected: Any,
+    reference: torch.Tensor,
+    weight: torch.Tensor,
+    beta: float,
+    batch: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of one piece of a batch of `batch` pairs, and its margins without gradient."""
+    both = np.concatenate([contexts, contexts]), np.concatenate([chosen, rejected])
+    scores = base.scorer(collate(base.store, *both, base.pad, base.device))
+    half, reference = len(chosen), reference.to(scores.device)
+    margin = margins(scores[:half], scores[half:], reference[0], reference[1], beta)
+    return weighted_dpo_loss(margin, weight.to(scores.device), float(batch)), margin.detach()
+
+
+def start_gradient_checkpointing(base: SharedBase) -> None:
+    model = base.model
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable()
+    else:  # before transformers 5.23
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # transformers recomputes only in training mode; dropout is zero in adapters, and must be zero in the base.
+    base.model.train()
+    for module in base.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    base.model.config.attention_dropout = 0.0
+    for module in base.model.modules():
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+
+
+def make_optimizer(parameters: list[torch.nn.Parameter], training: DPOTraining) -> torch.optim.Optimizer:
+    if training.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=training.rate, weight_decay=training.weight_decay)
+    return torch.optim.AdamW(parameters, lr=training.rate, weight_decay=training.weight_decay)
+
+
+def _checkpoint(
+    journal: Journal,
+    part: str,
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    record: list[Mapping[str, float]],
+) -> None:
+    tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value).clone() for name, value in moments.items()}
+    journal.write(part, tensors, {"step": step, "record": record})
+
+
+def _resume(
+    journal: Journal,
+    part: str,
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    record: list[Mapping[str, float]],
+) -> int:
+    """Put back an unfinished fit; the number of optimiser steps it had done."""
+    found = journal.read(part)
+    if found is None:
+        return 0
+    tensors, notes = found
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    with torch.no_grad():
+        for name, value in tensors.items():
+            kind, rest = name.split("/", 1)
+            if kind == "parameter":
+                parameters[rest].copy_(value)
+            else:
+                number, moment = rest.split("/")
+                state.setdefault(int(number), {})[moment] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    record.extend(notes["record"])
+    return int(notes["step"])

@@ -1,0 +1,141 @@
+"""Preference files of texts: tokens, splits, and one clear error for each mistake."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from tiny_llm import open_tiny, tiny, write_pairs  # noqa: F401
+
+from llm.data.preference_text import DataSettings, Tokeniser, load_preferences, read_table, require_text
+from sim.errors import InputError
+from sim.streams import Stream
+
+ROW = {"prompt": "The film", "chosen": " was great.", "rejected": " was awful.", "annotator_id": "a"}
+
+
+def _write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def _load(tiny, path, **settings):  # noqa: F811
+    base, tokenizer = open_tiny(tiny)
+    data = load_preferences(DataSettings(train=str(path), **settings), tokenizer, base.store, 64, Stream(0))
+    return data, base, tokenizer
+
+
+def test_tokens_are_the_texts(tiny, tmp_path):  # noqa: F811
+    path = _write(tmp_path / "p.jsonl", [ROW, {**ROW, "annotator_id": "b"}])
+    data, base, tokenizer = _load(tiny, path, unseen=0.0, held_out=0.0)
+    pairs = data.train.pairs
+    assert tokenizer.decode(base.store[pairs.contexts[0]], skip_special_tokens=True) == "The film"
+    assert tokenizer.decode(base.store[pairs.chosen[0]], skip_special_tokens=True) == " was great."
+    assert base.store[pairs.contexts[0]][0] == tokenizer.bos_token_id
+    assert base.store[pairs.chosen[0]][-1] == tokenizer.eos_token_id
+    data, base, _ = _load(tiny, path, unseen=0.0, held_out=0.0, append_end=False)
+    assert base.store[data.train.pairs.chosen[0]][-1] != tokenizer.eos_token_id
+
+
+def test_a_prompt_repeated_in_the_response_is_taken_off(tiny, tmp_path):  # noqa: F811
+    repeated = {**ROW, "chosen": "The film was great.", "rejected": "The film was awful."}
+    plain, base, _tokenizer = _load(tiny, _write(tmp_path / "a.jsonl", [ROW]), unseen=0.0, held_out=0.0)
+    joint, other, _ = _load(tiny, _write(tmp_path / "b.jsonl", [repeated]), unseen=0.0, held_out=0.0)
+    assert (base.store[plain.train.pairs.chosen[0]] == other.store[joint.train.pairs.chosen[0]]).all()
+
+
+def test_splits(tiny, tmp_path):  # noqa: F811
+    path = write_pairs(tmp_path / "p.jsonl")
+    data, _, _ = _load(tiny, path, held_out=0.2)
+    assert len(data.train.annotators) == 12
+    assert len(data.unseen.annotators) == 6
+    assert data.train.annotators == data.held_out.annotators
+    assert not set(data.train.pairs.contexts) & set(data.held_out.pairs.contexts), "a held-out prompt was trained on"
+    assert 0.1 < len(data.held_out) / (len(data.train) + len(data.held_out)) < 0.35
+    assert not set(data.train.annotators) & set(data.unseen.annotators)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        del row["split"]
+    data, _, _ = _load(tiny, _write(tmp_path / "q.jsonl", rows), unseen=0.25)
+    assert len(data.unseen.annotators) == 4
+    assert not set(data.train.annotators) & set(data.unseen.annotators)
+
+
+def test_two_files_and_shared_annotators(tiny, tmp_path):  # noqa: F811
+    first = _write(tmp_path / "a.jsonl", [ROW, {**ROW, "annotator_id": "b"}])
+    second = _write(tmp_path / "b.jsonl", [{**ROW, "annotator_id": "b"}, {**ROW, "annotator_id": "c"}])
+    with pytest.raises(InputError, match=r"1 annotators .* \(the first is b\)"):
+        _load(tiny, first, test=str(second))
+    data, _, _ = _load(tiny, first, test=str(second), same_annotators=True)
+    assert data.unseen.annotators == ("b", "c")
+
+
+def test_an_annotator_with_one_answer_is_kept_and_said(tiny, tmp_path):  # noqa: F811
+    rows = [{**ROW, "prompt": f"The film {j}", "annotator_id": "many"} for j in range(10)] + [
+        {**ROW, "annotator_id": "one"}
+    ]
+    data, _, _ = _load(tiny, _write(tmp_path / "p.jsonl", rows), unseen=0.0, held_out=0.5)
+    assert "1 annotators have a single answer" in data.notes[0]
+    assert (data.train.pairs.annotator == data.train.annotators.index("one")).sum() == 1
+
+
+def test_saved_datasets_and_aliases(tiny, tmp_path):  # noqa: F811
+    datasets = pytest.importorskip("datasets")
+    rows = [{"context": r["prompt"], "chosen": r["chosen"], "rejected": r["rejected"], "user_id": f"u{j}"}
+            for j, r in enumerate([ROW] * 3)]  # fmt: skip
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
+    data, _, _ = _load(tiny, tmp_path / "saved", unseen=0.0, held_out=0.0)
+    assert data.train.annotators == ("u0", "u1", "u2")
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "both"))
+    with pytest.raises(InputError, match="several splits"):
+        read_table(tmp_path / "both")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chosen": "['great', 'good']"}, "row 2, field 'chosen': is a list written as text"),
+        ({"rejected": "   "}, "row 2, field 'rejected': the response is empty"),
+        ({"rejected": " was great."}, "row 2, field 'rejected': equals chosen"),
+        ({"chosen": " was great." * 40}, "row 2, field 'chosen': the response has"),
+        ({"chosen": [0.1, 0.2], "rejected": [0.3, 0.1]}, "row 2, field 'chosen'"),
+        ({"chosen": 3}, "chosen is int and rejected is str"),
+    ],
+)
+def test_mistakes_are_named(tiny, tmp_path, change, message):  # noqa: F811
+    path = _write(tmp_path / "p.jsonl", [ROW, {**ROW, **change}])
+    with pytest.raises(InputError) as error:
+        _load(tiny, path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_features_are_no_texts(tmp_path):
+    path = _write(tmp_path / "p.jsonl", [{**ROW, "chosen": [0.1, 0.2], "rejected": [0.3, 0.1]}])
+    with pytest.raises(InputError, match="is a list of numbers"):
+        require_text(read_table(path))
+
+
+@pytest.mark.parametrize(("too_long", "kept"), [("drop", 1), ("truncate", 2)])
+def test_long_responses_are_dropped_or_cut_when_asked(tiny, tmp_path, too_long, kept):  # noqa: F811
+    path = _write(tmp_path / "p.jsonl", [ROW, {**ROW, "chosen": " was great." * 40, "annotator_id": "b"}])
+    data, base, _ = _load(tiny, path, unseen=0.0, held_out=0.0, too_long=too_long)
+    assert len(data.train) == kept
+    assert "longer than the window" in data.notes[0]
+    assert (base.store.lengths(data.train.pairs.contexts) + base.store.lengths(data.train.pairs.chosen)).max() <= 64
+
+
+def test_brackets_in_text_are_text(tiny, tmp_path):  # noqa: F811
+    path = _write(tmp_path / "p.jsonl", [{**ROW, "chosen": "[sic] was great [really]"}])
+    data, _, _ = _load(tiny, path, unseen=0.0, held_out=0.0)
+    assert len(data.train) == 1
+
+
+def test_an_empty_prompt_gets_a_beginning(tiny, tmp_path):  # noqa: F811
+    base, tokenizer = open_tiny(tiny)
+    tokenizer.backend_tokenizer.post_processor = None
+    number, tokens = Tokeniser(tokenizer, base.store, 64, DataSettings()).prompt("")
+    assert list(base.store[number]) == tokens == [tokenizer.bos_token_id]
+    assert np.isfinite(base.score(None, np.array([number]), np.array([base.store.add([5, 6])]))).all()
