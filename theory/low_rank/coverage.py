@@ -201,9 +201,9 @@ class GaussianRadius(Theorem[GaussianSetting]):
 
     def draw(self, setting: GaussianSetting, stream: Stream) -> float:
         found = learn(GAUSSIAN.world(stream.child("theta")), setting.n, GAUSSIAN.rank, stream, ridge=1e-6)
-        theta = found.subspace.matrix(found.ellipsoid.estimate)
+        theta = found.theta
         theta *= min(1.0, GAUSSIAN.norm / float(np.linalg.norm(theta)))
-        return float(np.linalg.norm(theta - found.theta))
+        return float(np.linalg.norm(theta - found.truth))
 
     def control(self, setting: GaussianSetting) -> tuple[Control[GaussianSetting], ...]:
         return (Control("answers that are separable", replace(setting, n=20)),)

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim.estimators.reduced_confidence import reduced_confidence
-from sim.estimators.reduced_subspace import reduced_subspace
+from sim.algorithms.prs import fit_reward, learn_reward
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, MeanAtLeast
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
-from theory.low_rank._learned import estimate, learn, uncovered_world
+from theory.low_rank._learned import learn, uncovered_world
 from theory.low_rank.coverage import GAUSSIAN, CoverageSetting, learned
 
 
@@ -138,17 +137,16 @@ class SplitCost(Theorem[SplitSetting]):
     def draw(self, setting: SplitSetting, stream: Stream) -> float:
         world = GAUSSIAN.world(stream.child("theta"))
         x, z = world.comparisons(8000, stream.child("answers"))
-        rank, ridge = GAUSSIAN.rank, 1e-6
-        together = estimate(x, z, rank, ridge)
+        rank, ridge, tight = GAUSSIAN.rank, 1e-6, 1e-11
+        together = fit_reward(x, z, rank, ridge=ridge, tolerance=tight)
         halves = [(x[:4000], z[:4000]), (x[4000:], z[4000:])]
 
         def refitted(chooser: int) -> FloatArray:
-            subspace = reduced_subspace(estimate(*halves[chooser], rank, ridge), rank)
-            return subspace.matrix(reduced_confidence(subspace, *halves[1 - chooser], ridge=ridge).estimate)
+            second = halves[1 - chooser]
+            return learn_reward(*halves[chooser], rank, second=second, ridge=ridge, tolerance=tight).theta
 
         if setting.data == "all":
-            found = reduced_subspace(together, rank)
-            theta = found.matrix(reduced_confidence(found, x, z, ridge=ridge).estimate)
+            theta = learn_reward(x, z, rank, ridge=ridge, tolerance=tight).theta
         else:
             theta = refitted(0) if setting.data == "halves" else 0.5 * (refitted(0) + refitted(1))
         errors = [float(np.linalg.norm(own - world.theta)) for own in (theta, together)]

@@ -123,7 +123,7 @@ class BestPessimisticValue(Theorem[ServedSetting]):
     def draw(self, setting: ServedSetting, stream: Stream) -> float:
         world = scenario(stream.child("world"))
         found, targets = learn(world, 1000, 2, stream), world.targets(100, stream.child("targets"))
-        psi, ellipsoid = found.psi(targets), found.ellipsoid
+        psi, ellipsoid = found.psi(targets.contexts, targets.features), found.ellipsoid
         pointwise, greedy = pointwise_policy(psi, ellipsoid), greedy_policy(psi, ellipsoid)
         star = np.eye(psi.shape[1])[targets.rewards.argmax(axis=1)]
         if setting.policy == "distributional":
@@ -158,7 +158,7 @@ class PromiseKept(Theorem[ServedSetting]):
     def draw(self, setting: ServedSetting, stream: Stream) -> float:
         world = scenario(stream.child("world"))
         found, targets = learn(world, 1000, 2, stream).on_event(), world.targets(100, stream.child("targets"))
-        psi, ellipsoid = found.psi(targets), found.ellipsoid
+        psi, ellipsoid = found.psi(targets.contexts, targets.features), found.ellipsoid
         if setting.policy == "greedy":
             policy = greedy_policy(psi, ellipsoid).policy
             promised = float((policy * (psi @ ellipsoid.estimate)).sum(axis=1).mean())
@@ -205,8 +205,7 @@ class FeatureOrigin(Theorem[OriginSetting]):
             features = targets.features + shift * move / np.linalg.norm(move)
             # The behaviour of scenario B: its ten normal actions, alike.
             phi = relative_features(features, reference, features[:, :10].mean(axis=1))
-            psi = found.subspace.features(targets.contexts[:, None], phi)
-            chosen.append(pointwise_policy(psi, found.ellipsoid).policy.argmax(axis=1))
+            chosen.append(found.policy(targets.contexts, phi, "pointwise").policy.argmax(axis=1))
         return float((chosen[0] != chosen[1]).mean())
 
     def control(self, setting: OriginSetting) -> tuple[Control[OriginSetting], ...]:
