@@ -92,7 +92,7 @@ def scaled_actions(psi: FloatArray, ellipsoid: Ellipsoid) -> ScaledActions:
 
 def _scaled(psi: FloatArray, ellipsoid: Ellipsoid) -> FloatArray:
     """L^-1 psi with covariance = L L', so that |psi|_{covariance^-1} is a Euclidean norm; (m, A, k)."""
-    inverse = np.linalg.inv(ellipsoid._root)
+    inverse = np.linalg.inv(ellipsoid.root)
     # As one matrix product: a stack of small ones is several times slower.
     return np.ascontiguousarray((psi.reshape(-1, psi.shape[-1]) @ inverse.T).reshape(psi.shape))
 

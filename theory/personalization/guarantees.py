@@ -11,11 +11,12 @@ import numpy as np
 from sim.algorithms.aggregation import aggregate
 from sim.algorithms.maximin_policy import maximin_policy
 from sim.algorithms.pessimistic_aggregation import pessimistic_aggregate_policy
+from sim.algorithms.pessimistic_policy import likelihood_pessimistic_policy
 from sim.environments.contextual_pool import ContextualPool
 from sim.environments.trajectory_pool import TrajectoryPool
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.confidence import Ellipsoid, answer_covariance
-from sim.estimators.likelihood_set import LikelihoodSet, likelihood_pessimistic_policy
+from sim.estimators.likelihood_set import LikelihoodSet
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw

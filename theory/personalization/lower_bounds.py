@@ -11,8 +11,9 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from sim.algorithms.aggregation import aggregate
+from sim.algorithms.pessimistic_policy import pessimistic_policy
 from sim.environments.trajectory_pool import LowerBoundFamily
-from sim.estimators.confidence import Ellipsoid, pessimistic_policy
+from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope

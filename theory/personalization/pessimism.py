@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sim.algorithms.pessimistic_policy import pessimistic_policy
 from sim.environments.trajectory_pool import TrajectoryPool, sign_answers, three_arms
 from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.estimators.confidence import Ellipsoid, answer_covariance, pessimistic_policy
+from sim.estimators.confidence import Ellipsoid, answer_covariance
 from sim.estimators.shared_representation import fit_shared_batch
 from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
