@@ -11,9 +11,9 @@ from sim.environments.low_rank import LowRankWorld, exotic_world, low_rank_matri
 from sim.estimators.reduced_confidence import curvature
 from sim.preferences import FloatArray
 from sim.streams import Stream
+from theory.low_rank import PAPER
 
-PAPER = "low_rank"
-ARXIV = "arXiv 2412.19436"
+ARXIV = PAPER.source
 # The paper's text could not be read beyond its abstract and a summary: a statement with this mark is a derivation in
 # its spirit, with constants of its own, and none of the paper's.
 RECONSTRUCTED = f"{ARXIV} [reconstructed]"

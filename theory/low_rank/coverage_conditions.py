@@ -11,7 +11,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, MeanAtLeast
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size
 from theory.low_rank._learned import learn, uncovered_world
 from theory.low_rank.coverage import GAUSSIAN, CoverageSetting, learned
 
@@ -23,7 +24,7 @@ class ErrorLaw(Theorem[CoverageSetting]):
     Controls: rank 3 assumed (the third direction is where noise is largest); the (d_x + d_phi) r entries of the factors
     counted."""
 
-    claim_id, paper, source = "error-degrees-of-freedom", PAPER, f"{RECONSTRUCTED}: confidence sets"
+    claim_id, paper, source = "error-degrees-of-freedom", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "The squared error in the information's norm is k / n on average."
     cost = 5.0
     SETTINGS = {
@@ -52,7 +53,7 @@ class ErrorLaw(Theorem[CoverageSetting]):
 class _Misses(Theorem[CoverageSetting]):
     """Value: 1 where the Wald set of level .9 misses."""
 
-    paper = PAPER
+    paper = PAPER.name
     least: float
 
     def bound(self, setting: CoverageSetting) -> Bound:
@@ -126,7 +127,7 @@ class SplitCost(Theorem[SplitSetting]):
     Controls: all answers for both, ratio one; halves in turn with the two refits averaged, which wins nearly all of it
     back."""
 
-    claim_id, paper, source = "split-cost", PAPER, f"{RECONSTRUCTED}: algorithm"
+    claim_id, paper, source = "split-cost", PAPER.name, f"{RECONSTRUCTED}: algorithm"
     statement = "Splitting the answers doubles the squared error."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(SplitSetting())}
@@ -174,7 +175,7 @@ class RidgeLeftOut(Theorem[RidgeSetting]):
     against 18.5, misses at least .7 of the time (value: 1 where it does). Control: a ridge of .05 / n, weaker than one
     answer."""
 
-    claim_id, paper, source = "ridge-left-out", PAPER, f"{RECONSTRUCTED}: pitfalls"
+    claim_id, paper, source = "ridge-left-out", PAPER.name, f"{RECONSTRUCTED}: pitfalls"
     statement = "Without coverage and with a ridge that does not fall with n, the Wald set misses."
     cost = 1.5
     SETTINGS = {"as_stated": Variant(RidgeSetting())}

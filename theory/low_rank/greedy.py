@@ -15,7 +15,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED
 
 # Rewards -.9, -1, 0, .1. Two coordinates: a third one, the same for every action, would not show in any comparison.
 PHI = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
@@ -66,7 +67,7 @@ def loss(setting: FourSetting, stream: Stream) -> float:
 
 
 class _FourActions(Theorem[FourSetting]):
-    paper, source = PAPER, f"{RECONSTRUCTED}: failure of greed"
+    paper, source = PAPER.name, f"{RECONSTRUCTED}: failure of greed"
 
     def draw(self, setting: FourSetting, stream: Stream) -> float | FloatArray:
         return loss(setting, stream)
@@ -152,7 +153,7 @@ class CriticalRadius(Theorem[FourSetting]):
     (n / 2 + 1 / M_22)^(1/2) and M_22 nearly 1, f* (n / 2)^(1/2) / B -> 1. Value: its distance from 1 at 1,000, 10,000
     and 100,000 answers, the largest, at most .1. Control: three answers about (a2, a3) in the place of one."""
 
-    claim_id, paper, source = "critical-radius", PAPER, f"{RECONSTRUCTED}: failure of greed"
+    claim_id, paper, source = "critical-radius", PAPER.name, f"{RECONSTRUCTED}: failure of greed"
     statement = "The least radius that avoids the action one wrong answer praises is B (2 / n)^(1/2)."
     SETTINGS = {"as_stated": Variant(FourSetting(replicates=1))}
 

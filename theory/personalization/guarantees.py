@@ -21,7 +21,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.personalization._instances import DERIVED, PAPER, simplex_points
+from theory.personalization import PAPER
+from theory.personalization._instances import DERIVED, simplex_points
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def _ellipsoid(x: FloatArray, theta: FloatArray) -> Ellipsoid:
 class _Guarantee(Theorem[GuaranteeSetting]):
     """Value: what the policy promises over the reference minus what it keeps, in the true rewards."""
 
-    paper = PAPER
+    paper = PAPER.name
     cost = 3.0
 
     def bound(self, setting: GuaranteeSetting) -> Bound:
