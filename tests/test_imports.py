@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from blind_measures import Module
 
 ROOT = Path(__file__).parent.parent
 # A package may import itself and these.
@@ -51,12 +52,55 @@ def test_arrows(path):
 
 
 def test_measure_never_sees_bound():
-    """No draw, measure or premises of a theorem refers to its bound or limit."""
-    for path in (ROOT / "theory" / "unobserved_types").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name in {"draw", "measure", "premises", "witness", "_play"}:
-                names = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-                assert not names & {"bound", "limit", "judge"}, f"{path.name}:{node.lineno} {node.name}"
+    """No draw, measure, premises or witness of a theorem refers to its bound, nor a helper of theirs in its module."""
+    papers = [path.parent for path in (ROOT / "theory").glob("*/__init__.py") if "PAPER" in path.read_text("utf-8")]
+    assert len(papers) >= 4
+    for path in sorted(module for paper in papers for module in paper.glob("*.py")):
+        assert not Module(path).peeks()
+
+
+_PEEKING = {
+    "in the draw": "    def draw(self, setting, stream):\n        return self.bound(setting).limit / 2\n",
+    "in the premises": "    def premises(self, setting, stream):\n        return self.largest_possible(setting)\n",
+    "in a helper": "    def measure(self, setting, stream):\n        return _near(self)\n",
+    "in a method": "    def witness(self, setting, stream):\n        return self._told(setting)\n",
+    "in a helper's helper": "    def draw(self, setting, stream):\n        return OTHER(self)\n",
+    "by its judge": "    def draw(self, setting, stream):\n        return EveryDraw(1.0).relation\n",
+    "in a base class": "",
+}
+_PEEKING_MODULE = """
+from theory.engine.judges import Bound, EveryDraw
+
+class _Base(Theorem):
+    def bound(self, setting) -> Bound:
+        return EveryDraw(1.0)
+
+    def draw(self, setting, stream):
+        return {base}
+
+    def _told(self, setting):
+        return super().bound(setting)
+
+def _near(theorem):
+    return theorem.bound(None)
+
+OTHER = lambda theorem: _near(theorem)
+
+class Claim(_Base):
+    cost = 1.0
+"""
+
+
+@pytest.mark.parametrize("place", _PEEKING)
+def test_a_measure_that_reads_its_bound_is_found(tmp_path, place):
+    path = tmp_path / "peeking.py"
+    base = "self.bound(setting)" if place == "in a base class" else "setting.size"
+    path.write_text(_PEEKING_MODULE.format(base=base) + _PEEKING[place])
+    found = Module(path).peeks()
+    assert found
+    assert any("Claim reaches" in line for line in found)
+    path.write_text(_PEEKING_MODULE.format(base="setting.size"))
+    assert not Module(path).peeks()
 
 
 def _loaded(code: str) -> set[str]:

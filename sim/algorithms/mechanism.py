@@ -101,7 +101,7 @@ class Mechanism:
             self.utilities(truth, lying)[..., agent] - self.utilities(truth, honest)[..., agent], dtype=np.float64
         )
 
-    def bound(self, opinions: FloatArray, reports: FloatArray) -> FloatArray:
+    def largest_gain(self, opinions: FloatArray, reports: FloatArray) -> FloatArray:
         """Largest gain any report can have; (..., N).
 
         u_i = h_i - F(x) with F(q) = d(p_i, q) + sum_{j != i} d(P_j, q), or d(p_i, q) alone where nobody is charged:
@@ -155,7 +155,7 @@ def best_misreports(
     return Misreports(
         np.where(better, gain, 0.0).reshape(*batch, N),
         report.reshape(*batch, N, K),
-        mechanism.bound(truth, others),
+        mechanism.largest_gain(truth, others),
     )
 
 

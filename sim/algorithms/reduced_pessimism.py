@@ -50,9 +50,49 @@ class ReducedPolicy:
     gap: float
 
 
+@dataclass(frozen=True, eq=False)
+class ScaledActions:
+    """Actions in coordinates in which the set is a ball: gain (m, A), <theta_tilde, psi>; scaled (m, A, k), whose norm
+    is |psi|_{M^-1}; f, the set's radius. What a policy of any kind needs, at any multiple `constant` of the radius."""
+
+    gain: FloatArray
+    scaled: FloatArray
+    f: float
+
+    def lower_bounds(self, constant: float = 1.0) -> FloatArray:
+        """gain - constant f |scaled|; (m, A)."""
+        return np.asarray(self.gain - self.f * constant * np.sqrt((self.scaled**2).sum(axis=-1)))
+
+    def policy(self, kind: Kind, constant: float = 1.0) -> FloatArray:
+        """(m, A) probabilities of that kind."""
+        if kind == "distributional":
+            return self.distributional(constant).policy
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
+        value = self.gain if kind == "greedy" else self.lower_bounds(constant)
+        return _one_hot(value.argmax(axis=1), value.shape[1])
+
+    def distributional(
+        self, constant: float = 1.0, *, tolerance: float = 1e-3, max_sweeps: int = 400, start: Kind = "pointwise"
+    ) -> ReducedPolicy:
+        """See `distributional_policy`."""
+        first = self.gain if start == "greedy" else self.lower_bounds(constant)
+        policy = np.empty(self.gain.shape)
+        value, gap, _ = frank_wolfe_kernels.frank_wolfe(
+            np.ascontiguousarray(self.gain), np.ascontiguousarray(self.scaled), self.f * constant,
+            first.argmax(axis=1), float(tolerance), max_sweeps, policy,
+        )  # fmt: skip
+        return ReducedPolicy(policy, float(value), float(gap))
+
+
+def scaled_actions(psi: FloatArray, ellipsoid: Ellipsoid) -> ScaledActions:
+    """psi (m, A, k), from its reference."""
+    return ScaledActions(psi @ ellipsoid.estimate, _scaled(psi, ellipsoid), float(np.sqrt(ellipsoid.radius)))
+
+
 def _scaled(psi: FloatArray, ellipsoid: Ellipsoid) -> FloatArray:
     """L^-1 psi with covariance = L L', so that |psi|_{covariance^-1} is a Euclidean norm; (m, A, k)."""
-    inverse = np.linalg.inv(ellipsoid._root)
+    inverse = np.linalg.inv(ellipsoid.root)
     # As one matrix product: a stack of small ones is several times slower.
     return np.ascontiguousarray((psi.reshape(-1, psi.shape[-1]) @ inverse.T).reshape(psi.shape))
 
@@ -76,8 +116,7 @@ def greedy_policy(psi: FloatArray, ellipsoid: Ellipsoid) -> ReducedPolicy:
 
 def lower_bounds(psi: FloatArray, ellipsoid: Ellipsoid) -> FloatArray:
     """<theta_tilde, psi> - f |psi|_{M^-1} of each action; (m, A, k) -> (m, A)."""
-    norm = np.sqrt((_scaled(psi, ellipsoid) ** 2).sum(axis=-1))
-    return np.asarray(psi @ ellipsoid.estimate - np.sqrt(ellipsoid.radius) * norm)
+    return scaled_actions(psi, ellipsoid).lower_bounds()
 
 
 def pointwise_policy(psi: FloatArray, ellipsoid: Ellipsoid) -> ReducedPolicy:
@@ -99,23 +138,19 @@ def distributional_policy(
     pointwise policy, a context at a time, with exact line search; stops when the certified gap is at most `tolerance`
     (reward units). Stochastic in general.
     """
-    first = greedy_policy(psi, ellipsoid) if start == "greedy" else pointwise_policy(psi, ellipsoid)
-    policy = np.empty(psi.shape[:2])
-    value, gap, _ = frank_wolfe_kernels.frank_wolfe(
-        np.ascontiguousarray(psi @ ellipsoid.estimate), _scaled(psi, ellipsoid), float(np.sqrt(ellipsoid.radius)),
-        first.policy.argmax(axis=1), float(tolerance), max_sweeps, policy,
-    )  # fmt: skip
-    return ReducedPolicy(policy, float(value), float(gap))
+    return scaled_actions(psi, ellipsoid).distributional(tolerance=tolerance, max_sweeps=max_sweeps, start=start)
 
 
-def reduced_policy(psi: FloatArray, ellipsoid: Ellipsoid, kind: Kind) -> ReducedPolicy:
-    """The policy of that kind."""
+def reduced_policy(
+    psi: FloatArray, ellipsoid: Ellipsoid, kind: Kind, *, tolerance: float = 1e-3, max_sweeps: int = 400
+) -> ReducedPolicy:
+    """The policy of that kind; tolerance and max_sweeps are the distributional one's."""
     if kind == "greedy":
         return greedy_policy(psi, ellipsoid)
     if kind == "pointwise":
         return pointwise_policy(psi, ellipsoid)
     if kind == "distributional":
-        return distributional_policy(psi, ellipsoid)
+        return distributional_policy(psi, ellipsoid, tolerance=tolerance, max_sweeps=max_sweeps)
     raise ValueError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
 
 

@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from sim.algorithms.maximin_policy import MaximinPolicy, maximin_policy
 from sim.arguments import float_array, require_not_negative, require_positive
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.likelihoods import log_sigmoid
@@ -90,14 +89,3 @@ class LikelihoodSet:
             if done:
                 break
         return np.asarray(theta)
-
-
-def likelihood_pessimistic_policy(
-    features: FloatArray, reference: FloatArray, rewards: LikelihoodSet, *, tolerance: float = 1e-5
-) -> MaximinPolicy:
-    """argmax_pi min_{theta in the set} <theta, v_pi>, v_pi = sum_tau (pi - reference)(tau) psi(tau).
-
-    [arXiv 2405.00254, Algorithm 7, last step]  features: (M, k).  reference: (M,).  Exact up to `tolerance`.
-    """
-    features = np.asarray(features, dtype=np.float64)
-    return maximin_policy(lambda w: features @ rewards.worst(w @ features), reference, tolerance=tolerance)

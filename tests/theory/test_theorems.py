@@ -7,18 +7,12 @@ import numpy as np
 import pytest
 
 from theory.engine.checks import CAUGHT, check_theorem, stream_of
-from theory.engine.registry import PAPERS, all_theorems
+from theory.engine.registry import all_theorems, papers
 from theory.engine.theorem import Control, Variant
 from theory.engine.verdicts import Verdict
 from theory.engine.witnesses import replay, save
 
 THEOREMS = all_theorems()
-ARXIV = {
-    "unobserved_types": "arXiv 2405.15065",
-    "multi_party": "arXiv 2403.05006",
-    "personalization": "arXiv 2405.00254",
-    "low_rank": "arXiv 2412.19436",
-}
 BY_ID = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS]
 CHEAP = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS if theorem.cost <= 3.0]
 
@@ -26,13 +20,13 @@ CHEAP = [pytest.param(theorem, id=theorem.claim_id) for theorem in THEOREMS if t
 def test_claims_have_names_of_their_own():
     names = [theorem.claim_id for theorem in THEOREMS]
     assert len(set(names)) == len(names) >= 100
-    assert {theorem.paper for theorem in THEOREMS} == set(PAPERS)
+    assert {theorem.paper for theorem in THEOREMS} == set(papers())
 
 
 @pytest.mark.parametrize("theorem", BY_ID)
 def test_claims_are_complete(theorem):
     assert theorem.statement.endswith(".")
-    assert ARXIV[theorem.paper] in theorem.source
+    assert papers()[theorem.paper].source in theorem.source
     assert len(type(theorem).__doc__) > 80
     assert set(theorem.SETTINGS) <= {"as_stated", "as_printed", "as_corrected"}
     for variant in theorem.SETTINGS.values():

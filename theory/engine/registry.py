@@ -1,4 +1,4 @@
-"""Which claims there are."""
+"""Which papers and claims there are: whatever the packages beside this one declare."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from functools import cache
 from typing import Any
 
 from sim.errors import InputError
+from theory.engine.paper import Paper
 from theory.engine.theorem import Theorem
 
-PAPERS = {
-    "unobserved_types": "EM-DPO and MinMax-DPO (Chidambaram, Seetharaman, Syrgkanis, arXiv 2405.15065)",
-    "multi_party": "welfare functions with pessimism, von Neumann winner (Zhong et al., arXiv 2403.05006)",
-    "personalization": "personalised RLHF, aggregation, pooling, truthful mechanisms (Park et al., arXiv 2405.00254)",
-    "low_rank": "low-rank contextual RLHF, pessimism in a reduced subspace (Lee, Sun, Liu, arXiv 2412.19436)",
-}
+
+@cache
+def papers(root: str = "theory") -> dict[str, Paper]:
+    """name -> paper, in the order of their places: every package in `root` that declares a `PAPER`."""
+    packages = (m.name for m in pkgutil.iter_modules(importlib.import_module(root).__path__) if m.ispkg)
+    declared = [getattr(importlib.import_module(f"{root}.{name}"), "PAPER", None) for name in packages]
+    found = sorted((p for p in declared if isinstance(p, Paper)), key=lambda paper: (paper.place, paper.name))
+    return {paper.name: paper for paper in found}
 
 
 @cache
@@ -30,7 +33,7 @@ def theorems_of(paper: str) -> tuple[Theorem[Any], ...]:
 
 
 def all_theorems() -> tuple[Theorem[Any], ...]:
-    return tuple(theorem for paper in PAPERS for theorem in theorems_of(paper))
+    return tuple(theorem for paper in papers() for theorem in theorems_of(paper))
 
 
 def find(claim_id: str) -> Theorem[Any]:
@@ -38,7 +41,7 @@ def find(claim_id: str) -> Theorem[Any]:
     known = {theorem.claim_id: theorem for theorem in all_theorems()}
     if claim_id in known:
         return known[claim_id]
-    near = difflib.get_close_matches(claim_id, [*known, *PAPERS], n=1)
+    near = difflib.get_close_matches(claim_id, [*known, *papers()], n=1)
     hint = f"did you mean '{near[0]}'?" if near else "`pluralign list` names them"
     raise InputError(f"no claim or paper '{claim_id}'", fix=hint)
 
@@ -49,6 +52,6 @@ def select(names: tuple[str, ...]) -> tuple[Theorem[Any], ...]:
         return all_theorems()
     chosen: dict[str, Theorem[Any]] = {}
     for name in names:
-        for theorem in theorems_of(name) if name in PAPERS else (find(name),):
+        for theorem in theorems_of(name) if name in papers() else (find(name),):
             chosen[theorem.claim_id] = theorem
     return tuple(chosen.values())

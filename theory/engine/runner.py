@@ -20,7 +20,7 @@ from sim.running.fingerprint import code_fingerprint, versions
 from theory.engine.checks import Check, ControlResult, check_theorem
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
-from theory.engine.registry import PAPERS, find
+from theory.engine.registry import find
 from theory.engine.theorem import Premise, Profile, Theorem
 from theory.engine.verdicts import Verdict
 
@@ -169,7 +169,7 @@ def adjust(checks: list[Check]) -> list[Check]:
         return checks
     across = dict(zip(map(id, asserted), benjamini_yekutieli(np.array([c.p_value for c in asserted])), strict=True))
     within: dict[int, float] = {}
-    for paper in PAPERS:
+    for paper in dict.fromkeys(c.paper for c in asserted):
         family = [c for c in asserted if c.paper == paper]
         within.update(zip(map(id, family), holm(np.array([c.p_value for c in family])), strict=True))
     return [

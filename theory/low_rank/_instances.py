@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.algorithms.prs import fit_reward
 from sim.environments.low_rank import LowRankWorld, exotic_world, low_rank_matrix, plain_world
-from sim.estimators.low_rank import fit_full_rank, fit_low_rank
 from sim.estimators.reduced_confidence import curvature
 from sim.preferences import FloatArray
 from sim.streams import Stream
+from theory.low_rank import PAPER
 
-PAPER = "low_rank"
-ARXIV = "arXiv 2412.19436"
+ARXIV = PAPER.source
 # The paper's text could not be read beyond its abstract and a summary: a statement with this mark is a derivation in
 # its spirit, with constants of its own, and none of the paper's.
 RECONSTRUCTED = f"{ARXIV} [reconstructed]"
@@ -44,9 +44,7 @@ def scenario(stream: Stream, *, d_x: int = 8, common: int = 6, rank: int = 2, ta
 
 def tight_fit(contexts: FloatArray, differences: FloatArray, rank: int | None) -> FloatArray:
     """The maximum of the likelihood to many digits; rank None: without the constraint."""
-    if rank is None:
-        return fit_full_rank(contexts, differences, ridge=1e-9).theta
-    return fit_low_rank(contexts, differences, rank, ridge=1e-9, method="quasi_newton", tolerance=1e-12).theta
+    return fit_reward(contexts, differences, rank, ridge=1e-9, tolerance=1e-12)
 
 
 def tangent_basis(theta: FloatArray, rank: int) -> FloatArray:

@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim.algorithms.reduced_pessimism import Kind, distributional_policy, reduced_policy, suboptimality
+from sim.algorithms.prs import ReducedReward, learn_reward
+from sim.algorithms.reduced_pessimism import Kind, suboptimality
 from sim.environments.low_rank import LowRankWorld, Targets, low_rank_matrix, plain_world
-from sim.estimators.confidence import Ellipsoid
-from sim.estimators.low_rank import fit_full_rank, fit_low_rank
-from sim.estimators.reduced_confidence import Mode, reduced_confidence, scaled_error
-from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
+from sim.estimators.reduced_confidence import Mode, scaled_error
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -26,17 +24,15 @@ class Served:
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """The reduced subspace, the confidence set in it, and the true Theta (d_x, d_phi)."""
+class Learned(ReducedReward):
+    """What PRS learns, beside the true Theta (d_x, d_phi)."""
 
-    subspace: ReducedSubspace
-    ellipsoid: Ellipsoid
-    theta: FloatArray
+    truth: FloatArray
 
     @property
     def target(self) -> FloatArray:
         """The true Theta, rotated, truncated and vectorised in the estimated subspace; (k,)."""
-        return self.subspace.vector(self.theta)
+        return self.subspace.vector(self.truth)
 
     @property
     def error(self) -> float:
@@ -48,28 +44,21 @@ class Learned:
         covering = self.ellipsoid.radius * self.error**2 * (1.0 + 1e-9)
         return replace(self, ellipsoid=replace(self.ellipsoid, radius=covering))
 
-    def psi(self, targets: Targets) -> FloatArray:
-        """(m, A, k), from the reference zero: the features of every world here are centred at the behaviour's mean."""
-        return self.subspace.features(targets.contexts[:, None], targets.features)
-
     def serve(self, targets: Targets, kind: Kind, tolerance: float = 1e-3) -> Served:
-        psi = self.psi(targets)
-        found = (
-            distributional_policy(psi, self.ellipsoid, tolerance=tolerance, max_sweeps=4000)
-            if kind == "distributional"
-            else reduced_policy(psi, self.ellipsoid, kind)
-        )
+        """From the reference zero: the features of every world here are centred at the behaviour's mean."""
+        found = self.policy(targets.contexts, targets.features, kind, tolerance=tolerance, max_sweeps=4000)
         return Served(found.policy, suboptimality(found.policy, targets.rewards), found.gap)
 
     def width(self, targets: Targets, kind: Kind = "distributional") -> float:
         """C*_red = |E psi(x, pi*)|_{M^-1}; for the pointwise policy E |psi(x, pi*)|_{M^-1}, never less."""
-        best = self.psi(targets)[np.arange(len(targets.rewards)), targets.rewards.argmax(axis=1)]
+        psi = self.psi(targets.contexts, targets.features)
+        best = psi[np.arange(len(psi)), targets.rewards.argmax(axis=1)]
         norm = self.ellipsoid.norm(best) if kind == "pointwise" else self.ellipsoid.norm(best.mean(axis=0))
         return float(norm.mean())
 
     def truncated(self, targets: Targets) -> float:
         """b_max, the most that truncation takes from or adds to the reward of an action; reward units."""
-        return float(np.abs(self.subspace.bias(self.theta, targets.contexts[:, None], targets.features)).max())
+        return float(np.abs(self.subspace.bias(self.truth, targets.contexts[:, None], targets.features)).max())
 
     def loss_bound(self, targets: Targets, kind: Kind, gap: float) -> float:
         """2 f C*_red + 2 b_max + gap.   [reconstructed]"""
@@ -93,18 +82,11 @@ def learn(
     split: the refit and its set come from n further answers. delta = .1 throughout.
     """
     first = world.comparisons(n, stream.child("answers"))
-    theta = estimate(*first, rank, ridge)
-    subspace = reduced_subspace(theta, min(theta.shape) if rank is None else rank)
     second = world.comparisons(n, stream.child("answers/second")) if split else first
-    ellipsoid = reduced_confidence(subspace, *second, mode=mode, ridge=ridge, scale=scale, truth=world.theta)
-    return Learned(subspace, ellipsoid, world.theta)
-
-
-def estimate(contexts: FloatArray, differences: FloatArray, rank: int | None, ridge: float) -> FloatArray:
-    """The (rank-constrained) maximum of the likelihood; (d_x, d_phi)."""
-    if rank is None:
-        return fit_full_rank(contexts, differences, ridge=ridge).theta
-    return fit_low_rank(contexts, differences, rank, ridge=ridge, method="quasi_newton", tolerance=1e-11).theta
+    found = learn_reward(
+        *first, rank, second=second, mode=mode, ridge=ridge, scale=scale, tolerance=1e-11, truth=world.theta
+    )
+    return Learned(found.subspace, found.ellipsoid, world.theta)
 
 
 def uncovered_world(stream: Stream, rank: int = 1) -> LowRankWorld:

@@ -14,7 +14,8 @@ from sim.streams import Stream
 from theory.engine.judges import ALPHA, Bound, Equivalent, Judgement
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, information, tangent_basis, tight_fit
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size, information, tangent_basis, tight_fit
 
 
 @cache
@@ -23,7 +24,7 @@ def fixed_world(size: Size, spread: float = 1.0) -> LowRankWorld:
     deviations, from spread^(1/2) to spread^(-1/2) over context dimensions and the other way round over features."""
     exponents = (np.linspace(0.5, -0.5, d) for d in (size.d_x, size.d_phi))
     context_sd, feature_sd = (spread**e for e in exponents)
-    world = size.world(Stream(0, f"{PAPER}/fixed/{size}"))
+    world = size.world(Stream(0, f"{PAPER.name}/fixed/{size}"))
     return replace(world, context_sd=context_sd, feature_sd=feature_sd[::-1])
 
 
@@ -35,7 +36,7 @@ def error_constants(size: Size, spread: float = 1.0) -> tuple[float, float]:
     H by 100,000 draws, which leaves about a third of a percent.
     """
     world = fixed_world(size, spread)
-    x, z = world.comparisons(100_000, Stream(0, f"{PAPER}/information/{size}/{spread:g}"))
+    x, z = world.comparisons(100_000, Stream(0, f"{PAPER.name}/information/{size}/{spread:g}"))
     H, T = information(world.theta, x, z), tangent_basis(world.theta, size.rank)
     return float(np.trace(np.linalg.inv(T.T @ H @ T))), float(np.trace(np.linalg.inv(H)))
 
@@ -54,7 +55,7 @@ class EstimationConstant(Theorem[ConstantSetting]):
     16,000, (5, 6, 2), singular values 3:2, standard deviations 1.4 to .7, one Theta; mean within .15 of 1. Control: the
     fit without the constraint, whose constant is tr(H^-1), 1.6 times as large."""
 
-    claim_id, paper, source = "estimation-constant", PAPER, f"{RECONSTRUCTED}: estimation error"
+    claim_id, paper, source = "estimation-constant", PAPER.name, f"{RECONSTRUCTED}: estimation error"
     statement = "n times the mean squared error tends to tr((T'HT)^-1), T the tangent space."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(ConstantSetting())}
@@ -135,7 +136,7 @@ class LowAgainstFull(Theorem[GainSetting]):
     1. Control: k / D in place of the traces at the first shape, where they differ by a third; at rank 2 they differ by
     about as much as the margin."""
 
-    claim_id, paper, source = "low-against-full", PAPER, f"{RECONSTRUCTED}: estimation error"
+    claim_id, paper, source = "low-against-full", PAPER.name, f"{RECONSTRUCTED}: estimation error"
     statement = "The constraint lowers the mean squared error by the ratio of the two traces, at each of five shapes."
     cost = 11.0
     full_factor = 3

@@ -13,7 +13,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size
 from theory.low_rank._learned import Learned, learn
 
 DELTA = 0.1
@@ -58,11 +59,11 @@ class _FiniteSample(Theorem[C]):
     The subspace comes from other answers. A radius says nothing where a ball of all Theta of that length would be
     smaller: |Theta| sqrt(lambda_max(M)) is a premise."""
 
-    paper = PAPER
+    paper = PAPER.name
 
     def premises(self, setting: C, stream: Stream) -> tuple[Premise, ...]:
         pilot = learned(setting, stream.child("pilot"))
-        length = float(np.linalg.norm(pilot.theta))
+        length = float(np.linalg.norm(pilot.truth))
         trivial = length * float(np.sqrt(np.linalg.eigvalsh(pilot.ellipsoid.covariance)[-1]))
         f = float(np.sqrt(pilot.ellipsoid.radius))
         return (Premise("informative radius", f < trivial, f, f"f below {trivial:.3g}, that of the ball of all Theta"),)
@@ -129,7 +130,7 @@ class WaldCoverage(Theorem[CoverageSetting]):
     chi2_k, the subspace from other answers. Value: 1 where the set misses; mean within .04 of delta = .1. Unit spheres,
     (5, 6, 1), |Theta| = 2, 2,000 answers a stage. Control: 20 % of the answers turned round."""
 
-    claim_id, paper, source = "wald-coverage", PAPER, f"{RECONSTRUCTED}: confidence sets"
+    claim_id, paper, source = "wald-coverage", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "With a split, the Wald set of level 1 - delta misses with frequency delta."
     cost = 6.0
     SETTINGS = {"as_stated": Variant(CoverageSetting(n=2000, replicates=900))}
@@ -180,7 +181,7 @@ class GaussianRadius(Theorem[GaussianSetting]):
 
     Control: 20 answers for 32 coefficients, which have no maximum of the likelihood."""
 
-    claim_id, paper, source = "theory-radius-gaussian", PAPER, f"{RECONSTRUCTED}: confidence sets"
+    claim_id, paper, source = "theory-radius-gaussian", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "By the radius with the least curvature of a Gaussian sample the estimate is within f of the truth."
     cost = 1.0
     SETTINGS = {"as_stated": Variant(GaussianSetting(), Verdict.VACUOUS)}
@@ -201,9 +202,9 @@ class GaussianRadius(Theorem[GaussianSetting]):
 
     def draw(self, setting: GaussianSetting, stream: Stream) -> float:
         found = learn(GAUSSIAN.world(stream.child("theta")), setting.n, GAUSSIAN.rank, stream, ridge=1e-6)
-        theta = found.subspace.matrix(found.ellipsoid.estimate)
+        theta = found.theta
         theta *= min(1.0, GAUSSIAN.norm / float(np.linalg.norm(theta)))
-        return float(np.linalg.norm(theta - found.theta))
+        return float(np.linalg.norm(theta - found.truth))
 
     def control(self, setting: GaussianSetting) -> tuple[Control[GaussianSetting], ...]:
         return (Control("answers that are separable", replace(setting, n=20)),)

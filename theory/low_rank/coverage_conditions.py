@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim.estimators.reduced_confidence import reduced_confidence
-from sim.estimators.reduced_subspace import reduced_subspace
+from sim.algorithms.prs import fit_reward, learn_reward
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, MeanAtLeast
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
-from theory.low_rank._learned import estimate, learn, uncovered_world
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size
+from theory.low_rank._learned import learn, uncovered_world
 from theory.low_rank.coverage import GAUSSIAN, CoverageSetting, learned
 
 
@@ -24,7 +24,7 @@ class ErrorLaw(Theorem[CoverageSetting]):
     Controls: rank 3 assumed (the third direction is where noise is largest); the (d_x + d_phi) r entries of the factors
     counted."""
 
-    claim_id, paper, source = "error-degrees-of-freedom", PAPER, f"{RECONSTRUCTED}: confidence sets"
+    claim_id, paper, source = "error-degrees-of-freedom", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "The squared error in the information's norm is k / n on average."
     cost = 5.0
     SETTINGS = {
@@ -53,7 +53,7 @@ class ErrorLaw(Theorem[CoverageSetting]):
 class _Misses(Theorem[CoverageSetting]):
     """Value: 1 where the Wald set of level .9 misses."""
 
-    paper = PAPER
+    paper = PAPER.name
     least: float
 
     def bound(self, setting: CoverageSetting) -> Bound:
@@ -127,7 +127,7 @@ class SplitCost(Theorem[SplitSetting]):
     Controls: all answers for both, ratio one; halves in turn with the two refits averaged, which wins nearly all of it
     back."""
 
-    claim_id, paper, source = "split-cost", PAPER, f"{RECONSTRUCTED}: algorithm"
+    claim_id, paper, source = "split-cost", PAPER.name, f"{RECONSTRUCTED}: algorithm"
     statement = "Splitting the answers doubles the squared error."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(SplitSetting())}
@@ -138,17 +138,16 @@ class SplitCost(Theorem[SplitSetting]):
     def draw(self, setting: SplitSetting, stream: Stream) -> float:
         world = GAUSSIAN.world(stream.child("theta"))
         x, z = world.comparisons(8000, stream.child("answers"))
-        rank, ridge = GAUSSIAN.rank, 1e-6
-        together = estimate(x, z, rank, ridge)
+        rank, ridge, tight = GAUSSIAN.rank, 1e-6, 1e-11
+        together = fit_reward(x, z, rank, ridge=ridge, tolerance=tight)
         halves = [(x[:4000], z[:4000]), (x[4000:], z[4000:])]
 
         def refitted(chooser: int) -> FloatArray:
-            subspace = reduced_subspace(estimate(*halves[chooser], rank, ridge), rank)
-            return subspace.matrix(reduced_confidence(subspace, *halves[1 - chooser], ridge=ridge).estimate)
+            second = halves[1 - chooser]
+            return learn_reward(*halves[chooser], rank, second=second, ridge=ridge, tolerance=tight).theta
 
         if setting.data == "all":
-            found = reduced_subspace(together, rank)
-            theta = found.matrix(reduced_confidence(found, x, z, ridge=ridge).estimate)
+            theta = learn_reward(x, z, rank, ridge=ridge, tolerance=tight).theta
         else:
             theta = refitted(0) if setting.data == "halves" else 0.5 * (refitted(0) + refitted(1))
         errors = [float(np.linalg.norm(own - world.theta)) for own in (theta, together)]
@@ -176,7 +175,7 @@ class RidgeLeftOut(Theorem[RidgeSetting]):
     against 18.5, misses at least .7 of the time (value: 1 where it does). Control: a ridge of .05 / n, weaker than one
     answer."""
 
-    claim_id, paper, source = "ridge-left-out", PAPER, f"{RECONSTRUCTED}: pitfalls"
+    claim_id, paper, source = "ridge-left-out", PAPER.name, f"{RECONSTRUCTED}: pitfalls"
     statement = "Without coverage and with a ridge that does not fall with n, the Wald set misses."
     cost = 1.5
     SETTINGS = {"as_stated": Variant(RidgeSetting())}

@@ -12,7 +12,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, MeanAtMost
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size
 
 _RATIOS = (1.0, 1.5, 2.0, 3.0)
 
@@ -43,7 +44,7 @@ class DescentLinear(Theorem[StepSetting]):
 
     Control: twice the step, which with a balancing term of half M neither converges nor overflows but cycles."""
 
-    claim_id, paper, source = "descent-linear", PAPER, f"{RECONSTRUCTED}: convergence of descent"
+    claim_id, paper, source = "descent-linear", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "Descent on balanced factors converges linearly from the spectral start."
     cost = 4.0
     SETTINGS = {"as_stated": Variant(StepSetting())}
@@ -70,7 +71,7 @@ class DescentStep(Theorem[StepSetting]):
 
     Controls: five times the step, which overflows; a start at zero factors, where the gradient is exactly zero."""
 
-    claim_id, paper, source = "descent-step", PAPER, f"{RECONSTRUCTED}: convergence of descent"
+    claim_id, paper, source = "descent-step", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "With the default step descent from the spectral start reaches the least loss."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(StepSetting())}
@@ -96,7 +97,7 @@ class ZeroSaddle(Theorem[StepSetting]):
     Value: the largest entry of Theta and of the gradients after 50 rounds, (8, 10, 2), n = 500. Control: factors of a
     thousandth of the spectral ones' length, with the same step, which leave it."""
 
-    claim_id, paper, source = "zero-saddle", PAPER, f"{RECONSTRUCTED}: convergence of descent"
+    claim_id, paper, source = "zero-saddle", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "Descent from zero factors stays there."
     SETTINGS = {"as_stated": Variant(StepSetting(length=0.0))}
 
@@ -140,7 +141,7 @@ class DescentCondition(Theorem[RoundsSetting]):
     Value: the exponent of their growth from 2:1 to 8:1, mean at least 1; (8, 10, 2), n = 10,000. (Below 2:1 they grow
     less: other directions are slower then.) Control: scaled steps, G B (B'B)^-1."""
 
-    claim_id, paper, source = "descent-condition", PAPER, f"{RECONSTRUCTED}: convergence of descent"
+    claim_id, paper, source = "descent-condition", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "Plain descent's rounds grow at least linearly in the ratio of singular values."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(RoundsSetting(n=10_000))}
@@ -162,7 +163,7 @@ class ScaledDescent(Theorem[RoundsSetting]):
 
     Controls: plain steps; n = 1,500, where the second direction at 8:1 (.19) is as small as its noise."""
 
-    claim_id, paper, source = "scaled-descent", PAPER, f"{RECONSTRUCTED}: convergence of descent"
+    claim_id, paper, source = "scaled-descent", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "Scaled descent's rounds hardly depend on the ratio of singular values."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(RoundsSetting(replicates=25, kind="scaled"))}
@@ -196,7 +197,7 @@ class BalanceIrrelevant(Theorem[BalanceSetting]):
     Control: factors three times out of balance, where c = .5 M overflows at the default step, c = 0 and .1 M do
     not."""
 
-    claim_id, paper, source = "balance-irrelevant", PAPER, f"{RECONSTRUCTED}: convergence of descent"
+    claim_id, paper, source = "balance-irrelevant", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "The estimate does not depend on the weight of the balancing term."
     cost = 6.0
     SETTINGS = {"as_stated": Variant(BalanceSetting())}

@@ -14,7 +14,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, tight_fit
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size, tight_fit
 
 # From 50 answers a free number on; (4, 5, 2) has k = 14 of them.
 _SMALL = Size(4, 5, 2)
@@ -55,7 +56,7 @@ class EstimationCertified(Theorem[CertificateSetting]):
     Controls, both of which are not at least as likely as the truth, and whose error stays while the right side falls:
     the maximum over rank r - 1; the spectral start taken as the estimate."""
 
-    claim_id, paper, source = "estimation-certified", PAPER, f"{RECONSTRUCTED}: estimation error"
+    claim_id, paper, source = "estimation-certified", PAPER.name, f"{RECONSTRUCTED}: estimation error"
     statement = "The error is at most 2 (2r)^(1/2) |G(Theta*)|_op / lambda_min(H), sample by sample."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(CertificateSetting())}
@@ -118,7 +119,7 @@ class EstimationRate(Theorem[ErrorSetting]):
     is not zero; 10 % of answers turned round (the fitted Theta is shrunken); answers by the normal distribution
     function."""
 
-    claim_id, paper, source = "estimation-rate", PAPER, f"{RECONSTRUCTED}: estimation error"
+    claim_id, paper, source = "estimation-rate", PAPER.name, f"{RECONSTRUCTED}: estimation error"
     statement = "The error of the rank-constrained maximum likelihood falls as n^(-1/2), and no faster."
     cost = 6.0
     full_factor = 3
@@ -157,7 +158,7 @@ class UnidentifiedColumn(Theorem[ColumnSetting]):
     [-.6, -.42] over n = 700 ... 70,000 ((4, 5, 2), the last feature without variation, Theta not zero on it).
     Control: the error of the whole matrix, which stays at the length of that column."""
 
-    claim_id, paper, source = "unidentified-column", PAPER, RECONSTRUCTED
+    claim_id, paper, source = "unidentified-column", PAPER.name, RECONSTRUCTED
     statement = "With a feature that never varies left out, the other columns' error falls as n^(-1/2)."
     cost = 3.0
     full_factor = 3

@@ -13,7 +13,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtMost
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.low_rank._instances import ARXIV, PAPER, RECONSTRUCTED, scenario
+from theory.low_rank import PAPER
+from theory.low_rank._instances import ARXIV, RECONSTRUCTED, scenario
 from theory.low_rank._learned import learn
 
 Shift = Literal["exotic", "none", "isotropic", "contexts"]
@@ -50,7 +51,7 @@ class _Ordering(Theorem[OrderSetting]):
     answers. Value: the largest of the three paired differences, so that a mean below zero says all three. Control: no
     shift, where greed beats the pessimism of all coefficients."""
 
-    paper, source = PAPER, f"{RECONSTRUCTED}: suboptimality"
+    paper, source = PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     cost = 5.0
 
     def bound(self, setting: OrderSetting) -> Bound:
@@ -88,7 +89,7 @@ class _AgainstGreedy(Theorem[OrderSetting]):
     """Value: the pessimistic policy's loss minus that of the greedy policy of the same estimate, at the same targets.
     (8, 10, 2). The abstract does not name the greedy policy: to read it so is ours."""
 
-    paper = PAPER
+    paper = PAPER.name
     source = f"{ARXIV}, abstract (robustness), read against greed; set-up [reconstructed]: suboptimality"
     cost = 2.0
 
@@ -176,7 +177,7 @@ class RobustLoss(Theorem[RobustSetting]):
     Control: the greedy policy, which loses 1.6 under exotic actions and .07 without a shift. It loses .9 under a shift
     of contexts and fails there too, which says little: what tells that shift apart is the reading that holds."""
 
-    claim_id, paper = "robust-loss", PAPER
+    claim_id, paper = "robust-loss", PAPER.name
     source = f"{ARXIV}, abstract (robustness); twice and set-up [reconstructed]: suboptimality"
     statement = "A shift at most doubles the loss of the pessimistic policy."
     cost = 3.0

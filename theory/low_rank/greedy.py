@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from sim.algorithms.reduced_pessimism import Kind, pointwise_policy, reduced_policy, suboptimality
+from sim.algorithms.prs import ReducedReward, fit_reward
+from sim.algorithms.reduced_pessimism import Kind, suboptimality
 from sim.estimators.confidence import Ellipsoid
-from sim.estimators.low_rank import fit_low_rank
-from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
+from sim.estimators.reduced_subspace import reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED
 
 # Rewards -.9, -1, 0, .1. Two coordinates: a third one, the same for every action, would not show in any comparison.
 PHI = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
@@ -45,16 +46,14 @@ def questions(setting: FourSetting, stream: Stream) -> tuple[FloatArray, FloatAr
     return np.eye(setting.groups)[stream.child("groups").integers(setting.groups, n)], z
 
 
-def confidence(
-    setting: FourSetting, theta: FloatArray, contexts: FloatArray, z: FloatArray
-) -> tuple[ReducedSubspace, Ellipsoid]:
+def confidence(setting: FourSetting, theta: FloatArray, contexts: FloatArray, z: FloatArray) -> ReducedReward:
     """Around an estimate in the box |theta| <= 2: M = Sigma_psi + I / (groups n), so that the ridge weighs what groups
     share as one answer about it does, and f = 2 sqrt((k + log 10) / n).   [reconstructed]"""
     subspace = reduced_subspace(theta, 1)
     psi, k, n = subspace.features(contexts, z), subspace.dimension, len(z)
     covariance = psi.T @ psi / n + np.eye(k) / (setting.groups * n)
     f = setting.radius * 2.0 * np.sqrt((k + np.log(10.0)) / n)
-    return subspace, Ellipsoid(subspace.vector(theta), covariance, float(f) ** 2)
+    return ReducedReward(subspace, Ellipsoid(subspace.vector(theta), covariance, float(f) ** 2))
 
 
 def loss(setting: FourSetting, stream: Stream) -> float:
@@ -62,14 +61,13 @@ def loss(setting: FourSetting, stream: Stream) -> float:
     x, z = questions(setting, stream)
     truth = np.tile(THETA, (setting.groups, 1))
     first = stream.child("answers").uniforms(setting.n) < 1.0 / (1.0 + np.exp(-((x @ truth) * z).sum(axis=1)))
-    fitted = fit_low_rank(x, np.where(first[:, None], z, -z), 1, ridge=1e-6, method="quasi_newton").theta
-    subspace, ellipsoid = confidence(setting, np.clip(fitted, -LARGEST, LARGEST), x, z)
-    psi = subspace.features(np.eye(setting.groups)[:, None], PHI[None])
-    return suboptimality(reduced_policy(psi, ellipsoid, setting.kind).policy, truth @ PHI.T)
+    fitted = fit_reward(x, np.where(first[:, None], z, -z), 1, ridge=1e-6)
+    reward = confidence(setting, np.clip(fitted, -LARGEST, LARGEST), x, z)
+    return suboptimality(reward.policy(np.eye(setting.groups), PHI[None], setting.kind).policy, truth @ PHI.T)
 
 
 class _FourActions(Theorem[FourSetting]):
-    paper, source = PAPER, f"{RECONSTRUCTED}: failure of greed"
+    paper, source = PAPER.name, f"{RECONSTRUCTED}: failure of greed"
 
     def draw(self, setting: FourSetting, stream: Stream) -> float | FloatArray:
         return loss(setting, stream)
@@ -155,7 +153,7 @@ class CriticalRadius(Theorem[FourSetting]):
     (n / 2 + 1 / M_22)^(1/2) and M_22 nearly 1, f* (n / 2)^(1/2) / B -> 1. Value: its distance from 1 at 1,000, 10,000
     and 100,000 answers, the largest, at most .1. Control: three answers about (a2, a3) in the place of one."""
 
-    claim_id, paper, source = "critical-radius", PAPER, f"{RECONSTRUCTED}: failure of greed"
+    claim_id, paper, source = "critical-radius", PAPER.name, f"{RECONSTRUCTED}: failure of greed"
     statement = "The least radius that avoids the action one wrong answer praises is B (2 / n)^(1/2)."
     SETTINGS = {"as_stated": Variant(FourSetting(replicates=1))}
 
@@ -168,10 +166,11 @@ class CriticalRadius(Theorem[FourSetting]):
         low, high = 0.0, 10.0
         for _ in range(60):
             middle = 0.5 * (low + high)
-            subspace, ellipsoid = confidence(replace(setting, radius=middle), theta, x, z)
-            policy = pointwise_policy(subspace.features(x[:1, None], PHI[None]), ellipsoid).policy
+            policy = (
+                confidence(replace(setting, radius=middle), theta, x, z).policy(x[:1], PHI[None], "pointwise").policy
+            )
             low, high = (middle, high) if policy[0, 0] > 0.5 else (low, middle)
-        f = float(np.sqrt(confidence(replace(setting, radius=high), theta, x, z)[1].radius))
+        f = float(np.sqrt(confidence(replace(setting, radius=high), theta, x, z).ellipsoid.radius))
         return f * float(np.sqrt(setting.n / 2.0)) / LARGEST
 
     def draw(self, setting: FourSetting, stream: Stream) -> float:

@@ -13,7 +13,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import ARXIV, PAPER, RECONSTRUCTED, scenario
+from theory.low_rank import PAPER
+from theory.low_rank._instances import ARXIV, RECONSTRUCTED, scenario
 from theory.low_rank._learned import Learned, learn, uncovered_world
 
 ANSWERS = (1000, 3162, 10_000, 31_623, 100_000)
@@ -31,7 +32,7 @@ class RateSetting(Setting):
 
 
 class _LossRate(Theorem[RateSetting], abc.ABC):
-    paper = PAPER
+    paper = PAPER.name
     full_factor = 3
     answers = ANSWERS
 
@@ -129,7 +130,7 @@ class LocalRate(Theorem[LocalSetting]):
     off. (3, 4, 1), 500 targets, slope in [-.65, -.4]. Control: differences that stay as they are at 1,000 answers,
     where the loss falls faster, as 1 / n."""
 
-    claim_id, paper, source = "local-loss-rate", PAPER, f"{RECONSTRUCTED}: suboptimality"
+    claim_id, paper, source = "local-loss-rate", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "At targets that are as near to ties as the estimate errs, the loss falls as n^(-1/2) and no faster."
     cost = 6.0
     full_factor = 3

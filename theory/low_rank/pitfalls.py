@@ -13,7 +13,8 @@ from sim.estimators.reduced_subspace import reduced_subspace
 from sim.streams import Stream
 from theory.engine.judges import Bound, Frequency, MeanAtMost
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SpectralStart(Theorem[StartSetting]):
     largest of that share over the three lengths; (8, 10, 2), n = 20,000. Control: the start's own error as a share,
     which is why it serves as a start and not as an estimate."""
 
-    claim_id, paper, source = "spectral-start", PAPER, f"{RECONSTRUCTED}: spectral start"
+    claim_id, paper, source = "spectral-start", PAPER.name, f"{RECONSTRUCTED}: spectral start"
     statement = "However sure the answers, the spectral start's subspaces are close to the true ones."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(StartSetting())}
@@ -70,7 +71,7 @@ class RadiusDimension(Theorem[RadiusSetting]):
     k = 30, missing .011 by the chi2 law. Value: squared error over squared radius, n = 1,500, the same answers twice.
     Control: k degrees of freedom, which misses in 10 %."""
 
-    claim_id, paper, source = "radius-dimension", PAPER, f"{RECONSTRUCTED}: confidence sets"
+    claim_id, paper, source = "radius-dimension", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "A Wald radius with (d_x + d_phi) r degrees of freedom covers more than it says."
     cost = 4.0
     SETTINGS = {"as_stated": Variant(RadiusSetting())}

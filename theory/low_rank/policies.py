@@ -21,7 +21,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, scenario
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, scenario
 from theory.low_rank._learned import learn
 
 TOLERANCE = 1e-3
@@ -59,7 +60,7 @@ class CertifiedGap(Theorem[SolverSetting]):
 
     Control: Frank-Wolfe with one step for all contexts on a grid of 40, from the greedy policy, which stops near it."""
 
-    claim_id, paper, source = "certified-gap", PAPER, f"{RECONSTRUCTED}: algorithm"
+    claim_id, paper, source = "certified-gap", PAPER.name, f"{RECONSTRUCTED}: algorithm"
     statement = "The distributional policy is within its certificate, and within .001, of the best pessimistic value."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(SolverSetting())}
@@ -112,7 +113,7 @@ class BestPessimisticValue(Theorem[ServedSetting]):
     the step of the proof that needs a solver. Value: the largest excess. Controls: the pointwise policy in its place;
     Frank-Wolfe on a coarse grid from the greedy policy."""
 
-    claim_id, paper, source = "best-pessimistic-value", PAPER, f"{RECONSTRUCTED}: algorithm"
+    claim_id, paper, source = "best-pessimistic-value", PAPER.name, f"{RECONSTRUCTED}: algorithm"
     statement = "No other policy has a higher pessimistic value than the distributional one and its certificate."
     cost = 4.0
     SETTINGS = {"as_stated": Variant(ServedSetting())}
@@ -123,7 +124,7 @@ class BestPessimisticValue(Theorem[ServedSetting]):
     def draw(self, setting: ServedSetting, stream: Stream) -> float:
         world = scenario(stream.child("world"))
         found, targets = learn(world, 1000, 2, stream), world.targets(100, stream.child("targets"))
-        psi, ellipsoid = found.psi(targets), found.ellipsoid
+        psi, ellipsoid = found.psi(targets.contexts, targets.features), found.ellipsoid
         pointwise, greedy = pointwise_policy(psi, ellipsoid), greedy_policy(psi, ellipsoid)
         star = np.eye(psi.shape[1])[targets.rewards.argmax(axis=1)]
         if setting.policy == "distributional":
@@ -147,7 +148,7 @@ class PromiseKept(Theorem[ServedSetting]):
     pessimistic one less what truncation drops: (Jp - J) / b_max <= 1. Scenario B, (8, 10, 2), 1,000 answers. Control:
     the greedy policy, which promises what its estimate says."""
 
-    claim_id, paper, source = "promise-kept", PAPER, f"{RECONSTRUCTED}: suboptimality"
+    claim_id, paper, source = "promise-kept", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "Where the set covers, the pessimistic policy keeps its promise but for the truncation."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(ServedSetting())}
@@ -158,7 +159,7 @@ class PromiseKept(Theorem[ServedSetting]):
     def draw(self, setting: ServedSetting, stream: Stream) -> float:
         world = scenario(stream.child("world"))
         found, targets = learn(world, 1000, 2, stream).on_event(), world.targets(100, stream.child("targets"))
-        psi, ellipsoid = found.psi(targets), found.ellipsoid
+        psi, ellipsoid = found.psi(targets.contexts, targets.features), found.ellipsoid
         if setting.policy == "greedy":
             policy = greedy_policy(psi, ellipsoid).policy
             promised = float((policy * (psi @ ellipsoid.estimate)).sum(axis=1).mean())
@@ -186,7 +187,7 @@ class FeatureOrigin(Theorem[OriginSetting]):
     changes; taken as they are, pessimism is about the added vector too. Scenario B, (8, 10, 2), 500 answers, pointwise
     policy, a vector of length 5. Value: share of the targets whose action changes. Control: no reference."""
 
-    claim_id, paper, source = "origin-of-features", PAPER, f"{RECONSTRUCTED}: algorithm"
+    claim_id, paper, source = "origin-of-features", PAPER.name, f"{RECONSTRUCTED}: algorithm"
     statement = "Taken from a reference, pessimism does not depend on the origin of the features."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(OriginSetting())}
@@ -205,8 +206,7 @@ class FeatureOrigin(Theorem[OriginSetting]):
             features = targets.features + shift * move / np.linalg.norm(move)
             # The behaviour of scenario B: its ten normal actions, alike.
             phi = relative_features(features, reference, features[:, :10].mean(axis=1))
-            psi = found.subspace.features(targets.contexts[:, None], phi)
-            chosen.append(pointwise_policy(psi, found.ellipsoid).policy.argmax(axis=1))
+            chosen.append(found.policy(targets.contexts, phi, "pointwise").policy.argmax(axis=1))
         return float((chosen[0] != chosen[1]).mean())
 
     def control(self, setting: OriginSetting) -> tuple[Control[OriginSetting], ...]:

@@ -12,7 +12,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, tight_fit
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size, tight_fit
 
 EXTENSION = f"{RECONSTRUCTED}: rankings, an extension, not known to be in the paper"
 
@@ -31,7 +32,7 @@ class RankingAgainstPairs(Theorem[SplitSetting]):
     latter, rank 2; mean at most .95 at K = 10, n = 500, (6, 7, 2), where it is about .82 (K = 4: .93, K = 6: .89).
     Control: K = 2, where they are the same."""
 
-    claim_id, paper, source = "ranking-against-pairs", PAPER, EXTENSION
+    claim_id, paper, source = "ranking-against-pairs", PAPER.name, EXTENSION
     statement = "The likelihood of whole rankings estimates better than that of their pairs."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(SplitSetting())}
@@ -65,7 +66,7 @@ class RankingRate(Theorem[RankingSetting]):
     rankings of three items, (4, 5, 2), singular values alike. Controls: a fit of rank 1; a tenth of the rankings turned
     round."""
 
-    claim_id, paper, source = "ranking-rate", PAPER, EXTENSION
+    claim_id, paper, source = "ranking-rate", PAPER.name, EXTENSION
     statement = "From whole rankings the low-rank error falls as n^(-1/2)."
     cost = 5.0
     full_factor = 3

@@ -8,7 +8,8 @@ from sim.estimators.rank_choice import Criterion, choose_rank
 from sim.streams import Stream
 from theory.engine.judges import Bound, Frequency
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size
 
 SIBLING = f"{RECONSTRUCTED}: rank choice; a generalised information criterion is the sibling paper's, arXiv 2404.17592"
 
@@ -37,7 +38,7 @@ class BicConsistent(Theorem[ChoiceSetting]):
     Controls: AIC (a_n = 2), which goes on choosing too many whatever n; n = 500; singular values 10:3, for which 5,000
     answers are needed."""
 
-    claim_id, paper, source = "rank-bic", PAPER, SIBLING
+    claim_id, paper, source = "rank-bic", PAPER.name, SIBLING
     statement = "The Bayesian information criterion chooses the true rank."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(ChoiceSetting())}
@@ -74,7 +75,7 @@ class RankUnderSelected(Theorem[ChoiceSetting]):
     it finds both directions, r_hat >= 2, in at most 20 % of draws; value: r_hat. A low chosen rank is then no evidence
     for a low rank. Control: AIC, which finds both."""
 
-    claim_id, paper, source = "rank-under-selected", PAPER, SIBLING
+    claim_id, paper, source = "rank-under-selected", PAPER.name, SIBLING
     statement = "At few answers the Bayesian information criterion misses a direction."
     SETTINGS = {"as_stated": Variant(ChoiceSetting(n=300))}
 

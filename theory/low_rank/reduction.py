@@ -12,7 +12,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import ARXIV, PAPER, RECONSTRUCTED, information, scenario
+from theory.low_rank import PAPER
+from theory.low_rank._instances import ARXIV, RECONSTRUCTED, information, scenario
 from theory.low_rank._learned import learn
 
 
@@ -30,7 +31,7 @@ class ReducedWidth(Theorem[WidthSetting]):
     answers; M the Hessian at the low-rank estimate, w the mean of vec(x phi(s, pi*)'). Value: their ratio. Control:
     weights that differ, sigma'(0) for every answer of the full-rank matrix."""
 
-    claim_id, paper, source = "reduced-width", PAPER, f"{RECONSTRUCTED}: reduced against full"
+    claim_id, paper, source = "reduced-width", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "With the same weights C*_red is at most C*_full."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(WidthSetting())}
@@ -73,7 +74,7 @@ class BoundRatio(Theorem[BoundSetting]):
     the whole reduced bound is above the full-rank one, which has no such term (at 12 x 16 and 4,000 answers it is below
     it). Control: b_max counted."""
 
-    claim_id, paper, source = "bound-ratio", PAPER, f"{RECONSTRUCTED}: reduced against full"
+    claim_id, paper, source = "bound-ratio", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "The main term of the bound is smaller than at full rank by (chi2_k / chi2_D)^(1/2) or more."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(BoundSetting())}
@@ -113,7 +114,7 @@ class LossRatio(Theorem[DimensionSetting]):
 
     claim_id, paper, source = (
         "loss-ratio-dimension",
-        PAPER,
+        PAPER.name,
         f"{ARXIV}, as summarised in public; set-up [reconstructed]: reduced against full",
     )
     statement = "At fixed rank the reduced policy's loss relative to the full-rank one falls as dimensions grow."
@@ -159,7 +160,7 @@ class LossOfRank(Theorem[RankSetting]):
     features and the uniform numbers behind answers. Control: the pessimistic policy over all coefficients, whose loss
     does not know the rank."""
 
-    claim_id, paper, source = "loss-of-rank", PAPER, f"{RECONSTRUCTED}: reduced against full"
+    claim_id, paper, source = "loss-of-rank", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "The reduced policy's loss grows with the rank at least as k^(1/2) and not faster than k^1.05."
     cost = 4.0
     full_factor = 3

@@ -19,7 +19,8 @@ from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, information, tangent_basis, tight_fit
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, information, tangent_basis, tight_fit
 
 
 def group_rewards(groups: int, types: int, d_phi: int, stream: Stream, length: float = 1.22) -> FloatArray:
@@ -59,7 +60,7 @@ class OneContext(Theorem[OneContextSetting]):
     targets of 10 actions, d_phi = 6, n = 800, ridge 1e-4. Control: contexts that differ, N(1, .2^2), which the linear
     path does not see."""
 
-    claim_id, paper, source = "one-context", PAPER, f"{RECONSTRUCTED}: one context"
+    claim_id, paper, source = "one-context", PAPER.name, f"{RECONSTRUCTED}: one context"
     statement = "With one context for all the reduced path is the linear pessimistic one."
     SETTINGS = {"as_stated": Variant(OneContextSetting())}
 
@@ -99,7 +100,7 @@ class GroupSetting(Setting):
 def fixed_groups(types: int) -> tuple[FloatArray, float]:
     """One Theta of twelve groups in eight features for all replicates, and tr((T'HT)^-1) / tr(H^-1) for a fit of rank 2
     (of rank `types` if that is less), by 50,000 draws."""
-    stream = Stream(0, f"{PAPER}/groups/{types}")
+    stream = Stream(0, f"{PAPER.name}/groups/{types}")
     theta = group_rewards(12, types, 8, stream)
     x, _, z = group_answers(theta, 50_000, stream)
     H, T = information(theta, x, z), tangent_basis(theta, min(types, 2))
@@ -115,7 +116,7 @@ class GroupsShare(Theorem[GroupSetting]):
     Controls: one reward for all groups, which is inconsistent; eight types (full rank), of which two directions are
     fitted."""
 
-    claim_id, paper, source = "groups-share", PAPER, f"{RECONSTRUCTED}: groups"
+    claim_id, paper, source = "groups-share", PAPER.name, f"{RECONSTRUCTED}: groups"
     statement = "Groups of few types share an error that is smaller by the ratio of the two traces."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(GroupSetting())}
@@ -143,7 +144,7 @@ class PoolingCommon(Theorem[GroupSetting]):
     than rank 1, which still fits every group's scale: 8 numbers against 19. Value: mean squared error pooled over that
     of rank 1, mean at most .5. K = 12, d_phi = 8, n = 3,000. Control: two types."""
 
-    claim_id, paper, source = "pooling-common", PAPER, f"{RECONSTRUCTED}: groups"
+    claim_id, paper, source = "pooling-common", PAPER.name, f"{RECONSTRUCTED}: groups"
     statement = "For one common reward pooling beats the fit of rank 1."
     SETTINGS = {"as_stated": Variant(GroupSetting(replicates=40, types=1))}
 
@@ -175,7 +176,7 @@ class OwnContexts(Theorem[OwnSetting]):
     methods (quasi-Newton on factors; Newton on the Grassmann manifold), reward units. 10 users of rank-2 rewards, d_phi
     = 6, 1,500 answers, ridge .1. Control: rank 1."""
 
-    claim_id, paper, source = "own-contexts", PAPER, f"{RECONSTRUCTED}: users"
+    claim_id, paper, source = "own-contexts", PAPER.name, f"{RECONSTRUCTED}: users"
     statement = "With a context of her own for every user the fit is a shared linear representation."
     SETTINGS = {"as_stated": Variant(OwnSetting())}
 
@@ -209,7 +210,7 @@ class ClustersRate(Theorem[ClusterSetting]):
     1,000 ... 100,000; 6 users, d_phi = 6, two clusters, k = 20. Control: six users of six kinds, full rank, where the
     error stays."""
 
-    claim_id, paper, source = "clusters-rate", PAPER, f"{RECONSTRUCTED}: clusters"
+    claim_id, paper, source = "clusters-rate", PAPER.name, f"{RECONSTRUCTED}: clusters"
     statement = "For users in few clusters the low-rank error falls as n^(-1/2)."
     cost = 5.0
     full_factor = 3

@@ -16,7 +16,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, information, tangent_basis, tight_fit
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size, information, tangent_basis, tight_fit
 
 # (d_x, d_phi, rank) that the identities go through in turn.
 _SIZES = ((4, 5, 1), (6, 6, 2), (8, 10, 2), (5, 9, 4), (7, 4, 3), (3, 8, 3))
@@ -37,7 +38,7 @@ class LowRankDimension(Theorem[DimensionSetting]):
     of six sizes in turn. The rate arXiv 2412.19436 states has (d_x + d_phi) r, an upper bound of k, which is the
     control."""
 
-    claim_id, paper, source = "low-rank-dimension", PAPER, f"{RECONSTRUCTED}: dimension"
+    claim_id, paper, source = "low-rank-dimension", PAPER.name, f"{RECONSTRUCTED}: dimension"
     statement = "Matrices of rank r have (d_x + d_phi) r - r^2 free numbers."
     SETTINGS = {"as_stated": Variant(DimensionSetting())}
 
@@ -73,7 +74,7 @@ class ReducedIdentity(Theorem[IdentitySetting]):
     errors, relative. Dense Theta, a subspace that has nothing to do with it, 20 contexts, six sizes in turn. Control:
     the dropped block left out."""
 
-    claim_id, paper, source = "reduced-identity", PAPER, f"{RECONSTRUCTED}: rotation and truncation"
+    claim_id, paper, source = "reduced-identity", PAPER.name, f"{RECONSTRUCTED}: rotation and truncation"
     statement = "Truncation loses one block of the rotated reward, and nothing else."
     SETTINGS = {"as_stated": Variant(IdentitySetting())}
 
@@ -127,7 +128,7 @@ class TangentGradient(Theorem[RefitSetting]):
     estimate's own subspace. Value: its largest entry, nats (the fit stops at 1e-12 nats a round: entries near 1e-6).
     (8, 10, 2), n = 1,500. Control: the subspace of other answers' fit, where the gradient is of the order n^(-1/2)."""
 
-    claim_id, paper, source = "tangent-gradient", PAPER, f"{RECONSTRUCTED}: stationarity"
+    claim_id, paper, source = "tangent-gradient", PAPER.name, f"{RECONSTRUCTED}: stationarity"
     statement = "At the rank-constrained maximum the reduced problem's gradient is zero."
     SETTINGS = {"as_stated": Variant(RefitSetting())}
 
@@ -151,7 +152,7 @@ class ReuseRefit(Theorem[RefitSetting]):
 
     Controls: the subspace of other answers; a ridge of .01 nats an answer in the second fit only."""
 
-    claim_id, paper, source = "reuse-refit", PAPER, f"{RECONSTRUCTED}: reduced refit"
+    claim_id, paper, source = "reuse-refit", PAPER.name, f"{RECONSTRUCTED}: reduced refit"
     statement = "Without ridge, refitting on the same answers in the reduced space changes nothing."
     SETTINGS = {"as_stated": Variant(RefitSetting())}
 
@@ -200,7 +201,7 @@ class ReducedRotations(Theorem[BasisSetting]):
     between the estimate's bases and random ones (fits stop at gradients of 1e-10, bounds near 1e-8). (6, 7, 2),
     n = 1,500, equal singular values. Control: a rotation by .3 across the cut between U_r and U_perp."""
 
-    claim_id, paper, source = "reduced-rotations", PAPER, f"{RECONSTRUCTED}: rotation and truncation"
+    claim_id, paper, source = "reduced-rotations", PAPER.name, f"{RECONSTRUCTED}: rotation and truncation"
     statement = "Lower bounds do not depend on the bases inside the kept and the dropped subspaces."
     SETTINGS = {"as_stated": Variant(BasisSetting())}
 
@@ -236,7 +237,7 @@ class FullRankPath(Theorem[FullSetting]):
     logistic regression on vec(x z') with M = H + ridge I and chi2 with d_x d_phi degrees of freedom, reward units, plus
     |k - d_x d_phi|. (4, 6), a full-rank Theta, n = 1,500, ridge 1e-4. Control: one direction fewer."""
 
-    claim_id, paper, source = "full-rank-path", PAPER, f"{RECONSTRUCTED}: rotation and truncation"
+    claim_id, paper, source = "full-rank-path", PAPER.name, f"{RECONSTRUCTED}: rotation and truncation"
     statement = "At the largest rank the reduced path is the full-rank one."
     SETTINGS = {"as_stated": Variant(FullSetting())}
 

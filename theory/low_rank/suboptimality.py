@@ -13,7 +13,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Frequency, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, scenario
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, scenario
 from theory.low_rank._learned import Learned, Served, learn, uncovered_world
 
 
@@ -31,7 +32,7 @@ class LossSetting(Setting):
 class _LossBound(Theorem[LossSetting]):
     """Value: loss over 2 f C* + 2 b_max + gap."""
 
-    paper = PAPER
+    paper = PAPER.name
     kind: Kind = "distributional"
     cost = 4.0
 
@@ -113,7 +114,7 @@ class UncoveredWidth(Theorem[WidthSetting]):
     where M is the ridge alone, so that C* grows as ridge^(-1/2): slope in [-.55, -.45] over ridge = 1e-7 ... 1e-3, at
     2,000 answers, (5, 8, 1). Control: training that varies all features, where C* does not depend on the ridge."""
 
-    claim_id, paper, source = "uncovered-width", PAPER, f"{RECONSTRUCTED}: suboptimality"
+    claim_id, paper, source = "uncovered-width", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "Where training never varied what the best actions use, C* grows as ridge^(-1/2)."
     cost = 2.0
     axes = ("ridge", "C*")

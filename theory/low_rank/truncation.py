@@ -12,7 +12,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.low_rank._instances import PAPER, RECONSTRUCTED, Size, tight_fit
+from theory.low_rank import PAPER
+from theory.low_rank._instances import RECONSTRUCTED, Size, tight_fit
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class _SureTruncation(Theorem[SureSetting]):
     """(5, 6), fits of rank 2 to n = 300, 1,000, 4,000 answers in turn and, fourth, a fit of rank 1 to 16,000, whose
     second direction is arbitrary; singular values 4:1."""
 
-    paper, source = PAPER, f"{RECONSTRUCTED}: truncation bias"
+    paper, source = PAPER.name, f"{RECONSTRUCTED}: truncation bias"
     cost = 2.0
 
     def bound(self, setting: SureSetting) -> Bound:
@@ -103,7 +104,7 @@ class TruncationRate(Theorem[TailSetting]):
     Controls: a Theta* of rank 3, whose third direction stays in the dropped block; singular values 40:1, the weak one
     below its noise at all but the largest n, where the slope is shallower."""
 
-    claim_id, paper, source = "truncation-rate", PAPER, f"{RECONSTRUCTED}: truncation bias"
+    claim_id, paper, source = "truncation-rate", PAPER.name, f"{RECONSTRUCTED}: truncation bias"
     statement = "The dropped block of the true Theta falls as 1 / n."
     cost = 5.0
     full_factor = 3

@@ -12,9 +12,9 @@ from sim.estimators.party_rewards import PartyMethod, estimate_party_rewards
 from sim.populations.shared_representation import SharedRepresentation, random_subspace, shared_population
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
+from theory.multi_party import PAPER
 
-PAPER = "multi_party"
-ARXIV = "arXiv 2403.05006"
+ARXIV = PAPER.source
 DERIVED = f"{ARXIV} [derived]"
 ANSWERS = (100, 316, 1000, 3162, 10_000)
 # States where some action gives everybody less than this share of the best welfare's scale are left out: where every

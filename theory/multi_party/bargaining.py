@@ -16,7 +16,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, PAPER
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV
 from theory.multi_party.fairness import random_gains
 
 
@@ -32,7 +33,7 @@ class NoCommonPolicy(Theorem[CommonSetting]):
     likes e1, party 2 e2: each of the nine deterministic policies leaves some party at least B L / 2 = 1/2 below its own
     best. Value: minus the smallest such loss, exact. Control: two parties who agree."""
 
-    claim_id, paper, source = "no-common-policy", PAPER, f"{ARXIV}, Proposition 3"
+    claim_id, paper, source = "no-common-policy", PAPER.name, f"{ARXIV}, Proposition 3"
     statement = "Some instance leaves every policy half the scale below some party's own best."
     SETTINGS = {"as_stated": Variant(CommonSetting())}
 
@@ -68,7 +69,7 @@ class SmallestShare(Theorem[ShareSetting]):
     v_m(a) / v_m(p*) <= M. Five parties, eight actions, cubed uniform gains, one party's scale a hundredfold. Value: 1/M
     minus the smallest share. Control: the Utilitarian lottery."""
 
-    claim_id, paper, source = "one-mth", PAPER, f"{ARXIV}, section 4.4"
+    claim_id, paper, source = "one-mth", PAPER.name, f"{ARXIV}, section 4.4"
     statement = "The Nash lottery gives every party at least 1/M of its largest gain."
     SETTINGS = {"as_stated": Variant(ShareSetting())}
 
@@ -110,7 +111,7 @@ class NashInvariance(Theorem[InvarianceSetting]):
     action drop b_m, the product takes c_m out. The best of 12 actions for four parties, 20 changes with scales from .1
     to 10 a draw. Value: share of changes that move the choice. Control: Utilitarian."""
 
-    claim_id, paper, source = "nash-invariance", PAPER, f"{ARXIV}, section 4.4"
+    claim_id, paper, source = "nash-invariance", PAPER.name, f"{ARXIV}, section 4.4"
     statement = "The Nash choice depends neither on a party's scale nor on its zero."
     SETTINGS = {"as_stated": Variant(InvarianceSetting())}
 
@@ -128,7 +129,7 @@ class UtilitarianInvariance(Theorem[InvarianceSetting]):
     """The sum of rewards has the same best action under r_m -> r_m + b_m (and not under scales). Value: share of 20
     changes that move the choice, rewards as they are. Control: scales too."""
 
-    claim_id, paper, source = "utilitarian-invariance", PAPER, f"{ARXIV}, section 4.4"
+    claim_id, paper, source = "utilitarian-invariance", PAPER.name, f"{ARXIV}, section 4.4"
     statement = "The Utilitarian choice does not depend on a party's zero."
     SETTINGS = {"as_stated": Variant(InvarianceSetting(rule=1.0, scales=False))}
 
@@ -157,7 +158,7 @@ class PooledIndifference(Theorem[PooledSetting]):
 
     Control: b = 5, the same pooled answers less noisy but not noiseless."""
 
-    claim_id, paper, source = "pooled-indifference", PAPER, f"{ARXIV}, section 1 (example)"
+    claim_id, paper, source = "pooled-indifference", PAPER.name, f"{ARXIV}, section 1 (example)"
     statement = "In the introduction's example pooled comparisons are indifferent between the options."
     SETTINGS = {
         "as_printed": Variant(PooledSetting(sharpness=1.0), Verdict.VIOLATED, "With Bradley-Terry answers, b = 1."),

@@ -15,7 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
 from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, DERIVED, PAPER, errors, party_errors, people
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, DERIVED, errors, party_errors, people
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class PartyUnion(Theorem[UnionSetting]):
 
     Control: parties off the given subspace."""
 
-    claim_id, paper, source = "party-union", PAPER, f"{ARXIV}, Theorem 1, simultaneity [derived correction]"
+    claim_id, paper, source = "party-union", PAPER.name, f"{ARXIV}, Theorem 1, simultaneity [derived correction]"
     statement = "All parties' errors are within a constant of the rate at once, whatever their number."
     cost = 8.0
     full_factor = 2
@@ -92,7 +93,7 @@ class CovarianceConcentrates(Theorem[CovarianceSetting]):
     to the smallest eigenvalue, which the paper leaves out). M = 8, d = 8, N(0, Sigma*) with condition number 4. Value:
     the largest |eigenvalue of Sigma*^-1/2 Sigma_m Sigma*^-1/2 - 1|. Control: fewer answers than features."""
 
-    claim_id, paper, source = "covariance-concentrates", PAPER, f"{ARXIV}, Lemma 1"
+    claim_id, paper, source = "covariance-concentrates", PAPER.name, f"{ARXIV}, Lemma 1"
     statement = "With enough answers every party's sample covariance is within a tenth of the true one."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(CovarianceSetting())}
@@ -125,7 +126,7 @@ class ConfidenceEvent(Theorem[EventSetting]):
     "all theta_m inside" is counted at n = 800: it fails at most delta = .1 of the time. The rate carries K from one n
     to the other. Controls: a quarter of the radius; parties without a common subspace."""
 
-    claim_id, paper, source = "confidence-event", PAPER, f"{ARXIV}, Algorithm 1, step 2, and Theorem 1"
+    claim_id, paper, source = "confidence-event", PAPER.name, f"{ARXIV}, Algorithm 1, step 2, and Theorem 1"
     statement = "Confidence sets of the calibrated radius contain every party's reward."
     cost = 7.0
     full_factor = 2
@@ -176,7 +177,7 @@ class LeaveOneOut(Theorem[LeaveSetting]):
     M = 16, within .06 of one (n = 300, d = 8, r = 2). Control: M = 4, where one party is a third of the others' data.
     """
 
-    claim_id, paper, source = "leave-one-out", PAPER, f"{DERIVED}, proof of Theorem 1, last step"
+    claim_id, paper, source = "leave-one-out", PAPER.name, f"{DERIVED}, proof of Theorem 1, last step"
     statement = "Leaving a party out of its own subspace hardly changes its error."
     cost = 5.0
     full_factor = 2

@@ -18,7 +18,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, PAPER
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV
 
 RADII = (0.02, 0.002, 0.0002)
 
@@ -72,7 +73,7 @@ class CoverageClaim(Theorem[CoverageSetting], abc.ABC):
     this instance the printed C* stays at 1.1 while pessimism avoids the optimum. Control: the mean inside.
     """
 
-    paper = PAPER
+    paper = PAPER.name
 
     def bound(self, setting: CoverageSetting) -> Bound:
         return Exactly(1.0)
@@ -189,7 +190,7 @@ class CoverageOrder(Theorem[ValidSetting]):
     from known quantities, may replace the middle one in Theorems 2, 6 and 7. Value: middle / last - 1. Control: middle
     over the printed one."""
 
-    claim_id, paper, source = "coverage-order", PAPER, f"{ARXIV} [derived], for Theorems 2, 6 and 7"
+    claim_id, paper, source = "coverage-order", PAPER.name, f"{ARXIV} [derived], for Theorems 2, 6 and 7"
     statement = "The root of the mean square bounds the weighted coverage coefficient."
     SETTINGS = {"as_stated": Variant(ValidSetting(coefficient="root"))}
 

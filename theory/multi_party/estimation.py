@@ -14,7 +14,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ANSWERS, ARXIV, PAPER, party_errors
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ANSWERS, ARXIV, party_errors
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class PartyRate(Theorem[RateSetting]):
     at most -.45 over n = 100 ... 10,000 (d = 12, r = 2, answers about N(0, I) differences). Control: parties without a
     common subspace, where the error stays."""
 
-    claim_id, paper, source = "party-rate", PAPER, f"{ARXIV}, Theorem 1"
+    claim_id, paper, source = "party-rate", PAPER.name, f"{ARXIV}, Theorem 1"
     statement = "Every party's estimation error falls as n^(-1/2)."
     cost = 6.0
     full_factor = 3
@@ -83,7 +84,7 @@ class RateShape(Theorem[DriftSetting]):
 
     Control: one party alone in its direction (A4 broken): its error does not fall with M, the rate does."""
 
-    claim_id, paper, source = "party-rate-shape", PAPER, f"{ARXIV}, Theorem 1"
+    claim_id, paper, source = "party-rate-shape", PAPER.name, f"{ARXIV}, Theorem 1"
     statement = "A party's squared error is at most one constant times the rate, whatever M, r and d."
     cost = 12.0
     full_factor = 3
@@ -120,7 +121,7 @@ class SharingGain(Theorem[GainSetting]):
     M = 4 (n = 200, d = 16, r = 2), mean at most .7. Controls: each party fitted alone; one party alone in
     its direction, to which the others' answers say nothing."""
 
-    claim_id, paper, source = "sharing-gain", PAPER, f"{ARXIV}, Theorem 1"
+    claim_id, paper, source = "sharing-gain", PAPER.name, f"{ARXIV}, Theorem 1"
     statement = "More parties over the same subspace make every party's estimate better."
     cost = 5.0
     SETTINGS = {"as_stated": Variant(GainSetting())}
@@ -159,7 +160,7 @@ class PooledPrediction(Theorem[GainSetting]):
 
     Control: each party fitted alone, d parameters a party."""
 
-    claim_id, paper, source = "pooled-prediction", PAPER, f"{ARXIV}, Theorem 10"
+    claim_id, paper, source = "pooled-prediction", PAPER.name, f"{ARXIV}, Theorem 10"
     statement = "The parties' summed prediction error is that of M r + r d log d parameters."
     cost = 4.0
     SETTINGS = {"as_stated": Variant(GainSetting(replicates=40))}
@@ -194,7 +195,7 @@ class LikelihoodSign(Theorem[SignSetting]):
 
     Control: answers by a coin."""
 
-    claim_id, paper, source = "likelihood-sign", PAPER, f"{ARXIV}, eq. (3)"
+    claim_id, paper, source = "likelihood-sign", PAPER.name, f"{ARXIV}, eq. (3)"
     statement = "The minimiser of the negative log-likelihood is close to the true reward."
     SETTINGS = {
         "as_printed": Variant(SignSetting(printed=True), Verdict.VIOLATED, "With log Phi(z) for both answers."),

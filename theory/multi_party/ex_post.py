@@ -18,7 +18,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, PAPER
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV
 from theory.multi_party.winners import coverage_of_pairs, even_counts, winner_bound
 
 
@@ -46,7 +47,7 @@ class ExPostSure(Theorem[DominatedSetting]):
     random lottery, weights 0, .3, .6, 1 in turn. Value: left minus right. Control (the paper's): everybody has the same
     cycle, whose winner is uniform with exploitability 0, and every action is dominated."""
 
-    claim_id, paper, source = "ex-post-sure", PAPER, f"{ARXIV}, proof of Theorem 9"
+    claim_id, paper, source = "ex-post-sure", PAPER.name, f"{ARXIV}, proof of Theorem 9"
     statement = "A dominated action's squared probability times its margin is at most the exploitability."
     SETTINGS = {"as_stated": Variant(DominatedSetting(n=0, replicates=200))}
 
@@ -75,7 +76,7 @@ class ExPostBound(Theorem[DominatedSetting]):
     4 in Theorem 8; 4 is used.) Control: everybody has the same cycle, and the dominated action keeps probability
     1/3."""
 
-    claim_id, paper, source = "ex-post-bound", PAPER, f"{ARXIV}, Theorem 9"
+    claim_id, paper, source = "ex-post-bound", PAPER.name, f"{ARXIV}, Theorem 9"
     statement = "A Pareto-dominated action gets probability at most tau."
     SETTINGS = {"as_stated": Variant(DominatedSetting())}
 
@@ -111,7 +112,7 @@ class StrictDomination(Theorem[StrictSetting]):
     N*_m(a, b) >= 0 for all parties and > 0 for one it holds. Value: the largest probability of a dominated action under
     the true von Neumann winner, three Bradley-Terry parties. Control: the same cycle for everybody."""
 
-    claim_id, paper, source = "ex-post-strict", PAPER, f"{ARXIV}, Definition 2"
+    claim_id, paper, source = "ex-post-strict", PAPER.name, f"{ARXIV}, Definition 2"
     statement = "The von Neumann winner of transitive parties never plays a dominated action."
     SETTINGS = {
         "as_printed": Variant(StrictSetting(strict=False), Verdict.VIOLATED, "Without strictness."),
@@ -149,7 +150,7 @@ class TwoPartiesAgree(Theorem[AgreementSetting]):
     differ. Control: three parties, of whom the loudest is outvoted (differences 3, -1, -1 sum to 1, the mean preference
     is .4968 < 1/2)."""
 
-    claim_id, paper, source = "two-parties-agree", PAPER, f"{ARXIV}, Appendix B"
+    claim_id, paper, source = "two-parties-agree", PAPER.name, f"{ARXIV}, Appendix B"
     statement = "For at most two Bradley-Terry parties the von Neumann winner is the Utilitarian optimum."
     SETTINGS = {"as_stated": Variant(AgreementSetting())}
 
@@ -183,7 +184,7 @@ class OpposedFavourites(Theorem[FavouriteSetting]):
     p' N_m q = -(M - 1) / M, at the uniform lottery (the paper states at most). M = 2, 3, 5, 8 by linear programs.
     Value: the largest deviation. Control: parties who agree, where the value is 0."""
 
-    claim_id, paper, source = "opposed-favourites", PAPER, f"{ARXIV}, Proposition 4"
+    claim_id, paper, source = "opposed-favourites", PAPER.name, f"{ARXIV}, Proposition 4"
     statement = "With opposed favourites no lottery is better than -(M - 1) / M for every party."
     SETTINGS = {"as_stated": Variant(FavouriteSetting())}
 

@@ -15,17 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import (
-    ARXIV,
-    PAPER,
-    Parties,
-    drawn_sets,
-    parties,
-    party_norms,
-    reference_gap,
-    sized,
-    usable,
-)
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, Parties, drawn_sets, parties, party_norms, reference_gap, sized, usable
 
 
 def random_gains(stream: Stream, M: int = 3, A: int = 6, worst: bool = True) -> FloatArray:
@@ -47,7 +38,7 @@ class TauPareto(Theorem[TauSetting]):
     product of gains: an action that weakly improves all and one by a factor 1 + tau multiplies V by as much. Three
     parties, six actions, a random policy with V > 0. Value: tau_actual minus that. Control: the ratio of sums."""
 
-    claim_id, paper, source = "tau-pareto", PAPER, f"{ARXIV}, Theorem 4 and Definition 1"
+    claim_id, paper, source = "tau-pareto", PAPER.name, f"{ARXIV}, Theorem 4 and Definition 1"
     statement = "Every policy is tau-approximately Pareto efficient with tau its relative loss of Nash welfare."
     SETTINGS = {"as_stated": Variant(TauSetting())}
 
@@ -79,7 +70,7 @@ class ParetoBound(Theorem[LearnedSetting]):
     the truth. Value: tau_actual minus tau(s), worst state.
     Control: a random policy."""
 
-    claim_id, paper, source = "pareto-bound", PAPER, f"{ARXIV}, Theorem 4"
+    claim_id, paper, source = "pareto-bound", PAPER.name, f"{ARXIV}, Theorem 4"
     statement = "The pessimistic Nash policy is approximately Pareto efficient at the rate of its relative width."
     cost = 4.0
     SETTINGS = {"as_stated": Variant(LearnedSetting())}
@@ -124,7 +115,7 @@ class OptimumEfficient(Theorem[LemmaSetting]):
     number of usable actions is A (1 - 1/A)^M); the product is then 0 everywhere and the "optimum" any action, the
     control."""
 
-    claim_id, paper, source = "optimum-efficient", PAPER, f"{ARXIV}, Lemma 3"
+    claim_id, paper, source = "optimum-efficient", PAPER.name, f"{ARXIV}, Lemma 3"
     statement = "Where some action gives everybody something, the Nash optimum is Pareto efficient."
     SETTINGS = {"as_stated": Variant(LemmaSetting())}
 
@@ -182,7 +173,7 @@ class PigouDaltonApprox(Theorem[TransferSetting]):
     ellipsoids of radius .002. Value: gain (or decrease) minus tau, relative to the best welfare. Control: the
     Utilitarian choice on the same bounds."""
 
-    claim_id, paper, source = "pigou-dalton-approx", PAPER, f"{ARXIV}, Definition 5 and Corollary 1"
+    claim_id, paper, source = "pigou-dalton-approx", PAPER.name, f"{ARXIV}, Definition 5 and Corollary 1"
     statement = "No equalising transfer from the Nash policy raises the welfare by more than the rate."
     cost = 2.0
     SETTINGS = {
@@ -234,7 +225,7 @@ class ExactTransfer(Theorem[ExactTransferSetting]):
     the rise from that formula, over transfers between parties at least .01 apart. Control: the sum, which does not
     rise."""
 
-    claim_id, paper, source = "transfer-raises-product", PAPER, f"{ARXIV}, section 4.4 (Pigou-Dalton principle)"
+    claim_id, paper, source = "transfer-raises-product", PAPER.name, f"{ARXIV}, section 4.4 (Pigou-Dalton principle)"
     statement = "Nash welfare rises in every equalising transfer, by e (x - y - e) times the others' product."
     SETTINGS = {"as_stated": Variant(ExactTransferSetting())}
 

@@ -16,7 +16,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, DERIVED, PAPER
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, DERIVED
 
 
 def informative_answers(n: int, r: int, coverage: float, rare: bool = True) -> int:
@@ -55,7 +56,7 @@ class SinglePartyLower(Theorem[SingleSetting]):
 
     Control: a design that compares (a2, a3) half of the time, where the risk no longer has C in it."""
 
-    claim_id, paper, source = "single-party-lower", PAPER, f"{ARXIV}, Theorem 3, M = 1"
+    claim_id, paper, source = "single-party-lower", PAPER.name, f"{ARXIV}, Theorem 3, M = 1"
     statement = "With one party no algorithm loses less than a constant times C (r / n)^(1/2)."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(SingleSetting())}
@@ -88,7 +89,7 @@ class SinglePartyMet(Theorem[LearnerSetting]):
     risk. The maximum-likelihood rule takes a2 where its estimate of the e1 coordinate is above the middle of the two.
     Value: regret over risk, mean over 50,000 instances a draw. Control: 64 times the answers the bound counts."""
 
-    claim_id, paper, source = "single-party-met", PAPER, f"{ARXIV}, Theorem 3, M = 1"
+    claim_id, paper, source = "single-party-met", PAPER.name, f"{ARXIV}, Theorem 3, M = 1"
     statement = "A learner's mean regret is at least the Bayes risk."
     SETTINGS = {"as_stated": Variant(LearnerSetting())}
 
@@ -126,7 +127,7 @@ class PartiesLower(Theorem[ManySetting]):
 
     Control: a learner who sees one party's answers only."""
 
-    claim_id, paper, source = "parties-lower", PAPER, f"{ARXIV}, Theorem 3"
+    claim_id, paper, source = "parties-lower", PAPER.name, f"{ARXIV}, Theorem 3"
     statement = "On the paper's family the smallest loss grows as a power of the number of parties."
     cost = 3.0
     SETTINGS = {
@@ -177,7 +178,7 @@ class PessimismParties(Theorem[WorstSetting]):
     sum of estimates loses as M^(1/2), slope in [.4, .6] over M = 1 ... 64. Control: adding up each party's lower bound
     (radius 2 standard errors), as product confidence sets do, which loses as M: the linear factor is theirs."""
 
-    claim_id, paper, source = "pessimism-parties", PAPER, f"{DERIVED}, for Theorems 2, 3 and 5"
+    claim_id, paper, source = "pessimism-parties", PAPER.name, f"{DERIVED}, for Theorems 2, 3 and 5"
     statement = "The worst-case loss of the sum of estimates grows as the square root of the number of parties."
     axes = ("parties", "worst-case loss")
     SETTINGS = {"as_stated": Variant(WorstSetting())}

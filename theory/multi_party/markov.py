@@ -15,7 +15,8 @@ from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.multi_party._instances import ARXIV, PAPER
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV
 
 
 def world(stream: Stream, linear: bool) -> tuple[EpisodicMDP, FloatArray]:
@@ -47,7 +48,7 @@ class OccupancyIdentity(Theorem[IdentitySetting]):
     step, for random MDPs and linear MDPs in turn and random policies. Value: relative difference. Control: the product
     of the parties' returns, which no occupancy identity gives."""
 
-    claim_id, paper, source = "occupancy-identity", PAPER, f"{ARXIV}, section 4.3"
+    claim_id, paper, source = "occupancy-identity", PAPER.name, f"{ARXIV}, section 4.3"
     statement = "The Nash welfare of a policy, step by step, is a sum over its occupancies."
     SETTINGS = {"as_stated": Variant(IdentitySetting())}
 
@@ -82,7 +83,7 @@ class DynamicProgramming(Theorem[PlanSetting]):
     policies. S = 2, A = 3, H = 2, all 81 enumerated. Value: the best of all minus the recursion's. Control: the action
     that is best at the step alone."""
 
-    claim_id, paper, source = "mdp-planning", PAPER, f"{ARXIV}, Algorithm 1 (MDP)"
+    claim_id, paper, source = "mdp-planning", PAPER.name, f"{ARXIV}, Algorithm 1 (MDP)"
     statement = "Dynamic programming on the step's welfare finds the best policy."
     SETTINGS = {"as_stated": Variant(PlanSetting())}
 
@@ -115,7 +116,7 @@ class MarkovBound(Theorem[MarkovSetting]):
     dynamic programming on the product of lower bounds, d over all steps. 300 to 10,000 trajectory pairs a party. Value:
     left minus right, relative to J*. Control: a policy that hears one party of three."""
 
-    claim_id, paper, source = "mdp-bound", PAPER, f"{ARXIV}, proof of Theorem 7"
+    claim_id, paper, source = "mdp-bound", PAPER.name, f"{ARXIV}, proof of Theorem 7"
     statement = "The pessimistic policy's loss is at most its bound's gap along the best policy's occupancy."
     cost = 4.0
     SETTINGS = {"as_stated": Variant(MarkovSetting())}
@@ -152,7 +153,7 @@ class MarkovRate(Theorem[MarkovRateSetting]):
     -.4 over 316 ... 31,623 trajectory pairs a party, two of the three parties
     (the product of three is further from its asymptote). Control: a radius that stays where it is."""
 
-    claim_id, paper, source = "mdp-gap-rate", PAPER, f"{ARXIV}, Theorem 7"
+    claim_id, paper, source = "mdp-gap-rate", PAPER.name, f"{ARXIV}, Theorem 7"
     statement = "In an episodic MDP the pessimism gap falls as n^(-1/2)."
     cost = 12.0
     full_factor = 2

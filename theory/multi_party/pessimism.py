@@ -16,17 +16,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import (
-    ARXIV,
-    DERIVED,
-    PAPER,
-    Parties,
-    parties,
-    party_norms,
-    reference_gap,
-    sized,
-    usable,
-)
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, DERIVED, Parties, parties, party_norms, reference_gap, sized, usable
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,7 @@ class SureInequality(Theorem[SureSetting], abc.ABC):
     """Set-up: S = 5 states, 6 actions, d = 6, r = 2, 2 to 8 parties with 250 to 16,000 answers each; the radius of each
     party is the error of this very trial, so that the event of the theorem holds exactly."""
 
-    paper = PAPER
+    paper = PAPER.name
 
     def bound(self, setting: SureSetting) -> Bound:
         return EveryDraw(1e-9)
@@ -201,7 +192,7 @@ class ShiftInvariance(Theorem[ShiftSetting]):
     Control: a reference that stays where it is while the features move.
     """
 
-    claim_id, paper, source = "utilitarian-origin", PAPER, f"{ARXIV}, Algorithm 1 (Utilitarian) and Theorem 5"
+    claim_id, paper, source = "utilitarian-origin", PAPER.name, f"{ARXIV}, Algorithm 1 (Utilitarian) and Theorem 5"
     statement = "The pessimistic Utilitarian policy does not depend on the origin of the features."
     cost = 8.0
     SETTINGS = {

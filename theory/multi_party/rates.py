@@ -11,7 +11,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.multi_party._instances import ARXIV, PAPER, parties
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, parties
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class NashGapRate(Theorem[GapSetting]):
     of lower bounds is still near zero, where the gap cannot fall; the loss itself falls faster than any power on a
     fixed instance with finitely many actions. Control: a radius that stays where it is."""
 
-    claim_id, paper, source = "nash-gap-rate", PAPER, f"{ARXIV}, Theorem 2"
+    claim_id, paper, source = "nash-gap-rate", PAPER.name, f"{ARXIV}, Theorem 2"
     statement = "The relative gap of the pessimistic Nash welfare falls as n^(-1/2)."
     cost = 6.0
     full_factor = 3
@@ -77,7 +78,7 @@ class PartyScaling(Theorem[PartiesSetting]):
     r = 3. Value: welfare minus pessimistic welfare at the optimum. The factor M of Theorems 5 and 6 comes from adding
     parties up: slope in M at most .5, where the printed factor is 1. Control: the sum over parties."""
 
-    paper = PAPER
+    paper = PAPER.name
     axes = ("parties", "welfare minus pessimistic welfare at the optimum")
 
     def bound(self, setting: PartiesSetting) -> Bound:

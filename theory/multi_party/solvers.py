@@ -15,7 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, DERIVED, PAPER, drawn_sets, parties
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, DERIVED, drawn_sets, parties
 from theory.multi_party.winners import skew_matrices
 
 
@@ -33,7 +34,7 @@ class ExactGain(Theorem[PromiseSetting]):
     lotteries over a' are left out (weak duality). Value: closed form minus exact, one party and action a draw. Control:
     the closed form with half the radius."""
 
-    claim_id, paper, source = "gain-bound-exact", PAPER, f"{DERIVED}, for Algorithm 1, step 3"
+    claim_id, paper, source = "gain-bound-exact", PAPER.name, f"{DERIVED}, for Algorithm 1, step 3"
     statement = "The closed-form pessimistic gain is at most the exact one."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(PromiseSetting())}
@@ -59,7 +60,7 @@ class LotteryPromise(Theorem[PromiseSetting]):
     gain in the worst case of its set; with the truth inside, its expected gain is at least that. Value: guarantee minus
     true gain, largest over parties. Control: a solver told a quarter of the radius."""
 
-    claim_id, paper, source = "lottery-promise", PAPER, f"{DERIVED}, for Algorithm 1 with mixed strategies"
+    claim_id, paper, source = "lottery-promise", PAPER.name, f"{DERIVED}, for Algorithm 1 with mixed strategies"
     statement = "The pessimistic lottery gives every party at least what it guarantees."
     cost = 8.0
     SETTINGS = {"as_stated": Variant(PromiseSetting())}
@@ -84,7 +85,7 @@ class JointAbove(Theorem[PromiseSetting]):
     policy; the joint value by block minimisation (an upper bound on the true minimum, so the inequality must hold for
     it too). Value: state-wise minus joint. Control: state-wise bounds with a tenth of the radius."""
 
-    claim_id, paper, source = "joint-above-statewise", PAPER, f"{ARXIV}, Algorithm 1, step 3"
+    claim_id, paper, source = "joint-above-statewise", PAPER.name, f"{ARXIV}, Algorithm 1, step 3"
     statement = "The state-wise pessimistic value is at most the joint one."
     cost = 10.0
     SETTINGS = {"as_stated": Variant(PromiseSetting())}
@@ -119,7 +120,7 @@ class ProductScale(Theorem[ScaleSetting]):
     fails; with 2 B L < 1 it is exponentially loose (hence the relative form of `nash-relative-bound`). Value: left over
     right. Gains uniform near the top of the range. Control: no factor."""
 
-    claim_id, paper, source = "product-scale", PAPER, f"{ARXIV}, Theorem 2 (hidden constant)"
+    claim_id, paper, source = "product-scale", PAPER.name, f"{ARXIV}, Theorem 2 (hidden constant)"
     statement = "A product of gains moves by at most the factor times the sum of their moves."
     SETTINGS = {
         "as_printed": Variant(ScaleSetting(factor=False), Verdict.VIOLATED, "With a constant without 2 B L."),
@@ -156,7 +157,7 @@ class UsableActions(Theorem[UsableSetting]):
     policies run out of actions (A = 8, M = 6 leaves 3.6; M = 40 leaves .04). Value: that number, mean within .2 of the
     formula. Control: parties who share their worst action."""
 
-    claim_id, paper, source = "usable-actions", PAPER, f"{DERIVED}, for Theorem 4 (zero utilities)"
+    claim_id, paper, source = "usable-actions", PAPER.name, f"{DERIVED}, for Theorem 4 (zero utilities)"
     statement = "The number of actions that are nobody's worst is A (1 - 1/A)^M on average."
     SETTINGS = {"as_stated": Variant(UsableSetting())}
 
@@ -184,7 +185,7 @@ class NoRegret(Theorem[RegretSetting]):
     by the round, has a duality gap that falls at least as T^(-1/2), slope at most -.45 over T = 100 ... 10,000 (eight
     actions, the gap is the certificate it hands out). Control: 100 rounds whatever T is."""
 
-    claim_id, paper, source = "no-regret-winner", PAPER, f"{DERIVED}, for Algorithm 2, step 3"
+    claim_id, paper, source = "no-regret-winner", PAPER.name, f"{DERIVED}, for Algorithm 2, step 3"
     statement = "Regret matching solves the pessimistic game at a rate of T^(-1/2) or better."
     axes = ("rounds", "duality gap")
     SETTINGS = {"as_stated": Variant(RegretSetting())}

@@ -20,7 +20,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.multi_party._instances import ARXIV, DERIVED, PAPER
+from theory.multi_party import PAPER
+from theory.multi_party._instances import ARXIV, DERIVED
 
 
 def skew_matrices(M: int, S: int, A: int, stream: Stream) -> FloatArray:
@@ -70,7 +71,7 @@ class WinnerBound(Theorem[WinnerSetting]):
     actions that lose, and eps goes on falling. Corrected: B(s, a, a) = 0, C* over a != a'. Control: counts of losses
     taken for wins."""
 
-    claim_id, paper, source = "winner-bound", PAPER, f"{ARXIV}, Theorem 8 and Algorithm 2"
+    claim_id, paper, source = "winner-bound", PAPER.name, f"{ARXIV}, Theorem 8 and Algorithm 2"
     statement = "The pessimistic von Neumann winner's exploitability is at most eps."
     cost = 8.0
     SETTINGS = {
@@ -110,7 +111,7 @@ class WinnerSure(Theorem[WinnerSetting]):
     exploitability at s is at most 2 p*' B q_hat, q_hat the opponent's side of the saddle point of N - B. n = 300 to
     100,000. Value: left minus right, largest over states. Control: losses taken for wins."""
 
-    claim_id, paper, source = "winner-sure", PAPER, f"{ARXIV}, proof of Theorem 8"
+    claim_id, paper, source = "winner-sure", PAPER.name, f"{ARXIV}, proof of Theorem 8"
     statement = "On the event, the exploitability is at most twice the bonus met by the true winner."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(WinnerSetting(n=0, replicates=200))}
@@ -148,7 +149,7 @@ class WinnerDecouples(Theorem[PolicySetting]):
     every one of the A^S deterministic opponents is the mean over states of the states' exploitabilities. S = 3, A = 3,
     all 27 enumerated. Value: the difference. Control: the largest state in place of the mean."""
 
-    claim_id, paper, source = "winner-decouples", PAPER, f"{ARXIV}, Algorithm 2, step 4"
+    claim_id, paper, source = "winner-decouples", PAPER.name, f"{ARXIV}, Algorithm 2, step 4"
     statement = "A policy's exploitability is the mean over states of each state's."
     SETTINGS = {"as_stated": Variant(PolicySetting())}
 
@@ -180,7 +181,7 @@ class BonusLoose(Theorem[DeviationSetting]):
     is a mean over parties, which min_m n_m in the bonus ignores; the bonus itself grows with log M, so that by M = 64
     it is about 25 times too wide. Control: parties who all give the same answers."""
 
-    claim_id, paper, source = "bonus-loose", PAPER, f"{DERIVED}, for Algorithm 2, step 2"
+    claim_id, paper, source = "bonus-loose", PAPER.name, f"{DERIVED}, for Algorithm 2, step 2"
     statement = "The error of the mean preference matrix falls as M^(-1/2), and no faster."
     axes = ("parties", "largest error of the mean preference matrix")
     SETTINGS = {"as_stated": Variant(DeviationSetting())}
@@ -218,7 +219,7 @@ class WinnerRate(Theorem[LocalSetting]):
     it falls as n^(-1/2), slope at most -.4: on any one instance it ends up falling faster, and which strength is the
     hardest changes with n. Control: the printed bonus on the diagonal."""
 
-    claim_id, paper, source = "winner-rate", PAPER, f"{ARXIV}, Theorem 8"
+    claim_id, paper, source = "winner-rate", PAPER.name, f"{ARXIV}, Theorem 8"
     statement = "The largest exploitability over instances of every strength falls as n^(-1/2)."
     axes = ("answers a party", "largest exploitability over strengths")
     cost = 8.0

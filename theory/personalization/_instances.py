@@ -8,9 +8,9 @@ from sim.estimators.shared_representation import SharedBatch, fit_shared_batch
 from sim.populations.shared_representation import Layout, SharedRepresentation, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
+from theory.personalization import PAPER
 
-PAPER = "personalization"
-ARXIV = "arXiv 2405.00254"
+ARXIV = PAPER.source
 DERIVED = f"{ARXIV} [derived]"
 # Answers an annotator: two decades, so that a slope leans on no single doubling.
 ANSWERS = (100, 316, 1000, 3162, 10_000)

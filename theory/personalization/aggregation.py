@@ -16,7 +16,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.personalization._instances import ARXIV, DERIVED, PAPER
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV, DERIVED
 
 _ALPHAS = (-np.inf, -2.0, -1.0, 0.0, 1.0, 2.0, np.inf)
 
@@ -35,7 +36,7 @@ class AggregateLipschitz(Theorem[LipschitzSetting]):
     [-1, 1], alpha random in [-2, 2]. Value: the larger of the two ratios. Control: the second bound without its
     factor."""
 
-    claim_id, paper, source = "aggregate-lipschitz", PAPER, f"{DERIVED}, Theorem 4.1"
+    claim_id, paper, source = "aggregate-lipschitz", PAPER.name, f"{DERIVED}, Theorem 4.1"
     statement = "The aggregate moves no more than the rewards."
     SETTINGS = {"as_corrected": Variant(LipschitzSetting())}
 
@@ -72,7 +73,7 @@ class AggregateConstant(Theorem[ConstantSetting]):
     (alpha = 1); a finite maximum could not grow without end, 10 is allowed. What is bounded is |e^ax - e^az| / (a |x -
     z|): the rewards themselves have to be close, not their differences, and that takes a pinned reference (A5)."""
 
-    claim_id, paper, source = "aggregate-constant", PAPER, f"{ARXIV}, proof of Theorem 4.1 (C_alpha)"
+    claim_id, paper, source = "aggregate-constant", PAPER.name, f"{ARXIV}, proof of Theorem 4.1 (C_alpha)"
     statement = "The constant that turns reward differences into aggregated ones is finite."
     SETTINGS = {
         "as_printed": Variant(ConstantSetting(), Verdict.VIOLATED, "In differences of rewards."),
@@ -119,7 +120,7 @@ class AggregateRate(Theorem[RateSetting]):
     error stays. First term of the printed bound also lacks xi^2 / eta^2.
     """
 
-    claim_id, paper, source = "aggregate-rate", PAPER, f"{ARXIV}, Theorem 4.1"
+    claim_id, paper, source = "aggregate-rate", PAPER.name, f"{ARXIV}, Theorem 4.1"
     statement = "The aggregated reward is learned at rate 1 / Np."
     cost = 4.0
     full_factor = 3
@@ -174,7 +175,7 @@ class AggregationNeedsPin(Theorem[PinSetting]):
     for the worst alpha: what no algorithm can go below, with any number of answers (a stochastic decision gets
     between)."""
 
-    claim_id, paper, source = "aggregation-needs-pin", PAPER, f"{ARXIV}, Theorem 4.1 [counter-example]"
+    claim_id, paper, source = "aggregation-needs-pin", PAPER.name, f"{ARXIV}, Theorem 4.1 [counter-example]"
     statement = "Comparisons determine the action that is best for the aggregated reward."
     SETTINGS = {
         "as_printed": Variant(PinSetting(alphas=(-np.inf, -2.0, 2.0, np.inf)), Verdict.VIOLATED, "For every alpha."),

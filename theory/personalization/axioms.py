@@ -14,7 +14,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast
 from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.personalization._instances import ARXIV, PAPER
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV
 
 _NEGATIVE, _REAL = (-3.0, -1.0, -0.3), (-3.0, -1.0, -0.3, 0.0, 0.3, 1.0, 3.0)
 
@@ -33,7 +34,7 @@ class AxiomSetting(Setting):
 class _OfTheFamily(Theorem[AxiomSetting]):
     """Agg_alpha under one axiom, 4 annotators with N(0, 1) rewards. Value: 1 where a trial disobeys."""
 
-    paper = PAPER
+    paper = PAPER.name
     rules_that_break: ClassVar[tuple[str, ...]] = ()
 
     def bound(self, setting: AxiomSetting) -> Bound:
@@ -189,7 +190,7 @@ class Leximin(Theorem[LeximinSetting]):
     of four N(0, 1) rewards that share their smallest one, Agg_alpha at -500 ranks as sorted lexicographic comparison
     does, and min says "equal". Value: 1 where the rankings agree; mean at least .97."""
 
-    claim_id, paper, source = "leximin-limit", PAPER, f"{ARXIV}, section 4 (names of the rules)"
+    claim_id, paper, source = "leximin-limit", PAPER.name, f"{ARXIV}, section 4 (names of the rules)"
     statement = "For alpha -> -inf the ordering of Agg_alpha is leximin."
     SETTINGS = {
         "as_printed": Variant(LeximinSetting(alpha=-np.inf), Verdict.VIOLATED, "At alpha = -inf, the min rule."),
@@ -239,7 +240,7 @@ class PrimeRanksAlike(Theorem[LotterySetting]):
     does not. Value: 1 where the two choose differently among 3 options (4 annotators, alpha = -1; an option is one
     profile, or two at even odds)."""
 
-    claim_id, paper, source = "prime-ranks-alike", PAPER, f"{ARXIV}, section 4 (Agg and Agg')"
+    claim_id, paper, source = "prime-ranks-alike", PAPER.name, f"{ARXIV}, section 4 (Agg and Agg')"
     statement = "Agg and Agg' choose the same."
     SETTINGS = {
         "as_printed": Variant(LotterySetting(sure=False), Verdict.VIOLATED, "Also under randomness."),

@@ -20,7 +20,8 @@ from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.personalization._instances import ARXIV, DERIVED, PAPER
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV, DERIVED
 
 _B = 3.0
 
@@ -52,7 +53,7 @@ class DiscrepancyBound(Theorem[DiscrepancySetting]):
     of its annotators' laws; exact, in the population. 6 annotators in the plane, 400 pairs. Value: left over right
     side. Control: theta_c of a cluster they do not belong to."""
 
-    claim_id, paper, source = "discrepancy-bound", PAPER, f"{DERIVED}, behind Lemma 1"
+    claim_id, paper, source = "discrepancy-bound", PAPER.name, f"{DERIVED}, behind Lemma 1"
     statement = "What a cluster's reward costs its annotators is at most twice their label discrepancies."
     SETTINGS = {"as_corrected": Variant(DiscrepancySetting())}
 
@@ -82,7 +83,7 @@ class DiscrepancyFormula(Theorem[DiscrepancySetting]):
     against a search over 2,000 directions. Value: relative difference, 2 dimensions. Control: the pairs of one of the
     two in the other order, the slip Definition 3.3 invites."""
 
-    claim_id, paper, source = "discrepancy-formula", PAPER, f"{ARXIV}, Definition 3.3 [derived]"
+    claim_id, paper, source = "discrepancy-formula", PAPER.name, f"{ARXIV}, Definition 3.3 [derived]"
     statement = "The label discrepancy has a closed form."
     cost = 9.0
     SETTINGS = {"as_corrected": Variant(DiscrepancySetting())}
@@ -120,7 +121,7 @@ class ClusterNumber(Theorem[ClusterSetting]):
     squared error of K = 3 is below that of K = 1, 2, 4, 6, 12, 24. Value: K = 3's over the best of the others. Control:
     one cloud of annotators without clusters, where 3 is nothing special."""
 
-    claim_id, paper, source = "cluster-number", PAPER, f"{ARXIV}, Theorem 3.4 and Lemma 1"
+    claim_id, paper, source = "cluster-number", PAPER.name, f"{ARXIV}, Theorem 3.4 and Lemma 1"
     statement = "The error is least at the true number of clusters."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(ClusterSetting())}
@@ -173,7 +174,7 @@ class ClusterRate(Theorem[RateSetting]):
     at most -1/4 (the fourth root of the bound is loose; no equality is claimed). Control: K = 1, whose error is
     |theta|^2 = 2.25 however many answers there are."""
 
-    claim_id, paper, source = "cluster-rate", PAPER, f"{ARXIV}, Theorem 3.4"
+    claim_id, paper, source = "cluster-rate", PAPER.name, f"{ARXIV}, Theorem 3.4"
     statement = "With as many clusters as there are, the error falls with the answers."
     cost = 3.0
     full_factor = 3
@@ -211,7 +212,7 @@ class ClusterObjective(Theorem[ObjectiveSetting]):
     around 3 centres, 20 answers each. Control: Algorithm 6 on the same answers, which moves few annotators and takes
     few steps at a time: its objective does fall."""
 
-    claim_id, paper, source = "cluster-objective", PAPER, f"{ARXIV}, Algorithms 3 and 6"
+    claim_id, paper, source = "cluster-objective", PAPER.name, f"{ARXIV}, Algorithms 3 and 6"
     statement = "The alternation of clusters and rewards is monotone."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(ObjectiveSetting())}
@@ -260,7 +261,7 @@ class MoreClusters(Theorem[MoreClustersSetting]):
     it). Value: the largest fall from one K to the next, relative. 12 annotators around 3 centres, 40 answers each.
     Control: no alternation, rewards of K random annotators as they are."""
 
-    claim_id, paper, source = "more-clusters", PAPER, f"{DERIVED}, Algorithm 3"
+    claim_id, paper, source = "more-clusters", PAPER.name, f"{DERIVED}, Algorithm 3"
     statement = "More clusters never fit worse."
     cost = 2.0
     SETTINGS = {"as_stated": Variant(MoreClustersSetting())}

@@ -12,7 +12,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.personalization._instances import ARXIV, PAPER
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LinkConstant(Theorem[LinkSetting]):
     """kappa = 1 / min Phi'(x) on [-2 Rmax, 2 Rmax] = 2 + e^(2 Rmax) + e^(-2 Rmax) for the sigmoid; the paper prints
     kappa = eta, its inverse. Value: |kappa min Phi' - 1|."""
 
-    claim_id, paper, source = "link-constant", PAPER, f"{ARXIV}, section 2 (kappa and eta)"
+    claim_id, paper, source = "link-constant", PAPER.name, f"{ARXIV}, section 2 (kappa and eta)"
     statement = "kappa bounds the inverse of the link's slope."
     SETTINGS = {
         "as_printed": Variant(LinkSetting(printed=True), Verdict.VIOLATED, "kappa = eta."),
@@ -59,7 +60,7 @@ class LinkCurvature(Theorem[LinkSetting]):
     says convex. Value: the largest second difference of log sigma over [-2 Rmax, 2 Rmax] plus eta (printed: minus the
     smallest, plus eta), at most rounding. Control: an interval twice as long keeps no such eta."""
 
-    claim_id, paper, source = "link-curvature", PAPER, f"{ARXIV}, section 2 (log Phi)"
+    claim_id, paper, source = "link-curvature", PAPER.name, f"{ARXIV}, section 2 (log Phi)"
     statement = "log Phi has curvature of at least eta, of the sign that makes the likelihood concave."
     SETTINGS = {
         "as_printed": Variant(LinkSetting(printed=True), Verdict.VIOLATED, "log Phi strongly convex."),
@@ -94,7 +95,7 @@ class ConcentrationFactor(Theorem[ConcentrationSetting]):
     where the paper writes 1.1 < 1 / 0.9. Value: E g^2 over (factor times the sample's), worst direction, for
     covariances at the edge of assumption A4 (Lambda_hat's smallest eigenvalue against Lambda is 0.9 exactly)."""
 
-    claim_id, paper, source = "concentration-factor", PAPER, f"{ARXIV}, assumption 4 and Lemma 6"
+    claim_id, paper, source = "concentration-factor", PAPER.name, f"{ARXIV}, assumption 4 and Lemma 6"
     statement = "Under uniform concentration the true squared error is at most a constant times the sample's."
     SETTINGS = {
         "as_printed": Variant(ConcentrationSetting(factor=1.1), Verdict.VIOLATED, "The constant 1.1."),
@@ -131,7 +132,7 @@ class RewardNormalisation(Theorem[NormalisationSetting]):
     """Remark 3 takes an annotator's unknown constant out of her rewards; dividing by the smallest, as printed, does
     not, subtracting it does. Value: how much the normalised rewards change when a constant is added, 5 responses."""
 
-    claim_id, paper, source = "reward-normalisation", PAPER, f"{ARXIV}, Remark 3"
+    claim_id, paper, source = "reward-normalisation", PAPER.name, f"{ARXIV}, Remark 3"
     statement = "Normalised rewards do not depend on an annotator's constant."
     SETTINGS = {
         "as_printed": Variant(NormalisationSetting(divided=True), Verdict.VIOLATED, "r / min r."),

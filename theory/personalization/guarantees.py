@@ -11,16 +11,18 @@ import numpy as np
 from sim.algorithms.aggregation import aggregate
 from sim.algorithms.maximin_policy import maximin_policy
 from sim.algorithms.pessimistic_aggregation import pessimistic_aggregate_policy
+from sim.algorithms.pessimistic_policy import likelihood_pessimistic_policy
 from sim.environments.contextual_pool import ContextualPool
 from sim.environments.trajectory_pool import TrajectoryPool
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.confidence import Ellipsoid, answer_covariance
-from sim.estimators.likelihood_set import LikelihoodSet, likelihood_pessimistic_policy
+from sim.estimators.likelihood_set import LikelihoodSet
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.personalization._instances import DERIVED, PAPER, simplex_points
+from theory.personalization import PAPER
+from theory.personalization._instances import DERIVED, simplex_points
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def _ellipsoid(x: FloatArray, theta: FloatArray) -> Ellipsoid:
 class _Guarantee(Theorem[GuaranteeSetting]):
     """Value: what the policy promises over the reference minus what it keeps, in the true rewards."""
 
-    paper = PAPER
+    paper = PAPER.name
     cost = 3.0
 
     def bound(self, setting: GuaranteeSetting) -> Bound:

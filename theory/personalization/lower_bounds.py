@@ -11,14 +11,16 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from sim.algorithms.aggregation import aggregate
+from sim.algorithms.pessimistic_policy import pessimistic_policy
 from sim.environments.trajectory_pool import LowerBoundFamily
-from sim.estimators.confidence import Ellipsoid, pessimistic_policy
+from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.personalization._instances import ARXIV, PAPER
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV
 
 
 def _sigmoid(t: FloatArray | float) -> FloatArray:
@@ -62,7 +64,7 @@ class LowerBound(Theorem[RiskSetting]):
     The printed sampling makes a1 the common action (and inverts Lambda^2): then the constant falls with Lambda.
     """
 
-    claim_id, paper, source = "lower-bound", PAPER, f"{ARXIV}, Theorem 3.3"
+    claim_id, paper, source = "lower-bound", PAPER.name, f"{ARXIV}, Theorem 3.3"
     statement = "No algorithm has a gap below a constant times Lambda (k / Np)^(1/2)."
     cost = 3.0
     SETTINGS = {
@@ -136,7 +138,7 @@ class LowerBoundLearner(Theorem[LearnerSetting]):
     over random signs falls as Np^(-1/2) and no faster, slope in [-.6, -.4]; k = 9, Lambda = 4. Control: one margin for
     all Np, that of the largest, where the gap stays until the answers suffice."""
 
-    claim_id, paper, source = "lower-bound-learner", PAPER, f"{ARXIV}, Theorems 3.1 and 3.3"
+    claim_id, paper, source = "lower-bound-learner", PAPER.name, f"{ARXIV}, Theorems 3.1 and 3.3"
     statement = "On the hard family the algorithm's gap falls as Np^(-1/2) and no faster."
     cost = 8.0
     full_factor = 2
@@ -164,7 +166,7 @@ class LowerBoundMet(Theorem[LearnerSetting]):
     """The same learner's mean gap is at least the exact Bayes risk. Value: gap over risk at Np = 3,000. Control: the
     learner is given 64 times the answers the bound counts."""
 
-    claim_id, paper, source = "lower-bound-met", PAPER, f"{ARXIV}, Theorem 3.3"
+    claim_id, paper, source = "lower-bound-met", PAPER.name, f"{ARXIV}, Theorem 3.3"
     statement = "The algorithm's gap is at least the Bayes risk."
     cost = 4.0
     full_factor = 2
@@ -194,7 +196,7 @@ class LowerBoundAggregated(Theorem[CommonSetting]):
     of Theorem 3.3 carries over as it is. Value: 1 - (best margin under Agg_alpha) / (margin of one annotator), largest
     over alpha = -2, 0, 2. Control: signs of one's own, whose margins cancel in the aggregate."""
 
-    claim_id, paper, source = "lower-bound-aggregated", PAPER, f"{ARXIV}, Theorem 4.2"
+    claim_id, paper, source = "lower-bound-aggregated", PAPER.name, f"{ARXIV}, Theorem 4.2"
     statement = "The lower bound holds for the aggregated objective, for any real alpha."
     SETTINGS = {"as_stated": Variant(CommonSetting())}
 

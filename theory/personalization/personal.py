@@ -13,7 +13,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, Frequency, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.personalization._instances import ANSWERS, ARXIV, PAPER, fit, mean_squared_error, population
+from theory.personalization import PAPER
+from theory.personalization._instances import ANSWERS, ARXIV, fit, mean_squared_error, population
 
 _N, _D, _K = 20, 10, 2
 
@@ -35,7 +36,7 @@ class SharedRate(Theorem[ErrorSetting]):
     Controls break realizability (A1): annotators without a common subspace, and a true rank of 6 fitted with 2.
     """
 
-    claim_id, paper, source = "shared-rate", PAPER, f"{ARXIV}, Theorem 3.1 (Lemma 6)"
+    claim_id, paper, source = "shared-rate", PAPER.name, f"{ARXIV}, Theorem 3.1 (Lemma 6)"
     statement = "The error of personal rewards over a shared subspace falls as 1 / Np."
     cost = 8.0
     full_factor = 3
@@ -86,7 +87,7 @@ class SharedGain(Theorem[GainSetting]):
     The paper's bound is a factor k looser (the "sqrt(k) gap"); this is the rate parameters count.   [derived]
     """
 
-    claim_id, paper, source = "shared-gain", PAPER, f"{ARXIV}, Remark 1 [derived]"
+    claim_id, paper, source = "shared-gain", PAPER.name, f"{ARXIV}, Remark 1 [derived]"
     statement = "Sharing a subspace divides the error by N d / (k (d + N - k))."
     cost = 10.0
     full_factor = 3
@@ -127,7 +128,7 @@ class NewUserRate(Theorem[NewUserSetting]):
     Control: the others' heads lie on one line and hers is orthogonal to it; nothing of hers was learned.
     """
 
-    claim_id, paper, source = "new-user-rate", PAPER, f"{ARXIV}, Theorem 3.2 (Algorithm 2)"
+    claim_id, paper, source = "new-user-rate", PAPER.name, f"{ARXIV}, Theorem 3.2 (Algorithm 2)"
     statement = "A new annotator's reward is learned at rate 1 / Np, as in k dimensions."
     cost = 6.0
     full_factor = 3
@@ -180,7 +181,7 @@ class ConfidenceSet(Theorem[SetSetting]):
     k = 2, Np = 400.
     """
 
-    claim_id, paper, source = "confidence-set", PAPER, f"{ARXIV}, Algorithm 1, steps 2 and 3"
+    claim_id, paper, source = "confidence-set", PAPER.name, f"{ARXIV}, Algorithm 1, steps 2 and 3"
     statement = "With a calibrated constant the set holds the true rewards with probability at least 1 - delta."
     cost = 10.0
     SETTINGS = {"as_corrected": Variant(SetSetting(), statement="zeta' with a constant calibrated on pilot draws.")}

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sim.algorithms.pessimistic_policy import pessimistic_policy
 from sim.environments.trajectory_pool import TrajectoryPool, sign_answers, three_arms
 from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.estimators.confidence import Ellipsoid, answer_covariance, pessimistic_policy
+from sim.estimators.confidence import Ellipsoid, answer_covariance
 from sim.estimators.shared_representation import fit_shared_batch
 from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.personalization._instances import ARXIV, DERIVED, PAPER, simplex_points
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV, DERIVED, simplex_points
 
 Choice = Literal["pessimistic", "greedy"]
 
@@ -36,7 +38,7 @@ class PessimismInequality(Theorem[InequalitySetting]):
     the same estimate, which falls for what it has hardly seen.
     """
 
-    claim_id, paper, source = "pessimism-inequality", PAPER, f"{DERIVED}, inside Theorem 3.1"
+    claim_id, paper, source = "pessimism-inequality", PAPER.name, f"{DERIVED}, inside Theorem 3.1"
     statement = "Inside the confidence set the pessimistic policy's gap is at most twice the target's width."
     cost = 2.0
     SETTINGS = {"as_corrected": Variant(InequalitySetting())}
@@ -81,7 +83,7 @@ class PessimismNeeded(Theorem[ThreeArmSetting]):
     pessimistic policy's mean gap is at most .05. Greedy takes arm 2 whenever its one answer went its way: .378 =
     sigma(-.5), at any number of answers. Estimates are held in the ball |theta_j| <= 2."""
 
-    claim_id, paper, source = "pessimism-needed", PAPER, f"{DERIVED}, Theorem 3.1"
+    claim_id, paper, source = "pessimism-needed", PAPER.name, f"{DERIVED}, Theorem 3.1"
     statement = "Pessimism finds the best covered arm where the greedy policy never does."
     SETTINGS = {"as_stated": Variant(ThreeArmSetting())}
 
@@ -119,7 +121,7 @@ class PolicyGapRate(Theorem[GapSetting]):
     (N Np)^(-1/2), slope at most -.4 (smooth instances decay faster; one side only). 30 trajectories, d = 10, k = 2,
     N = 10, zeta' = (k + log(N / .1)) / Np. Control: no common subspace, where the estimate stays wrong."""
 
-    claim_id, paper, source = "policy-gap-rate", PAPER, f"{ARXIV}, Theorem 3.1"
+    claim_id, paper, source = "policy-gap-rate", PAPER.name, f"{ARXIV}, Theorem 3.1"
     statement = "The gap of the personal pessimistic policies falls at least as Np^(-1/2)."
     cost = 12.0
     full_factor = 3
@@ -171,7 +173,7 @@ class Concentrability(Theorem[ConcentrabilitySetting]):
     ball) is at most max_tau (pi_tar / mu0)^(1/2) if mu_ref = mu1. 15 trajectories, 3 dimensions, random laws. Value:
     their ratio. Control: a mu_ref that is a point mass elsewhere."""
 
-    claim_id, paper, source = "concentrability", PAPER, f"{ARXIV}, Definition 3.1 [derived closed form]"
+    claim_id, paper, source = "concentrability", PAPER.name, f"{ARXIV}, Definition 3.1 [derived closed form]"
     statement = "The concentrability coefficient is at most the root of the density ratio."
     SETTINGS = {"as_stated": Variant(ConcentrabilitySetting())}
 

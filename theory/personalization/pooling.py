@@ -17,7 +17,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.personalization._instances import ARXIV, PAPER, simplex_points, total_variation
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV, simplex_points, total_variation
 
 _LINK_ALPHAS = (-np.inf, -3.0, -1.0, 0.0, 1.0, 3.0, np.inf)
 
@@ -38,7 +39,7 @@ class PlackettLuceLink(Theorem[LinkSetting]):
     The pool is computed by its own power formula and the other side by the aggregation of rewards.
     """
 
-    claim_id, paper, source = "plackett-luce-link", PAPER, f"{ARXIV}, Theorem 4.3"
+    claim_id, paper, source = "plackett-luce-link", PAPER.name, f"{ARXIV}, Theorem 4.3"
     statement = "Pooling opinions is aggregating the rewards behind them."
     SETTINGS = {
         "as_printed": Variant(
@@ -82,7 +83,7 @@ class ExternalBayesianity(Theorem[PoolSetting]):
     """Agg-p_0(P L) = Agg-p_0(P) L, both normalised: updating on a common likelihood before or after pooling is one.
     N = 4, K = 5. Controls: alpha = 1 and -1."""
 
-    claim_id, paper, source = "external-bayesianity", PAPER, f"{ARXIV}, Remark 4"
+    claim_id, paper, source = "external-bayesianity", PAPER.name, f"{ARXIV}, Remark 4"
     statement = "Geometric pooling commutes with Bayesian updating."
     SETTINGS = {"as_stated": Variant(PoolSetting())}
 
@@ -108,7 +109,7 @@ class Unanimity(Theorem[PoolSetting]):
     """If all annotators agree, the pool is their opinion, for alpha from -inf to inf. Control: the sum of powers
     without the outer power 1 / alpha."""
 
-    claim_id, paper, source = "pool-unanimity", PAPER, f"{ARXIV}, Remark 4"
+    claim_id, paper, source = "pool-unanimity", PAPER.name, f"{ARXIV}, Remark 4"
     statement = "Pooling N times one opinion gives that opinion."
     SETTINGS = {"as_stated": Variant(PoolSetting())}
 
@@ -131,7 +132,7 @@ class EventwiseIndependence(Theorem[PoolSetting]):
     """At alpha = 1 the pooled chance of an event depends on the annotators' chances of it alone: moving their mass
     inside the event changes nothing. K = 5, the event is the first two candidates. Control: alpha = 0."""
 
-    claim_id, paper, source = "eventwise-independence", PAPER, f"{ARXIV}, Remark 4"
+    claim_id, paper, source = "eventwise-independence", PAPER.name, f"{ARXIV}, Remark 4"
     statement = "Linear pooling treats every event by its own opinions."
     SETTINGS = {"as_stated": Variant(PoolSetting(alpha=1.0))}
 
@@ -168,7 +169,7 @@ class PoolIsBarycentre(Theorem[BarycentreSetting]):
     As printed, the distance at alpha = 0 is KL(P_i || q): its barycentre is the linear pool, not the geometric one.
     """
 
-    claim_id, paper, source = "pool-is-barycentre", PAPER, f"{ARXIV}, Theorem 5.2 and Remark 5"
+    claim_id, paper, source = "pool-is-barycentre", PAPER.name, f"{ARXIV}, Theorem 5.2 and Remark 5"
     statement = "The pool minimises the sum of distances to the opinions."
     cost = 2.0
     SETTINGS = {
@@ -230,7 +231,7 @@ class DistanceToItself(Theorem[DistanceSetting]):
     """d_alpha(p, p) = 0 for alpha = -1, 1/2, 2. Remark 5 prints the 1 inside the sum over K candidates, which makes it
     sgn(alpha) (K - 1) / (1 - alpha): -2, 8, -4 for K = 5."""
 
-    claim_id, paper, source = "distance-to-itself", PAPER, f"{ARXIV}, Remark 5"
+    claim_id, paper, source = "distance-to-itself", PAPER.name, f"{ARXIV}, Remark 5"
     statement = "An opinion is at distance zero from itself."
     SETTINGS = {
         "as_printed": Variant(DistanceSetting(printed=True), Verdict.VIOLATED, "The 1 inside the sum."),
@@ -256,7 +257,7 @@ class DistanceLimit(Theorem[DistanceSetting]):
     """d_alpha -> KL(q || p) as alpha -> 0. The printed factor sgn(alpha) / (1 - alpha), even with the 1 put outside the
     sum, gives 0 in the limit. Value: |d_alpha / KL - 1| at alpha = 1e-4."""
 
-    claim_id, paper, source = "distance-limit", PAPER, f"{ARXIV}, Remark 5"
+    claim_id, paper, source = "distance-limit", PAPER.name, f"{ARXIV}, Remark 5"
     statement = "The distances tend to a Kullback-Leibler divergence as alpha -> 0."
     SETTINGS = {
         "as_printed": Variant(DistanceSetting(printed=True), Verdict.VIOLATED, "Scaled by sgn(alpha) / (1 - alpha)."),

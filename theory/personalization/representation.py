@@ -14,7 +14,8 @@ from sim.streams import Stream
 from theory.engine.assumptions import smallest_singular_value
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, Slope
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
-from theory.personalization._instances import ANSWERS, ARXIV, PAPER, fit, population
+from theory.personalization import PAPER
+from theory.personalization._instances import ANSWERS, ARXIV, fit, population
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class UniqueRepresentation(Theorem[IdentitySetting]):
     evenly (sigma_k^2 = T / k) it is close to one, which is the constant A3 leaves open.
     """
 
-    claim_id, paper, source = "unique-representation", PAPER, f"{ARXIV}, assumption 3 and Proposition 1"
+    claim_id, paper, source = "unique-representation", PAPER.name, f"{ARXIV}, assumption 3 and Proposition 1"
     statement = "Close rewards of diverse annotators mean close representations, with a constant of one."
     SETTINGS = {"as_stated": Variant(IdentitySetting())}
 
@@ -77,7 +78,7 @@ class RepresentationRate(Theorem[RateSetting]):
     With heads in k - 1 dimensions (assumption A2 broken) nobody's answers tell the last direction: no slope.
     """
 
-    claim_id, paper, source = "representation-rate", PAPER, f"{ARXIV}, Corollary 3.1"
+    claim_id, paper, source = "representation-rate", PAPER.name, f"{ARXIV}, Corollary 3.1"
     statement = "The learned subspace approaches the true one at rate 1 / Np."
     cost = 8.0
     full_factor = 3
@@ -138,7 +139,7 @@ class RepresentationLost(Theorem[LostSetting]):
     """Where A2 fails, the rewards are still learned (see no-diversity-rate) and the representation is not: its squared
     distance at 3,000 answers an annotator is still at least 0.5 on average.  [derived]"""
 
-    claim_id, paper, source = "representation-lost", PAPER, f"{ARXIV}, Theorem F.1 against Corollary 3.1 [derived]"
+    claim_id, paper, source = "representation-lost", PAPER.name, f"{ARXIV}, Theorem F.1 against Corollary 3.1 [derived]"
     statement = "Without diversity the representation is not learned, however many answers there are."
     cost = 2.0
     full_factor = 3

@@ -15,7 +15,8 @@ from sim.preferences import FloatArray, PreferencePairs
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.personalization._instances import DERIVED, PAPER, simplex_points
+from theory.personalization import PAPER
+from theory.personalization._instances import DERIVED, simplex_points
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ResampledFixedPoint(Theorem[FixedPointSetting]):
     Value: largest relative difference of a probability. Control: the pool's favourite instead of a draw, whose loss has
     no minimum: the policy becomes deterministic."""
 
-    claim_id, paper, source = "resampled-fixed-point", PAPER, f"{DERIVED}, Algorithm 5"
+    claim_id, paper, source = "resampled-fixed-point", PAPER.name, f"{DERIVED}, Algorithm 5"
     statement = "POP-DPO's optimum is pi_old q^(1 / beta)."
     SETTINGS = {"as_stated": Variant(FixedPointSetting())}
 
@@ -72,7 +73,7 @@ class ResampledIsAggregated(Theorem[FixedPointSetting]):
     pi_old exp(Agg_alpha(R) / beta): POP-DPO reaches the KL-regularised optimum of the aggregated reward without ever
     fitting a reward. Control: rewards as they come."""
 
-    claim_id, paper, source = "resampled-is-aggregated", PAPER, f"{DERIVED}, Algorithm 5 with Theorem 4.3"
+    claim_id, paper, source = "resampled-is-aggregated", PAPER.name, f"{DERIVED}, Algorithm 5 with Theorem 4.3"
     statement = "POP-DPO optimises the aggregated reward against the old policy."
     SETTINGS = {"as_corrected": Variant(FixedPointSetting())}
 

@@ -15,7 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.personalization._instances import ARXIV, DERIVED, PAPER, simplex_points
+from theory.personalization import PAPER
+from theory.personalization._instances import ARXIV, DERIVED, simplex_points
 
 _ALPHAS = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
@@ -53,7 +54,7 @@ class Truthful(Theorem[MechanismSetting]):
     annotators, nats. An attack can only refute; `truthful-certificate` proves it for each draw.
     """
 
-    claim_id, paper, source = "truthful", PAPER, f"{ARXIV}, Theorem 5.1"
+    claim_id, paper, source = "truthful", PAPER.name, f"{ARXIV}, Theorem 5.1"
     statement = "With the costs, no annotator gains by reporting another opinion than hers, whatever the others report."
     cost = 2.0
     SETTINGS = {
@@ -106,7 +107,7 @@ class TruthfulCertificate(Truthful):
 
     def draw(self, setting: MechanismSetting, stream: Stream) -> float:
         opinions, reports = self._profile(stream)
-        return float(_mechanism(setting, stream).bound(opinions, reports).max())
+        return float(_mechanism(setting, stream).largest_gain(opinions, reports).max())
 
 
 class WelfareMaximal(Theorem[MechanismSetting]):
@@ -114,7 +115,7 @@ class WelfareMaximal(Theorem[MechanismSetting]):
     a smaller sum of distances. Value: how much smaller, relative. Controls: the distance of another alpha, min rule.
     """
 
-    claim_id, paper, source = "welfare-maximal", PAPER, f"{ARXIV}, Theorem 5.1"
+    claim_id, paper, source = "welfare-maximal", PAPER.name, f"{ARXIV}, Theorem 5.1"
     statement = "Under truth the consensus maximises the annotators' total welfare."
     SETTINGS = {"as_corrected": Variant(MechanismSetting())}
 
@@ -142,7 +143,7 @@ class CostsNotNegative(Theorem[MechanismSetting]):
     some costs are negative. Utilities are <= 0: taking part is not always worth it, and the paper does not say it is.
     """
 
-    claim_id, paper, source = "costs-not-negative", PAPER, f"{ARXIV}, eq. (5.1)"
+    claim_id, paper, source = "costs-not-negative", PAPER.name, f"{ARXIV}, eq. (5.1)"
     statement = "Costs are never negative, and zero where all annotators agree."
     SETTINGS = {"as_stated": Variant(MechanismSetting())}
 
@@ -168,7 +169,7 @@ class ManipulationExample(Theorem[ExampleSetting]):
     """Without costs, min rule: P_j = (.2, .8) for j < N, p_N = (.6, .4). Truth gives (1/3, 2/3); reporting
     (13/15, 2/15) gives exactly her opinion. Value: largest deviation from these numbers. Control: alpha = 0."""
 
-    claim_id, paper, source = "manipulation-example", PAPER, f"{ARXIV}, section 5 (example)"
+    claim_id, paper, source = "manipulation-example", PAPER.name, f"{ARXIV}, section 5 (example)"
     statement = "Without costs one annotator can make the min rule say exactly what she thinks."
     SETTINGS = {"as_stated": Variant(ExampleSetting())}
 
@@ -197,7 +198,7 @@ class Collusion(Theorem[CollusionSetting]):
     """A boundary, no violation: two annotators who lie together gain, a Clarke pivot is not group-strategyproof. Mean
     gain of the pair at least .01 nats (N = 4, K = 3, alpha = 1). Control: only one of them may lie."""
 
-    claim_id, paper, source = "collusion-boundary", PAPER, f"{DERIVED}, the boundary of Theorem 5.1"
+    claim_id, paper, source = "collusion-boundary", PAPER.name, f"{DERIVED}, the boundary of Theorem 5.1"
     statement = "Two annotators can gain by lying together."
     cost = 4.0
     full_factor = 2
@@ -222,7 +223,7 @@ class RewardMechanism(Theorem[MechanismSetting]):
     one candidate's value raised or lowered. Value: largest gain, relative to the largest welfare. An extension;
     control: no costs."""
 
-    claim_id, paper, source = "reward-mechanism", PAPER, f"{ARXIV}, Remark 6 [extension]"
+    claim_id, paper, source = "reward-mechanism", PAPER.name, f"{ARXIV}, Remark 6 [extension]"
     statement = "A Clarke pivot over candidate responses makes truthful rewards dominant."
     SETTINGS = {"as_corrected": Variant(MechanismSetting())}
 

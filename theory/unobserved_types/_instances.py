@@ -14,9 +14,9 @@ from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes
 from sim.preferences import FloatArray, PreferencePairs
 from sim.streams import Stream
+from theory.unobserved_types import PAPER
 
-PAPER = "unobserved_types"
-ARXIV = "arXiv 2405.15065"
+ARXIV = PAPER.source
 LATER = f"{ARXIV}, later version"
 SHARES = (0.6, 0.3, 0.1)
 FEATURES = ArmFeatures(3, 3)

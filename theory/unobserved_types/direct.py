@@ -15,7 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import ARXIV, PAPER, optimal_tables
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, optimal_tables
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class DirectBelowEnsemble(Theorem[DirectSetting]):
     Three types, own arm 10, shared arm c in [6, 9.5]; both optima by LP. Value: direct minus ensemble.
     """
 
-    claim_id, paper, source = "direct-below-ensemble", PAPER, f"{ARXIV}, section 4, direct optimisation"
+    claim_id, paper, source = "direct-below-ensemble", PAPER.name, f"{ARXIV}, section 4, direct optimisation"
     statement = "The direct saddle point's worst regret is at most the best ensemble's."
     SETTINGS = {
         "as_printed": Variant(DirectSetting(sign="printed"), Verdict.VIOLATED, "With L_z = R_z(pi) - R_z(pi_z*)."),
@@ -105,7 +106,7 @@ class DirectMethods(Theorem[DirectMethodSetting]):
     Value: the larger of the two methods' distances above the LP.
     """
 
-    claim_id, paper, source = "direct-methods-converge", PAPER, f"{ARXIV}, section 4, direct optimisation"
+    claim_id, paper, source = "direct-methods-converge", PAPER.name, f"{ARXIV}, section 4, direct optimisation"
     statement = "The direct saddle point is reached by gradient play as by Hedge on arms."
     cost = 3.0
     SETTINGS = {"as_corrected": Variant(DirectMethodSetting())}

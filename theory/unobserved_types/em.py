@@ -15,13 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import (
-    ARXIV,
-    FEATURES,
-    PAPER,
-    bandit_differences,
-    bandit_pairs,
-)
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, FEATURES, bandit_differences, bandit_pairs
 
 
 class _Reversed(LogLinear):
@@ -109,7 +104,7 @@ class Monotone(Theorem[MonotoneSetting]):
     the argmax.
     """
 
-    claim_id, paper, source = "em-monotone", PAPER, f"{ARXIV}, section 4 and Appendix D"
+    claim_id, paper, source = "em-monotone", PAPER.name, f"{ARXIV}, section 4 and Appendix D"
     statement = "Each round of EM-DPO does not lower the penalised observed likelihood."
     cost = 6.0
     SETTINGS = {
@@ -175,7 +170,7 @@ class IdenticalStart(Theorem[StartSetting]):
     The value of a draw is max |gamma - 1/3| after 25 rounds. The fixed point is unstable: noise of 1e-3 leaves it.
     """
 
-    claim_id, paper, source = "em-identical-start", PAPER, f"{ARXIV}, Algorithm 1 (initialisation)"
+    claim_id, paper, source = "em-identical-start", PAPER.name, f"{ARXIV}, Algorithm 1 (initialisation)"
     statement = "EM-DPO started from identical policies never tells annotators apart."
     cost = 3.0
     SETTINGS = {"as_stated": Variant(StartSetting())}
@@ -208,7 +203,7 @@ class BestLikelihood(Theorem[OptimumSetting]):
     stays below the best of 20 further random splits, relative; 100 annotators with 10 answers each.
     """
 
-    claim_id, paper, source = "em-best-likelihood", PAPER, f"{ARXIV}, section 4 (soft EM against hard EM)"
+    claim_id, paper, source = "em-best-likelihood", PAPER.name, f"{ARXIV}, section 4 (soft EM against hard EM)"
     statement = "EM-DPO reaches the best likelihood its model class allows."
     cost = 5.0
     SETTINGS = {

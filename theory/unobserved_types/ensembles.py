@@ -15,9 +15,9 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
+from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import (
     ARXIV,
-    PAPER,
     exact_regrets,
     optimal_tables,
     random_instance,
@@ -41,7 +41,7 @@ class WeightsWithoutBeta(Theorem[ScaleSetting]):
     largest entry). Scaling groups by different numbers changes the game: the control.
     """
 
-    claim_id, paper, source = "weights-without-beta", PAPER, f"{ARXIV}, Algorithm 2"
+    claim_id, paper, source = "weights-without-beta", PAPER.name, f"{ARXIV}, Algorithm 2"
     statement = "Dropping a beta common to all groups leaves the optimal ensemble unchanged."
     SETTINGS = {"as_stated": Variant(ScaleSetting())}
 
@@ -73,7 +73,7 @@ class MixtureLinear(Theorem[MixtureSetting]):
     tokens out of three (nine arms); the controls mix token by token, or average logits.
     """
 
-    claim_id, paper, source = "mixture-linear", PAPER, f"{ARXIV}, section 4 (ensemble) and Appendix E"
+    claim_id, paper, source = "mixture-linear", PAPER.name, f"{ARXIV}, section 4 (ensemble) and Appendix E"
     statement = "A group's regret is linear in the ensemble's weights."
     SETTINGS = {"as_stated": Variant(MixtureSetting())}
 
@@ -127,7 +127,11 @@ class ZeroRow(Theorem[ZeroRowSetting]):
     matrix, which no policies have, it fails.
     """
 
-    claim_id, paper, source = "zero-row", PAPER, f"{ARXIV}, Algorithm 2 (z0) and the positive part of the objective"
+    claim_id, paper, source = (
+        "zero-row",
+        PAPER.name,
+        f"{ARXIV}, Algorithm 2 (z0) and the positive part of the objective",
+    )
     statement = "For an exact ensemble the row of z0 changes neither value nor optimal weights."
     SETTINGS = {"as_stated": Variant(ZeroRowSetting())}
 
@@ -165,7 +169,7 @@ class DiscrepancySamples(Theorem[SamplingSetting]):
     log(pi_0* / pi_0) under pi_1*, so that the noise of a replicate is about 1 / sqrt(512) whatever the instance.
     """
 
-    claim_id, paper, source = "discrepancy-samples", PAPER, f"{ARXIV}, Algorithm 2, estimation of L"
+    claim_id, paper, source = "discrepancy-samples", PAPER.name, f"{ARXIV}, Algorithm 2, estimation of L"
     statement = "The empirical discrepancy estimates L without bias."
     SETTINGS = {
         "as_printed": Variant(

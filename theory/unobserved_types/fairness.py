@@ -17,7 +17,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import ARXIV, FEATURES, PAPER, SHARES, bandit_pairs
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, FEATURES, SHARES, bandit_pairs
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class MajorityCollapse(Theorem[CollapseSetting]):
     1 / beta). Value: mean mass on the majority's arm over 500 fresh contexts. Without a majority there is no collapse.
     """
 
-    claim_id, paper, source = "majority-collapse", PAPER, f"{ARXIV}, section 5.1 (Figure 2)"
+    claim_id, paper, source = "majority-collapse", PAPER.name, f"{ARXIV}, section 5.1 (Figure 2)"
     statement = "Pooled DPO serves only the majority: its arm gets at least 95 % of the policy's mass."
     cost = 1.5
     SETTINGS = {
@@ -103,7 +104,7 @@ class MaxMinExample(Theorem[ExampleSetting]):
     is the number of these statements that a computation by LP contradicts.
     """
 
-    claim_id, paper, source = "maxmin-example", PAPER, f"{ARXIV}, section 4, example of max-min against regret"
+    claim_id, paper, source = "maxmin-example", PAPER.name, f"{ARXIV}, section 4, example of max-min against regret"
     statement = "In the two-user example max-min reward and min-max regret choose as stated."
     SETTINGS = {
         "as_printed": Variant(
@@ -156,7 +157,7 @@ class ShiftInvariance(Theorem[ShiftSetting]):
     normal rewards of 3 users over 5 responses).
     """
 
-    claim_id, paper, source = "shift-invariance", PAPER, f"{ARXIV}, section 4, why regret and not reward"
+    claim_id, paper, source = "shift-invariance", PAPER.name, f"{ARXIV}, section 4, why regret and not reward"
     statement = "The min-max regret choice does not depend on the zero of each user's reward."
     SETTINGS = {"as_stated": Variant(ShiftSetting())}
 
@@ -190,7 +191,7 @@ class ContradictingOpinions(Theorem[OpinionSetting]):
     indifferent between arms 2 and 3. Value: share of (pair of types, pair of arms) that are not reversed.
     """
 
-    claim_id, paper, source = "contradicting-opinions", PAPER, f"{ARXIV}, section 5.1"
+    claim_id, paper, source = "contradicting-opinions", PAPER.name, f"{ARXIV}, section 5.1"
     statement = "The bandit's types hold perfectly contradicting opinions."
     SETTINGS = {
         "as_printed": Variant(OpinionSetting(pairs="all"), Verdict.VIOLATED, "On every pair of arms."),
@@ -232,7 +233,7 @@ class RewardNoise(Theorem[NoiseSetting]):
     t in [-15, 15]: below .002, so that labels are noisy because answers are (Bradley-Terry), not rewards.
     """
 
-    claim_id, paper, source = "reward-noise", PAPER, f"{ARXIV}, section 5.1 (reward noise)"
+    claim_id, paper, source = "reward-noise", PAPER.name, f"{ARXIV}, section 5.1 (reward noise)"
     statement = "The rewards' noise N(0, .01) changes no choice probability by more than .002."
     SETTINGS = {"as_stated": Variant(NoiseSetting())}
 

@@ -13,11 +13,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import (
-    ARXIV,
-    PAPER,
-    random_simplex,
-)
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, random_simplex
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class PosteriorExact(Theorem[PosteriorSetting]):
     difference. With contexts that depend on the type the same formula is wrong: the control.
     """
 
-    claim_id, paper, source = "em-posterior", PAPER, f"{ARXIV}, Assumption 1 and Appendix C"
+    claim_id, paper, source = "em-posterior", PAPER.name, f"{ARXIV}, Assumption 1 and Appendix C"
     statement = "The E-step's responsibilities are Bayes' posterior although p(x | z) is left out."
     SETTINGS = {"as_corrected": Variant(PosteriorSetting())}
 
@@ -75,7 +72,7 @@ class MixtureUpdate(Theorem[MixtureSetting]):
     draw is the larger of |sum eta - 1| and the gain the best of 200 other points of the simplex makes.
     """
 
-    claim_id, paper, source = "em-mixture-update", PAPER, f"{ARXIV}, Algorithm 1, line of the eta update"
+    claim_id, paper, source = "em-mixture-update", PAPER.name, f"{ARXIV}, Algorithm 1, line of the eta update"
     statement = "The eta update maximises the expected complete-data likelihood over the simplex."
     SETTINGS = {
         "as_printed": Variant(MixtureSetting(divisor="answers"), Verdict.VIOLATED, "eta is the sum of gamma over |H|."),
@@ -122,7 +119,7 @@ class RewardLoss(Theorem[LossSetting]):
     minimiser runs to infinity. The value is the distance of the minimiser on [-30, 30] from the true margin.
     """
 
-    claim_id, paper, source = "reward-loss", PAPER, f"{ARXIV}, section 3, reward loss"
+    claim_id, paper, source = "reward-loss", PAPER.name, f"{ARXIV}, section 3, reward loss"
     statement = "The reward loss is minimised by the true reward margin."
     SETTINGS = {
         "as_printed": Variant(LossSetting(log=False), Verdict.VIOLATED, "Loss -E sigma(margin), without logarithm."),

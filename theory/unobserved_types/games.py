@@ -14,10 +14,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
 from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import (
-    ARXIV,
-    PAPER,
-)
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def _game(size: int, stream: Stream) -> FloatArray:
 class _HedgeRun(Theorem[HedgeSetting]):
     """Plays all replicates at once; `draw` plays one."""
 
-    paper = PAPER
+    paper = PAPER.name
 
     @abc.abstractmethod
     def _play(self, setting: HedgeSetting, games: FloatArray) -> FloatArray: ...

@@ -11,7 +11,8 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
-from theory.unobserved_types._instances import LATER, PAPER, sigmoid
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import LATER, sigmoid
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LineDesign(Theorem[LineSetting]):
     with n orthogonal to the line. Designs of full dimension see the difference: the control.
     """
 
-    claim_id, paper, source = "line-design-blind", PAPER, f"{LATER}, Theorem 4.2, hypothesis H2"
+    claim_id, paper, source = "line-design-blind", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H2"
     statement = "Without features that span the space, laws with equal projections look alike."
     SETTINGS = {"as_stated": Variant(LineSetting())}
 
@@ -74,7 +75,7 @@ class DependentTastes(Theorem[DependenceSetting]):
     a point mass that may not depend on x (the best of a grid) fails.
     """
 
-    claim_id, paper, source = "dependent-tastes", PAPER, f"{LATER}, Theorem 4.2, hypothesis H3"
+    claim_id, paper, source = "dependent-tastes", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H3"
     statement = "If tastes may depend on the features, a single type reproduces any mixture."
     SETTINGS = {"as_stated": Variant(DependenceSetting())}
 
@@ -111,7 +112,7 @@ class MomentsNotNeeded(Theorem[MomentSetting]):
     1e6 answers needed at each of 8 features in [-4, 10] (in millions)}.
     """
 
-    claim_id, paper, source = "moments-not-needed", PAPER, f"{LATER}, Theorem 4.2, hypothesis H1"
+    claim_id, paper, source = "moments-not-needed", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H1"
     statement = "Two laws with equal moments can still be told apart by their answers."
     SETTINGS = {"as_stated": Variant(MomentSetting())}
 

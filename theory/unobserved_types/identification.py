@@ -21,7 +21,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import LATER, PAPER, sigmoid
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import LATER, sigmoid
 
 # Two laws on the line with the same odd part: .6 at b and .2 at +-c, against .6 at b and .2 at +-e.
 _FIRST = (np.array([1.0, 2.0, -2.0]), np.array([0.6, 0.2, 0.2]))
@@ -72,7 +73,7 @@ class BinaryBlind(Theorem[VisibilitySetting]):
     Value: largest difference of answer probabilities over 20 random designs, for two such pairs of laws.
     """
 
-    claim_id, paper, source = "binary-blind", PAPER, f"{LATER}, Lemma 4.1 and abstract"
+    claim_id, paper, source = "binary-blind", PAPER.name, f"{LATER}, Lemma 4.1 and abstract"
     statement = "Binary comparisons cannot tell laws with the same odd part apart."
     SETTINGS = {
         "as_printed": Variant(
@@ -152,7 +153,11 @@ class DerivativeFactors(Theorem[FactorSetting]):
     Exact rational arithmetic to order 30. Value: number of zero factors. With J = 2 every even one is zero.
     """
 
-    claim_id, paper, source = "moment-factors", PAPER, f"{LATER}, Theorem 4.2 (hypothesis on the number of options)"
+    claim_id, paper, source = (
+        "moment-factors",
+        PAPER.name,
+        f"{LATER}, Theorem 4.2 (hypothesis on the number of options)",
+    )
     statement = "With three or more options every moment of the annotators' law enters the answers."
     SETTINGS = {"as_stated": Variant(FactorSetting())}
 
@@ -182,7 +187,7 @@ class KWiseReduces(Theorem[KWiseSetting]):
     a random policy; a full ranking of two is compared as well.
     """
 
-    claim_id, paper, source = "kwise-reduces", PAPER, f"{LATER}, Plackett-Luce likelihood"
+    claim_id, paper, source = "kwise-reduces", PAPER.name, f"{LATER}, Plackett-Luce likelihood"
     statement = "With two options the K-wise likelihood is the binary one."
     SETTINGS = {"as_stated": Variant(KWiseSetting())}
 

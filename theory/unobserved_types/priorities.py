@@ -14,13 +14,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import (
-    ARXIV,
-    PAPER,
-    optimal_tables,
-    random_instance,
-    random_priorities,
-)
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, optimal_tables, random_instance, random_priorities
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class PrioritiesOnRows(Theorem[PrioritySetting]):
     Value: how far the LP's weights for the matrix so read are above the optimum of max_z c_z regret_z, relative.
     """
 
-    claim_id, paper, source = "priorities-on-rows", PAPER, f"{ARXIV}, Algorithm 2, step 5 (w'_k)"
+    claim_id, paper, source = "priorities-on-rows", PAPER.name, f"{ARXIV}, Algorithm 2, step 5 (w'_k)"
     statement = "The weighted matrix's solution minimises the largest weighted regret."
     SETTINGS = {
         "as_printed": Variant(
@@ -91,7 +86,7 @@ class PrioritiesEqualise(Theorem[PrioritySetting]):
     Value: spread of c_z regret_z relative to the value.
     """
 
-    claim_id, paper, source = "priorities-equalise", PAPER, f"{ARXIV}, section 5 (weighted regret tuples)"
+    claim_id, paper, source = "priorities-equalise", PAPER.name, f"{ARXIV}, section 5 (weighted regret tuples)"
     statement = "At an interior optimum all groups have the same weighted regret."
     SETTINGS = {"as_stated": Variant(PrioritySetting())}
 
@@ -120,7 +115,7 @@ class PrioritiesMonotone(Theorem[PrioritySetting]):
     Value: the rise of group z's regret when c_z is doubled, relative; largest over z.
     """
 
-    claim_id, paper, source = "priorities-monotone", PAPER, f"{ARXIV}, section 5 (weighted regret tuples)"
+    claim_id, paper, source = "priorities-monotone", PAPER.name, f"{ARXIV}, section 5 (weighted regret tuples)"
     statement = "Raising a group's priority does not raise its regret."
     SETTINGS = {"as_stated": Variant(PrioritySetting())}
 

@@ -19,14 +19,8 @@ from theory.engine.assumptions import smallest_share
 from theory.engine.judges import Bound, MeanAtLeast, MeanAtMost
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import (
-    ARXIV,
-    FEATURES,
-    PAPER,
-    SHARES,
-    bandit_differences,
-    bandit_pairs,
-)
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, FEATURES, SHARES, bandit_differences, bandit_pairs
 
 
 def adjusted_rand(truth: AnyArray, found: AnyArray) -> float:
@@ -56,7 +50,7 @@ class RecoverySetting(Setting):
 class _Recovery(Theorem[RecoverySetting]):
     """Premise of every recovery claim: no type is so rare that a sample would hold none of it."""
 
-    paper = PAPER
+    paper = PAPER.name
 
     def premises(self, setting: RecoverySetting, stream: Stream) -> tuple[Premise, ...]:
         return (smallest_share(np.array(setting.shares), 200, at_least=5.0),)
@@ -121,7 +115,7 @@ class EMAboveClusters(Theorem[AgainstClustersSetting]):
     k-means sees which arms won but not against which, nor in which context. Mean difference at least .05.
     """
 
-    claim_id, paper, source = "em-above-clusters", PAPER, f"{ARXIV}, section 5 (EM-DPO against Cluster-DPO)"
+    claim_id, paper, source = "em-above-clusters", PAPER.name, f"{ARXIV}, section 5 (EM-DPO against Cluster-DPO)"
     statement = "EM-DPO recovers the types better than clustering the chosen responses."
     cost = 1.5
     SETTINGS = {"as_stated": Variant(AgainstClustersSetting())}
@@ -193,7 +187,7 @@ class EqualRegret(Theorem[EqualRegretSetting]):
     pays. Equal strength for each group cures it. (With the paper's MLP: see the study of section 5.1.)
     """
 
-    claim_id, paper, source = "equal-regret", PAPER, f"{ARXIV}, section 5.1, Figures 2 and 3"
+    claim_id, paper, source = "equal-regret", PAPER.name, f"{ARXIV}, section 5.1, Figures 2 and 3"
     statement = "EM-DPO with MinMax-DPO gives all groups nearly the same regret (worst at most 10.5)."
     cost = 2.0
     SETTINGS = {

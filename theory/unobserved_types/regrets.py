@@ -15,12 +15,8 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
-from theory.unobserved_types._instances import (
-    ARXIV,
-    PAPER,
-    optimal_tables,
-    random_instance,
-)
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import ARXIV, optimal_tables, random_instance
 
 BETAS = (0.1, 1.0, 5.0)
 
@@ -66,7 +62,7 @@ class RegretIdentity(Theorem[IdentitySetting]):
     forgotten beta would not show. Appendix E's first line and the direct formulation print the sign reversed.
     """
 
-    claim_id, paper, source = "regret-identity", PAPER, f"{ARXIV}, Appendix E"
+    claim_id, paper, source = "regret-identity", PAPER.name, f"{ARXIV}, Appendix E"
     statement = "A group's regret is beta times a difference of expected log-ratios."
     SETTINGS = {
         "as_printed": Variant(
@@ -132,7 +128,7 @@ class NonNegativeRegret(Theorem[NonNegativeSetting]):
     Value of a draw: the largest advantage over pi_z* of the greedy policy and of 50 random ones, relative.
     """
 
-    claim_id, paper, source = "regret-nonnegative", PAPER, f"{ARXIV}, section 4 (regret against pi_z*)"
+    claim_id, paper, source = "regret-nonnegative", PAPER.name, f"{ARXIV}, section 4 (regret against pi_z*)"
     statement = "No policy does better for a group than its own pi_z*."
     SETTINGS = {
         "as_printed": Variant(

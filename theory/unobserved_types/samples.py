@@ -14,7 +14,8 @@ from sim.preferences import FloatArray, Rankings
 from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtLeast, MeanAtMost, Slope
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
-from theory.unobserved_types._instances import LATER, PAPER
+from theory.unobserved_types import PAPER
+from theory.unobserved_types._instances import LATER
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class OneUserRate(Theorem[OneUserSetting]):
     meter see it (PREMISE_FAILED), another switches the meter off.
     """
 
-    claim_id, paper, source = "many-answers-one-user", PAPER, f"{LATER}, Lemma 4.3"
+    claim_id, paper, source = "many-answers-one-user", PAPER.name, f"{LATER}, Lemma 4.3"
     statement = "Many binary answers of one annotator identify her parameter, at rate m^(-1/2)."
     cost = 1.5
     axes = ("answers m", "error of theta (Euclidean)")
@@ -111,7 +112,7 @@ class TernaryGain(Theorem[GainSetting]):
     types gains at least 100 nats over one type (with one binary answer the gain is noise, for three more parameters).
     """
 
-    claim_id, paper, source = "ternary-gain", PAPER, f"{LATER}, Theorem 4.2 in finite samples"
+    claim_id, paper, source = "ternary-gain", PAPER.name, f"{LATER}, Theorem 4.2 in finite samples"
     statement = "One top choice of three an annotator lets EM find two opposite types."
     cost = 8.0
     full_factor = 3
@@ -176,7 +177,7 @@ class NonparametricRecovery(Theorem[GridSetting]):
     leaves its uniform start. Recovery is slow even when the law is identified.
     """
 
-    claim_id, paper, source = "nonparametric-recovery", PAPER, f"{LATER}, Theorem 4.2 in finite samples"
+    claim_id, paper, source = "nonparametric-recovery", PAPER.name, f"{LATER}, Theorem 4.2 in finite samples"
     statement = "The annotators' law is recovered better from choices of three than from pairs."
     cost = 8.0
     full_factor = 3

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.stats import chi2
 
-from sim.algorithms.reduced_pessimism import Kind
-from sim.compiled.frank_wolfe import frank_wolfe
+from sim.algorithms.prs import ReducedReward
+from sim.algorithms.reduced_pessimism import ScaledActions
 from sim.errors import InputError
 from sim.estimators.confidence import Ellipsoid
-from sim.estimators.reduced_subspace import ReducedSubspace, reduced_subspace
+from sim.estimators.reduced_subspace import reduced_subspace
 from sim.files.pair_table import PairTable
 from sim.fitting.contexts import ContextAnswers, information
 from sim.fitting.prepare import Prepared
@@ -25,7 +25,6 @@ from sim.streams import Stream
 
 CONSTANTS = (0.125, 0.25, 0.5, 1.0)
 DELTA = 0.1
-_TOLERANCE, _MOST_SWEEPS = 1e-3, 400
 # Films of each side in a candidate set, sets a person, and answers about a film from which its worth is taken.
 PER_SIDE, SETS, LEAST_ANSWERS = 3, 3, 3
 _OPERATORS: dict[str, Callable[[FloatArray, float], BoolArray]] = {
@@ -125,12 +124,10 @@ def candidate_sets(prepared: Prepared, rows: BoolArray, inside: BoolArray, strea
 
 
 @dataclass(frozen=True, eq=False)
-class Confidence:
+class Confidence(ReducedReward):
     """A reward's reduced coordinates and the set its coefficients lie in, for the constant 1; freedom: the degrees of
     freedom its radius counts; effect: how many times the variance of independent answers it allows for."""
 
-    subspace: ReducedSubspace
-    ellipsoid: Ellipsoid
     freedom: float
     effect: float
 
@@ -173,35 +170,14 @@ def weighted_confidence(
     return Confidence(subspace, Ellipsoid(subspace.vector(theta), matrix, radius), freedom, effect)
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What a policy needs of the sets' items: gain (m, A) by the estimate, scaled (m, A, k) whose norm is an item's
-    uncertainty, f the radius for the constant 1."""
-
-    gain: FloatArray
-    scaled: FloatArray
-    f: float
-
-    def policy(self, kind: Kind, constant: float = 1.0) -> FloatArray:
-        """(m, A) probabilities of `sim.algorithms.reduced_pessimism`'s policy of that kind, the people of all sets
-        standing for the law it is optimal for; in coordinates in which the set is a ball, once for every constant."""
-        radius = self.f * constant
-        value = self.gain if kind == "greedy" else self.gain - radius * np.linalg.norm(self.scaled, axis=2)
-        best = value.argmax(axis=1)
-        if kind != "distributional":
-            return np.asarray(np.eye(self.gain.shape[1])[best])
-        policy = np.empty(self.gain.shape)
-        frank_wolfe(self.gain, self.scaled, radius, best, _TOLERANCE, _MOST_SWEEPS, policy)
-        return policy
-
-
-def judged(confidence: Confidence, contexts: FloatArray, features: FloatArray, sets: CandidateSets) -> Judged:
-    """Rewards and uncertainties relative to the mean training item, whose features are zero."""
+def judged(confidence: Confidence, contexts: FloatArray, features: FloatArray, sets: CandidateSets) -> ScaledActions:
+    """The sets' items for policies of every kind: relative to the mean training item, whose features are zero, the
+    people of all sets standing for the law a distributional policy is optimal for."""
     m, A = sets.item.shape
     psi = confidence.subspace.features(contexts[np.repeat(sets.person, A)], features[sets.item.ravel()])
     ellipsoid = confidence.ellipsoid
     scaled = solve_triangular(np.linalg.cholesky(ellipsoid.covariance), psi.T, lower=True, check_finite=False).T
-    return Judged(
+    return ScaledActions(
         (psi @ ellipsoid.estimate).reshape(m, A), np.ascontiguousarray(scaled).reshape(m, A, -1),
         float(np.sqrt(ellipsoid.radius)),
     )  # fmt: skip

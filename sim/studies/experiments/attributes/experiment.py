@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.algorithms.reduced_pessimism import Kind, reduced_policy
+from sim.algorithms.prs import learn_reward
+from sim.algorithms.reduced_pessimism import Kind
 from sim.environments.low_rank import Targets
 from sim.environments.two_attributes import TwoAttributeWorld, two_attribute_world
-from sim.estimators.low_rank import fit_full_rank, fit_low_rank
-from sim.estimators.reduced_confidence import reduced_confidence
-from sim.estimators.reduced_subspace import reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Experiment, Measurement
@@ -38,19 +36,11 @@ def run_attributes(setting: AttributesSetting, stream: Stream, backends: Backend
     rows = _measured("truth", best, world, targets) + _measured("uniform", np.full((m, A), 1.0 / A), world, targets)
     for name in WORDS:
         own_x, own_targets = (np.ones((len(v), 1)) if name == "pooled" else v for v in (x, targets.contexts))
-        rank = min(2, *own_x.shape[1:], setting.features) if name == "low" else min(own_x.shape[1], setting.features)
-        fit = (
-            fit_low_rank(own_x, z, rank, ridge=setting.ridge, method="quasi_newton")
-            if name == "low"
-            else fit_full_rank(own_x, z, ridge=setting.ridge)
-        )
-        subspace = reduced_subspace(fit.theta, rank)
-        ellipsoid = reduced_confidence(
-            subspace, own_x, z, delta=setting.delta, ridge=setting.ridge, scale=setting.scale
-        )
-        psi = subspace.features(own_targets[:, None], targets.features)
+        rank = min(2, setting.groups, setting.features) if name == "low" else None
+        found = learn_reward(own_x, z, rank, delta=setting.delta, ridge=setting.ridge, scale=setting.scale)
         for kind in _KINDS:
-            rows += _measured(f"{name}/{kind}", reduced_policy(psi, ellipsoid, kind).policy, world, targets)
+            policy = found.policy(own_targets, targets.features, kind).policy
+            rows += _measured(f"{name}/{kind}", policy, world, targets)
     return rows
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from sim.algorithms.prs import ReducedReward, fit_reward
 from sim.algorithms.reduced_pessimism import ReducedPolicy, reduced_policy, regularised_policy
-from sim.estimators.confidence import Ellipsoid
-from sim.estimators.low_rank import fit_full_rank, fit_low_rank, manifold_dimension
+from sim.estimators.low_rank import manifold_dimension
 from sim.estimators.nuclear_norm import fit_nuclear_norm
 from sim.estimators.rank_choice import choose_rank
 from sim.estimators.reduced_confidence import reduced_confidence
@@ -23,27 +23,16 @@ ONE_HOT = ("per_user", "user_low")
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
+class Learned(ReducedReward):
     """A method's subspace of its own contexts, the confidence set of scale 1 in it, and how long both took."""
 
     name: str
-    subspace: ReducedSubspace
-    ellipsoid: Ellipsoid
     seconds: float
-
-    @property
-    def theta(self) -> FloatArray:
-        """The estimate as a matrix over the method's own contexts."""
-        return self.subspace.matrix(self.ellipsoid.estimate)
 
     @property
     def rewards_context(self) -> bool:
         """Its contexts are the observed ones, so that its estimate can be held against Theta."""
         return self.name != "context_free" and self.name not in ONE_HOT
-
-    def at_scale(self, scale: float) -> Ellipsoid:
-        """The set with its radius times `scale`; 0 is the estimate alone."""
-        return replace(self.ellipsoid, radius=self.ellipsoid.radius * scale * scale)
 
 
 def own_contexts(name: str, contexts: FloatArray, user: IntArray, setting: LowRankSetting) -> FloatArray:
@@ -71,7 +60,7 @@ def learn(name: str, setting: LowRankSetting, drawn: Drawn, stream: Stream) -> L
     second = slice(n // 2, None) if setting.data_use == "split" else slice(None)
     subspace = _subspace(name, setting, drawn, x[first], z[first], ridge, stream)
     ellipsoid = reduced_confidence(subspace, x[second], z[second], delta=setting.delta, ridge=ridge)
-    return Learned(name, subspace, ellipsoid, time.perf_counter() - began)
+    return Learned(subspace, ellipsoid, name, time.perf_counter() - began)
 
 
 def _subspace(
@@ -85,9 +74,7 @@ def _subspace(
     rank = {"low": setting.fitted, "user_low": setting.user_rank}.get(name) or given_rank(name) or most
     if name == "bic":
         rank = choose_rank(x, z, ridge=ridge).rank
-    if rank < most:
-        return reduced_subspace(fit_low_rank(x, z, rank, ridge=ridge, method="quasi_newton").theta, rank)
-    return reduced_subspace(fit_full_rank(x, z, ridge=ridge).theta, most)
+    return reduced_subspace(fit_reward(x, z, rank if rank < most else None, ridge=ridge), min(rank, most))
 
 
 def _nuclear(x: FloatArray, z: FloatArray, ridge: float, stream: Stream) -> tuple[FloatArray, int]:
@@ -95,7 +82,7 @@ def _nuclear(x: FloatArray, z: FloatArray, ridge: float, stream: Stream) -> tupl
 
     The noise is estimated by the full-rank fit's residuals with random signs.
     """
-    full = fit_full_rank(x, z, ridge=ridge).theta
+    full = fit_reward(x, z, None, ridge=ridge)
     wrong = 1.0 / (1.0 + np.exp(((x @ full) * z).sum(axis=1)))
     signs = np.where(stream.child("signs").uniforms(len(z)) < 0.5, -1.0, 1.0)
     penalty = float(np.linalg.norm((x * (signs * wrong)[:, None]).T @ z, 2)) / len(z)
