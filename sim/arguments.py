@@ -7,12 +7,14 @@ arguments to its options. Kernels behind the border check nothing: an index beyo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:  # `sim.preferences` checks its own structs with this module
-    from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.arrays import AnyArray, FloatArray, IntArray
+
+# How far an opinion's sum may be from one: what six printed digits of each of a hundred candidates can add up to.
+SUM_TOLERANCE = 1e-4
 
 
 def float_array(name: str, values: Any, shape: Sequence[int | str | None]) -> FloatArray:

@@ -11,17 +11,15 @@ Conventions, kept everywhere:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.arguments import weight_array
-
-FloatArray: TypeAlias = NDArray[np.float64]
-IntArray: TypeAlias = NDArray[np.int64]
-BoolArray: TypeAlias = NDArray[np.bool_]
-AnyArray: TypeAlias = NDArray[Any]
+from sim.arrays import AnyArray as AnyArray
+from sim.arrays import BoolArray as BoolArray
+from sim.arrays import FloatArray as FloatArray
+from sim.arrays import IntArray as IntArray
 
 
 def _require_rows(n_rows: int, **columns: AnyArray | None) -> None:

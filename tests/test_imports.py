@@ -1,6 +1,7 @@
 """The arrows of the design, read from the imports; and what importing a package may load."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,27 @@ ALLOWED = {
 }
 # llm sees only the algorithm core of sim, preferences in files, and the intervals over annotators.
 CORE = (
-    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arguments",
+    "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arrays", "sim.arguments",
     "sim.likelihoods", "sim.settings", "sim.files.atomic", "sim.files.preference_files", "sim.files.pair_table",
     "sim.files.figure_files", "sim.estimators.bootstrap",
 )  # fmt: skip
+
+# The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
+FLOORS = (
+    ("errors", "arrays", "cones"),
+    ("arguments",),
+    ("preferences",),
+    ("likelihoods", "settings", "compiled"),
+    ("streams",),
+    ("files", "running"),
+    ("estimators",),
+    ("policies",),
+    ("environments",),
+    ("populations",),
+    ("algorithms",),
+    ("converters", "tables", "fitting", "studies"),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
 def _imports(path: Path) -> set[str]:
@@ -49,6 +67,86 @@ def test_arrows(path):
         if package in ("sim", "theory"):
             assert name.split(".")[0] not in {"torch", "transformers", "peft"}, f"{path} imports {name}"
         assert name not in {"pickle", "dill", "joblib.numpy_pickle"}, f"{path} imports {name}"
+
+
+def _graph() -> dict[str, set[str]]:
+    """Module -> the modules of ours it imports, anywhere in the file, `from package import module` included."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in _modules()
+    }
+    graph = {}
+    for name, path in files.items():
+        found = _imports(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        graph[name] = (found & set(files)) - {name}
+    return graph
+
+
+def _upward(graph: dict[str, set[str]]) -> list[str]:
+    return [
+        f"{name} imports {other}"
+        for name, others in graph.items() for other in others
+        if name.startswith("sim.") and FLOOR[other.split(".")[1]] > FLOOR[name.split(".")[1]]
+    ]  # fmt: skip
+
+
+def _circles(graph: dict[str, set[str]]) -> list[str]:
+    """Modules on a circle or between two: what is left when, again and again, those that import nothing that is left,
+    or that nothing left imports, are taken away."""
+    left = set(graph)
+    while gone := {name for name in left if not graph[name] & left} | {
+        name for name in left if not any(name in graph[other] for other in left)
+    }:
+        left -= gone
+    return sorted(left)
+
+
+def test_no_import_runs_upward():
+    assert not _upward(_graph())
+
+
+def test_no_circle_between_files():
+    assert not _circles(_graph())
+
+
+def test_upward_imports_and_circles_are_found():
+    assert _upward({"sim.streams": {"sim.algorithms.hedge"}, "sim.algorithms.hedge": {"sim.streams"}})
+    assert not _upward({"sim.algorithms.hedge": {"sim.streams"}, "sim.streams": set()})
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()}) == ["a", "b", "c"]
+    assert not _circles({"a": {"b"}, "b": {"c"}, "c": set()})
+
+
+def _functions(*packages: str):
+    for path in _modules():
+        if path.relative_to(ROOT).parts[0] in packages:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef):
+                    yield path.relative_to(ROOT), node
+
+
+def test_no_function_takes_more_than_nine_arguments_by_position():
+    """A kernel takes a workspace, a caller a dataclass; a command's arguments are named by its options."""
+    for path, node in _functions("sim", "theory", "llm"):
+        assert len(node.args.posonlyargs + node.args.args) <= 9, f"{path}: {node.name}"
+
+
+def test_kernels_stand_in_one_room():
+    for path in _modules():
+        if "njit" in path.read_text(encoding="utf-8"):
+            assert path.relative_to(ROOT).parts[:2] == ("sim", "compiled"), f"{path} compiles"
+
+
+def test_messages_of_sim_speak_of_arguments():
+    """No text in `sim` names an option of the command line; a command translates."""
+    for path in (path for path in _modules() if path.relative_to(ROOT).parts[0] == "sim"):
+        raised = (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Raise))
+        for node in raised:
+            texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+            # A whole command to type may stand there, with its options.
+            found = [text for text in texts if re.search(r"(^|\s)--[a-z]", text) and "pluralign " not in text]
+            assert not found, f"{path}:{node.lineno}"
 
 
 def test_measure_never_sees_bound():

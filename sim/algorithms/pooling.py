@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.aggregation import checked_alpha, log_mean_exp
-from sim.arguments import require_finite
+from sim.arguments import SUM_TOLERANCE, require_finite
 from sim.preferences import FloatArray
-
-# How far an opinion's sum may be from one: what six printed digits of each of a hundred candidates can add up to.
-SUM_TOLERANCE = 1e-4
 
 
 def checked_opinions(opinions: FloatArray) -> FloatArray:

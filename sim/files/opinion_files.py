@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.algorithms.pooling import SUM_TOLERANCE
+from sim.arguments import SUM_TOLERANCE
 from sim.errors import InputError
 from sim.files.file_rows import read_name, read_rows, short
 from sim.files.number_tables import as_number, read_cells, read_number_table

@@ -3,17 +3,15 @@
 A person's context is the same in all her answers. Sums over answers then go by person: Newton's matrix of d_x d_phi
 unknowns, out of reach answer by answer, is one product of two tables, and a gradient costs n d_phi, whatever d_x.
 """
-# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from scipy.optimize import minimize
 
-from sim.compiled.jit import FAST, exp, log1p_unit
+from sim.compiled.context_losses import losses_and_slopes
 from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit, fit_low_rank
 from sim.estimators.unidentified import screen_columns
@@ -60,7 +58,7 @@ def fit_full(
     def objective(flat: FloatArray) -> tuple[float, FloatArray]:
         theta = flat.reshape(d_x, d_phi)
         rewards = answers.contexts @ theta
-        loss = _losses_and_slopes(rewards, differences, answers.person, answers.weight, offset, slopes)
+        loss = losses_and_slopes(rewards, differences, answers.person, answers.weight, offset, slopes)
         gradient = answers.contexts.T @ slopes / mass + ridge * theta
         return loss / mass + 0.5 * ridge * float(flat @ flat), gradient.ravel()
 
@@ -77,25 +75,6 @@ def fit_of_rank(
         answers.contexts[answers.person], answers.differences, rank, weights=answers.weight, offset=answers.offset,
         ridge=ridge, method="quasi_newton", start=start, tolerance=tolerance,
     )  # fmt: skip
-
-
-@njit(**FAST)
-def _losses_and_slopes(rewards, differences, person, weight, offset, slopes):
-    """sum w log(1 + e^-u), u = o + <rewards[person], z>; slopes[i] = sum over i's answers of -w sigma(-u) z."""
-    slopes[:] = 0.0
-    loss = 0.0
-    for j in range(differences.shape[0]):
-        if weight[j] == 0.0:
-            continue
-        reward, z, slope, u = rewards[person[j]], differences[j], slopes[person[j]], offset[j]
-        for k in range(z.size):
-            u += reward[k] * z[k]
-        e = exp(-abs(u))
-        loss += weight[j] * (log1p_unit(e) + max(-u, 0.0))
-        step = -weight[j] * (e if u >= 0.0 else 1.0) / (1.0 + e)
-        for k in range(z.size):
-            slope[k] += step * z[k]
-    return loss
 
 
 def information(answers: ContextAnswers, theta: FloatArray) -> FloatArray:
