@@ -12,6 +12,15 @@ from typing import Literal
 import numpy as np
 
 from sim.algorithms.em_dpo import random_split
+from sim.arguments import (
+    float_array,
+    index_array,
+    probability_array,
+    require_count,
+    require_not_negative,
+    require_shape,
+    weight_array,
+)
 from sim.compiled.tiles import TILE, padded, row_length
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -69,9 +78,12 @@ class _Layout:
     width: int
 
 
-def _layout(annotator: AnyArray, n_annotators: int) -> _Layout:
-    if annotator.size == 0 or annotator.min() < 0 or annotator.max() >= n_annotators:
-        raise ValueError(f"annotator must hold numbers in 0..{n_annotators - 1}, at least one; number from 0")
+def _layout(annotator: AnyArray, n_annotators: int, n: int) -> _Layout:
+    require_count("n_annotators", n_annotators)
+    annotator = index_array("annotator", annotator, n_annotators)
+    require_shape("annotator", annotator, (n,))
+    if n == 0:
+        raise ValueError("annotator must hold at least one answer's (got none)")
     in_order = bool((annotator[1:] >= annotator[:-1]).all())
     order = np.arange(annotator.size) if in_order else np.argsort(annotator, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(annotator, minlength=n_annotators))])
@@ -116,12 +128,13 @@ def em_log_linear(
     newton_steps: Newton steps an M-step (generalised EM, guarded: no type's Q ever falls); EXACT for exact.
     start: (restarts, n_annotators, K) responsibilities; default a random split of annotators a restart.
     """
-    differences = np.asarray(differences, dtype=np.float64)
-    layout, starts = _layout(annotator, n_annotators), _starts(start, restarts, n_annotators, n_types, stream)
-    batch = _run_batch(
-        differences[None], layout, weight, starts[None], ridge, mass_scaled, max_rounds, tolerance, estep,
-        newton_steps, centre,
-    )  # fmt: skip
+    differences = float_array("differences", differences, ("n", "d"))
+    n, d = differences.shape
+    layout = _layout(annotator, n_annotators, n)
+    starts = _starts(start, restarts, n_annotators, n_types, stream)
+    settings = _Settings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
+    origin = np.zeros(d) if centre is None else float_array("centre", centre, (d,))
+    batch = _run_batch(differences[None], layout, weight_array("weight", weight, n), starts[None], settings, origin)
     return _best(batch, 0, differences)
 
 
@@ -169,13 +182,16 @@ def em_log_linear_batch(
 
     streams: one a replicate, for its random splits.  starts: (B, R, n_annotators, K) instead of splits.
     """
-    differences = np.asarray(differences, dtype=np.float64)
+    differences = float_array("differences", differences, ("B", "n", "d"))
+    B, n, d = differences.shape
     if starts is None:
+        if len(streams) != B:
+            raise ValueError(f"streams must be one a replicate, {B} (got {len(streams)})")
         starts = np.stack([_starts(None, restarts, n_annotators, n_types, own) for own in streams])
-    return _run_batch(
-        differences, _layout(annotator, n_annotators), None, starts, ridge, mass_scaled, max_rounds,
-        tolerance, estep, newton_steps,
-    )  # fmt: skip
+    else:
+        starts = probability_array("starts", starts, (B, "R", n_annotators, n_types))
+    settings = _Settings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
+    return _run_batch(differences, _layout(annotator, n_annotators, n), np.ones(n), starts, settings, np.zeros(d))
 
 
 def responsibilities_of(
@@ -187,28 +203,31 @@ def responsibilities_of(
     weight: FloatArray | None = None,
 ) -> FloatArray:
     """Posterior over types of (new) annotators from their answers; (n_annotators, K). No answers: the mixture."""
-    from sim.compiled import em as em_kernels
+    from sim.compiled.em import posterior
+    from sim.compiled.em_pass import Answers
 
-    layout = _layout(annotator, n_annotators)
-    gamma, d = np.empty((n_annotators, len(mixture))), theta.shape[1]
-    own = np.ones(len(differences)) if weight is None else weight
-    em_kernels.posterior(
-        _rows(differences[None], layout)[0], np.ascontiguousarray(own[layout.order], dtype=np.float64),
-        layout.offsets, layout.tiles, layout.width, np.pad(theta, ((0, 0), (0, padded(d) - d))),
-        np.log(np.maximum(mixture, 1e-300)), gamma,
+    theta = float_array("theta", theta, ("K", "d"))
+    K, d = theta.shape
+    mixture = probability_array("mixture", mixture, (K,))
+    differences = float_array("differences", differences, ("n", d))
+    layout = _layout(annotator, n_annotators, len(differences))
+    own = weight_array("weight", weight, len(differences))
+    gamma = np.empty((n_annotators, K))
+    answers = Answers(
+        _rows(differences[None], layout)[0], np.ascontiguousarray(own[layout.order]), layout.offsets, layout.tiles,
+        layout.width,
     )  # fmt: skip
+    posterior(answers, np.pad(theta, ((0, 0), (0, padded(d) - d))), np.log(np.maximum(mixture, 1e-300)), gamma)
     return gamma
 
 
 def _starts(
     start: FloatArray | None, restarts: int, n_annotators: int, n_types: int, stream: Stream | None
 ) -> FloatArray:
-    if n_types < 1 or n_types > n_annotators:
-        raise ValueError(f"n_types must lie in 1..{n_annotators}, the number of annotators (got {n_types})")
+    require_count("n_types", n_types, 1, n_annotators)
     if start is not None:
-        if start.shape[1:] != (n_annotators, n_types):
-            raise ValueError(f"start must be (restarts, {n_annotators}, {n_types}) (got {start.shape})")
-        return np.array(start, dtype=np.float64)
+        return probability_array("start", start, ("restarts", n_annotators, n_types)).copy()
+    require_count("restarts", restarts)
     # One type has one answer: more restarts would only repeat it.
     own = stream or Stream(role="em")
     return np.stack(
@@ -225,51 +244,67 @@ def _rows(differences: FloatArray, layout: _Layout) -> FloatArray:
     return rows
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What holds for every run; see `em_log_linear`."""
+
+    ridge: float
+    mass_scaled: bool
+    max_rounds: int
+    tolerance: float
+    estep: str
+    newton_steps: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ridge < np.inf:
+            raise ValueError(f"ridge must be positive (got {self.ridge}); it keeps the fit finite on separable data")
+        require_not_negative(tolerance=self.tolerance)
+        require_count("max_rounds", self.max_rounds, 0)
+        require_count("newton_steps", self.newton_steps)
+        if self.estep not in ("soft", "hard"):
+            raise ValueError(f"estep must be soft or hard (got {self.estep!r})")
+
+
 def _run_batch(
     differences: FloatArray,
     layout: _Layout,
-    weight: FloatArray | None,
+    weight: FloatArray,
     starts: FloatArray,
-    ridge: float,
-    mass_scaled: bool,
-    max_rounds: int,
-    tolerance: float,
-    estep: str,
-    newton_steps: int,
-    centre: FloatArray | None = None,
+    settings: _Settings,
+    centre: FloatArray,
 ) -> LogLinearEMBatch:
-    from sim.compiled import em as em_kernels
+    from sim.compiled.em import Rules, State, em, em_batch, em_shared
+    from sim.compiled.em_pass import Answers
 
-    if not ridge > 0:
-        raise ValueError(f"ridge must be positive (got {ridge}); it keeps the fit finite on separable data")
     B, n, d = differences.shape
-    R, n_types = starts.shape[1], starts.shape[3]
-    own = np.ones(n) if weight is None else np.asarray(weight, np.float64)[layout.order]
-    rows, gamma = _rows(differences, layout), np.array(starts)
-    theta, mixture = np.zeros((B, R, n_types, padded(d))), np.empty((B, R, n_types))
-    trace, plain = np.empty((B, R, max_rounds + 1)), np.empty((B, R, max_rounds + 1))
+    R, n_types, most = starts.shape[1], starts.shape[3], settings.max_rounds
+    rows, own, origin = _rows(differences, layout), np.ascontiguousarray(weight[layout.order]), np.zeros(padded(d))
+    origin[:d] = centre
+    states = State(
+        np.zeros((B, R, n_types, padded(d))), np.empty((B, R, n_types)), np.array(starts), np.empty((B, R, most + 1)),
+        np.empty((B, R, most + 1)),
+    )  # fmt: skip
     rounds, status = np.empty((B, R), np.int64), np.empty((B, R), np.int64)
-    own = np.ascontiguousarray(own)
-    origin = np.zeros(padded(d))
-    if centre is not None:
-        origin[:d] = centre
     # Exact types: one signature a kernel, hence one compilation and one file in the cache.
-    ridge, tolerance, mass_scaled, hard = float(ridge), float(tolerance), bool(mass_scaled), estep == "hard"
+    rules = Rules(
+        float(settings.ridge), bool(settings.mass_scaled), int(most), float(settings.tolerance),
+        int(settings.newton_steps), settings.estep == "hard",
+    )  # fmt: skip
+
+    def answers(features: FloatArray) -> Answers:
+        return Answers(features, own, layout.offsets, layout.tiles, layout.width)
+
     shared = n * d >= _PARALLEL_FROM
     if shared or B * R == 1:
-        run = em_kernels.em_shared if shared else em_kernels.em
+        run = em_shared if shared else em
         for b, r in np.ndindex(B, R):
-            rounds[b, r], status[b, r] = run(
-                rows[b], own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
-                tolerance, newton_steps, hard, origin, theta[b, r], mixture[b, r], gamma[b, r], trace[b, r],
-                plain[b, r],
-            )  # fmt: skip
+            state = State(*(part[b, r] for part in states))
+            rounds[b, r], status[b, r] = run(rules, answers(rows[b]), origin, state)
     else:
-        em_kernels.em_batch(
-            rows, own, layout.offsets, layout.tiles, layout.width, ridge, mass_scaled, max_rounds,
-            tolerance, newton_steps, hard, origin, theta, mixture, gamma, trace, plain, rounds, status,
-        )  # fmt: skip
-    return LogLinearEMBatch(theta[..., :d], mixture, gamma, trace, plain, rounds, status)
+        em_batch(rules, answers(rows), origin, states, rounds, status)
+    return LogLinearEMBatch(
+        states.theta[..., :d], states.mixture, states.gamma, states.trace, states.likelihood_trace, rounds, status
+    )
 
 
 def _best(batch: LogLinearEMBatch, b: int, differences: FloatArray) -> LogLinearEM:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
-from sim.compiled.em_pass import parallel_pass, serial_pass
+from sim.compiled.em_pass import Answers, Sums, Types, parallel_pass, serial_pass
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.tiles import solve_in_place
 
@@ -15,6 +18,40 @@ CONVERGED, MAX_ROUNDS = 0, 1
 # What the recursion keeps from pass to pass: Newton steps left in this M-step, whether the pass keeps the
 # responsibilities, whether a step awaits judgement, E-steps closed, status.
 FIXED_LEFT, FIXED, MOVED, ROUNDS, STATUS = range(5)
+
+
+class Rules(NamedTuple):
+    """Strength of the ridge, whether a type's mass scales it, rounds at most, the tolerance, Newton steps an M-step,
+    and whether the E-step is hard."""
+
+    ridge: Any
+    mass_scaled: Any
+    max_rounds: Any
+    tolerance: Any
+    newton_steps: Any
+    hard: Any
+
+
+class State(NamedTuple):
+    """theta (K, d), mixture (K,), gamma (n_annotators, K), trace and likelihood_trace (max_rounds + 1,), in place."""
+
+    theta: Any
+    mixture: Any
+    gamma: Any
+    trace: Any
+    likelihood_trace: Any
+
+
+class Work(NamedTuple):
+    """What a run keeps from pass to pass; progress (5,) as above."""
+
+    proposal: Any
+    log_mixture: Any
+    step: Any
+    target: Any
+    penalty: Any
+    progress: Any
+    sums: Any
 
 
 @njit(**INNER)
@@ -34,33 +71,40 @@ def _distance(x, centre):
 
 
 @njit(**FAST)
-def _begin(newton_steps, centre, theta, progress):
+def _begin(rules, centre, state):
     """Before the first pass: every type at the centre, and the M-step of the start still to make, of
     `newton_steps` Newton steps (at least two, to reach the split's own fit)."""
-    for k in range(theta.shape[0]):
-        theta[k, :] = centre
-    progress[:] = 0
-    progress[FIXED_LEFT] = max(newton_steps, 2)
+    K, d = state.theta.shape
+    sums = Sums(np.empty((K, d)), np.empty((K, d, d)), np.empty(K), np.empty((2, K)), np.empty(1))
+    progress = np.zeros(5, np.int64)
+    progress[FIXED_LEFT] = max(rules.newton_steps, 2)
+    for k in range(K):
+        state.theta[k, :] = centre
+    return Work(
+        state.gamma.copy(), np.empty(K), np.zeros((K, d)), np.full(K, -np.inf), np.zeros(K), progress, sums
+    )  # fmt: skip
 
 
 @njit(**FAST)
-def _share(gamma, mixture, log_mixture, progress):
+def _share(state, work):
     """The mixture of the responsibilities that the coming pass starts from; whether it keeps them."""
+    gamma, mixture = state.gamma, state.mixture
     for k in range(mixture.size):
         total = 0.0
         for i in range(gamma.shape[0]):
             total += gamma[i, k]
         mixture[k] = total / gamma.shape[0]
-        log_mixture[k] = np.log(max(mixture[k], _SMALLEST_SHARE))
-    progress[FIXED] = progress[FIXED_LEFT] > 0
+        work.log_mixture[k] = np.log(max(mixture[k], _SMALLEST_SHARE))
+    work.progress[FIXED] = work.progress[FIXED_LEFT] > 0
 
 
 @njit(**FAST)
-def _advance(
-    ridge, mass_scaled, max_rounds, tolerance, newton_steps, centre, theta, gamma, proposal, gradient,
-    hessian, mass, quality, likelihood, step, target, penalty, progress, trace, likelihood_trace,
-):  # fmt: skip
+def _advance(rules, centre, state, work):
     """Judge the pass just made: guard the last step, close an E-step, make the next step. True when done."""
+    theta, gamma, trace = state.theta, state.gamma, state.trace
+    gradient, hessian, mass, quality = work.sums.gradient, work.sums.hessian, work.sums.mass, work.sums.quality
+    step, target, penalty, progress = work.step, work.target, work.penalty, work.progress
+    ridge, mass_scaled, likelihood = rules.ridge, rules.mass_scaled, work.sums.likelihood
     K, d = theta.shape
     fixed, rounds = progress[FIXED] == 1, progress[ROUNDS]
     # Guard: with the responsibilities the last step used, no type's Q may fall; else its step is halved.
@@ -82,14 +126,14 @@ def _advance(
             strength = ridge * mass[k] if mass_scaled else ridge
             value -= 0.5 * strength * _distance(theta[k], centre)
         trace[rounds] = value
-        likelihood_trace[rounds] = likelihood[0]
-        settled = rounds > 0 and abs(value - trace[rounds - 1]) <= tolerance * max(1.0, abs(value))
-        gamma[:] = proposal
-        if settled or rounds == max_rounds:
+        state.likelihood_trace[rounds] = likelihood[0]
+        settled = rounds > 0 and abs(value - trace[rounds - 1]) <= rules.tolerance * max(1.0, abs(value))
+        gamma[:] = work.proposal
+        if settled or rounds == rules.max_rounds:
             progress[STATUS] = CONVERGED if settled else MAX_ROUNDS
             return True
         progress[ROUNDS] = rounds + 1
-        progress[FIXED_LEFT] = newton_steps
+        progress[FIXED_LEFT] = rules.newton_steps
     # One Newton step a type on the current responsibilities.
     for k in range(K):
         strength = ridge * mass[k] if mass_scaled else ridge
@@ -118,88 +162,47 @@ def _advance(
     return False
 
 
-@njit(**FAST)
-def em(
-    features, weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps, hard,
-    centre, theta, mixture, gamma, trace, likelihood_trace,
-):  # fmt: skip
+def _em(rules, answers, centre, state):
     """EM from `gamma` (in: a start; out: responsibilities of the returned theta), theta (K, d) in place.
 
     Returns (rounds, status). trace[t] is the penalised, likelihood_trace[t] the plain observed likelihood.
     """
-    K, d = theta.shape
-    proposal, progress = gamma.copy(), np.empty(5, np.int64)
-    gradient, hessian, step = np.empty((K, d)), np.empty((K, d, d)), np.zeros((K, d))
-    mass, quality, likelihood = np.empty(K), np.empty((2, K)), np.empty(1)
-    penalty, target, log_mixture = np.zeros(K), np.full(K, -np.inf), np.empty(K)
-    _begin(newton_steps, centre, theta, progress)
+    work = _begin(rules, centre, state)
+    types = Types(state.theta, work.log_mixture, state.gamma, work.proposal)
     done = False
     while not done:
-        _share(gamma, mixture, log_mixture, progress)
-        serial_pass(
-            features, weight, offsets, tiles, 0, tiles.size - 1, width, theta, log_mixture, progress[FIXED]
-            == 1, hard, gamma, proposal, gradient, hessian, mass, quality, likelihood,
-        )  # fmt: skip
-        done = _advance(
-            ridge, mass_scaled, max_rounds, tolerance, newton_steps, centre, theta, gamma, proposal,
-            gradient, hessian, mass, quality, likelihood, step, target, penalty, progress, trace,
-            likelihood_trace,
-        )  # fmt: skip
-    return progress[ROUNDS], progress[STATUS]
+        _share(state, work)
+        one_pass(answers, types, work.progress[FIXED] == 1, rules.hard, work.sums)
+        done = _advance(rules, centre, state, work)
+    return work.progress[ROUNDS], work.progress[STATUS]
 
 
-def em_shared(
-    features, weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps, hard,
-    centre, theta, mixture, gamma, trace, likelihood_trace,
-):  # fmt: skip
-    """`em` for one large problem, each pass shared between threads (a parallel kernel is called from Python
-    only, see `sim.compiled.jit`)."""
-    K, d = theta.shape
-    proposal, progress = gamma.copy(), np.empty(5, np.int64)
-    gradient, hessian, step = np.empty((K, d)), np.empty((K, d, d)), np.zeros((K, d))
-    mass, quality, likelihood = np.empty(K), np.empty((2, K)), np.empty(1)
-    penalty, target, log_mixture = np.zeros(K), np.full(K, -np.inf), np.empty(K)
-    _begin(newton_steps, centre, theta, progress)
-    done = False
-    while not done:
-        _share(gamma, mixture, log_mixture, progress)
-        parallel_pass(
-            features, weight, offsets, tiles, width, theta, log_mixture, bool(progress[FIXED]), hard, gamma,
-            proposal, gradient, hessian, mass, quality, likelihood,
-        )  # fmt: skip
-        done = _advance(
-            ridge, mass_scaled, max_rounds, tolerance, newton_steps, centre, theta, gamma, proposal,
-            gradient, hessian, mass, quality, likelihood, step, target, penalty, progress, trace,
-            likelihood_trace,
-        )  # fmt: skip
-    return int(progress[ROUNDS]), int(progress[STATUS])
+one_pass = serial_pass
+em = njit(**FAST)(_em)
+# The same loop for one large problem, each pass shared between threads.  It stays uncompiled: a kernel that calls a
+# parallel one must not be saved (see `sim.compiled.jit`).
+em_shared = FunctionType(_em.__code__, {**globals(), "one_pass": parallel_pass}, "em_shared")
 
 
 @njit(**FAST_PARALLEL)
-def em_batch(
-    features, weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance, newton_steps, hard,
-    centre, theta, mixture, gamma, trace, likelihood_trace, rounds, status,
-):  # fmt: skip
+def em_batch(rules, answers, centre, states, rounds, status):
     """`em` for each (replicate, restart), in parallel: features (B, d, n), gamma (B, R, n_annotators, K)."""
+    features, weight, offsets, tiles = answers.features, answers.weight, answers.offsets, answers.tiles
+    width = answers.width
+    theta, mixture, gamma = states.theta, states.mixture, states.gamma
+    trace, likelihood_trace = states.trace, states.likelihood_trace
     replicates, restarts = gamma.shape[0], gamma.shape[1]
     for job in prange(replicates * restarts):
         b, r = np.int64(job) // restarts, np.int64(job) % restarts
-        result = em(
-            features[b], weight, offsets, tiles, width, ridge, mass_scaled, max_rounds, tolerance,
-            newton_steps, hard, centre, theta[b, r], mixture[b, r], gamma[b, r], trace[b, r],
-            likelihood_trace[b, r],
-        )  # fmt: skip
-        rounds[b, r], status[b, r] = result
+        own = Answers(features[b], weight, offsets, tiles, width)
+        state = State(theta[b, r], mixture[b, r], gamma[b, r], trace[b, r], likelihood_trace[b, r])
+        rounds[b, r], status[b, r] = em(rules, own, centre, state)
 
 
 @njit(**FAST)
-def posterior(features, weight, offsets, tiles, width, theta, log_mixture, gamma):
+def posterior(answers, theta, log_mixture, gamma):
     """Responsibilities of new annotators into gamma; returns their observed log-likelihood."""
     K, d = theta.shape
-    gradient, hessian = np.empty((K, d)), np.empty((K, d, d))
-    mass, quality, likelihood = np.empty(K), np.empty((2, K)), np.empty(1)
-    serial_pass(
-        features, weight, offsets, tiles, 0, tiles.size - 1, width, theta, log_mixture, False, False, gamma,
-        gamma, gradient, hessian, mass, quality, likelihood,
-    )  # fmt: skip
-    return likelihood[0]
+    sums = Sums(np.empty((K, d)), np.empty((K, d, d)), np.empty(K), np.empty((2, K)), np.empty(1))
+    serial_pass(answers, Types(theta, log_mixture, gamma, gamma), False, False, sums)
+    return sums.likelihood[0]

@@ -7,6 +7,8 @@ known before her answers enter the M-step's sums, while their features are still
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
@@ -16,11 +18,46 @@ from sim.compiled.tiles import add_gradient, add_hessian, margins
 CHUNKS = 16
 
 
+class Answers(NamedTuple):
+    """features (d padded, n), weight (n,), sorted by annotator, whose answers begin at offsets (n_annotators + 1,);
+    tiles: numbers of the annotators that runs begin with, and the end; width: of the longest run, padded."""
+
+    features: Any
+    weight: Any
+    offsets: Any
+    tiles: Any
+    width: Any
+
+
+class Types(NamedTuple):
+    """theta (K, d), log_mixture (K,), gamma and proposal (n_annotators, K): responsibilities, current and new."""
+
+    theta: Any
+    log_mixture: Any
+    gamma: Any
+    proposal: Any
+
+
+class Sums(NamedTuple):
+    """gradient (K, d), hessian (K, d, d), mass (K,), quality (2, K), likelihood (1,) of a pass; see `_tile`."""
+
+    gradient: Any
+    hessian: Any
+    mass: Any
+    quality: Any
+    likelihood: Any
+
+
+class Rows(NamedTuple):
+    """Room for one run: scores and wrongs (K, width), scratch (7, width)."""
+
+    scores: Any
+    wrongs: Any
+    scratch: Any
+
+
 @njit(**INNER)
-def _tile(
-    features, weight, offsets, first, last, theta, log_mixture, fixed, hard, gamma, proposal, scores,
-    wrongs, scratch, gradient, hessian, mass, quality, likelihood,
-):  # fmt: skip
+def _tile(answers, first, last, types, fixed, hard, rows, sums):
     """Annotators first..last-1.  Adds to gradient (K, d), hessian (K, d, d), mass (K,), quality (2, K).
 
     gamma: current responsibilities; proposal: where the new ones go; quality[0] = sum_i gamma_ik S_ik and
@@ -28,6 +65,11 @@ def _tile(
     the sums use gamma itself (a further Newton step of one M-step).
     scores: (K, answers of the tile), wrongs: sigma(-margin).  likelihood: (1,).
     """
+    features, weight, offsets = answers.features, answers.weight, answers.offsets
+    theta, log_mixture, gamma, proposal = types.theta, types.log_mixture, types.gamma, types.proposal
+    scores, wrongs, scratch = rows.scores, rows.wrongs, rows.scratch
+    gradient, hessian, mass = sums.gradient, sums.hessian, sums.mass
+    quality, likelihood = sums.quality, sums.likelihood
     K, lo, hi = theta.shape[0], offsets[first], offsets[last]
     m = hi - lo
     z, slope, curvature = scratch[0], scratch[1], scratch[2]
@@ -81,45 +123,44 @@ def _tile(
 
 
 @njit(**INNER)
-def serial_pass(
-    features, weight, offsets, tiles, lo_tile, hi_tile, width, theta, log_mixture, fixed, hard, gamma,
-    proposal, gradient, hessian, mass, quality, likelihood,
-):  # fmt: skip
-    K = theta.shape[0]
-    scores, wrongs, scratch = np.empty((K, width)), np.empty((K, width)), np.empty((7, width))
-    gradient[:] = 0.0
-    hessian[:] = 0.0
-    mass[:] = 0.0
-    quality[:] = 0.0
-    likelihood[0] = 0.0
+def clear(sums):
+    sums.gradient[:] = 0.0
+    sums.hessian[:] = 0.0
+    sums.mass[:] = 0.0
+    sums.quality[:] = 0.0
+    sums.likelihood[0] = 0.0
+
+
+@njit(**INNER)
+def _some_tiles(answers, lo_tile, hi_tile, types, fixed, hard, sums):
+    K, width = types.theta.shape[0], answers.width
+    rows = Rows(np.empty((K, width)), np.empty((K, width)), np.empty((7, width)))
+    clear(sums)
     for tile in range(lo_tile, hi_tile):
-        _tile(
-            features, weight, offsets, tiles[tile], tiles[tile + 1], theta, log_mixture, fixed, hard, gamma,
-            proposal, scores, wrongs, scratch, gradient, hessian, mass, quality, likelihood,
-        )  # fmt: skip
+        _tile(answers, answers.tiles[tile], answers.tiles[tile + 1], types, fixed, hard, rows, sums)
+
+
+@njit(**INNER)
+def serial_pass(answers, types, fixed, hard, sums):
+    """Every tile, in order."""
+    _some_tiles(answers, 0, answers.tiles.size - 1, types, fixed, hard, sums)
 
 
 @njit(**FAST_PARALLEL)
-def parallel_pass(
-    features, weight, offsets, tiles, width, theta, log_mixture, fixed, hard, gamma, proposal, gradient,
-    hessian, mass, quality, likelihood,
-):  # fmt: skip
+def parallel_pass(answers, types, fixed, hard, sums):
     """The serial pass over fixed chunks of tiles, summed in order: same bits for any number of threads."""
-    K, d = theta.shape
-    n_tiles = tiles.size - 1
+    K, d = types.theta.shape
+    n_tiles = answers.tiles.size - 1
     part_g, part_h = np.empty((CHUNKS, K, d)), np.empty((CHUNKS, K, d, d))
     part_m, part_q, part_l = np.empty((CHUNKS, K)), np.empty((CHUNKS, 2, K)), np.empty((CHUNKS, 1))
     for chunk in prange(CHUNKS):
-        serial_pass(
-            features, weight, offsets, tiles, chunk * n_tiles // CHUNKS, (chunk + 1) * n_tiles // CHUNKS,
-            width, theta, log_mixture, fixed, hard, gamma, proposal, part_g[chunk], part_h[chunk],
-            part_m[chunk], part_q[chunk], part_l[chunk],
+        part = Sums(part_g[chunk], part_h[chunk], part_m[chunk], part_q[chunk], part_l[chunk])
+        _some_tiles(
+            answers, chunk * n_tiles // CHUNKS, (chunk + 1) * n_tiles // CHUNKS, types, fixed, hard, part
         )  # fmt: skip
-    gradient[:] = 0.0
-    hessian[:] = 0.0
-    mass[:] = 0.0
-    quality[:] = 0.0
-    likelihood[0] = 0.0
+    clear(sums)
+    gradient, hessian, mass = sums.gradient, sums.hessian, sums.mass
+    quality, likelihood = sums.quality, sums.likelihood
     for chunk in range(CHUNKS):
         gradient += part_g[chunk]
         hessian += part_h[chunk]
