@@ -119,7 +119,7 @@ class EpisodicMDP:
         """Features summed along trajectories (n, J, H, 2); (n, J, d)."""
         return np.asarray(self.features[responses[..., 0], responses[..., 1]].sum(axis=-2))
 
-    def collect(self, theta: FloatArray, per_party: int, behaviour: FloatArray, stream: Stream) -> FloatArray:
+    def collect(self, theta: FloatArray, per_annotator: int, behaviour: FloatArray, stream: Stream) -> FloatArray:
         """Summed features of the chosen trajectory minus those of the rejected, Bradley-Terry on returns; (M, n, d).
 
         P(first preferred) = sigma(sum_h R_m(s_h, a_h) - sum_h R_m(s'_h, a'_h)), theta (M, d).
@@ -127,12 +127,12 @@ class EpisodicMDP:
         from sim.environments.trajectory_pool import sign_answers
 
         float_array("theta", theta, ("M", self.features.shape[2]))
-        require_count("per_party", per_party)
+        require_count("per_annotator", per_annotator)
         M = len(theta)
         totals = []
         for name in ("first", "second"):
-            states, actions = self.trajectories(M * per_party, behaviour, stream.child(name))
-            totals.append(self.features[states, actions].sum(axis=1).reshape(M, per_party, -1))
+            states, actions = self.trajectories(M * per_annotator, behaviour, stream.child(name))
+            totals.append(self.features[states, actions].sum(axis=1).reshape(M, per_annotator, -1))
         return sign_answers(totals[0] - totals[1], theta, stream)
 
 

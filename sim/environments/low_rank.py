@@ -1,4 +1,4 @@
-"""Rewards that are bilinear in a user's context and an item's features, of low rank or nearly."""
+"""Rewards that are bilinear in an annotator's context and an item's features, of low rank or nearly."""
 
 from __future__ import annotations
 

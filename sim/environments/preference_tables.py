@@ -14,7 +14,7 @@ from sim.streams import Stream
 
 @dataclass(frozen=True, eq=False)
 class PreferenceCounts:
-    """wins (M, S, A, A): how often party m preferred a to b in state s. Comparisons of the unordered pair: `total`."""
+    """wins (M, S, A, A): how often annotator m preferred a to b in state s; `total`: comparisons of unordered pairs."""
 
     wins: FloatArray
 
@@ -35,7 +35,7 @@ class PreferenceCounts:
 
 @dataclass(frozen=True, eq=False)
 class PreferenceTables:
-    """A world without rewards: party m prefers a to b in state s with probability (1 + N_m(s)[a, b]) / 2.
+    """A world without rewards: type m prefers a to b in state s with probability (1 + N_m(s)[a, b]) / 2.
 
     matrices: (M, S, A, A), skew-symmetric, entries in -1..1.  state_law: (S,).  pair_law: (A, A), symmetric, its upper
     triangle summing to 1: which unordered pair is asked about.
@@ -95,15 +95,15 @@ def cyclic_matrix(n_actions: int, strength: float) -> FloatArray:
 
 
 def collect_counts(
-    matrices: FloatArray, per_party: int, pair_law: FloatArray, state_law: FloatArray, stream: Stream
+    matrices: FloatArray, per_annotator: int, pair_law: FloatArray, state_law: FloatArray, stream: Stream
 ) -> PreferenceCounts:
-    """per_party comparisons of each party: state by `state_law` (S,), then an unordered pair by `pair_law`.
+    """per_annotator comparisons of each annotator: state by `state_law` (S,), then an unordered pair by `pair_law`.
 
     matrices: (M, S, A, A).  pair_law: (S, A, A) or (A, A), symmetric, its upper triangle summing to 1.
     Counts, not answers: any number of comparisons at once.
     """
     M, S, A = _require_matrices(matrices)
-    require_count("per_party", per_party)
+    require_count("per_annotator", per_annotator)
     probability_array("state_law", state_law, (S,), 1e-5)
     float_array("pair_law", pair_law, (S, A, A) if pair_law.ndim == 3 else (A, A))
     law = np.broadcast_to(pair_law, (S, A, A))
@@ -112,7 +112,7 @@ def collect_counts(
     if not np.isclose(chance.sum(), 1.0):
         raise ValueError(f"the upper triangle of pair_law must sum to 1 in each state (got {chance.sum():.4g} in all)")
     generator = stream.child("counts").generator()
-    asked = generator.multinomial(per_party, chance / chance.sum(), size=M)
+    asked = generator.multinomial(per_annotator, chance / chance.sum(), size=M)
     win = (1.0 + matrices[:, :, upper, lower].reshape(M, -1)) / 2.0
     won = generator.binomial(asked, np.clip(win, 0.0, 1.0)).reshape(M, S, -1)
     wins = np.zeros((M, S, A, A))

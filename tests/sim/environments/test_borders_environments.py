@@ -92,9 +92,9 @@ BORDERS = (
            types="index minus"),
     border(bradley_terry_matrices, {"rewards": np.zeros((2, 3))}, rewards="nan"),
     border(cyclic_matrix, {"n_actions": 3, "strength": 0.5}, n_actions=(1, 2.0), strength=(NAN, 2.0)),
-    border(collect_counts, {"matrices": np.zeros((2, 1, 3, 3)), "per_party": 5, "pair_law": uniform_pairs(3),
+    border(collect_counts, {"matrices": np.zeros((2, 1, 3, 3)), "per_annotator": 5, "pair_law": uniform_pairs(3),
                             "state_law": np.ones(1), "stream": S},
-           matrices=("nan", "axis", "narrow", np.full((2, 1, 3, 3), 2.0)), per_party=NO_COUNT,
+           matrices=("nan", "axis", "narrow", np.full((2, 1, 3, 3), 2.0)), per_annotator=NO_COUNT,
            pair_law="nan short", state_law="nan axis"),
     border(uniform_pairs, {"n_actions": 3}, n_actions=(1, 2.0)),
     border(is_transitive, {"matrix": np.zeros((3, 3))}, matrix="nan short"),
@@ -108,8 +108,8 @@ BORDERS = (
     border(MDP.value, {"policy": np.zeros((2, 2), dtype=int), "reward": np.zeros((2, 3))},
            policy="index minus short", reward="nan short"),
     border(MDP.occupancy, {"policy": np.zeros((2, 2), dtype=int)}, policy="index minus short"),
-    border(MDP.collect, {"theta": np.ones((3, 2)), "per_party": 2, "behaviour": FLAT, "stream": S},
-           theta="nan narrow", per_party=NO_COUNT, behaviour="nan minus narrow"),
+    border(MDP.collect, {"theta": np.ones((3, 2)), "per_annotator": 2, "behaviour": FLAT, "stream": S},
+           theta="nan narrow", per_annotator=NO_COUNT, behaviour="nan minus narrow"),
 )  # fmt: skip
 
 EXCUSED = {
