@@ -12,7 +12,6 @@ from sim.files.figure_files import save_figure
 from sim.files.palette import BLUE, GREY, GROUPS, ORANGE
 
 mpl.use("Agg")
-# Okabe-Ito
 
 
 def score_figure(fit: dict[str, Any]) -> Any:

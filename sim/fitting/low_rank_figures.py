@@ -12,7 +12,6 @@ from sim.files.figure_files import save_figure
 from sim.files.palette import BLUE, GREEN, GREY, ORANGE, PINK
 
 mpl.use("Agg")
-# Okabe-Ito
 _METHODS = {
     "low-rank": ("low rank", BLUE),
     "full-rank": ("full rank", ORANGE),

@@ -11,7 +11,6 @@ from sim.files.figure_files import save_figure
 from sim.files.palette import BLUE, GREEN, ORANGE, PINK
 
 mpl.use("Agg")
-# Okabe-Ito
 COLOURS = {"shared": BLUE, "personal": ORANGE, "cluster": GREEN, "shared-network": PINK}
 _NAMES = {
     "shared": "shared subspace",
