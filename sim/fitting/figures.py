@@ -16,7 +16,6 @@ from sim.fitting.gain_figures import gain_figure, selection_figure
 from sim.fitting.low_rank_figures import serving_figure, spectrum_figure
 
 mpl.use("Agg")
-# Okabe-Ito
 
 
 def score_figure(fit: Mapping[str, Json]) -> Any:

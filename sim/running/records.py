@@ -93,11 +93,11 @@ class Records:
                         whole[key] = content
             if len(held) < 2 and lines == len(whole):
                 return
-            with replacing(self._next()) as temporary, temporary.open("wb") as file:
-                file.write(_header())
-                file.writelines(_line(key, content) for key, content in whole.items())
-                file.flush()
-                os.fsync(file.fileno())
+            with replacing(self._next()) as temporary, temporary.open("wb") as merged:
+                merged.write(_header())
+                merged.writelines(_line(key, content) for key, content in whole.items())
+                merged.flush()
+                os.fsync(merged.fileno())
             for path, _ in held:
                 path.unlink(missing_ok=True)
         finally:

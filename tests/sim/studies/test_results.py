@@ -37,6 +37,12 @@ def test_where_by_and_values_are_those_of_a_loop():
     assert RESULTS.by("absent") == {}
 
 
+def test_groups_come_in_the_order_in_which_they_appear():
+    pairs = [("a", "x"), ("b", "y"), ("a", "y"), ("b", "x")]
+    rows = [{"f": f, "g": g, "value": float(i)} for i, (f, g) in enumerate(pairs)]
+    assert list(Results.from_rows(rows).by("f", "g")) == pairs
+
+
 def test_levels_measured_and_cells():
     assert RESULTS.levels("n") == [2, 10]
     assert RESULTS.levels("absent") == []
