@@ -51,6 +51,12 @@ def test_arrows(path):
         assert name not in {"pickle", "dill", "joblib.numpy_pickle"}, f"{path} imports {name}"
 
 
+def test_estimators_import_no_algorithm():
+    """What is estimated is for algorithms to use: the arrow between the two rooms goes one way."""
+    for path in sorted((ROOT / "sim" / "estimators").rglob("*.py")):
+        assert not any(name.startswith("sim.algorithms") for name in _imports(path)), path
+
+
 def test_measure_never_sees_bound():
     """No draw, measure, premises or witness of a theorem refers to its bound, nor a helper of theirs in its module."""
     papers = [path.parent for path in (ROOT / "theory").glob("*/__init__.py") if "PAPER" in path.read_text("utf-8")]
