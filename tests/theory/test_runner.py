@@ -70,8 +70,8 @@ def test_a_true_claim_holds():
 def test_a_false_claim_is_violated_with_a_witness():
     check = _only(Toy(ToySetting(shift=0.3), Verdict.VIOLATED))
     assert check.verdict is Verdict.VIOLATED
-    assert check.witness["payload"]["value"] == pytest.approx(check.witness["value"])
-    assert check.witness["value"] > 1
+    assert check.witness.payload["value"] == pytest.approx(check.witness.value)
+    assert check.witness.value > 1
 
 
 def test_a_control_seldom_caught_makes_the_check_inconclusive():

@@ -30,7 +30,7 @@ def test_replays(tmp_path, check):
 
 
 def test_a_changed_value_is_not_reproduced(tmp_path, check):
-    assert not replay(_changed(tmp_path, check, value=check.witness["value"] * 1.001)).reproduced
+    assert not replay(_changed(tmp_path, check, value=check.witness.value * 1.001)).reproduced
     assert not replay(_changed(tmp_path, check, seed=6)).reproduced
 
 

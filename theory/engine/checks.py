@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.streams import Stream
 from theory.engine.judges import Bound, Judgement
-from theory.engine.theorem import Measurement, Premise, Profile, Setting, Theorem
+from theory.engine.theorem import Json, Measurement, Premise, Profile, Setting, Theorem
 from theory.engine.verdicts import Verdict
 
 POWER_DRAWS = 200
@@ -30,8 +30,38 @@ class ControlResult:
 
 
 @dataclass(frozen=True)
+class Witness:
+    """A draw that contradicts a claim, and what `pluralign replay` needs to make it again.
+
+    setting: its key.  value: the draw's, one number or one a grid point; limit and relation: what it breaks.  payload:
+    the numbers that let a reader see it by hand.
+    """
+
+    claim_id: str
+    paper: str
+    variant: str
+    profile: str
+    seed: int
+    setting: str
+    replicate: int
+    value: float | list[float]
+    limit: float
+    relation: str
+    payload: Json
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean and standard error at each grid point, for the figures of rates."""
+
+    grid: list[float]
+    mean: list[float]
+    standard_error: list[float]
+
+
+@dataclass(frozen=True)
 class Check:
-    """One variant's verdict with everything it rests on. `witness` holds what `pluralign replay` needs."""
+    """One variant's verdict with everything it rests on."""
 
     claim_id: str
     paper: str
@@ -51,23 +81,23 @@ class Check:
     replicates: int
     premises: tuple[Premise, ...]
     controls: tuple[ControlResult, ...]
-    witness: dict[str, Any] | None = None
+    witness: Witness | None = None
     note: str = ""
-    curve: dict[str, list[float]] | None = None
+    curve: Curve | None = None
     axes: tuple[str, str] = ("n", "measured value")
 
     @property
     def as_expected(self) -> bool:
         return self.verdict is self.expected
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """JSON without NaN or infinity: these become null."""
         plain = asdict(self)
         plain["control_verdict"] = [control.verdict for control in self.controls]
         return {name: _finite(value) for name, value in plain.items()}
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -119,24 +149,6 @@ class Checker:
         power = min((control.power for control in controls), default=0.0)
         judgement = _judge(bound, taken.measurement, stream)
         verdict = _conclude(judgement, power, bound, theorem.largest_possible(setting))
-        values = None if taken.measurement is None else taken.measurement.values
-        worst = None if judgement is None else judgement.worst
-        witness = None
-        if verdict is Verdict.VIOLATED and worst is not None and values is not None:
-            own = stream.at(replicate=worst)
-            witness = {
-                "claim_id": theorem.claim_id,
-                "paper": theorem.paper,
-                "variant": variant,
-                "profile": self.profile,
-                "seed": self.seed,
-                "setting": setting.key(),
-                "replicate": worst,
-                "value": np.asarray(values[worst]).tolist(),
-                "limit": float(bound.limit),
-                "relation": bound.relation,
-                "payload": theorem.witness(setting, own),
-            }
         return Check(
             claim_id=theorem.claim_id,
             paper=theorem.paper,
@@ -156,10 +168,30 @@ class Checker:
             replicates=setting.replicates,
             premises=taken.premises,
             controls=controls,
-            witness=witness,
+            witness=self._witness(variant, setting, bound, judgement) if verdict is Verdict.VIOLATED else None,
             note="" if judgement is None else judgement.note,
             curve=_curve(taken.measurement),
             axes=theorem.axes,
+        )
+
+    def _witness(self, variant: str, setting: Setting, bound: Bound, judgement: Judgement | None) -> Witness | None:
+        """The draw to blame, where the judgement names one."""
+        theorem, measurement = self.theorem, self._take(setting).measurement
+        if judgement is None or judgement.worst is None or measurement is None:
+            return None
+        own = stream_of(theorem, setting, self.seed).at(replicate=judgement.worst)
+        return Witness(
+            claim_id=theorem.claim_id,
+            paper=theorem.paper,
+            variant=variant,
+            profile=self.profile,
+            seed=self.seed,
+            setting=setting.key(),
+            replicate=judgement.worst,
+            value=np.asarray(measurement.values[judgement.worst]).tolist(),
+            limit=float(bound.limit),
+            relation=bound.relation,
+            payload=theorem.witness(setting, own),
         )
 
     def _control(self, name: str, setting: Setting, bound: Bound) -> ControlResult:
@@ -199,17 +231,12 @@ def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_p
     return judgement.verdict
 
 
-def _curve(measurement: Measurement | None) -> dict[str, list[float]] | None:
-    """Mean and standard error a grid point, for the figures of rates."""
+def _curve(measurement: Measurement | None) -> Curve | None:
     if measurement is None or measurement.grid is None:
         return None
     values, n = measurement.values, len(measurement.values)
     error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(values.shape[1])
-    return {
-        "grid": measurement.grid.tolist(),
-        "mean": values.mean(axis=0).tolist(),
-        "standard_error": error.tolist(),
-    }
+    return Curve(measurement.grid.tolist(), values.mean(axis=0).tolist(), error.tolist())
 
 
 def check_theorem(theorem: Theorem[Any], profile: Profile, seed: int) -> list[Check]:

@@ -17,11 +17,11 @@ import numpy as np
 from sim.files.atomic import write_json
 from sim.running.engines import EngineName, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
-from theory.engine.checks import Check, ControlResult, check_theorem
+from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
 from theory.engine.registry import find
-from theory.engine.theorem import Premise, Profile, Theorem
+from theory.engine.theorem import Json, Premise, Profile, Theorem
 from theory.engine.verdicts import Verdict
 
 
@@ -57,7 +57,7 @@ class CheckReport:
             return 1
         return 3 if differing else 0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         return {
             "verdicts": [check.as_json() for check in self.checks],
             "all_as_expected": self.all_as_expected,
@@ -103,7 +103,8 @@ def _load_cell(path: Path) -> list[Check] | None:
         return None
 
 
-def check_from_json(row: dict[str, Any]) -> Check:
+def check_from_json(row: Any) -> Check:
+    """What `Check.as_json` wrote; KeyError, TypeError or ValueError where it did not."""
     row = {name: value for name, value in row.items() if name != "control_verdict"}
     row["verdict"], row["expected"] = Verdict(row["verdict"]), Verdict(row["expected"])
     row["premises"] = tuple(Premise(**premise) for premise in row["premises"])
@@ -111,6 +112,8 @@ def check_from_json(row: dict[str, Any]) -> Check:
         ControlResult(**{**control, "verdict": Verdict(control["verdict"])}) for control in row["controls"]
     )
     row["axes"] = tuple(row["axes"])
+    row["witness"] = None if row["witness"] is None else Witness(**row["witness"])
+    row["curve"] = None if row["curve"] is None else Curve(**row["curve"])
     row["interval"] = None if row["interval"] is None else tuple(row["interval"])
     return Check(**row)
 
@@ -184,7 +187,7 @@ def adjust(checks: list[Check]) -> list[Check]:
     ]
 
 
-def resolved_configuration(report: CheckReport, names: Sequence[str]) -> dict[str, Any]:
+def resolved_configuration(report: CheckReport, names: Sequence[str]) -> Json:
     """What a reader needs to run the same again."""
     return {
         "command": "check",

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound
 from theory.engine.verdicts import Verdict
+
+# An object of JSON: what a reader is told, whatever a claim has to tell.
+Json: TypeAlias = dict[str, object]
 
 Profile = Literal["quick", "full"]
 PROFILES: tuple[Profile, ...] = ("quick", "full")
@@ -31,7 +34,7 @@ class Setting:
         return ",".join(fields)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return np.array2string(value, separator=" ") if isinstance(value, np.ndarray) else str(value)
 
 
@@ -123,7 +126,7 @@ class Theorem(abc.ABC, Generic[S]):
         """The largest value the measurement could take, if known: a bound at or above it is vacuous."""
         return None
 
-    def witness(self, setting: S, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: S, stream: Stream) -> Json:
         """The numbers of one replicate that let a reader see the violation by hand; JSON-able."""
         return {}
 

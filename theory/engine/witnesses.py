@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
-from theory.engine.checks import Check, stream_of
+from theory.engine.checks import Check, Witness, stream_of
 from theory.engine.registry import find
-from theory.engine.theorem import PROFILES
+from theory.engine.theorem import PROFILES, Json
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "claim_id": str,
@@ -38,9 +37,9 @@ class Replay:
     recomputed: list[float]
     limit: float
     reproduced: bool
-    payload: dict[str, Any]
+    payload: Json
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         return {**self.__dict__}
 
 
@@ -53,7 +52,7 @@ def save(folder: str | Path, check: Check) -> Path | None:
     return path
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path) -> Witness:
     """A witness file, its fields checked."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -68,40 +67,45 @@ def read(path: str | Path) -> dict[str, Any]:
             raise InputError("is missing", file=path, field=name, fix="give a file from a report's witnesses")
         if not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise InputError(f"has the wrong type ({type(content[name]).__name__})", file=path, field=name)
-    return content
+    # Of the file only what decides the draw is needed; what is there for readers may be missing.
+    return Witness(
+        paper=content.get("paper", ""), relation=content.get("relation", ""), payload=content.get("payload", {}),
+        **{name: content[name] for name in _FIELDS},
+    )  # fmt: skip
 
 
 def replay(path: str | Path) -> Replay:
     """Draw that replicate again from its seed and compare with what was recorded."""
-    content = read(path)
-    theorem = find(content["claim_id"])
-    if content["variant"] not in theorem.SETTINGS:
+    recorded = read(path)
+    theorem = find(recorded.claim_id)
+    if recorded.variant not in theorem.SETTINGS:
         known = ", ".join(theorem.SETTINGS)
-        raise InputError(f"no variant '{content['variant']}', expected one of {known}", file=path, field="variant")
-    if content["profile"] not in PROFILES:
-        raise InputError(f"expected quick or full, got '{content['profile']}'", file=path, field="profile")
-    if content["replicate"] < 0:
-        raise InputError(f"expected a number from 0, got {content['replicate']}", file=path, field="replicate")
-    setting = theorem.at_profile(theorem.SETTINGS[content["variant"]].setting, content["profile"])
-    if setting.key() != content["setting"]:
+        raise InputError(f"no variant '{recorded.variant}', expected one of {known}", file=path, field="variant")
+    profile = next((known for known in PROFILES if known == recorded.profile), None)
+    if profile is None:
+        raise InputError(f"expected quick or full, got '{recorded.profile}'", file=path, field="profile")
+    if recorded.replicate < 0:
+        raise InputError(f"expected a number from 0, got {recorded.replicate}", file=path, field="replicate")
+    setting = theorem.at_profile(theorem.SETTINGS[recorded.variant].setting, profile)
+    if setting.key() != recorded.setting:
         raise InputError(
             "the claim's setting has changed since this witness was written",
             file=path,
             field="setting",
             fix="check the claim again",
         )
-    stream = stream_of(theorem, setting, content["seed"]).at(replicate=content["replicate"])
+    stream = stream_of(theorem, setting, recorded.seed).at(replicate=recorded.replicate)
     value = np.atleast_1d(np.asarray(theorem.draw(setting, stream), dtype=np.float64))
-    recorded = np.atleast_1d(np.asarray(content["value"], dtype=np.float64))
-    same = value.shape == recorded.shape and bool(
-        np.allclose(value, recorded, rtol=_ROUNDING, atol=1e-12, equal_nan=True)
+    written = np.atleast_1d(np.asarray(recorded.value, dtype=np.float64))
+    same = value.shape == written.shape and bool(
+        np.allclose(value, written, rtol=_ROUNDING, atol=1e-12, equal_nan=True)
     )
     return Replay(
         claim_id=theorem.claim_id,
-        variant=content["variant"],
-        recorded=recorded.tolist(),
+        variant=recorded.variant,
+        recorded=written.tolist(),
         recomputed=value.tolist(),
-        limit=float(content["limit"]),
+        limit=float(recorded.limit),
         reproduced=same,
         payload=theorem.witness(setting, stream),
     )

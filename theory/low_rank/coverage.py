@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from sim.estimators.low_rank import fit_low_rank, manifold_dimension
 from sim.estimators.reduced_confidence import Mode, curvature
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
-from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.low_rank import PAPER
 from theory.low_rank._instances import RECONSTRUCTED, Size
@@ -74,7 +74,7 @@ class _FiniteSample(Theorem[C]):
     def draw(self, setting: C, stream: Stream) -> float:
         return learned(setting, stream).error
 
-    def witness(self, setting: C, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: C, stream: Stream) -> Json:
         found = learned(setting, stream)
         return {"estimate": found.ellipsoid.estimate.tolist(), "target": found.target.tolist(), "ratio": found.error}
 

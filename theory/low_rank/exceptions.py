@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from sim.algorithms.reduced_pessimism import Kind
 from sim.environments.low_rank import LowRankWorld, exotic_world, low_rank_matrix, plain_world
 from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtMost
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.low_rank import PAPER
 from theory.low_rank._instances import ARXIV, RECONSTRUCTED, scenario
@@ -105,7 +105,7 @@ class _AgainstGreedy(Theorem[OrderSetting]):
         pessimistic, greedy = self.losses(setting, stream)
         return pessimistic - greedy
 
-    def witness(self, setting: OrderSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: OrderSetting, stream: Stream) -> Json:
         return dict(zip(("pessimistic", "greedy"), self.losses(setting, stream), strict=True))
 
     def control(self, setting: OrderSetting) -> tuple[Control[OrderSetting], ...]:
@@ -198,7 +198,7 @@ class RobustLoss(Theorem[RobustSetting]):
             losses.append(learn(world, 1000, 2, stream).serve(targets, setting.kind).loss)
         return losses[0] - 2.0 * losses[1]
 
-    def witness(self, setting: RobustSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: RobustSetting, stream: Stream) -> Json:
         return {"loss under the shift minus twice the loss without": self.draw(setting, stream)}
 
     def control(self, setting: RobustSetting) -> tuple[Control[RobustSetting], ...]:

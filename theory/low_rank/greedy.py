@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sim.estimators.reduced_subspace import reduced_subspace
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtMost, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.low_rank import PAPER
 from theory.low_rank._instances import RECONSTRUCTED
 
@@ -72,7 +71,7 @@ class _FourActions(Theorem[FourSetting]):
     def draw(self, setting: FourSetting, stream: Stream) -> float | FloatArray:
         return loss(setting, stream)
 
-    def witness(self, setting: FourSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: FourSetting, stream: Stream) -> Json:
         return {"loss": loss(setting, stream), "greedy": loss(replace(setting, kind="greedy"), stream)}
 
 

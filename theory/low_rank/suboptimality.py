@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from sim.environments.low_rank import Targets
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Frequency, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.low_rank import PAPER
 from theory.low_rank._instances import RECONSTRUCTED, scenario
 from theory.low_rank._learned import Learned, Served, learn, uncovered_world
@@ -50,7 +49,7 @@ class _LossBound(Theorem[LossSetting]):
         found, targets, served = self.trial(setting, stream)
         return served.loss / found.loss_bound(targets, self.kind, served.gap)
 
-    def witness(self, setting: LossSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LossSetting, stream: Stream) -> Json:
         found, targets, served = self.trial(setting, stream)
         return {
             "loss": served.loss,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sim.algorithms.welfare import WelfareRule
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV
@@ -172,7 +171,7 @@ class PooledIndifference(Theorem[PooledSetting]):
         b, eps = setting.sharpness, 0.3
         return float(abs(0.5 * (1 / (1 + np.exp(-b * eps)) + 1 / (1 + np.exp(min(b * (1 - eps), 700.0)))) - 0.5))
 
-    def witness(self, setting: PooledSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: PooledSetting, stream: Stream) -> Json:
         return {"|P(A over C) - 1/2|": self.draw(setting, stream), "b": setting.sharpness, "eps": 0.3}
 
     def control(self, setting: PooledSetting) -> tuple[Control[PooledSetting], ...]:

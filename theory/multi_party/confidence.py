@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -13,7 +12,7 @@ from sim.estimators.confidence import answer_covariance
 from sim.estimators.party_rewards import estimate_party_rewards, estimation_rate
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
-from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV, DERIVED, errors, party_errors, people
@@ -75,7 +74,7 @@ class PartyUnion(Theorem[UnionSetting]):
     def draw(self, setting: UnionSetting, stream: Stream) -> float:
         return self._scaled(256, setting, stream) / self._pilot(setting.own, stream.seed + 1)
 
-    def witness(self, setting: UnionSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: UnionSetting, stream: Stream) -> Json:
         return {"largest error over the calibrated rate": self.draw(setting, stream)}
 
     def control(self, setting: UnionSetting) -> tuple[Control[UnionSetting], ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from sim.estimators.party_confidence import PartyConfidence, gains
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV
@@ -98,7 +97,7 @@ class CoverageClaim(Theorem[CoverageSetting], abc.ABC):
     def draw(self, setting: CoverageSetting, stream: Stream) -> float:
         return max(self.ratios(setting).values())
 
-    def witness(self, setting: CoverageSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: CoverageSetting, stream: Stream) -> Json:
         features, theta, _ = weight_instance(RADII[-1])
         return {"features": features.tolist(), "theta": theta.tolist(), "Sigma": "diag(1, Gamma^2, 1)",
                 **{f"Gamma={radius}": ratio for radius, ratio in self.ratios(setting).items()}}  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from sim.estimators.party_rewards import PartyMethod, estimation_rate
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtMost, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ANSWERS, ARXIV, party_errors
@@ -215,7 +214,7 @@ class LikelihoodSign(Theorem[SignSetting]):
         signed = x if setting.printed else np.where(first[:, None], x, -x)
         return float(np.linalg.norm(fit_bradley_terry(signed, ridge=1e-3).theta - truth))
 
-    def witness(self, setting: SignSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: SignSetting, stream: Stream) -> Json:
         return {"error": self.draw(setting, stream), "length of theta": 1.0}
 
     def control(self, setting: SignSetting) -> tuple[Control[SignSetting], ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from sim.environments.preference_tables import (
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV
@@ -129,7 +128,7 @@ class StrictDomination(Theorem[StrictSetting]):
         dominated = (weakly & (true > 0).any(axis=0)).any(axis=0) if setting.strict else weakly.any(axis=0)
         return float(policy[dominated].max(initial=0.0))
 
-    def witness(self, setting: StrictSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: StrictSetting, stream: Stream) -> Json:
         return {"probability of an action that 'dominates' itself": self.draw(setting, stream)}
 
     def control(self, setting: StrictSetting) -> tuple[Control[StrictSetting], ...]:

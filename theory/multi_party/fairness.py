@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from sim.algorithms.welfare import NASH, WelfareRule
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV, Parties, drawn_sets, parties, party_norms, reference_gap, sized, usable
@@ -206,7 +205,7 @@ class PigouDaltonApprox(Theorem[TransferSetting]):
         moved[order[0]] = 0.0
         return (float(welfare[chosen] - moved.prod()) - tau) / float(welfare[best])
 
-    def witness(self, setting: TransferSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: TransferSetting, stream: Stream) -> Json:
         return {"excess over tau, relative to the best welfare": self.draw(setting, stream)}
 
     def control(self, setting: TransferSetting) -> tuple[Control[TransferSetting], ...]:

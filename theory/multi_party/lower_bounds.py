@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -14,7 +13,7 @@ from scipy.special import expit
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV, DERIVED
@@ -155,7 +154,7 @@ class PartiesLower(Theorem[ManySetting]):
         constants = np.array(list(self.constants(setting).values()))
         return float(np.abs(constants / constants.mean() - 1.0).max())
 
-    def witness(self, setting: ManySetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ManySetting, stream: Stream) -> Json:
         return {f"risk / (M^{setting.power:g} C sqrt(r/n)) at M = {M}": c for M, c in self.constants(setting).items()}
 
     def control(self, setting: ManySetting) -> tuple[Control[ManySetting], ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sim.populations.shared_representation import shared_population
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV
 
@@ -133,7 +132,7 @@ class MarkovBound(Theorem[MarkovSetting]):
         gap = mdp.occupancy_value(best, true - bounds.prod(axis=0))
         return (most - mdp.value(chosen, true) - gap) / most
 
-    def witness(self, setting: MarkovSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: MarkovSetting, stream: Stream) -> Json:
         return {"excess": self.draw(setting, stream)}
 
     def control(self, setting: MarkovSetting) -> tuple[Control[MarkovSetting], ...]:

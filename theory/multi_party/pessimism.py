@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sim.estimators.party_confidence import PartyConfidence, gains
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV, DERIVED, Parties, parties, party_norms, reference_gap, sized, usable
@@ -53,7 +52,7 @@ class SureInequality(Theorem[SureSetting], abc.ABC):
     def excess(self, setting: SureSetting, world: Parties, sets: PartyConfidence) -> float:
         """The left side minus the right one, at the worst state."""
 
-    def witness(self, setting: SureSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: SureSetting, stream: Stream) -> Json:
         M, n = sized(stream.replicate)
         return {"parties": M, "answers": n, "excess": self.draw(setting, stream)}
 
@@ -219,7 +218,7 @@ class ShiftInvariance(Theorem[ShiftSetting]):
         scale = float(np.abs(gains(world.theta, world.features).sum(axis=0)).max())
         return abs(values[1] - values[0]) / scale
 
-    def witness(self, setting: ShiftSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ShiftSetting, stream: Stream) -> Json:
         return {"change of the pessimistic value, relative": self.draw(setting, stream)}
 
     def control(self, setting: ShiftSetting) -> tuple[Control[ShiftSetting], ...]:

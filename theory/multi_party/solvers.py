@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from sim.algorithms.welfare import LEXIMIN, NASH
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV, DERIVED, drawn_sets, parties
@@ -136,7 +135,7 @@ class ProductScale(Theorem[ScaleSetting]):
         scale = setting.largest ** (M - 1) if setting.factor else 1.0
         return float(abs(v.prod() - other.prod()) / (scale * np.abs(v - other).sum()))
 
-    def witness(self, setting: ScaleSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ScaleSetting, stream: Stream) -> Json:
         v, other = setting.largest * (1.0 - 0.4 * stream.child("v").uniforms((2, 4)))
         return {"v": v.tolist(), "v'": other.tolist()}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from sim.environments.preference_tables import (
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV, DERIVED
@@ -98,7 +97,7 @@ class WinnerBound(Theorem[WinnerSetting]):
         policy = von_neumann_winner(counts, literal_diagonal=setting.literal).policy
         return float(exploitability(true.mean(axis=0), policy).max())
 
-    def witness(self, setting: WinnerSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: WinnerSetting, stream: Stream) -> Json:
         return {"exploitability": self.draw(setting, stream), "comparisons a party": setting.n,
                 "N*": self._society().mean(axis=0).tolist()}  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV, DERIVED
@@ -94,7 +93,7 @@ class AggregateConstant(Theorem[ConstantSetting]):
     def draw(self, setting: ConstantSetting, stream: Stream) -> float:
         return self._ratio(setting.offset, setting.printed) / self._ratio(0.1, setting.printed)
 
-    def witness(self, setting: ConstantSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ConstantSetting, stream: Stream) -> Json:
         return {"alpha": 1.0, "x": 0.9, "y": 0.5, "z": 0.1, "w": 0.1 - 0.4 + setting.offset,
                 "ratio": self._ratio(setting.offset, setting.printed)}  # fmt: skip
 
@@ -156,7 +155,7 @@ class AggregateRate(Theorem[RateSetting]):
             errors.append(float(np.sum(np.mean(np.square(gaps), axis=1))))
         return np.array(errors)
 
-    def witness(self, setting: RateSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: RateSetting, stream: Stream) -> Json:
         shifts = np.zeros(20) if setting.pinned else stream.child("shifts").normals(20)
         return {"constants": shifts.tolist(), "errors": self.draw(setting, stream).tolist()}
 
@@ -200,7 +199,7 @@ class AggregationNeedsPin(Theorem[PinSetting]):
             worst = max(worst, float(first * second / (first + second)) if flips else 0.0)
         return worst
 
-    def witness(self, setting: PinSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: PinSetting, stream: Stream) -> Json:
         return {"gaps": {str(alpha): self._gaps(alpha).tolist() for alpha in setting.alphas}, "c": [0.0, -2.0]}
 
     def control(self, setting: PinSetting) -> tuple[Control[PinSetting], ...]:

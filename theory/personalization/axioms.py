@@ -12,7 +12,7 @@ from sim.algorithms.axioms import AXIOMS, Axiom, Lexicographic, Ordering, aggreg
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast
-from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV
@@ -65,7 +65,7 @@ class _OfTheFamily(Theorem[AxiomSetting]):
         values, _ = self._trials(setting, AXIOMS[setting.axiom], stream.at(replicate=0))
         return float(values[stream.replicate])
 
-    def witness(self, setting: AxiomSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: AxiomSetting, stream: Stream) -> Json:
         _, profiles = self._trials(setting, AXIOMS[setting.axiom], stream.at(replicate=0))
         first = profiles.get(stream.replicate, next(iter(profiles.values()), {}))
         return dict(first)
@@ -218,7 +218,7 @@ class Leximin(Theorem[LeximinSetting]):
             sign = np.sign(np.exp(setting.alpha * (b - floor)).sum() - np.exp(setting.alpha * (a - floor)).sum())
         return float(sign == Lexicographic(ascending=True).sign(r[None], s[None])[0])
 
-    def witness(self, setting: LeximinSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LeximinSetting, stream: Stream) -> Json:
         r, s = self._profiles(setting, stream)
         return {"first": r.tolist(), "second": s.tolist()}
 
@@ -259,7 +259,7 @@ class PrimeRanksAlike(Theorem[LotterySetting]):
         chosen = [of(r, -1.0).mean(axis=-1).argmax() for of in (aggregate, aggregate_prime)]
         return float(chosen[0] != chosen[1])
 
-    def witness(self, setting: LotterySetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LotterySetting, stream: Stream) -> Json:
         r = self._options(setting, stream)
         values = {of.__name__: of(np.swapaxes(r, -1, -2), -1.0).mean(axis=-1).tolist()
                   for of in (aggregate, aggregate_prime)}  # fmt: skip

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV
@@ -48,7 +47,7 @@ class LinkConstant(Theorem[LinkSetting]):
         kappa = 2.0 + np.exp(2.0 * R) + np.exp(-2.0 * R)
         return float(abs((1.0 / kappa if setting.printed else kappa) * slope.min() - 1.0))
 
-    def witness(self, setting: LinkSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LinkSetting, stream: Stream) -> Json:
         return {"Rmax": setting.largest, "kappa": 2.0 + np.exp(2.0 * setting.largest) + np.exp(-2.0 * setting.largest)}
 
     def control(self, setting: LinkSetting) -> tuple[Control[LinkSetting], ...]:
@@ -77,7 +76,7 @@ class LinkCurvature(Theorem[LinkSetting]):
         eta = 1.0 / (2.0 + np.exp(2.0) + np.exp(-2.0))
         return float(eta - second.min() if setting.printed else eta + second.max())
 
-    def witness(self, setting: LinkSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LinkSetting, stream: Stream) -> Json:
         return {"second derivative of log sigma at 0": -0.25}
 
     def control(self, setting: LinkSetting) -> tuple[Control[LinkSetting], ...]:
@@ -115,7 +114,7 @@ class ConcentrationFactor(Theorem[ConcentrationSetting]):
         worst = float(np.linalg.eigvals(np.linalg.solve(sample, law)).real.max())
         return worst / setting.factor
 
-    def witness(self, setting: ConcentrationSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ConcentrationSetting, stream: Stream) -> Json:
         return {"ratio": self.draw(setting, stream) * setting.factor}
 
     def control(self, setting: ConcentrationSetting) -> tuple[Control[ConcentrationSetting], ...]:
@@ -153,7 +152,7 @@ class RewardNormalisation(Theorem[NormalisationSetting]):
         first, second = self._both(setting, stream)
         return float(np.abs(first - second).max())
 
-    def witness(self, setting: NormalisationSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: NormalisationSetting, stream: Stream) -> Json:
         first, second = self._both(setting, stream)
         return {"normalised": first.tolist(), "normalised_after_shift": second.tolist()}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from sim.estimators.likelihood_set import LikelihoodSet
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.personalization import PAPER
 from theory.personalization._instances import DERIVED, simplex_points
 
@@ -58,7 +57,7 @@ class _Guarantee(Theorem[GuaranteeSetting]):
         promised, kept = self._promise(setting, stream)
         return promised - kept
 
-    def witness(self, setting: GuaranteeSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: GuaranteeSetting, stream: Stream) -> Json:
         promised, kept = self._promise(setting, stream)
         return {"promised": promised, "kept": kept}
 

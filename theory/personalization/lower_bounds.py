@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -17,7 +16,7 @@ from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV
@@ -86,7 +85,7 @@ class LowerBound(Theorem[RiskSetting]):
         constants = np.array(list(self._constants(setting).values()))
         return float(np.abs(constants / constants.mean() - 1.0).max())
 
-    def witness(self, setting: RiskSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: RiskSetting, stream: Stream) -> Json:
         return {f"k={k}, Np={Np}, Lambda={L}": value for (k, Np, L), value in self._constants(setting).items()}
 
     def control(self, setting: RiskSetting) -> tuple[Control[RiskSetting], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtMost, Slope
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV, DERIVED, simplex_points
 
@@ -103,7 +103,7 @@ class PessimismNeeded(Theorem[ThreeArmSetting]):
             policy = pessimistic_policy(psi, np.eye(3)[0], ellipsoid).policy
         return float((psi @ theta).max() - policy @ psi @ theta)
 
-    def witness(self, setting: ThreeArmSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ThreeArmSetting, stream: Stream) -> Json:
         return {"gap": self.draw(setting, stream)}
 
     def control(self, setting: ThreeArmSetting) -> tuple[Control[ThreeArmSetting], ...]:

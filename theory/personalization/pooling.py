@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize, root
@@ -15,7 +15,7 @@ from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV, simplex_points, total_variation
@@ -65,7 +65,7 @@ class PlackettLuceLink(Theorem[LinkSetting]):
             for alpha in _LINK_ALPHAS
         )
 
-    def witness(self, setting: LinkSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LinkSetting, stream: Stream) -> Json:
         return {"rewards": self._rewards(setting, stream).tolist(), "alphas": [str(a) for a in _LINK_ALPHAS]}
 
     def control(self, setting: LinkSetting) -> tuple[Control[LinkSetting], ...]:
@@ -208,7 +208,7 @@ class PoolIsBarycentre(Theorem[BarycentreSetting]):
         alpha = setting.alphas[stream.replicate % len(setting.alphas)]
         return total_variation(self._found(setting, P, alpha), pool_opinions(P, alpha + setting.shift))
 
-    def witness(self, setting: BarycentreSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: BarycentreSetting, stream: Stream) -> Json:
         P = simplex_points((4, 3), stream.child("opinions"))
         return {
             "opinions": P.tolist(),
@@ -246,7 +246,7 @@ class DistanceToItself(Theorem[DistanceSetting]):
         of = printed_distance if setting.printed else opinion_distance
         return float(max(np.abs(of(p, p, alpha)) for alpha in (-1.0, 0.5, 2.0)))
 
-    def witness(self, setting: DistanceSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: DistanceSetting, stream: Stream) -> Json:
         return {"opinion": simplex_points((1, 5), stream.child("opinion"))[0].tolist()}
 
     def control(self, setting: DistanceSetting) -> tuple[Control[DistanceSetting], ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.assumptions import smallest_singular_value
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, Slope
-from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Premise, Setting, Theorem, Variant
 from theory.personalization import PAPER
 from theory.personalization._instances import ANSWERS, ARXIV, fit, population
 
@@ -108,7 +107,7 @@ class RepresentationRate(Theorem[RateSetting]):
             errors.append(float(representation_error(people.subspace, learned.subspace[0])))
         return np.array(errors)
 
-    def witness(self, setting: RateSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: RateSetting, stream: Stream) -> Json:
         people = population(20, 10, 2, setting.layout, stream)
         return {"heads": people.heads.tolist(), "errors": self.draw(setting, stream).tolist()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from sim.algorithms.pooling import pool_opinions
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV, DERIVED, simplex_points
@@ -76,7 +75,7 @@ class Truthful(Theorem[MechanismSetting]):
         found = best_misreports(_mechanism(setting, stream), opinions, reports, stream=stream)
         return float(found.gain.max())
 
-    def witness(self, setting: MechanismSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: MechanismSetting, stream: Stream) -> Json:
         opinions, reports = self._profile(stream)
         mechanism = _mechanism(setting, stream)
         found = best_misreports(mechanism, opinions, reports, stream=stream)

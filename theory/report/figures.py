@@ -66,7 +66,7 @@ def rate_figure(check: Check) -> Any:
     import matplotlib.pyplot as plt
 
     assert check.curve is not None
-    grid, mean, error = (np.array(check.curve[name]) for name in ("grid", "mean", "standard_error"))
+    grid, mean, error = (np.array(v) for v in (check.curve.grid, check.curve.mean, check.curve.standard_error))
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     axes.errorbar(
         grid, mean, yerr=np.minimum(2 * error, 0.95 * mean), fmt="o-", color=BLUE, capsize=3, markersize=4,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sim.algorithms.saddle_point import DirectGame, saddle_point_gradient, saddl
 from sim.environments.tabular import compromise_arm
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, optimal_tables
@@ -68,7 +68,7 @@ class DirectBelowEnsemble(Theorem[DirectSetting]):
         values = self._at(setting, stream)
         return values["direct"] - values["ensemble"]
 
-    def witness(self, setting: DirectSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: DirectSetting, stream: Stream) -> Json:
         return {**self._at(setting, stream)}
 
     def control(self, setting: DirectSetting) -> tuple[Control[DirectSetting], ...]:

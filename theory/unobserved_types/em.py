@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sim.policies.log_linear import LogLinear
 from sim.preferences import FloatArray, IntArray, Observations, PreferencePairs
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, FEATURES, bandit_differences, bandit_pairs
@@ -120,7 +120,7 @@ class Monotone(Theorem[MonotoneSetting]):
     def draw(self, setting: MonotoneSetting, stream: Stream) -> float:
         return _largest_fall(setting, stream)[0]
 
-    def witness(self, setting: MonotoneSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: MonotoneSetting, stream: Stream) -> Json:
         return {"penalised_likelihood_by_round": _largest_fall(setting, stream)[1].tolist()}
 
     def control(self, setting: MonotoneSetting) -> tuple[Control[MonotoneSetting], ...]:
@@ -235,7 +235,7 @@ class BestLikelihood(Theorem[OptimumSetting]):
         )  # fmt: skip
         return (best.penalised - own.penalised) / abs(best.penalised)
 
-    def witness(self, setting: OptimumSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: OptimumSetting, stream: Stream) -> Json:
         return {"relative_shortfall": self.draw(setting, stream)}
 
     def control(self, setting: OptimumSetting) -> tuple[Control[OptimumSetting], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sim.policies.mixture import FiniteMixture
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import (
@@ -198,7 +198,7 @@ class DiscrepancySamples(Theorem[SamplingSetting]):
         spread = np.sqrt(environment.context_probabilities @ (chance * ratio**2).sum(axis=1))
         return float((estimate - exact[0, 1]) / spread)
 
-    def witness(self, setting: SamplingSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: SamplingSetting, stream: Stream) -> Json:
         return {"relative_error": self.draw(setting, stream)}
 
     def control(self, setting: SamplingSetting) -> tuple[Control[SamplingSetting], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sim.policies.log_linear import LogLinear
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, FEATURES, SHARES, bandit_pairs
@@ -64,7 +64,7 @@ class MajorityCollapse(Theorem[CollapseSetting]):
             return float((log_p.argmax(axis=1) == 0).mean())
         return float(np.exp(log_p[:, 0]).mean())
 
-    def witness(self, setting: CollapseSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: CollapseSetting, stream: Stream) -> Json:
         return {"mass_on_the_majority_arm": self.draw(setting, stream)}
 
     def control(self, setting: CollapseSetting) -> tuple[Control[CollapseSetting], ...]:
@@ -134,7 +134,7 @@ class MaxMinExample(Theorem[ExampleSetting]):
     def draw(self, setting: ExampleSetting, stream: Stream) -> float:
         return float(sum(not holds for holds in self._statements(setting).values()))
 
-    def witness(self, setting: ExampleSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: ExampleSetting, stream: Stream) -> Json:
         return {"statements": self._statements(setting), "rewards": maxmin_example().rewards[:, 0, :].tolist()}
 
     def control(self, setting: ExampleSetting) -> tuple[Control[ExampleSetting], ...]:
@@ -214,7 +214,7 @@ class ContradictingOpinions(Theorem[OpinionSetting]):
                     missed += not (rewards[z, a] - rewards[z, b]) * (rewards[other, a] - rewards[other, b]) < 0
         return missed / total
 
-    def witness(self, setting: OpinionSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: OpinionSetting, stream: Stream) -> Json:
         return {"rewards_at_x": majority_bandit(noise_sd=0.0).rewards(np.full((1, 3), 0.5))[:, 0, :].tolist()}
 
     def control(self, setting: OpinionSetting) -> tuple[Control[OpinionSetting], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from sim.algorithms.em_dpo import soft_posterior
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, random_simplex
@@ -96,7 +96,7 @@ class MixtureUpdate(Theorem[MixtureSetting]):
         gain = (gamma.sum(axis=0) * np.log(others)).sum(axis=1).max() - (gamma.sum(axis=0) * np.log(eta)).sum()
         return float(max(abs(eta.sum() - 1.0), gain))
 
-    def witness(self, setting: MixtureSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: MixtureSetting, stream: Stream) -> Json:
         _, eta = self._eta(setting, stream)
         return {"eta": eta.tolist(), "sum": float(eta.sum())}
 
@@ -146,7 +146,7 @@ class RewardLoss(Theorem[LossSetting]):
         p, margin = self._minimiser(setting, stream)
         return abs(margin - float(np.log(p / (1 - p))))
 
-    def witness(self, setting: LossSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: LossSetting, stream: Stream) -> Json:
         p, margin = self._minimiser(setting, stream)
         return {"p": p, "true_margin": float(np.log(p / (1 - p))), "minimiser": margin}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from sim.algorithms.hedge import default_step, game_value, hedge_batch
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
-from theory.engine.theorem import Control, Measurement, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV
@@ -81,7 +81,7 @@ class HedgeBound(_HedgeRun):
         limit = (np.log(K) / step + np.log(K + 1) / (setting.ratio * step)) / setting.rounds
         return np.asarray(played.gap / limit)
 
-    def witness(self, setting: HedgeSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: HedgeSetting, stream: Stream) -> Json:
         game = _game(setting.size, stream)
         return {"regret": game.tolist(), "step": float(setting.step_factor * default_step(game))}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray, PreferencePairs, Rankings
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import LATER, sigmoid
@@ -88,7 +88,7 @@ class BinaryBlind(Theorem[VisibilitySetting]):
     def draw(self, setting: VisibilitySetting, stream: Stream) -> float:
         return _visible(setting, stream)
 
-    def witness(self, setting: VisibilitySetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: VisibilitySetting, stream: Stream) -> Json:
         return {"theta": (2.0 * stream.child("theta").normals(3)).tolist(), "difference": _visible(setting, stream)}
 
     def control(self, setting: VisibilitySetting) -> tuple[Control[VisibilitySetting], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from sim.algorithms.regret import discrepancy, regret_matrix
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, optimal_tables, random_instance, random_priorities
@@ -57,7 +57,7 @@ class PrioritiesOnRows(Theorem[PrioritySetting]):
     def bound(self, setting: PrioritySetting) -> Bound:
         return EveryDraw(1e-9)
 
-    def _excess(self, setting: PrioritySetting, stream: Stream) -> tuple[float, dict[str, Any]]:
+    def _excess(self, setting: PrioritySetting, stream: Stream) -> tuple[float, Json]:
         L, c = _discrepancy(stream), random_priorities(3, stream.child("priorities"))
         aim = _weighted(L, c, "rows")
         weights = game_value(_weighted(L, c, setting.on)).weights
@@ -68,7 +68,7 @@ class PrioritiesOnRows(Theorem[PrioritySetting]):
     def draw(self, setting: PrioritySetting, stream: Stream) -> float:
         return self._excess(setting, stream)[0]
 
-    def witness(self, setting: PrioritySetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: PrioritySetting, stream: Stream) -> Json:
         return self._excess(setting, stream)[1]
 
     def control(self, setting: PrioritySetting) -> tuple[Control[PrioritySetting], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 from theory.engine.assumptions import smallest_share
 from theory.engine.judges import Bound, MeanAtLeast, MeanAtMost
-from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, FEATURES, SHARES, bandit_differences, bandit_pairs
@@ -228,7 +228,7 @@ class EqualRegret(Theorem[EqualRegretSetting]):
     def draw(self, setting: EqualRegretSetting, stream: Stream) -> float:
         return float(self._regrets(setting, stream)[0].max())
 
-    def witness(self, setting: EqualRegretSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: EqualRegretSetting, stream: Stream) -> Json:
         regrets, weights = self._regrets(setting, stream)
         return {"true_regret_by_group": regrets.tolist(), "weights": weights.tolist()}
 

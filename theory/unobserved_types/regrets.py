@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
-from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, optimal_tables, random_instance
@@ -82,7 +82,7 @@ class RegretIdentity(Theorem[IdentitySetting]):
             worst = max(worst, float(error) / scale)
         return worst
 
-    def witness(self, setting: IdentitySetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: IdentitySetting, stream: Stream) -> Json:
         environment = random_instance(stream)
         return {
             "beta": 1.0,
@@ -157,7 +157,7 @@ class NonNegativeRegret(Theorem[NonNegativeSetting]):
     def draw(self, setting: NonNegativeSetting, stream: Stream) -> float:
         return self._advantage(setting, stream)[0]
 
-    def witness(self, setting: NonNegativeSetting, stream: Stream) -> dict[str, Any]:
+    def witness(self, setting: NonNegativeSetting, stream: Stream) -> Json:
         example = np.log([0.6, 0.3, 0.1])
         own = float(np.exp(example) @ example)
         return {
