@@ -101,5 +101,5 @@ def _step(
         scores = base.scorer(_batch(2 * pairs, prompt, response))
         reference = torch.zeros(2, pairs)
         margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
-        weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()  # type: ignore[no-untyped-call]
+        weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
         optimizer.step()

@@ -139,7 +139,7 @@ def fit_adapter(
                         base, contexts[piece], chosen[piece], rejected[piece], reference[:, piece], weight[piece],
                         beta, len(rows),
                     )  # fmt: skip
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     batch_loss += float(loss.detach())
                     batch_margin += float(margin.sum())
                     batch_right += float((margin > 0).sum())

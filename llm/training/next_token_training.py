@@ -104,7 +104,7 @@ def descend(
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
                 loss = _token_losses(model, ids, real).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip))
             value = float(loss.detach())
             if not math.isfinite(value) or not math.isfinite(norm):
