@@ -45,7 +45,7 @@ class SequenceBatch:
 
     @property
     def n_tokens(self) -> int:
-        return self.input_ids.numel()
+        return int(self.input_ids.numel())
 
 
 def collate(store: TokenStore, contexts: IntArray, responses: IntArray, pad: int, device: Any = "cpu") -> SequenceBatch:

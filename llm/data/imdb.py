@@ -8,146 +8,35 @@ not say what a tie does: here a coin decides it in training, and evaluation leav
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from llm.base.device import pick_device
-from llm.base.folder_format import FORMAT, read_stamped, stamped
-from llm.base.generation import Sampling
+from llm.base.folder_format import FORMAT, stamped
 from llm.base.identity import versions, weights_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.progress import Progress
-from llm.base.reference_policy import ReferencePolicy
-from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
-from llm.base.tokens import TokenStore
-from llm.scorers.named_scorers import Scorer, make_scorer
+from llm.data.imdb_pool import Kept, Pool, Writer, part_of, sample_pool
+from llm.data.imdb_settings import SCENARIOS, ImdbSettings
+from llm.data.imdb_summary import Example, GroupOfAnnotators, ImdbSummary, SentimentAccuracy, read_finished
+from llm.scorers.named_scorers import make_scorer
 from llm.scorers.sentiment import SentimentScorer, read_reviews
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
-from sim.preferences import FloatArray, IntArray
+from sim.preferences import IntArray
 from sim.settings import resolved
 from sim.streams import Stream
-
-SCENARIOS = {
-    "paper": (("sentiment", "sentiment", 2 / 3), ("grammar", "grammar", 1 / 3)),
-    "opposed": (("positive", "sentiment", 2 / 3), ("negative", "negative-sentiment", 1 / 3)),
-}
-"""scenario -> (group, scorer, share of the annotators)"""
-_CHUNK = 256
-
-
-@dataclass(frozen=True)
-class ImdbSettings:
-    """data: labelled reviews.  model: the SFT model's folder.  pool, test_pool: prompts whose two continuations the
-    training and the unseen annotators compare (each draws `pairs` of them).  candidates: continuations sampled a
-    prompt; of more than the paper's two, the two that the groups' scores set furthest apart are compared, which makes
-    labels easier to learn for a small model.  reviews: how many train the sentiment
-    classifier (None: all)."""
-
-    data: str = ""
-    model: str = ""
-    scenario: Literal["paper", "opposed"] = "paper"
-    annotators: int = 120
-    unseen: int = 40
-    pairs: int = 50
-    pool: int = 1_500
-    test_pool: int = 400
-    prompt_tokens: int = 20
-    new_tokens: int = 32
-    candidates: int = 2
-    reviews: int | None = None
-    batch: int = 64
-    threads: int | None = None
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("annotators", "pairs", "pool", "prompt_tokens", "new_tokens", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
-        if self.candidates < 2:
-            raise ValueError(f"candidates must be at least 2 (got {self.candidates})")
-        if self.unseen < 0 or self.seed < 0 or (self.unseen > 0 and self.test_pool < 1):
-            raise ValueError("unseen and seed must not be negative, test_pool at least 1")
-        if self.pairs > self.pool or (self.unseen > 0 and self.pairs > self.test_pool):
-            raise ValueError(f"an annotator's {self.pairs} pairs are drawn without repeats: enlarge pool and test_pool")
-
-
-@dataclass(frozen=True, eq=False)
-class _Pool:
-    """prompts and the two continuations of each as texts, scores (n_scorers, n, 2), training or test."""
-
-    prompts: list[str]
-    first: list[str]
-    second: list[str]
-    scores: FloatArray
-
-
-@dataclass(frozen=True)
-class GroupOfAnnotators:
-    """group_id in the file, the scorer whose taste it has, and its share of the annotators."""
-
-    group_id: str
-    scorer: str
-    share: float
-
-
-@dataclass(frozen=True)
-class SentimentAccuracy:
-    """Accuracy and its 95 % limits on reviews the classifier was not taught, whole and cut."""
-
-    reviews: tuple[float, ...]
-    windows_of_30_words: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A prompt and its two continuations; scores: group -> of the first and the second."""
-
-    prompt: str
-    first: str
-    second: str
-    scores: Mapping[str, tuple[float, ...]]
-
-
-@dataclass(frozen=True)
-class ImdbSummary:
-    """make.json: what was made, how often scores tie, and how often the groups want the same.
-
-    dropped_prompts: passed over because their continuations were empty or equal.  groups_agree: share of the pool's
-    pairs, of those neither group finds tied, on which both prefer the same continuation.
-    """
-
-    settings: Mapping[str, Any]
-    scenario: str
-    groups: tuple[GroupOfAnnotators, ...]
-    n_pairs: int
-    n_annotators: int
-    n_unseen_annotators: int
-    pool: int
-    dropped_prompts: int
-    tied_share_of_pool: Mapping[str, float]
-    tied_labels_in_training: Mapping[str, int]
-    groups_agree: float
-    sentiment_accuracy: SentimentAccuracy
-    examples: tuple[Example, ...]
-    versions: Mapping[str, str]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lambda text: None) -> ImdbSummary:
     """Write pairs.jsonl, the trained scorer, train.yaml and make.json; resumes if killed."""
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in ("threads", "device", "batch")}
-    finished = _finished(out, same)
+    finished = read_finished(out, same)
     if finished is not None:
         progress(f"{out} is finished; nothing to do")
         return finished
@@ -168,13 +57,13 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     scorers = [make_scorer(scorer, out / "scorers") for _, scorer, _ in groups]
     network, tokenizer = load_base(settings.model, device)
     journal = Journal(out / "unfinished")
-    key = fingerprint(FORMAT, same, weights_hash(settings.model))
+    kept = Kept(journal, fingerprint(FORMAT, same, weights_hash(settings.model)))
     order = stream.child("prompts").permutation(len(texts))
     need = settings.pool + (settings.test_pool if settings.unseen else 0)
-    pool, dropped = _sample_pool(
-        [texts[j] for j in order], need, settings, network, tokenizer, scorers, stream, journal, key, progress
+    pool, dropped = sample_pool(
+        [texts[j] for j in order], need, settings, Writer(network, tokenizer), scorers, stream, kept, progress
     )
-    split = [_part(pool, slice(0, settings.pool)), _part(pool, slice(settings.pool, need))]
+    split = [part_of(pool, slice(0, settings.pool)), part_of(pool, slice(settings.pool, need))]
     rows, ties = _annotate(split, groups, settings, stream)
     write_text(out / "pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_text(out / "train.yaml", _config(settings, out))
@@ -204,120 +93,8 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     return summary
 
 
-def _finished(out: Path, same: Mapping[str, Any]) -> ImdbSummary | None:
-    path = out / "make.json"
-    if not path.is_file():
-        return None
-    content = read_stamped(path, "run `pluralign llm make-imdb` again, with another --out")
-    if content.get("settings") != json.loads(json.dumps(same)):
-        raise InputError("holds data made with other settings", file=out, fix="choose another --out")
-    try:
-        return ImdbSummary(**{
-            **content,
-            "groups": tuple(GroupOfAnnotators(**group) for group in content["groups"]),
-            "sentiment_accuracy": SentimentAccuracy(**content["sentiment_accuracy"]),
-            "examples": tuple(Example(**example) for example in content["examples"]),
-        })  # fmt: skip
-    except (KeyError, TypeError) as error:
-        raise InputError(f"is no summary of this version ({error})", file=path, fix="choose another --out") from error
-
-
-def _sample_pool(
-    texts: list[str], need: int, settings: ImdbSettings, network: Any, tokenizer: Any, scorers: list[Scorer],
-    stream: Stream, journal: Journal, key: str, progress: Progress,
-) -> tuple[_Pool, int]:  # fmt: skip
-    """The first `need` prompts whose two continuations are texts and differ; and how many were passed over."""
-    end = tokenizer.eos_token_id
-    pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    base = SharedBase(network, TokenStore(), pad=pad, end=end)
-    policy = ReferencePolicy(base, sampling=Sampling(settings.new_tokens, batch=settings.batch))
-    prompts: list[str] = []
-    first: list[str] = []
-    second: list[str] = []
-    scores: list[FloatArray] = []
-    dropped = 0
-    asked_before: set[str] = set()
-    for lo in range(0, len(texts), _CHUNK):
-        if len(prompts) >= need:
-            break
-        ids = [list(tokenizer(text)["input_ids"]) for text in texts[lo : lo + _CHUNK]]
-        start = int(bool(ids[0]) and ids[0][0] == tokenizer.bos_token_id)
-        ids = [row[: settings.prompt_tokens + start] for row in ids if len(row) > settings.prompt_tokens + start]
-        contexts = base.store.add_all(ids)
-        here = stream.at(replicate=lo // _CHUNK)
-        drawn = [_candidates(policy, contexts, here.child(f"candidate/{c}"), journal, f"samples-{key}-{lo}-{c}")
-                 for c in range(settings.candidates)]  # fmt: skip
-        asked = [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
-        texts_of = [[tokenizer.decode(row, skip_special_tokens=True) for row in side] for side in drawn]
-        different = [_different([side[j] for side in texts_of]) for j in range(len(asked))]
-        # A prompt is asked once: the unseen annotators' prompts are then new to every policy.
-        fresh = [text not in asked_before and text not in asked[:j] for j, text in enumerate(asked)]
-        asked_before.update(asked)
-        good = [j for j in range(len(asked)) if fresh[j] and len(different[j]) >= 2]
-        dropped += len(asked) - len(good)
-        good = good[: need - len(prompts)]
-        flat = [(j, text) for j in good for text in different[j]]
-        piece = f"scores-{key}-{lo}"
-        kept = journal.read(piece)
-        if kept is None or kept[0]["scores"].shape[1] != len(flat):
-            asked_flat, texts_flat = [asked[j] for j, _ in flat], [text for _, text in flat]
-            table = torch.from_numpy(np.stack([scorer(asked_flat, texts_flat) for scorer in scorers]))
-            journal.write(piece, {"scores": table})
-            kept = {"scores": table}, {}
-        found = kept[0]["scores"].numpy()
-        scale = np.maximum(found.std(axis=1), 1e-12)[:, None]
-        at = 0
-        for j in good:
-            own = found[:, at : at + len(different[j])]
-            a, b = _furthest_apart(own / scale)
-            prompts.append(asked[j])
-            first.append(different[j][a])
-            second.append(different[j][b])
-            scores.append(own[:, [a, b]])
-            at += len(different[j])
-        progress(f"{len(prompts)} of {need} pairs of continuations sampled and scored")
-    if len(prompts) < need:
-        raise InputError(
-            f"{len(prompts)} prompts of {settings.prompt_tokens} tokens with two different continuations, not {need}",
-            file=settings.data, fix="lower pool and test_pool, or give more reviews",
-        )  # fmt: skip
-    return _Pool(prompts, first, second, np.stack(scores, axis=1)), dropped
-
-
-def _candidates(
-    policy: ReferencePolicy, contexts: IntArray, stream: Stream, journal: Journal, piece: str
-) -> list[list[int]]:
-    """One sampled continuation a prompt, as tokens."""
-    kept = journal.read(piece)
-    if kept is None:
-        store = policy.base.store
-        rows = [store[n] for n in policy.sample(contexts, stream).tolist()]
-        table = torch.full((len(rows), max(map(len, rows))), -1, dtype=torch.int32)
-        for j, row in enumerate(rows):
-            table[j, : len(row)] = torch.from_numpy(row)
-        journal.write(piece, {"tokens": table})
-        kept = {"tokens": table}, {}
-    return [[t for t in row if t >= 0] for row in kept[0]["tokens"].tolist()]
-
-
-def _different(texts: list[str]) -> list[str]:
-    """Those that are not empty, each once, in order."""
-    return list({text.strip(): text for text in reversed(texts) if text.strip()}.values())[::-1]
-
-
-def _furthest_apart(scores: FloatArray) -> tuple[int, int]:
-    """The two columns with the largest sum over groups of absolute differences, in their order; (G, c) -> (a, b)."""
-    gap = np.abs(scores[:, :, None] - scores[:, None, :]).sum(axis=0)
-    a, b = np.unravel_index(int(np.argmax(np.triu(gap, 1) + np.triu(np.full(gap.shape, 1e-12), 1))), gap.shape)
-    return int(a), int(b)
-
-
-def _part(pool: _Pool, rows: slice) -> _Pool:
-    return _Pool(pool.prompts[rows], pool.first[rows], pool.second[rows], pool.scores[:, rows])
-
-
 def _annotate(
-    split: list[_Pool], groups: tuple[tuple[str, str, float], ...], settings: ImdbSettings, stream: Stream
+    split: list[Pool], groups: tuple[tuple[str, str, float], ...], settings: ImdbSettings, stream: Stream
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """One row an answer; groups take turns by their shares, so that their sizes are exact."""
     rows: list[dict[str, Any]] = []

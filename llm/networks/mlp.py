@@ -91,7 +91,7 @@ class MLPPolicy(RewardPolicy):
         """beta f(x); (n, n_actions)."""
         with torch.no_grad(), _one_thread():
             outputs = self._outputs(self.parameters, torch.as_tensor(contexts, dtype=self.parameters.dtype))
-        return self.beta * outputs.numpy().astype(np.float64)
+        return np.asarray(self.beta * outputs.numpy().astype(np.float64))
 
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """beta f_a(x), which is beta log(pi / pi_ref) up to a term in x alone; (n,)."""

@@ -61,6 +61,7 @@ def fit_shared_network(
     constant at the end (comparisons do not see it).  features: (M, d).  chosen, rejected, user: (n,).  held: mask of
     answers kept out, whose mean log-likelihood after each epoch is in `held_out`.
     """
+    # One function on purpose: the start, the tensors and the loop share a dozen names that nothing else needs.
     settings = settings or NetworkSettings()
     rng = torch.Generator().manual_seed(stream.integer_seed())
     d, n = features.shape[1], len(chosen)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from llm.base.generation import Sampling
-from llm.base.sequences import SequenceBatch, eval_tokens_for
-from llm.base.shared_base import LoraSettings, SharedBase
+from llm.base.sequences import eval_tokens_for
 from llm.base.small_mistral import SIZES
-from llm.base.tokens import TokenStore
 from llm.data.preference_text import read_table
-from llm.planning.live_bytes import LiveBytes
-from llm.training.adapter_training import DPOTraining, make_optimizer, start_gradient_checkpointing
-from llm.training.losses import margins, weighted_dpo_loss
+from llm.planning.plan_settings import PlanSettings
+from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
+from llm.planning.rehearsal import rehearse
 from sim.errors import InputError
-from sim.streams import Stream
 
 MISTRAL_7B: dict[str, Any] = {
     "vocab_size": 32_768, "hidden_size": 4_096, "intermediate_size": 14_336, "num_hidden_layers": 32,
@@ -34,83 +27,6 @@ MISTRAL_7B: dict[str, Any] = {
 # Dense bf16 peaks in FLOP/s, and the share of them that training reaches; both are assumptions, printed as such.
 _DEVICES = {"h200": 990e12, "h100": 990e12, "a100": 312e12}
 _SHARE = {"cuda": 0.35, "cpu": 0.6}
-
-
-@dataclass(frozen=True)
-class PlanSettings:
-    """model: a folder (its config.json alone is read); size: a shape of `llm sft`, or mistral-7b.
-
-    pairs, prompt_tokens, response_tokens: the data; types, rounds: K groups, EM rounds.  device: cpu, h200, h100, a100.
-    """
-
-    model: str | None = None
-    size: str = "mistral-7b"
-    types: int = 2
-    pairs: int = 6_000
-    prompt_tokens: int = 20
-    response_tokens: int = 40
-    rounds: int = 8
-    device: Literal["cpu", "h200", "h100", "a100"] = "cpu"
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    training: DPOTraining = field(default_factory=DPOTraining)
-    sampling: Sampling = field(default_factory=Sampling)
-    eval_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("types", "pairs", "prompt_tokens", "response_tokens", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
-
-
-@dataclass(frozen=True)
-class PlannedMemory:
-    """What tensors hold, in bytes: weights, adapters, the peaks of the three kinds of work, and the largest of them."""
-
-    weights: int
-    adapters: int
-    training_peak: int
-    evaluation_peak: int
-    generation_peak: int
-    peak: int
-
-
-@dataclass(frozen=True)
-class PlannedWork:
-    """sharp: every answer trains one group; soft: every answer all K."""
-
-    sharp: float
-    soft: float
-
-
-@dataclass(frozen=True)
-class PlannedTokens:
-    """data: tokens of the answers; sharp, soft: tokens that pass through the model in a run."""
-
-    data: float
-    sharp: float
-    soft: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will need: counts of parameters, bytes, tokens, FLOPs, hours, and what the hours assume."""
-
-    model: str
-    parameters: int
-    adapter_parameters: int
-    types: int
-    device: str
-    dtype: str
-    memory_bytes: PlannedMemory
-    pairs_per_forward: int
-    tokens: PlannedTokens
-    flops: PlannedWork
-    assumed_flops_per_second: float
-    assumed_share_of_peak: float
-    hours: PlannedWork
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _config(settings: PlanSettings) -> Any:
@@ -139,24 +55,6 @@ def _config(settings: PlanSettings) -> Any:
     )  # fmt: skip
 
 
-@contextmanager
-def _without_moving() -> Iterator[None]:
-    """PEFT moves new adapters to their layer's device; tensors without values refuse that, and are there already."""
-    from unittest.mock import patch
-
-    with patch.object(torch.nn.Module, "to", lambda module, *_, **__: module):
-        yield
-
-
-def _batch(sequences: int, prompt: int, response: int) -> SequenceBatch:
-    length = prompt + response
-    n = sequences * response
-    return SequenceBatch(
-        torch.zeros(sequences, length, dtype=torch.int64), torch.zeros(n, dtype=torch.int64),
-        torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64),
-    )  # fmt: skip
-
-
 def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     """Parameters, memory, tokens and hours. Memory is the peak of one training step and one evaluation batch, run on
     tensors without values (`LiveBytes`); hours are FLOPs over an assumed share of the device's peak.
@@ -166,8 +64,6 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     half slower).
 
     flops: the device's peak in FLOP/s (default: the device's own, measured for the CPU)."""
-    from transformers import AutoModelForCausalLM
-
     config = _config(settings)
     on_gpu = settings.device != "cpu"
     dtype = torch.bfloat16 if on_gpu else torch.float32
@@ -180,40 +76,26 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
         )
     pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // (2 * length)))
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
-    with _without_moving(), FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as bytes_:
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-        parameters = sum(p.numel() for p in model.parameters())
-        embedding = model.get_input_embeddings().weight.numel()
-        base = SharedBase(model, TokenStore(), pad=0, end=0, lora=settings.lora, probe=False)
-        weights = bytes_.live
-        for k in range(settings.types):
-            base.add_adapter(f"group_{k}", Stream(role=str(k)))
-        adapters = bytes_.live - weights
-        own = base.parameters_of("group_0")
-        # The guard's copy of the adapter in training, and the copies of the best round.
-        copies = [[p.detach().clone() for p in own.values()] for _ in range(settings.types + 1)]
-        with base.using("group_0"), torch.inference_mode():
-            bytes_.restart()
-            base.scorer(_batch(rows_at_once, prompt, response))
-            evaluation = bytes_.peak
-        bytes_.restart()
-        _step(base, own, settings.training, pairs_at_once, prompt, response)
-        training = bytes_.peak
-        del copies
+    seen = rehearse(config, dtype, settings, pairs_at_once, rows_at_once)
     cache = _cache_bytes(config, settings.sampling, prompt, dtype)
-    generation = weights + adapters + cache
-    tokens, work = _work(parameters, embedding, config, settings)
+    generation = seen.weights + seen.adapters + cache
+    tokens, work = _work(seen.parameters, seen.embedding, config, settings)
     peak = flops or (_DEVICES[settings.device] if on_gpu else measure_cpu())
     share = _SHARE["cuda" if on_gpu else "cpu"]
     return Plan(
         model=settings.model or settings.size,
-        parameters=parameters,
-        adapter_parameters=sum(p.numel() for p in own.values()),
+        parameters=seen.parameters,
+        adapter_parameters=seen.adapter_parameters,
         types=settings.types,
         device=settings.device,
         dtype=str(dtype).removeprefix("torch."),
         memory_bytes=PlannedMemory(
-            weights, adapters, training, evaluation, generation, max(training, evaluation, generation)
+            seen.weights,
+            seen.adapters,
+            seen.training_peak,
+            seen.evaluation_peak,
+            generation,
+            max(seen.training_peak, seen.evaluation_peak, generation),
         ),
         pairs_per_forward=pairs_at_once,
         tokens=tokens,
@@ -222,28 +104,6 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
         assumed_share_of_peak=share,
         hours=PlannedWork(work.sharp / (peak * share) / 3600, work.soft / (peak * share) / 3600),
     )
-
-
-def _step(
-    base: SharedBase,
-    own: Mapping[str, torch.nn.Parameter],
-    training: DPOTraining,
-    pairs: int,
-    prompt: int,
-    response: int,
-) -> None:
-    """One optimiser step of the training loop, without anything that needs values."""
-    with base.using("group_0"):
-        if training.gradient_checkpointing:
-            start_gradient_checkpointing(base)
-        for parameter in own.values():
-            parameter.requires_grad_(True)
-        optimizer = make_optimizer(list(own.values()), training)
-        scores = base.scorer(_batch(2 * pairs, prompt, response))
-        reference = torch.zeros(2, pairs)
-        margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
-        weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
 
 
 def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtype) -> int:

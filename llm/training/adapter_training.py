@@ -97,6 +97,7 @@ def fit_adapter(
     used: over an epoch this is the loss normalised by the group's mass, and with 0/1 weights plain DPO.
     journal, key: where an unfinished fit keeps its parameters, optimiser and step.
     """
+    # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
     used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
     total_weight = float(weights.sum())
     if used.size == 0 or total_weight <= 0:
@@ -138,7 +139,7 @@ def fit_adapter(
                         base, contexts[piece], chosen[piece], rejected[piece], reference[:, piece], weight[piece],
                         beta, len(rows),
                     )  # fmt: skip
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     batch_loss += float(loss.detach())
                     batch_margin += float(margin.sum())
                     batch_right += float((margin > 0).sum())

@@ -99,6 +99,7 @@ def direct_saddle_point(
 
     own_value: E_{pi_z} h_z of each group's policy (K,), the diagonal of the discrepancies.
     """
+    # One function on purpose: a round is read as the two players' simultaneous moves, both from its own samples.
     K, beta = len(groups), groups[0].beta
     c = checked_priorities(None if priorities is None else list(priorities), K)
     journal = journal or Journal(None)

@@ -37,7 +37,8 @@ def command(
 
     Example: pluralign llm make-imdb --data imdb_train.jsonl.gz --model sft --scenario opposed --out pairs
     """
-    from llm.data.imdb import ImdbSettings, make_imdb
+    from llm.data.imdb import make_imdb
+    from llm.data.imdb_settings import ImdbSettings
     from sim.settings import read_settings
 
     given = {"data": data, "model": model, "scenario": scenario, "seed": seed, "device": device}

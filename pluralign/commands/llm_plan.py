@@ -39,7 +39,8 @@ def command(
 
     Example: pluralign llm plan --size mistral-7b --types 2 --pairs 60000 --device h200
     """
-    from llm.planning.plan import PlanSettings, count_data, plan
+    from llm.planning.plan import count_data, plan
+    from llm.planning.plan_settings import PlanSettings
     from sim.settings import read_settings
 
     given: dict[str, Any] = {

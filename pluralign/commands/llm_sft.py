@@ -39,7 +39,8 @@ def command(
 
     Example: pluralign llm sft --data imdb_train.jsonl.gz --size tiny --steps 700 --out sft
     """
-    from llm.training.sft import SftSettings, train_sft
+    from llm.training.sft import train_sft
+    from llm.training.sft_settings import SftSettings
     from sim.settings import read_settings
 
     given = {"data": data, "size": size, "model": model, "steps": steps, "seed": seed, "device": device}

@@ -15,7 +15,8 @@ pytest.importorskip("peft")
 from llm.base.shared_base import LoraSettings, SharedBase  # noqa: E402
 from llm.base.small_mistral import load_base  # noqa: E402
 from llm.base.tokens import TokenStore  # noqa: E402
-from llm.training.sft import SftSettings, train_sft  # noqa: E402  # after the skips
+from llm.training.sft import train_sft  # noqa: E402  # after the skips
+from llm.training.sft_settings import SftSettings  # noqa: E402  # after the skips
 from sim.streams import Stream  # noqa: E402
 
 SUBJECTS = ("The film", "This movie", "The plot", "The cast", "Her role", "The end")

@@ -15,7 +15,8 @@ from llm.base.folder_format import FORMAT, read_stamped, stamped  # noqa: E402
 from llm.runs.open_run import open_run  # noqa: E402
 from llm.runs.run_figures import draw_run  # noqa: E402
 from llm.runs.twin import fit_twin  # noqa: E402
-from llm.training.sft import SftSettings, train_sft  # noqa: E402
+from llm.training.sft import train_sft  # noqa: E402
+from llm.training.sft_settings import SftSettings  # noqa: E402
 from pluralign.__main__ import command, main  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.streams import Stream  # noqa: E402
@@ -155,7 +156,8 @@ def test_sft_again_in_a_folder_of_another_format_is_refused(tiny, tmp_path, stam
 
 @pytest.mark.parametrize(("stamp", "came"), WRONG[:2])
 def test_make_imdb_again_in_a_folder_of_another_format_is_refused(tmp_path, stamp, came):
-    from llm.data.imdb import ImdbSettings, make_imdb
+    from llm.data.imdb import make_imdb
+    from llm.data.imdb_settings import ImdbSettings
 
     (tmp_path / "make.json").write_text(json.dumps(stamped({"settings": {}})))
     _rewrite(tmp_path / "make.json", stamp)
@@ -165,7 +167,7 @@ def test_make_imdb_again_in_a_folder_of_another_format_is_refused(tmp_path, stam
 
 def test_unfinished_work_of_another_format_is_not_resumed(tmp_path, monkeypatch):
     """sft keeps unfinished work beside its folder, under a key that names the format."""
-    from llm.training import sft
+    from llm.training import next_token_training, sft
 
     data = write_corpus(tmp_path / "text.jsonl", 80)
     settings = SftSettings(data=str(data), size="mini", length=24, passage_words=12, batch=16, steps=6, rate=1e-3,
@@ -175,11 +177,11 @@ def test_unfinished_work_of_another_format_is_not_resumed(tmp_path, monkeypatch)
         keep(*arguments)
         raise KeyboardInterrupt
 
-    keep = sft._keep
-    monkeypatch.setattr(sft, "_keep", stop)
+    keep = next_token_training._keep
+    monkeypatch.setattr(next_token_training, "_keep", stop)
     with pytest.raises(KeyboardInterrupt):
         train_sft(settings, tmp_path / "model")
-    monkeypatch.setattr(sft, "_keep", keep)
+    monkeypatch.setattr(next_token_training, "_keep", keep)
     monkeypatch.setattr(sft, "FORMAT", FORMAT + 1)
     said = []
     train_sft(settings, tmp_path / "model", said.append)

@@ -17,7 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
 from llm.base.small_mistral import SIZES  # noqa: E402
 from llm.planning.live_bytes import LiveBytes  # noqa: E402
-from llm.planning.plan import PlanSettings, count_data, plan  # noqa: E402
+from llm.planning.plan import count_data, plan  # noqa: E402
+from llm.planning.plan_settings import PlanSettings  # noqa: E402
 from llm.training.adapter_training import DPOTraining  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 

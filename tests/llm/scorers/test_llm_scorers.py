@@ -9,7 +9,7 @@ from tiny_llm import corpus, score
 
 pytest.importorskip("sklearn")
 
-from llm.data import imdb
+from llm.data import imdb, imdb_pool, imdb_settings
 from llm.scorers import grammar
 from llm.scorers.grammar import GrammarScorer, scored_sentences
 from llm.scorers.named_scorers import make_scorer
@@ -157,7 +157,7 @@ def test_a_missing_parser_is_said_before_any_work(monkeypatch, tmp_path):
     monkeypatch.setattr(grammar.shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="needs link-parser"):
         make_scorer("grammar")
-    settings = imdb.ImdbSettings(data=str(tmp_path / "none.jsonl"), model=str(tmp_path))
+    settings = imdb_settings.ImdbSettings(data=str(tmp_path / "none.jsonl"), model=str(tmp_path))
     with pytest.raises(InputError, match="needs link-parser"):
         imdb.make_imdb(settings, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -178,5 +178,5 @@ def test_the_furthest_pair_by_brute_force():
             ((a, b) for a in range(5) for b in range(a + 1, 5)),
             key=lambda pair: np.abs(scores[:, pair[0]] - scores[:, pair[1]]).sum(),
         )
-        assert imdb._furthest_apart(scores) == best
-    assert imdb._furthest_apart(np.zeros((1, 3))) == (0, 1), "ties still give two different candidates"
+        assert imdb_pool.furthest_apart(scores) == best
+    assert imdb_pool.furthest_apart(np.zeros((1, 3))) == (0, 1), "ties still give two different candidates"

@@ -10,8 +10,9 @@ from tiny_llm import corpus, tiny, train_tiny, write_corpus  # noqa: F401  # tin
 torch = pytest.importorskip("torch")
 
 from llm.base.small_mistral import SIZES, load_base, train_tokenizer  # noqa: E402
-from llm.training import sft  # noqa: E402
-from llm.training.sft import SftSettings, train_sft  # noqa: E402
+from llm.training import next_token_training  # noqa: E402
+from llm.training.sft import train_sft  # noqa: E402
+from llm.training.sft_settings import SftSettings  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 
 
@@ -36,7 +37,7 @@ def test_tokenizer_gives_every_text_back():
 def test_held_out_loss_is_the_models_own(tiny):  # noqa: F811
     model, tokenizer = load_base(tiny)
     rows = [np.array([1, *tokenizer(text, add_special_tokens=False)["input_ids"], 2]) for text in corpus(5, seed=4)]
-    loss, text_bytes = sft.held_out_loss(model, rows, tokenizer.pad_token_id, tokenizer)
+    loss, text_bytes = next_token_training.held_out_loss(model, rows, tokenizer.pad_token_id, tokenizer)
     total = count = 0.0
     with torch.inference_mode():
         for row in rows:
@@ -62,19 +63,19 @@ def test_training_learns_and_is_reported(tiny):  # noqa: F811
 def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, monkeypatch):
     data = write_corpus(tmp_path / "text.jsonl", 150)
     train_sft(_settings(data), tmp_path / "whole")
-    keep, calls = sft._keep, []
+    keep, calls = next_token_training._keep, []
 
     def stop(*arguments):
         keep(*arguments)
-        calls.append(arguments[4])
+        calls.append(arguments[3])
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sft, "_keep", stop)
+    monkeypatch.setattr(next_token_training, "_keep", stop)
     with pytest.raises(KeyboardInterrupt):
         train_sft(_settings(data), tmp_path / "parts")
     assert not (tmp_path / "parts").exists(), "nothing half-written under the folder's own name"
-    monkeypatch.setattr(sft, "_keep", keep)
+    monkeypatch.setattr(next_token_training, "_keep", keep)
     said = []
     train_sft(_settings(data), tmp_path / "parts", said.append)
     assert "resumed at step 10" in said

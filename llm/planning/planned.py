@@ -1,0 +1,57 @@
+"""What `plan` says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PlannedMemory:
+    """What tensors hold, in bytes: weights, adapters, the peaks of the three kinds of work, and the largest of them."""
+
+    weights: int
+    adapters: int
+    training_peak: int
+    evaluation_peak: int
+    generation_peak: int
+    peak: int
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """sharp: every answer trains one group; soft: every answer all K."""
+
+    sharp: float
+    soft: float
+
+
+@dataclass(frozen=True)
+class PlannedTokens:
+    """data: tokens of the answers; sharp, soft: tokens that pass through the model in a run."""
+
+    data: float
+    sharp: float
+    soft: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will need: counts of parameters, bytes, tokens, FLOPs, hours, and what the hours assume."""
+
+    model: str
+    parameters: int
+    adapter_parameters: int
+    types: int
+    device: str
+    dtype: str
+    memory_bytes: PlannedMemory
+    pairs_per_forward: int
+    tokens: PlannedTokens
+    flops: PlannedWork
+    assumed_flops_per_second: float
+    assumed_share_of_peak: float
+    hours: PlannedWork
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

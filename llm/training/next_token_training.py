@@ -1,0 +1,163 @@
+"""Next-token training of a whole model on passages of text, with checkpoints, and its loss on other passages."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from llm.base.journal import Journal
+from llm.base.plain_text import passages
+from llm.base.progress import Progress
+from llm.training.batches import step_batches
+from llm.training.sft_settings import SftSettings
+from sim.errors import InputError
+from sim.streams import Stream
+
+_Parameters: TypeAlias = Mapping[str, torch.nn.Parameter]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoints:
+    """Where an unfinished training lies, and under which key."""
+
+    journal: Journal
+    key: str
+
+
+def token_rows(
+    documents: list[str], tokenizer: Any, settings: SftSettings, start: int | None, end: int
+) -> list[NDArray[Any]]:
+    """Passages as token rows <s> ... </s>; one that is longer than `length` is cut and then has no end."""
+    texts = [part for document in documents for part in passages(document, settings.passage_words)]
+    rows = []
+    for lo in range(0, len(texts), 4096):
+        for ids in tokenizer(texts[lo : lo + 4096], add_special_tokens=False)["input_ids"]:
+            row = [*([] if start is None else [start]), *ids, end][: settings.length]
+            if len(row) > 2:
+                rows.append(np.array(row, dtype=np.int32))
+    return rows
+
+
+def _batch(rows: list[NDArray[Any]], pad: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, rows))
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    real = np.zeros((len(rows), width), dtype=np.bool_)
+    for j, row in enumerate(rows):
+        ids[j, : len(row)] = row
+        real[j, : len(row)] = True
+    return torch.from_numpy(ids).to(device), torch.from_numpy(real).to(device)
+
+
+def _token_losses(model: Any, ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of every real token after the first; padding stands on the right and is never seen."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1][real[:, 1:]]
+    return functional.cross_entropy(logits.float(), ids[:, 1:][real[:, 1:]], reduction="none")
+
+
+def _order(n: int, batch: int, lengths: NDArray[Any], epoch: int, stream: Stream) -> list[NDArray[Any]]:
+    full = step_batches(lengths, batch, stream.child(f"epoch/{epoch}"))
+    return [rows for rows in full if len(rows) == batch]
+
+
+def descend(
+    model: Any, rows: list[NDArray[Any]], steps: int, settings: SftSettings, stream: Stream, kept: Checkpoints,
+    pad: int, progress: Progress,
+) -> tuple[int, float]:  # fmt: skip
+    """AdamW with warm-up and cosine decay; (tokens seen, seconds of this process's share scaled to all)."""
+    parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    optimizer = torch.optim.AdamW(
+        parameters.values(), lr=settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95), fused=True
+    )
+    device = next(model.parameters()).device
+    lengths = np.array([len(row) for row in rows])
+    model.train()
+    step, seen = 0, 0
+    found = kept.journal.read(kept.key)
+    if found is not None:
+        step, seen = _resume(found, parameters, optimizer)
+        progress(f"resumed at step {step}")
+    first, began, fresh = step, time.monotonic(), 0
+    epoch, done = 0, 0
+    smooth = float("nan")
+    while step < steps:
+        for chosen in _order(len(rows), settings.batch, lengths, epoch, stream):
+            if step >= steps:
+                break
+            done += 1
+            if done <= step:
+                continue
+            warm = math.ceil(settings.warmup * steps)
+            factor = (
+                (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate * max(factor, 0.02)
+            ids, real = _batch([rows[j] for j in chosen], pad, device)
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+                loss = _token_losses(model, ids, real).mean()
+            loss.backward()
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip))
+            value = float(loss.detach())
+            if not math.isfinite(value) or not math.isfinite(norm):
+                raise InputError(
+                    f"training diverged at step {step + 1} of {steps}: loss {value}, gradient norm {norm}",
+                    field="rate", fix=f"lower it (now {settings.rate:g})",
+                )  # fmt: skip
+            optimizer.step()
+            step += 1
+            tokens = int(real.sum())
+            seen, fresh = seen + tokens, fresh + tokens
+            smooth = value if math.isnan(smooth) else 0.95 * smooth + 0.05 * value
+            if step % 100 == 0 or step == steps:
+                left = (time.monotonic() - began) / (step - first) * (steps - step)
+                progress(f"step {step}/{steps}: loss {smooth:.3f}; about {left:.0f} s left")
+            if step % settings.checkpoint_steps == 0 and step < steps:
+                _keep(kept, parameters, optimizer, step, seen)
+        epoch += 1
+    took = time.monotonic() - began
+    return seen, took * seen / fresh if fresh else 0.0
+
+
+def _keep(kept: Checkpoints, parameters: _Parameters, optimizer: torch.optim.Optimizer, step: int, seen: int) -> None:
+    tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value).clone() for name, value in moments.items()}
+    kept.journal.write(kept.key, tensors, {"step": step, "seen": seen})
+
+
+def _resume(found: Any, parameters: _Parameters, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
+    tensors, notes = found
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    with torch.no_grad():
+        for name, value in tensors.items():
+            kind, rest = name.split("/", 1)
+            if kind == "parameter":
+                parameters[rest].copy_(value)
+            else:
+                number, moment = rest.split("/")
+                state.setdefault(int(number), {})[moment] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(notes["step"]), int(notes["seen"])
+
+
+def held_out_loss(model: Any, rows: list[NDArray[Any]], pad: int, tokenizer: Any) -> tuple[float, int]:
+    """Mean nats a token on rows the model was not trained on, and the bytes of their text."""
+    device = next(model.parameters()).device
+    model.eval()
+    total, count, text_bytes = 0.0, 0, 0
+    with torch.inference_mode():
+        for lo in range(0, len(rows), 64):
+            part = rows[lo : lo + 64]
+            losses = _token_losses(model, *_batch(part, pad, device))
+            total, count = total + float(losses.double().sum()), count + losses.numel()
+            text_bytes += sum(len(t.encode()) for t in tokenizer.batch_decode(part, skip_special_tokens=True))
+    return total / count, text_bytes
