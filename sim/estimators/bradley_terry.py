@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from sim.compiled import newton
+from sim.compiled.structs import BatchLimits, Ends
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
@@ -120,20 +121,8 @@ def fit_bradley_terry_batch(
     penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
     theta, largest, separable = np.zeros((B, padded(d))), np.empty(B), np.empty(B, np.bool_)
     steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
-    newton.newton_batch(
-        differences,
-        row_length(n),
-        own,
-        weights is None,
-        penalty,
-        tolerance * mass,
-        max_steps,
-        theta,
-        steps,
-        largest,
-        status,
-        separable,
-    )
+    limits, ends = BatchLimits(penalty, tolerance * mass, max_steps), Ends(largest, steps, status, separable)
+    newton.newton_batch(differences, row_length(n), own, weights is None, limits, theta, ends)
     return BradleyTerryBatch(theta[:, :d], steps, largest, status, separable)
 
 

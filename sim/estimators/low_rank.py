@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from sim.compiled import low_rank_fits, product_newton
+from sim.compiled.structs import BilinearAnswers, Ends, Factors, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -111,13 +112,16 @@ def fit_low_rank(
             raise ValueError(f"start must be ({d_x}, {d_phi}) (got {start.shape})")
         first[:d_x, :d_phi] = start
     left, right = np.zeros((rank, padded(d_x))), np.zeros((rank, padded(d_phi)))
-    settings = (mass, rank, float(ridge), float(tolerance), max_rounds, given, first, left, right)
+    limits, factors = Limits(float(ridge), float(tolerance), max_rounds), Factors(left, right)
+    large = method == "quasi_newton" and n * (d_x + d_phi) >= _SHARED_FROM
+    sides = (x, z) if large else (as_rows(x), as_rows(z))
+    answers = BilinearAnswers(*sides, own, margin, n, mass, bool((own == 1.0).all()), 0)
     if method == "alternating":
-        found = product_newton.fit_alternating(as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, *settings)
-    elif n * (d_x + d_phi) >= _SHARED_FROM:
-        found = low_rank_fits.fit_shared(x, z, own, margin, *settings)
+        found = product_newton.fit_alternating(answers, d_x, d_phi, limits, given, first, factors)
+    elif large:
+        found = low_rank_fits.fit_shared(answers, limits, given, first, factors)
     else:
-        found = low_rank_fits.fit_serial(as_rows(x), as_rows(z), own, margin, n, 0, *settings)
+        found = low_rank_fits.fit_serial(answers, limits, given, first, factors)
     loss, largest, rounds, status = found
     if not np.isfinite(loss):
         _require_finite(x, z, margin)
@@ -147,10 +151,8 @@ def fit_low_rank_batch(
     require_rank(rank, d_x, d_phi)
     _require_ridge(ridge)
     theta, loss, largest, rounds, status, separable = _empty(B, d_x, d_phi)
-    low_rank_fits.fit_low_rank_many(
-        x, z, row_length(n), 0, rank, float(ridge), float(tolerance), max_rounds, theta, loss, largest, rounds, status,
-        separable,
-    )  # fmt: skip
+    limits, ends = Limits(float(ridge), float(tolerance), max_rounds), Ends(largest, rounds, status, separable)
+    low_rank_fits.fit_low_rank_many(x, z, row_length(n), 0, rank, limits, theta, loss, ends)
     if not np.isfinite(loss).all():
         _require_finite(x, z)
     return LowRankBatch(theta, rank, loss, largest, rounds, status, separable)
@@ -173,10 +175,9 @@ def fit_full_rank(
     own, margin = _weights(weights, n), _offset(offset, n)
     _require_finite(x, z, margin)
     point = np.zeros(padded(d_x * d_phi))
-    loss, steps, largest, status = product_newton.fit_full(
-        as_rows(x), d_x, as_rows(z), d_phi, own, margin, n, float(own.sum()), float(ridge), float(tolerance), max_steps,
-        point,
-    )  # fmt: skip
+    answers = BilinearAnswers(as_rows(x), as_rows(z), own, margin, n, float(own.sum()), False, 0)
+    limits = Limits(float(ridge), float(tolerance), max_steps)
+    loss, steps, largest, status = product_newton.fit_full(answers, d_x, d_phi, limits, point)
     theta = point[: d_x * d_phi].reshape(d_x, d_phi)
     return LowRankFit(
         theta, min(d_x, d_phi), float(loss), float(largest), int(steps), FitStatus(status),
@@ -194,9 +195,8 @@ def fit_full_rank_batch(
     _require_finite(x, z)
     B, n, d_x = x.shape
     theta, loss, largest, rounds, status, separable = _empty(B, d_x, z.shape[2])
-    product_newton.fit_full_many(
-        x, z, row_length(n), float(ridge), float(tolerance), max_steps, theta, loss, largest, rounds, status, separable
-    )
+    limits, ends = Limits(float(ridge), float(tolerance), max_steps), Ends(largest, rounds, status, separable)
+    product_newton.fit_full_many(x, z, row_length(n), limits, theta, loss, ends)
     return LowRankBatch(theta, min(d_x, z.shape[2]), loss, largest, rounds, status, separable)
 
 

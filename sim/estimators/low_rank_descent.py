@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from sim.compiled import descent as descent_kernels
+from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import LowRankFit, Start, as_rows, checked, fit_full_rank, require_rank, spectral_start
@@ -83,9 +84,11 @@ def descend(
     rows_left, rows_right = np.zeros((left.shape[1], padded(d_x))), np.zeros((left.shape[1], padded(d_phi)))
     rows_left[:, :d_x], rows_right[:, :d_phi] = left.T, right.T
     losses = np.empty(max_rounds + 1)
+    # The weighted sum also for weights of one: the shorter one ends in other last digits.
+    answers = BilinearAnswers(as_rows(x), as_rows(z), own, margin, n, mass, False, 0)
     rounds, largest, status = descent_kernels.descend(
-        as_rows(x), as_rows(z), own, margin, n, mass, float(ridge), kind == "scaled", float(eta),
-        float(balance * smooth) if kind == "gradient" else 0.0, float(tolerance), rows_left, rows_right, losses,
+        answers, Limits(float(ridge), float(tolerance), max_rounds), kind == "scaled", float(eta),
+        float(balance * smooth) if kind == "gradient" else 0.0, Factors(rows_left, rows_right), losses,
     )  # fmt: skip
     return Descent(
         rows_left[:, :d_x].T.copy(), rows_right[:, :d_phi].T.copy(), losses[: rounds + 1].copy(), float(largest),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.compiled import low_rank_fits
+from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import LowRankFit, as_rows, require_rank
@@ -36,11 +37,12 @@ def fit_low_rank_rankings(
     centred = items - items.mean(axis=1, keepdims=True)
     rows = n * K
     left, right = np.zeros((own, padded(d_x))), np.zeros((own, padded(d_phi)))
+    by_item = as_rows(np.repeat(x, K, axis=0)), as_rows(centred.reshape(rows, d_phi))
+    answers = BilinearAnswers(*by_item, np.ones(rows), np.zeros(rows), rows, float(n), True, K)
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
     loss, largest, rounds, status = low_rank_fits.fit_serial(
-        as_rows(np.repeat(x, K, axis=0)), as_rows(centred.reshape(rows, d_phi)), np.ones(rows), np.zeros(rows), rows, K,
-        float(n), own, float(ridge), float(tolerance), max_rounds, False, np.zeros((padded(d_x), padded(d_phi))), left,
-        right,
-    )  # fmt: skip
+        answers, limits, False, np.zeros((padded(d_x), padded(d_phi))), Factors(left, right)
+    )
     theta = left[:, :d_x].T @ right[:, :d_phi]
     u = np.einsum("nd,nkd->nk", x @ theta, centred)
     return LowRankFit(

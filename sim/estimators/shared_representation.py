@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.compiled import heads as heads_kernels
 from sim.compiled import shared as shared_kernels
+from sim.compiled.structs import Answers, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import FloatArray, IntArray
@@ -118,10 +119,10 @@ def fit_shared(
         if start.shape != (d, rank):
             raise ValueError(f"start must be ({d}, {rank}) (got {start.shape})")
         subspace[:, :d] = start.T
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
     rounds, loss, decrement, status = shared_kernels.fit_shared(
-        features, n, weight, margin, starts, float(ridge), float(tolerance), max_rounds, start is not None, subspace,
-        heads,
-    )  # fmt: skip
+        Answers(features, weight, margin), starts, limits, start is not None, subspace, heads
+    )
     return SharedFit(subspace[:, :d].T.copy(), heads, int(rounds), float(loss), float(decrement), FitStatus(status))
 
 
@@ -137,10 +138,10 @@ def fit_shared_batch(
     subspace, heads = np.zeros((B, rank, padded(d))), np.zeros((B, N, rank))
     rounds, status = np.empty(B, np.int64), np.empty(B, np.int64)
     loss, decrement = np.empty(B), np.empty(B)
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
     shared_kernels.fit_shared_batch(
-        differences, row_length(N * per_user), float(ridge), float(tolerance), max_rounds, subspace, heads, rounds,
-        loss, decrement, status,
-    )  # fmt: skip
+        differences, row_length(N * per_user), limits, subspace, heads, rounds, loss, decrement, status
+    )
     return SharedBatch(subspace[:, :, :d].transpose(0, 2, 1).copy(), heads, rounds, loss, decrement, status)
 
 

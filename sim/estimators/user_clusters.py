@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.compiled import clusters as clusters_kernels
+from sim.compiled.structs import Answers
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -80,10 +81,9 @@ def cluster_users(
     seeds = answered[_seeds(1, restarts, len(answered), n_clusters, stream)[0]]
     theta, label = np.zeros((restarts, n_clusters, k)), np.zeros((restarts, n_users), dtype=np.int64)
     trace = np.full((restarts, _MOST_ROUNDS), np.nan)
+    answers = Answers(features, weight, margin)
     for r in range(restarts):
-        clusters_kernels.cluster(
-            features, n, margin, weight, starts, float(ridge), seeds[r], theta[r], label[r], trace[r]
-        )
+        clusters_kernels.cluster(answers, starts, float(ridge), seeds[r], theta[r], label[r], trace[r])
     best, last = _best(theta[None], label[None], trace[None])
     own = trace[best[0]]
     return UserClusters(theta[best[0]], label[best[0]], np.sort(last[0])[::-1], own[np.isfinite(own)])

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from sim.compiled import low_rank_fits
+from sim.compiled.structs import Ends, Limits
 from sim.compiled.tiles import row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank import (
@@ -148,9 +149,8 @@ def test_rankings_in_a_batch_are_single_fits_and_scipys():
     rows, flat = np.repeat(contexts, K, axis=1), items.reshape(B, n * K, d_phi)
     found, loss, largest = np.zeros((B, d_x, d_phi)), np.empty(B), np.empty(B)
     rounds, status, separable = np.empty(B, np.int64), np.empty(B, np.int64), np.zeros(B, np.bool_)
-    low_rank_fits.fit_low_rank_many(
-        rows, flat, row_length(n * K), K, 1, 1e-4, 1e-11, 500, found, loss, largest, rounds, status, separable
-    )
+    limits, ends = Limits(1e-4, 1e-11, 500), Ends(largest, rounds, status, separable)
+    low_rank_fits.fit_low_rank_many(rows, flat, row_length(n * K), K, 1, limits, found, loss, ends)
     assert (status == 0).all()
     for b in range(B):
         single = fit_low_rank_rankings(contexts[b], items[b], 1, ridge=1e-4, tolerance=1e-11)
