@@ -64,6 +64,7 @@ def _set_direction(search, factors, metric):
     return -_inner(gradient, direction)
 
 
+# Longer than others: one judgement, whose every part reads and writes the same progress.
 @njit(**FAST)
 def advance(loss, curvature, mass, limits, metric, search):
     """Judge the evaluation just made at the search's point and move it on; True when done.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.cones import modelling, solve
-from sim.estimators.low_rank import checked
+from sim.estimators.low_rank_problem import checked
 from sim.preferences import FloatArray
 
 

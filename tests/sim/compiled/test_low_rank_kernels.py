@@ -9,7 +9,7 @@ from sim.compiled import bilinear_large
 from sim.compiled.factor_metric import apply_inverse, balance, set_metric
 from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Metric, TileScratch
 from sim.compiled.tiles import padded
-from sim.estimators.low_rank import as_rows
+from sim.estimators.low_rank_problem import as_rows
 from sim.streams import Stream
 
 

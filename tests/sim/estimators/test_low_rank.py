@@ -200,7 +200,7 @@ def test_separable_answers_are_said_to_be(method, n):
 def test_values_that_are_not_numbers_are_named(method):
     x, z, _, _ = drawn_answers(63, 200, 4, 5, 1)
     x[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"contexts must be finite numbers \(got nan at \(3, 1\)\)"):
+    with pytest.raises(ValueError, match=r"contexts must be finite \(got nan at \(3, 1\)\)"):
         fit_low_rank(x, z, 3, method=method)
     x[3, 1] = 0.0
     with pytest.raises(ValueError, match="offset must be finite"):
@@ -210,10 +210,10 @@ def test_values_that_are_not_numbers_are_named(method):
 def test_values_that_are_not_numbers_are_named_in_batches_and_full_fits():
     x, z, _, _ = drawn_answers(63, 200, 4, 5, 1)
     z[7, 2] = np.inf
-    with pytest.raises(ValueError, match=r"differences must be finite numbers \(got inf at \(7, 2\)\)"):
+    with pytest.raises(ValueError, match=r"differences must be finite \(got inf at \(7, 2\)\)"):
         fit_full_rank(x, z)
     for fit in (fit_full_rank_batch, lambda x, z: fit_low_rank_batch(x, z, 2)):
-        with pytest.raises(ValueError, match=r"differences must be finite numbers \(got inf at \(1, 7, 2\)\)"):
+        with pytest.raises(ValueError, match=r"differences must be finite \(got inf at \(1, 7, 2\)\)"):
             fit(np.stack([x, x]), np.stack([np.zeros_like(z) + 0.1, z]))
 
 
@@ -233,13 +233,13 @@ def test_bad_input_says_what_was_expected():
     x, z, _, _ = drawn_answers(64, 50, 3, 4, 1)
     with pytest.raises(ValueError, match=r"rank must lie in 1\.\.3"):
         fit_low_rank(x, z, 4)
-    with pytest.raises(ValueError, match="all but the last alike"):
+    with pytest.raises(ValueError, match="contexts has 49 rows and differences 50"):
         fit_low_rank(x[:-1], z, 1)
-    with pytest.raises(ValueError, match="none negative"):
+    with pytest.raises(ValueError, match="weights must not be negative"):
         fit_low_rank(x, z, 1, weights=-np.ones(50))
-    with pytest.raises(ValueError, match=r"offset must have shape \(50,\)"):
+    with pytest.raises(ValueError, match=r"offset must be \(50,\)"):
         fit_low_rank(x, z, 1, offset=np.zeros(49))
-    with pytest.raises(ValueError, match=r"ridge must be a finite number, at least 0 \(got -1\)"):
+    with pytest.raises(ValueError, match=r"ridge must be finite and not negative \(got -1\)"):
         fit_low_rank(x, z, 1, ridge=-1)
     with pytest.raises(ValueError, match="method must be one of"):
         fit_low_rank(x, z, 1, method="newton")
