@@ -106,13 +106,12 @@ def _add_tile(answers, lo, hi, r, factors, scratch, gradient, curvature):
 
 
 @njit(**FAST_PARALLEL)
-def shared_pass(answers, factors, gradient, curvature):
-    """`curved_pass` for x (n, d_x) and z (n, d_phi)."""
+def shared_pass(answers, factors, by_left, by_right, sums, totals):
+    """`curved_pass` for x (n, d_x) and z (n, d_phi); gradients and `Curvature` as outputs."""
     x, z, weight, offset, n, unweighted = (
         answers.x, answers.z, answers.weight, answers.offset, answers.n, answers.unweighted
     )  # fmt: skip
     mass, left, right = answers.mass, factors.left, factors.right
-    by_left, by_right, sums, totals = gradient.left, gradient.right, curvature.sums, curvature.totals
     r = len(left)
     wide, tiles = (r + 2) // 3 * 3, (n + TILE - 1) // TILE
     own_left, own_right = np.zeros((wide, left.shape[1])), np.zeros((wide, right.shape[1]))

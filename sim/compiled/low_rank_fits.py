@@ -161,7 +161,7 @@ def fit_shared(
     curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
     here, slopes = split.py_func(search.point, rank, dx), split.py_func(search.gradient, rank, dx)
     while True:
-        shared_pass(answers, here, slopes, curvature)
+        shared_pass(answers, here, *slopes, *curvature)
         if _judge(curvature, answers.mass, limits, metric, search):
             break
     factors.left[:], factors.right[:] = here
@@ -170,13 +170,13 @@ def fit_shared(
 
 
 @njit(**FAST_PARALLEL)
-def fit_low_rank_many(contexts, differences, length, K, rank, limits, theta, loss, ends):
-    """One fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi)."""
+def fit_low_rank_many(contexts, differences, length, K, rank, limits, theta, values, counts):
+    """One fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi); values (2, B): loss,
+    largest gradient entry; counts (3, B): rounds, status, separable."""
     B, n, dx = contexts.shape
     dz = differences.shape[2]
     rows_x, rows_z = (dx + 3) // 4 * 4, (dz + 3) // 4 * 4
     ridge, tolerance, max_rounds = limits.ridge, limits.tolerance, limits.max_rounds
-    largest, rounds, status, separable = ends.gradient, ends.rounds, ends.status, ends.separable
     for part in prange(_PARTS):
         x, z = np.empty((rows_x, length)), np.empty((rows_z, length))
         x[dx:] = 0.0
@@ -188,8 +188,9 @@ def fit_low_rank_many(contexts, differences, length, K, rank, limits, theta, los
         for b in range(part * B // _PARTS, (part + 1) * B // _PARTS):
             to_rows(contexts[b], 0, n, x)
             to_rows(differences[b], 0, n, z)
-            loss[b], largest[b], rounds[b], status[b] = _fit_one(answers, own, False, start, factors)
-            separable[b] = K == 0 and all_right(x, z, weight, offset, n, left, right)
+            found = _fit_one(answers, own, False, start, factors)
+            values[0, b], values[1, b], counts[0, b], counts[1, b] = found
+            counts[2, b] = K == 0 and all_right(x, z, weight, offset, n, left, right)
             for i in range(dx):
                 for j in range(dz):
                     total = 0.0

@@ -229,12 +229,11 @@ def newton_shared(features, weight, unweighted, n, ridge, tolerance, max_steps, 
 
 
 @njit(**FAST_PARALLEL)
-def newton_batch(differences, length, weight, unweighted, limits, theta, ends):
+def newton_batch(differences, length, weight, unweighted, limits, theta, largest, counts):
     """`newton` for each replicate; differences (B, n, d), theta (B, d padded), weight (B or 1, n), length of the
-    rows.  limits: `BatchLimits`."""
+    rows.  limits: `BatchLimits`.  counts (3, B): steps, status, separable."""
     replicates, n, d = differences.shape
     ridge, tolerance, max_steps = limits.ridge, limits.tolerance, limits.max_rounds
-    largest, steps, status, separable = ends.gradient, ends.rounds, ends.status, ends.separable
     for b in prange(replicates):
         features = np.zeros((theta.shape[1], length))
         own_differences = differences[b]
@@ -244,5 +243,5 @@ def newton_batch(differences, length, weight, unweighted, limits, theta, ends):
                 row[i] = column[i]
         own = weight[np.int64(b) % weight.shape[0]]
         result = newton(features, own, unweighted, n, ridge[b], tolerance[b], max_steps, theta[b])
-        steps[b], largest[b], status[b] = result
-        separable[b] = _all_right(features, own, n, theta[b])
+        counts[0, b], largest[b], counts[1, b] = result
+        counts[2, b] = _all_right(features, own, n, theta[b])

@@ -192,12 +192,12 @@ def fit_alternating(answers, n_x, n_z, limits, given, start, factors):
 
 
 @njit(**FAST_PARALLEL)
-def fit_full_many(contexts, differences, length, limits, theta, loss, ends):
-    """The full fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi)."""
+def fit_full_many(contexts, differences, length, limits, theta, values, counts):
+    """The full fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi); values and
+    counts as in `fit_low_rank_many`."""
     B, n, dx = contexts.shape
     dz = differences.shape[2]
     ridge, tolerance, max_steps = limits.ridge, limits.tolerance, limits.max_rounds
-    largest, steps, status, separable = ends.gradient, ends.rounds, ends.status, ends.separable
     for b in prange(B):
         x, z = np.zeros(((dx + 3) // 4 * 4, length)), np.zeros(((dz + 3) // 4 * 4, length))
         for i in range(n):
@@ -209,11 +209,11 @@ def fit_full_many(contexts, differences, length, limits, theta, loss, ends):
         point = np.zeros((dx * dz + 3) // 4 * 4)
         answers = BilinearAnswers(x, z, weight, offset, n, float(n), True, 0)
         found = product_newton(answers, dx, dz, Limits(ridge, tolerance, max_steps), point)
-        loss[b], steps[b], largest[b], status[b] = found
+        values[0, b], counts[0, b], values[1, b], counts[1, b] = found
         left, right = np.zeros((dx, x.shape[0])), np.zeros((dx, z.shape[0]))
         for i in range(dx):
             left[i, i] = 1.0
             for j in range(dz):
                 theta[b, i, j] = point[i * dz + j]
                 right[i, j] = point[i * dz + j]
-        separable[b] = all_right(x, z, weight, offset, n, left, right)
+        counts[2, b] = all_right(x, z, weight, offset, n, left, right)

@@ -1,14 +1,16 @@
 """What the kernels of the fits take together: few named tuples in place of many positions.
 
 Part of every njit signature that holds one, so their fields keep one type each: float64 and int64, arrays contiguous.
-A parallel kernel takes them apart before its loop, which cannot carry them, and builds its own inside.
+A parallel kernel takes them apart before its loop, which cannot carry them, and builds its own inside. Its outputs are
+arrays of their own and never in a tuple: numba takes what a parallel kernel stores into an array out of a tuple for
+dead, and leaves it out without a word.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.preferences import FloatArray, IntArray
 
 
 class Limits(NamedTuple):
@@ -25,15 +27,6 @@ class BatchLimits(NamedTuple):
     ridge: FloatArray
     tolerance: FloatArray
     max_rounds: int
-
-
-class Ends(NamedTuple):
-    """How the fits of a batch ended, an output: largest gradient entry, rounds, status, separable, (B,) each."""
-
-    gradient: FloatArray
-    rounds: IntArray
-    status: IntArray
-    separable: BoolArray
 
 
 class Derivatives(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.arguments import float_array, require_count, require_not_negative, require_positive, weight_array
 from sim.compiled import newton
-from sim.compiled.structs import BatchLimits, Ends
+from sim.compiled.structs import BatchLimits
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
@@ -123,11 +123,10 @@ def fit_bradley_terry_batch(
             raise ValueError(f"weights must not be negative (got {own.min()})")
     mass = np.broadcast_to(own.sum(axis=1), (B,))
     penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
-    theta, largest, separable = np.zeros((B, padded(d))), np.empty(B), np.empty(B, np.bool_)
-    steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
-    limits, ends = BatchLimits(penalty, tolerance * mass, max_steps), Ends(largest, steps, status, separable)
-    newton.newton_batch(differences, row_length(n), own, weights is None, limits, theta, ends)
-    return BradleyTerryBatch(theta[:, :d], steps, largest, status, separable)
+    theta, largest, counts = np.zeros((B, padded(d))), np.empty(B), np.empty((3, B), np.int64)
+    limits = BatchLimits(penalty, tolerance * mass, max_steps)
+    newton.newton_batch(differences, row_length(n), own, weights is None, limits, theta, largest, counts)
+    return BradleyTerryBatch(theta[:, :d], counts[0], largest, counts[1], counts[2] == 1)
 
 
 def _writable(values: FloatArray) -> FloatArray:

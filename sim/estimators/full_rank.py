@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.compiled import low_rank_fits, product_newton
-from sim.compiled.structs import BilinearAnswers, Ends, Limits
+from sim.compiled.structs import BilinearAnswers, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.low_rank_problem import (
@@ -15,7 +15,7 @@ from sim.estimators.low_rank_problem import (
     checked,
     checked_offset,
     checked_weights,
-    empty_results,
+    empty_outputs,
     require_limits,
 )
 from sim.preferences import FloatArray
@@ -55,7 +55,7 @@ def fit_full_rank_batch(
     x, z = checked(contexts, differences, 3)
     require_limits(ridge, tolerance, max_steps=max_steps)
     B, n, d_x = x.shape
-    theta, loss, largest, rounds, status, separable = empty_results(B, d_x, z.shape[2])
-    limits, ends = Limits(float(ridge), float(tolerance), max_steps), Ends(largest, rounds, status, separable)
-    product_newton.fit_full_many(x, z, row_length(n), limits, theta, loss, ends)
-    return LowRankBatch(theta, min(d_x, z.shape[2]), loss, largest, rounds, status, separable)
+    outputs = empty_outputs(B, d_x, z.shape[2])
+    limits = Limits(float(ridge), float(tolerance), max_steps)
+    product_newton.fit_full_many(x, z, row_length(n), limits, *outputs)
+    return outputs.batch(min(d_x, z.shape[2]))

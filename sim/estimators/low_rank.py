@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.arguments import float_array
 from sim.compiled import low_rank_fits, product_newton
-from sim.compiled.structs import BilinearAnswers, Ends, Factors, Limits
+from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.full_rank import fit_full_rank, fit_full_rank_batch
@@ -23,7 +23,7 @@ from sim.estimators.low_rank_problem import (
     checked,
     checked_offset,
     checked_weights,
-    empty_results,
+    empty_outputs,
     manifold_dimension,
     require_choice,
     require_limits,
@@ -116,7 +116,7 @@ def fit_low_rank_batch(
     d_phi = z.shape[2]
     require_rank(rank, d_x, d_phi)
     require_limits(ridge, tolerance, max_rounds=max_rounds)
-    theta, loss, largest, rounds, status, separable = empty_results(B, d_x, d_phi)
-    limits, ends = Limits(float(ridge), float(tolerance), max_rounds), Ends(largest, rounds, status, separable)
-    low_rank_fits.fit_low_rank_many(x, z, row_length(n), 0, rank, limits, theta, loss, ends)
-    return LowRankBatch(theta, rank, loss, largest, rounds, status, separable)
+    outputs = empty_outputs(B, d_x, d_phi)
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
+    low_rank_fits.fit_low_rank_many(x, z, row_length(n), 0, rank, limits, *outputs)
+    return outputs.batch(rank)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -129,11 +129,19 @@ def checked_offset(offset: Any, n: int) -> FloatArray:
     return np.zeros(n) if offset is None else np.require(float_array("offset", offset, (n,)), requirements=["C", "W"])
 
 
-def empty_results(
-    B: int, d_x: int, d_phi: int
-) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, IntArray, BoolArray]:
-    """theta, loss, largest gradient entry, rounds, status, separable of B fits."""
-    return (
-        np.zeros((B, d_x, d_phi)), np.empty(B), np.empty(B), np.empty(B, np.int64), np.empty(B, np.int64),
-        np.zeros(B, np.bool_),
-    )  # fmt: skip
+class BatchOutputs(NamedTuple):
+    """What a batched kernel writes: theta; values (2, B), loss and largest gradient entry; counts (3, B), rounds,
+    status and whether separable."""
+
+    theta: FloatArray
+    values: FloatArray
+    counts: IntArray
+
+    def batch(self, rank: int) -> LowRankBatch:
+        loss, largest = self.values
+        rounds, status, separable = self.counts
+        return LowRankBatch(self.theta, rank, loss, largest, rounds, status, separable == 1)
+
+
+def empty_outputs(B: int, d_x: int, d_phi: int) -> BatchOutputs:
+    return BatchOutputs(np.zeros((B, d_x, d_phi)), np.empty((2, B)), np.empty((3, B), np.int64))

@@ -95,7 +95,7 @@ def test_large_passes_are_the_small_ones(rank, weighted):
     gradient = Factors(np.empty(left.shape), np.empty(right.shape))
     curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
     answers = BilinearAnswers(x, z, weights, offset, len(x), float(weights.sum()), not weighted, 0)
-    bilinear_large.shared_pass(answers, Factors(left, right), gradient, curvature)
+    bilinear_large.shared_pass(answers, Factors(left, right), *gradient, *curvature)
     for one, other in zip(small, (*gradient, *curvature), strict=True):
         kept = np.tril(np.ones(one.shape[-2:])) if one.ndim == 3 else 1.0
         assert other * kept == pytest.approx(one * kept, rel=1e-9, abs=1e-9)
