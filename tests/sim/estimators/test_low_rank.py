@@ -175,7 +175,7 @@ def test_large_fit_has_the_same_bits_for_any_number_of_threads_and_is_the_small_
         fits.append(fit_low_rank(x, z, 2, **settings))
     numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
     assert all((fits[0].theta == other.theta).all() for other in fits)
-    monkeypatch.setattr("sim.estimators.low_rank._SHARED_FROM", 1 << 30)
+    monkeypatch.setattr("sim.estimators.low_rank.SHARED_FROM", 1 << 30)
     small = fit_low_rank(x, z, 2, **settings)
     assert fits[0].theta == pytest.approx(small.theta, abs=1e-6)
     assert fits[0].loss == pytest.approx(small.loss, abs=1e-12)
