@@ -201,9 +201,9 @@ def tile_of(K):
 
 
 @njit(**INNER)
-def add_curvature(p, q, u, w, sums, totals):
+def add_curvature(p, q, u, w, curvature):
     """sums[0] += sum w p p', sums[1] += sum w q q' (lower triangles), totals[1:3] += sum w, sum w u^2."""
-    m = w.size
+    m, sums, totals = w.size, curvature.sums, curvature.totals
     for a in range(p.shape[0]):
         for b in range(a + 1):
             pa, pb, qa, qb = p[a, :m], p[b, :m], q[a, :m], q[b, :m]
@@ -222,46 +222,38 @@ def add_curvature(p, q, u, w, sums, totals):
 
 
 @njit(**INNER)
-def _bilinear_tile(x, z, weight, unweighted, offset, K, lo, hi, left, right, p, q, scratch, gl, gr, sums, totals):
-    """Add one tile's loss (totals[0]), gradients by both factors and curvatures; p, q (r, tile), scratch (3, tile)."""
-    m = hi - lo
-    u, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
-    factor_margins(x, lo, hi, left, p)
-    factor_margins(z, lo, hi, right, q)
-    for a in range(left.shape[0]):
+def _bilinear_tile(answers, lo, hi, factors, scratch, gradient, curvature):
+    """Add one tile's loss (totals[0]), gradients by both factors and curvatures."""
+    m, x, z, offset = hi - lo, answers.x, answers.z, answers.offset
+    p, q, rows = scratch.p, scratch.q, scratch.rows
+    u, slope, bend = rows[0, :m], rows[1, :m], rows[2, :m]
+    factor_margins(x, lo, hi, factors.left, p)
+    factor_margins(z, lo, hi, factors.right, q)
+    r = factors.left.shape[0]
+    for a in range(r):
         pa, qa = p[a, :m], q[a, :m]
         before = offset[lo:hi] if a == 0 else u
         for c in range(m):
             u[c] = before[c] + pa[c] * qa[c]
-    totals[0] += loss_slopes(u, weight[lo:hi], unweighted, K, slope, curvature)
-    add_curvature(p, q, u, curvature, sums, totals)
-    for a in range(left.shape[0]):
+    curvature.totals[0] += loss_slopes(u, answers.weight[lo:hi], answers.unweighted, answers.K, slope, bend)
+    add_curvature(p, q, u, bend, curvature)
+    for a in range(r):
         pa, qa = p[a, :m], q[a, :m]
         for c in range(m):
             pa[c] *= slope[c]
             qa[c] *= slope[c]
-    _add_factor_gradient(x, lo, hi, q, gl)
-    _add_factor_gradient(z, lo, hi, p, gr)
+    _add_factor_gradient(x, lo, hi, q, gradient.left)
+    _add_factor_gradient(z, lo, hi, p, gradient.right)
 
 
 @njit(**INNER)
-def curved_pass(x, z, weight, unweighted, offset, K, n, left, right, p, q, scratch, gl, gr, sums, totals):
-    """Total loss, gradients by both factors, and what the curvature is made of, see `add_curvature`."""
-    gl[:] = 0.0
-    gr[:] = 0.0
-    sums[:] = 0.0
-    totals[:] = 0.0
-    tile = tile_of(K)
+def curved_pass(answers, factors, scratch, gradient, curvature):
+    """Gradients by both factors, what the curvature is made of, see `add_curvature`; returns the total loss."""
+    gradient.left[:] = 0.0
+    gradient.right[:] = 0.0
+    curvature.sums[:] = 0.0
+    curvature.totals[:] = 0.0
+    tile, n = tile_of(answers.K), answers.n
     for lo in range(0, n, tile):
-        _bilinear_tile(
-            x, z, weight, unweighted, offset, K, lo, min(lo + tile, n), left, right, p, q, scratch, gl, gr, sums, totals
-        )
-
-
-@njit(**INNER)
-def bilinear_pass(x, z, weight, offset, K, n, left, right, p, q, scratch, gl, gr):
-    """`curved_pass` for those who want no curvature; the total loss."""
-    r = left.shape[0]
-    sums, totals = np.empty((2, r, r)), np.empty(3)
-    curved_pass(x, z, weight, False, offset, K, n, left, right, p, q, np.empty((3, p.shape[1])), gl, gr, sums, totals)
-    return totals[0]
+        _bilinear_tile(answers, lo, min(lo + tile, n), factors, scratch, gradient, curvature)
+    return curvature.totals[0]

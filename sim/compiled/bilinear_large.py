@@ -13,6 +13,7 @@ from numba import njit, prange
 from sim.compiled.bilinear import add_curvature, loss_slopes, to_rows
 from sim.compiled.jit import FAST_PARALLEL, INNER
 from sim.compiled.low_rank_start import add_moments
+from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Moments, TileScratch
 from sim.compiled.tiles import TILE
 
 # Chunks of a pass, summed in order: the same bits for any number of threads.
@@ -78,10 +79,12 @@ def _add_gradient(values, lo, hi, p, q, s, f, g, h):
 
 
 @njit(**INNER)
-def _add_tile(x, z, weight, unweighted, offset, lo, hi, r, left, right, p, q, scratch, by_left, by_right, sums, totals):
+def _add_tile(answers, lo, hi, r, factors, scratch, gradient, curvature):
     """One tile's loss (totals[0]), gradients and curvatures; factors, p and q with rows of zeros to a multiple of 3."""
-    m = hi - lo
-    u, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
+    m, x, z, offset = hi - lo, answers.x, answers.z, answers.offset
+    left, right, by_left, by_right = factors.left, factors.right, gradient.left, gradient.right
+    p, q, rows = scratch.p, scratch.q, scratch.rows
+    u, slope, bend = rows[0, :m], rows[1, :m], rows[2, :m]
     for a in range(0, len(left), 3):
         _margins(x, lo, hi, left[a], left[a + 1], left[a + 2], p[a], p[a + 1], p[a + 2])
         _margins(z, lo, hi, right[a], right[a + 1], right[a + 2], q[a], q[a + 1], q[a + 2])
@@ -90,8 +93,8 @@ def _add_tile(x, z, weight, unweighted, offset, lo, hi, r, left, right, p, q, sc
         before = offset[lo:hi] if a == 0 else u
         for c in range(m):
             u[c] = before[c] + pa[c] * qa[c]
-    totals[0] += loss_slopes(u, weight[lo:hi], unweighted, 0, slope, curvature)
-    add_curvature(p[:r], q[:r], u, curvature, sums, totals)
+    curvature.totals[0] += loss_slopes(u, answers.weight[lo:hi], answers.unweighted, 0, slope, bend)
+    add_curvature(p[:r], q[:r], u, bend, curvature)
     for a in range(r):
         pa, qa = p[a, :m], q[a, :m]
         for c in range(m):
@@ -103,22 +106,26 @@ def _add_tile(x, z, weight, unweighted, offset, lo, hi, r, left, right, p, q, sc
 
 
 @njit(**FAST_PARALLEL)
-def shared_pass(x, z, weight, unweighted, offset, left, right, by_left, by_right, sums, totals):
-    """`curved_pass` for x (n, d_x) and z (n, d_phi); factors and gradients (r, d padded)."""
-    n, r = len(x), len(left)
+def shared_pass(answers, factors, by_left, by_right, sums, totals):
+    """`curved_pass` for x (n, d_x) and z (n, d_phi); gradients and `Curvature` as outputs."""
+    x, z, weight, offset, n, unweighted = (
+        answers.x, answers.z, answers.weight, answers.offset, answers.n, answers.unweighted
+    )  # fmt: skip
+    mass, left, right = answers.mass, factors.left, factors.right
+    r = len(left)
     wide, tiles = (r + 2) // 3 * 3, (n + TILE - 1) // TILE
     own_left, own_right = np.zeros((wide, left.shape[1])), np.zeros((wide, right.shape[1]))
     own_left[:r], own_right[:r] = left, right
     part_left, part_right = np.zeros((_CHUNKS, wide, left.shape[1])), np.zeros((_CHUNKS, wide, right.shape[1]))
     part_sums, part_totals = np.zeros((_CHUNKS, 2, r, r)), np.zeros((_CHUNKS, 3))
     for chunk in prange(_CHUNKS):
-        p, q, scratch = np.empty((wide, TILE)), np.empty((wide, TILE)), np.empty((3, TILE))
+        scratch = TileScratch(np.empty((wide, TILE)), np.empty((wide, TILE)), np.empty((3, TILE)))
+        own = BilinearAnswers(x, z, weight, offset, n, mass, unweighted, 0)
+        own_factors, own_gradient = Factors(own_left, own_right), Factors(part_left[chunk], part_right[chunk])
+        own_curvature = Curvature(part_sums[chunk], part_totals[chunk])
         for number in range(chunk * tiles // _CHUNKS, (chunk + 1) * tiles // _CHUNKS):
             lo = number * TILE
-            _add_tile(
-                x, z, weight, unweighted, offset, lo, min(lo + TILE, n), r, own_left, own_right, p, q, scratch,
-                part_left[chunk], part_right[chunk], part_sums[chunk], part_totals[chunk],
-            )  # fmt: skip
+            _add_tile(own, lo, min(lo + TILE, n), r, own_factors, scratch, own_gradient, own_curvature)
     by_left[:] = 0.0
     by_right[:] = 0.0
     sums[:] = 0.0
@@ -131,9 +138,11 @@ def shared_pass(x, z, weight, unweighted, offset, left, right, by_left, by_right
 
 
 @njit(**FAST_PARALLEL)
-def shared_moments(x, z, weight, unweighted, offset, dx, dz, r):
+def shared_moments(answers, dx, dz, r):
     """`moments` for x (n, d_x) and z (n, d_phi), in d_x and d_phi padded dimensions, of a sample of the answers."""
-    n = len(x)
+    x, z, weight, offset, n, unweighted = (
+        answers.x, answers.z, answers.weight, answers.offset, answers.n, answers.unweighted
+    )  # fmt: skip
     stride = max(n // (_FOR_START * (dx + dz) * r), 1)
     every = max(n // (stride * _FOR_COVARIANCE * max(dx, dz)), 1)
     runs = (n + _RUN * stride - 1) // (_RUN * stride)
@@ -142,6 +151,7 @@ def shared_moments(x, z, weight, unweighted, offset, dx, dz, r):
     part_totals = np.zeros((_CHUNKS, 2))
     for chunk in prange(_CHUNKS):
         own_x, own_z, own = np.zeros((dx, TILE)), np.zeros((dz, TILE)), np.empty((2, TILE))
+        sums = Moments(part[chunk], part_x[chunk], part_z[chunk], part_totals[chunk])
         for number in range(chunk * tiles // _CHUNKS, (chunk + 1) * tiles // _CHUNKS):
             count = 0
             for run in range(number * TILE // _RUN, min((number + 1) * TILE // _RUN, runs)):
@@ -151,13 +161,11 @@ def shared_moments(x, z, weight, unweighted, offset, dx, dz, r):
                 to_rows(z, lo, hi, own_z[:, count:])
                 own[0, count : count + hi - lo], own[1, count : count + hi - lo] = weight[lo:hi], offset[lo:hi]
                 count += hi - lo
-            add_moments(
-                own_x, own_z, 0, count, own[0, :count], unweighted, own[1, :count], 0, number % every == 0, part[chunk],
-                part_x[chunk], part_z[chunk], part_totals[chunk],
-            )  # fmt: skip
+            held = BilinearAnswers(own_x, own_z, own[0], own[1], count, 1.0, unweighted, 0)
+            add_moments(held, 0, count, number % every == 0, sums)
     for chunk in range(1, _CHUNKS):
         part[0] += part[chunk]
         part_x[0] += part_x[chunk]
         part_z[0] += part_z[chunk]
         part_totals[0] += part_totals[chunk]
-    return part[0], part_x[0], part_z[0], part_totals[0]
+    return Moments(part[0], part_x[0], part_z[0], part_totals[0])

@@ -8,26 +8,27 @@ from numba import njit, prange
 
 from sim.compiled.heads import fit_head, head_margins
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
+from sim.compiled.structs import Answers, HeadScratch
 
 
 @njit(**INNER)
-def _loss(features, offset, weight, lo, hi, theta, z):
+def _loss(answers, lo, hi, theta, z):
     """-sum w log sigma(offset + <theta, x>) of one user's answers."""
-    head_margins(features, offset, lo, hi, theta, z)
-    total = 0.0
+    head_margins(answers.features, answers.offset, lo, hi, theta, z)
+    weight, total = answers.weight, 0.0
     for c in range(hi - lo):
         total += weight[lo + c] * (log1p_unit(exp(-abs(z[c]))) + 0.5 * (abs(z[c]) - z[c]))
     return total
 
 
 @njit(**INNER)
-def _assign(features, offset, weight, starts, theta, labels, z):
+def _assign(answers, starts, theta, labels, z):
     """Each user to her best cluster (the lowest number of equals); the total loss and whether anybody moved."""
     total, moved = 0.0, False
     for i in range(labels.size):
         best, chosen = np.inf, 0
         for c in range(theta.shape[0]):
-            loss = _loss(features, offset, weight, starts[i], starts[i + 1], theta[c], z)
+            loss = _loss(answers, starts[i], starts[i + 1], theta[c], z)
             if loss < best:
                 best, chosen = loss, c
         moved |= chosen != labels[i]
@@ -37,16 +38,16 @@ def _assign(features, offset, weight, starts, theta, labels, z):
 
 
 @njit(**INNER)
-def _refit(
-    features, offset, weight, starts, ridge, theta, labels, held, held_offset, held_weight, step, small, scratch
-):
+def _refit(answers, starts, ridge, theta, labels, gathered, work):
     """Each cluster's reward from its users' answers, which are gathered into one run of columns first.
 
     A cluster without users keeps the reward it has. Returns the penalised loss.
     """
+    features, weight, offset = answers
+    held, held_weight, held_offset = gathered
     total = 0.0
     for c in range(theta.shape[0]):
-        filled, answers = 0, 0.0
+        filled, mass = 0, 0.0
         for i in range(labels.size):
             if labels[i] != c:
                 continue
@@ -58,13 +59,10 @@ def _refit(
             for j in range(m):
                 held_offset[filled + j] = offset[starts[i] + j]
                 held_weight[filled + j] = weight[starts[i] + j]
-                answers += weight[starts[i] + j]
+                mass += weight[starts[i] + j]
             filled += m
         if filled > 0:
-            total += fit_head(
-                held, held_offset, held_weight, 0, filled, ridge, 1e-9 * max(answers, 1.0), theta[c], step, small,
-                scratch,
-            )  # fmt: skip
+            total += fit_head(gathered, 0, filled, ridge, 1e-9 * max(mass, 1.0), theta[c], work)
         else:
             for a in range(theta.shape[1]):
                 total += 0.5 * ridge * theta[c, a] * theta[c, a]
@@ -72,34 +70,28 @@ def _refit(
 
 
 @njit(**INNER)
-def _cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, trace):
+def _cluster(answers, starts, ridge, seeds, theta, labels, trace):
     """From the rewards of the users `seeds`, until nobody moves; the objective after each round into `trace`."""
-    K, k = theta.shape
-    z, scratch = np.empty(n), np.empty((4, n + k))
-    held, held_offset, held_weight = np.empty((k, n)), np.empty(n), np.empty(n)
-    step, small = np.empty(k), np.empty((k, k))
+    (K, k), n = theta.shape, answers.weight.size
+    z, work = np.empty(n), HeadScratch(np.empty(k), np.empty((k, k)), np.empty((4, n + k)))
+    gathered = Answers(np.empty((k, n)), np.empty(n), np.empty(n))
     theta[:] = 0.0
     for c in range(K):
         lo, hi = starts[seeds[c]], starts[seeds[c] + 1]
-        fit_head(
-            features, offset, weight, lo, hi, ridge, 1e-9 * max(float(hi - lo), 1.0), theta[c], step, small, scratch
-        )
+        fit_head(answers, lo, hi, ridge, 1e-9 * max(float(hi - lo), 1.0), theta[c], work)
     labels[:] = -1
     trace[:] = np.nan
     for r in range(trace.size):
-        _, moved = _assign(features, offset, weight, starts, theta, labels, z)
+        _, moved = _assign(answers, starts, theta, labels, z)
         if not moved:
             return r
-        trace[r] = -_refit(
-            features, offset, weight, starts, ridge, theta, labels, held, held_offset, held_weight, step, small,
-            scratch,
-        )  # fmt: skip
+        trace[r] = -_refit(answers, starts, ridge, theta, labels, gathered, work)
     return trace.size
 
 
 @njit(**FAST)
-def cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, trace):
-    return _cluster(features, n, offset, weight, starts, ridge, seeds, theta, labels, trace)
+def cluster(answers, starts, ridge, seeds, theta, labels, trace):
+    return _cluster(answers, starts, ridge, seeds, theta, labels, trace)
 
 
 @njit(**FAST_PARALLEL)
@@ -116,6 +108,5 @@ def cluster_batch(differences, ridge, seeds, theta, labels, trace):
             for j in range(per_user):
                 for a in range(k):
                     features[a, i * per_user + j] = differences[b, i, j, a]
-        _cluster(
-            features, n, np.zeros(n), np.ones(n), starts, ridge, seeds[b, r], theta[b, r], labels[b, r], trace[b, r]
-        )
+        answers = Answers(features, np.ones(n), np.zeros(n))
+        _cluster(answers, starts, ridge, seeds[b, r], theta[b, r], labels[b, r], trace[b, r])

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sim.compiled.bilinear import bilinear_pass
+from sim.compiled.bilinear import curved_pass
 from sim.compiled.cholesky import factor_in_place, solve_factored
 from sim.compiled.jit import FAST, INNER
+from sim.compiled.structs import Curvature, Factors, TileScratch
 from sim.compiled.tiles import TILE
 
 
@@ -69,40 +70,40 @@ def _difference(left, right, kept_left, kept_right):
 
 
 @njit(**FAST)
-def descend(x, z, weight, offset, n, mass, ridge, scaled, eta, balance, tolerance, left, right, losses):
-    """Rounds until Theta moves by at most `tolerance` of itself; losses (rounds + 1) as output.
+def descend(answers, limits, scaled, eta, balance, factors, losses):
+    """Rounds until Theta moves by at most the tolerance of itself; losses (rounds + 1) as output.
 
     Returns (rounds, largest gradient entry, status): 0 converged, 1 overflow, 2 round limit.
     """
+    left, right, mass, ridge = factors.left, factors.right, answers.mass, limits.ridge
     r = left.shape[0]
-    left_gradient, right_gradient = np.empty(left.shape), np.empty(right.shape)
-    p, q, scratch = np.empty((r, TILE)), np.empty((r, TILE)), np.empty((2, TILE))
+    gradient = Factors(np.empty(left.shape), np.empty(right.shape))
+    scratch = TileScratch(np.empty((r, TILE)), np.empty((r, TILE)), np.empty((3, TILE)))
+    curvature = Curvature(np.empty((2, r, r)), np.empty(3))
     rounds, largest = 0, 0.0
-    losses[0] = (
-        bilinear_pass(x, z, weight, offset, 0, n, left, right, p, q, scratch, left_gradient, right_gradient) / mass
-    )
+    losses[0] = curved_pass(answers, factors, scratch, gradient, curvature) / mass
     while True:
         kept_left, kept_right = left.copy(), right.copy()
-        if not _step(left, right, left_gradient, mass, ridge, scaled, eta, balance):
+        if not _step(left, right, gradient.left, mass, ridge, scaled, eta, balance):
             return rounds, largest, 1
         # The other factor's gradient is taken at the new one.
-        bilinear_pass(x, z, weight, offset, 0, n, left, right, p, q, scratch, left_gradient, right_gradient)
-        if not _step(right, left, right_gradient, mass, ridge, scaled, eta, balance):
+        curved_pass(answers, factors, scratch, gradient, curvature)
+        if not _step(right, left, gradient.right, mass, ridge, scaled, eta, balance):
             return rounds, largest, 1
-        loss = bilinear_pass(x, z, weight, offset, 0, n, left, right, p, q, scratch, left_gradient, right_gradient)
+        loss = curved_pass(answers, factors, scratch, gradient, curvature)
         rounds += 1
         losses[rounds] = loss / mass
         largest = 0.0
         for a in range(r):
             for j in range(left.shape[1]):
-                largest = max(largest, abs(left_gradient[a, j]) / mass)
+                largest = max(largest, abs(gradient.left[a, j]) / mass)
             for j in range(right.shape[1]):
-                largest = max(largest, abs(right_gradient[a, j]) / mass)
+                largest = max(largest, abs(gradient.right[a, j]) / mass)
         gap, size = _difference(left, right, kept_left, kept_right)
         if not gap < 1e12:
             left[:], right[:] = kept_left, kept_right
             return rounds, largest, 1
-        if gap <= tolerance * size:
+        if gap <= limits.tolerance * size:
             return rounds, largest, 0
-        if rounds >= losses.size - 1:
+        if rounds >= limits.max_rounds:
             return rounds, largest, 2

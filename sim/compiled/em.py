@@ -172,7 +172,7 @@ def _em(rules, answers, centre, state):
     done = False
     while not done:
         _share(state, work)
-        one_pass(answers, types, work.progress[FIXED] == 1, rules.hard, work.sums)
+        one_pass(answers, types, work.progress[FIXED] == 1, rules.hard, *work.sums)
         done = _advance(rules, centre, state, work)
     return work.progress[ROUNDS], work.progress[STATUS]
 
@@ -204,5 +204,5 @@ def posterior(answers, theta, log_mixture, gamma):
     """Responsibilities of new annotators into gamma; returns their observed log-likelihood."""
     K, d = theta.shape
     sums = Sums(np.empty((K, d)), np.empty((K, d, d)), np.empty(K), np.empty((2, K)), np.empty(1))
-    serial_pass(answers, Types(theta, log_mixture, gamma, gamma), False, False, sums)
+    serial_pass(answers, Types(theta, log_mixture, gamma, gamma), False, False, *sums)
     return sums.likelihood[0]

@@ -123,7 +123,7 @@ def _tile(answers, first, last, types, fixed, hard, rows, sums):
 
 
 @njit(**INNER)
-def clear(sums):
+def _clear(sums):
     sums.gradient[:] = 0.0
     sums.hessian[:] = 0.0
     sums.mass[:] = 0.0
@@ -135,20 +135,24 @@ def clear(sums):
 def _some_tiles(answers, lo_tile, hi_tile, types, fixed, hard, sums):
     K, width = types.theta.shape[0], answers.width
     rows = Rows(np.empty((K, width)), np.empty((K, width)), np.empty((7, width)))
-    clear(sums)
+    _clear(sums)
     for tile in range(lo_tile, hi_tile):
         _tile(answers, answers.tiles[tile], answers.tiles[tile + 1], types, fixed, hard, rows, sums)
 
 
 @njit(**INNER)
-def serial_pass(answers, types, fixed, hard, sums):
+def serial_pass(answers, types, fixed, hard, gradient, hessian, mass, quality, likelihood):
     """Every tile, in order."""
+    sums = Sums(gradient, hessian, mass, quality, likelihood)
     _some_tiles(answers, 0, answers.tiles.size - 1, types, fixed, hard, sums)
 
 
 @njit(**FAST_PARALLEL)
-def parallel_pass(answers, types, fixed, hard, sums):
-    """The serial pass over fixed chunks of tiles, summed in order: same bits for any number of threads."""
+def parallel_pass(answers, types, fixed, hard, gradient, hessian, mass, quality, likelihood):
+    """The serial pass over fixed chunks of tiles, summed in order: same bits for any number of threads.
+
+    The sums are arguments of their own: what a parallel kernel stores into an array of a tuple may be dropped.
+    """
     K, d = types.theta.shape
     n_tiles = answers.tiles.size - 1
     part_g, part_h = np.empty((CHUNKS, K, d)), np.empty((CHUNKS, K, d, d))
@@ -158,9 +162,11 @@ def parallel_pass(answers, types, fixed, hard, sums):
         _some_tiles(
             answers, chunk * n_tiles // CHUNKS, (chunk + 1) * n_tiles // CHUNKS, types, fixed, hard, part
         )  # fmt: skip
-    clear(sums)
-    gradient, hessian, mass = sums.gradient, sums.hessian, sums.mass
-    quality, likelihood = sums.quality, sums.likelihood
+    gradient[:] = 0.0
+    hessian[:] = 0.0
+    mass[:] = 0.0
+    quality[:] = 0.0
+    likelihood[0] = 0.0
     for chunk in range(CHUNKS):
         gradient += part_g[chunk]
         hessian += part_h[chunk]

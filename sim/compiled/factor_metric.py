@@ -14,6 +14,7 @@ from numba import njit
 
 from sim.compiled.cholesky import factor_in_place, solve_factored
 from sim.compiled.jit import INNER
+from sim.compiled.structs import Factors
 
 # Places in `inverses`, and in `scalars`.
 PP, QQ, LEFT, RIGHT = 0, 1, 2, 3
@@ -25,7 +26,8 @@ _UNSOUND = 1e3
 @njit(**INNER)
 def split(vector, r, dx):
     """(left (r, d_x), right (r, d_phi)) as views of a vector of both."""
-    return vector[: r * dx].reshape((r, dx)), vector[r * dx :].reshape((r, (vector.size - r * dx) // r))
+    left, right = vector[: r * dx].reshape((r, dx)), vector[r * dx :].reshape((r, (vector.size - r * dx) // r))
+    return Factors(left, right)
 
 
 @njit(**INNER)
@@ -74,11 +76,13 @@ def _metric_gram(factor, root, out):
 
 
 @njit(**INNER)
-def set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalars):
-    """From a pass's curvatures (`sums` is used up), its factors and the covariances' roots.
+def set_metric(curvature, mass, factors, metric):
+    """inverses and scalars from a pass's curvatures (their sums are used up), its factors and the covariances' roots.
 
     False where left's rows have come close to dependence: large numbers cancel in left' right then.
     """
+    left, right = factors
+    sums, totals, inverses, scalars = curvature.sums, curvature.totals, metric.inverses, metric.scalars
     r = left.shape[0]
     grams = np.empty((2, r, r))
     _gram(left, grams[0])
@@ -95,8 +99,8 @@ def set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalar
     scalars[MEAN] = mean
     # Along Theta itself p and q go together: E[w u^2] in place of the product (Sherman-Morrison).
     scalars[ALONG] = mean / product - 1.0 / along if product > 0.0 and along > 0.0 else 0.0
-    _metric_gram(left, x_root, grams[0])
-    _metric_gram(right, z_root, grams[1])
+    _metric_gram(left, metric.x_root, grams[0])
+    _metric_gram(right, metric.z_root, grams[1])
     size, inverse = 0.0, 0.0
     for a in range(r):
         size += grams[0, a, a]
@@ -157,9 +161,11 @@ def _turn(rows, root, mixing, factor, own, out):
 
 
 @njit(**INNER)
-def apply_inverse(vector, left, right, x_root, z_root, inverses, scalars, out):
+def apply_inverse(vector, factors, metric, out):
     """out = inverse curvature times `vector` (a gradient by both factors, used up): no part of it along directions that
     leave Theta as it is."""
+    left, right = factors
+    x_root, z_root, inverses, scalars = metric
     r, dx = left.shape
     v_left, v_right = split(vector, r, dx)
     out_left, out_right = split(out, r, dx)

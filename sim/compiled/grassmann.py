@@ -73,11 +73,12 @@ def subspace_gradient(features, starts, slope, heads, per_user, gradient):
 
 
 @njit(**INNER)
-def profiled_hessian(features, starts, curvature, heads, per_user, subspace, ridge, scaled, own, block, cross, out):
+def profiled_hessian(features, starts, curvature, heads, per_user, subspace, ridge, work, out):
     """Hessian of the profiled loss on the tangent space, row (a, j) -> a * d + j, plus a large multiple of the
     projector onto the rest; lower triangle. [variable projection: H_UU - sum_i C_i H_vv^-1 C_i']"""
     k, d = subspace.shape
     N = heads.shape[0]
+    scaled, own, block, cross = work
     out[:] = 0.0
     for i in range(N):
         own[:] = 0.0

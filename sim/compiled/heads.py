@@ -11,6 +11,7 @@ from numba import njit
 
 from sim.compiled.jit import FAST, INNER
 from sim.compiled.newton import slopes
+from sim.compiled.structs import Answers, HeadScratch
 from sim.compiled.tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
 
 # Columns of each user that the starting subspace's covariance is estimated from.
@@ -28,14 +29,16 @@ def head_margins(projected, offset, lo, hi, head, z):
 
 
 @njit(**INNER)
-def fit_head(projected, offset, weight, lo, hi, ridge, tolerance, head, step, hessian, scratch):
-    """Newton with halving on one user's head, from where it is; the penalised loss at the end.
+def fit_head(answers, lo, hi, ridge, tolerance, head, work):
+    """Newton with halving on one user's head, from where it is; the penalised loss at the end. Features projected.
 
-    Leaves slope and curvature of that point in scratch rows 1 and 2 (columns 0:hi - lo).
+    Leaves slope and curvature of that point in rows 1 and 2 of work.columns (0:hi - lo).
     """
+    projected, offset = answers.features, answers.offset
+    step, hessian, scratch = work.step, work.hessian, work.columns
     k, m = head.size, hi - lo
     z, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
-    own = weight[lo:hi]
+    own = answers.weight[lo:hi]
     best, decrement, size = np.inf, 0.0, 1.0
     for _ in range(60):
         head_margins(projected, offset, lo, hi, head, z)
@@ -87,15 +90,15 @@ def project(features, n, subspace, projected):
 
 
 @njit(**INNER)
-def fit_heads(projected, offset, weight, starts, ridge, tolerance, heads, slope, curvature, scratch, step, hessian):
-    """All heads at their optimum for this subspace; the total penalised loss. scratch: (4, most answers + k)."""
-    total = 0.0
+def fit_heads(answers, starts, ridge, tolerance, heads, slope, curvature, work):
+    """All heads at their optimum for this subspace, features projected on it; the total penalised loss."""
+    total, columns = 0.0, work.columns
     for i in range(heads.shape[0]):
         lo, hi = starts[i], starts[i + 1]
-        total += fit_head(projected, offset, weight, lo, hi, ridge, tolerance, heads[i], step, hessian, scratch)
+        total += fit_head(answers, lo, hi, ridge, tolerance, heads[i], work)
         for c in range(hi - lo):
-            slope[lo + c] = scratch[1, c]
-            curvature[lo + c] = scratch[2, c]
+            slope[lo + c] = columns[1, c]
+            curvature[lo + c] = columns[2, c]
     return total
 
 
@@ -137,7 +140,7 @@ def moment_start(features, weight, starts, subspace):
 def head_of(projected, n, weight, offset, ridge):
     """One user's head, features already projected (k, at least n)."""
     k = projected.shape[0]
-    head, scratch = np.zeros(k), np.empty((4, n + k))
+    head, work = np.zeros(k), HeadScratch(np.empty(k), np.empty((k, k)), np.empty((4, n + k)))
     tolerance = 1e-9 * max(float(n), 1.0)
-    fit_head(projected, offset, weight, 0, n, ridge, tolerance, head, np.empty(k), np.empty((k, k)), scratch)
+    fit_head(Answers(projected, weight, offset), 0, n, ridge, tolerance, head, work)
     return head

@@ -11,6 +11,7 @@ from numba import njit
 
 from sim.compiled.factor_metric import apply_inverse, balance, set_metric, split
 from sim.compiled.jit import FAST, INNER
+from sim.compiled.structs import Metric, Search
 
 HISTORY = 8
 # Places in `progress`.
@@ -19,13 +20,15 @@ _KEPT = 7
 
 
 @njit(**INNER)
-def start_lbfgs(size, r, ridge, x_variance, z_variance):
-    """(progress, vectors, inverses, scalars): vectors rows 0 kept point, 1 kept gradient, 2 direction, 3 work; then
-    steps and changes of slope."""
+def start_lbfgs(point, r, ridge, x_root, z_root, x_variance, z_variance):
+    """(Search, Metric): vectors rows 0 kept point, 1 kept gradient, 2 direction, 3 work; then steps and changes of
+    slope."""
+    size = point.size
     progress = np.zeros(_KEPT + HISTORY)
     progress[LOSS], progress[SIZE], progress[SHRUNK] = np.inf, 1.0, 1.0
     scalars = np.array([0.0, 0.0, ridge, x_variance, z_variance])
-    return progress, np.zeros((4 + 2 * HISTORY, size)), np.empty((4, r, r)), scalars
+    search = Search(point, np.empty(size), progress, np.zeros((4 + 2 * HISTORY, size)))
+    return search, Metric(x_root, z_root, np.empty((4, r, r)), scalars)
 
 
 @njit(**INNER)
@@ -37,8 +40,9 @@ def _inner(a, b):
 
 
 @njit(**INNER)
-def _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, progress, vectors):
+def _set_direction(search, factors, metric):
     """The two-loop recursion into vectors[2]; returns -<gradient, direction>."""
+    _, gradient, progress, vectors = search
     stored, work, direction = int(progress[STORED]), vectors[3], vectors[2]
     for i in range(gradient.size):
         work[i] = -gradient[i]
@@ -50,7 +54,7 @@ def _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, pro
         shares[at] = _inner(step, work) / progress[_KEPT + at]
         for i in range(gradient.size):
             work[i] -= shares[at] * change[i]
-    apply_inverse(work, left, right, x_root, z_root, inverses, scalars, direction)
+    apply_inverse(work, factors, metric, direction)
     for forward in range(count):
         at = (stored - count + forward) % HISTORY
         step, change = vectors[4 + at], vectors[4 + HISTORY + at]
@@ -60,15 +64,17 @@ def _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, pro
     return -_inner(gradient, direction)
 
 
+# Longer than others: one judgement, whose every part reads and writes the same progress.
 @njit(**FAST)
-def advance(loss, gradient, sums, totals, mass, tolerance, max_rounds, r, x_root, z_root, point, progress,
-            vectors, inverses, scalars):  # fmt: skip
-    """Judge the evaluation just made at `point` and move it on; True when done.
+def advance(loss, curvature, mass, limits, metric, search):
+    """Judge the evaluation just made at the search's point and move it on; True when done.
 
     Armijo with halving; done when half of -<gradient, direction>, the gain a quadratic would still give, is at most
     `tolerance` (in the units of the loss), or when the last rounds shrank that gain so fast that one more step will
     leave less: it is made, and LOSS is what it should reach.  STATUS: 0 converged, 1 stalled, 2 round limit.
     """
+    point, gradient, progress, vectors = search
+    tolerance, max_rounds, x_root = limits.tolerance, limits.max_rounds, metric.x_root
     rounding = 1e-14 * abs(loss)
     if not loss <= progress[LOSS] - 1e-4 * progress[SIZE] * progress[DECREMENT] + rounding:
         progress[SIZE] *= 0.5
@@ -93,19 +99,19 @@ def advance(loss, gradient, sums, totals, mass, tolerance, max_rounds, r, x_root
         if bent > 1e-6 * progress[SIZE] * progress[DECREMENT]:
             progress[_KEPT + at] = bent
             progress[STORED] += 1.0
-    left, right = split(point, r, x_root.shape[0])
-    sound = set_metric(sums, totals, mass, left, right, x_root, z_root, inverses, scalars)
-    if not sound and progress[ROUNDS] < max_rounds and balance(left, right, x_root):
+    factors = split(point, metric.inverses.shape[1], x_root.shape[0])
+    sound = set_metric(curvature, mass, factors, metric)
+    if not sound and progress[ROUNDS] < max_rounds and balance(factors.left, factors.right, x_root):
         # The same Theta from sounder factors; what was known of the curvature is lost with the old ones.
         progress[ROUNDS] += 1.0
         progress[LOSS], progress[DECREMENT], progress[SIZE], progress[STORED] = np.inf, 0.0, 1.0, 0.0
         return False
     before, shrunk, size = progress[DECREMENT], progress[SHRUNK], progress[SIZE]
     progress[LOSS], progress[SIZE] = loss, 1.0
-    decrement = _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, progress, vectors)
+    decrement = _set_direction(search, factors, metric)
     if not decrement > 0.0:
         progress[STORED] = 0.0
-        decrement = _set_direction(gradient, left, right, x_root, z_root, inverses, scalars, progress, vectors)
+        decrement = _set_direction(search, factors, metric)
     progress[DECREMENT] = decrement
     progress[SHRUNK] = decrement / before if size == 1.0 and before > 0.0 else 1.0
     # Where it took long to come here, what a round gains is a small part of what there is to gain.

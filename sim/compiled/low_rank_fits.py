@@ -16,19 +16,12 @@ from sim.compiled.factor_metric import split
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.lbfgs import LOSS, ROUNDS, STATUS, advance, start_lbfgs
 from sim.compiled.low_rank_start import moments, place_start
+from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Limits, TileScratch
 from sim.compiled.tiles import TILE
 from sim.preferences import FloatArray
 
 # Parts a batch is cut into, whose fits share their memory.
 _PARTS = 64
-
-
-@njit(**INNER)
-def _all_ones(weight):
-    wrong = 0
-    for i in range(weight.size):
-        wrong += 1 if weight[i] != 1.0 else 0
-    return wrong == 0
 
 
 @njit(**INNER)
@@ -58,11 +51,11 @@ def _objective(loss, mass, ridge, left, right, left_gradient, right_gradient):
 
 
 @njit(**INNER)
-def spectral_factors(x, z, weight, offset, n, K, ridge, rank, given, start):
+def spectral_factors(answers, ridge, rank, given, start):
     """(x root, z root, both factors after one another, mean variances), see `place_start`."""
-    cross, x_root, z_root, totals = moments(x, z, weight, _all_ones(weight), offset, n, K)
-    point, of_x, of_z = place_start(cross, x_root, z_root, totals, ridge, rank, given, start)
-    return x_root, z_root, point, of_x, of_z
+    sums = moments(answers)
+    point, of_x, of_z = place_start(sums, ridge, rank, given, start)
+    return sums.x_square, sums.z_square, point, of_x, of_z
 
 
 @njit(**INNER)
@@ -109,29 +102,23 @@ def largest_of(gradient):
 
 
 @njit(**INNER)
-def _fit_one(x, z, weight, offset, n, K, mass, rank, ridge, tolerance, max_rounds, given, start, left, right):
-    """One fit, serial passes, factors (r, d padded) as output; (loss, largest gradient entry, rounds, status)."""
-    x_root, z_root, point, of_x, of_z = spectral_factors(x, z, weight, offset, n, K, ridge, rank, given, start)
-    progress, vectors, inverses, scalars = start_lbfgs(point.size, rank, ridge, of_x, of_z)
-    tile, unweighted = tile_of(K), _all_ones(weight)
-    p, q, scratch = np.empty((rank, tile)), np.empty((rank, tile)), np.empty((3, tile))
-    gradient, sums, totals = np.empty(point.size), np.empty((2, rank, rank)), np.empty(3)
-    here_left, here_right = split(point, rank, x.shape[0])
-    by_left, by_right = split(gradient, rank, x.shape[0])
+def _fit_one(answers, limits, given, start, factors):
+    """One fit, serial passes, factors as output; (loss, largest gradient entry, rounds, status)."""
+    rank, tile = factors.left.shape[0], tile_of(answers.K)
+    x_root, z_root, point, of_x, of_z = spectral_factors(answers, limits.ridge, rank, given, start)
+    search, metric = start_lbfgs(point, rank, limits.ridge, x_root, z_root, of_x, of_z)
+    scratch = TileScratch(np.empty((rank, tile)), np.empty((rank, tile)), np.empty((3, tile)))
+    curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
+    here, slopes = split(point, rank, answers.x.shape[0]), split(search.gradient, rank, answers.x.shape[0])
     while True:
-        curved_pass(
-            x, z, weight, unweighted, offset, K, n, here_left, here_right, p, q, scratch, by_left, by_right, sums,
-            totals,
-        )  # fmt: skip
-        loss = _objective(totals[0], mass, ridge, here_left, here_right, by_left, by_right)
-        if advance(
-            loss, gradient, sums, totals, mass, tolerance, max_rounds, rank, x_root, z_root, point, progress, vectors,
-            inverses, scalars,
-        ):  # fmt: skip
+        loss = curved_pass(answers, here, scratch, slopes, curvature)
+        loss = _objective(loss, answers.mass, limits.ridge, here.left, here.right, slopes.left, slopes.right)
+        if advance(loss, curvature, answers.mass, limits, metric, search):
             break
-    left[:] = here_left
-    right[:] = here_right
-    return progress[LOSS], largest_of(gradient), np.int64(progress[ROUNDS]), np.int64(progress[STATUS])
+    factors.left[:] = here.left
+    factors.right[:] = here.right
+    progress = search.progress
+    return progress[LOSS], largest_of(search.gradient), np.int64(progress[ROUNDS]), np.int64(progress[STATUS])
 
 
 @njit(**FAST_PARALLEL)
@@ -144,72 +131,66 @@ def rows_of(values, rows):
 
 
 @njit(**FAST)
-def fit_serial(x, z, weight, offset, n, K, mass, rank, ridge, tolerance, max_rounds, given, start, left, right):
-    return _fit_one(x, z, weight, offset, n, K, mass, rank, ridge, tolerance, max_rounds, given, start, left, right)
+def fit_serial(answers, limits, given, start, factors):
+    """From the spectral start, or from `start` (d_x, d_phi padded) where it is `given`, see `_fit_one`."""
+    return _fit_one(answers, limits, given, start, factors)
 
 
 @njit(**FAST)
-def _begin(cross, x_square, z_square, moment_totals, ridge, rank, given, start):
-    point, of_x, of_z = place_start(cross, x_square, z_square, moment_totals, ridge, rank, given, start)
-    progress, vectors, inverses, scalars = start_lbfgs(point.size, rank, ridge, of_x, of_z)
-    return point, progress, vectors, inverses, scalars
+def _begin(sums, ridge, rank, given, start):
+    point, of_x, of_z = place_start(sums, ridge, rank, given, start)
+    return start_lbfgs(point, rank, ridge, sums.x_square, sums.z_square, of_x, of_z)
 
 
 @njit(**FAST)
-def _judge(gradient, sums, totals, mass, ridge, tolerance, max_rounds, rank, x_root, z_root, point, progress, vectors,
-           inverses, scalars):  # fmt: skip
+def _judge(curvature, mass, limits, metric, search):
     """After a shared pass: the objective, and the next point; True when done."""
-    left, right = split(point, rank, x_root.shape[0])
-    by_left, by_right = split(gradient, rank, x_root.shape[0])
-    loss = _objective(totals[0], mass, ridge, left, right, by_left, by_right)
-    return advance(
-        loss, gradient, sums, totals, mass, tolerance, max_rounds, rank, x_root, z_root, point, progress, vectors,
-        inverses, scalars,
-    )  # fmt: skip
+    rank, dx = metric.inverses.shape[1], metric.x_root.shape[0]
+    here, slopes = split(search.point, rank, dx), split(search.gradient, rank, dx)
+    loss = _objective(curvature.totals[0], mass, limits.ridge, here.left, here.right, slopes.left, slopes.right)
+    return advance(loss, curvature, mass, limits, metric, search)
 
 
 def fit_shared(
-    x: FloatArray, z: FloatArray, weight: FloatArray, offset: FloatArray, mass: float, rank: int, ridge: float,
-    tolerance: float, max_rounds: int, given: bool, start: FloatArray, left: FloatArray, right: FloatArray,
-) -> tuple[float, float, int, int]:  # fmt: skip
+    answers: BilinearAnswers, limits: Limits, given: bool, start: FloatArray, factors: Factors
+) -> tuple[float, float, int, int]:
     """`fit_serial` for one large problem, x (n, d_x) and z (n, d_phi), each pass shared between threads (a parallel
     kernel is called from Python only, see `sim.compiled.jit`)."""
-    dx, dz = left.shape[1], right.shape[1]
-    unweighted = bool((weight == 1.0).all())
-    cross, x_root, z_root, counts = shared_moments(x, z, weight, unweighted, offset, dx, dz, rank)
-    point, progress, vectors, inverses, scalars = _begin(cross, x_root, z_root, counts, ridge, rank, given, start)
-    gradient, sums, totals = np.empty(point.size), np.empty((2, rank, rank)), np.empty(3)
-    here_left, here_right = point[: rank * dx].reshape(rank, dx), point[rank * dx :].reshape(rank, dz)
-    by_left, by_right = gradient[: rank * dx].reshape(rank, dx), gradient[rank * dx :].reshape(rank, dz)
+    (rank, dx), dz = factors.left.shape, factors.right.shape[1]
+    search, metric = _begin(shared_moments(answers, dx, dz, rank), limits.ridge, rank, given, start)
+    curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
+    here, slopes = split.py_func(search.point, rank, dx), split.py_func(search.gradient, rank, dx)
     while True:
-        shared_pass(x, z, weight, unweighted, offset, here_left, here_right, by_left, by_right, sums, totals)
-        if _judge(gradient, sums, totals, mass, ridge, tolerance, max_rounds, rank, x_root, z_root, point, progress,
-                  vectors, inverses, scalars):  # fmt: skip
+        shared_pass(answers, here, *slopes, *curvature)
+        if _judge(curvature, answers.mass, limits, metric, search):
             break
-    left[:], right[:] = here_left, here_right
-    return float(progress[LOSS]), float(np.abs(gradient).max()), int(progress[ROUNDS]), int(progress[STATUS])
+    factors.left[:], factors.right[:] = here
+    progress = search.progress
+    return float(progress[LOSS]), float(np.abs(search.gradient).max()), int(progress[ROUNDS]), int(progress[STATUS])
 
 
 @njit(**FAST_PARALLEL)
-def fit_low_rank_many(contexts, differences, length, K, rank, ridge, tolerance, max_rounds, theta, loss, largest,
-                      rounds, status, separable):  # fmt: skip
-    """One fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi)."""
+def fit_low_rank_many(contexts, differences, length, K, rank, limits, theta, values, counts):
+    """One fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi); values (2, B): loss,
+    largest gradient entry; counts (3, B): rounds, status, separable."""
     B, n, dx = contexts.shape
     dz = differences.shape[2]
     rows_x, rows_z = (dx + 3) // 4 * 4, (dz + 3) // 4 * 4
+    ridge, tolerance, max_rounds = limits.ridge, limits.tolerance, limits.max_rounds
     for part in prange(_PARTS):
         x, z = np.empty((rows_x, length)), np.empty((rows_z, length))
         x[dx:] = 0.0
         z[dz:] = 0.0
         weight, offset, start = np.ones(n), np.zeros(n), np.zeros((rows_x, rows_z))
         left, right = np.zeros((rank, rows_x)), np.zeros((rank, rows_z))
+        answers = BilinearAnswers(x, z, weight, offset, n, n / max(K, 1), True, K)
+        own, factors = Limits(ridge, tolerance, max_rounds), Factors(left, right)
         for b in range(part * B // _PARTS, (part + 1) * B // _PARTS):
             to_rows(contexts[b], 0, n, x)
             to_rows(differences[b], 0, n, z)
-            loss[b], largest[b], rounds[b], status[b] = _fit_one(
-                x, z, weight, offset, n, K, n / max(K, 1), rank, ridge, tolerance, max_rounds, False, start, left, right
-            )
-            separable[b] = K == 0 and all_right(x, z, weight, offset, n, left, right)
+            found = _fit_one(answers, own, False, start, factors)
+            values[0, b], values[1, b], counts[0, b], counts[1, b] = found
+            counts[2, b] = K == 0 and all_right(x, z, weight, offset, n, left, right)
             for i in range(dx):
                 for j in range(dz):
                     total = 0.0

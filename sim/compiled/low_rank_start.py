@@ -10,7 +10,8 @@ from sim.compiled.bilinear import loss_slopes, tile_of
 from sim.compiled.cholesky import factor_in_place
 from sim.compiled.factor_metric import split
 from sim.compiled.jit import INNER
-from sim.compiled.tiles import _add_block, add_hessian
+from sim.compiled.structs import Moments
+from sim.compiled.tiles import add_block, add_hessian
 
 # Turns of orthogonal iteration.
 _TURNS = 8
@@ -21,42 +22,40 @@ def _add_cross(x, z, lo, hi, slope, scaled, out):
     """out[k, j] += sum_c slope[c] z[k, lo + c] x[j, lo + c]."""
     m = hi - lo
     s0, s1, s2, s3 = scaled[0, :m], scaled[1, :m], scaled[2, :m], scaled[3, :m]
+    rows = s0, s1, s2, s3
     for k in range(0, z.shape[0], 4):
         z0, z1, z2, z3 = z[k, lo:hi], z[k + 1, lo:hi], z[k + 2, lo:hi], z[k + 3, lo:hi]
         for c in range(m):
             w = slope[c]
             s0[c], s1[c], s2[c], s3[c] = w * z0[c], w * z1[c], w * z2[c], w * z3[c]
         for j in range(0, x.shape[0], 4):
-            x0, x1, x2, x3 = x[j, lo:hi], x[j + 1, lo:hi], x[j + 2, lo:hi], x[j + 3, lo:hi]
-            _add_block(x0, x1, x2, x3, s0, s1, s2, s3, out, k, j)
+            add_block((x[j, lo:hi], x[j + 1, lo:hi], x[j + 2, lo:hi], x[j + 3, lo:hi]), rows, out, k, j)
 
 
 @njit(**INNER)
-def add_moments(x, z, lo, hi, weight, unweighted, offset, K, square, cross, x_square, z_square, totals):
-    """Sums over columns lo:hi: slope at zero by Theta (transposed), and second moments if `square`; totals: mass of the
-    second moments, curvature.  weight, offset: of those columns."""
-    m = hi - lo
+def add_moments(answers, lo, hi, square, sums):
+    """Sums over columns lo:hi, the second moments only if `square`."""
+    m, weight, totals = hi - lo, answers.weight[lo:hi], sums.totals
     slope, curvature, scaled = np.empty(m), np.empty(m), np.empty((4, m))
-    loss_slopes(offset, weight, unweighted, K, slope, curvature)
+    loss_slopes(answers.offset[lo:hi], weight, answers.unweighted, answers.K, slope, curvature)
     for c in range(m):
         totals[1] += curvature[c]
-    _add_cross(x, z, lo, hi, slope, scaled, cross)
+    _add_cross(answers.x, answers.z, lo, hi, slope, scaled, sums.cross)
     if square:
         for c in range(m):
             totals[0] += weight[c]
-        add_hessian(x, lo, hi, weight, scaled, x_square)
-        add_hessian(z, lo, hi, weight, scaled, z_square)
+        add_hessian(answers.x, lo, hi, weight, scaled, sums.x_square)
+        add_hessian(answers.z, lo, hi, weight, scaled, sums.z_square)
 
 
 @njit(**INNER)
-def moments(x, z, weight, unweighted, offset, n, K):
-    """(slope by Theta, second moments of x and of z, totals), see `add_moments`, of all columns."""
-    dx, dz = x.shape[0], z.shape[0]
-    cross, x_square, z_square, totals = np.zeros((dz, dx)), np.zeros((dx, dx)), np.zeros((dz, dz)), np.zeros(2)
-    for lo in range(0, n, tile_of(K)):
-        hi = min(lo + tile_of(K), n)
-        add_moments(x, z, lo, hi, weight[lo:hi], unweighted, offset[lo:hi], K, True, cross, x_square, z_square, totals)
-    return cross, x_square, z_square, totals
+def moments(answers):
+    """`Moments` of all columns."""
+    dx, dz, n, tile = answers.x.shape[0], answers.z.shape[0], answers.n, tile_of(answers.K)
+    sums = Moments(np.zeros((dz, dx)), np.zeros((dx, dx)), np.zeros((dz, dz)), np.zeros(2))
+    for lo in range(0, n, tile):
+        add_moments(answers, lo, min(lo + tile, n), True, sums)
+    return sums
 
 
 @njit(**INNER)
@@ -170,9 +169,10 @@ def _best_factors(matrix, left, right):
 
 
 @njit(**INNER)
-def place_start(cross, x_square, z_square, totals, ridge, rank, given, start):
+def place_start(sums, ridge, rank, given, start):
     """(both factors after one another, mean variances of x and z), from `start` (d_x, d_phi) where it is given; the
     second moments become the covariances' roots."""
+    cross, x_square, z_square, totals = sums
     dx, dz = x_square.shape[0], z_square.shape[0]
     mass = max(totals[0], 1e-200)
     of_x, of_z = _mean_variance(x_square, mass), _mean_variance(z_square, mass)

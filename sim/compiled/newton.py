@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
+from sim.compiled.structs import Derivatives
 from sim.compiled.tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
 
 # Below this Newton decrement it is worth asking whether the next pass is needed at all.
@@ -60,7 +61,7 @@ def _slopes_at_origin(weight, slope, curvature):
 
 
 @njit(**INNER)
-def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, gradient, hessian):
+def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, derivatives):
     """Add one tile's gradient and Hessian of -sum w log sigma(z); returns its loss. scratch: (7, TILE).
 
     unweighted: all weights are one.  at_origin: theta is zero, a third of the pass is spared.
@@ -73,8 +74,8 @@ def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, 
         margins(features, lo, hi, theta, z)
         own = weight[lo:hi]
         loss = _slopes_unweighted(z, slope, curvature) if unweighted else slopes(z, own, slope, curvature)
-    add_gradient(features, lo, hi, slope, gradient)
-    add_hessian(features, lo, hi, curvature, scratch[3:7], hessian)
+    add_gradient(features, lo, hi, slope, derivatives.gradient)
+    add_hessian(features, lo, hi, curvature, scratch[3:7], derivatives.hessian)
     return loss
 
 
@@ -82,11 +83,10 @@ def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, 
 def _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian):
     gradient[:] = 0.0
     hessian[:] = 0.0
-    loss = 0.0
+    derivatives, loss = Derivatives(gradient, hessian), 0.0
     for lo in range(0, n, TILE):
-        loss += _tile_pass(
-            features, weight, unweighted, lo, min(lo + TILE, n), theta, at_origin, scratch, gradient, hessian
-        )
+        hi = min(lo + TILE, n)
+        loss += _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, derivatives)
     return loss
 
 
@@ -108,18 +108,8 @@ def _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, 
         scratch = np.empty((7, TILE))
         for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
             lo = tile * TILE
-            part_l[chunk] += _tile_pass(
-                features,
-                weight,
-                unweighted,
-                lo,
-                min(lo + TILE, n),
-                theta,
-                at_origin,
-                scratch,
-                part_g[chunk],
-                part_h[chunk],
-            )
+            hi, own = min(lo + TILE, n), Derivatives(part_g[chunk], part_h[chunk])
+            part_l[chunk] += _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, own)
     gradient[:] = 0.0
     hessian[:] = 0.0
     loss = 0.0
@@ -239,12 +229,11 @@ def newton_shared(features, weight, unweighted, n, ridge, tolerance, max_steps, 
 
 
 @njit(**FAST_PARALLEL)
-def newton_batch(
-    differences, length, weight, unweighted, ridge, tolerance, max_steps, theta, steps, largest, status, separable
-):
+def newton_batch(differences, length, weight, unweighted, limits, theta, largest, counts):
     """`newton` for each replicate; differences (B, n, d), theta (B, d padded), weight (B or 1, n), length of the
-    rows."""
+    rows.  limits: `BatchLimits`.  counts (3, B): steps, status, separable."""
     replicates, n, d = differences.shape
+    ridge, tolerance, max_steps = limits.ridge, limits.tolerance, limits.max_rounds
     for b in prange(replicates):
         features = np.zeros((theta.shape[1], length))
         own_differences = differences[b]
@@ -254,5 +243,5 @@ def newton_batch(
                 row[i] = column[i]
         own = weight[np.int64(b) % weight.shape[0]]
         result = newton(features, own, unweighted, n, ridge[b], tolerance[b], max_steps, theta[b])
-        steps[b], largest[b], status[b] = result
-        separable[b] = _all_right(features, own, n, theta[b])
+        counts[0, b], largest[b], counts[1, b] = result
+        counts[2, b] = _all_right(features, own, n, theta[b])

@@ -16,6 +16,7 @@ from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.low_rank_fits import all_right, spectral_factors
 from sim.compiled.low_rank_start import orthonormal
 from sim.compiled.newton import slopes
+from sim.compiled.structs import BilinearAnswers, Derivatives, Limits
 from sim.compiled.tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
 
 
@@ -32,37 +33,38 @@ def _product_rows(left, n_left, right, n_right, lo, hi, rows):
 
 
 @njit(**INNER)
-def _product_pass(left, n_left, right, n_right, weight, offset, n, point, rows, scratch, gradient, hessian):
+def _product_pass(answers, n_left, n_right, point, rows, scratch, derivatives):
     """Total loss, gradient and Hessian (lower triangle, and its four-row blocks) at `point`."""
-    gradient[:] = 0.0
-    hessian[:] = 0.0
+    weight, offset, n = answers.weight, answers.offset, answers.n
+    derivatives.gradient[:] = 0.0
+    derivatives.hessian[:] = 0.0
     loss = 0.0
     for lo in range(0, n, TILE):
         hi = min(lo + TILE, n)
         m = hi - lo
         u, slope, curvature = scratch[0, :m], scratch[1, :m], scratch[2, :m]
-        _product_rows(left, n_left, right, n_right, lo, hi, rows)
+        _product_rows(answers.x, n_left, answers.z, n_right, lo, hi, rows)
         margins(rows, 0, m, point, u)
         for c in range(m):
             u[c] += offset[lo + c]
         loss += slopes(u, weight[lo:hi], slope, curvature)
-        add_gradient(rows, 0, m, slope, gradient)
-        add_hessian(rows, 0, m, curvature, scratch[3:7], hessian)
+        add_gradient(rows, 0, m, slope, derivatives.gradient)
+        add_hessian(rows, 0, m, curvature, scratch[3:7], derivatives.hessian)
     return loss
 
 
 @njit(**INNER)
-def product_newton(left, n_left, right, n_right, weight, offset, n, mass, ridge, tolerance, max_steps, point):
+def product_newton(answers, n_left, n_right, limits, point):
     """Minimise the mean loss + 0.5 ridge |M|^2 from `point` (n_left * n_right padded), in place, by Newton with
-    halving; stops when half the decrement is at most `tolerance`.  Returns (loss, steps, largest gradient, status)."""
-    k = point.size
+    halving; left rows are answers.x, right rows answers.z.  Stops when half the decrement is at most the tolerance.
+    Returns (loss, steps, largest gradient, status)."""
+    k, mass, ridge = point.size, answers.mass, limits.ridge
     rows, scratch = np.zeros((k, TILE)), np.empty((7, TILE))
     gradient, hessian, step, kept = np.empty(k), np.empty((k, k)), np.zeros(k), point.copy()
+    derivatives = Derivatives(gradient, hessian)
     best, decrement, size, steps, status, largest = np.inf, 0.0, 1.0, 0, 2, 0.0
     while True:
-        loss = _product_pass(
-            left, n_left, right, n_right, weight, offset, n, point, rows, scratch, gradient, hessian
-        )  # fmt: skip
+        loss = _product_pass(answers, n_left, n_right, point, rows, scratch, derivatives)
         loss /= mass
         for j in range(k):
             loss += 0.5 * ridge * point[j] * point[j]
@@ -90,10 +92,10 @@ def product_newton(left, n_left, right, n_right, weight, offset, n, mass, ridge,
         decrement = 0.0
         for j in range(k):
             decrement += gradient[j] * step[j]
-        if 0.5 * decrement <= tolerance:
+        if 0.5 * decrement <= limits.tolerance:
             status = 0
             break
-        if steps >= max_steps:
+        if steps >= limits.max_rounds:
             break
         steps += 1
         for j in range(k):
@@ -103,22 +105,25 @@ def product_newton(left, n_left, right, n_right, weight, offset, n, mass, ridge,
 
 
 @njit(**FAST)
-def fit_full(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_steps, point):
+def fit_full(answers, n_x, n_z, limits, point):
     """The full logistic fit; point (n_x * n_z padded) as output."""
-    return product_newton(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_steps, point)
+    return product_newton(answers, n_x, n_z, limits, point)
 
 
 @njit(**INNER)
-def _half(rows, n_rows, other, basis, weight, offset, n, mass, ridge, tolerance, projected, factor, point):
-    """The best factor (r, d padded) for u = sum_a <factor_a, rows> <basis_a, other>, warm from `factor`."""
-    r = basis.shape[0]
+def _half(answers, n_rows, basis, limits, projected, factor, point):
+    """The best factor (r, d padded) for u = sum_a <factor_a, x> <basis_a, z>, warm from `factor`."""
+    r, n = basis.shape[0], answers.n
     for lo in range(0, n, TILE):
         hi = min(lo + TILE, n)
-        factor_margins(other, lo, hi, basis, projected[:, lo:hi])
+        factor_margins(answers.z, lo, hi, basis, projected[:, lo:hi])
     for j in range(n_rows):
         for a in range(r):
             point[j * r + a] = factor[a, j]
-    found = product_newton(rows, n_rows, projected, r, weight, offset, n, mass, ridge, tolerance, 30, point)
+    turned = BilinearAnswers(
+        answers.x, projected, answers.weight, answers.offset, n, answers.mass, answers.unweighted, answers.K
+    )
+    found = product_newton(turned, n_rows, r, limits, point)
     for j in range(n_rows):
         for a in range(r):
             factor[a, j] = point[j * r + a]
@@ -141,34 +146,36 @@ def _carried(basis, left, turned):
 
 
 @njit(**INNER)
-def alternate(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_rounds, left, right):
-    """Alternating exact minimisation from the factors (r, d padded), in place. After each half step its factor is
+def alternate(answers, n_x, n_z, limits, factors):
+    """Alternating exact minimisation from the factors, in place. After each half step its factor is
     orthonormalised, so that the other half's ridge is the one on Theta. Stops when a whole round gains at most
     `tolerance`.  Returns (loss, largest gradient of the last half, rounds, status)."""
+    left, right = factors
     r = left.shape[0]
-    projected = np.empty((r, weight.size))
+    projected = np.empty((r, answers.weight.size))
     left_point, right_point = np.zeros((n_x * r + 3) // 4 * 4), np.zeros((n_z * r + 3) // 4 * 4)
     best, rounds, status, largest = np.inf, 0, 2, 0.0
     basis = right.copy()
     orthonormal(basis)
     left[:] = _carried(basis, right, left)
     right[:] = basis
-    inner = 0.01 * tolerance
-    while rounds < max_rounds:
+    inner = Limits(limits.ridge, 0.01 * limits.tolerance, 30)
+    flipped = BilinearAnswers(
+        answers.z, answers.x, answers.weight, answers.offset, answers.n, answers.mass, answers.unweighted, answers.K
+    )
+    while rounds < limits.max_rounds:
         rounds += 1
-        _half(x, n_x, z, right, weight, offset, n, mass, ridge, inner, projected, left, left_point)
+        _half(answers, n_x, right, inner, projected, left, left_point)
         basis = left.copy()
         orthonormal(basis)
         right[:] = _carried(basis, left, right)
         left[:] = basis
-        loss, _, largest, _ = _half(
-            z, n_z, x, left, weight, offset, n, mass, ridge, inner, projected, right, right_point
-        )  # fmt: skip
+        loss, _, largest, _ = _half(flipped, n_z, left, inner, projected, right, right_point)
         basis = right.copy()
         orthonormal(basis)
         left[:] = _carried(basis, right, left)
         right[:] = basis
-        if best - loss <= tolerance:
+        if best - loss <= limits.tolerance:
             status = 0
             break
         best = loss
@@ -176,22 +183,21 @@ def alternate(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_rou
 
 
 @njit(**FAST)
-def fit_alternating(
-    x, n_x, z, n_z, weight, offset, n, mass, rank, ridge, tolerance, max_rounds, given, start, left, right
-):
+def fit_alternating(answers, n_x, n_z, limits, given, start, factors):
     """`alternate` from the whitened spectral start, or from `start` (d_x, d_phi padded)."""
-    point = spectral_factors(x, z, weight, offset, n, 0, ridge, rank, given, start)[2]
-    left[:], right[:] = split(point, rank, x.shape[0])
-    return alternate(x, n_x, z, n_z, weight, offset, n, mass, ridge, tolerance, max_rounds, left, right)
+    rank = factors.left.shape[0]
+    point = spectral_factors(answers, limits.ridge, rank, given, start)[2]
+    factors.left[:], factors.right[:] = split(point, rank, answers.x.shape[0])
+    return alternate(answers, n_x, n_z, limits, factors)
 
 
 @njit(**FAST_PARALLEL)
-def fit_full_many(
-    contexts, differences, length, ridge, tolerance, max_steps, theta, loss, largest, steps, status, separable
-):
-    """The full fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi)."""
+def fit_full_many(contexts, differences, length, limits, theta, values, counts):
+    """The full fit a replicate; contexts (B, n, d_x), differences (B, n, d_phi), theta (B, d_x, d_phi); values and
+    counts as in `fit_low_rank_many`."""
     B, n, dx = contexts.shape
     dz = differences.shape[2]
+    ridge, tolerance, max_steps = limits.ridge, limits.tolerance, limits.max_rounds
     for b in prange(B):
         x, z = np.zeros(((dx + 3) // 4 * 4, length)), np.zeros(((dz + 3) // 4 * 4, length))
         for i in range(n):
@@ -201,12 +207,13 @@ def fit_full_many(
                 z[j, i] = differences[b, i, j]
         weight, offset = np.ones(n), np.zeros(n)
         point = np.zeros((dx * dz + 3) // 4 * 4)
-        found = product_newton(x, dx, z, dz, weight, offset, n, float(n), ridge, tolerance, max_steps, point)
-        loss[b], steps[b], largest[b], status[b] = found
+        answers = BilinearAnswers(x, z, weight, offset, n, float(n), True, 0)
+        found = product_newton(answers, dx, dz, Limits(ridge, tolerance, max_steps), point)
+        values[0, b], counts[0, b], values[1, b], counts[1, b] = found
         left, right = np.zeros((dx, x.shape[0])), np.zeros((dx, z.shape[0]))
         for i in range(dx):
             left[i, i] = 1.0
             for j in range(dz):
                 theta[b, i, j] = point[i * dz + j]
                 right[i, j] = point[i * dz + j]
-        separable[b] = all_right(x, z, weight, offset, n, left, right)
+        counts[2, b] = all_right(x, z, weight, offset, n, left, right)

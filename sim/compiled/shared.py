@@ -19,77 +19,94 @@ from sim.compiled.grassmann import (
     tangent,
 )
 from sim.compiled.heads import fit_heads, moment_start, project
-from sim.compiled.jit import FAST, FAST_PARALLEL
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
+from sim.compiled.structs import Answers, HeadScratch, HessianScratch, Limits, Profile
 from sim.compiled.tiles import TILE
 
 # A step that shrinks the decrement by less than this asks for a fresh Hessian.
 _STALE = 0.02
 
 
+@njit(**INNER)
+def _at_best_heads(profile, subspace, heads, ridge, tolerance):
+    """Answers projected on the subspace, heads at their optimum from where they are; the penalised loss."""
+    project(profile.features, profile.projected.weight.size, subspace, profile.projected.features)
+    return fit_heads(
+        profile.projected, profile.starts, ridge, tolerance, heads, profile.slope, profile.curvature, profile.work
+    )
+
+
+@njit(**INNER)
+def _newton_step(factor, gradient, subspace, moved):
+    """The step into `moved` (k, d), from the factored Hessian; returns the decrement."""
+    moved[:] = gradient
+    solve_factored(factor, moved.reshape(moved.size))
+    remove_span(subspace, moved)
+    decrement = 0.0
+    for a in range(moved.shape[0]):
+        for j in range(moved.shape[1]):
+            decrement += gradient[a, j] * moved[a, j]
+    return decrement
+
+
+@njit(**INNER)
+def _workspace(answers, starts, k):
+    """(`Profile`, `HessianScratch`)."""
+    d, N, length = answers.features.shape[0], starts.size - 1, answers.features.shape[1]
+    longest = TILE
+    for i in range(N):
+        longest = max(longest, starts[i + 1] - starts[i])
+    work = HeadScratch(np.empty(k), np.empty((k, k)), np.empty((4, longest + k)))
+    projected = Answers(np.empty((k, length)), answers.weight, answers.offset)
+    scratch = HessianScratch(np.empty((4, TILE)), np.empty((d, d)), work.hessian, np.empty((2 * k, k * d)))
+    return Profile(answers.features, projected, starts, np.empty(length), np.empty(length), work), scratch
+
+
+# Longer than others: one loop, whose damping, staleness and step size each branch reads and writes.
 @njit(**FAST)
-def fit_shared(features, n, weight, offset, starts, ridge, tolerance, max_rounds, given, subspace, heads):
+def fit_shared(answers, starts, limits, given, subspace, heads):
     """Minimise -sum_ij w log sigma(offset + <U' x_ij, v_i>) + 0.5 ridge sum_i |v_i|^2 over orthonormal U and V.
 
     given: whether `subspace` holds a start.  tolerance: on the decrement, an estimate of what is left to gain, in
     nats a unit of weight.  Returns (rounds, loss, decrement, status): 0 converged, 1 stalled, 2 round limit.
     """
-    k, d = subspace.shape
-    N, m = heads.shape[0], subspace.shape[0] * subspace.shape[1]
-    longest = TILE
-    for i in range(N):
-        longest = max(longest, starts[i + 1] - starts[i])
+    features, weight, _ = answers
+    (k, d), N, ridge = subspace.shape, heads.shape[0], limits.ridge
     mass = 0.0
-    for c in range(n):
+    for c in range(weight.size):
         mass += weight[c]
-    projected = np.empty((k, features.shape[1]))
-    slope, curvature = np.empty(features.shape[1]), np.empty(features.shape[1])
-    scratch, scaled = np.empty((4, longest + k)), np.empty((4, TILE))
-    step, small, upper = np.empty(k), np.empty((k, k)), np.empty((k, k))
-    per_user, gradient = np.empty((N, d)), np.empty((k, d))
-    own, cross = np.empty((d, d)), np.empty((2 * k, m))
-    hessian, factor, direction = np.empty((m, m)), np.zeros((m, m)), np.empty(m)
+    profile, scratch = _workspace(answers, starts, k)
+    slope, curvature = profile.slope, profile.curvature
+    upper, per_user, gradient, moved = np.empty((k, k)), np.empty((N, d)), np.empty((k, d)), np.empty((k, d))
+    hessian, factor = np.empty((k * d, k * d)), np.zeros((k * d, k * d))
     kept_subspace, kept_heads = np.empty((k, d)), np.empty((N, k))
     if not given:
         moment_start(features, weight, starts, subspace)
         heads[:] = 0.0
     orthonormalise(subspace, heads, upper)
     head_tolerance = 1e-9 * max(mass / N, 1.0)
-    project(features, n, subspace, projected)
-    loss = fit_heads(
-        projected, offset, weight, starts, ridge, head_tolerance, heads, slope, curvature, scratch, step, small
-    )
+    loss = _at_best_heads(profile, subspace, heads, ridge, head_tolerance)
     damping, previous, fresh, rounds, status = 0.0, np.inf, False, 0, 2
     decrement = np.inf
     if k == d:
         return 0, loss, 0.0, 0
-    for _ in range(max_rounds):
+    for _ in range(limits.max_rounds):
         rounds += 1
         subspace_gradient(features, starts, slope, heads, per_user, gradient)
         remove_span(subspace, gradient)
         stale = not fresh
         while True:
             if stale:
-                profiled_hessian(
-                    features, starts, curvature, heads, per_user, subspace, ridge, scaled, own, small, cross, hessian
-                )
+                profiled_hessian(features, starts, curvature, heads, per_user, subspace, ridge, scratch, hessian)
                 largest = tangent(subspace, heads, ridge, hessian)
                 while not factorise(hessian, damping, factor):
                     damping = max(4.0 * damping, 1e-6 * largest)
                 fresh = True
-            for a in range(k):
-                for j in range(d):
-                    direction[a * d + j] = gradient[a, j]
-            solve_factored(factor, direction)
-            moved = direction.reshape((k, d))
-            remove_span(subspace, moved)
-            decrement = 0.0
-            for a in range(k):
-                for j in range(d):
-                    decrement += gradient[a, j] * moved[a, j]
+            decrement = _newton_step(factor, gradient, subspace, moved)
             if stale or (decrement > 0.0 and decrement < _STALE * previous):
                 break
             stale = True
-        if decrement <= tolerance * mass:
+        if decrement <= limits.tolerance * mass:
             status = 0
             break
         previous = decrement
@@ -102,10 +119,7 @@ def fit_shared(features, n, weight, offset, starts, ridge, tolerance, max_rounds
                     subspace[a, j] = kept_subspace[a, j] - size * moved[a, j]
             heads[:] = kept_heads
             orthonormalise(subspace, heads, upper)
-            project(features, n, subspace, projected)
-            proposed = fit_heads(
-                projected, offset, weight, starts, ridge, head_tolerance, heads, slope, curvature, scratch, step, small
-            )
+            proposed = _at_best_heads(profile, subspace, heads, ridge, head_tolerance)
             if proposed <= loss - 1e-4 * size * decrement + 1e-12 * abs(loss):
                 moved_on = True
                 break
@@ -113,10 +127,7 @@ def fit_shared(features, n, weight, offset, starts, ridge, tolerance, max_rounds
         if not moved_on:
             subspace[:] = kept_subspace
             heads[:] = kept_heads
-            project(features, n, subspace, projected)
-            loss = fit_heads(
-                projected, offset, weight, starts, ridge, head_tolerance, heads, slope, curvature, scratch, step, small
-            )
+            loss = _at_best_heads(profile, subspace, heads, ridge, head_tolerance)
             if damping > 1e3 * largest:
                 status = 1
                 break
@@ -131,13 +142,12 @@ def fit_shared(features, n, weight, offset, starts, ridge, tolerance, max_rounds
 
 
 @njit(**FAST_PARALLEL)
-def fit_shared_batch(
-    differences, length, ridge, tolerance, max_rounds, subspace, heads, rounds, loss, decrement, status
-):
+def fit_shared_batch(differences, length, limits, subspace, heads, rounds, loss, decrement, status):
     """`fit_shared` for each replicate, unweighted; differences (B, N, Np, d), length of the rows."""
     B, N, per_user, d = differences.shape
     n = N * per_user
     starts = np.arange(N + 1) * per_user
+    ridge, tolerance, max_rounds = limits.ridge, limits.tolerance, limits.max_rounds
     for b in prange(B):
         features = np.zeros((subspace.shape[2], length))
         for i in range(N):
@@ -146,7 +156,6 @@ def fit_shared_batch(
                 row, column = features[j, i * per_user : (i + 1) * per_user], own[:, j]
                 for c in range(per_user):
                     row[c] = column[c]
-        result = fit_shared(
-            features, n, np.ones(n), np.zeros(n), starts, ridge, tolerance, max_rounds, False, subspace[b], heads[b]
-        )
+        answers = Answers(features, np.ones(n), np.zeros(n))
+        result = fit_shared(answers, starts, Limits(ridge, tolerance, max_rounds), False, subspace[b], heads[b])
         rounds[b], loss[b], decrement[b], status[b] = result

@@ -64,8 +64,10 @@ def add_gradient(features, lo, hi, slope, gradient):
 
 
 @njit(**INNER)
-def _add_corner(y0, y1, y2, y3, curvature, s0, s1, s2, s3, h, j):
-    """The block on the diagonal, its lower half; leaves curvature times the rows in s."""
+def _add_corner(rows, curvature, scaled, h, j):
+    """The block on the diagonal, its lower half; leaves curvature times the four rows in `scaled`."""
+    y0, y1, y2, y3 = rows
+    s0, s1, s2, s3 = scaled
     h00, h10, h11, h20, h21, h22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     h30, h31, h32, h33 = 0.0, 0.0, 0.0, 0.0
     for c in range(y0.size):
@@ -95,8 +97,10 @@ def _add_corner(y0, y1, y2, y3, curvature, s0, s1, s2, s3, h, j):
 
 
 @njit(**INNER)
-def _add_block(x0, x1, x2, x3, s0, s1, s2, s3, h, j, k):
-    """A block below the diagonal."""
+def add_block(rows, scaled, h, j, k):
+    """A block below the diagonal; four rows of each."""
+    x0, x1, x2, x3 = rows
+    s0, s1, s2, s3 = scaled
     h00, h01, h02, h03, h10, h11, h12, h13 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     h20, h21, h22, h23, h30, h31, h32, h33 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for c in range(x0.size):
@@ -127,13 +131,13 @@ def _add_block(x0, x1, x2, x3, s0, s1, s2, s3, h, j, k):
 def add_hessian(features, lo, hi, curvature, scaled, hessian):
     """hessian[j, k] += sum_c curvature[c] features[j, c] features[k, c], k <= j.  scaled: scratch (4, >= m)."""
     m = hi - lo
-    s0, s1, s2, s3 = scaled[0, :m], scaled[1, :m], scaled[2, :m], scaled[3, :m]
+    s = scaled[0, :m], scaled[1, :m], scaled[2, :m], scaled[3, :m]
     for j in range(0, hessian.shape[0], 4):
-        y0, y1, y2, y3 = features[j, lo:hi], features[j + 1, lo:hi], features[j + 2, lo:hi], features[j + 3, lo:hi]
-        _add_corner(y0, y1, y2, y3, curvature, s0, s1, s2, s3, hessian, j)
+        y = features[j, lo:hi], features[j + 1, lo:hi], features[j + 2, lo:hi], features[j + 3, lo:hi]
+        _add_corner(y, curvature, s, hessian, j)
         for k in range(0, j, 4):
-            x0, x1, x2, x3 = features[k, lo:hi], features[k + 1, lo:hi], features[k + 2, lo:hi], features[k + 3, lo:hi]
-            _add_block(x0, x1, x2, x3, s0, s1, s2, s3, hessian, j, k)
+            x = features[k, lo:hi], features[k + 1, lo:hi], features[k + 2, lo:hi], features[k + 3, lo:hi]
+            add_block(x, s, hessian, j, k)
 
 
 @njit(**INNER)

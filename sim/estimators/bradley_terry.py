@@ -7,7 +7,9 @@ from enum import IntEnum
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_not_negative, require_positive, weight_array
 from sim.compiled import newton
+from sim.compiled.structs import BatchLimits
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
@@ -79,11 +81,10 @@ def fit_bradley_terry(
     differences: (n, d), features of the chosen minus those of the rejected.  lambda = ridge, times sum w if
     `mass_scaled`.  Stops when the gradient's largest entry is at most tolerance * sum w.
     """
-    differences = _checked(differences, 2)
+    differences = _checked(differences, ("n", "d"))
+    _require_limits(ridge, tolerance, max_steps)
     n, d = differences.shape
-    own = np.ones(n) if weights is None else _writable(weights)
-    if own.shape != (n,):
-        raise ValueError(f"weights must have shape ({n},), one an answer (got {own.shape})")
+    own = _writable(weight_array("weights", weights, n))
     mass = float(own.sum())
     theta = np.zeros(padded(d))
     if mass == 0.0:
@@ -111,30 +112,21 @@ def fit_bradley_terry_batch(
 
     differences: (B, n, d).  weights: (B, n), (n,) or None.
     """
-    differences = _checked(differences, 3)
+    differences = _checked(differences, ("B", "n", "d"))
+    _require_limits(ridge, tolerance, max_steps)
     B, n, d = differences.shape
-    own = np.ones((1, n)) if weights is None else np.atleast_2d(_writable(weights))
-    if own.shape not in {(B, n), (1, n)}:
-        raise ValueError(f"weights must have shape ({B}, {n}) or ({n},) (got {own.shape})")
+    if weights is None or np.ndim(weights) == 1:
+        own = _writable(weight_array("weights", weights, n))[None]
+    else:
+        own = _writable(float_array("weights", weights, (B, n)))
+        if own.size and own.min() < 0:
+            raise ValueError(f"weights must not be negative (got {own.min()})")
     mass = np.broadcast_to(own.sum(axis=1), (B,))
     penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
-    theta, largest, separable = np.zeros((B, padded(d))), np.empty(B), np.empty(B, np.bool_)
-    steps, status = np.empty(B, np.int64), np.empty(B, np.int64)
-    newton.newton_batch(
-        differences,
-        row_length(n),
-        own,
-        weights is None,
-        penalty,
-        tolerance * mass,
-        max_steps,
-        theta,
-        steps,
-        largest,
-        status,
-        separable,
-    )
-    return BradleyTerryBatch(theta[:, :d], steps, largest, status, separable)
+    theta, largest, counts = np.zeros((B, padded(d))), np.empty(B), np.empty((3, B), np.int64)
+    limits = BatchLimits(penalty, tolerance * mass, max_steps)
+    newton.newton_batch(differences, row_length(n), own, weights is None, limits, theta, largest, counts)
+    return BradleyTerryBatch(theta[:, :d], counts[0], largest, counts[1], counts[2] == 1)
 
 
 def _writable(values: FloatArray) -> FloatArray:
@@ -142,18 +134,21 @@ def _writable(values: FloatArray) -> FloatArray:
     return np.require(values, np.float64, ["C", "W"])
 
 
-def _checked(differences: FloatArray, ndim: int) -> FloatArray:
-    differences = _writable(differences)
-    if differences.ndim != ndim or 0 in differences.shape[-2:]:
-        raise ValueError(
-            f"differences must have {ndim} axes, none empty, the last the features (got {differences.shape})"
-        )
+def _checked(differences: FloatArray, shape: tuple[str, ...]) -> FloatArray:
+    differences = _writable(float_array("differences", differences, shape))
+    if 0 in differences.shape[-2:]:
+        raise ValueError(f"differences must not be empty (got {differences.shape})")
     return differences
 
 
+def _require_limits(ridge: float, tolerance: float, max_steps: int) -> None:
+    # The ridge keeps the fit finite on separable answers.
+    require_positive(ridge=ridge)
+    require_not_negative(tolerance=tolerance)
+    require_count("max_steps", max_steps, 0)
+
+
 def _penalty(ridge: float, mass_scaled: bool, mass: float) -> float:
-    if not ridge > 0:
-        raise ValueError(f"ridge must be positive (got {ridge}); it keeps the fit finite on separable data")
     return float(ridge * mass if mass_scaled else ridge)
 
 
@@ -164,6 +159,7 @@ def is_separable(differences: FloatArray) -> bool:
     """
     from scipy.optimize import linprog
 
+    differences = _checked(differences, ("n", "d"))
     n, d = differences.shape
     solved = linprog(
         np.append(np.zeros(d), -1.0),

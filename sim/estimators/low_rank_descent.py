@@ -7,10 +7,24 @@ from typing import Literal
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_not_negative, require_positive
 from sim.compiled import descent as descent_kernels
+from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded
 from sim.estimators.bradley_terry import FitStatus
-from sim.estimators.low_rank import LowRankFit, Start, as_rows, checked, fit_full_rank, require_rank, spectral_start
+from sim.estimators.full_rank import fit_full_rank
+from sim.estimators.low_rank_problem import (
+    LowRankFit,
+    Start,
+    as_rows,
+    checked,
+    checked_offset,
+    checked_weights,
+    require_choice,
+    require_limits,
+    require_rank,
+    spectral_start,
+)
 from sim.preferences import FloatArray
 
 Kind = Literal["gradient", "scaled"]
@@ -39,7 +53,9 @@ class Descent:
 
 def balanced_factors(theta: FloatArray, rank: int) -> tuple[FloatArray, FloatArray]:
     """(U_r S_r^(1/2), V_r S_r^(1/2)), the balanced factors of the best approximation of that rank."""
+    theta = float_array("theta", theta, ("d_x", "d_phi"))
     u, s, vt = np.linalg.svd(theta, full_matrices=False)
+    require_count("rank", rank, 1, len(s))
     root = np.sqrt(s[:rank])
     return u[:, :rank] * root, vt[:rank].T * root
 
@@ -69,12 +85,13 @@ def descend(
     """
     x, z = checked(contexts, differences)
     n, d_x, d_phi = *x.shape, z.shape[1]
-    if left.shape[0] != d_x or right.shape[0] != d_phi or left.shape[1] != right.shape[1]:
-        raise ValueError(f"factors must be ({d_x}, r) and ({d_phi}, r) (got {left.shape} and {right.shape})")
-    if kind not in ("gradient", "scaled"):
-        raise ValueError(f"kind must be gradient or scaled (got {kind!r})")
-    own = np.ones(n) if weights is None else np.require(weights, np.float64, ["C", "W"])
-    margin = np.zeros(n) if offset is None else np.require(offset, np.float64, ["C", "W"])
+    left = float_array("left", left, (d_x, "r"))
+    right = float_array("right", right, (d_phi, left.shape[1]))
+    require_choice("kind", kind, ("gradient", "scaled"))
+    require_positive(step=step)
+    require_not_negative(balance=balance)
+    require_limits(ridge, tolerance, max_rounds=max_rounds)
+    own, margin = checked_weights(weights, n), checked_offset(offset, n)
     mass = float(own.sum())
     smooth = 0.25 * float(np.linalg.norm((x.T * own) @ x / mass, 2) * np.linalg.norm((z.T * own) @ z / mass, 2))
     largest_value = float(np.linalg.norm(left @ right.T, 2))
@@ -83,9 +100,11 @@ def descend(
     rows_left, rows_right = np.zeros((left.shape[1], padded(d_x))), np.zeros((left.shape[1], padded(d_phi)))
     rows_left[:, :d_x], rows_right[:, :d_phi] = left.T, right.T
     losses = np.empty(max_rounds + 1)
+    # The weighted sum also for weights of one: the shorter one ends in other last digits.
+    answers = BilinearAnswers(as_rows(x), as_rows(z), own, margin, n, mass, False, 0)
     rounds, largest, status = descent_kernels.descend(
-        as_rows(x), as_rows(z), own, margin, n, mass, float(ridge), kind == "scaled", float(eta),
-        float(balance * smooth) if kind == "gradient" else 0.0, float(tolerance), rows_left, rows_right, losses,
+        answers, Limits(float(ridge), float(tolerance), max_rounds), kind == "scaled", float(eta),
+        float(balance * smooth) if kind == "gradient" else 0.0, Factors(rows_left, rows_right), losses,
     )  # fmt: skip
     return Descent(
         rows_left[:, :d_x].T.copy(), rows_right[:, :d_phi].T.copy(), losses[: rounds + 1].copy(), float(largest),

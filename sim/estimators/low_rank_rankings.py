@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.arguments import float_array, require_same_rows
 from sim.compiled import low_rank_fits
+from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded
 from sim.estimators.bradley_terry import FitStatus
-from sim.estimators.low_rank import LowRankFit, as_rows, require_rank
+from sim.estimators.low_rank_problem import LowRankFit, as_rows, require_limits, require_rank
 from sim.preferences import FloatArray
 
 
@@ -23,24 +25,22 @@ def fit_low_rank_rankings(
     contexts: (n, d_x).  ranked: (n, K, d_phi), best first.  rank None: no constraint.  K = 2 is `fit_low_rank`.
     Limited-memory BFGS on whitened factors; tolerance in nats a ranking.
     """
-    x, items = np.asarray(contexts, dtype=np.float64), np.asarray(ranked, dtype=np.float64)
-    if items.ndim != 3 or x.ndim != 2 or len(x) != len(items) or 0 in items.shape or items.shape[1] < 2:
-        raise ValueError(
-            f"expected contexts (n, d_x) and rankings (n, K >= 2, d_phi) (got {x.shape} and {items.shape})"
-        )
+    x, items = _checked(contexts, ranked)
     n, K, d_phi = items.shape
     d_x = x.shape[1]
     own = min(d_x, d_phi) if rank is None else rank
     require_rank(own, d_x, d_phi)
+    require_limits(ridge, tolerance, max_rounds=max_rounds)
     # A ranking's likelihood does not see what its items have in common: without it margins stay small.
     centred = items - items.mean(axis=1, keepdims=True)
     rows = n * K
     left, right = np.zeros((own, padded(d_x))), np.zeros((own, padded(d_phi)))
+    by_item = as_rows(np.repeat(x, K, axis=0)), as_rows(centred.reshape(rows, d_phi))
+    answers = BilinearAnswers(*by_item, np.ones(rows), np.zeros(rows), rows, float(n), True, K)
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
     loss, largest, rounds, status = low_rank_fits.fit_serial(
-        as_rows(np.repeat(x, K, axis=0)), as_rows(centred.reshape(rows, d_phi)), np.ones(rows), np.zeros(rows), rows, K,
-        float(n), own, float(ridge), float(tolerance), max_rounds, False, np.zeros((padded(d_x), padded(d_phi))), left,
-        right,
-    )  # fmt: skip
+        answers, limits, False, np.zeros((padded(d_x), padded(d_phi))), Factors(left, right)
+    )
     theta = left[:, :d_x].T @ right[:, :d_phi]
     u = np.einsum("nd,nkd->nk", x @ theta, centred)
     return LowRankFit(
@@ -50,6 +50,17 @@ def fit_low_rank_rankings(
 
 def pairs_of_rankings(contexts: FloatArray, ranked: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Every ranking as its K (K - 1) / 2 comparisons, better minus worse: (contexts, signed differences)."""
+    contexts, ranked = _checked(contexts, ranked)
     first, second = np.triu_indices(ranked.shape[1], 1)
     differences = ranked[:, first] - ranked[:, second]
     return np.repeat(contexts, len(first), axis=0), differences.reshape(-1, ranked.shape[2])
+
+
+def _checked(contexts: FloatArray, ranked: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(n, d_x) and (n, K >= 2, d_phi), finite, none empty."""
+    x = float_array("contexts", contexts, ("n", "d_x"))
+    items = float_array("ranked", ranked, ("n", "K", "d_phi"))
+    require_same_rows(contexts=x, ranked=items)
+    if 0 in x.shape or 0 in items.shape or items.shape[1] < 2:
+        raise ValueError(f"ranked must hold rankings of at least two items, none empty (got {items.shape})")
+    return x, items

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.arguments import require_finite, require_positive
 from sim.cones import modelling, solve
-from sim.estimators.low_rank import checked
+from sim.estimators.low_rank_problem import checked
 from sim.preferences import FloatArray
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.arguments import float_array, require_shape
-from sim.estimators.low_rank import manifold_dimension, require_rank
+from sim.estimators.low_rank_problem import manifold_dimension, require_rank
 from sim.preferences import FloatArray
 
 

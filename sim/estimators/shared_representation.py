@@ -8,8 +8,19 @@ from typing import Protocol
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    index_array,
+    require_count,
+    require_finite,
+    require_not_negative,
+    require_positive,
+    require_shape,
+    weight_array,
+)
 from sim.compiled import heads as heads_kernels
 from sim.compiled import shared as shared_kernels
+from sim.compiled.structs import Answers, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.preferences import FloatArray, IntArray
@@ -99,29 +110,25 @@ def fit_shared(
     damping: a local optimum, as any method for this problem.  Stops when a round would gain less than tolerance nats a
     unit of weight.
     """
-    differences = np.asarray(differences, dtype=np.float64)
-    if differences.ndim != 2 or 0 in differences.shape:
-        raise ValueError(f"differences must be (answers, features), none empty (got {differences.shape})")
+    differences = _checked(differences, ("n", "d"))
     n, d = differences.shape
-    user = np.asarray(user)
-    if user.shape != (n,) or (n and (user.min() < 0 or user.max() >= n_users)):
-        raise ValueError(f"user must hold {n} numbers from 0 to {n_users - 1}")
-    _require(rank, d, n_users, ridge)
+    require_count("n_users", n_users)
+    user = index_array("user", user, n_users)
+    require_shape("user", user, (n,))
+    _require(rank, d, n_users, ridge, tolerance, max_rounds)
     order = np.argsort(user, kind="stable")
     starts = np.searchsorted(user[order], np.arange(n_users + 1))
     features = np.zeros((padded(d), row_length(n)))
     features[:d, :n] = differences[order].T
-    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)[order]
-    margin = np.zeros(n) if offset is None else np.asarray(offset, dtype=np.float64)[order]
+    weight = weight_array("weights", weights, n)[order]
+    margin = _offset(offset, n)[order]
     subspace, heads = np.zeros((rank, padded(d))), np.zeros((n_users, rank))
     if start is not None:
-        if start.shape != (d, rank):
-            raise ValueError(f"start must be ({d}, {rank}) (got {start.shape})")
-        subspace[:, :d] = start.T
+        subspace[:, :d] = float_array("start", start, (d, rank)).T
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
     rounds, loss, decrement, status = shared_kernels.fit_shared(
-        features, n, weight, margin, starts, float(ridge), float(tolerance), max_rounds, start is not None, subspace,
-        heads,
-    )  # fmt: skip
+        Answers(features, weight, margin), starts, limits, start is not None, subspace, heads
+    )
     return SharedFit(subspace[:, :d].T.copy(), heads, int(rounds), float(loss), float(decrement), FitStatus(status))
 
 
@@ -129,26 +136,37 @@ def fit_shared_batch(
     differences: FloatArray, rank: int, *, ridge: float = 1e-3, tolerance: float = 1e-9, max_rounds: int = 200
 ) -> SharedBatch:
     """`fit_shared` on B replicates at once, parallel over replicates; differences (B, N, Np, d), unweighted."""
-    differences = np.require(differences, np.float64, ["C", "W"])
-    if differences.ndim != 4 or 0 in differences.shape[1:]:
-        raise ValueError(f"differences must be (B, users, answers, features), none empty (got {differences.shape})")
+    differences = _checked(differences, ("B", "users", "answers", "d"))
     B, N, per_user, d = differences.shape
-    _require(rank, d, N, ridge)
+    _require(rank, d, N, ridge, tolerance, max_rounds)
     subspace, heads = np.zeros((B, rank, padded(d))), np.zeros((B, N, rank))
     rounds, status = np.empty(B, np.int64), np.empty(B, np.int64)
     loss, decrement = np.empty(B), np.empty(B)
+    limits = Limits(float(ridge), float(tolerance), max_rounds)
     shared_kernels.fit_shared_batch(
-        differences, row_length(N * per_user), float(ridge), float(tolerance), max_rounds, subspace, heads, rounds,
-        loss, decrement, status,
-    )  # fmt: skip
+        differences, row_length(N * per_user), limits, subspace, heads, rounds, loss, decrement, status
+    )
     return SharedBatch(subspace[:, :, :d].transpose(0, 2, 1).copy(), heads, rounds, loss, decrement, status)
 
 
-def _require(rank: int, d: int, n_users: int, ridge: float) -> None:
-    if not 1 <= rank <= min(d, n_users):
+def _checked(differences: FloatArray, shape: tuple[str, ...]) -> FloatArray:
+    own = np.require(float_array("differences", differences, shape), requirements=["C", "W"])
+    if 0 in own.shape[1:] or (own.ndim == 2 and not len(own)):
+        raise ValueError(f"differences must not be empty (got {own.shape})")
+    return own
+
+
+def _offset(offset: FloatArray | None, n: int) -> FloatArray:
+    return np.zeros(n) if offset is None else float_array("offset", offset, (n,))
+
+
+def _require(rank: int, d: int, n_users: int, ridge: float, tolerance: float, max_rounds: int) -> None:
+    # The ridge keeps heads finite on separable answers.
+    require_positive(ridge=ridge)
+    require_not_negative(tolerance=tolerance)
+    require_count("max_rounds", max_rounds, 0)
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or not 1 <= rank <= min(d, n_users):
         raise ValueError(f"rank must lie in 1..{min(d, n_users)}, the smaller of features and users (got {rank})")
-    if not ridge > 0:
-        raise ValueError(f"ridge must be positive (got {ridge}); it keeps heads finite on separable answers")
 
 
 def fit_head(
@@ -163,16 +181,17 @@ def fit_head(
 
     differences: (n, d) of her answers.  The same objective as `fit_shared` with U held.
     """
-    projected = np.asarray(differences, dtype=np.float64) @ subspace
-    k = subspace.shape[1]
-    rows = np.zeros((padded(k), row_length(len(projected))))
-    rows[:k, : len(projected)] = projected.T
-    head = heads_kernels.head_of(
-        rows[:k].copy(), len(projected),
-        np.ones(len(projected)) if weights is None else np.asarray(weights, dtype=np.float64),
-        np.zeros(len(projected)) if offset is None else np.asarray(offset, dtype=np.float64), float(ridge),
-    )  # fmt: skip
-    return np.asarray(head)
+    subspace = float_array("subspace", subspace, ("d", "k"))
+    projected = float_array("differences", differences, ("n", len(subspace))) @ subspace
+    require_positive(ridge=ridge)
+    n, k = projected.shape
+    rows = np.zeros((padded(k), row_length(n)))
+    rows[:k, :n] = projected.T
+    # Copies where they must be: a read-only or a strided array would be one more signature.
+    own, margin = (
+        np.require(v, requirements=["C", "W"]) for v in (weight_array("weights", weights, n), _offset(offset, n))
+    )
+    return np.asarray(heads_kernels.head_of(rows[:k].copy(), n, own, margin, float(ridge)))
 
 
 def representation_error(subspace: FloatArray, estimate: FloatArray) -> FloatArray:
@@ -180,6 +199,11 @@ def representation_error(subspace: FloatArray, estimate: FloatArray) -> FloatArr
 
     [arXiv 2405.00254, Corollary 3.1, its left side for linear representations]
     """
+    if subspace.ndim < 2:
+        raise ValueError(f"subspace must be (..., d, k) (got {subspace.shape})")
+    if subspace.shape[-2:] != estimate.shape[-2:]:
+        raise ValueError(f"estimate must be (..., d, k) as subspace is (got {estimate.shape} and {subspace.shape})")
+    require_finite(subspace=subspace, estimate=estimate)
     k = subspace.shape[-1]
     singular = np.linalg.svd(np.swapaxes(subspace, -1, -2) @ estimate, compute_uv=False)
     return np.asarray(np.maximum(2.0 * k - 2.0 * singular.sum(axis=-1), 0.0))

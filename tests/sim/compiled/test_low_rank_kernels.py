@@ -7,10 +7,9 @@ from drawn_answers import drawn_answers, plackett_luce
 from sim.compiled import bilinear as bilinear_kernels
 from sim.compiled import bilinear_large
 from sim.compiled.factor_metric import apply_inverse, balance, set_metric
+from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Metric, TileScratch
 from sim.compiled.tiles import padded
-from sim.estimators.low_rank import (
-    as_rows,
-)
+from sim.estimators.low_rank_problem import as_rows
 from sim.streams import Stream
 
 
@@ -24,13 +23,14 @@ def _factors(seed, rank, d_x, d_phi):
 def _pass(x, z, weights, offset, K, left, right):
     """(loss, gradients by the factors, second moments, totals) of one compiled pass."""
     rank, tile = len(left), bilinear_kernels.tile_of(K)
-    found = np.empty(left.shape), np.empty(right.shape), np.empty((2, rank, rank)), np.empty(3)
-    scratch = np.empty((rank, tile)), np.empty((rank, tile)), np.empty((3, tile))
+    gradient = Factors(np.empty(left.shape), np.empty(right.shape))
+    curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
+    scratch = TileScratch(np.empty((rank, tile)), np.empty((rank, tile)), np.empty((3, tile)))
     plain = bool((weights == 1).all())
-    bilinear_kernels.curved_pass(
-        as_rows(x), as_rows(z), weights, plain, offset, K, len(x), left, right, *scratch, *found
-    )  # fmt: skip
-    return found
+    answers = BilinearAnswers(as_rows(x), as_rows(z), weights, offset, len(x), float(weights.sum()), plain, K)
+    loss = bilinear_kernels.curved_pass(answers, Factors(left, right), scratch, gradient, curvature)
+    assert loss == curvature.totals[0]
+    return *gradient, *curvature
 
 
 @pytest.mark.parametrize("K", [0, 2, 3, 7])
@@ -92,9 +92,11 @@ def test_large_passes_are_the_small_ones(rank, weighted):
     x, z, weights, offset = drawn_answers(32, 9001, 7, 5, 2, weighted=weighted, shifted=weighted)
     left, right = _factors(32, rank, 7, 5)
     small = _pass(x, z, weights, offset, 0, left, right)
-    large = np.empty(left.shape), np.empty(right.shape), np.empty((2, rank, rank)), np.empty(3)
-    bilinear_large.shared_pass(x, z, weights, not weighted, offset, left, right, *large)
-    for one, other in zip(small, large, strict=True):
+    gradient = Factors(np.empty(left.shape), np.empty(right.shape))
+    curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
+    answers = BilinearAnswers(x, z, weights, offset, len(x), float(weights.sum()), not weighted, 0)
+    bilinear_large.shared_pass(answers, Factors(left, right), *gradient, *curvature)
+    for one, other in zip(small, (*gradient, *curvature), strict=True):
         kept = np.tril(np.ones(one.shape[-2:])) if one.ndim == 3 else 1.0
         assert other * kept == pytest.approx(one * kept, rel=1e-9, abs=1e-9)
 
@@ -112,7 +114,8 @@ def test_inverse_curvature_by_blocks():
     along = 0.7 * float((pp * qq).sum()) / mean
     inverses, scalars = np.empty((4, rank, rank)), np.array([0.0, 0.0, 0.0, 1.0, 1.0])
     sums, totals = np.stack([pp, qq]) * n, np.array([0.0, mean, along]) * n
-    assert set_metric(sums, totals, float(n), left, right, *roots, inverses, scalars)
+    factors, metric = Factors(left, right), Metric(*roots, inverses, scalars)
+    assert set_metric(Curvature(sums, totals), float(n), factors, metric)
     # Theta moves by left' D right (both factors share it), by left's own and by right's own part.
     A, B = np.linalg.inv(left @ C_x @ left.T), np.linalg.inv(right @ C_z @ right.T)
     free_x, free_z = np.eye(d_x) - left.T @ A @ left @ C_x, np.eye(d_phi) - right.T @ B @ right @ C_z
@@ -142,7 +145,7 @@ def test_inverse_curvature_by_blocks():
     expected = J @ np.linalg.inv(dense) @ J.T
     ours = np.empty(expected.shape)
     for i, unit in enumerate(np.eye(len(expected))):
-        apply_inverse(unit.copy(), left, right, *roots, inverses, scalars, ours[i])
+        apply_inverse(unit.copy(), factors, metric, ours[i])
     assert ours == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
@@ -152,9 +155,10 @@ def test_unsound_factors_are_told_and_mended():
     theta = left.T @ right
     root, inverses = np.linalg.cholesky(np.cov(Stream(34, "c").normals((8, 40)))), np.empty((4, 3, 3))
     scalars, ones = np.array([0.0, 0.0, 0.0, 1.0, 1.0]), np.stack([np.eye(3)] * 2)
-    assert not set_metric(ones.copy(), np.ones(3), 1.0, left, right, root, root, inverses, scalars)
+    factors, metric = Factors(left, right), Metric(root, root, inverses, scalars)
+    assert not set_metric(Curvature(ones.copy(), np.ones(3)), 1.0, factors, metric)
     assert balance(left, right, root)
-    assert set_metric(ones.copy(), np.ones(3), 1.0, left, right, root, root, inverses, scalars)
+    assert set_metric(Curvature(ones.copy(), np.ones(3)), 1.0, factors, metric)
     assert left.T @ right == pytest.approx(theta, abs=1e-9)
     assert left @ root @ root.T @ left.T == pytest.approx(np.eye(3), abs=1e-9)
     left[2] = 0.0

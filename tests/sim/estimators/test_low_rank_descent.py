@@ -71,7 +71,7 @@ def test_zero_is_a_saddle_and_long_steps_overflow() -> None:
     assert descend(X, Z, left, right, step=200.0).status is FitStatus.STALLED
     with pytest.raises(ValueError, match="kind must be"):
         descend(X, Z, left, right, kind="newton")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"factors must be \(5, r\)"):
+    with pytest.raises(ValueError, match=r"left must be \(5, r\)"):
         descend(X, Z, right, left)
 
 
