@@ -133,7 +133,7 @@ def hedge_batch(
     round -1 equals round 0, both uniform; averages run over rounds 1..T.  step: h of the columns (default
     `default_step`), step_rows: h of the rows (default the same).  record: rounds whose average gap is kept.
     """
-    from sim.compiled.hedge import LANES, play_blocks
+    from sim.compiled.hedge import LANES, Played, play_blocks
 
     regrets = np.ascontiguousarray(regrets, dtype=np.float64)
     if regrets.ndim != 3 or 0 in regrets.shape:
@@ -165,7 +165,7 @@ def hedge_batch(
     gaps, last_gap = np.empty((blocks, at.size, lanes)), np.empty((blocks, lanes))
     play_blocks(
         in_lanes(regrets), rounds, in_lanes(own), in_lanes(other), float(optimistic), at,
-        w_mean, p_mean, w, p, gaps, last_gap,
+        Played(w_mean, p_mean, w, p, gaps, last_gap),
     )  # fmt: skip
     weights, adversary = out_of_lanes(w_mean), out_of_lanes(p_mean)
     upper = np.einsum("brc,bc->br", regrets, weights).max(axis=1)

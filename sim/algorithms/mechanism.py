@@ -129,7 +129,7 @@ def best_misreports(
     an even report, the truth's departure from the others three times over, and random ones.  The gain is that of the
     report found, computed by `Mechanism.utilities` and not by the search.
     """
-    from sim.compiled.misreports import search
+    from sim.compiled.misreports import Pooling, search
 
     truth = floored(opinions)
     others = truth if reports is None else floored(reports)
@@ -141,8 +141,9 @@ def best_misreports(
     flat, flat_others = truth.reshape(-1, N, K), others.reshape(-1, N, K)
     best = np.zeros((len(flat), N, K - 1))
     search(
-        np.log(flat), np.log(flat_others), 2.0 * stream.child("starts").normals((starts, K - 1)), mechanism.alpha,
-        mechanism.distance, mechanism.charged, float(np.log(FLOOR)), 0.5, _SEARCH_STEPS * (K - 1), best,
+        np.log(flat), np.log(flat_others), 2.0 * stream.child("starts").normals((starts, K - 1)),
+        Pooling(mechanism.alpha, mechanism.distance, mechanism.charged, float(np.log(FLOOR))), 0.5,
+        _SEARCH_STEPS * (K - 1), best,
     )  # fmt: skip
     logits = np.concatenate([best, np.zeros((*best.shape[:-1], 1))], axis=-1)
     report = np.exp(logits - logits.max(axis=-1, keepdims=True))

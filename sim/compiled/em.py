@@ -168,11 +168,14 @@ def _em(rules, answers, centre, state):
     Returns (rounds, status). trace[t] is the penalised, likelihood_trace[t] the plain observed likelihood.
     """
     work = _begin(rules, centre, state)
-    types = Types(state.theta, work.log_mixture, state.gamma, work.proposal)
+    types, sums = Types(state.theta, work.log_mixture, state.gamma, work.proposal), work.sums
     done = False
     while not done:
         _share(state, work)
-        one_pass(answers, types, work.progress[FIXED] == 1, rules.hard, *work.sums)
+        one_pass(
+            answers, types, work.progress[FIXED] == 1, rules.hard, sums.gradient, sums.hessian, sums.mass,
+            sums.quality, sums.likelihood,
+        )  # fmt: skip
         done = _advance(rules, centre, state, work)
     return work.progress[ROUNDS], work.progress[STATUS]
 
@@ -203,6 +206,8 @@ def em_batch(rules, answers, centre, states, rounds, status):
 def posterior(answers, theta, log_mixture, gamma):
     """Responsibilities of new annotators into gamma; returns their observed log-likelihood."""
     K, d = theta.shape
-    sums = Sums(np.empty((K, d)), np.empty((K, d, d)), np.empty(K), np.empty((2, K)), np.empty(1))
-    serial_pass(answers, Types(theta, log_mixture, gamma, gamma), False, False, *sums)
-    return sums.likelihood[0]
+    gradient, hessian = np.empty((K, d)), np.empty((K, d, d))
+    mass, quality, likelihood = np.empty(K), np.empty((2, K)), np.empty(1)
+    types = Types(theta, log_mixture, gamma, gamma)
+    serial_pass(answers, types, False, False, gradient, hessian, mass, quality, likelihood)
+    return likelihood[0]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
@@ -62,13 +64,23 @@ def _store(low, high, half, first_chosen, out):
             row_y[j] = sign * y[j]
 
 
+class Law(NamedTuple):
+    """width of the cube, theta (M, 2 h), the replicate and the four words of the two keys."""
+
+    width: Any
+    theta: Any
+    replicate: Any
+    keys: Any
+
+
 @njit(**INNER)
-def _draw(start, lo, hi, width, theta, annotator, first_chosen, out, replicate, keys):
+def _draw(start, lo, hi, law, annotator, first_chosen, out):
     """Pairs start + lo .. start + hi - 1; each step over a whole group, so that its loop fills the lanes.
 
     Pair i: features j and j + h of both items, h = ceil(d / 2), are the words of block i h + j under the first
     key; the choice and the annotator are the uniforms of block i under the second.  theta: (M, 2 h).
     """
+    width, theta, replicate, keys = law.width, law.theta, law.replicate, law.keys
     half = theta.shape[1] // 2
     group = max(1, _BLOCKS // half)
     low, high = np.empty(group * half), np.empty(group * half)
@@ -94,7 +106,7 @@ def draw_float64(start, width, theta, annotator, first_chosen, out, replicate, k
     n = annotator.size
     for chunk in prange((n + _CHUNK - 1) // _CHUNK):
         lo = chunk * _CHUNK
-        _draw(start, lo, min(lo + _CHUNK, n), width, theta, annotator, first_chosen, out, replicate, keys)
+        _draw(start, lo, min(lo + _CHUNK, n), Law(width, theta, replicate, keys), annotator, first_chosen, out)
 
 
 # A function of its own: one kernel, one signature (see `sim.compiled.jit`).
@@ -104,4 +116,4 @@ def draw_float32(start, width, theta, annotator, first_chosen, out, replicate, k
     n = annotator.size
     for chunk in prange((n + _CHUNK - 1) // _CHUNK):
         lo = chunk * _CHUNK
-        _draw(start, lo, min(lo + _CHUNK, n), width, theta, annotator, first_chosen, out, replicate, keys)
+        _draw(start, lo, min(lo + _CHUNK, n), Law(width, theta, replicate, keys), annotator, first_chosen, out)

@@ -3,12 +3,26 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
 from sim.compiled.jit import FAST_PARALLEL, INNER, exp
 
 LANES = 64
+
+
+class Played(NamedTuple):
+    """Averages and last points of the columns (., lanes) and rows (., lanes), gaps of the averages at the recorded
+    rounds and of the last point."""
+
+    w_mean: Any
+    p_mean: Any
+    w: Any
+    p: Any
+    gaps: Any
+    last_gap: Any
 
 
 @njit(**INNER)
@@ -75,8 +89,10 @@ def _gap(game, w, p, scale, to_columns, to_rows, out):
 
 
 @njit(**INNER)
-def _play(game, rounds, step_w, step_p, optimism, record, w_mean, p_mean, w, p, gaps, last_gap):
+def _play(game, rounds, step_w, step_p, optimism, record, played):
     """One block of lanes; everything (., lanes). `record` lists rounds, ascending."""
+    w_mean, p_mean, w, p = played.w_mean, played.p_mean, played.w, played.p
+    gaps, last_gap = played.gaps, played.last_gap
     rows, columns, lanes = game.shape
     log_w, log_p = np.zeros((columns, lanes)), np.zeros((rows, lanes))
     to_columns, to_rows = np.empty((columns, lanes)), np.empty((rows, lanes))
@@ -114,10 +130,10 @@ def _play(game, rounds, step_w, step_p, optimism, record, w_mean, p_mean, w, p, 
 
 
 @njit(**FAST_PARALLEL)
-def play_blocks(games, rounds, step_w, step_p, optimism, record, w_mean, p_mean, w, p, gaps, last_gap):
+def play_blocks(games, rounds, step_w, step_p, optimism, record, played):
     """games (blocks, rows, columns, lanes); every output (blocks, ., lanes)."""
+    w_mean, p_mean, w, p = played.w_mean, played.p_mean, played.w, played.p
+    gaps, last_gap = played.gaps, played.last_gap
     for b in prange(games.shape[0]):
-        _play(
-            games[b], rounds, step_w[b], step_p[b], optimism, record, w_mean[b], p_mean[b], w[b], p[b],
-            gaps[b], last_gap[b],
-        )  # fmt: skip
+        own = Played(w_mean[b], p_mean[b], w[b], p[b], gaps[b], last_gap[b])
+        _play(games[b], rounds, step_w[b], step_p[b], optimism, record, own)

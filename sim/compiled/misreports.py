@@ -3,12 +3,41 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
 from sim.compiled.jit import INNER, JIT, exp
 
 _PARALLEL = {**JIT, "parallel": True}
+
+
+class Pooling(NamedTuple):
+    """alpha of the pool, beta of the distances, whether costs are charged, floor under a reported log-probability."""
+
+    alpha: Any
+    beta: Any
+    charged: Any
+    floor: Any
+
+
+class Judge(NamedTuple):
+    """What a report is judged by: the others' sums (K,) behind the pool of n, the opinions behind the disutility (K,)
+    and how many these are."""
+
+    others: Any
+    n: Any
+    judged: Any
+    weight: Any
+
+
+class Room(NamedTuple):
+    """log_report, log_x (K,), trial (3, K - 1)."""
+
+    log_report: Any
+    log_x: Any
+    trial: Any
 
 
 @njit(**INNER)
@@ -59,8 +88,9 @@ def _disutility(log_x, judged, weight, beta):
 
 
 @njit(**INNER)
-def _loss(z, others, alpha, n, judged, weight, beta, floor, log_report, log_x):
+def _loss(z, judge, pooling, room):
     """Minus the utility (up to a constant) of reporting softmax(z, 0), held at `floor` from below."""
+    log_report, log_x, floor = room.log_report, room.log_x, pooling.floor
     K = log_x.size
     top = 0.0
     for a in range(K - 1):
@@ -71,17 +101,18 @@ def _loss(z, others, alpha, n, judged, weight, beta, floor, log_report, log_x):
     shift = top + np.log(total)
     for a in range(K):
         log_report[a] = max((z[a] if a < K - 1 else 0.0) - shift, floor)
-    _consensus(log_report, others, alpha, n, log_x)
-    return _disutility(log_x, judged, weight, beta)
+    _consensus(log_report, judge.others, pooling.alpha, judge.n, log_x)
+    return _disutility(log_x, judge.judged, judge.weight, pooling.beta)
 
 
 @njit(**INNER)
-def _nelder_mead(simplex, values, most, others, alpha, n, judged, weight, beta, floor, log_report, log_x, trial):
+def _nelder_mead(simplex, values, most, judge, pooling, room):
     """Nelder and Mead 1965 with the usual coefficients; simplex (d + 1, d) is moved in place, best vertex first."""
-    d = simplex.shape[1]
+    # One loop with five ways out of a step: apart, each part would need all that the others have computed.
+    d, trial = simplex.shape[1], room.trial
     centre, second = trial[0], trial[1]
     for v in range(d + 1):
-        values[v] = _loss(simplex[v], others, alpha, n, judged, weight, beta, floor, log_report, log_x)
+        values[v] = _loss(simplex[v], judge, pooling, room)
     spent = d + 1
     while spent < most:
         # Insertion sort: the simplex stays nearly sorted.
@@ -99,12 +130,12 @@ def _nelder_mead(simplex, values, most, others, alpha, n, judged, weight, beta, 
             for v in range(d):
                 centre[j] += simplex[v, j] / d
             trial[2, j] = 2.0 * centre[j] - simplex[d, j]
-        reflected = _loss(trial[2], others, alpha, n, judged, weight, beta, floor, log_report, log_x)
+        reflected = _loss(trial[2], judge, pooling, room)
         spent += 1
         if reflected < values[0]:
             for j in range(d):
                 second[j] = 3.0 * centre[j] - 2.0 * simplex[d, j]
-            expanded = _loss(second, others, alpha, n, judged, weight, beta, floor, log_report, log_x)
+            expanded = _loss(second, judge, pooling, room)
             spent += 1
             if expanded < reflected:
                 values[d] = expanded
@@ -123,7 +154,7 @@ def _nelder_mead(simplex, values, most, others, alpha, n, judged, weight, beta, 
         outside = reflected < values[d]
         for j in range(d):
             second[j] = centre[j] + 0.5 * ((trial[2, j] if outside else simplex[d, j]) - centre[j])
-        contracted = _loss(second, others, alpha, n, judged, weight, beta, floor, log_report, log_x)
+        contracted = _loss(second, judge, pooling, room)
         spent += 1
         if contracted < min(reflected, values[d]):
             values[d] = contracted
@@ -133,7 +164,7 @@ def _nelder_mead(simplex, values, most, others, alpha, n, judged, weight, beta, 
         for v in range(1, d + 1):
             for j in range(d):
                 simplex[v, j] = 0.5 * (simplex[v, j] + simplex[0, j])
-            values[v] = _loss(simplex[v], others, alpha, n, judged, weight, beta, floor, log_report, log_x)
+            values[v] = _loss(simplex[v], judge, pooling, room)
         spent += d
     best = 0
     for v in range(1, d + 1):
@@ -161,18 +192,19 @@ def _summed(log_reports, skip, alpha, out):
 
 
 @njit(**_PARALLEL)
-def search(log_opinions, log_reports, starts, alpha, beta, charged, floor, step, most, best):
+def search(log_opinions, log_reports, starts, pooling, step, most, best):
     """best[b, i]: the logits (last one 0) of the best report found for annotator i in profile b.
 
     log_opinions, log_reports: (B, N, K), true opinions and what everybody else reports.  starts: (S, K - 1) logits
     that are tried beside the truth, an even report, and an exaggeration of the annotator's departure from the rest.
     """
     B, N, K = log_opinions.shape
-    d = K - 1
+    d, alpha, beta, charged = K - 1, pooling.alpha, pooling.beta, pooling.charged
     for b in prange(B):
         others, judged, own = np.empty(K), np.empty(K), np.empty((1, K))
         log_report, log_x, values, trial = np.empty(K), np.empty(K), np.empty(K), np.empty((3, d))
         simplex, rest = np.empty((K, d)), np.empty(K)
+        room = Room(log_report, log_x, trial)
         for i in range(N):
             _summed(log_reports[b], i, alpha, others)
             own[0] = log_opinions[b, i]
@@ -201,9 +233,8 @@ def search(log_opinions, log_reports, starts, alpha, beta, charged, floor, step,
                 for v in range(d):
                     for j in range(d):
                         simplex[v + 1, j] = simplex[0, j] + (step if v == j else 0.0)
-                vertex = _nelder_mead(
-                    simplex, values, most, others, alpha, N, judged, weight, beta, floor, log_report, log_x, trial
-                )
+                judge = Judge(others, N, judged, weight)
+                vertex = _nelder_mead(simplex, values, most, judge, pooling, room)
                 if values[vertex] < lowest:
                     lowest = values[vertex]
                     for j in range(d):

@@ -7,7 +7,7 @@ from scipy.optimize import minimize, minimize_scalar
 from sim.algorithms.mechanism import FLOOR, Mechanism, best_collusion, best_misreports, floored, pivotal_choice
 from sim.algorithms.opinion_distances import opinion_distance
 from sim.algorithms.pooling import pool_opinions
-from sim.compiled.misreports import _loss
+from sim.compiled.misreports import Judge, Pooling, Room, _loss
 from sim.streams import Stream
 
 RANDOM = np.random.default_rng(5)
@@ -56,7 +56,10 @@ def test_kernel_loss_is_minus_utility_up_to_a_constant(alpha, charged):
         reports = others.copy()
         reports[0] = report / report.sum()
         loss = _loss.py_func(
-            z, summed, alpha, 4, judged, 4.0 if charged else 1.0, alpha, np.log(FLOOR), np.empty(3), np.empty(3)
+            z,
+            Judge(summed, 4, judged, 4.0 if charged else 1.0),
+            Pooling(alpha, alpha, charged, np.log(FLOOR)),
+            Room(np.empty(3), np.empty(3), np.empty((3, 2))),
         )
         gaps.append(loss + mechanism.utilities(np.vstack([truth[0], others[1:]]), reports)[0])
     assert np.ptp(gaps) < 1e-9
