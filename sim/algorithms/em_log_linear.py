@@ -81,7 +81,9 @@ class _Layout:
 def _layout(annotator: AnyArray, n_annotators: int, n: int) -> _Layout:
     require_count("n_annotators", n_annotators)
     annotator = index_array("annotator", annotator, n_annotators)
-    require_shape("annotator", annotator, (n,))
+    require_shape("annotator", annotator, ("n",))
+    if len(annotator) != n:
+        raise ValueError(f"differences has {n} answers and annotator {len(annotator)}; name one an answer")
     if n == 0:
         raise ValueError("annotator must hold at least one answer's (got none)")
     in_order = bool((annotator[1:] >= annotator[:-1]).all())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.arguments import float_array, require_count, require_finite, require_positive
 from sim.preferences import FloatArray, IntArray
 
 
@@ -65,6 +66,7 @@ class GameValue:
 
 def default_step(regret: FloatArray) -> FloatArray:
     """1 / (max R - min R), the largest step the bound admits; 1 for a constant game. (..., R, C) -> (...)."""
+    require_finite(regret=regret)
     spread = regret.max(axis=(-2, -1)) - regret.min(axis=(-2, -1))
     return np.asarray(np.where(spread > 0, 1.0 / np.where(spread > 0, spread, 1.0), 1.0))
 
@@ -77,6 +79,10 @@ def hedge_bound(n_columns: int, n_rows: int, step: float, rounds: int) -> float:
     terms cancel. Adding a constant to R changes nothing, so A may be half the range. No log T: the paper's
     O(log K log T / T) holds with room to spare.
     """
+    require_count("n_columns", n_columns)
+    require_count("n_rows", n_rows)
+    require_count("rounds", rounds)
+    require_positive(step=step)
     return float((np.log(n_columns) + np.log(n_rows)) / (step * rounds))
 
 
@@ -90,8 +96,9 @@ def hedge(
     record: Sequence[int] = (),
 ) -> HedgeResult:
     """Play one game; see `hedge_batch`."""
+    regret = float_array("regret", regret, ("rows", "columns"))
     batch = hedge_batch(
-        np.asarray(regret, dtype=np.float64)[None],
+        regret[None],
         rounds,
         step=step,
         step_rows=step_rows,
@@ -138,13 +145,11 @@ def hedge_batch(
     regrets = np.ascontiguousarray(regrets, dtype=np.float64)
     if regrets.ndim != 3 or 0 in regrets.shape:
         raise ValueError(f"regrets must be (games, rows, columns), none empty (got {regrets.shape})")
-    if not np.isfinite(regrets).all():
-        raise ValueError("regrets must be finite")
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1 (got {rounds})")
+    require_finite(regrets=regrets)
+    require_count("rounds", rounds)
     B, R, C = regrets.shape
-    own = default_step(regrets) if step is None else np.broadcast_to(np.asarray(step, np.float64), (B,))
-    other = own if step_rows is None else np.broadcast_to(np.asarray(step_rows, np.float64), (B,))
+    own = default_step(regrets) if step is None else _steps("step", step, B)
+    other = own if step_rows is None else _steps("step_rows", step_rows, B)
     at = np.array(sorted(set(record)), dtype=np.int64)
     if at.size and (at[0] < 1 or at[-1] > rounds):
         raise ValueError(f"record must lie in 1..{rounds} (got {at.min()}..{at.max()})")
@@ -183,6 +188,16 @@ def hedge_batch(
     )
 
 
+def _steps(name: str, step: float | FloatArray, games: int) -> FloatArray:
+    """One positive step a game, or one for all."""
+    found = np.asarray(step, dtype=np.float64)
+    if found.shape not in ((), (games,)):
+        raise ValueError(f"{name} must be a number or ({games},), one a game (got {found.shape})")
+    if not (np.isfinite(found).all() and (found > 0).all()):
+        raise ValueError(f"{name} must be positive and finite (got {found})")
+    return np.broadcast_to(found, (games,))
+
+
 def game_value(regret: FloatArray) -> GameValue:
     """min v s.t. R w <= v, w in the simplex, by HiGHS; the adversary is read off the duals and certified.
 
@@ -190,7 +205,9 @@ def game_value(regret: FloatArray) -> GameValue:
     """
     from scipy.optimize import linprog
 
-    regret = np.asarray(regret, dtype=np.float64)
+    regret = float_array("regret", regret, ("rows", "columns"))
+    if 0 in regret.shape:
+        raise ValueError(f"regret must not be empty (got {regret.shape})")
     R, C = regret.shape
     solved = linprog(
         np.append(np.zeros(C), 1.0),

@@ -8,6 +8,14 @@ from typing import Literal
 import numpy as np
 
 from sim.algorithms.welfare import WelfareRule
+from sim.arguments import (
+    float_array,
+    probability_array,
+    require_choice,
+    require_count,
+    require_finite,
+    require_positive,
+)
 from sim.cones import modelling, solve
 from sim.preferences import FloatArray, IntArray
 
@@ -48,8 +56,11 @@ def best_lotteries(
     tables = np.require(tables, np.float64, ["C", "W"])
     if tables.ndim != 3 or 0 in tables.shape:
         raise ValueError(f"tables must be (B, parties, options), none empty (got {tables.shape})")
-    if not np.isfinite(tables).all():
-        raise ValueError("utilities must be finite")
+    require_finite(tables=tables)
+    require_choice("method", method, ("default", "em", "cvxpy"))
+    require_positive(tolerance=tolerance)
+    if max_iterations is not None:
+        require_count("max_iterations", max_iterations)
     if np.isneginf(rule.alpha):
         return _leximin(tables)
     if rule.alpha == 1.0:
@@ -90,6 +101,8 @@ def relative_gap(table: FloatArray, probabilities: FloatArray, alpha: float) -> 
     The equivalent utility is concave and homogeneous in V p with a gradient along w, so that no lottery's is larger by
     more than this share. (At alpha = 0: max_a sum_m v_m(a) / (V p)_m / M - 1.)
     """
+    table = float_array("table", table, ("parties", "options"))
+    probabilities = probability_array("probabilities", probabilities, (table.shape[1],))
     utility = table @ probabilities
     if not (utility > 0).all():
         return float("inf")

@@ -9,6 +9,14 @@ import numpy as np
 from sim.algorithms.aggregation import checked_alpha
 from sim.algorithms.opinion_distances import distance_gradient, opinion_distance
 from sim.algorithms.pooling import checked_opinions, pool_opinions
+from sim.arguments import (
+    float_array,
+    require_count,
+    require_index,
+    require_number,
+    require_same_shape,
+    require_shape,
+)
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -58,6 +66,8 @@ class Mechanism:
 
     def __post_init__(self) -> None:
         checked_alpha(self.alpha)
+        if self.distance_alpha is not None:
+            require_number(distance_alpha=self.distance_alpha)
         if self.distance_alpha is None and np.isinf(self.alpha):
             raise ValueError("no distance has the min or the max rule as its barycentre: name distance_alpha")
 
@@ -94,6 +104,8 @@ class Mechanism:
     def gain_of(self, opinions: FloatArray, reports: FloatArray, agent: int, report: FloatArray) -> FloatArray:
         """What `agent` gains by `report` over the truth while the others report as they do; (...)."""
         truth, others = floored(opinions), np.array(floored(reports))
+        require_same_shape(opinions=truth, reports=others)
+        require_index("agent", agent, truth.shape[-2])
         honest, lying = others.copy(), others
         honest[..., agent, :] = truth[..., agent, :]
         lying[..., agent, :] = report
@@ -109,6 +121,7 @@ class Mechanism:
         gap at the truthful outcome x*. For a truthful mechanism it is zero up to rounding: a proof, not a search.
         """
         truth, others = floored(opinions), floored(reports)
+        require_same_shape(opinions=truth, reports=others)
         out = np.empty(truth.shape[:-1])
         for i in range(truth.shape[-2]):
             profile = others.copy()
@@ -133,11 +146,11 @@ def best_misreports(
 
     truth = floored(opinions)
     others = truth if reports is None else floored(reports)
-    if others.shape != truth.shape:
-        raise ValueError(f"opinions {truth.shape} and reports {others.shape} differ in shape")
+    require_same_shape(opinions=truth, reports=others)
+    require_count("starts", starts, 0)
     *batch, N, K = truth.shape
     if K < 2:
-        raise ValueError("an opinion over one candidate has nothing to misreport")
+        raise ValueError(f"opinions must be over two candidates or more (got {K}): over one nothing can be misreported")
     flat, flat_others = truth.reshape(-1, N, K), others.reshape(-1, N, K)
     best = np.zeros((len(flat), N, K - 1))
     search(
@@ -168,6 +181,11 @@ def best_collusion(mechanism: Mechanism, opinions: FloatArray, pair: tuple[int, 
     from scipy.optimize import minimize
 
     truth = floored(opinions)
+    require_shape("opinions", truth, ("annotators", "candidates"))
+    if len(set(pair)) != 2:
+        raise ValueError(f"pair must be two annotators (got {pair})")
+    for agent in pair:
+        require_index("pair", agent, len(truth))
     K, chosen = truth.shape[1], list(pair)
     honest = float(mechanism.utilities(truth)[chosen].sum())
 
@@ -200,7 +218,9 @@ def pivotal_choice(values: FloatArray, charged: bool = True) -> CandidateOutcome
     (exp(alpha r) - 1) / alpha. choice = argmax_y sum_i values[i, y] (the first of equals), c_i = max_y of the others'
     sum minus the others' sum at the choice. The utility values[i, choice] - c_i is largest under truth.
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = float_array("values", values, ("annotators", "candidates"))
+    if 0 in values.shape:
+        raise ValueError(f"values must not be empty (got {values.shape})")
     total = values.sum(axis=0)
     choice = int(total.argmax())
     others = total[None, :] - values

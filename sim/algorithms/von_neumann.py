@@ -7,6 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    probability_array,
+    require_between,
+    require_choice,
+    require_count,
+    require_positive,
+)
 from sim.environments.preference_tables import PreferenceCounts
 from sim.preferences import FloatArray
 
@@ -34,7 +42,12 @@ def comparison_bonus(
     (`literal_diagonal`); an action's preference over itself is known to be 0, and its bonus is 0 here.
     averaged: sqrt(2 log(4 S A^2 / delta) mean_m(1 / n_m) / M), the width of the mean over parties [derived].
     """
-    M, S, A, _ = total.shape
+    total = float_array("total", total, ("parties", "states", "actions", "actions"))
+    M, S, A, other = total.shape
+    if other != A:
+        raise ValueError(f"total must count pairs of the same actions (got {A} and {other})")
+    require_between(0.0, 1.0, delta=delta)
+    require_positive(delta=delta)
     count = np.maximum(total, 1.0)
     if averaged:
         bonus = np.sqrt(2.0 * np.log(4 * S * A**2 / delta) * (1.0 / count).mean(axis=0) / M)
@@ -57,10 +70,19 @@ def von_neumann_winner(
 
     plain: N alone; optimistic: N + B. Entries are clipped to [-1, 1], the range of a preference.
     """
+    require_choice("stance", stance, ("pessimistic", "plain", "optimistic"))
     mean = counts.matrices().mean(axis=0)
     bonus = comparison_bonus(counts.total, delta, literal_diagonal=literal_diagonal, averaged=averaged)
     sign = {"pessimistic": -1.0, "plain": 0.0, "optimistic": 1.0}[stance]
     return solve_matrices(np.clip(mean + sign * bonus, -1.0, 1.0))
+
+
+def _square(matrices: FloatArray) -> FloatArray:
+    """(states, A, A), finite."""
+    found = float_array("matrices", matrices, ("states", "actions", "actions"))
+    if found.shape[1] != found.shape[2] or 0 in found.shape:
+        raise ValueError(f"matrices must be square and not empty (got {found.shape})")
+    return found
 
 
 def solve_matrices(matrices: FloatArray) -> VonNeumannWinner:
@@ -70,6 +92,7 @@ def solve_matrices(matrices: FloatArray) -> VonNeumannWinner:
     """
     from sim.algorithms.hedge import game_value
 
+    matrices = _square(matrices)
     S, A, _ = matrices.shape
     policy, opponent, value, gap = np.empty((S, A)), np.empty((S, A)), np.empty(S), np.empty(S)
     for s, matrix in enumerate(matrices):
@@ -87,7 +110,8 @@ def regret_matching(matrices: FloatArray, rounds: int = 10_000) -> VonNeumannWin
     """
     from sim.compiled import regret_matching as regret_matching_kernels
 
-    matrices = np.require(matrices, np.float64, ["C", "W"])
+    require_count("rounds", rounds)
+    matrices = np.require(_square(matrices), np.float64, ["C", "W"])
     S, A, _ = matrices.shape
     row, column = np.empty((S, A)), np.empty((S, A))
     regret_matching_kernels.regret_matching(matrices, rounds, row, column)
@@ -101,6 +125,8 @@ def exploitability(matrices: FloatArray, policy: FloatArray) -> FloatArray:
 
     Zero exactly for a von Neumann winner of a skew-symmetric N.
     """
+    matrices = _square(matrices)
+    policy = probability_array("policy", policy, matrices.shape[:2])
     return np.asarray(-np.einsum("sa,sab->sb", policy, matrices).min(axis=1))
 
 

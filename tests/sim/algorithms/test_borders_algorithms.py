@@ -223,14 +223,14 @@ EXCUSED = {
     "PigouDalton": "a result, and an axiom with flags",
 }  # fmt: skip
 ELSEWHERE = {
-    "em_log_linear": "test_em_log_linear.py",
-    "hedge": "test_hedge.py",
-    "lotteries": "test_lotteries.py",
-    "mechanism": "test_mechanism.py",
+    "em_log_linear": "test_borders_em.py",
+    "hedge": "test_borders_em.py",
+    "lotteries": "test_borders_em.py",
+    "mechanism": "test_borders_em.py",
     "pessimistic_policy": "test_confidence.py",
     "prs": "test_low_rank_policies.py",
     "reduced_pessimism": "test_low_rank_policies.py",
-    "von_neumann": "test_von_neumann.py",
+    "von_neumann": "test_borders_em.py",
 }
 
 

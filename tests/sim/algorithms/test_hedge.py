@@ -99,7 +99,7 @@ def test_same_bits_for_any_number_of_threads():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="finite"):
         hedge(np.array([[np.nan]]), 5)
-    with pytest.raises(ValueError, match="rounds must be at least 1"):
+    with pytest.raises(ValueError, match="rounds must be a whole number, at least 1"):
         hedge(np.eye(2), 0)
     with pytest.raises(ValueError, match=r"record must lie in 1\.\.5"):
         hedge(np.eye(2), 5, record=[6])

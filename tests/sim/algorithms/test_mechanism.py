@@ -117,9 +117,9 @@ def test_zeros_are_raised_to_the_floor():
 
 
 def test_refused():
-    with pytest.raises(ValueError, match="nothing to misreport"):
+    with pytest.raises(ValueError, match="nothing can be misreported"):
         best_misreports(Mechanism(1.0), np.ones((2, 1)), stream=Stream(1))
-    with pytest.raises(ValueError, match="differ in shape"):
+    with pytest.raises(ValueError, match="must have the shape of opinions"):
         best_misreports(Mechanism(1.0), PROFILES[0], REPORTS, stream=Stream(1))
 
 
