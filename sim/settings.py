@@ -181,26 +181,3 @@ def _number(value: Any) -> Any:
         with suppress(ValueError):
             return float(value)
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def check_kinds(settings: Any, *, least: int | None = None) -> None:
-    """The plain fields of a dataclass hold what they are annotated as; raises ValueError naming the field.
-
-    Whole numbers (of at least `least`) for int, numbers for float, truth values for bool, texts for str. Other kinds
-    are left to the dataclass's own checks. Annotations are resolved, so it does not matter how they are written.
-    """
-    hints = get_type_hints(type(settings))
-    bound = "" if least is None else f" of at least {least}"
-    for field in fields(settings):
-        kind, value = hints[field.name], getattr(settings, field.name)
-        if kind not in (int, float, bool, str):
-            continue
-        if kind is int:
-            fits = isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
-        elif kind is float:
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
-        else:
-            fits = isinstance(value, kind)
-        if not fits:
-            expected = {int: f"a whole number{bound}", float: "a number", bool: "true or false", str: "a text"}[kind]
-            raise ValueError(f"{field.name} must be {expected} (got {value!r})")

@@ -14,7 +14,7 @@ from sim.arguments import (
     require_choice,
     require_count,
     require_finite,
-    require_positive,
+    require_not_negative,
 )
 from sim.cones import modelling, solve
 from sim.preferences import FloatArray, IntArray
@@ -58,9 +58,9 @@ def best_lotteries(
         raise ValueError(f"tables must be (B, parties, options), none empty (got {tables.shape})")
     require_finite(tables=tables)
     require_choice("method", method, ("default", "em", "cvxpy"))
-    require_positive(tolerance=tolerance)
+    require_not_negative(tolerance=tolerance)
     if max_iterations is not None:
-        require_count("max_iterations", max_iterations)
+        require_count("max_iterations", max_iterations, 0)
     if np.isneginf(rule.alpha):
         return _leximin(tables)
     if rule.alpha == 1.0:

@@ -1,13 +1,12 @@
 """Settings from YAML and overrides: values, types, and unknown keys by name."""
 
-import re
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
 
 from sim.errors import InputError
-from sim.settings import check_kinds, parse_override, read_mapping, read_settings, require_known, resolved
+from sim.settings import parse_override, read_mapping, read_settings, require_known, resolved
 
 
 @dataclass(frozen=True)
@@ -103,26 +102,3 @@ def test_override_texts():
         parse_override("a", "n=3")
     with pytest.raises(InputError, match="the value is not YAML; quote it"):
         parse_override("a=[")
-
-
-@pytest.mark.parametrize("written", ["text", "object"])
-def test_kinds_are_read_from_resolved_annotations(written):
-    """However the annotation is written: as a text (postponed) or as the type itself."""
-    kinds = {"count": int, "share": float, "flag": bool, "name": str, "rest": tuple[float, ...]}
-    columns = [(n, k.__name__ if written == "text" and isinstance(k, type) else k) for n, k in kinds.items()]
-    kind = make_dataclass("Setting", columns)
-    good = {"count": 1, "share": 2, "flag": True, "name": "x", "rest": "anything"}
-    check_kinds(kind(**good), least=1)
-    for field_name, value, message in (
-        ("count", 0, "count must be a whole number of at least 1 (got 0)"),
-        ("count", True, "count must be a whole number of at least 1 (got True)"),
-        ("share", "a", "share must be a number (got 'a')"),
-        ("share", False, "share must be a number (got False)"),
-        ("flag", 1, "flag must be true or false (got 1)"),
-        ("name", 3, "name must be a text (got 3)"),
-    ):
-        with pytest.raises(ValueError, match=re.escape(message)):
-            check_kinds(kind(**{**good, field_name: value}), least=1)
-    check_kinds(kind(**{**good, "count": -4}))
-    with pytest.raises(ValueError, match=r"count must be a whole number \(got 0.5\)"):
-        check_kinds(kind(**{**good, "count": 0.5}))

@@ -37,7 +37,7 @@ BORDERS = [
         {"differences": D, "annotator": ANNOTATOR, "n_annotators": 5, "n_types": 2, "weight": np.ones(20),
          "start": START, "centre": np.zeros(3), "ridge": 0.1, "tolerance": 1e-6, "max_rounds": 5, "newton_steps": 1,
          "estep": "soft"},
-        differences="nan short axis", annotator="short index minus axis", n_annotators=(0, 4), n_types=(0, 6),
+        differences="nan short axis", annotator="short index minus axis", n_annotators=(0,), n_types=(0, 6),
         weight="nan short minus", start="nan narrow axis", centre="nan short", ridge=(0.0, NAN), tolerance=(-1.0, NAN),
         max_rounds=(-1, 0.5), newton_steps=NO_COUNT, estep=("firm",),
     ),
@@ -66,7 +66,7 @@ BORDERS = [
     border(game_value, {"regret": GAME}, regret="nan axis"),
     border(
         best_lotteries, {"tables": TABLES, "rule": NASH, "method": "default", "tolerance": 1e-6, "max_iterations": 50},
-        tables="nan axis", method=("fast",), tolerance=(0.0, NAN), max_iterations=NO_COUNT,
+        tables="nan axis", method=("fast",), tolerance=(-1.0, NAN), max_iterations=(-1, 1.5),
     ),
     border(relative_gap, {"table": TABLES[0], "probabilities": np.full(4, 0.25), "alpha": 0.0},
            table="nan axis", probabilities="nan short"),

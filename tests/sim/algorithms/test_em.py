@@ -180,7 +180,7 @@ def test_restarts_keep_the_best():
 
 def test_more_types_than_annotators_is_refused():
     pairs = _bandit(1, 3, 5)
-    with pytest.raises(ValueError, match=r"n_types must lie in 1\.\.3"):
+    with pytest.raises(ValueError, match=r"n_types must be a whole number, 1\.\.3"):
         em_log_linear(_differences(pairs), pairs.annotator, 3, 4)
     with pytest.raises(ValueError, match="must not exceed the 3 annotators"):
         em_dpo(pairs, [LogLinear(FEATURES) for _ in range(4)])

@@ -115,7 +115,7 @@ def test_integers_and_read_only_arrays_are_as_good():
 
 def test_bad_input_is_refused():
     x, annotator, n = _answers(5, 2, 2, 2, seed=5)
-    with pytest.raises(ValueError, match=r"annotator must hold numbers in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"annotator must lie in 0\.\.1"):
         em_log_linear(x, annotator, 2, 2)
     with pytest.raises(ValueError, match="ridge must be positive"):
         em_log_linear(x, annotator, n, 2, ridge=0.0)
