@@ -83,9 +83,6 @@ EXCUSED = {
     "PlackettLuceFit": "a result",
     "RankChoice": "a result",
     "Screened": "a result",
-    "PessimisticPolicy": "a result",
-    "pessimistic_policy": "moves to sim.algorithms",
-    "likelihood_pessimistic_policy": "moves to sim.algorithms",
 }
 ELSEWHERE = {
     "bradley_terry": "test_bradley_terry.py",
