@@ -9,8 +9,8 @@ import numpy as np
 from sim.arguments import (
     float_array,
     require_choice,
-    require_count,
     require_not_negative,
+    require_positive,
     require_same_rows,
     require_shape,
 )
@@ -74,7 +74,8 @@ def reduced_confidence(
         raise ValueError(f"delta must lie between 0 and 1 (got {delta})")
     require_not_negative(scale=scale, ridge=ridge)
     if dimension is not None:
-        require_count("dimension", dimension)
+        # Of weighted answers under a ridge it is no whole number.
+        require_positive(dimension=dimension)
     d_x, d_phi = len(subspace.left), len(subspace.right)
     float_array("contexts", contexts, ("n", d_x))
     float_array("differences", differences, ("n", d_phi))

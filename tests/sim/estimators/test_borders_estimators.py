@@ -60,7 +60,7 @@ BORDERS = (
     border(reduced_fit, {"psi": Z, "ridge": 0.1}, psi="nan axis", ridge=(NAN, -1.0)),
     border(reduced_confidence, {"subspace": SPACE, "contexts": X, "differences": Z, "mode": "theory", "truth": THETA},
            contexts="nan short narrow", differences="nan short narrow", mode=("exact",), delta=(NAN, 0.0, 1.0),
-           scale=(NAN, -1.0), ridge=(NAN, -1.0), truth=("nan", "short", None), dimension=NO_COUNT),
+           scale=(NAN, -1.0), ridge=(NAN, -1.0), truth=("nan", "short", None), dimension=(0.0, -1.0, NAN)),
     border(scaled_error, {"ellipsoid": Ellipsoid(np.zeros(2), np.eye(2), 1.0), "truth": np.ones(2)},
            truth="short axis"),
     border(ReducedSubspace, {"left": np.eye(3), "right": np.eye(2), "rank": 1},

@@ -176,7 +176,7 @@ def test_command_prints_the_object_of_the_format(tmp_path, method):
     assert answer["out"] == str(out)
     assert json.loads((out / "fit.json").read_text())["mixture"] == answer["mixture"]
     assert yaml.safe_load((out / "resolved.yaml").read_text())["settings"]["seed"] == 0
-    shares = pq.readopposed_types(out / "annotators.parquet").to_pandas().filter(like="group_").sum(axis=1)
+    shares = pq.read_table(out / "annotators.parquet").to_pandas().filter(like="group_").sum(axis=1)
     assert shares.to_numpy() == pytest.approx(1.0)
     assert {p.name for p in tmp_path.iterdir()} == {"pairs.parquet", "result"}
 

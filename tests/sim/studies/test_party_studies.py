@@ -24,6 +24,7 @@ from sim.studies.experiments.reward_free.experiment import (
 from sim.studies.experiments.reward_free.setting import RewardFreeSetting
 from sim.studies.experiments.scaling.experiment import run_scaling
 from sim.studies.experiments.scaling.setting import ScalingSetting
+from sim.studies.report import StudyReport
 from sim.studies.spec import load_spec
 
 FILES = {
@@ -48,11 +49,12 @@ def mean(rows, method, metric):
 def test_shipped_files_run_and_draw(name, tmp_path):
     spec = load_spec(EXPERIMENTS / f"{name}.yaml", [*FILES[name], "replicates=4"])
     run = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
-    assert all(row["value"] is None or np.isfinite(row["value"]) for row in run.rows)
-    figures = spec.definition.draw(run.rows, tmp_path / "figures")
+    assert np.isfinite(run.results.values()).all()
+    report = StudyReport(run, None)
+    figures = report.draw(tmp_path / "figures")
     assert figures
     assert all(path.stat().st_size > 2000 for path in figures)
-    assert spec.definition.table(run.rows, tuple(spec.grid)).startswith("|")
+    assert report.overview.startswith("|")
 
 
 def test_every_shipped_study_is_tested():
