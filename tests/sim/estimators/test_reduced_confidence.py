@@ -153,5 +153,5 @@ def test_bad_input():
     with pytest.raises(ValueError, match="delta must lie between 0 and 1"):
         reduced_confidence(subspace, x, z, delta=0.0)
     for mode in ("weighted", "theory"):
-        with pytest.raises(ValueError, match="needs the true Theta"):
+        with pytest.raises(ValueError, match="truth must be given"):
             reduced_confidence(subspace, x, z, mode=mode)
