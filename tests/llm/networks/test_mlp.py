@@ -219,7 +219,7 @@ def test_wrong_input_is_named():
     assert (policy.parameters == start).all(), "no weight, no fit"
     with pytest.raises(ValueError, match="weights must"):
         policy.fit(empty, np.array([-1.0]))
-    with pytest.raises(ValueError, match="rate must be a positive"):
+    with pytest.raises(ValueError, match="rate must be positive"):
         MLPTraining(rate=0.0)
     with pytest.raises(ValueError, match="epochs"):
         MLPTraining(epochs=0)
