@@ -30,7 +30,7 @@ def colours(fit: Mapping[str, Json]) -> dict[str, str]:
 def label(fit: Mapping[str, Json], name: str) -> str:
     """The method's title, with its size where it has one."""
     size = fit["selection"]["chosen"].get(name, {}).get("size", 0)
-    return str(fit["titles"].get(name, name)) + (f" ({size})" if size else "")
+    return str(fit["titles"].get(name, name)) + (f" ({size})" if size > 1 else "")
 
 
 def gain_figure(fit: Mapping[str, Json]) -> Any:
@@ -115,6 +115,7 @@ def selection_figure(fit: Mapping[str, Json]) -> Any | None:
         chosen = fit["selection"]["chosen"].get(name, {}).get("size")
         if chosen in sizes:
             axis.plot(chosen, sizes[chosen], "o", ms=11, markerfacecolor="none", color=colour)
+    axis.set_xticks(sorted({size for sizes in best.values() for size in sizes if size}))
     axis.set_xlabel("size (types, rank of the subspace, or clusters)")
     axis.set_ylabel("held-out log-likelihood\n(nats a pair, training answers)")
     axis.set_title("choice of the size (rings: chosen)", fontsize=9)
