@@ -13,6 +13,7 @@ from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import pooled_reward
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 # One vector is the model: theta (d,), or a strength an item.
@@ -49,6 +50,7 @@ class CommonReward(_Common):
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> Vector:
         return pooled_reward(answers, ridge)
 
+    @one_thread()
     def log_likelihood(self, model: Vector, answers: Answers) -> FloatArray:
         return np.asarray(log_sigmoid(answers.differences @ model))
 

@@ -85,12 +85,14 @@ EXCUSED = {
     "Screened": "a result",
 }
 ELSEWHERE = {
-    "bradley_terry": "test_bradley_terry.py",
-    "low_rank": "test_low_rank.py",
-    "low_rank_descent": "test_low_rank_descent.py",
-    "low_rank_rankings": "test_low_rank_descent.py",
-    "shared_representation": "test_shared_representation.py",
-    "user_clusters": "test_user_clusters.py",
+    "bradley_terry": "test_borders_fits.py",
+    "low_rank": "test_borders_fits.py",
+    "low_rank_descent": "test_borders_fits.py",
+    "low_rank_rankings": "test_borders_fits.py",
+    "shared_representation": "test_borders_fits.py",
+    "user_clusters": "test_borders_fits.py",
+    "full_rank": "test_borders_fits.py",
+    "low_rank_problem": "test_borders_fits.py",
 }
 
 
