@@ -146,7 +146,8 @@ def choose(
     for method in methods:
         if method.like is not None:
             like = chosen[method.like]
-            chosen[method.name] = Candidate(method.name, like.size, like.ridge, float("nan"))
+            ridge = settings.ridge if settings.ridge is not None and method.like == asked.name else like.ridge
+            chosen[method.name] = Candidate(method.name, like.size, ridge, float("nan"))
     return Choice(tuple(search.tried), chosen)
 
 
