@@ -117,6 +117,7 @@ def random_split(n_annotators: int, n_types: int, stream: Stream) -> FloatArray:
     return np.asarray(np.eye(n_types)[place % n_types])
 
 
+# Long for its docstring and its arguments; what is left reads as the algorithm's steps.
 def em_dpo(
     observations: Observations,
     policies: Sequence[PreferencePolicy],

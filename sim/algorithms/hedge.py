@@ -123,6 +123,7 @@ def hedge(
     )
 
 
+# Long for its docstring and the result's fields.
 def hedge_batch(
     regrets: FloatArray,
     rounds: int,

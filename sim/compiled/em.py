@@ -98,6 +98,7 @@ def _share(state, work):
     work.progress[FIXED] = work.progress[FIXED_LEFT] > 0
 
 
+# In one piece: guard, end of an E-step and next step are the three ways out of one judgement.
 @njit(**FAST)
 def _advance(rules, centre, state, work):
     """Judge the pass just made: guard the last step, close an E-step, make the next step. True when done."""
@@ -194,6 +195,7 @@ def em_batch(rules, answers, centre, states, rounds, status):
     width = answers.width
     theta, mixture, gamma = states.theta, states.mixture, states.gamma
     trace, likelihood_trace = states.trace, states.likelihood_trace
+    # Arrays of a tuple are only handed on here: what a parallel kernel itself stores into one may be dropped.
     replicates, restarts = gamma.shape[0], gamma.shape[1]
     for job in prange(replicates * restarts):
         b, r = np.int64(job) // restarts, np.int64(job) % restarts

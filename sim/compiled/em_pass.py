@@ -56,6 +56,7 @@ class Rows(NamedTuple):
     scratch: Any
 
 
+# In one piece: its three sweeps share the run's rows while they are in the first cache.
 @njit(**INNER)
 def _tile(answers, first, last, types, fixed, hard, rows, sums):
     """Annotators first..last-1.  Adds to gradient (K, d), hessian (K, d, d), mass (K,), quality (2, K).

@@ -41,6 +41,7 @@ def _rank(matrix, rows, columns):
     return rank
 
 
+# In one piece: the levels of one simplex, each from the basis the last one left.
 @njit(**INNER)
 def _leximin(table, p):
     """Raise the lowest level as far as it goes, fix the parties that bind, go on with the others.

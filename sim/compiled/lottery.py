@@ -99,6 +99,7 @@ def _step_length(x, dx):
     return longest
 
 
+# In one piece: one Newton iteration whose vectors all its lines share.
 @njit(**INNER)
 def interior_point(table, alpha, tolerance, max_iterations, cautious, p, t):
     """Maximise sum_m t_m^alpha / alpha (log t_m at 0), t = table p, over the simplex; Mehrotra's steps.

@@ -173,6 +173,7 @@ def _profiles(columns: FilmColumns, past: list[dict[str, float]]) -> FloatArray:
     return np.array([columns.profile(np.array(list(seen.values())), list(seen)) for seen in past])
 
 
+# One pass: each step takes what the one before left of the ratings, and the counts of what was dropped.
 def convert_movielens(
     ratings: str | Path, movies: str | Path, tags: str | Path | None, settings: ConversionSettings
 ) -> Conversion:

@@ -30,6 +30,7 @@ class PlackettLuceFit:
     status: PlackettLuceStatus
 
 
+# Long for its docstring; objective and its derivatives are the inner function, the rest is one loop.
 def fit_plackett_luce(
     features: FloatArray,
     n_ranked: int,

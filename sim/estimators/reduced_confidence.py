@@ -40,6 +40,7 @@ def reduced_fit(psi: FloatArray, ridge: float) -> FloatArray:
     return fit_bradley_terry(psi, ridge=max(ridge, 1e-12), mass_scaled=True, tolerance=1e-10, max_steps=100).theta
 
 
+# Long for its docstring, which says what each of the three sets promises.
 def reduced_confidence(
     subspace: ReducedSubspace,
     contexts: FloatArray,

@@ -83,6 +83,7 @@ def _weight(value: Any, where: dict[str, Any]) -> float:
     return float(value)
 
 
+# One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
 def table_of_rows(
     rows: list[dict[str, Any]],
     path: Path,

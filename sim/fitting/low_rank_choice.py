@@ -45,6 +45,7 @@ class LowRankChoice:
     full_margins: FloatArray | None = None
 
 
+# One search: ranks start from what the ridges of the full fit have left.
 @one_thread()
 def choose_low_rank(
     answers: ContextAnswers,

@@ -84,6 +84,7 @@ def _policy_label(row: Mapping[str, Json]) -> str:
     return row["policy"] if row["constant"] is None else f"{row['policy']}, {row['constant']:g}"
 
 
+# One figure: its three panels share rows, colours and legend.
 def serving_figure(fit: Mapping[str, Json]) -> Any | None:
     """Worth of what each policy shows, trained without the region and with it, and how often it shows the region."""
     import matplotlib.pyplot as plt

@@ -36,6 +36,7 @@ _PESSIMISTIC: tuple[tuple[str, Kind], ...] = (("pointwise", "pointwise"), ("dist
 _FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
 
 
+# The same steps twice, with the region left out and without: what differs is which answers.
 @one_thread()
 def pessimism_test(
     prepared: Prepared, choice: LowRankChoice, ranks: tuple[int, ...], ridge: float | None, asked: str,

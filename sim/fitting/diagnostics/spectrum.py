@@ -81,6 +81,7 @@ def _tenths(answers: ContextAnswers, people: IntArray) -> list[IntArray]:
     return np.array_split(order, min(max(len(people) // _ALIKE, 1), 10))
 
 
+# Long for its docstring; the two inner functions are one draw each.
 @one_thread()
 def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> Spectrum:
     """Singular values of Sx^1/2 Theta Sz^1/2, Theta the full fit's rows that belong to contexts.
