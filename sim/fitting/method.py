@@ -213,6 +213,10 @@ class Method(Protocol[Model]):
         """Columns (n_annotators, ...) for a file a reader opens: a row an annotator."""
         return {}
 
+    def table_of_contexts(self, model: Model, contexts: FloatArray) -> Mapping[str, AnyArray]:
+        """The same where rewards follow from contexts (n_annotators, d_x), for unseen annotators too."""
+        return {}
+
     def new_annotator_streams(self, score: Stream) -> tuple[Stream, Stream]:
         """Randomness of which new annotators' answers are reserved, and of their scores' intervals."""
         own = score.child("new-users")

@@ -164,8 +164,7 @@ def _write_annotators(path: Path, report: FitReport) -> None:
     prepared, method = report.prepared, report.fits.asked
     columns: Mapping[str, Any] = method.table(report.model)
     if not columns and prepared.known is not None:
-        # Each annotator's reward from her context, unseen ones too.
-        columns = {"theta": prepared.known.contexts @ report.model.theta}
+        columns = method.table_of_contexts(report.model, prepared.known.contexts)
         rows = np.unique(prepared.annotator)
     else:
         rows = prepared.trained

@@ -73,6 +73,9 @@ class Bilinear(Method[BilinearModel]):
         assert rank is not None
         return BilinearModel(theta, int(rank), parameters.get("strength"))
 
+    def table_of_contexts(self, model: BilinearModel, contexts: FloatArray) -> Mapping[str, FloatArray]:
+        return {"theta": contexts @ model.theta}
+
     def n_types(self, model: BilinearModel, size: int, prepared: Prepared) -> int:
         return model.rank
 
