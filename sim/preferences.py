@@ -45,7 +45,7 @@ class PreferencePairs:
     """Pairwise answers: in context `contexts[j]`, `annotator[j]` preferred `chosen[j]` to `rejected[j]`.
 
     contexts: (n_pairs,) or (n_pairs, d).  chosen, rejected: (n_pairs,) or (n_pairs, d), same dtype.
-    annotator: (n_pairs,) int.  weight: (n_pairs,) positive or None (all ones).
+    annotator: (n_pairs,) int.  weights: (n_pairs,) positive or None (all ones).
     group: (n_annotators,) int or None.
     """
 
@@ -54,7 +54,7 @@ class PreferencePairs:
     rejected: AnyArray
     annotator: IntArray
     n_annotators: int
-    weight: FloatArray | None = None
+    weights: FloatArray | None = None
     group: IntArray | None = None
 
     def __post_init__(self) -> None:
@@ -63,13 +63,13 @@ class PreferencePairs:
             contexts=self.contexts,
             rejected=self.rejected,
             annotator=self.annotator,
-            weight=self.weight,
+            weights=self.weights,
         )
         _require_annotators(self.annotator, self.n_annotators, self.group)
         if self.chosen.shape != self.rejected.shape:
             raise ValueError(f"rejected must have the shape of chosen, {self.chosen.shape} (got {self.rejected.shape})")
-        if self.weight is not None:
-            weight_array("weight", self.weight, len(self.chosen))
+        if self.weights is not None:
+            weight_array("weights", self.weights, len(self.chosen))
 
     @property
     def n_pairs(self) -> int:
@@ -86,12 +86,12 @@ class PreferencePairs:
             chosen=self.chosen[rows],
             rejected=self.rejected[rows],
             annotator=self.annotator[rows],
-            weight=None if self.weight is None else self.weight[rows],
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def pair_weights(self) -> FloatArray:
         """(n_pairs,) weights, ones where none were given."""
-        return np.ones(len(self)) if self.weight is None else self.weight
+        return np.ones(len(self)) if self.weights is None else self.weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +108,14 @@ class Rankings:
     annotator: IntArray
     n_annotators: int
     n_ranked: int = 1
-    weight: FloatArray | None = None
+    weights: FloatArray | None = None
     group: IntArray | None = None
 
     def __post_init__(self) -> None:
-        _require_rows(len(self.responses), contexts=self.contexts, annotator=self.annotator, weight=self.weight)
+        _require_rows(len(self.responses), contexts=self.contexts, annotator=self.annotator, weights=self.weights)
         _require_annotators(self.annotator, self.n_annotators, self.group)
-        if self.weight is not None:
-            weight_array("weight", self.weight, len(self.responses))
+        if self.weights is not None:
+            weight_array("weights", self.weights, len(self.responses))
         if self.responses.ndim < 2:
             raise ValueError(f"responses must be (n, J) or (n, J, d) (got {self.responses.shape})")
         if not 1 <= self.n_ranked <= self.responses.shape[1]:
@@ -138,12 +138,12 @@ class Rankings:
             contexts=self.contexts[rows],
             responses=self.responses[rows],
             annotator=self.annotator[rows],
-            weight=None if self.weight is None else self.weight[rows],
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def pair_weights(self) -> FloatArray:
         """(n_rankings,) weights, ones where none were given."""
-        return np.ones(len(self)) if self.weight is None else self.weight
+        return np.ones(len(self)) if self.weights is None else self.weights
 
 
 Observations: TypeAlias = PreferencePairs | Rankings

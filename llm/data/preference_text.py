@@ -180,7 +180,7 @@ class Tokeniser:
             )
         keep &= ~same
         contexts = np.array([number for number, _ in prompts], dtype=np.int64)[table.prompt]
-        pairs = PreferencePairs(contexts, chosen, rejected, table.annotator, table.n_annotators, weight=table.weight)
+        pairs = PreferencePairs(contexts, chosen, rejected, table.annotator, table.n_annotators, weights=table.weights)
         return pairs, keep
 
     def _fitting(self, tokens: list[int], prompt: int, table: PairTable, row: int, field: str) -> int:
@@ -280,7 +280,7 @@ def _answers(table: PairTable, pairs: PreferencePairs, rows: BoolArray, people: 
     group = tuple("" if table.group is None else table.group[i] for i in people.tolist())
     return AnswerSet(
         PreferencePairs(
-            part.contexts, part.chosen, part.rejected, number[part.annotator], len(people), weight=part.weight
+            part.contexts, part.chosen, part.rejected, number[part.annotator], len(people), weights=part.weights
         ),
         tuple(table.annotators[i] for i in people.tolist()),
         group,

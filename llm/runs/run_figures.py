@@ -13,10 +13,11 @@ from llm.base.folder_format import read_stamped
 from llm.runs.run_folder import EVAL_AGAIN
 from sim.errors import InputError
 from sim.files.figure_files import save_figure
+from sim.files.palette import AMBER, BLACK, BLUE, GREEN, ORANGE, PINK, SKY, YELLOW
 
 mpl.use("Agg")
-# Okabe-Ito
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+# By number of the group or of types, as in the documents' figures.
+_COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, YELLOW, BLACK)
 
 
 def draw_run(folder: Path) -> list[Path]:

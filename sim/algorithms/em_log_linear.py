@@ -107,7 +107,7 @@ def em_log_linear(
     n_annotators: int,
     n_types: int,
     *,
-    weight: FloatArray | None = None,
+    weights: FloatArray | None = None,
     ridge: float = 1e-3,
     mass_scaled: bool = True,
     restarts: int = 10,
@@ -136,7 +136,7 @@ def em_log_linear(
     starts = _starts(start, restarts, n_annotators, n_types, stream)
     settings = _Settings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
     origin = np.zeros(d) if centre is None else float_array("centre", centre, (d,))
-    batch = _run_batch(differences[None], layout, weight_array("weight", weight, n), starts[None], settings, origin)
+    batch = _run_batch(differences[None], layout, weight_array("weights", weights, n), starts[None], settings, origin)
     return _best(batch, 0, differences)
 
 
@@ -202,7 +202,7 @@ def responsibilities_of(
     differences: FloatArray,
     annotator: IntArray,
     n_annotators: int,
-    weight: FloatArray | None = None,
+    weights: FloatArray | None = None,
 ) -> FloatArray:
     """Posterior over types of (new) annotators from their answers; (n_annotators, K). No answers: the mixture."""
     from sim.compiled.em import posterior
@@ -213,7 +213,7 @@ def responsibilities_of(
     mixture = probability_array("mixture", mixture, (K,))
     differences = float_array("differences", differences, ("n", d))
     layout = _layout(annotator, n_annotators, len(differences))
-    own = weight_array("weight", weight, len(differences))
+    own = weight_array("weights", weights, len(differences))
     gamma = np.empty((n_annotators, K))
     answers = Answers(
         _rows(differences[None], layout)[0], np.ascontiguousarray(own[layout.order]), layout.offsets, layout.tiles,
@@ -270,7 +270,7 @@ class _Settings:
 def _run_batch(
     differences: FloatArray,
     layout: _Layout,
-    weight: FloatArray,
+    weights: FloatArray,
     starts: FloatArray,
     settings: _Settings,
     centre: FloatArray,
@@ -280,7 +280,7 @@ def _run_batch(
 
     B, n, d = differences.shape
     R, n_types, most = starts.shape[1], starts.shape[3], settings.max_rounds
-    rows, own, origin = _rows(differences, layout), np.ascontiguousarray(weight[layout.order]), np.zeros(padded(d))
+    rows, own, origin = _rows(differences, layout), np.ascontiguousarray(weights[layout.order]), np.zeros(padded(d))
     origin[:d] = centre
     states = State(
         np.zeros((B, R, n_types, padded(d))), np.empty((B, R, n_types)), np.array(starts), np.empty((B, R, most + 1)),

@@ -40,7 +40,7 @@ def pooled_pairs(
         weight = np.concatenate([consensus[:, 0], consensus[:, 1]])
         return PreferencePairs(
             np.concatenate([contexts, contexts]), np.concatenate([first, second]), np.concatenate([second, first]),
-            np.zeros(2 * n, dtype=np.int64), 1, weight=weight,
+            np.zeros(2 * n, dtype=np.int64), 1, weights=weight,
         )  # fmt: skip
     if stream is None:
         raise ValueError("stream must be given: sampled answers need a stream")

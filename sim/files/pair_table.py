@@ -17,7 +17,7 @@ class PairTable:
 
     items: labels (n_items,).  features: (n_items, d) or None where the file has none; feature_names (d,).
     prompts: distinct prompts; prompt: (n_pairs,) index.  chosen, rejected: (n_pairs,) item index.
-    annotators: names; annotator: (n_pairs,) index.  weight: (n_pairs,) or None.
+    annotators: names; annotator: (n_pairs,) index.  weights: (n_pairs,) or None.
     split: (n_pairs,) index into SPLITS or None.  "test" holds later answers of people who are in "train";
     "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; no estimator reads it.
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
@@ -32,7 +32,7 @@ class PairTable:
     rejected: IntArray
     annotators: tuple[str, ...]
     annotator: IntArray
-    weight: FloatArray | None = None
+    weights: FloatArray | None = None
     split: IntArray | None = None
     group: tuple[str, ...] | None = None
     annotator_features: FloatArray | None = None
@@ -55,5 +55,5 @@ class PairTable:
     def pairs(self) -> PreferencePairs:
         """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""
         return PreferencePairs(
-            self.prompt, self.chosen, self.rejected, self.annotator, self.n_annotators, weight=self.weight
+            self.prompt, self.chosen, self.rejected, self.annotator, self.n_annotators, weights=self.weights
         )

@@ -157,7 +157,7 @@ def table_of_rows(
         rejected=np.array(rejected, dtype=np.int64),
         annotators=tuple(annotators),
         annotator=np.array(annotator, dtype=np.int64),
-        weight=np.array(weight) if weight else None,
+        weights=np.array(weight) if weight else None,
         split=np.array(split, dtype=np.int64) if split else None,
         group=tuple(groups.get(i, "") for i in range(len(annotators))) if groups else None,
         annotator_features=told,
@@ -209,8 +209,8 @@ def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
         }
         if table.split is not None:
             row["split"] = SPLITS[table.split[j]]
-        if table.weight is not None:
-            row["weight"] = float(table.weight[j])
+        if table.weights is not None:
+            row["weight"] = float(table.weights[j])
         if table.group is not None:
             row["group_id"] = table.group[table.annotator[j]]
         if vectors is not None:

@@ -25,8 +25,8 @@ def write_rankings(path: str | Path, rankings: Rankings) -> None:
             "n_ranked": rankings.n_ranked,
             "annotator_id": int(rankings.annotator[j]),
         }
-        if rankings.weight is not None:
-            row["weight"] = float(rankings.weight[j])
+        if rankings.weights is not None:
+            row["weight"] = float(rankings.weights[j])
         rows.append(row)
     if known_ending(target) == ".parquet":
         import pyarrow as pa
@@ -79,5 +79,5 @@ def read_rankings(path: str | Path) -> Rankings:
         annotator=np.array(annotator, dtype=np.int64),
         n_annotators=len(people),
         n_ranked=int(first["n_ranked"]),
-        weight=None if weights[0] is None else np.array(weights, dtype=np.float64),
+        weights=None if weights[0] is None else np.array(weights, dtype=np.float64),
     )

@@ -24,17 +24,17 @@ from sim.running.threads import one_thread as one_thread
 @dataclass(frozen=True, eq=False)
 class ContextAnswers:
     """contexts (n_people, d_x), one row a person; differences (n, d_phi), chosen minus rejected, of `person` (n,);
-    weight (n,).  offset (n,): margins given from elsewhere, zero if None."""
+    weights (n,).  offset (n,): margins given from elsewhere, zero if None."""
 
     contexts: FloatArray
     differences: FloatArray
     person: IntArray
-    weight: FloatArray
+    weights: FloatArray
     offset: FloatArray | None = None
 
     def rows(self, mask: BoolArray) -> ContextAnswers:
         """The answers of the mask; contexts stay."""
-        return replace(self, differences=self.differences[mask], person=self.person[mask], weight=self.weight[mask])
+        return replace(self, differences=self.differences[mask], person=self.person[mask], weights=self.weights[mask])
 
     def margins(self, theta: FloatArray) -> FloatArray:
         """o + x' Theta z of each answer; (n,)."""
@@ -53,12 +53,12 @@ def fit_full(
     d_x, d_phi = answers.contexts.shape[1], answers.differences.shape[1]
     differences = np.ascontiguousarray(answers.differences)
     offset = np.zeros(len(differences)) if answers.offset is None else answers.offset
-    mass, slopes = answers.weight.sum(), np.empty((len(answers.contexts), d_phi))
+    mass, slopes = answers.weights.sum(), np.empty((len(answers.contexts), d_phi))
 
     def objective(flat: FloatArray) -> tuple[float, FloatArray]:
         theta = flat.reshape(d_x, d_phi)
         rewards = answers.contexts @ theta
-        loss = losses_and_slopes(rewards, differences, answers.person, answers.weight, offset, slopes)
+        loss = losses_and_slopes(rewards, differences, answers.person, answers.weights, offset, slopes)
         gradient = answers.contexts.T @ slopes / mass + ridge * theta
         return loss / mass + 0.5 * ridge * float(flat @ flat), gradient.ravel()
 
@@ -72,7 +72,7 @@ def fit_of_rank(
 ) -> LowRankFit:
     """The same with Theta of rank at most `rank`, from the leading directions of `start` (d_x, d_phi)."""
     return fit_low_rank(
-        answers.contexts[answers.person], answers.differences, rank, weights=answers.weight, offset=answers.offset,
+        answers.contexts[answers.person], answers.differences, rank, weights=answers.weights, offset=answers.offset,
         ridge=ridge, method="quasi_newton", start=start, tolerance=tolerance,
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def information(answers: ContextAnswers, theta: FloatArray) -> FloatArray:
     n_people, d_x = answers.contexts.shape
     d_phi = answers.differences.shape[1]
     e = np.exp(-np.abs(answers.margins(theta)))
-    curved = answers.weight * e / (1.0 + e) ** 2 / answers.weight.sum()
+    curved = answers.weights * e / (1.0 + e) ** 2 / answers.weights.sum()
     order = np.argsort(answers.person, kind="stable")
     edges = np.searchsorted(answers.person[order], np.arange(n_people + 1))
     own = np.zeros((n_people, d_phi * d_phi))

@@ -81,7 +81,7 @@ def assign_file(fit: SavedFit, path: str | Path) -> Assigned:
         told = told[table.annotator]
     names = [table.annotators[i] for i in table.annotator]
     return fit.assign(
-        features[table.chosen], features[table.rejected], names, weights=table.weight, annotator_features=told
+        features[table.chosen], features[table.rejected], names, weights=table.weights, annotator_features=told
     )
 
 

@@ -116,7 +116,7 @@ class Prepared:
 
     differences: (n, d) features of chosen minus rejected, each divided by its standard deviation over the items of
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
-    weight: (n,) see `effective_weights`.  scales: the way from the file's units to these.
+    weights: (n,) see `effective_weights`.  scales: the way from the file's units to these.
     known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).
     """
 
@@ -127,7 +127,7 @@ class Prepared:
     train: BoolArray
     test: BoolArray
     unseen: BoolArray
-    weight: FloatArray
+    weights: FloatArray
     scales: Scales
     known: Known | None = None
 
@@ -160,7 +160,7 @@ class Prepared:
             rejected=self.table.rejected[rows],
             features=self.features,
             contexts=self.contexts,
-            given_weights=np.ones(int(rows.sum())) if self.table.weight is None else self.table.weight[rows],
+            given_weights=np.ones(int(rows.sum())) if self.table.weights is None else self.table.weights[rows],
             table=AnswerTable(self.differences, self.table.chosen, self.table.rejected),
             rows=rows,
         )
@@ -213,6 +213,6 @@ def prepare(table: PairTable, stream: Stream) -> Prepared:
         train=train,
         test=split.rows_of("test"),
         unseen=split.rows_of("unseen"),
-        weight=effective_weights(split, train),
+        weights=effective_weights(split, train),
         scales=Scales(names, mean, np.where(varies, scale, 1.0), varies),
     )

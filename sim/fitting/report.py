@@ -125,7 +125,7 @@ class FitReport:
         prepared = self.prepared
         return {
             "train_pairs": int(prepared.train.sum()),
-            "effective_train_pairs": float(prepared.weight.sum()),
+            "effective_train_pairs": float(prepared.weights.sum()),
             "annotators": prepared.n_annotators,
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),

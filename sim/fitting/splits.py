@@ -58,7 +58,7 @@ def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
         table.annotator[rows], table.chosen[rows], table.rejected[rows], table.n_annotators, len(table.items)
     )
     weight = np.where(rows, share[table.annotator], 0.0)
-    return weight if table.weight is None else weight * table.weight
+    return weight if table.weights is None else weight * table.weights
 
 
 def with_split(table: PairTable, stream: Stream, unseen: float = 0.15, test: float = 0.3) -> PairTable:
@@ -84,7 +84,7 @@ def with_split(table: PairTable, stream: Stream, unseen: float = 0.15, test: flo
         chosen=table.chosen[used],
         rejected=table.rejected[used],
         annotator=table.annotator[used],
-        weight=None if table.weight is None else table.weight[used],
+        weights=None if table.weights is None else table.weights[used],
         split=codes[used],
     )
 

@@ -66,7 +66,7 @@ def fit_types(
         answers.number,
         len(answers.answered),
         n_types,
-        weight=own,
+        weights=own,
         ridge=ridge,
         restarts=restarts,
         max_rounds=200,

@@ -24,7 +24,7 @@ ANSWERS = {
     "contexts": ROWS,
     "annotator": ROWS,
     "n_annotators": 2,
-    "weight": np.ones(4),
+    "weights": np.ones(4),
     "group": np.zeros(2, dtype=int),
 }
 REGRETS = RegretTable(np.eye(2), ("x", "y"), ("a", "b"), "")
@@ -32,9 +32,9 @@ REGRETS = RegretTable(np.eye(2), ("x", "y"), ("a", "b"), "")
 BORDERS = (
     border(PreferencePairs, {**ANSWERS, "chosen": ROWS, "rejected": ROWS + 1},
            contexts="short", rejected=("short", np.zeros((4, 2))), annotator="index minus short nan axis",
-           weight="nan minus short", group="short"),
+           weights="nan minus short", group="short"),
     border(Rankings, {**ANSWERS, "responses": np.tile([0, 1, 2], (4, 1))},
-           contexts="short", responses=(ROWS,), annotator="index minus short nan", weight="nan minus short",
+           contexts="short", responses=(ROWS,), annotator="index minus short nan", weights="nan minus short",
            group="short", n_ranked=(0, 4)),
     border(Stream().choice, {"probabilities": np.full(2, 0.5), "shape": 3},
            probabilities=("nan", "minus", np.zeros(2), np.zeros(0))),

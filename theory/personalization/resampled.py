@@ -34,9 +34,9 @@ def _fitted(P: FloatArray, alpha: float, beta: float, reference: FloatArray, maj
     n = len(reference)
     pairs = pooled_pairs(np.arange(n), np.tile([0, 1], (n, 1)), P, alpha)
     if majority:
-        weight = np.asarray(pairs.weight)
+        weight = np.asarray(pairs.weights)
         pairs = PreferencePairs(
-            pairs.contexts, pairs.chosen, pairs.rejected, pairs.annotator, 1, weight=(weight > 0.5).astype(np.float64)
+            pairs.contexts, pairs.chosen, pairs.rejected, pairs.annotator, 1, weights=(weight > 0.5).astype(np.float64)
         )
     policy = SoftmaxTable(reference, beta=beta, ridge=1e-11)
     pop_dpo(policy, pairs)

@@ -158,8 +158,8 @@ def weighted_confidence(
     matrix = information(turned, subspace.left.T @ theta @ subspace.right)[np.ix_(kept, kept)]
     matrix[np.diag_indices(len(kept))] += ridge
     freedom = len(kept) - ridge * float(np.trace(np.linalg.inv(matrix)))
-    mass = float(answers.weight.sum())
-    slope = answers.weight * np.exp(log_sigmoid(-(answers.margins(theta) if margins is None else margins)))
+    mass = float(answers.weights.sum())
+    slope = answers.weights * np.exp(log_sigmoid(-(answers.margins(theta) if margins is None else margins)))
     people, own = np.unique(answers.person, return_inverse=True)
     sums = np.zeros((len(people), d_phi))
     np.add.at(sums, own, slope[:, None] * turned.differences)

@@ -76,7 +76,7 @@ def _root(second: FloatArray) -> FloatArray:
 def _tenths(answers: ContextAnswers, people: IntArray) -> list[IntArray]:
     """The people with answers, cut by their total weight into parts of equal size, of _ALIKE or more where there are as
     many."""
-    total = np.bincount(answers.person, answers.weight, minlength=len(answers.contexts))[people]
+    total = np.bincount(answers.person, answers.weights, minlength=len(answers.contexts))[people]
     order = people[np.argsort(total, kind="stable")]
     return np.array_split(order, min(max(len(people) // _ALIKE, 1), 10))
 
@@ -98,7 +98,7 @@ def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> S
     people = np.unique(answers.person)
     tenths = _tenths(answers, people)
     left = _root(answers.contexts[people, 1:].T @ answers.contexts[people, 1:] / len(people))
-    z, w = answers.differences, answers.weight
+    z, w = answers.differences, answers.weights
     right = _root((z * w[:, None]).T @ z / w.sum())
     whole = fit_full(answers, ridge)
     start = np.zeros_like(whole)

@@ -30,7 +30,7 @@ def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     x, person = prepared.differences[rows], prepared.annotator[rows]
     out = np.empty_like(model.theta)
     for k, theta in enumerate(model.theta):
-        weight = prepared.weight[rows] * model.responsibilities[person, k]
+        weight = prepared.weights[rows] * model.responsibilities[person, k]
         wrong = 1.0 / (1.0 + np.exp(np.clip(x @ theta, -700, 700)))
         information = (x * (weight * wrong * (1 - wrong))[:, None]).T @ x
         information += model.ridge * weight.sum() * np.eye(x.shape[1])
@@ -74,7 +74,7 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
 def type_bic(model: TypeModel, prepared: Prepared) -> float:
     """BIC with the effective number of answers."""
     rank = int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
-    answers = int(np.clip(prepared.weight.sum(), 1, 2**62))
+    answers = int(np.clip(prepared.weights.sum(), 1, 2**62))
     return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), answers)
 
 

@@ -35,7 +35,7 @@ class ClusterDPO(TypeMethod):
             annotator,
             n_own,
             size,
-            weight=answers.weights,
+            weights=answers.weights,
             ridge=ridge,
             start=one_hot[None],
             max_rounds=0,

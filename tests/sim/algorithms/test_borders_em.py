@@ -34,11 +34,11 @@ NO_COUNT = (0, -1, 1.5)
 BORDERS = [
     border(
         em_log_linear,
-        {"differences": D, "annotator": ANNOTATOR, "n_annotators": 5, "n_types": 2, "weight": np.ones(20),
+        {"differences": D, "annotator": ANNOTATOR, "n_annotators": 5, "n_types": 2, "weights": np.ones(20),
          "start": START, "centre": np.zeros(3), "ridge": 0.1, "tolerance": 1e-6, "max_rounds": 5, "newton_steps": 1,
          "estep": "soft"},
         differences="nan short axis", annotator="short index minus axis", n_annotators=(0,), n_types=(0, 6),
-        weight="nan short minus", start="nan narrow axis", centre="nan short", ridge=(0.0, NAN), tolerance=(-1.0, NAN),
+        weights="nan short minus", start="nan narrow axis", centre="nan short", ridge=(0.0, NAN), tolerance=(-1.0, NAN),
         max_rounds=(-1, 0.5), newton_steps=NO_COUNT, estep=("firm",),
     ),
     border(
@@ -50,9 +50,9 @@ BORDERS = [
     border(
         responsibilities_of,
         {"theta": np.ones((2, 3)), "mixture": np.array([0.4, 0.6]), "differences": D, "annotator": ANNOTATOR,
-         "n_annotators": 5, "weight": np.ones(20)},
+         "n_annotators": 5, "weights": np.ones(20)},
         theta="nan axis", mixture="nan short", differences="nan narrow", annotator="short index minus",
-        weight="nan short minus",
+        weights="nan short minus",
     ),
     border(hedge, {"regret": GAME, "rounds": 5}, regret="nan axis", rounds=NO_COUNT),
     border(

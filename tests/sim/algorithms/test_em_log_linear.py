@@ -61,7 +61,7 @@ def test_equals_the_slow_em(n_annotators, per, d, n_types, mass_scaled, hard):
     centre = 0.1 * np.arange(d)
     ridge = 0.05 if mass_scaled else 2.0
     fitted = em_log_linear(
-        x, annotator, n, n_types, weight=weight, ridge=ridge, mass_scaled=mass_scaled, max_rounds=5, tolerance=0.0,
+        x, annotator, n, n_types, weights=weight, ridge=ridge, mass_scaled=mass_scaled, max_rounds=5, tolerance=0.0,
         estep="hard" if hard else "soft", start=start[None], centre=centre,
     )  # fmt: skip
     theta, eta, gamma, trace, plain = _slow_em(x, annotator, start, weight, ridge, mass_scaled, centre, 5, hard)

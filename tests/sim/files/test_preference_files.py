@@ -46,7 +46,7 @@ def _table():
         rejected=np.array([1, 2, 0]),
         annotators=("x", "y"),
         annotator=np.array([0, 0, 1]),
-        weight=np.array([1.0, 0.5, 2.0]),
+        weights=np.array([1.0, 0.5, 2.0]),
         split=np.array([0, 1, 2]),
         group=("old", "young"),
         annotator_features=np.array([[30.0, -1.5], [61.0, 0.25]]),
@@ -61,7 +61,7 @@ def test_round_trip(tmp_path, ending):
     again = read_pairs(path)
     for name in ("items", "feature_names", "prompts", "annotators", "group", "annotator_feature_names"):
         assert getattr(again, name) == getattr(table, name)
-    for name in ("features", "prompt", "chosen", "rejected", "annotator", "weight", "split", "annotator_features"):
+    for name in ("features", "prompt", "chosen", "rejected", "annotator", "weights", "split", "annotator_features"):
         assert (getattr(again, name) == getattr(table, name)).all()
     assert [path.name for path in tmp_path.iterdir()] == [f"pairs{ending}"]
     pairs = again.pairs()
@@ -205,13 +205,18 @@ def test_failed_write_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl", ".jsonl.gz"])
 def test_rankings_round_trip(tmp_path, ending):
     rankings = Rankings(
-        np.array([0, 1]), np.array([[2, 0, 1], [1, 2, 0]]), np.array([0, 1]), 2, n_ranked=2, weight=np.array([1.0, 2.0])
+        np.array([0, 1]),
+        np.array([[2, 0, 1], [1, 2, 0]]),
+        np.array([0, 1]),
+        2,
+        n_ranked=2,
+        weights=np.array([1.0, 2.0]),
     )
     write_rankings(tmp_path / f"r{ending}", rankings)
     again = read_rankings(tmp_path / f"r{ending}")
     assert (again.responses == rankings.responses).all()
     assert again.n_ranked == 2
-    assert (again.weight == rankings.weight).all()
+    assert (again.weights == rankings.weights).all()
 
 
 def test_bad_rankings_are_refused(tmp_path):

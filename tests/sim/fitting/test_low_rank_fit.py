@@ -44,7 +44,7 @@ def test_the_full_fit_is_newtons(answers, offset):
     own = replace(answers, offset=0.7 * answers.differences[:, 0]) if offset else answers
     theta = fit_full(own, 0.01, tolerance=1e-15)
     newton = fit_full_rank(
-        own.contexts[own.person], own.differences, weights=own.weight, offset=own.offset, ridge=0.01
+        own.contexts[own.person], own.differences, weights=own.weights, offset=own.offset, ridge=0.01
     ).theta  # fmt: skip
     assert theta == pytest.approx(newton, abs=2e-5)
     assert own.margins(theta) == pytest.approx(
@@ -140,7 +140,7 @@ def test_ranks_are_judged_on_people_they_were_not_fitted_to(table):
         held = fold[own.person] == number
         kept = own.rows(~held)
         theta = fit_full_rank(
-            kept.contexts[kept.person], kept.differences, weights=kept.weight, ridge=ridge
+            kept.contexts[kept.person], kept.differences, weights=kept.weights, ridge=ridge
         ).theta  # fmt: skip
         scores.append(-np.logaddexp(0, -own.rows(held).margins(theta)))
     assert choice.full.held_out == pytest.approx(np.concatenate(scores).mean(), abs=1e-5)

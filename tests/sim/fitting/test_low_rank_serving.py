@@ -41,9 +41,9 @@ def test_the_confidence_set_is_the_reduced_one(answers):
     x, z = answers.contexts[answers.person], answers.differences
     psi = (x[:, :, None] * z[:, None, :]).reshape(len(z), -1)
     slope = 1 / (1 + np.exp(-psi @ theta.ravel()))
-    brute = (psi * (answers.weight * slope * (1 - slope))[:, None]).T @ psi / answers.weight.sum()
+    brute = (psi * (answers.weights * slope * (1 - slope))[:, None]).T @ psi / answers.weights.sum()
     assert information(answers, theta) == pytest.approx(brute, abs=1e-12)
-    even = replace(answers, weight=np.ones(len(z)))
+    even = replace(answers, weights=np.ones(len(z)))
     low = fit_of_rank(even, 2, 0.02, fit_full(even, 0.02), 1e-15)
     ours = weighted_confidence(even, low.theta, 2, 0.02)
     theirs = reduced_confidence(reduced_subspace(low.theta, 2), x, z, delta=0.1, ridge=0.02, dimension=ours.freedom)

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from opposed import opposed_types
 from places import ROOT
+from tastes import table_of_tastes
 
 from pluralign.__main__ import main
 from sim.errors import InputError
 from sim.files.preference_files import write_pairs
 from sim.fitting.methods import find_method
 from sim.fitting.report import fit
+from sim.fitting.save import load_fit, save_fit
 from sim.fitting.settings import FitSettings
 
 TOY = '''
@@ -53,6 +55,40 @@ class Sign(Method):
 
     def restore(self, parameters):
         return parameters["weights"]
+'''
+
+BY_CONTEXT = '''
+import numpy as np
+
+from sim.fitting.method import Grid, Method
+from sim.likelihoods import log_sigmoid
+
+
+class Sums(Method):
+    """What is known of a person times what she chose, summed over all: an intercept and slopes by hand."""
+
+    title, wants_contexts, beside = "sums", True, ("pooled",)
+
+    def grid(self, problem):
+        return Grid((0,), (0.5, 1.0), untried=1.0, fixed=True)
+
+    def fit(self, answers, size, ridge, task):
+        return ridge * answers.contexts[answers.annotator].T @ answers.differences / len(answers.differences)
+
+    def log_likelihood(self, model, answers):
+        return log_sigmoid(((answers.contexts @ model)[answers.annotator] * answers.differences).sum(axis=1))
+
+    def adapt(self, model, answers):
+        return model
+
+    def describe(self, model, prepared, centre, stream):
+        return ()
+
+    def parameters(self, model):
+        return {"sums": model}
+
+    def restore(self, parameters):
+        return parameters["sums"]
 '''
 
 
@@ -101,8 +137,6 @@ def test_new_annotators_are_adapted_to_by_its_own_rule(toy, table):
 
 
 def test_it_is_loaded_in_another_process(toy, table, tmp_path):
-    from sim.fitting.save import save_fit
-
     report = fit(table, FitSettings(toy))
     save_fit(tmp_path / "own", report)
     who = int(report.prepared.trained[0])
@@ -118,6 +152,21 @@ def test_it_is_loaded_in_another_process(toy, table, tmp_path):
         env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )  # fmt: skip
     assert json.loads(done.stdout) == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+def test_one_that_wants_contexts_is_saved_and_serves_strangers(tmp_path, monkeypatch, tmp_path_factory):
+    """Its model has no `theta` and no table of its own: neither is asked for."""
+    (tmp_path / "sumsmethod.py").write_text(BY_CONTEXT)
+    monkeypatch.syspath_prepend(tmp_path)
+    table = table_of_tastes(tmp_path_factory, people=40, answers=30)
+    report = fit(table, FitSettings("sumsmethod:Sums"))
+    save_fit(tmp_path / "own", report)
+    told = report.prepared.table.annotator_features[:1]
+    x, scales = table.features[:4], report.prepared.scales
+    context = report.prepared.known.contexts[0]
+    worth = load_fit(tmp_path / "own").score_items(x, annotator_features=np.repeat(told, 4, axis=0))
+    assert worth == pytest.approx(scales.standard("items", x) @ (context @ report.model), abs=1e-12)
+    sys.modules.pop("sumsmethod", None)
 
 
 @pytest.mark.parametrize(
