@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
+from sim.plugins import Sources, looking_in, together
 from sim.settings import parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
@@ -45,9 +46,11 @@ class StudySpec:
         return self.file.resolve().parent
 
     @property
-    def sources(self) -> tuple[Path, ...]:
-        """The sources of an experiment of one's own."""
-        return sources_of(self.experiment, self.folder)
+    def sources(self) -> Sources:
+        """What is not ours and the numbers depend on: the experiment, and what its settings name."""
+        all_of_them = (sources_of(self.experiment, setting, self.folder) for _, setting in self.cells())
+        found = {own.digest: own for own in all_of_them}
+        return together(*found.values())
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -58,7 +61,9 @@ class StudySpec:
         """(factor values, the experiment's setting) of each cell, in order."""
         for values in itertools.product(*self.grid.values()):
             factors = dict(zip(self.grid, values, strict=True))
-            yield factors, self.definition.setting(**self.settings, **factors)
+            with looking_in(self.folder):
+                setting = self.definition.setting(**self.settings, **factors)
+            yield factors, setting
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration, defaults included, as plain values."""
@@ -123,7 +128,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _definition(content: Mapping[str, Any], file: Path) -> Experiment:
     if "experiment" not in content:
-        fix = f"choose one of {', '.join(EXPERIMENTS)}, or module:NAME of your own"
+        fix = f"choose one of {', '.join(EXPERIMENTS.names())}, or module:NAME of your own"
         raise InputError("missing", file=file, field="experiment", fix=fix)
     name = content["experiment"]
     if not isinstance(name, str):
