@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +103,29 @@ def regret_figure(fit: Mapping[str, Json]) -> Any | None:
     return figure
 
 
+def _gains(fit: Mapping[str, Json]) -> Any | None:
+    return gain_figure(fit) if fit["against_pooled"] else None
+
+
+def _selection(fit: Mapping[str, Json]) -> Any | None:
+    return None if fit.get("spectrum") else selection_figure(fit)
+
+
+# A figure, or None where a fit has nothing to show in it.
+FIGURES: Mapping[str, Callable[[Mapping[str, Json]], Any | None]] = {
+    "scores": score_figure,
+    "gains": _gains,
+    "groups": group_figure,
+    "regret": regret_figure,
+    "spectrum": spectrum_figure,
+    "serving": serving_figure,
+    "selection": _selection,
+}
+
+
 def draw_fit(fit: Mapping[str, Json], folder: str | Path) -> list[Path]:
     """Every figure that a fit has something to show in, whatever its method."""
-    figures = {
-        "scores": score_figure(fit),
-        "gains": gain_figure(fit) if fit["against_pooled"] else None,
-        "groups": group_figure(fit),
-        "regret": regret_figure(fit),
-        "spectrum": spectrum_figure(fit),
-        "serving": serving_figure(fit),
-        "selection": None if fit.get("spectrum") else selection_figure(fit),
-    }
+    figures = {name: draw(fit) for name, draw in FIGURES.items()}
     return [
         path for name, figure in figures.items() if figure is not None for path in save_figure(figure, folder, name)
     ]
