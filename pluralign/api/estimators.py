@@ -33,6 +33,7 @@ class Types(Shown):
         self.log_likelihood = em.log_likelihood
         self.features, self.items = answers.names, answers.items
         self.annotators = answers.pairs.annotators
+        self.notes = (em.status.message,)
 
     @property
     def n_types(self) -> int:
@@ -62,7 +63,7 @@ class Types(Shown):
             rows.append((k + 1, float(self.mixture[k]), surely, liked))
         title = f"{self.title}: {self.n_types} types of {len(self.annotators)} annotators"
         return Page(title, ("type", "share", "annotators > .9", "strongest features"), rows,
-                    [f"log-likelihood {self.log_likelihood:.2f} nats; {self.em.status.message}"])  # fmt: skip
+                    [f"log-likelihood {self.log_likelihood:.2f} nats", *self.notes])  # fmt: skip
 
     def plot(self) -> Any:
         """Axes with each type's coefficients."""
@@ -117,6 +118,7 @@ def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 
         start=np.eye(n_types)[labels][None], max_rounds=0, newton_steps=EXACT,
     )  # fmt: skip
     result = Types("Cluster-DPO", answers, found)
+    result.notes = ("one exact fit a cluster",)
     order = np.argsort(-np.bincount(labels, minlength=n_types), kind="stable")
     result.responsibilities = np.eye(n_types)[labels][:, order]
     return result

@@ -11,7 +11,7 @@ from typing import Any
 
 WIDTH, LINES = 80, 15
 _MOST_HTML_ROWS = 50
-_LEAST_COLUMN = 8
+_LEAST_COLUMN, _FIRST = 8, 24
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,17 @@ class Page:
         """At most 15 lines of 80 columns; what does not fit is counted."""
         notes = [_short(note, WIDTH) for note in self.notes][:3]
         room = LINES - 1 - len(notes) - bool(self.head)
-        rows = list(self.rows) if len(self.rows) <= room else list(self.rows)[: room - 1]
-        lines = [_short(self.title, WIDTH)]
+        lines, rows = [_short(self.title, WIDTH)], list(self.rows)
+        left_out = 0
         if self.head:
-            lines += _aligned(self.head, rows)
-        if len(rows) < len(self.rows):
-            lines.append(f"... and {len(self.rows) - len(rows)} rows more")
+            shown, left_out = _aligned(self.head, rows[:room])
+            if left_out or len(rows) > room:
+                rows = rows[: room - 1]
+                shown = shown[: 1 + len(rows)]
+            lines += shown
+        hidden = [(len(self.rows) - len(rows), "rows"), (left_out, "columns")]
+        if any(count for count, _ in hidden):
+            lines.append("... and " + ", ".join(f"{count} {what}" for count, what in hidden if count) + " more")
         return "\n".join([*lines, *notes])
 
     def html(self) -> str:
@@ -113,7 +118,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return "0" if abs(value) < 1e-12 else f"{value:.4g}"  # rounding of a zero is no finding
     return " ".join(str(value).split())
 
 
@@ -122,13 +127,14 @@ def _short(text: str, width: int) -> str:
     return plain if len(plain) <= width else plain[: max(width - 3, 0)] + "..."
 
 
-def _aligned(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Columns two blanks apart; texts are shortened, the widest first, and then columns left out, until all fits."""
+def _aligned(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[list[str], int]:
+    """Columns two blanks apart, and how many had no room: texts are shortened, the widest first, then the last columns
+    left out; of the first column, which names the rows, 24 letters stay."""
     cells = [list(head), *([_cell(value) for value in row] for row in rows)]
     numbers = [all(isinstance(row[k], int | float | None) for row in rows) for k in range(len(head))]
     widths = [max(len(line[k]) for line in cells) for k in range(len(head))]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
-        texts = [k for k in range(len(widths)) if not numbers[k] and widths[k] > _LEAST_COLUMN]
+        texts = [k for k in range(len(widths)) if not numbers[k] and widths[k] > (_LEAST_COLUMN if k else _FIRST)]
         if texts:
             widths[max(texts, key=lambda k: widths[k])] -= 1
         else:
@@ -141,4 +147,4 @@ def _aligned(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
             for part, width, number in zip(parts, widths, numbers, strict=False)
         ]
         lines.append("  ".join(parts).rstrip())
-    return lines
+    return lines, len(head) - len(widths)
