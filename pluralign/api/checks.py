@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
-from theory.engine.registry import find, select
+from theory.engine.registry import checked, find, select
 from theory.engine.runner import CheckReport, run_checks
 from theory.engine.theorem import PROFILES, Profile, Theorem
 
@@ -186,7 +186,7 @@ class CheckResult(Shown):
 
 # Long for its arguments, the options of `pluralign check`.
 def check(
-    *names: str,
+    *names: str | Theorem[Any],
     profile: Profile = "quick",
     seed: int = 0,
     workers: int | None = None,
@@ -198,10 +198,10 @@ def check(
 ) -> CheckResult:
     """Check claims numerically: a verdict, an interval, the check's power, and controls that must fail.
 
-    names: papers or claims (`claims`), all if none.  profile: quick, or full with more replicates.  workers: processes,
-    None: one a core; verdicts do not depend on them.  engine: local, joblib or dask (scheduler: its address).
-    out: a folder to write and to resume from; None: nothing is kept but the result.  fresh: compute again what lies
-    there.  progress: called with a line now and then, e.g. print.
+    names: papers or claims (`claims`), module:CLAIMS, or theorems of your own; all of ours if none.  profile: quick, or
+    full with more replicates.  workers: processes, None: one a core; verdicts do not depend on them.  engine: local,
+    joblib or dask (scheduler: its address).  out: a folder to write and to resume from; None: nothing is kept but the
+    result.  fresh: compute again what lies there.  progress: called with a line now and then, e.g. print.
     """
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
@@ -211,7 +211,7 @@ def check(
             progress(f"[{done}/{total}] {claim_id} (about {left:.0f} s left)")
 
     report = run_checks(
-        select(names),
+        _theorems(names),
         profile=profile,
         seed=seed,
         workers=available_cores() if workers is None else workers,
@@ -221,10 +221,20 @@ def check(
         fresh=fresh,
         on_progress=on_progress,
     )
-    result = CheckResult(report.checks, report, names)
+    result = CheckResult(report.checks, report, [own if isinstance(own, str) else own.claim_id for own in names])
     if out is not None:
         result.save(out)
     return result
+
+
+def _theorems(names: Sequence[str | Theorem[Any]]) -> list[Theorem[Any]]:
+    """In the order they were named; a claim named twice is checked once."""
+    if not names:
+        return list(select(()))
+    found = [
+        own for name in names for own in (select((name,)) if isinstance(name, str) else (checked(name, str(name)),))
+    ]
+    return list({own.claim_id: own for own in found}.values())
 
 
 def load_check(folder: str | Path) -> CheckResult:

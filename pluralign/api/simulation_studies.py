@@ -146,7 +146,7 @@ class StudyResult(Shown):
             spec = report.run.spec
             name, folder, own = spec.experiment, spec.folder, spec.figure
         else:
-            name, folder, own = report.name, report.beside, report.figure
+            name, folder, own = report.name, None, report.figure
         figures = find_experiment(name, folder).figures
         chosen = figure or own
         if chosen is None or chosen not in figures:

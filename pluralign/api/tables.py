@@ -15,6 +15,7 @@ from sim.algorithms.aggregation import aggregate as aggregate_rewards
 from sim.algorithms.aggregation import aggregate_weights
 from sim.algorithms.mechanism import Mechanism, best_misreports
 from sim.algorithms.pooling import pool_opinions
+from sim.algorithms.rules import as_rule, find_rule
 from sim.arguments import float_array
 from sim.environments.preference_tables import PreferenceCounts
 from sim.errors import InputError
@@ -373,8 +374,9 @@ class Axioms(Shown):
 def axioms(*rules: Any, trials: int = 3000, n_annotators: int = 4, seed: int = 0) -> Axioms:
     """Test rules of aggregation against the axioms, with counter-examples.  [arXiv 2405.00254, section 4]
 
-    rules: functions of one's own, rewards (n, n_annotators) -> welfare (n,), or numbers alpha for Agg_alpha; Agg along
-    its range and known others if none.  A share of 1 over 3,000 trials means violations rarer than about 1 in 1,000.
+    rules: functions of one's own, rewards (n, n_annotators) -> welfare (n,), numbers alpha for Agg_alpha, or names of
+    rules, module:NAME among them; Agg along its range and known others if none.  A share of 1 over 3,000 trials means
+    violations rarer than about 1 in 1,000.
     """
     chosen = [_rule(rule) for rule in rules] or list(axiom_tests.known_rules())
     found = axiom_tests.axiom_table(chosen, Stream(seed, "axioms"), trials=trials, n_annotators=n_annotators)
@@ -382,10 +384,8 @@ def axioms(*rules: Any, trials: int = 3000, n_annotators: int = 4, seed: int = 0
 
 
 def _rule(rule: Any) -> axiom_tests.Ordering:
-    if hasattr(rule, "sign") and hasattr(rule, "name"):
-        return rule  # type: ignore[no-any-return]  # an Ordering by what it can do
+    if isinstance(rule, str):
+        return find_rule(rule)
     if isinstance(rule, int | float) and not isinstance(rule, bool):
         return axiom_tests.aggregation_rule(rule)
-    if callable(rule):
-        return axiom_tests.Welfare(getattr(rule, "__name__", type(rule).__name__), rule)
-    raise InputError(f"rules: expected a function or a number alpha, got {rule!r}", fix="import it and pass it")
+    return as_rule(rule, str(getattr(rule, "__name__", type(rule).__name__)))
