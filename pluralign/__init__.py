@@ -2,7 +2,7 @@
 
     import pluralign as pl
 
-    pairs = pl.simulate("linear", n_annotators=120, answers=30, seed=1)
+    pairs = pl.simulate("opposed_tastes", n_annotators=120, answers=30, seed=1)
     fit = pl.fit(pairs, method="em-dpo")
     print(fit)
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pluralign.api.reports import report
     from pluralign.api.simulated import simulate
     from pluralign.api.simulation_studies import load_study, run_study, studies
+    from pluralign.api.skeletons import new
     from pluralign.api.tables import aggregate, axioms, pool, von_neumann, welfare
+    from sim.converters.converter import Converter
     from sim.environments.protocol import Environment
     from sim.errors import InputError
     from sim.files.pair_table import PairTable as Pairs
@@ -51,7 +53,9 @@ _HOMES = {
     "pluralign.api.reports": ("report",),
     "pluralign.api.simulated": ("simulate",),
     "pluralign.api.simulation_studies": ("load_study", "run_study", "studies"),
+    "pluralign.api.skeletons": ("new",),
     "pluralign.api.tables": ("aggregate", "axioms", "pool", "von_neumann", "welfare"),
+    "sim.converters.converter": ("Converter",),
     "sim.environments.protocol": ("Environment",),
     "sim.errors": ("InputError",),
     "sim.files.pair_table": ("PairTable as Pairs",),
@@ -68,12 +72,12 @@ _HOME = {
 }
 
 __all__ = [
-    "Control", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement", "Method", "Pairs",
-    "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__", "aggregate", "axioms",
-    "bradley_terry", "check", "claim", "claims", "cluster_dpo", "convert", "doctor", "em_dpo", "fit", "hedge",
-    "judges", "load_check", "load_fit", "load_study", "low_rank_rewards", "minmax", "minmax_dpo", "pool",
-    "read_pairs", "regret_matrix", "replay", "report", "run_study", "shared_rewards", "simulate", "studies",
-    "von_neumann", "welfare", "write_pairs",
+    "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement",
+    "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
+    "aggregate", "axioms", "bradley_terry", "check", "claim", "claims", "cluster_dpo", "convert", "doctor",
+    "em_dpo", "fit", "hedge", "judges", "load_check", "load_fit", "load_study", "low_rank_rewards", "minmax",
+    "minmax_dpo", "new", "pool", "read_pairs", "regret_matrix", "replay", "report", "run_study",
+    "shared_rewards", "simulate", "studies", "von_neumann", "welfare", "write_pairs",
 ]  # fmt: skip
 
 

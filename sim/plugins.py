@@ -256,11 +256,11 @@ def _elsewhere(module: str, folder: Path) -> bool:
 
 
 def _forget(files: Sequence[Path]) -> None:
-    """Modules of these files are imported again when next asked for."""
+    """Modules of these files are imported again when next asked for; ours stay, whose classes others have inherited."""
     gone = set(map(str, files))
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        if place is not None and str(Path(place).resolve()) in gone:
+        if name.partition(".")[0] not in OURS and place is not None and str(Path(place).resolve()) in gone:
             del sys.modules[name]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.plugins import Sources, looking_in, together
+from sim.running.fingerprint import SIM
 from sim.settings import parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
@@ -43,7 +44,8 @@ class StudySpec:
 
     @property
     def folder(self) -> Path:
-        return self.file.resolve().parent
+        """Where modules of one's own are looked for first: beside the file, and for a file of ours where we are."""
+        return folder_of(self.file)
 
     @property
     def sources(self) -> Sources:
@@ -77,6 +79,12 @@ class StudySpec:
             "grid": {name: list(values) for name, values in self.grid.items()},
             "figure": self.figure,
         }
+
+
+def folder_of(file: Path) -> Path:
+    """Where the modules a study file names are looked for first."""
+    beside = file.resolve().parent
+    return Path.cwd() if beside.is_relative_to(SIM) else beside
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None = None) -> StudySpec:
@@ -134,7 +142,7 @@ def _definition(content: Mapping[str, Any], file: Path) -> Experiment:
     if not isinstance(name, str):
         raise InputError(f"expected a name, got {name!r}", file=file, field="experiment")
     try:
-        return find_experiment(name, file.resolve().parent)
+        return find_experiment(name, folder_of(file))
     except InputError as error:
         raise InputError(str(error), file=file) from error
 

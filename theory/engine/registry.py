@@ -70,7 +70,7 @@ def select(names: Sequence[str], folder: str | Path | None = None) -> tuple[Theo
             found = theorems_of(name) if name in papers() else (find(name),)
         for theorem in found:
             before = chosen.setdefault(theorem.claim_id, theorem)
-            if (before.origin and before.origin.place) != (theorem.origin and theorem.origin.place):
+            if type(before) is not type(theorem):
                 raise InputError(f"two claims are called '{theorem.claim_id}'", fix="give one another claim_id")
     return tuple(chosen.values())
 
