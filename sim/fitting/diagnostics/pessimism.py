@@ -12,7 +12,7 @@ from sim.algorithms.reduced_pessimism import Kind
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, item_strengths
-from sim.fitting.contexts import context_answers, one_thread
+from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import (
     CONSTANTS,
     LEAST_ANSWERS,
@@ -29,6 +29,7 @@ from sim.fitting.prepare import Prepared
 from sim.fitting.reward_model import pooled_reward
 from sim.fitting.scores import finite
 from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 GREEDY = "greedy low-rank"
@@ -52,7 +53,7 @@ def pessimism_test(
     outside = ~inside[prepared.table.chosen] & ~inside[prepared.table.rejected]
     covered = prepared.train & outside
     sets = candidate_sets(prepared, prepared.test | prepared.unseen, inside, stream.child("sets"))
-    if not len(sets.person) or not covered.any():
+    if not len(sets.annotator) or not covered.any():
         problem = (
             f"nobody has {PER_SIDE} items with {LEAST_ANSWERS} held-out answers each on both sides of '{asked}'"
             if covered.any()
@@ -67,7 +68,7 @@ def pessimism_test(
         "items_inside": int(inside.sum()),
         "items": len(inside),
         "training_pairs": {"with_shift": int(covered.sum()), "without_shift": int(prepared.train.sum())},
-        "people": {name: len(np.unique(sets.person[mask])) for name, mask in groups.items()},
+        "people": {name: len(np.unique(sets.annotator[mask])) for name, mask in groups.items()},
         "sets": {name: int(mask.sum()) for name, mask in groups.items()},
         "worth": {
             name: {"inside": _mean(sets.worth[mask][sets.inside[mask]]),
@@ -179,7 +180,7 @@ def _tuning(
     found: dict[str, dict[float, float]] = {
         f"{label} {name}": {} for label in _FAMILIES.values() for name, _ in _PESSIMISTIC
     }
-    if not len(sets.person) or not kept.any():
+    if not len(sets.annotator) or not kept.any():
         return found
     confidences = _confidences(prepared, choice, kept, prepared.train)
     for (name, constant), policy in _pessimistic(
@@ -231,7 +232,7 @@ def _scored(
         if not mask.any():
             out[group] = None
             continue
-        person = sets.person[mask]
+        person = sets.annotator[mask]
         out[group] = {
             "value": float(value[mask].mean()),
             "value_interval": finite(cluster_interval(value[mask], person, stream)),
