@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import numpy as np
 import yaml
 
 from sim.errors import InputError
-from sim.files.atomic import Json, write_json, write_text
+from sim.files.atomic import Json, require_place, write_json, write_text
 from sim.fitting.method import Method
 from sim.fitting.methods import find_method
 from sim.fitting.prepare import Scales
 from sim.fitting.report import FORMAT, FitReport
 from sim.fitting.saved import ContextScales, SavedFit
+from sim.preferences import AnyArray
 from sim.running.fingerprint import versions
 
 OURS = {
@@ -39,10 +41,11 @@ OURS = {
 
 
 def require_writable(out: str | Path) -> None:
-    """Refuse a folder that holds something else, before any work is done."""
+    """Refuse a folder that holds something else or cannot be made, before any work is done."""
     target = Path(out)
     if target.exists() and not target.is_dir():
         raise InputError("exists and is not a folder", file=target, fix="name another folder")
+    require_place(target)
     if not target.is_dir():
         return
     here = {path.name for path in target.iterdir()}
@@ -122,8 +125,11 @@ def _model_bytes(report: FitReport) -> bytes:
             "context_kept": context.kept,
             "contexts": context.contexts,
         }
-    own = fit.method.parameters(fit.model)
+    own = _parameters(fit.method, fit.model)
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
+    none = [name for name, values in own.items() if values is None]
+    if none:
+        arrays["model_none"] = np.array(none)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -148,22 +154,31 @@ def usable_fit(report: FitReport) -> SavedFit:
     )
 
 
+def _parameters(method: Method[Any], model: Any) -> dict[str, AnyArray | None]:
+    """What `restore` needs; arrays of Python objects would be written as code, which nobody reads back."""
+    found = {
+        name: None if values is None else np.asarray(values) for name, values in method.parameters(model).items()
+    }  # fmt: skip
+    for name, values in found.items():
+        if values is not None and values.dtype.kind not in "fiubUS":
+            raise ValueError(f"parameters of {method.name}: '{name}' must hold numbers or texts (got {values.dtype})")
+    return found
+
+
 def _checksum(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _readable(report: FitReport) -> dict[str, Json]:
-    """Parameters of every fitted method that are not a row an annotator, for a reader of JSON."""
-    prepared = report.prepared
+    """Parameters of every fitted method, those with a row an annotator left out, for a reader of JSON."""
+    prepared, asked = report.prepared, report.fits.asked
 
     def own(method: Method[Any], model: Any) -> dict[str, Json]:
-        found = method.parameters(model)
         return {
-            name: values.tolist() for name, values in found.items()
-            if values is not None and (values.ndim == 0 or values.shape[0] != prepared.n_annotators)
+            name: values.tolist() for name, values in _parameters(method, model).items()
+            if values is not None and name not in method.per_annotator
         }  # fmt: skip
 
-    asked = report.fits.asked
     told: dict[str, Json] = {
         "features": list(prepared.feature_names),
         "units": "standard deviations of the training items",
@@ -219,7 +234,7 @@ def load_fit(folder: str | Path) -> SavedFit:
     """A saved fit, ready for new items and new annotators.
 
     Errors: InputError where the folder is of another format, cut short or altered (its checksum), or where a method of
-    one's own cannot be imported.
+    one's own cannot be imported; what its `restore` raises goes on as it is.
     """
     summary = read_summary(folder)
     path = Path(folder) / "model.npz"
@@ -230,17 +245,17 @@ def load_fit(folder: str | Path) -> SavedFit:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
         method = find_method(summary["settings"]["method"])
-        own = {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
-        model = method.restore(own)
+        own: dict[str, AnyArray | None] = dict.fromkeys(found.get("model_none", np.array([], dtype=str)).tolist())
+        own |= {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
         context = None
         if "contexts" in found:
             context = ContextScales(
                 tuple(found["context_names"].tolist()), found["context_mean"], found["context_scale"],
                 found["context_kept"], found["contexts"],
             )  # fmt: skip
-        return SavedFit(
+        read = SavedFit(
             method=method,
-            model=model,
+            model=None,
             scales=Scales(
                 tuple(found["features"].tolist()), found["feature_mean"], found["feature_scale"], found["feature_kept"]
             ),
@@ -253,3 +268,4 @@ def load_fit(folder: str | Path) -> SavedFit:
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error
+    return replace(read, model=method.restore(own))
