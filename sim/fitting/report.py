@@ -17,12 +17,10 @@ from sim.fitting.described import Group
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import find_method
 from sim.fitting.prepare import Prepared, prepare
-from sim.fitting.saved import SavedFit
+from sim.fitting.save import save_fit, usable_fit
+from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
 from sim.streams import Stream
-
-FORMAT = 2
-"""Version of `fit.json` and of the folder around it; 1 is what had no number."""
 
 
 @runtime_checkable
@@ -65,14 +63,10 @@ class FitReport:
 
     def saved(self) -> SavedFit:
         """The fit ready for new items and new annotators, as `load_fit` gives it, without a folder."""
-        from sim.fitting.save import usable_fit
-
         return usable_fit(self)
 
     def save(self, folder: str | Path) -> None:
         """`sim.fitting.save.save_fit`: whole or not at all, an earlier fit replaced."""
-        from sim.fitting.save import save_fit
-
         save_fit(folder, self)
 
     def as_json(self) -> dict[str, Json]:

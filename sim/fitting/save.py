@@ -11,18 +11,17 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import yaml
 
 from sim.errors import InputError
 from sim.files.atomic import Json, require_place, write_json, write_text
-from sim.fitting.method import Method
+from sim.fitting.method import Fits, Method
 from sim.fitting.methods import find_method
-from sim.fitting.prepare import Scales
-from sim.fitting.report import FORMAT, FitReport
-from sim.fitting.saved import ContextScales, SavedFit
+from sim.fitting.prepare import Prepared, Scales
+from sim.fitting.saved import FORMAT, ContextScales, SavedFit
 from sim.preferences import AnyArray
 from sim.running.fingerprint import versions
 
@@ -38,6 +37,21 @@ OURS = {
     "responsibilities.parquet",
     "rewards.parquet",
 }
+
+
+class Report(Protocol):
+    """What is written of a fit: a `sim.fitting.report.FitReport`."""
+
+    @property
+    def prepared(self) -> Prepared: ...
+
+    @property
+    def fits(self) -> Fits: ...
+
+    @property
+    def model(self) -> Any: ...
+
+    def as_json(self) -> dict[str, Json]: ...
 
 
 def require_writable(out: str | Path) -> None:
@@ -79,7 +93,7 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
         raise
 
 
-def save_fit(out: str | Path, report: FitReport) -> None:
+def save_fit(out: str | Path, report: Report) -> None:
     """fit.json (what `--json` prints), model.npz (everything a fit needs to be used again), and for readers
     resolved.yaml, parameters.json, mixture.json (types) and annotators.parquet (a row an annotator)."""
 
@@ -104,7 +118,7 @@ def save_fit(out: str | Path, report: FitReport) -> None:
     replace_folder(out, fill)
 
 
-def _model_bytes(report: FitReport) -> bytes:
+def _model_bytes(report: Report) -> bytes:
     """The arrays of a zip file without pickled objects; the same bytes for the same fit."""
     fit = usable_fit(report)
     scales, context = fit.scales, fit.context
@@ -135,7 +149,7 @@ def _model_bytes(report: FitReport) -> bytes:
     return buffer.getvalue()
 
 
-def usable_fit(report: FitReport) -> SavedFit:
+def usable_fit(report: Report) -> SavedFit:
     """A fit just made, to be used without being written: what `load_fit` gives after `save_fit`."""
     prepared, known = report.prepared, report.prepared.known
     context = None
@@ -169,7 +183,7 @@ def _checksum(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _readable(report: FitReport) -> dict[str, Json]:
+def _readable(report: Report) -> dict[str, Json]:
     """Parameters of every fitted method, those with a row an annotator left out, for a reader of JSON."""
     prepared, asked = report.prepared, report.fits.asked
 
@@ -192,7 +206,7 @@ def _readable(report: FitReport) -> dict[str, Json]:
     return told
 
 
-def _write_annotators(path: Path, report: FitReport) -> None:
+def _write_annotators(path: Path, report: Report) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

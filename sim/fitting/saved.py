@@ -16,6 +16,9 @@ from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
 from sim.preferences import AnyArray, FloatArray, IntArray
 
+FORMAT = 2
+"""Version of `fit.json` and of the folder around it; 1 is what had no number."""
+
 Name: TypeAlias = str | int
 Names: TypeAlias = Name | Sequence[Name] | None
 Unknown: TypeAlias = Literal["refuse", "stranger"]

@@ -49,7 +49,7 @@ def diagnose_low_rank(fits: Fits, prepared: Prepared, settings: FitSettings, str
     if settings.shift is not None:
         serving = pessimism_test(
             prepared, choice, work.ranks, settings.ridge, settings.shift, stream.child("serving"), say
-        )
+        ).as_json()
     separable = _separable(answers, low)
     d_x, d_phi = low.theta.shape
     parts: dict[str, Json] = {

@@ -97,7 +97,7 @@ def test_no_answer_about_the_region_is_learnt_from(report):
     for own in (prepared, turned):
         answers = context_answers(own.answers(own.train))
         choice = choose_low_rank(answers, folds_of(answers, Stream(2)), RANKS, None, lambda _: None)
-        served.append(pessimism_test(own, choice, RANKS, None, "indicator", Stream(3), lambda _: None))
+        served.append(pessimism_test(own, choice, RANKS, None, "indicator", Stream(3), lambda _: None).as_json())
     one, other = served
     assert one["with_shift"] == other["with_shift"]
     assert one["without_shift"]["policies"] != other["without_shift"]["policies"]
