@@ -169,6 +169,22 @@ def test_one_that_wants_contexts_is_saved_and_serves_strangers(tmp_path, monkeyp
     sys.modules.pop("sumsmethod", None)
 
 
+def test_what_it_raises_is_said_with_its_line_and_an_edit_is_told(tmp_path, monkeypatch, table):
+    monkeypatch.chdir(tmp_path)
+    module = tmp_path / "editedmethod.py"
+    module.write_text(TOY)
+    save_fit(tmp_path / "own", fit(table, FitSettings("editedmethod:Sign")))
+    load_fit(tmp_path / "own")
+    module.write_text(TOY + "# edited\n")
+    with pytest.warns(UserWarning, match="editedmethod:Sign has other sources than when"):
+        load_fit(tmp_path / "own")
+    module.write_text(TOY.replace("return log_sigmoid", "return 1 / 0 + log_sigmoid"))
+    line = 1 + module.read_text().splitlines().index(next(x for x in module.read_text().splitlines() if "1 / 0" in x))
+    with pytest.raises(InputError, match=rf"method Sign raised ZeroDivisionError \(editedmethod.py, line {line}\)"):
+        fit(table, FitSettings("editedmethod:Sign"))
+    sys.modules.pop("editedmethod", None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
