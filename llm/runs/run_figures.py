@@ -6,16 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 
 from llm.base.folder_format import read_stamped
 from llm.runs.run_folder import EVAL_AGAIN
 from sim.errors import InputError
-from sim.files.figure_files import save_figure
+from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import AMBER, BLACK, BLUE, GREEN, ORANGE, PINK, SKY, YELLOW
 
-mpl.use("Agg")
 # By number of the group or of types, as in the documents' figures.
 _COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, YELLOW, BLACK)
 
@@ -44,10 +42,8 @@ def draw_run(folder: Path) -> list[Path]:
 
 def training_figure(rows: list[dict[str, Any]]) -> Any:
     """Likelihood, held-out likelihood and shares round by round; one line a number of types."""
-    import matplotlib.pyplot as plt
-
     rounds = [row for row in rows if row["phase"] == "round"]
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     truth = any("adjusted_rand_index" in row for row in rounds)
     for place, n_types in enumerate(sorted({row["types"] for row in rounds})):
         own = [row for row in rounds if row["types"] == n_types]
@@ -98,11 +94,9 @@ def _rows_of(content: dict[str, Any], clustered: bool) -> list[tuple[str, str]]:
 
 def bars(content: dict[str, Any], clustered: bool) -> Any:
     """Margins and accuracies of each group: after clustering (Figures 4, 6) or after aggregation (5, 7)."""
-    import matplotlib.pyplot as plt
-
     rows, groups = _rows_of(content, clustered), content["groups"]
     height = 0.42 * len(rows) * max(1.0, 0.4 * len(groups)) + 1.6
-    figure, axes = plt.subplots(1, 2, figsize=(11, height), layout="constrained", sharey=True)
+    figure, axes = subplots(1, 2, figsize=(11, height), layout="constrained", sharey=True)
     step = 0.8 / len(groups)
     for axis, metric in zip(axes, ("rewards/accuracies", "rewards/margins"), strict=True):
         for g, group in enumerate(groups):
@@ -133,12 +127,10 @@ def bars(content: dict[str, Any], clustered: bool) -> Any:
 
 def regret_figure(content: dict[str, Any]) -> Any:
     """Each policy's worst-group regret on fresh samples; implied by the groups' policies, and by their scorers."""
-    import matplotlib.pyplot as plt
-
     sampled = content["sampled"]
     kinds = [kind for kind in ("implicit", "scored") if f"worst_regret/{kind}" in sampled["reference"]]
     names = list(sampled)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(kinds), figsize=(4.2 + 3.6 * len(kinds), 0.3 * len(names) + 1.5), layout="constrained", sharey=True,
         squeeze=False,
     )  # fmt: skip
@@ -156,8 +148,10 @@ def regret_figure(content: dict[str, Any]) -> Any:
         axis.set_xlabel(f"worst group's regret ({texts[kind]})", fontsize=8)
         axis.grid(axis="x", color="0.92")
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)
+    from matplotlib.lines import Line2D
+
     handles = [
-        mpl.lines.Line2D([], [], color=_COLOURS[g["group"] % 8], marker="o", label=f"group {g['group']} ({g['name']})")
+        Line2D([], [], color=_COLOURS[g["group"] % 8], marker="o", label=f"group {g['group']} ({g['name']})")
         for g in content["groups"]
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False,

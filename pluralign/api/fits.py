@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from sim.files.file_rows import NAMES_KEY
 from sim.files.item_files import items_of_rows
 from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
-from sim.fitting.methods import find_method
+from sim.fitting.method import Method
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
 from sim.fitting.saved import Names, SavedFit
@@ -227,7 +226,7 @@ class Prediction(Shown):
 def fit(
     pairs: Frame,
     *,
-    method: str = "em-dpo",
+    method: str | type[Method[Any]] | Method[Any] = "em-dpo",
     n_types: int | None = None,
     max_types: int = 8,
     ridge: float | None = None,
@@ -242,24 +241,21 @@ def fit(
     """Find the groups hidden in pairwise preferences, and policies or rewards that serve them.
 
     pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
-    or module:NAME of your own.  n_types: types, clusters or rank; None: chosen on held-out training answers, up to
-    max_types.  ridge: shrinkage, None: chosen likewise.  beta: temperature of the policies whose regret is reported.
-    restarts: random starts.  priorities: one positive number a type, for MinMax.  shift: with low-rank, a region of
-    items that training leaves out.  network: with shared, also a learned representation (llm extra).
+    module:NAME of your own, or its class. n_types: types, clusters or rank; None: chosen on held-out training
+    answers, up to max_types. ridge: shrinkage, None: chosen likewise. beta: temperature of the policies whose regret
+    is reported. restarts: random starts. priorities: one positive number a type, for MinMax. shift: with low-rank, a
+    region of items that training leaves out. network: with shared, also a learned representation (llm extra).
     progress: called with a line now and then, e.g. print.
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
     began = time.monotonic()
-    found = find_method(method)
-    asked = _priorities(priorities, n_types, policies=found.sizes_shared, one=method == "dpo", method=method)
-    if shift is not None and not found.wants_contexts:
-        raise InputError("shift: belongs to method='low-rank'", fix="leave it out, or give method='low-rank'")
-    if network and method != "shared":
+    name = _named(method)
+    if network and name != "shared":
         raise InputError("network: belongs to method='shared'", fix="leave it out, or give method='shared'")
     settings = FitSettings(
-        method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
-        priorities=asked, shift=shift, seed=seed,
+        method=name, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
+        priorities=_priorities(priorities), shift=shift, seed=seed,
     )  # fmt: skip
     report = fit_table(read_pairs(pairs), settings, said(progress), _network() if network else ())
     seconds = round(time.monotonic() - began, 1)
@@ -275,24 +271,23 @@ def load_fit(folder: str | Path) -> FitResult:
     return FitResult(found, None, {"seed": found.summary["settings"]["seed"], "out": str(folder)})
 
 
-def _priorities(
-    given: Sequence[float] | str | None, n_types: int | None, *, policies: bool, one: bool, method: str
-) -> tuple[float, ...] | None:
-    """One positive number a type, from numbers or a text "1,2,4"."""
+def _priorities(given: Sequence[float] | str | None) -> tuple[float, ...] | None:
+    """Numbers, or a text "1,2,4"; whether they fit the method is its own affair."""
     if given is None:
         return None
-    if not policies:
-        raise InputError("priorities: only policies of groups have them", fix=f"leave it out with {method}")
     said_as = given if isinstance(given, str) else ",".join(map(str, given))
     try:
-        asked = tuple(float(part) for part in (given.split(",") if isinstance(given, str) else given))
+        return tuple(float(part) for part in (given.split(",") if isinstance(given, str) else given))
     except (ValueError, TypeError):
         raise InputError(f"priorities: expected numbers, got '{said_as}'", fix="write e.g. 1,2,4") from None
-    if not all(0 < part < math.inf for part in asked):
-        raise InputError(f"priorities: expected positive numbers, got '{said_as}'", fix="write e.g. 1,2,4")
-    if n_types is not None and not one and len(asked) != n_types:
-        raise InputError(f"priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type")
-    return asked
+
+
+def _named(method: str | type[Method[Any]] | Method[Any]) -> str:
+    """The name a method is found by again: a class at hand by its module and its own name."""
+    if isinstance(method, str):
+        return method
+    kind = method if isinstance(method, type) else type(method)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _network() -> tuple[Any, ...]:

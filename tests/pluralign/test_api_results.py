@@ -454,7 +454,7 @@ def test_fit_refuses_in_arguments(pairs):
         ({"priorities": [1, -2]}, "^priorities: expected positive numbers"),
         ({"priorities": "a"}, "^priorities: expected numbers"),
         ({"priorities": [1, 2], "method": "personal"}, "^priorities: only policies"),
-        ({"shift": "Drama"}, "^shift: belongs to method='low-rank'; leave it out, or give method='low-rank'"),
+        ({"shift": "Drama"}, "^shift: belongs to method low-rank; leave it out, or ask for low-rank"),
         ({"network": True}, "^network: belongs to method='shared'"),
         ({"ridge": -1.0}, "^ridge must be positive"),
         ({"n_types": 0}, "^n_types must be a whole number"),

@@ -71,6 +71,9 @@ def test_a_method(here):
     assert answer["method"] == "my_method"
     assert answer["against_pooled"]["my_method"]["known_users"]["log_likelihood"] > 0.02
     fit = pl.fit("pairs.parquet", method="my_method:METHOD")
+    import my_method
+
+    assert pl.fit("pairs.parquet", method=my_method.MeanDifference).as_dict()["test"] == answer["test"]
     assert fit.as_dict()["test"] == answer["test"]
     x = pl.read_pairs("pairs.parquet").features[:4]
     who = pl.load_fit("fitted").annotators[0]
