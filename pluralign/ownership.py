@@ -41,7 +41,7 @@ def llm_owner_problem() -> str | None:
     if not (ours / "networks" / "mlp.py").is_file() or (ours / "default_plugins").is_dir():
         return (
             f"files of another package lie in {ours}; "
-            "'pip uninstall llm', then 'pip install --force-reinstall pluralign'"
+            "'pip uninstall llm', then install pluralign again (with --force-reinstall)"
         )
     return None
 

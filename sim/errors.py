@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -30,3 +31,9 @@ class InputError(ValueError):
         place = ", ".join(where)
         text = f"{place}: {problem}" if place else problem
         super().__init__(f"{text}; {fix}" if fix else text)
+
+
+def short(value: Any) -> str:
+    """The value as a message may show it, however long it is."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

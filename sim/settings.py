@@ -12,9 +12,13 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from sim.errors import InputError
+from sim.errors import InputError, short
+from sim.reading import read_text
 
 T = TypeVar("T")
+# Settings are written by hand.
+LARGEST_YAML = 1 << 24
+MOST_VALUES = 1_000_000
 
 
 def read_settings(
@@ -51,12 +55,7 @@ def read_mapping(file: str | Path, expected: str = "a mapping of settings") -> d
 
     Raises InputError, naming the file, where it cannot be read, is not YAML, or does not hold `expected`.
     """
-    try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file, fix="check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError("is not YAML: " + " ".join(str(error).split()), file=file) from error
+    content = load_yaml(read_text(file, "check the path", largest=LARGEST_YAML), file)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -64,15 +63,51 @@ def read_mapping(file: str | Path, expected: str = "a mapping of settings") -> d
     return content
 
 
+def load_yaml(text: str, file: str | Path | None = None) -> Any:
+    """The value YAML text holds; InputError where it holds none, or one that is larger than its text says.
+
+    An alias is a few letters and may stand for a list of aliases: ten lines can say a list of 10^9 numbers.
+    """
+    try:
+        content = yaml.safe_load(text)
+        size = _expanded(content, {})
+    except yaml.YAMLError as error:
+        raise InputError("is not YAML: " + " ".join(str(error).split())[:300], file=file) from error
+    except (ValueError, OverflowError) as error:  # 2001-99-99 looks like a date and is none
+        raise InputError(f"is not YAML: {error}", file=file, fix="quote what is meant as text") from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply", file=file, fix="write it flat") from error
+    if size > MOST_VALUES:
+        raise InputError(
+            f"its aliases stand for {size:,} values, more than {MOST_VALUES:,}",
+            file=file,
+            fix="write out what you mean",
+        )
+    return content
+
+
+def _expanded(value: Any, known: dict[int, int]) -> int:
+    """How many values there are with every alias written out; each alias's is counted once."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        # Met again before it is counted: it holds itself.
+        known[id(value)] = MOST_VALUES + 1
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_expanded(item, known) for item in inner)
+    return known[id(value)]
+
+
 def parse_override(text: str, example: str = "training.rate=1e-4") -> tuple[str, Any]:
     """(key, value) of a text KEY=VALUE, the value YAML. Raises InputError naming the text."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"'{text}': expected key=value", fix=f"for example {example}")
+        raise InputError(f"{short(text)}: expected key=value", fix=f"for example {example}")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"'{text}': the value is not YAML", fix="quote it") from error
+        return key.strip(), load_yaml(value)
+    except InputError as error:
+        problem = "is not YAML; quote it" if error.fix is None else str(error)
+        raise InputError(f"{short(text)}: the value {problem}") from error
 
 
 def put(content: dict[str, Any], key: str, value: Any) -> None:
@@ -139,15 +174,15 @@ def _convert(hint: Any, value: Any, file: str | Path | None, key: str) -> Any:
         if value in get_args(hint):
             return value
         choices = ", ".join(str(item) for item in get_args(hint))
-        raise InputError(f"expected one of {choices}, got {value!r}", file=file, field=key)
+        raise InputError(f"expected one of {choices}, got {short(value)}", file=file, field=key)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise InputError(f"expected a list, got {value!r}", file=file, field=key)
+            raise InputError(f"expected a list, got {short(value)}", file=file, field=key)
         inner = get_args(hint)[0]
         return tuple(_convert(inner, item, file, f"{key}[{j}]") for j, item in enumerate(value))
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise InputError(f"expected a section of settings, got {value!r}", file=file, field=key)
+            raise InputError(f"expected a section of settings, got {short(value)}", file=file, field=key)
         return settings_from(hint, value, file, f"{key}.")  # type: ignore[arg-type]
     if hint is float:
         value = _number(value)
@@ -155,7 +190,7 @@ def _convert(hint: Any, value: Any, file: str | Path | None, key: str) -> Any:
         raise InputError(f"expected a finite number, got {value}", file=file, field=key)
     if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
-        raise InputError(f"expected {expected}, got {value!r}", file=file, field=key)
+        raise InputError(f"expected {expected}, got {short(value)}", file=file, field=key)
     return value
 
 

@@ -21,7 +21,7 @@ ALLOWED = {
 CORE = (
     "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arrays", "sim.arguments",
     "sim.likelihoods", "sim.settings", "sim.files.atomic", "sim.files.preference_files", "sim.files.pair_table",
-    "sim.files.figure_files", "sim.files.palette", "sim.estimators.bootstrap",
+    "sim.files.figure_files", "sim.files.palette", "sim.estimators.bootstrap", "sim.reading", "sim.install",
 )  # fmt: skip
 
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.

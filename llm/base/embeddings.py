@@ -11,6 +11,7 @@ import torch
 from llm.base.sequences import collate, length_batches
 from llm.base.shared_base import SharedBase
 from sim.errors import InputError
+from sim.install import install_line
 from sim.preferences import FloatArray, IntArray
 
 
@@ -41,9 +42,7 @@ def sentence_embeddings(texts: Sequence[str], model: str, device: str = "cpu") -
 
         place = _minilm() if model == "minilm" else model
     except ImportError as error:
-        raise InputError(
-            f"needs {error.name}", field="cluster.embedding", fix="pip install 'pluralign[embeddings]'"
-        ) from error
+        raise InputError(f"needs {error.name}", field="cluster.embedding", fix=install_line("embeddings")) from error
     try:
         encoder: Any = SentenceTransformer(place, device=device, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
+from sim.reading import load_json
 
 # Raised whenever what a folder's files hold, or mean, changes: an older folder is then refused, never half understood.
 FORMAT = 1
@@ -25,7 +25,7 @@ def read_stamped(path: Path, fix: str) -> dict[str, Any]:
     Raises OSError where the file cannot be read, InputError where it is no JSON object or of another format.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"is not JSON ({error})", file=path, fix=fix) from error
     if not isinstance(content, dict):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
+import zlib
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.reading import bounded, load_json
 
 _BREAK = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
@@ -26,19 +27,19 @@ def read_documents(path: str | Path, limit: int | None = None) -> list[str]:
     row = 0
     try:
         with opener(place, "rt", encoding="utf-8") as lines:
-            for row, line in enumerate(lines, start=1):
+            for row, line in enumerate(bounded(lines, place), start=1):
                 if limit is not None and len(documents) >= limit:
                     break
                 if not line.strip():
                     continue
-                content = json.loads(line)
+                content = load_json(line)
                 text = content.get("text") if isinstance(content, dict) else None
                 if not isinstance(text, str) or not text.strip():
                     raise InputError("expected a text", file=place, row=row, field="text", fix="fill it in or drop it")
                 documents.append(tidy(text))
     except InputError:
         raise
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"cannot be read ({error})", file=place, row=row, fix="mend or copy it again") from error
     if not documents:
         raise InputError("holds no text", file=place, fix="write one document a line")

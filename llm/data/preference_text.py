@@ -14,6 +14,7 @@ from llm.base.tokens import TokenStore
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs, table_of_rows
+from sim.install import install_line
 from sim.preferences import BoolArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
@@ -82,7 +83,7 @@ def read_table(path: str | Path) -> PairTable:
         import datasets
     except ImportError as error:
         raise InputError(
-            "reading a saved dataset needs the package datasets", file=place, fix="pip install 'pluralign[datasets]'"
+            "reading a saved dataset needs the package datasets", file=place, fix=install_line("datasets")
         ) from error
     return table_of_rows(datasets.load_from_disk(str(place)).to_list(), place)
 

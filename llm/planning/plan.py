@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
 from llm.planning.rehearsal import rehearse
 from sim.errors import InputError
+from sim.reading import load_json
 
 MISTRAL_7B: dict[str, Any] = {
     "vocab_size": 32_768, "hidden_size": 4_096, "intermediate_size": 14_336, "num_hidden_layers": 32,
@@ -35,7 +35,7 @@ def _config(settings: PlanSettings) -> Any:
     if settings.model is not None:
         path = Path(settings.model) / "config.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = load_json(path.read_text(encoding="utf-8"))
             return CONFIG_MAPPING[content["model_type"]].from_dict(content)
         except OSError as error:
             raise InputError("holds no config.json", file=settings.model, fix="give a model folder") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from llm.runs.run_folder import EVAL_AGAIN
 from sim.errors import InputError
 from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import AMBER, BLACK, BLUE, GREEN, ORANGE, PINK, SKY, YELLOW
+from sim.reading import load_json
 
 # By number of the group or of types, as in the documents' figures.
 _COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, YELLOW, BLACK)
@@ -24,7 +24,7 @@ def draw_run(folder: Path) -> list[Path]:
     target = folder / "figures"
     metrics = folder / "metrics.jsonl"
     if metrics.is_file():
-        rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        rows = [load_json(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
         if any(row["phase"] == "round" for row in rows):
             paths += save_figure(training_figure(rows), target, "training")
     path = folder / "eval.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from llm.scorers.grammar import GrammarScorer
 from llm.scorers.sentiment import LexiconSentiment, SentimentScorer
 from sim.errors import InputError
 from sim.preferences import FloatArray
+from sim.reading import load_json
 
 
 class Scorer(Protocol):
@@ -72,7 +72,7 @@ def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Sc
     place = None if folder is None else Path(folder)
     if place is not None:
         try:
-            content = json.loads((place / "make.json").read_text(encoding="utf-8"))
+            content = load_json((place / "make.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError("holds no make.json", file=place, fix="give a folder written by llm make-imdb") from error
         for row in content["groups"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,9 @@ import numpy as np
 from llm.base.plain_text import tidy
 from sim.errors import InputError
 from sim.files.atomic import replacing, write_json
+from sim.install import install_line
 from sim.preferences import FloatArray, IntArray
+from sim.reading import bounded, load_json
 from sim.streams import Stream
 
 _FORMAT = 1
@@ -32,10 +34,10 @@ def read_reviews(path: str | Path, limit: int | None = None) -> tuple[list[str],
     row = 0
     try:
         with opener(place, "rt", encoding="utf-8") as lines:
-            for row, line in enumerate(lines, start=1):
+            for row, line in enumerate(bounded(lines, place), start=1):
                 if limit is not None and len(texts) >= limit:
                     break
-                content = json.loads(line)
+                content = load_json(line)
                 if not isinstance(content, dict) or not isinstance(content.get("text"), str):
                     raise InputError("expected a text", file=place, row=row, field="text", fix="fill it in")
                 if content.get("label") not in ("pos", "neg"):
@@ -47,7 +49,7 @@ def read_reviews(path: str | Path, limit: int | None = None) -> tuple[list[str],
                 labels.append(int(content["label"] == "pos"))
     except InputError:
         raise
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"cannot be read ({error})", file=place, row=row, fix="copy it again") from error
     return texts, np.array(labels, dtype=np.int64)
 
@@ -126,7 +128,7 @@ class SentimentScorer:
         """A saved scorer; its scores are equal to the original's."""
         place = Path(folder)
         try:
-            content = json.loads((place / "sentiment.json").read_text(encoding="utf-8"))
+            content = load_json((place / "sentiment.json").read_text(encoding="utf-8"))
             with np.load(place / "sentiment.npz", allow_pickle=False) as arrays:
                 idf, coefficients = arrays["idf"], arrays["coefficients"]
             if content["format"] != _FORMAT or len(idf) != len(content["vocabulary"]) or len(coefficients) != len(idf):
@@ -172,7 +174,7 @@ class LexiconSentiment:
         try:
             from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
         except ImportError as error:
-            raise InputError("the lexicon scorer needs vaderSentiment", fix="pip install 'pluralign[llm]'") from error
+            raise InputError("the lexicon scorer needs vaderSentiment", fix=install_line("llm")) from error
         self._analyzer = SentimentIntensityAnalyzer()
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:

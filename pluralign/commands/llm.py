@@ -8,6 +8,7 @@ from importlib import util
 import click
 
 from pluralign.lazy import LazyVerbs
+from sim.install import install_line
 
 VERBS = {
     "sft": "Train a small Mistral from scratch on plain text, or continue a pretrained model.",
@@ -27,7 +28,7 @@ class LlmVerbs(LazyVerbs):
     def load(self, name: str) -> click.Command:
         missing = [package for package in _NEEDS if util.find_spec(package) is None]
         if missing:
-            raise click.UsageError(f"needs {', '.join(missing)}; pip install 'pluralign[llm]'")
+            raise click.UsageError(f"needs {', '.join(missing)}; {install_line('llm')}")
         from pluralign.ownership import require_own_llm
 
         require_own_llm()

@@ -16,6 +16,7 @@ from sim.converters.movielens_profiles import FilmColumns, Films, film_columns
 from sim.errors import InputError
 from sim.files.pair_table import SPLITS, PairTable
 from sim.preferences import FloatArray, IntArray
+from sim.reading import bounded
 from sim.streams import Stream
 
 PROMPT = "Which film would you rather watch?"
@@ -61,7 +62,7 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
             if zipped
             else path.open(encoding="utf-8-sig", newline="") as lines
         ):
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(bounded(lines, path))
             missing = [name for name in required if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(

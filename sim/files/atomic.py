@@ -53,6 +53,22 @@ def beside(path: str | Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+def require_room(folder: str | Path) -> None:
+    """Refuse a folder nothing can be written to, before the work whose result it is for; nothing is left behind.
+
+    It need not be there yet: what counts is the nearest folder above that is.
+    """
+    target = Path(folder)
+    try:
+        here = next(place for place in (target.absolute(), *target.absolute().parents) if os.path.lexists(place))
+        with tempfile.TemporaryFile(dir=here):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror})", file=target, fix="name a folder in one you may write to"
+        ) from error
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) atomically."""
     with replacing(path) as temporary:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError
+from sim.errors import InputError, short
+from sim.reading import bounded, load_json
 
 NAMES_KEY = b"pluralign.feature_names"
 
@@ -28,7 +28,8 @@ def known_ending(path: Path) -> str:
 def read_rows(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...] | None]:
     ending = known_ending(path)
     if not path.is_file():
-        raise InputError("no such file", file=path, fix="check the path")
+        problem = "is no file but a folder, a device or a pipe" if path.exists() else "no such file"
+        raise InputError(problem, file=path, fix="check the path")
     if path.stat().st_size == 0:
         raise InputError("the file is empty", file=path, fix="write one preference a line")
     if ending == ".parquet":
@@ -67,11 +68,11 @@ def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(bounded(lines, path), start=1):
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
+                    row = load_json(line)
                 except ValueError as error:
                     raise InputError(
                         f"is not whole JSON ({error})", file=path, row=number, fix="mend or delete the line"
@@ -88,6 +89,8 @@ def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError("is not text in UTF-8", file=path, row=number + 1, fix="save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="check the path") from error
 
 
 def short(value: Any) -> str:

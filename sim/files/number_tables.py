@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 
 from sim.arguments import float_array
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.preferences import FloatArray
+from sim.reading import read_text
+
+# Beyond it sums and products of a table's numbers overflow.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +45,17 @@ def as_number(cell: Any) -> float | None:
 def read_cells(path: str | Path, row: str) -> list[tuple[int, list[str]]]:
     """(line number, cells) of every line that is not blank; blank lines are counted, so that a row named in a message
     is the file's."""
+    lines, number = [], 0
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="give a CSV file") from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8", file=path, fix="save it as plain CSV") from error
-    lines = [
-        (number, [cell.strip() for cell in cells])
-        for number, cells in enumerate(csv.reader(text.splitlines()), start=1)
-        if any(cell.strip() for cell in cells)
-    ]
+        for number, found in enumerate(csv.reader(read_text(path, "give a plain CSV file").splitlines()), start=1):
+            cells = [cell.strip() for cell in found]
+            if any(cells):
+                lines.append((number, cells))
+    except csv.Error as error:
+        # Among them a cell of more characters than `csv.field_size_limit`, where a quote was not closed.
+        raise InputError(
+            f"is not CSV ({error})", file=path, row=number + 1, fix="close the quotes; a cell is one name or number"
+        ) from error
     if not lines:
         raise InputError(f"expected a row a {row}, the file is empty", file=path, fix=f"write one row a {row}")
     return lines
@@ -84,9 +88,10 @@ def read_number_table(path: str | Path, *, row: str, column: str, entry: str) ->
         own = []
         for position, cell in enumerate(cells[int(named) :], start=1 + int(named)):
             value = as_number(cell)
-            if value is None or not np.isfinite(value):
+            if value is None or not -LARGEST <= value <= LARGEST:
+                most = "" if value is None or not np.isfinite(value) else " of at most 1e100"
                 raise InputError(
-                    f"expected a finite number, got '{cell}'",
+                    f"expected a finite number{most}, got {short(cell)}",
                     file=path,
                     row=number,
                     field=f"column {position}",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.atomic import replacing
-from sim.files.file_rows import known_ending, read_name, read_rows, short
+from sim.files.file_rows import known_ending, read_name, read_rows
 from sim.preferences import Rankings
 
 

@@ -229,7 +229,7 @@ def read_summary(folder: str | Path) -> dict[str, Json]:
     """The object of a folder's fit.json, of this format or refused by name."""
     path = Path(folder) / "fit.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror})", file=path, fix="give a folder written by pluralign fit"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from sim.errors import InputError
+from sim.reading import read_text
+from sim.settings import load_yaml
 from sim.studies.results import Results
 from sim.studies.summary import pipe_table
 
@@ -42,10 +43,7 @@ class Reference:
 
 def load_reference(path: Path) -> Reference:
     """A reference file's numbers."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError("the reference numbers cannot be read", file=path, fix="remove `reference`") from error
+    content = load_yaml(read_text(path, "the study's reference numbers: mend the file, or remove `reference`"), path)
     if not isinstance(content, dict) or set(content) != {"source", "rows"}:
         raise InputError("expected the keys source and rows", file=path)
     if not isinstance(content["rows"], list):

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.arguments import float_array
 from sim.errors import InputError
-from sim.files.number_tables import as_number, read_number_table
+from sim.files.number_tables import LARGEST, as_number, read_number_table
 from sim.preferences import FloatArray
 
 
@@ -89,7 +89,13 @@ def solve_regret_table(
         c = parse_priorities(priorities, len(table.groups))
     else:
         c = checked_priorities(priorities, len(table.groups))
-    game = table.values * c[:, None]
+    with np.errstate(over="ignore"):
+        game = table.values * c[:, None]
+    if not np.abs(game).max() <= LARGEST:
+        raise InputError(
+            f"priorities: times regrets they must lie below 1e100 (got {np.abs(game).max():.3g})",
+            fix="give smaller ones: only their ratios count",
+        )
     played = hedge(game, rounds)
     return RegretSolution(
         table=table,

@@ -111,7 +111,7 @@ def _cell_path(folder: Path, task: _Task) -> Path:
 def _load_cell(path: Path) -> list[Check] | None:
     """A finished cell, or None if it is missing or was not written by this program."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = load_json(path.read_text(encoding="utf-8"))
         return [check_from_json(row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError):
         return None

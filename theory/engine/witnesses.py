@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
+from sim.reading import load_json
 from theory.engine.checks import Check, Witness, stream_of
 from theory.engine.registry import find, others
 from theory.engine.theorem import PROFILES, Json, Theorem
@@ -56,7 +56,7 @@ def save(folder: str | Path, check: Check) -> Path | None:
 def read(path: str | Path) -> Witness:
     """A witness file, its fields checked."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = load_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path, fix="give a witness file") from error
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import yaml
 
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
+from sim.reading import load_json
 from theory.engine import witnesses
 from theory.engine.checks import Check
 from theory.engine.runner import CheckReport, check_from_json, resolved_configuration
@@ -35,7 +35,7 @@ def read_folder(folder: str | Path) -> list[Check]:
     """The verdicts of an earlier run."""
     path = Path(folder) / "verdicts.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path.read_text(encoding="utf-8"))
         return [check_from_json(row) for row in content["verdicts"]]
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from error

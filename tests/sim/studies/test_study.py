@@ -16,6 +16,7 @@ from places import EXPERIMENTS, ROOT
 
 from pluralign.commands.study import command
 from sim.errors import InputError
+from sim.install import install_line
 from sim.running.fingerprint import code_fingerprint
 from sim.streams import Stream
 from sim.studies.cells import run_study
@@ -176,7 +177,7 @@ def test_results_have_the_columns_of_the_format(study, tmp_path):
 def test_a_backend_that_is_absent_is_skipped_and_said(study, tmp_path):
     run = run_study(load_spec(study, ["backend=mlp"]), BACKENDS, cells=tmp_path / "cells", engine="local")
     assert run.tasks == 0
-    assert all("pip install 'pluralign[llm]'" in reason for reason in run.skipped.values())
+    assert all(install_line("llm") in reason for reason in run.skipped.values())
     assert run.results["status"] == ["skipped"] * 4
     assert not draw_bandit(run.results, tmp_path / "figures")
     with pytest.raises(InputError, match="backend must be one of"):

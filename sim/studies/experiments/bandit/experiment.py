@@ -23,6 +23,7 @@ from sim.algorithms.dpo import dpo
 from sim.algorithms.em_dpo import EMResult, EMStatus, em_dpo, em_dpo_restarts
 from sim.algorithms.minmax_dpo import MinMaxResult, minmax_dpo
 from sim.environments.linear import LinearBandit, majority_bandit
+from sim.install import install_line
 from sim.policies.finite import log_softmax
 from sim.policies.log_linear import ArmFeatures, LogLinear
 from sim.policies.protocol import FinitePolicy
@@ -254,7 +255,7 @@ def _missing(setting: BanditSetting, backends: Backends) -> str | None:
     if setting.backend in backends:
         return None
     if setting.backend == "mlp":
-        return "backend mlp needs torch; pip install 'pluralign[llm]'"
+        return f"backend mlp needs torch; {install_line('llm')}"
     raise ValueError(f"backend must be one of {', '.join(backends)}, mlp (got {setting.backend!r})")
 
 
@@ -262,4 +263,4 @@ def _backend(setting: BanditSetting) -> str:
     return setting.backend
 
 
-BANDIT = Experiment(BanditSetting, run_bandit, FIGURES, table_bandit, _missing, _backend)
+BANDIT = Experiment(BanditSetting, run_bandit, FIGURES, table_bandit, _missing, _backend, memory=BanditSetting.memory)

@@ -1,0 +1,64 @@
+"""Files as text and as JSON, however large, deep or endless what somebody gives us is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from sim.errors import InputError
+
+# No record is so long; a file without an end of line must not be read into memory to find that out.
+LONGEST_LINE = 1 << 26
+# No table or settings file is so large.
+LARGEST_TEXT = 1 << 30
+# gzip packs text of people's answers 3 to 50 times; a file of nothing but spaces 1000 times.
+_UNPACKED, _TIMES = 1 << 30, 200
+
+
+def bounded(lines: IO[str], path: Path) -> Iterator[str]:
+    """The lines of an open file, one at a time; InputError where a line, or all that a packed file unpacks to, is
+    beyond what any file of records is."""
+    most, total, number = max(_UNPACKED, _TIMES * path.stat().st_size), 0, 0
+    while line := lines.readline(LONGEST_LINE):
+        number, total = number + 1, total + len(line)
+        if len(line) == LONGEST_LINE and not line.endswith("\n"):
+            raise InputError(
+                f"a line of more than {LONGEST_LINE:,} characters", file=path, row=number, fix="write one record a line"
+            )
+        if total > most:
+            raise InputError(
+                f"unpacks to more than {_TIMES} times its size", file=path, row=number,
+                fix="look at what it holds, and pack that again",
+            )  # fmt: skip
+        yield line
+
+
+def read_text(path: str | Path, fix: str, *, largest: int = LARGEST_TEXT) -> str:
+    """A whole text file, a byte-order mark left out; InputError where it cannot be read, is endless or is no text."""
+    try:
+        with Path(path).open("rb") as file:
+            parts, size = [], 0
+            while part := file.read(1 << 20):
+                size += len(part)
+                if b"\0" in part:
+                    raise InputError("is not text: it holds zero bytes", file=path, fix=fix)
+                if size > largest:
+                    raise InputError(f"is larger than {largest:,} bytes", file=path, fix=fix)
+                parts.append(part)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, fix=fix) from error
+    try:
+        return b"".join(parts).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("is not text in UTF-8", file=path, fix=fix) from error
+
+
+def load_json(text: str | bytes) -> Any:
+    """`json.loads`, and a ValueError where the text is nested deeper than Python can follow."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"nested more than {sys.getrecursionlimit()} deep") from error
