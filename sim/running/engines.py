@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from sim.errors import InputError
+from sim.install import install_line
 from sim.running.threads import one_thread
 
 T = TypeVar("T")
@@ -56,12 +59,7 @@ def run_tasks(
         for index, task in enumerate(tasks):
             arrived(index, _on_one_thread(function, task))
     elif engine == "joblib":
-        from joblib import Parallel, delayed
-
-        jobs = (delayed(_indexed)(function, index, task) for index, task in enumerate(tasks))
-        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        for index, answer in parallel(jobs):
-            arrived(index, answer)
+        _run_joblib(function, tasks, workers, arrived)
     else:
         raise InputError(f"engine must be one of {', '.join(ENGINES)} (got {engine!r})")
     return [answers[index] for index in range(len(tasks))]
@@ -69,6 +67,44 @@ def run_tasks(
 
 def _indexed(function: Callable[[T], R], index: int, task: T) -> tuple[int, R]:
     return index, _on_one_thread(function, task)
+
+
+@contextmanager
+def _interrupts_are_ours() -> Iterator[None]:
+    """Processes that are started inside never see Ctrl-C: the terminal sends it to all, and each would print its own
+    traceback; this process hears it and stops them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run_joblib(
+    function: Callable[[T], R], tasks: Sequence[T], workers: int, arrived: Callable[[int, R], None]
+) -> None:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    jobs = (delayed(_indexed)(function, index, task) for index, task in enumerate(tasks))
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    try:
+        with _interrupts_are_ours():
+            found = parallel(jobs)
+        for index, answer in found:
+            arrived(index, answer)
+    except TerminatedWorkerError as error:
+        raise InputError(
+            "a worker process died: killed from outside, or for want of memory",
+            fix="what had finished is kept; run the same again, with fewer workers where memory is short",
+        ) from error
+
+
+# Seconds a scheduler has to answer, and a worker of its to be there.
+_PATIENCE = 15
 
 
 def _run_dask(
@@ -79,23 +115,53 @@ def _run_dask(
     arrived: Callable[[int, R], None],
 ) -> None:
     try:
-        from distributed import Client, LocalCluster, as_completed
+        from distributed import CancelledError, Client, LocalCluster, as_completed
     except ImportError as missing:
-        raise InputError(
-            "engine 'dask' needs Dask, which is not installed", fix="pip install 'pluralign[cluster]'"
-        ) from missing
+        raise InputError("engine 'dask' needs Dask, which is not installed", fix=install_line("cluster")) from missing
+    import logging
+
+    # Whatever goes wrong is said once, below; the library's own log says it in tracebacks.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
     cluster: Any = None
     if scheduler is None:
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=40
-        )
+        with _interrupts_are_ours():
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=60
+            )
+    place = "the Dask scheduler" if scheduler is None else f"the Dask scheduler at {scheduler}"
+    gone = InputError(
+        f"{place} went away before all was done", fix="what had finished is kept; start it and run the same again"
+    )
     try:
-        with Client(scheduler or cluster) as client:
+        client = _connected(Client, scheduler or cluster, place)
+        try:
             futures = {
                 client.submit(_on_one_thread, function, task, pure=False): index for index, task in enumerate(tasks)
             }
-            for future, answer in as_completed(futures, with_results=True):
+            for future in as_completed(futures):
+                if future.status in ("cancelled", "lost"):
+                    raise gone
+                try:
+                    answer = future.result()
+                except CancelledError as error:
+                    raise gone from error
                 arrived(futures[future], answer)
+        finally:
+            client.close(timeout=5)
     finally:
         if cluster is not None:
             cluster.close()
+
+
+def _connected(client: Any, place: Any, words: str) -> Any:
+    """A client of a scheduler that has a worker, or one line that says which of the two is missing."""
+    try:
+        found = client(place, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{words} does not answer", fix="start it (`dask scheduler`), or name no scheduler") from error
+    try:
+        found.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError as error:
+        found.close(timeout=5)
+        raise InputError(f"{words} has no workers", fix="start some (`dask worker ADDRESS`)") from error
+    return found

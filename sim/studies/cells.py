@@ -60,9 +60,19 @@ class _Cell:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """One replicate that raised; what it raised in one line.  Never kept: it is tried again by the next run."""
+
+    cell_id: str
+    replicate: int
+    error: str
+
+
+@dataclass(frozen=True)
 class StudyRun:
     """results: one row a measurement, in the order of cells, replicates and the experiment.  skipped: cell -> reason.
-    resumed: tasks found finished.  notices: a line each, about finished tasks that could not be used."""
+    resumed: tasks found finished.  notices: a line each, about finished tasks that could not be used.  failed: in the
+    order of tasks; each is one row without a value in results, its status "failed: ..."."""
 
     spec: StudySpec
     results: Results
@@ -71,6 +81,7 @@ class StudyRun:
     tasks: int
     seconds: float
     notices: tuple[str, ...] = ()
+    failed: tuple[Failed, ...] = ()
 
 
 def run_study(
@@ -84,7 +95,8 @@ def run_study(
     fresh: bool = False,
     on_progress: Callable[[int, int, float], None] | None = None,
 ) -> StudyRun:
-    """Every cell x replicate; numbers do not depend on workers, engine or interruptions (wall times do).
+    """Every cell x replicate; numbers do not depend on workers, engine or interruptions (wall times do). A replicate
+    that raises is `failed`, the others go on; bad input (InputError) ends the study.
 
     cells: folder of finished tasks (`sim.running.records`), keyed by setting, seed, replicate and code; read again
     unless `fresh`.  on_progress(done, total, seconds left).
@@ -107,10 +119,16 @@ def run_study(
         # Replicates first, so that an interrupted study has every cell; the slowest backend is not left to the end.
         waiting = sorted((i for i in range(len(tasks)) if i not in answers), key=lambda i: (tasks[i].replicate, -i))
 
-        def arrived(position: int, measured: list[Measurement]) -> None:
+        failed: dict[int, Failed] = {}
+
+        def arrived(position: int, measured: list[Measurement] | str) -> None:
             index = waiting[position]
-            answers[index] = measured
-            records.add(keys[index], [astuple(row) for row in measured])
+            if isinstance(measured, str):
+                failed[index] = Failed(tasks[index].cell_id, tasks[index].replicate, measured)
+                answers[index] = [Measurement("", "", None, 0.0, f"failed: {measured}")]
+            else:
+                answers[index] = measured
+                records.add(keys[index], [astuple(row) for row in measured])
             if on_progress is not None:
                 done = len(answers) - resumed
                 left = (time.monotonic() - began) / done * (len(waiting) - done)
@@ -122,7 +140,10 @@ def run_study(
         records.merge()
     results = _results(spec, grid, [answers[i] for i in range(len(tasks))])
     skipped = {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}
-    return StudyRun(spec, results, skipped, resumed, len(tasks), time.monotonic() - began, found.notices)
+    return StudyRun(
+        spec, results, skipped, resumed, len(tasks), time.monotonic() - began, found.notices,
+        tuple(failed[index] for index in sorted(failed)),
+    )  # fmt: skip
 
 
 def _run(task: _Task) -> list[Measurement]:

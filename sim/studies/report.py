@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
+from sim.reading import load_json
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.studies.cells import StudyRun
 from sim.studies.comparison import Compared, Reference, compare, load_reference, markdown_table
@@ -60,6 +60,7 @@ class StudyReport:
             "versions": versions("torch"),
             "code": code_fingerprint((*spec.sources.files, *spec.inputs), spec.sources.packages),
             "skipped": dict(self.run.skipped),
+            "failed": [vars(row) for row in self.run.failed],
         }
         write_json(folder / "study.json", content)
         write_text(folder / "summary.md", self.overview)
@@ -73,9 +74,15 @@ class StudyReport:
         )
 
     def remarks(self, cells: Path) -> list[str]:
-        """A line each: what was taken from an earlier run or could not be, and what was skipped."""
+        """A line each: what was taken from an earlier run or could not be, what was skipped, and what failed."""
         run = self.run
         lines = list(run.notices)
+        if run.failed:
+            first = run.failed[0]
+            lines.append(
+                f"{len(run.failed)} of {run.tasks} replicates failed; the first, cell {first.cell_id}, replicate "
+                f"{first.replicate}: {first.error}; the others are kept, the same command tries these again"
+            )
         if run.resumed:
             lines.append(f"{run.resumed} of {run.tasks} tasks were taken from {cells}")
         for reason, cells_skipped in sorted(Counter(run.skipped.values()).items()):
@@ -90,6 +97,7 @@ class StudyReport:
             "tasks": run.tasks,
             "resumed": run.resumed,
             "skipped": dict(run.skipped),
+            "failed": [vars(row) for row in run.failed],
             "seconds": round(run.seconds, 3),
             "comparison": [vars(row) for row in self.compared],
             "within_3_joint_errors": self.agreeing,
@@ -112,7 +120,7 @@ class SavedStudy:
     def read(cls, folder: Path) -> SavedStudy:
         path = folder / "study.json"
         try:
-            study = json.loads(path.read_text(encoding="utf-8"))
+            study = load_json(path.read_text(encoding="utf-8"))
             saved = cls(study, Results.read(folder / "results.parquet"))
             # Whatever is needed below is there, or this is another version's file.
             _ = saved.factors, saved.name, saved.figure

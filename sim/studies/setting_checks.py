@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from sim.errors import short
+
 
 @dataclass(frozen=True)
 class AtLeast:
@@ -14,6 +16,9 @@ class AtLeast:
 
     least: int
 
+
+# No memory has so many of anything, and arithmetic with them stays exact.
+LARGEST = 10**15
 
 # A whole number that may be zero, unlike a plain int.
 Count: TypeAlias = Annotated[int, AtLeast(0)]
@@ -30,7 +35,9 @@ def check_kinds(setting: Any) -> None:
     for field in fields(setting):
         value, kind = getattr(setting, field.name), hints[field.name]
         if not _is(value, kind):
-            raise ValueError(f"{field.name} must be {_words(kind)} (got {value!r})")
+            raise ValueError(f"{field.name} must be {_words(kind)} (got {short(value)})")
+        if isinstance(value, int) and value > LARGEST:
+            raise ValueError(f"{field.name} must be at most {LARGEST:.0e} (got {short(value)})")
 
 
 def require_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
 
 _KEYS = ("experiment", "title", "seed", "replicates", "settings", "grid", "figure", "reference")
 _OVERRIDABLE = ("title", "seed", "replicates", "figure")
+# What a replicate of a cell leaves in memory until the study's results are written: its task, its key, its numbers.
+_TASK_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,54 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
         reference=None if reference is None else file.parent / str(reference),
         file=file,
     )
+    _require_tasks_fit(spec)
     try:
-        for _ in spec.cells():
-            pass
-    except (ValueError, TypeError) as error:
+        for factors, setting in spec.cells():
+            _require_cell_fits(spec, factors, setting)
+    except InputError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(str(error), file=file, fix="mend the study file or the override") from error
     return spec
+
+
+def _require_tasks_fit(spec: StudySpec) -> None:
+    """Before anything is listed: the number of tasks is the product of what the file says."""
+    cells = math.prod(len(values) for values in spec.grid.values())
+    tasks = cells * spec.replicates
+    largest = max(spec.grid, key=lambda name: len(spec.grid[name]), default="")
+    field = "replicates" if spec.replicates >= cells else f"grid.{largest}"
+    words = f"{tasks:,} replicates ({cells:,} cells, {spec.replicates:,} each)"
+    require_memory(tasks * _TASK_BYTES, words, file=spec.file, field=field)
+
+
+def _require_cell_fits(spec: StudySpec, factors: Mapping[str, Any], setting: Any) -> None:
+    needed = spec.definition.memory(setting)
+    name = _largest_dial(spec.definition, setting)
+    field = None if name is None else f"grid.{name}" if name in factors else f"settings.{name}"
+    value = "" if name is None else f" with {name} {getattr(setting, name):,}"
+    require_memory(needed, f"a replicate{value}", file=spec.file, field=field)
+
+
+def _largest_dial(definition: Experiment, setting: Any) -> str | None:
+    """The whole number without which the setting would need least: what a message names."""
+    least, found = definition.memory(setting), None
+    for field in fields(setting):
+        value = getattr(setting, field.name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            continue
+        # The default first: of two dials that multiply, it is the unusual one.
+        for smaller in (field.default, 1, 0):
+            if not isinstance(smaller, int) or smaller >= value:
+                continue
+            try:
+                needed = definition.memory(replace(setting, **{field.name: smaller}))
+            except (ValueError, TypeError):  # it does not go with the others
+                continue
+            if needed < least:
+                least, found = needed, field.name
+            break
+    return found
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -130,7 +175,7 @@ def _read(file: Path) -> dict[str, Any]:
         require_known(key, _KEYS, file)
     for section in ("settings", "grid"):
         if not isinstance(content.setdefault(section, {}), dict):
-            raise InputError(f"expected a mapping, got {content[section]!r}", file=file, field=section)
+            raise InputError(f"expected a mapping, got {short(content[section])}", file=file, field=section)
     return content
 
 
@@ -140,7 +185,7 @@ def _definition(content: Mapping[str, Any], file: Path) -> Experiment:
         raise InputError("missing", file=file, field="experiment", fix=fix)
     name = content["experiment"]
     if not isinstance(name, str):
-        raise InputError(f"expected a name, got {name!r}", file=file, field="experiment")
+        raise InputError(f"expected a name, got {short(name)}", file=file, field="experiment")
     try:
         return find_experiment(name, folder_of(file))
     except InputError as error:
@@ -176,7 +221,7 @@ def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Pa
 
 def _values(name: str, values: Any, file: Path) -> tuple[Any, ...]:
     if not isinstance(values, list) or not values:
-        raise InputError(f"expected a list of values, got {values!r}", file=file, field=f"grid.{name}")
+        raise InputError(f"expected a list of values, got {short(values)}", file=file, field=f"grid.{name}")
     frozen = tuple(_frozen(value) for value in values)
     if len(set(map(repr, frozen))) < len(frozen):
         raise InputError("a value occurs twice", file=file, field=f"grid.{name}", fix="remove one")
@@ -189,5 +234,5 @@ def _frozen(value: Any) -> Any:
 
 def _whole(value: Any, file: Path, name: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"expected a whole number of at least {least}, got {value!r}", file=file, field=name)
+        raise InputError(f"expected a whole number of at least {least}, got {short(value)}", file=file, field=name)
     return value

@@ -69,4 +69,4 @@ def _measured(method: str, policy: FloatArray, world: TwoAttributeWorld, targets
     return [Measurement(method, metric, value) for metric, value in found.items()]
 
 
-ATTRIBUTES = Experiment(AttributesSetting, run_attributes, FIGURES)
+ATTRIBUTES = Experiment(AttributesSetting, run_attributes, FIGURES, memory=AttributesSetting.memory)

@@ -41,3 +41,9 @@ class AttributesSetting:
             raise ValueError(f"conflict is in right angles, 0 to 2 (got {self.conflict})")
         if not 0.0 < self.delta < 1.0:
             raise ValueError(f"delta must lie between 0 and 1 (got {self.delta})")
+
+    def memory(self) -> int:
+        """Bytes a replicate needs: answers, targets' actions in the coordinates of the full fit, and its Hessian."""
+        G, d, m, A = self.groups, self.features, self.targets, self.normal + self.tempting
+        free = G * d
+        return 8 * (4 * self.n * (G + d) + m * A * (3 * d + 4 * free) + 4 * free * free + G * G)

@@ -56,3 +56,15 @@ class BanditSetting:
     @property
     def literal(self) -> bool:
         return self.recipe == "literal"
+
+    def memory(self) -> int:
+        """Bytes a replicate needs: answers, their features a policy, the evaluation's contexts and their probabilities.
+
+        A policy's Hessian is small where there are few types and dimensions, and what counts where there are many.
+        """
+        K, d = len(self.mixture), self.dimension
+        answers = self.n_annotators * self.pairs_per_annotator
+        return 8 * (
+            answers * (4 * d + 6 * K) + self.evaluation_contexts * (2 * d + (4 + 2 * K) * K) + 2 * self.n_annotators * K
+            + 3 * (K * (d + 1)) ** 2
+        )  # fmt: skip

@@ -106,4 +106,4 @@ def _served(
     return rows
 
 
-LOW_RANK = Experiment(LowRankSetting, run_low_rank, FIGURES, table_low_rank)
+LOW_RANK = Experiment(LowRankSetting, run_low_rank, FIGURES, table_low_rank, memory=LowRankSetting.memory)

@@ -125,6 +125,17 @@ class LowRankSetting:
         if self.data_use == "split" and self.n < 2:
             raise ValueError("split needs at least 2 answers")
 
+    def memory(self) -> int:
+        """Bytes a replicate needs: answers, targets' actions in the coordinates of the largest estimator, its Hessian,
+        and one-hot people where an estimator has them."""
+        one_hot = {"per_user", "user_low"} & set(self.estimators)
+        d_x, d_phi = self.d_x, self.d_phi
+        free = min(max(self.observed, self.users if one_hot else 0) * d_phi, self.largest)
+        actions = (2 if self.users else 1) * self.targets * (self.normal + self.exotic)
+        people = self.users * (d_x + (self.users + self.n if one_hot else 0))
+        return 8 * (4 * self.n * (d_x + d_phi) + actions * (4 * d_phi + 3 * free) + 4 * free * free + people
+                    + 3 * d_x * d_phi + 2 * d_x * d_x + 2 * d_phi * d_phi)  # fmt: skip
+
     @property
     def rewarding(self) -> int:
         """Common features."""

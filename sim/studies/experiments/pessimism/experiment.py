@@ -72,4 +72,4 @@ def _welfare(table: FloatArray) -> FloatArray:
     return NASH.equivalent(np.maximum(table, 0.0))
 
 
-PESSIMISM = Experiment(PessimismSetting, run_pessimism, FIGURES)
+PESSIMISM = Experiment(PessimismSetting, run_pessimism, FIGURES, memory=PessimismSetting.memory)

@@ -36,6 +36,12 @@ class PessimismSetting:
         if not (self.sharpness > 0 and self.ridge > 0):
             raise ValueError("sharpness and ridge must be positive")
 
+    def memory(self) -> int:
+        """Bytes a replicate needs: one-hot answers, their copies, and covariances."""
+        M, A = self.parties, self.actions
+        n = self.known * self.well + (A - self.known) * self.few
+        return 8 * (3 * M * n * A + 2 * M * n + 6 * M * A * A)
+
 
 def method_of(multiple: float) -> str:
     """The name of the method at that multiple of the radius."""

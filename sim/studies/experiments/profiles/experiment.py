@@ -91,4 +91,4 @@ def _gini(values: FloatArray) -> float:
     return float(np.abs(values[:, None] - values[None]).mean() / (2.0 * mean)) if mean > 0 else 0.0
 
 
-PROFILE = Experiment(ProfileSetting, run_profiles, FIGURES)
+PROFILE = Experiment(ProfileSetting, run_profiles, FIGURES, memory=ProfileSetting.memory)

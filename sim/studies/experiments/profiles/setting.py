@@ -29,3 +29,8 @@ class ProfileSetting:
         require_choice("profile", self.profile, PROFILES)
         if self.actions < 3 or self.parties < 2:
             raise ValueError("a profile needs at least 2 parties and 3 actions")
+
+    def memory(self) -> int:
+        """Bytes a replicate needs: answers as one-hot differences, tables, and pairs of parties."""
+        M, A, n = self.parties, self.actions, self.answers
+        return 8 * (4 * M * n * A + 8 * M * A + 2 * M * M + A * A)

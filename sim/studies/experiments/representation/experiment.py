@@ -66,4 +66,6 @@ def run_representation(setting: RepresentationSetting, stream: Stream, backends:
     return rows
 
 
-REPRESENTATION = Experiment(RepresentationSetting, run_representation, FIGURES, table_representation)
+REPRESENTATION = Experiment(
+    RepresentationSetting, run_representation, FIGURES, table_representation, memory=RepresentationSetting.memory
+)

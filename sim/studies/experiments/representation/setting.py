@@ -36,3 +36,8 @@ class RepresentationSetting:
             raise ValueError(f"ridge must be positive (got {self.ridge})")
         if self.rank >= self.dimension or self.fit_rank > self.dimension:
             raise ValueError(f"ranks must be below the dimension (got {self.rank}, {self.fit_rank}, {self.dimension})")
+
+    def memory(self) -> int:
+        """Bytes a replicate needs: answers, their copies, and rewards."""
+        M, n, d = self.parties, self.answers, self.dimension
+        return 8 * (4 * M * n * d + 8 * M * d + 120 * M + 2 * d * d)

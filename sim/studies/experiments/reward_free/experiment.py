@@ -73,4 +73,4 @@ def run_reward_free(setting: RewardFreeSetting, stream: Stream, backends: Backen
     return rows
 
 
-REWARD_FREE = Experiment(RewardFreeSetting, run_reward_free, FIGURES)
+REWARD_FREE = Experiment(RewardFreeSetting, run_reward_free, FIGURES, memory=RewardFreeSetting.memory)

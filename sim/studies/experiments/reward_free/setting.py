@@ -27,3 +27,8 @@ class RewardFreeSetting:
         require_share(cyclic=self.cyclic)
         if self.actions < 3 or self.spread < 0:
             raise ValueError("at least 3 actions, and spread must not be negative")
+
+    def memory(self) -> int:
+        """Bytes a replicate needs: preferences and counts of pairs, and the differences the reward fit takes."""
+        M, A = self.parties, self.actions
+        return 8 * (6 * M * A * A + M * A * A * A + A * A * A)

@@ -22,7 +22,7 @@ def run_scaling(setting: ScalingSetting, stream: Stream, backends: Backends) -> 
     welfare lost by the pessimistic and by the plug-in policy (equivalent utility, share of the best), by one reward
     fitted for all, and by each party's answers alone."""
     M, A, d = setting.parties, setting.actions, setting.dimension
-    n = setting.answers if setting.budget == "per_party" else max(setting.answers // M, 8)
+    n = setting.answers_each
     features = stream.child("features").normals((1, A, d))
     features *= 0.5 / np.linalg.norm(features, axis=-1).max()
     theta = shared_population(M, d, min(setting.rank, d), stream.child("people"), length=1.0).theta
@@ -66,4 +66,4 @@ def run_scaling(setting: ScalingSetting, stream: Stream, backends: Backends) -> 
     return rows
 
 
-SCALING = Experiment(ScalingSetting, run_scaling, FIGURES)
+SCALING = Experiment(ScalingSetting, run_scaling, FIGURES, memory=ScalingSetting.memory)

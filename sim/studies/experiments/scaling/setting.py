@@ -34,3 +34,13 @@ class ScalingSetting:
         require_choice("budget", self.budget, BUDGETS)
         if self.coverage_power < 0 or not self.sharpness > 0:
             raise ValueError("coverage_power must not be negative, sharpness must be positive")
+
+    @property
+    def answers_each(self) -> int:
+        """A party's answers."""
+        return self.answers if self.budget == "per_party" else max(self.answers // self.parties, 8)
+
+    def memory(self) -> int:
+        """Bytes a replicate needs: answers, their copies, covariances, and pairs of actions in a party's metric."""
+        M, n, A, d = self.parties, self.answers_each, self.actions, self.dimension + int(self.shared_worst)
+        return 8 * (5 * M * n * d + 4 * M * d * d + 4 * M * A * A + 4 * M * A * d + 3 * A * d)
