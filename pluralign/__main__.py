@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Any
 
-import click
+from pluralign.interrupts import guarded_imports, insistent_interrupts, say_interrupted
 
-from pluralign import __version__
-from pluralign.lazy import LazyVerbs
+with guarded_imports():
+    import click
+
+    from pluralign import __version__
+    from pluralign.lazy import LazyVerbs
+    from pluralign.progress import note
+    from pluralign.terminal import escaped_output
+    from sim.compiled import first_use
+
+# 128 + SIGPIPE, as of a program that nobody reads any more.
+NOBODY_READS = 141
+# What is wrong with a place on disk, not with the program.
+_OF_THE_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.EFBIG, errno.EIO, errno.EEXIST, errno.EMFILE, errno.ENOENT, errno.ESTALE, errno.ETXTBSY,
+}  # fmt: skip
 
 # Help lines stand here so that `pluralign --help` imports no command; a test compares them with the commands.
 VERBS = {
@@ -32,14 +48,31 @@ VERBS = {
 }
 
 
+class _Interrupted(Exception):
+    """Ctrl-C on its way past click, which would print an empty line first."""
+
+
+class _NobodyReads(Exception):
+    """The reader of our output has gone, on its way past click, which would exit with 1: a check failed."""
+
+
 class Verbs(LazyVerbs):
     verbs = VERBS
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+        except BrokenPipeError:
+            raise _NobodyReads from None
 
 
 @click.group(
     cls=Verbs,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 all hold, 1 a check failed, 2 bad usage or input, 3 inconclusive.",
+    # color: click leaves the text as it is; what a file's names would do to a terminal `escaped_output` writes out.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "color": True},
+    epilog="Exit codes: 0 all hold, 1 a check failed, 2 bad usage or input, 3 inconclusive, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="pluralign")
 def command() -> None:
@@ -52,25 +85,57 @@ def command() -> None:
 def main() -> Any:
     """Entry point of the console script."""
     try:
-        return command.main(prog_name="pluralign", standalone_mode=False) or 0
+        with insistent_interrupts(), escaped_output(), first_use.announced(_say_compiling):
+            return _run()
+    except (KeyboardInterrupt, _Interrupted, click.Abort):
+        return say_interrupted()
+    except (_NobodyReads, BrokenPipeError):
+        _forget_output()
+        return NOBODY_READS
+
+
+def _run() -> Any:
+    try:
+        code = command.main(prog_name="pluralign", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.Abort:
-        click.echo("pluralign: interrupted; run the same command again to resume", err=True)
-        return 130
     except click.ClickException as error:
-        _say(error.format_message(), error.ctx if isinstance(error, click.UsageError) else None)
-        return 2
+        return _refuse(error.format_message(), error.ctx if isinstance(error, click.UsageError) else None)
     except ValueError as error:
         if type(error).__name__ != "InputError":
             raise
-        _say(str(error), None)
-        return 2
+        return _refuse(str(error))
+    except MemoryError as error:
+        return _refuse(f"out of memory{f' ({error})' if str(error) else ''}; ask for less, or for fewer --workers")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.errno not in _OF_THE_DISK:
+            raise
+        place = "standard output" if error.filename is None else os.fspath(error.filename)
+        code = _refuse(f"{place}: cannot be read or written ({error.strerror}); check the path and the space left")
+        _forget_output()
+        return code
 
 
-def _say(message: str, ctx: click.Context | None) -> None:
+def _refuse(message: str, ctx: click.Context | None = None) -> int:
     hint = f" (see '{ctx.command_path} --help')" if ctx is not None else ""
     click.echo("pluralign: error: " + " ".join(message.split()) + hint, err=True)
+    return 2
+
+
+def _say_compiling() -> None:
+    from sim.compiled.jit import cache_in_use
+
+    note(f"compiling kernels for first use, up to a minute, once; they are kept in {cache_in_use()}")
+
+
+def _forget_output() -> None:
+    """What is left in the buffer goes nowhere: at its end Python would try once more and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from theory.engine.checks import Check
 
 
 @click.command("check")
@@ -15,7 +20,8 @@ import click
     type=click.Choice(["quick", "full"]),
     default="quick",
     show_default=True,
-    help="quick: under a minute; full: more replicates, under 15 minutes.",
+    help="quick: seconds a claim, about five minutes for all of them on two cores; full: more replicates, several "
+    "times as long.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random stream.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes (default: one a core).")
@@ -40,8 +46,9 @@ def command(
     """Check claims numerically: a verdict, an interval, the check's power, and controls that must fail.
 
     NAMES are papers or claims (`pluralign list`); none means all. Every claim is held against its bound; every
-    broken version of it must be caught. A run that is killed resumes from --out; the answer does not depend on
-    the number of workers.
+    broken version of it must be caught. Writes verdicts.json, verdicts.md, witnesses, resolved.yaml and figures to
+    --out; what is printed is cut to the screen, what is not as expected first. A run that is killed resumes from
+    --out; the answer does not depend on the number of workers.
 
     Exit code: 0 all verdicts as expected and all controls caught, 1 one differs, 3 one is inconclusive.
 
@@ -49,33 +56,38 @@ def command(
     """
     from typing import cast
 
+    from pluralign.progress import Progress
+    from sim.files.atomic import require_room
     from sim.running.engines import EngineName, available_cores
     from theory.engine.registry import select
     from theory.engine.runner import run_checks
     from theory.engine.theorem import Profile
     from theory.report.folder import write_folder
-    from theory.report.table import plain_table, update_readme
+    from theory.report.table import readme_parts, update_readme
 
     theorems = select(names)
     folder = Path(out)
-
-    def progress(claim: str, done: int, total: int, left: float) -> None:
-        click.echo(f"[{done}/{total}] {claim} (about {left:.0f} s left)", err=True)
-
-    report = run_checks(
-        theorems,
-        profile=cast(Profile, profile),
-        seed=seed,
-        workers=workers or available_cores(),
-        engine=cast(EngineName, engine),
-        scheduler=scheduler,
-        cells=folder / "cells",
-        fresh=fresh,
-        on_progress=progress,
-    )
-    write_folder(folder, report, names)
+    # Before minutes of work: a folder that cannot be written, a file without markers.
+    require_room(folder / "cells")
     if readme is not None:
-        update_readme(readme, report.checks)
+        readme_parts(readme)
+    with Progress() as progress:
+        progress.show(f"checking {len(theorems)} claims")
+        report = run_checks(
+            theorems,
+            profile=cast(Profile, profile),
+            seed=seed,
+            workers=workers or available_cores(),
+            engine=cast(EngineName, engine),
+            scheduler=scheduler,
+            cells=folder / "cells",
+            fresh=fresh,
+            on_progress=lambda claim, done, total, left: progress.counted(done, total, left, f"claims ({claim})"),
+        )
+        progress.show("writing tables and figures")
+        write_folder(folder, report, names)
+        if readme is not None:
+            update_readme(readme, report.checks)
     if report.resumed:
         click.echo(
             f"{report.resumed} of {len(theorems)} claims were taken from {folder / 'cells'} "
@@ -85,7 +97,7 @@ def command(
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2, allow_nan=False))
     else:
-        click.echo(plain_table(report.checks))
+        click.echo(_table(report.checks, folder))
         expected = sum(check.as_expected for check in report.checks)
         click.echo(
             f"\n{expected} of {len(report.checks)} verdicts as expected, "
@@ -94,3 +106,29 @@ def command(
         )
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
+
+
+def _table(checks: Sequence[Check], folder: Path) -> str:
+    """The verdicts as far as the screen goes: first those that are not as expected, the others in their order."""
+    from pluralign.tables import cut_table
+    from pluralign.terminal import columns, rows
+    from theory.report.table import COLUMNS, NEEDED, cells_of
+
+    shown = sorted(checks, key=lambda check: check.as_expected and all(own.caught for own in check.controls))
+    if len(checks) <= rows():
+        shown = list(checks)
+    body = [cells_of(check) for check in shown]
+    # The narrower the screen the fewer columns, the least needed first: one line a verdict.
+    used = list(range(len(COLUMNS)))
+    widths = [max(len(row[i]) for row in (COLUMNS, *body)) for i in used]
+    while sum(widths[i] + 2 for i in used) - 2 > columns() and len(used) > len(NEEDED):
+        used.remove(max((i for i in used if COLUMNS[i] not in NEEDED), key=lambda i: widths[i]))
+    rest = f"all, with every column, in {folder / 'verdicts.md'}; --json prints them"
+    table = cut_table(
+        [COLUMNS[i] for i in used], [[row[i] for i in used] for row in body], keys=1, width=columns(), rows=rows(),
+        rest=rest,
+    )  # fmt: skip
+    missing = [COLUMNS[i] for i in range(len(COLUMNS)) if i not in used]
+    if missing and len(body) <= rows():
+        table += f"\n({', '.join(missing)}: in {folder / 'verdicts.md'}, or on a wider screen)"
+    return table

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from sim.install import install_line
+
 _CORE = ("numpy", "scipy", "numba", "matplotlib", "joblib", "scikit-learn", "pyarrow", "PyYAML", "click")
 _EXTRAS = {
     "llm": ("torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "vaderSentiment"),
@@ -47,7 +49,7 @@ def command(as_json: bool) -> None:
         extras[extra] = {
             "installed": all(versions.values()),
             "packages": versions,
-            "install": f"pip install 'pluralign[{extra}]'",
+            "install": install_line(extra),
         }
     owner = llm_owner_problem()
     if owner:

@@ -6,7 +6,8 @@ import click
 
 
 @click.command("study")
-@click.argument("file", type=click.Path(dir_okay=False), metavar="FILE.yaml")
+@click.argument("study", required=False, metavar="[FILE.yaml|NAME]")
+@click.option("--list", "listed", is_flag=True, help="Name the studies that come with pluralign.")
 @click.option("--out", type=click.Path(file_okay=False), default="study", show_default=True, help="Result folder.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random stream (default: the file's).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the file; repeatable.")
@@ -16,7 +17,8 @@ import click
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
-    file: str,
+    study: str | None,
+    listed: bool,
     out: str,
     seed: int | None,
     overrides: tuple[str, ...],
@@ -28,55 +30,101 @@ def command(
 ) -> None:
     """Run a simulation study: a grid of cells, each over many seeds, with figures and a comparison table.
 
-    Results go to --out: results.parquet (one row a number), comparison.md, figures (PNG, SVG), study.json (the
-    resolved configuration). A killed run resumes from --out; the numbers depend neither on the workers nor on
-    the engine. Exit code 0, also where numbers differ from the reference: a study measures, `check` judges.
+    A path to a study file, or the name of one that comes with pluralign (--list). Results go to --out:
+    results.parquet (one row a number), summary.md, figures (PNG, SVG), study.json (the resolved configuration), and
+    comparison.md where the file names reference numbers. A killed run resumes from --out; the numbers depend neither
+    on the workers nor on the engine. Exit code 0, also where numbers differ from the reference: a study measures,
+    `check` judges; 1 where a replicate failed, and the others are kept.
 
     Examples:
 
     \b
-      pluralign study sim/studies/experiments/bandit/section_5_1.yaml
-      pluralign study sim/studies/experiments/bandit/section_5_1.yaml --set replicates=5 --set backend=log_linear
+      pluralign study section_5_1 --out section_5_1
+      pluralign study section_5_1 --set replicates=5 --set backend=log_linear
+      pluralign study mine.yaml --workers 2
     """
     import json
     from pathlib import Path
     from typing import cast
 
     from pluralign.backends import backends
+    from pluralign.progress import Progress
+    from pluralign.tables import on_screen
+    from pluralign.terminal import columns, rows
+    from sim.files.atomic import require_room
     from sim.running.engines import EngineName, available_cores
     from sim.studies.cells import run_study
     from sim.studies.report import StudyReport
+    from sim.studies.shipped import study_file
     from sim.studies.spec import load_spec
 
-    spec, folder = load_spec(file, overrides, seed), Path(out)
-    # Before hours of work: a reference that cannot be read is said now.
+    if listed:
+        click.echo(_listed(as_json))
+        return
+    if study is None:
+        raise click.UsageError("which study? give a path or a name", click.get_current_context())
+    spec, folder = load_spec(study_file(study), overrides, seed), Path(out)
+    # Before hours of work: a reference that cannot be read, a folder that cannot be written.
     reference = StudyReport.reference_of(spec)
-
-    def progress(done: int, total: int, left: float) -> None:
-        click.echo(f"[{done}/{total}] about {left:.0f} s left", err=True)
-
-    run = run_study(
-        spec,
-        backends(),
-        cells=folder / "cells",
-        workers=workers or available_cores(),
-        engine=cast(EngineName, engine),
-        scheduler=scheduler,
-        fresh=fresh,
-        on_progress=progress,
-    )
-    report = StudyReport(run, reference)
+    require_room(folder / "cells")
+    with Progress() as progress:
+        progress.show("preparing")
+        run = run_study(
+            spec,
+            backends(),
+            cells=folder / "cells",
+            workers=workers or available_cores(),
+            engine=cast(EngineName, engine),
+            scheduler=scheduler,
+            fresh=fresh,
+            on_progress=lambda done, total, left: progress.counted(done, total, left, "replicates"),
+        )
+        progress.show("writing tables and figures")
+        report = StudyReport(run, reference)
+        report.write(folder)
+        report.draw(folder)
     for line in report.remarks(folder / "cells"):
         click.echo(line, err=True)
-    report.write(folder)
-    report.draw(folder)
     if as_json:
         click.echo(json.dumps({**report.as_json(), "out": str(folder)}, indent=2, allow_nan=False))
-        return
-    click.echo(report.overview)
-    if report.comparison:
-        click.echo(report.comparison)
-        click.echo(
-            f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors of the reference"
+    else:
+        for text, name in ((report.overview, "summary.md"), (report.comparison, "comparison.md")):
+            if text:
+                rest = f"all of them in {folder / name}"
+                click.echo(on_screen(text, width=columns(), rows=rows(), rest=rest) + "\n")
+        if report.comparison:
+            click.echo(
+                f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors of the reference"
+            )
+        click.echo(f"{run.tasks - run.resumed} tasks in {run.seconds:.0f} s; results and figures in {folder}/")
+    if run.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _listed(as_json: bool) -> str:
+    """A line a study: its name, how many replicates of how many cells, its title."""
+    import json
+    import math
+
+    from pluralign.tables import clipped
+    from pluralign.terminal import columns
+    from sim.studies.shipped import shipped_studies
+    from sim.studies.spec import load_spec
+
+    specs = {name: load_spec(path) for name, path in shipped_studies().items()}
+    cells = {name: math.prod(len(values) for values in spec.grid.values()) for name, spec in specs.items()}
+    if as_json:
+        found = [
+            {"name": name, "title": spec.title, "experiment": spec.experiment, "cells": cells[name],
+             "replicates": spec.replicates, "file": str(spec.file)}
+            for name, spec in specs.items()
+        ]  # fmt: skip
+        return json.dumps({"studies": found}, indent=2)
+    width = max(map(len, specs))
+    return (
+        "\n".join(
+            clipped(f"{name:<{width}}  {f'{cells[name]} x {spec.replicates}':>9}  {spec.title}", columns())
+            for name, spec in specs.items()
         )
-    click.echo(f"{run.tasks - run.resumed} tasks in {run.seconds:.0f} s; results and figures in {folder}/")
+        + "\n\n(cells x seeds; `pluralign study NAME` runs one)"
+    )

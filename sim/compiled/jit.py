@@ -16,8 +16,11 @@ from typing import Any, Final
 
 import numpy as np
 from numba import config, njit
-from numba.core import types
+from numba.core import event, types
+from numba.core.caching import NullCache
 from numba.extending import intrinsic
+
+from sim.compiled import first_use
 
 
 def cache_folder() -> Path:
@@ -41,6 +44,25 @@ def cache_folder() -> Path:
 # environment only then. It looks here again at each decorated function.
 if not os.environ.get("NUMBA_CACHE_DIR"):
     config.CACHE_DIR = str(cache_folder())
+
+
+def cache_in_use() -> str:
+    """The folder kernels are kept in, ours or the one `NUMBA_CACHE_DIR` names."""
+    return str(config.CACHE_DIR)
+
+
+class _FirstUse(event.Listener):
+    """Says when a kernel that would be kept is compiled: numba compiles only what it did not find in the cache."""
+
+    def on_start(self, event: Any) -> None:
+        if not isinstance(getattr(event.data["dispatcher"], "_cache", None), NullCache | None):
+            first_use.compiling()
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _FirstUse())
 
 # Flags of the entry kernels, those called from Python. Each is called with one signature only: two processes
 # that save different signatures of one kernel at the same time can swap their files.
