@@ -112,8 +112,10 @@ def _run() -> Any:
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno not in _OF_THE_DISK:
             raise
-        place = "standard output" if error.filename is None else os.fspath(error.filename)
-        code = _refuse(f"{place}: cannot be read or written ({error.strerror}); check the path and the space left")
+        if error.filename is None:
+            code = _refuse(f"cannot write ({error.strerror}); check the space left where the output goes")
+        else:
+            code = _refuse(f"{os.fspath(error.filename)}: cannot be read or written ({error.strerror}); check the path")
         _forget_output()
         return code
 

@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from pluralign.terminal import unescaped
+from pluralign import terminal
 from sim.compiled import first_use
 from sim.printable import printable
 
@@ -31,7 +31,7 @@ class Progress:
     _now: Progress | None = None
 
     def __init__(self, stream: Any = None, *, every: float = EVERY) -> None:
-        self._stream = unescaped(sys.stderr if stream is None else stream)
+        self._stream = terminal.unescaped(sys.stderr if stream is None else stream)
         self._rewrites = bool(self._stream.isatty())
         self._every = every
         self._began = self._written = time.monotonic()
@@ -41,6 +41,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         Progress._now = self
+        terminal.before_printing = self.make_room
         self._clock.start()
         return self
 
@@ -48,10 +49,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        Progress._now = None
-        with self._lock:
-            self._clear()
-            self._text = ""
+        Progress._now, terminal.before_printing = None, terminal.nothing
+        self.make_room()
 
     def show(self, text: str) -> None:
         """What is being done now."""
@@ -71,6 +70,11 @@ class Progress:
             self._write(printable(" ".join(text.split())) + "\n")
             if self._rewrites:
                 self._refresh()
+
+    def make_room(self) -> None:
+        """The line is gone, until the clock writes it again."""
+        with self._lock:
+            self._clear()
 
     def _tick(self) -> None:
         """The seconds go on while the work says nothing; elsewhere than on a terminal nothing is said in the first."""

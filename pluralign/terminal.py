@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
@@ -26,6 +26,14 @@ def rows() -> int:
     return max(shutil.get_terminal_size((80, 24)).lines - 6, 10)
 
 
+def nothing() -> None:
+    """Nothing is on the screen that had to be cleared."""
+
+
+# What clears the line of progress off the screen before anything else is printed; `pluralign.progress` puts it here.
+before_printing: Callable[[], None] = nothing
+
+
 class _Escaping:
     """A text stream whose every text passes `printable`; everything else is the stream's own."""
 
@@ -33,6 +41,7 @@ class _Escaping:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        before_printing()
         text = printable(text)
         encoding = getattr(self._stream, "encoding", None)
         if encoding:

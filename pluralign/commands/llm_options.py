@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+
+from pluralign.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,10 +24,21 @@ def config_options(function: F) -> F:
     return click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings.")(function)
 
 
+# What the reader is to know when the run has ended, too.
+_STAYS = re.compile(r"note: |.*\b(resumed|nothing to do|were read from|round \d)")
+
+
 def clock() -> Callable[[str], None]:
-    """Progress lines on standard error, each with the seconds since the start."""
-    began = time.monotonic()
-    return lambda text: click.echo(f"[{time.monotonic() - began:6.1f} s] {text}", err=True)
+    """Progress on standard error until the command has ended: what is being done now, and lines that stay."""
+    progress = click.get_current_context().with_resource(Progress())
+
+    def say(text: str) -> None:
+        if _STAYS.match(text):
+            progress.note(text)
+        else:
+            progress.show(text)
+
+    return say
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
-from sim.reading import load_json
+from sim.reading import load_json, read_text
 from theory.engine.checks import Check, Witness, stream_of
 from theory.engine.registry import find, others
 from theory.engine.theorem import PROFILES, Json, Theorem
@@ -56,9 +56,9 @@ def save(folder: str | Path, check: Check) -> Path | None:
 def read(path: str | Path) -> Witness:
     """A witness file, its fields checked."""
     try:
-        content = load_json(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="give a witness file") from error
+        content = load_json(read_text(path, "give a witness file"))
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"is not JSON ({error})", file=path, fix="give a file from a report's witnesses") from error
     if not isinstance(content, dict):
