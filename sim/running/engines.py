@@ -118,10 +118,6 @@ def _run_dask(
         from distributed import CancelledError, Client, LocalCluster, as_completed
     except ImportError as missing:
         raise InputError("engine 'dask' needs Dask, which is not installed", fix=install_line("cluster")) from missing
-    import logging
-
-    # Whatever goes wrong is said once, below; the library's own log says it in tracebacks.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
     cluster: Any = None
     if scheduler is None:
         with _interrupts_are_ours():
@@ -133,8 +129,7 @@ def _run_dask(
         f"{place} went away before all was done", fix="what had finished is kept; start it and run the same again"
     )
     try:
-        client = _connected(Client, scheduler or cluster, place)
-        try:
+        with _silent_log(), _closing(_connected(Client, scheduler or cluster, place)) as client:
             futures = {
                 client.submit(_on_one_thread, function, task, pure=False): index for index, task in enumerate(tasks)
             }
@@ -146,11 +141,36 @@ def _run_dask(
                 except CancelledError as error:
                     raise gone from error
                 arrived(futures[future], answer)
-        finally:
-            client.close(timeout=5)
     finally:
         if cluster is not None:
             cluster.close()
+
+
+@contextmanager
+def _closing(client: Any) -> Iterator[Any]:
+    try:
+        yield client
+    finally:
+        client.close(timeout=5)
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """Whatever goes wrong is said once, in our error; the library's own log says it again, in tracebacks."""
+    import logging
+
+    loggers = [
+        log for name, log in logging.root.manager.loggerDict.items() if name.startswith(("distributed", "tornado"))
+    ]
+    found = [log for log in loggers if isinstance(log, logging.Logger)]
+    before = [log.disabled for log in found]
+    for log in found:
+        log.disabled = True
+    try:
+        yield
+    finally:
+        for log, disabled in zip(found, before, strict=True):
+            log.disabled = disabled
 
 
 def _connected(client: Any, place: Any, words: str) -> Any:

@@ -29,7 +29,7 @@ def require_memory(needed: float, what: str, *, file: str | Path | None = None, 
     """Raises InputError where `what` needs more bytes than there are: now, not when the machine begins to swap."""
     if needed > machine_memory():
         raise InputError(
-            f"{what} would need at least {in_bytes(needed)}, and this machine has {in_bytes(machine_memory())}",
+            f"{what} would need about {in_bytes(needed)}, and this machine has {in_bytes(machine_memory())}",
             file=file, field=field, fix="ask for less",
         )  # fmt: skip
 

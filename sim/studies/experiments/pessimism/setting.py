@@ -40,7 +40,7 @@ class PessimismSetting:
         """Bytes a replicate needs: one-hot answers, their copies, and covariances."""
         M, A = self.parties, self.actions
         n = self.known * self.well + (A - self.known) * self.few
-        return 8 * (3 * M * n * A + 2 * M * n + 6 * M * A * A)
+        return 8 * (2 * M * n * A + 3 * M * A * A)
 
 
 def method_of(multiple: float) -> str:
