@@ -122,7 +122,7 @@ def _run() -> Any:
 
 def _refuse(message: str, ctx: click.Context | None = None) -> int:
     hint = f" (see '{ctx.command_path} --help')" if ctx is not None else ""
-    click.echo("pluralign: error: " + " ".join(message.split()) + hint, err=True)
+    click.echo("pluralign: error: " + " ".join(message.split()) + hint, err=True, color=True)
     return 2
 
 
