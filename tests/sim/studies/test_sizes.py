@@ -161,3 +161,20 @@ def test_no_scheduler_is_one_line(monkeypatch, place):
     monkeypatch.setattr(sys.modules["sim.running.engines"], "_PATIENCE", 1)
     with pytest.raises(InputError, match="does not answer"):
         run_tasks(abs, [1], engine="dask", scheduler=place)
+
+
+def _hears_interrupts(task):
+    import signal
+
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_workers_leave_interrupts_to_the_process_that_waits_for_them():
+    """A terminal sends Ctrl-C to all of them, also to one that is only starting."""
+    import signal
+
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+    assert run_tasks(_hears_interrupts, [1, 2], workers=2, engine="joblib") == [False, False]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []), "this process hears them again"
