@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
@@ -65,22 +66,12 @@ def run_tasks(
     return [answers[index] for index in range(len(tasks))]
 
 
-def _indexed(function: Callable[[T], R], index: int, task: T) -> tuple[int, R]:
+def _indexed(function: Callable[[T], R], index: int, task: T, waiting: int) -> tuple[int, R]:
+    """In a worker: Ctrl-C, which a terminal sends to all, is for the process that waits, which then stops the worker;
+    each would print a traceback of its own."""
+    if os.getpid() != waiting and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return index, _on_one_thread(function, task)
-
-
-@contextmanager
-def _interrupts_are_ours() -> Iterator[None]:
-    """Processes that are started inside never see Ctrl-C: the terminal sends it to all, and each would print its own
-    traceback; this process hears it and stops them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_joblib(
@@ -89,12 +80,10 @@ def _run_joblib(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    jobs = (delayed(_indexed)(function, index, task) for index, task in enumerate(tasks))
+    jobs = (delayed(_indexed)(function, index, task, os.getpid()) for index, task in enumerate(tasks))
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
     try:
-        with _interrupts_are_ours():
-            found = parallel(jobs)
-        for index, answer in found:
+        for index, answer in parallel(jobs):
             arrived(index, answer)
     except TerminatedWorkerError as error:
         raise InputError(
@@ -120,10 +109,9 @@ def _run_dask(
         raise InputError("engine 'dask' needs Dask, which is not installed", fix=install_line("cluster")) from missing
     cluster: Any = None
     if scheduler is None:
-        with _interrupts_are_ours():
-            cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=60
-            )
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=60
+        )
     place = "the Dask scheduler" if scheduler is None else f"the Dask scheduler at {scheduler}"
     gone = InputError(
         f"{place} went away before all was done", fix="what had finished is kept; start it and run the same again"
