@@ -26,8 +26,8 @@ CORE = (
 
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
 FLOORS = (
-    ("errors", "arrays", "cones"),
-    ("arguments", "plugins"),
+    ("errors", "arrays", "cones", "install", "printable"),
+    ("arguments", "plugins", "reading"),
     ("preferences",),
     ("likelihoods", "settings", "compiled"),
     ("streams",),

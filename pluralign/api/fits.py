@@ -298,5 +298,7 @@ def _network() -> tuple[Any, ...]:
     try:
         from pluralign.network_fit import SharedNetwork
     except ImportError as error:
-        raise InputError(f"network: {error}", fix="pip install 'pluralign[llm]'") from error
+        from sim.install import install_line
+
+        raise InputError(f"network: {error}", fix=install_line("llm")) from error
     return (SharedNetwork(),)

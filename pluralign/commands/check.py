@@ -57,7 +57,7 @@ def command(
     from typing import cast
 
     from pluralign.progress import Progress
-    from sim.files.atomic import require_room
+    from sim.files.atomic import require_place
     from sim.running.engines import EngineName, available_cores
     from theory.engine.registry import select
     from theory.engine.runner import run_checks
@@ -68,7 +68,7 @@ def command(
     theorems = select(names)
     folder = Path(out)
     # Before minutes of work: a folder that cannot be written, a file without markers.
-    require_room(folder / "cells")
+    require_place(folder / "cells")
     if readme is not None:
         readme_parts(readme)
     with Progress() as progress:

@@ -144,13 +144,13 @@ def movielens(
     import numpy as np
 
     from sim.converters.movielens import ConversionSettings, convert_movielens
-    from sim.files.atomic import require_room
+    from sim.files.atomic import require_place
     from sim.files.file_rows import known_ending
     from sim.files.pair_table import SPLITS
     from sim.files.preference_files import write_pairs
 
     known_ending(Path(out))  # refused before the work, not after
-    require_room(Path(out).absolute().parent)
+    require_place(Path(out).absolute().parent)
     settings = ConversionSettings(
         pairs_per_user=pairs_per_user,
         test_movies=test_movies,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import click
@@ -113,17 +112,18 @@ def command(
     """
     from pluralign.api.fits import fit
     from pluralign.flags import with_flags
+    from pluralign.progress import Progress
     from sim.fitting.save import require_writable
     from sim.fitting.text import fit_text
 
-    began = time.monotonic()
     with with_flags(FLAGS):
         require_writable(out)
-        found = fit(
-            preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta, restarts=restarts,
-            priorities=priorities, shift=shift, network=network, seed=seed,
-            progress=lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
-        )  # fmt: skip
+        with Progress() as progress:
+            found = fit(
+                preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
+                restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
+                progress=progress.show,
+            )  # fmt: skip
         found.save(out)
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)

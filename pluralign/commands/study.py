@@ -51,7 +51,7 @@ def command(
     from pluralign.progress import Progress
     from pluralign.tables import on_screen
     from pluralign.terminal import columns, rows
-    from sim.files.atomic import require_room
+    from sim.files.atomic import require_place
     from sim.running.engines import EngineName, available_cores
     from sim.studies.cells import run_study
     from sim.studies.report import StudyReport
@@ -66,7 +66,7 @@ def command(
     spec, folder = load_spec(study_file(study), overrides, seed), Path(out)
     # Before hours of work: a reference that cannot be read, a folder that cannot be written.
     reference = StudyReport.reference_of(spec)
-    require_room(folder / "cells")
+    require_place(folder / "cells")
     with Progress() as progress:
         progress.show("preparing")
         run = run_study(

@@ -19,7 +19,9 @@ Json: TypeAlias = Any
 def require_place(path: str | Path) -> None:
     """Refuse a path that cannot be written, before any work is done: tried where it would begin to be made."""
     target = Path(path)
-    here = next((folder for folder in target.absolute().parents if folder.exists()), Path("/"))
+    # The nearest that is there, a link that leads nowhere among them; an earlier file is replaced whole.
+    here = next(place for place in (target.absolute(), *target.absolute().parents) if os.path.lexists(place))
+    here = here.parent if here == target.absolute() and here.is_file() else here
     try:
         tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=here).cleanup()
     except OSError as error:
@@ -51,22 +53,6 @@ def beside(path: str | Path) -> Iterator[Path]:
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def require_room(folder: str | Path) -> None:
-    """Refuse a folder nothing can be written to, before the work whose result it is for; nothing is left behind.
-
-    It need not be there yet: what counts is the nearest folder above that is.
-    """
-    target = Path(folder)
-    try:
-        here = next(place for place in (target.absolute(), *target.absolute().parents) if os.path.lexists(place))
-        with tempfile.TemporaryFile(dir=here):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"cannot be written ({error.strerror})", file=target, fix="name a folder in one you may write to"
-        ) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

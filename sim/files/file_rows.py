@@ -55,7 +55,7 @@ def names_in(metadata: Mapping[bytes, bytes] | None, key: bytes, path: str | Pat
     if text is None:
         return None
     try:
-        names = json.loads(text)
+        names = load_json(text)
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -91,11 +91,6 @@ def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError("is not text in UTF-8", file=path, row=number + 1, fix="save it as UTF-8") from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path, fix="check the path") from error
-
-
-def short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def read_name(value: Any, where: dict[str, Any], what: str = "annotator") -> str:

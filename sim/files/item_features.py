@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.files.file_rows import NAMES_KEY, short
+from sim.errors import InputError, short
+from sim.files.file_rows import NAMES_KEY
 from sim.preferences import FloatArray
 
 _LARGEST = 1e100

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sim.arguments import SUM_TOLERANCE
-from sim.errors import InputError
-from sim.files.file_rows import read_name, read_rows, short
+from sim.errors import InputError, short
+from sim.files.file_rows import read_name, read_rows
 from sim.files.number_tables import NumberTable, as_number, read_cells, read_number_table
 from sim.preferences import FloatArray
 
@@ -156,7 +156,9 @@ def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tupl
         where: dict[str, Any] = {"file": path, "row": number}
         annotator = read_name(row.get(here[0]), {**where, "field": here[0]})
         prompt = (
-            read_name(row["prompt_id"], {**where, "field": "prompt_id"}, "prompt") if "prompt_id" in present else "all"
+            read_name(row.get("prompt_id"), {**where, "field": "prompt_id"}, "prompt")
+            if "prompt_id" in present
+            else "all"
         )
         names, probs = _opinion(row, where)
         known = order.setdefault(prompt, tuple(names))

@@ -21,10 +21,9 @@ import numpy as np
 
 from sim.errors import InputError, short
 from sim.files.atomic import replacing
-from sim.files.file_rows import NAMES_KEY, known_ending, names_in, read_name, read_rows, short
+from sim.files.file_rows import NAMES_KEY, known_ending, names_in, read_name, read_rows
 from sim.files.item_features import AnnotatorTable, ItemTable
 from sim.files.pair_table import SPLITS, PairTable
-from sim.reading import load_json
 
 ANNOTATOR_NAMES_KEY = b"pluralign.annotator_feature_names"
 ALIASES = {

@@ -25,6 +25,7 @@ from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
 from sim.plugins import blaming
 from sim.preferences import AnyArray
+from sim.reading import load_json
 from sim.running.fingerprint import versions
 
 OURS = {

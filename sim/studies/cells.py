@@ -146,7 +146,8 @@ def run_study(
     )  # fmt: skip
 
 
-def _run(task: _Task) -> list[Measurement]:
+def _run(task: _Task) -> list[Measurement] | str:
+    """The replicate's numbers, or what it raised."""
     with looking_in(task.folder):
         definition = find_experiment(task.experiment, task.folder)
         setting = definition.setting(**task.values)
@@ -155,7 +156,15 @@ def _run(task: _Task) -> list[Measurement]:
                 f"experiment '{task.experiment}': its sources changed while the study ran",
                 fix="run the same command again; what the new sources decide is computed anew",
             )
-        return definition.run(setting, task.stream, task.backends)
+        try:
+            found = definition.run(setting, task.stream, task.backends)
+            # Held against what JSON can keep here, where it is this replicate's failure and not the study's.
+            json.dumps([(row.method, row.metric, row.value, row.wall_s, row.status) for row in found], allow_nan=False)
+        except InputError:
+            raise
+        except Exception as error:
+            return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return found
 
 
 def _cells(spec: StudySpec, backends: Backends) -> list[_Cell]:

@@ -78,6 +78,8 @@ class Experiment:
     run(setting, stream, backends) -> measurements.  figures: by the name a study file may ask for.
     table(results, factors) -> text.  missing(setting, backends) says what a cell lacks here, or None: such a cell is
     skipped, not failed.  backend(setting): which backend takes part, if any.
+    memory(setting): about how many bytes a replicate needs; a cell that needs more than there are is refused before the
+    study begins (0: not known).
     doors: fields of the setting that name something others may add, and through which door.
     """
 
@@ -88,6 +90,7 @@ class Experiment:
     missing: Callable[[Any, Backends], str | None] = lambda setting, backends: None
     backend: Callable[[Any], str | None] = lambda setting: None
     doors: Mapping[str, Door] = field(default_factory=dict)
+    memory: Callable[[Any], float] = lambda setting: 0.0
 
     def figure_for(self, factors: Sequence[str]) -> str | None:
         """The first figure this grid has the factors for: what is drawn where a study file names none."""

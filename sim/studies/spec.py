@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.plugins import Sources, looking_in, together
 from sim.running.fingerprint import SIM
+from sim.running.memory import require_memory
 from sim.settings import parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of

@@ -16,6 +16,7 @@ import numpy as np
 
 from sim.files.atomic import write_json
 from sim.plugins import blaming, looking_in
+from sim.reading import load_json
 from sim.running.engines import EngineName, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
 from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
