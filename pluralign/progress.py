@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from pluralign import terminal
+import pluralign.terminal as terminal
 from sim.compiled import first_use
 from sim.printable import printable
 

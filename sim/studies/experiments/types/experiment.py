@@ -94,4 +94,4 @@ def _adjusted_rand(truth: IntArray, label: IntArray) -> float:
     return float(adjusted_rand_score(truth, label))
 
 
-TYPES = Experiment(TypesSetting, run_types, FIGURES, doors={"environment": ENVIRONMENTS})
+TYPES = Experiment(TypesSetting, run_types, FIGURES, doors={"environment": ENVIRONMENTS}, memory=TypesSetting.memory)

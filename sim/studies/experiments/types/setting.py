@@ -35,3 +35,9 @@ class TypesSetting:
             raise ValueError(f"ridge must be positive (got {self.ridge})")
         if (self.types or world.n_types) > self.annotators:
             raise ValueError(f"types must not exceed the {self.annotators} annotators")
+
+    def memory(self) -> int:
+        """Bytes a replicate needs, of a world of few features: answers with two vectors and their difference, and each
+        annotator's share of each type."""
+        answers = self.annotators * (self.answers + self.test_answers)
+        return 8 * (30 * answers + 6 * self.annotators * (self.types or find_environment(self.environment).n_types))
