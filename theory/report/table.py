@@ -1,15 +1,11 @@
-"""The verdict table: in the terminal, in Markdown, in the README."""
+"""The verdict table: in the terminal and in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from sim.errors import InputError
-from sim.files.atomic import write_text
 from theory.engine.checks import Check
 
-BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 _COLUMNS = ("claim", "variant", "verdict", "measured", "bound", "95 % interval", "power", "controls caught")
 
 
@@ -36,10 +32,15 @@ def _cells(check: Check) -> tuple[str, ...]:
     )
 
 
+def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
+    """A table of GitHub Markdown, its head the first row; a pipe inside a cell is escaped."""
+    head, *body = rows
+    lines = [head, ("---",) * len(head), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
 def markdown_table(checks: Sequence[Check]) -> str:
-    """GitHub Markdown; a pipe inside a cell is escaped."""
-    rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_cells(check) for check in checks)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    return markdown_rows([_COLUMNS, *(_cells(check) for check in checks)])
 
 
 def plain_table(checks: Sequence[Check]) -> str:
@@ -48,17 +49,3 @@ def plain_table(checks: Sequence[Check]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def update_readme(path: str | Path, checks: Sequence[Check]) -> None:
-    """Replace what stands between the markers by the table."""
-    target = Path(path)
-    try:
-        text = target.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path) from error
-    if BEGIN not in text or END not in text:
-        raise InputError(f"the markers {BEGIN} and {END} are missing", file=path, fix="write them where the table goes")
-    head, rest = text.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
-    write_text(target, f"{head}{BEGIN}\n{markdown_table(checks)}\n{END}{tail}")
