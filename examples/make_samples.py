@@ -1,8 +1,9 @@
-"""Draws the synthetic sample files of pairs: python make_pairs.py FOLDER (as committed: seed 7, beside this file).
+"""Draws the synthetic sample files: python examples/make_samples.py examples
 
 Fifty answers to ten questions, five to a question, described by four numbers; 36 annotators of two hidden types, two
 thirds of whom like warm answers with examples and one third short and careful ones, choose between two answers to one
-question, twenty times each. What is known of an annotator says a little about her type. Nothing here is about anybody.
+question, twenty times each. What is known of an annotator says a little about her type. For language models: passages of
+template sentences, and 18 annotators of whom two thirds prefer praise and one third blame. Nothing here is about anybody.
 """
 
 import csv
@@ -15,6 +16,8 @@ import numpy as np
 
 FEATURES = ("length", "warmth", "examples", "caution")
 TASTES = np.array([[0.2, 2.5, 1.5, -0.5], [-2.5, -0.5, 0.0, 2.0]])
+SUBJECTS = ("The film", "This movie", "The plot", "The cast", "Her role", "The end")
+WORDS = (("great", "superb", "moving", "funny"), ("awful", "boring", "stupid", "weak"), ("long", "short", "new", "old"))
 ANNOTATORS, ANSWERS, QUESTIONS, CHOICES = 36, 20, 10, 5
 
 
@@ -30,6 +33,8 @@ def main(folder: Path) -> None:
     items = [{"item": f"draft {j + 1}", "features": _named(vector)} for j, vector in enumerate(new)]
     _write(folder / "items.jsonl", items)
     _films(rng, folder / "movielens")
+    _write(folder / "texts.jsonl.gz", [{"text": " ".join(_sentence(rng)[0] for _ in range(3))} for _ in range(600)])
+    _write(folder / "text_pairs.jsonl.gz", [row for person in range(18) for row in _text_answers(rng, person)])
 
 
 def _answers(rng: np.random.Generator, name: str, own_type: int, values: np.ndarray) -> list[dict]:
@@ -56,6 +61,31 @@ def _answers(rng: np.random.Generator, name: str, own_type: int, values: np.ndar
 
 def _named(vector: np.ndarray) -> dict[str, float]:
     return dict(zip(FEATURES, vector.tolist(), strict=True))
+
+
+def _sentence(rng: np.random.Generator) -> tuple[str, int]:
+    """A template sentence, and 1 for praise, -1 for blame, 0 for neither."""
+    kind = int(rng.integers(3))
+    subject, word = SUBJECTS[rng.integers(len(SUBJECTS))], WORDS[kind][rng.integers(4)]
+    return f"{subject} was {word}.", (1, -1, 0)[kind]
+
+
+def _text_answers(rng: np.random.Generator, person: int) -> list[dict]:
+    likes, rows = (1, 1, -1)[person % 3], []
+    while len(rows) < 16:
+        (first, one), (second, two) = _sentence(rng), _sentence(rng)
+        if one != two:
+            chosen, rejected = (first, second) if likes * (one - two) > 0 else (second, first)
+            prompt = _sentence(rng)[0]
+            rows.append(
+                {
+                    "annotator_id": f"t{person + 1:02d}",
+                    "prompt": prompt,
+                    "chosen": " " + chosen,
+                    "rejected": " " + rejected,
+                }
+            )
+    return rows
 
 
 def _films(rng: np.random.Generator, folder: Path) -> None:
