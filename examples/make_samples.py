@@ -2,8 +2,8 @@
 
 Fifty answers to ten questions, five to a question, described by four numbers; 36 annotators of two hidden types, two
 thirds of whom like warm answers with examples and one third short and careful ones, choose between two answers to one
-question, twenty times each. What is known of an annotator says a little about her type. For language models: passages of
-template sentences, and 18 annotators of whom two thirds prefer praise and one third blame. Nothing here is about anybody.
+question, twenty times each. What is known of an annotator says a little about her type. For language models: passages
+of template sentences, and 18 annotators of whom two thirds prefer praise and one third blame. Nobody is behind them.
 """
 
 import csv
