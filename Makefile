@@ -31,7 +31,7 @@ test: lint
 	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -n 2
 
 docs: $(VENV)/.test
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ratios.py

@@ -31,7 +31,7 @@ def test_page(page, folder):
 def test_most_blocks_are_run():
     blocks = [block for page in pages() for block in blocks_of(page) if block.language in ("python", "bash")]
     assert len(blocks) > 40
-    assert sum(block.not_run is None for block in blocks) > 0.6 * len(blocks)
+    assert sum(block.not_run is None for block in blocks) > 0.5 * len(blocks)
 
 
 def test_output_is_compared():
@@ -40,7 +40,8 @@ def test_output_is_compared():
     assert difference("-2 b", "2 b") == "-2 is 2"
     assert "another form" in difference("a\nb", "a\nc")
     assert "another form" in difference("a", "a\nb")
-    assert difference(".70 1e-9", "0.71 2e-9") is None
+    assert difference(".70 6.2e-16", "0.71 3e-17") is None
+    assert difference("6.2e-16", "3e-6") == "6.2e-16 is 3e-6"
 
 
 def test_a_block_that_fails_is_noticed(folder):

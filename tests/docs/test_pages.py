@@ -64,7 +64,7 @@ def test_a_page_is_written_between_its_markers(folder):
     text = page_of(folder, "low_rank").read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "\nold\n" not in text
     assert _rows(page_of(folder, "low_rank"))[0][3:] == ["0.5", "<= 1", "[0.25, 0.75] mean", "0.99", "1/1"]
     update_pages(folder, [dataclasses.replace(check, measured=0.125) for check in checks])
     assert _rows(page_of(folder, "low_rank"))[0][3] == "0.125"

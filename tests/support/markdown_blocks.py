@@ -2,7 +2,7 @@
 
 A fence is `python` (run in one namespace a page) or `bash` (each command; `pluralign` in this process, so that a page
 of twenty commands imports its packages once). A `text` fence right below one is its output: `...` stands for anything,
-a number may differ by one in its last digit, a time by anything. A comment right above a fence says what is unusual:
+a number may differ by one in its last digit (below 1e-9 all are rounding), a time by anything. A comment right above a fence says what is unusual:
 
     <!-- not run: takes minutes -->     parsed, not run; the reason is one of NOT_RUN
     <!-- exit 2 -->                     the last command ends so
@@ -212,7 +212,8 @@ def difference(expected: str, printed: str) -> str | None:
     if match is None:
         return f"the output has another form than\n{expected}"
     for told, found in zip(numbers, match.groups(), strict=True):
-        if abs(float(told) - float(found)) > 1.01 * _last_digit(told):
+        rounding = max(abs(float(told)), abs(float(found))) < 1e-9 and float(told) != 0
+        if not rounding and abs(float(told) - float(found)) > 1.01 * _last_digit(told):
             return f"{told} is {found}"
     return None
 
