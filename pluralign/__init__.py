@@ -1,3 +1,96 @@
-"""The command line: the one room that sees `sim`, `theory` and `llm`."""
+"""Simulate, check and use methods that align models to many people's preferences.
 
-__version__ = "0.1.0"
+    import pluralign as pl
+
+    pairs = pl.simulate("opposed_tastes", n_annotators=120, answers=30, seed=1)
+    fit = pl.fit(pairs, method="em-dpo")
+    print(fit)
+
+Everything the command line does is one call here. Results print as a short table; `.as_dict()` is what --json prints,
+`.plot()` gives matplotlib axes. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pluralign.version import __version__
+
+if TYPE_CHECKING:
+    from pluralign.api.checks import check, claim, claims, load_check, replay
+    from pluralign.api.conversions import convert
+    from pluralign.api.estimators import bradley_terry, cluster_dpo, em_dpo, low_rank_rewards, shared_rewards
+    from pluralign.api.fits import fit, load_fit
+    from pluralign.api.games import hedge, minmax, minmax_dpo, regret_matrix
+    from pluralign.api.machine import doctor
+    from pluralign.api.pairs import read_pairs, write_pairs
+    from pluralign.api.reports import report
+    from pluralign.api.simulated import simulate
+    from pluralign.api.simulation_studies import load_study, run_study, studies
+    from pluralign.api.skeletons import new
+    from pluralign.api.tables import aggregate, axioms, pool, von_neumann, welfare
+    from sim.converters.converter import Converter
+    from sim.environments.protocol import Environment
+    from sim.errors import InputError
+    from sim.files.pair_table import PairTable as Pairs
+    from sim.fitting.method import Grid, Method
+    from sim.streams import Stream
+    from sim.studies.experiment import Experiment, Figure, Measurement
+    from theory.engine import judges
+    from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
+    from theory.engine.verdicts import Verdict
+
+# Where each name is; a test compares it with the imports above.
+_HOMES = {
+    "pluralign.api.checks": ("check", "claim", "claims", "load_check", "replay"),
+    "pluralign.api.conversions": ("convert",),
+    "pluralign.api.estimators": ("bradley_terry", "cluster_dpo", "em_dpo", "low_rank_rewards", "shared_rewards"),
+    "pluralign.api.fits": ("fit", "load_fit"),
+    "pluralign.api.games": ("hedge", "minmax", "minmax_dpo", "regret_matrix"),
+    "pluralign.api.machine": ("doctor",),
+    "pluralign.api.pairs": ("read_pairs", "write_pairs"),
+    "pluralign.api.reports": ("report",),
+    "pluralign.api.simulated": ("simulate",),
+    "pluralign.api.simulation_studies": ("load_study", "run_study", "studies"),
+    "pluralign.api.skeletons": ("new",),
+    "pluralign.api.tables": ("aggregate", "axioms", "pool", "von_neumann", "welfare"),
+    "sim.converters.converter": ("Converter",),
+    "sim.environments.protocol": ("Environment",),
+    "sim.errors": ("InputError",),
+    "sim.files.pair_table": ("PairTable as Pairs",),
+    "sim.fitting.method": ("Grid", "Method"),
+    "sim.streams": ("Stream",),
+    "sim.studies.experiment": ("Experiment", "Figure", "Measurement"),
+    "theory.engine": ("judges",),
+    "theory.engine.theorem": ("Control", "Premise", "Setting", "Theorem", "Variant"),
+    "theory.engine.verdicts": ("Verdict",),
+}
+# name here -> (module, name there)
+_HOME = {
+    name.rpartition(" as ")[2]: (home, name.partition(" as ")[0]) for home, names in _HOMES.items() for name in names
+}
+
+__all__ = [
+    "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement",
+    "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
+    "aggregate", "axioms", "bradley_terry", "check", "claim", "claims", "cluster_dpo", "convert", "doctor",
+    "em_dpo", "fit", "hedge", "judges", "load_check", "load_fit", "load_study", "low_rank_rewards", "minmax",
+    "minmax_dpo", "new", "pool", "read_pairs", "regret_matrix", "replay", "report", "run_study",
+    "shared_rewards", "simulate", "studies", "von_neumann", "welfare", "write_pairs",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pluralign' has no attribute '{name}'")
+    home, there = _HOME[name]
+    module = importlib.import_module(home)
+    # A name may be a module of its home, not yet loaded.
+    value = getattr(module, there) if hasattr(module, there) else importlib.import_module(f"{home}.{there}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,6 +25,7 @@ VERBS = {
     "pool": "Pool probabilistic opinions; with --mechanism, costs that make truth best.",
     "welfare": "Choose for many parties: Nash, utilitarian, leximin; options or lotteries (CSV).",
     "axioms": "Test rules of aggregation against the axioms, with counter-examples.",
+    "new": "Write a skeleton of a claim, experiment, method, converter, rule or environment of your own.",
     "minmax": "Solve min-max regret for your own regret matrix (CSV).",
     "llm": "The same algorithms on language models: sft, make-imdb, train, minmax, eval, generate, plan.",
     "doctor": "Say what is installed, what is missing, and what this machine can do.",

@@ -27,7 +27,7 @@ CORE = (
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
 FLOORS = (
     ("errors", "arrays", "cones"),
-    ("arguments",),
+    ("arguments", "plugins"),
     ("preferences",),
     ("likelihoods", "settings", "compiled"),
     ("streams",),

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from pluralign.commands.alpha import Alpha, plain
+from pluralign.commands.alpha import Alpha
 
 
 @click.command("aggregate")
@@ -25,32 +25,20 @@ def command(rewards: str, alpha: float, as_json: bool) -> None:
 
     Example: pluralign aggregate rewards.csv --alpha -1
     """
+    from pluralign.api.tables import aggregate
     from pluralign.flags import with_flags
-    from sim.algorithms.aggregation import aggregate, aggregate_weights
-    from sim.files.number_tables import read_number_table
 
-    table = read_number_table(rewards, row="annotator", column="response", entry="the reward")
     with with_flags({"alpha": "--alpha", "rewards": "REWARDS"}):
-        values = aggregate(table.values, alpha)
-    best = int(values.argmax())
-    shares = aggregate_weights(table.values, alpha)[:, best]
-    answer = {
-        "alpha": plain(alpha),
-        "aggregate": values.tolist(),
-        "choice": table.columns[best],
-        "responses": list(table.columns),
-        "annotators": list(table.rows),
-        "weights_at_choice": shares.tolist(),
-        "favours": "worse off" if alpha < 0 else "better off" if alpha > 0 else "nobody",
-    }
+        found = aggregate(rewards, alpha)
+    answer = found.as_dict()
     if as_json:
         click.echo(json.dumps(answer, indent=2, allow_nan=False))
         return
     lines = ["response            aggregate"]
-    for name, value in zip(table.columns, values, strict=True):
-        lines.append(f"{name:<18} {value:10.4f}{'   <- choice' if name == table.columns[best] else ''}")
+    for name, value in zip(answer["responses"], answer["aggregate"], strict=True):
+        lines.append(f"{name:<18} {value:10.4f}{'   <- choice' if name == answer['choice'] else ''}")
     lines += ["", "annotator            reward of the choice   share in its aggregate"]
-    for name, value, share in zip(table.rows, table.values[:, best], shares, strict=True):
+    for name, value, share in zip(answer["annotators"], found.rewards_of_choice, found.shares, strict=True):
         lines.append(f"{name:<18} {value:10.4f}             {share:8.3f}")
     if alpha > 0:
         lines.append("\nnote: alpha above 0 breaks the Pigou-Dalton principle: it rewards the better off")

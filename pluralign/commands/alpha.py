@@ -21,8 +21,3 @@ class Alpha(click.ParamType):  # type: ignore[type-arg]  # generic only in newer
         if math.isnan(number):
             self.fail(f"expected a number, -inf or inf, got '{value}'", param, ctx)
         return number
-
-
-def plain(alpha: float) -> float | str:
-    """As JSON can hold it: infinity as text."""
-    return alpha if math.isfinite(alpha) else ("inf" if alpha > 0 else "-inf")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
 
 @click.command("axioms")
 @click.option(
-    "--rule", "rules", multiple=True, metavar="MODULE:FUNCTION",
-    help="A rule of your own, rewards (n, annotators) -> welfare (n,); repeatable. Default: Agg and known others.",
+    "--rule", "rules", multiple=True, metavar="RULE",
+    help="A name of ours (median, leximin, Agg[-1]), or module:NAME of your own: rewards (n, annotators) -> "
+    "welfare (n,). Repeatable. Default: Agg and known others.",
 )  # fmt: skip
 @click.option("--trials", type=click.IntRange(10, 1_000_000), default=3000, show_default=True)
 @click.option("--annotators", type=click.IntRange(2, 8), default=4, show_default=True)
@@ -23,12 +23,13 @@ def command(rules: tuple[str, ...], trials: int, annotators: int, seed: int, as_
     A share of 1 over 3,000 trials means violations are rarer than about 1 in 1,000 (95 %), not that there are none.
     "(printed)" are two axioms as the paper prints them; see `pluralign show axiom-translation`.
 
-    Example: pluralign axioms --rule mypackage.rules:median_of_means
+    Example: pluralign axioms --rule leximin --rule mypackage.rules:median_of_means
     """
     from sim.algorithms.axioms import AXIOMS, axiom_table, known_rules
+    from sim.algorithms.rules import find_rule
     from sim.streams import Stream
 
-    chosen = [_load(text) for text in rules] or list(known_rules())
+    chosen = [find_rule(name) for name in rules] or list(known_rules())
     results = axiom_table(chosen, Stream(seed, "axioms"), trials=trials, n_annotators=annotators)
     names = list(AXIOMS)
     rows = [results[place : place + len(names)] for place in range(0, len(results), len(names))]
@@ -53,23 +54,3 @@ def _share(score: float) -> str:
     if score in (0.0, 1.0):
         return f"{score:.0f}"
     return f"{min(max(score, 0.01), 0.99):.2f}"
-
-
-def _load(text: str) -> Any:
-    import importlib
-    import sys
-
-    from sim.algorithms.axioms import Welfare
-    from sim.errors import InputError
-
-    module, colon, function = text.partition(":")
-    if not colon or not module or not function:
-        raise InputError(f"--rule: expected MODULE:FUNCTION, got '{text}'", fix="for example mypackage.rules:my_rule")
-    sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"--rule: {error}", fix="check the names; modules are looked for here and where pip put them"
-        ) from error
-    return Welfare(function, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,79 @@ class Share(click.FloatRange):
         return number
 
 
-@click.group("convert")
+class Converters(click.Group):
+    """Ours are commands with options of their own; others' are found by name and take files."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from sim.converters.converter import CONVERTERS
+
+        ours = super().get_command(ctx, cmd_name)
+        if ours is not None:
+            return ours
+        if ":" in cmd_name or cmd_name in CONVERTERS.names():
+            return _of_others(cmd_name)
+        known = (*self.commands, *CONVERTERS.names())
+        near = difflib.get_close_matches(cmd_name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(known)}, or module:NAME of your own"
+        raise click.UsageError(f"no converter '{cmd_name}'; {hint}", ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from sim.converters.converter import CONVERTERS
+
+        return [*super().list_commands(ctx), *CONVERTERS.names()]
+
+
+@click.group("convert", cls=Converters)
 def command() -> None:
-    """Convert public data sets to pairwise preferences that `pluralign fit` reads."""
+    """Convert public data sets to pairwise preferences that `pluralign fit` reads.
+
+    A converter of your own: pluralign convert mymodule:CONVERTER FILE --out PAIRS (`pluralign new converter NAME`
+    writes one to begin with).
+    """
+
+
+def _of_others(name: str) -> click.Command:
+    """The command of a converter that is not ours; its help is what the converter says of itself."""
+    from sim.converters.converter import find_converter
+
+    converter = find_converter(name)
+
+    def run(files: tuple[str, ...], out: str, settings: tuple[str, ...], as_json: bool) -> None:
+        from sim.files.file_rows import known_ending
+        from sim.files.preference_files import write_pairs
+        from sim.settings import parse_override
+
+        known_ending(Path(out))
+        options = dict(parse_override(text, next(iter(converter.options), "name") + "=1") for text in settings)
+        table = converter.convert(files, name, **options)
+        write_pairs(out, table)
+        answer = {
+            "out": out, "converter": name, "pairs": len(table), "annotators": table.n_annotators,
+            "items": len(table.items), "features": list(table.feature_names), "options": options,
+            "licence": converter.licence, "loses": converter.loses,
+        }  # fmt: skip
+        if as_json:
+            click.echo(json.dumps(answer, indent=2, allow_nan=False))
+            return
+        click.echo(
+            f"{out}: {len(table)} pairs of {table.n_annotators} annotators over {len(table.items)} items, "
+            f"{len(table.feature_names)} features"
+        )
+        click.echo(f"  licence {converter.licence}\n  lost    {converter.loses}")
+
+    about = f"Reads {converter.schema}.\n\nLicence: {converter.licence}.\n\nLost: {converter.loses}."
+    if converter.options:
+        about += "\n\nOptions (--set): " + ", ".join(f"{key}={value}" for key, value in converter.options.items())
+    return click.Command(
+        name, callback=run, help=about,
+        params=[
+            click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE..."),
+            click.Option(["--out"], required=True, type=click.Path(dir_okay=False),
+                         help="PAIRS.parquet (or .jsonl, .jsonl.gz)."),
+            click.Option(["--set", "settings"], multiple=True, metavar="KEY=VALUE", help="An option; repeatable."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print only JSON on standard output."),
+        ],
+    )  # fmt: skip
 
 
 @command.command("movielens")

@@ -18,6 +18,7 @@ FLAGS = {
     "ridge": "--ridge",
     "beta": "--beta",
     "restarts": "--restarts",
+    "network": "--network",
 }
 
 
@@ -110,72 +111,21 @@ def command(
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """
+    from pluralign.api.fits import fit
     from pluralign.flags import with_flags
-    from sim.errors import InputError
-    from sim.files.preference_files import read_pairs
-    from sim.fitting.methods import find_method
-    from sim.fitting.report import fit
-    from sim.fitting.save import require_writable, save_fit
-    from sim.fitting.settings import FitSettings
+    from sim.fitting.save import require_writable
     from sim.fitting.text import fit_text
 
     began = time.monotonic()
     with with_flags(FLAGS):
-        found = find_method(method)
-        asked = _priorities(priorities, n_types, policies=found.sizes_shared, one=method == "dpo", method=method)
-        if shift is not None and not found.wants_contexts:
-            raise InputError("--shift: belongs to --method low-rank", fix="leave it out, or give --method low-rank")
-        if network and method != "shared":
-            raise InputError("--network: belongs to --method shared", fix="leave it out, or give --method shared")
-        settings = FitSettings(
-            method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
-            priorities=asked, shift=shift, seed=seed,
-        )  # fmt: skip
         require_writable(out)
-        report = fit(
-            read_pairs(preferences),
-            settings,
-            lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
-            _network() if network else (),
-        )
-        save_fit(out, report)
-    for warning in report.warnings:
+        found = fit(
+            preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta, restarts=restarts,
+            priorities=priorities, shift=shift, network=network, seed=seed,
+            progress=lambda text: click.echo(f"[{time.monotonic() - began:5.1f} s] {text}", err=True),
+        )  # fmt: skip
+        found.save(out)
+    for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
-    answer = {**report.as_json(), "seed": seed, "seconds": round(time.monotonic() - began, 1), "out": out}
+    answer = found.as_dict()
     click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer, out))
-
-
-def _priorities(
-    text: str | None, n_types: int | None, *, policies: bool, one: bool, method: str
-) -> tuple[float, ...] | None:
-    """One positive number a type."""
-    from sim.errors import InputError
-
-    if text is None:
-        return None
-    if not policies:
-        raise InputError("--priorities: only policies of groups have them", fix=f"leave it out with {method}")
-    try:
-        asked = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--priorities: expected numbers, got '{text}'", fix="write e.g. 1,2,4") from None
-    if not all(0 < part < float("inf") for part in asked):
-        raise InputError(f"--priorities: expected positive numbers, got '{text}'", fix="write e.g. 1,2,4")
-    if n_types is not None and not one and len(asked) != n_types:
-        raise InputError(
-            f"--priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type"
-        )
-    return asked
-
-
-def _network() -> tuple[Any, ...]:
-    """The learned representation, where the llm extra is installed."""
-    from pluralign.ownership import require_own_llm
-    from sim.errors import InputError
-
-    require_own_llm()
-    try:
-        from pluralign.network_fit import SharedNetwork
-    except ImportError as error:
-        raise InputError(f"--network: {error}", fix="pip install 'pluralign[llm]'") from error
-    return (SharedNetwork(),)

@@ -27,16 +27,12 @@ def command(path: str, priorities: str | None, rounds: int, as_json: bool) -> No
 
     Example: pluralign minmax --regret regrets.csv --priorities 1,2,4
     """
+    from pluralign.api.games import minmax
     from pluralign.flags import with_flags
-    from sim.tables.regrets import read_regret_table, solve_regret_table
 
-    table = read_regret_table(path)
     with with_flags({"priorities": "--priorities", "rounds": "--rounds"}):
-        solution = solve_regret_table(table, priorities=priorities, rounds=rounds)
-    if as_json:
-        click.echo(json.dumps(solution.as_json(), indent=2, allow_nan=False))
-        return
-    click.echo(_table(solution.as_json()))
+        answer = minmax(path, priorities=priorities, rounds=rounds).as_dict()
+    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _table(answer))
 
 
 def _table(answer: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pluralign.commands.alpha import Alpha, plain
+from pluralign.commands.alpha import Alpha
 
 
 @click.command("pool")
@@ -38,10 +38,9 @@ def command(
 
     Example: pluralign pool opinions.jsonl --alpha 0 --mechanism
     """
+    from pluralign.api.tables import pool
     from pluralign.flags import with_flags
-    from sim.algorithms.pooling import pool_opinions
     from sim.errors import InputError
-    from sim.files.opinion_files import read_opinions
 
     if not mechanism and (distance_alpha is not None or no_costs):
         raise click.UsageError("--distance-alpha and --no-costs belong to --mechanism")
@@ -50,69 +49,18 @@ def command(
             "--mechanism: no distance has the min or the max rule as its barycentre, so no cost makes truth best",
             fix="give a finite --alpha, or --distance-alpha to see by how much",
         )
-    if distance_alpha is not None and math.isinf(distance_alpha):
-        raise InputError("--distance-alpha: expected a finite number", fix="give one, for example 1")
-    questions = read_opinions(opinions)
-    consensus: dict[str, dict[str, float]] = {}
-    vetoed: dict[str, list[str]] = {}
-    for question in questions:
-        try:
-            pooled = pool_opinions(question.opinions, alpha)
-        except ValueError as error:
-            raise InputError(
-                f"prompt '{question.prompt}': {error}", file=opinions,
-                fix="give positive probabilities, or alpha above 0",
-            ) from error  # fmt: skip
-        consensus[question.prompt] = dict(zip(question.candidates, pooled.tolist(), strict=True))
-        if alpha <= 0 and (question.opinions == 0).any():
-            zero = (question.opinions == 0).any(axis=0)
-            vetoed[question.prompt] = [name for name, out in zip(question.candidates, zero, strict=True) if out]
-    answer: dict[str, Any] = {"alpha": plain(alpha), "consensus": consensus, "vetoed": vetoed}
-    if mechanism:
-        with with_flags({"alpha": "--alpha", "distance_alpha": "--distance-alpha", "opinions": "OPINIONS"}):
-            answer |= _mechanism(questions, alpha, distance_alpha, not no_costs, seed)
-    if vetoed:
+    with with_flags({"alpha": "--alpha", "distance_alpha": "--distance-alpha", "opinions": "OPINIONS"}):
+        found = pool(
+            opinions, alpha, mechanism=mechanism, distance_alpha=distance_alpha, charged=not no_costs, seed=seed
+        )
+    answer = found.as_dict()
+    if found.vetoed:
         click.echo(
             f"note: at alpha = {alpha:g} one zero vetoes a candidate; "
-            f"it did for {len(vetoed)} of {len(questions)} prompts",
+            f"it did for {len(found.vetoed)} of {len(found.questions)} prompts",
             err=True,
         )
     click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _text(answer))
-
-
-def _mechanism(questions: Any, alpha: float, distance_alpha: float | None, charged: bool, seed: int) -> dict[str, Any]:
-    """Costs, utilities and best misreports, summed over prompts: utility is separable."""
-    from sim.algorithms.mechanism import Mechanism, best_misreports
-    from sim.streams import Stream
-
-    rules = Mechanism(alpha, distance_alpha=distance_alpha, charged=charged)
-    costs: dict[str, float] = {}
-    gains: dict[str, float] = {}
-    bounds: dict[str, float] = {}
-    utilities: dict[str, float] = {}
-    by_prompt: dict[str, dict[str, float]] = {}
-    misreports: dict[str, dict[str, Any]] = {}
-    for question in questions:
-        found = best_misreports(rules, question.opinions, stream=Stream(seed, "pool"), starts=2)
-        outcome, utility = rules.outcome(question.opinions), rules.utilities(question.opinions)
-        by_prompt[question.prompt] = dict(zip(question.annotators, outcome.costs.tolist(), strict=True))
-        for i, name in enumerate(question.annotators):
-            costs[name] = costs.get(name, 0.0) + float(outcome.costs[i])
-            gains[name] = gains.get(name, 0.0) + float(found.gain[i])
-            bounds[name] = bounds.get(name, 0.0) + float(found.bound[i])
-            utilities[name] = utilities.get(name, 0.0) + float(utility[i])
-            if found.gain[i] > 1e-8:
-                report = dict(zip(question.candidates, found.report[i].tolist(), strict=True))
-                misreports.setdefault(name, {})[question.prompt] = report
-    return {
-        "mechanism": {"distance_alpha": rules.distance, "charged": charged, "truthful": rules.truthful},
-        "costs": costs,
-        "costs_by_prompt": by_prompt,
-        "utilities": utilities,
-        "best_misreport_gain": gains,
-        "misreport_gain_at_most": bounds,
-        "misreports": misreports,
-    }
 
 
 def _text(answer: dict[str, Any]) -> str:

@@ -28,23 +28,22 @@ def command(
 
     Example: pluralign predict groups new_films.parquet --annotator 414
     """
+    from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
-    from sim.fitting.predict import assign_file, predict_file
-    from sim.fitting.save import load_fit
 
     with with_flags({"annotators": "--annotator", "annotator": "--annotator"}):
         model = load_fit(fit)
         if answers is not None:
-            model = assign_file(model, answers).fit
-        found = predict_file(model, file, annotators)
+            model = model.assign(answers)
+        found = model.predict(file, annotators)
     if out is not None:
-        found.write(out)
+        found.save(out)
     if found.strangers:
         click.echo(f"{len(found.strangers)} annotators are not in the fit: predicted as strangers", err=True)
-    rows = found.rows()
     if as_json:
-        click.echo(json.dumps({"kind": found.kind, "method": model.method.name, "predictions": rows}, indent=2))
+        click.echo(json.dumps(found.as_dict(), indent=2))
         return
+    rows = found.rows
     shown = sorted(rows, key=lambda row: -row["score"])[:20] if found.kind == "items" else rows[:20]
     for row in shown:
         who = "" if row["annotator_id"] is None else f"  {row['annotator_id']:<16}"

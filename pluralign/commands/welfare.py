@@ -39,13 +39,11 @@ def command(utilities: str, rule: str, lottery: bool, zero: str, as_json: bool) 
 
     Example: pluralign welfare utilities.csv --rule nash --lottery --zero worst
     """
+    from pluralign.api.tables import welfare
     from pluralign.flags import in_flags, with_flags
-    from sim.files.number_tables import read_number_table
-    from sim.tables.welfare import parse_rule, solve_welfare
 
-    table = read_number_table(utilities, row="party", column="option", entry="the utility")
     with with_flags(_FLAGS):
-        answer = solve_welfare(table, parse_rule(rule), lottery=lottery, zero=zero).as_json()
+        answer = welfare(utilities, rule, lottery=lottery, zero=zero).as_dict()
     for other in answer["other_rules"]:
         if "cannot" in other:
             other["cannot"] = in_flags(other["cannot"], _FLAGS)

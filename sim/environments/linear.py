@@ -96,6 +96,13 @@ class LinearBandit(BradleyTerryWorld):
             out[:, place] = total
         return out
 
+    def features_of(self, contexts: FloatArray, responses: IntArray) -> FloatArray:
+        """e_a kron [x; 1], in which the rewards are linear; actions (n, J) -> (n, J, n_actions (d + 1))."""
+        n, J = responses.shape
+        told = np.concatenate([contexts, np.ones((n, 1))], axis=1)
+        own = np.eye(self.n_actions)[responses]
+        return np.asarray((own[..., None] * told[:, None, None, :]).reshape(n, J, -1))
+
     def expected_reward(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
         """Mean over the contexts of E_{a ~ pi} r_z(x, a); probabilities (n, n_actions) -> (n_types,)."""
         require_shape("probabilities", probabilities, (len(contexts), self.n_actions))

@@ -35,6 +35,10 @@ class LinearTypes(BradleyTerryWorld):
     def draw_offers(self, contexts: AnyArray, n_offered: int, stream: Stream) -> AnyArray:
         return self.world.draw_offers(contexts, n_offered, stream)
 
+    def features_of(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """The world's features; (n, J, d)."""
+        return self.world.features_of(contexts, responses)
+
     def rewards_of(self, contexts: AnyArray, types: IntArray, responses: AnyArray, stream: Stream) -> FloatArray:
         """No noise; (n, J)."""
         return self._rewards(contexts, types, responses)

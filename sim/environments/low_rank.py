@@ -170,6 +170,11 @@ class LowRankWorld:
         half = 0.5 * z / np.linalg.norm(z, axis=1, keepdims=True)
         return np.stack([half, -half], axis=1)
 
+    def features_of(self, contexts: FloatArray, responses: FloatArray) -> FloatArray:
+        """x kron phi of observed contexts, in which the rewards are linear; (n, J, d_x d_phi)."""
+        n, J, _ = responses.shape
+        return np.asarray(np.einsum("nx,njp->njxp", contexts, responses).reshape(n, J, -1))
+
     def rewards_of(self, contexts: FloatArray, types: IntArray, responses: FloatArray, stream: Stream) -> FloatArray:
         """x' Theta phi of responses (n, J, d_phi), no noise; (n, J)."""
         return np.asarray(np.einsum("nd,njd->nj", contexts @ self.theta, responses))

@@ -53,6 +53,15 @@ class RewardEnvironment(Environment, Protocol):
 
 
 @runtime_checkable
+class FeaturedEnvironment(Environment, Protocol):
+    """A world whose responses have features: log-linear rewards and policies can be fitted to its answers."""
+
+    def features_of(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """(n, J, d) features of (n, J, ...) responses in contexts as they are shown."""
+        ...
+
+
+@runtime_checkable
 class NumberedEnvironment(RewardEnvironment, Protocol):
     """A world with the same actions 0..n_actions-1 in every context: a `Behaviour` may choose what is offered."""
 

@@ -73,6 +73,10 @@ class TabularEnvironment(BradleyTerryWorld):
         own = self.rewards[types[:, None], contexts[:, None], offered]
         return sigmoid(own[:, 0] - own[:, 1])
 
+    def features_of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """One indicator a context and action; actions (n, J) -> (n, J, n_contexts n_actions)."""
+        return np.asarray(np.eye(self.n_contexts * self.n_actions)[contexts[:, None] * self.n_actions + responses])
+
     def expected_reward(self, policy: FloatArray) -> FloatArray:
         """R_z(pi) = E_s E_{a ~ pi} r_z(s, a); policy (n_contexts, n_actions) -> (n_types,)."""
         require_shape("policy", policy, self.reference.shape)
@@ -131,7 +135,7 @@ def _one_context(rewards: FloatArray) -> TabularEnvironment:
     return TabularEnvironment(rewards[:, None, :], np.ones(1), np.full((1, n_actions), 1.0 / n_actions))
 
 
-def compromise_arm(compromise: float, n_types: int = 3, own: float = 10.0) -> TabularEnvironment:
+def compromise_arm(compromise: float = 6.0, n_types: int = 3, own: float = 10.0) -> TabularEnvironment:
     """Each type's own arm gives `own`; one more arm gives `compromise` to everybody.
 
     An ensemble of the types' own policies cannot play it, another policy can.

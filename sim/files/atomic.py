@@ -17,6 +17,14 @@ Json: TypeAlias = Any
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name, on failure it is removed."""
+    with beside(path) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextmanager
+def beside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`, for its content; what is still there in the end is removed."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
@@ -27,10 +35,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     os.chmod(name, 0o666 & ~umask)
     try:
         yield Path(name)
-        os.replace(name, target)
-    except BaseException:
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

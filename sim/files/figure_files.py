@@ -1,15 +1,60 @@
-"""Figures as files: PNG to look at, SVG to print."""
+"""Figures as files: PNG to look at, SVG to print; or on a screen, and no file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from sim.files.atomic import replacing
 
+_SHOWN: ContextVar[list[Any] | None] = ContextVar("shown", default=None)
+
+
+@contextmanager
+def on_screen() -> Iterator[list[Any]]:
+    """Figures made inside are pyplot's, for the backend in use, and stand in this list; `save_figure` writes none."""
+    figures: list[Any] = []
+    token = _SHOWN.set(figures)
+    try:
+        yield figures
+    finally:
+        _SHOWN.reset(token)
+
+
+def on_screen_now() -> bool:
+    """Whether figures are for a screen: what writes files its own way asks first."""
+    return _SHOWN.get() is not None
+
+
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
+    """Like pyplot's, without its state: a figure to be written needs no screen and leaves nothing behind.
+
+    options: figsize and layout of the figure, the others of its panels.
+    """
+    whole = {name: options.pop(name) for name in ("figsize", "layout") if name in options}
+    shown = _SHOWN.get()
+    if shown is None:
+        from matplotlib.figure import Figure
+
+        figure: Any = Figure(**whole)
+    else:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(**whole)
+        shown.append(figure)
+    return figure, figure.subplots(rows, columns, **options)
+
 
 def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
-    """NAME.png and NAME.svg, each written whole or not at all."""
+    """NAME.png and NAME.svg, each written whole or not at all; nothing inside `on_screen`."""
+    shown = _SHOWN.get()
+    if shown is not None:
+        if figure not in shown:
+            shown.append(figure)
+        return []
     import matplotlib.pyplot as plt
 
     paths = []

@@ -28,13 +28,17 @@ def read_items(path: str | Path) -> Items:
 
     Errors: InputError with file, row and field.
     """
-    file = Path(path)
-    rows, names = read_rows(file)
+    rows, names = read_rows(Path(path))
+    return items_of_rows(rows, path, names)
+
+
+def items_of_rows(rows: list[dict[str, Any]], source: str | Path, names: tuple[str, ...] | None = None) -> Items:
+    """The same checks for rows that are in memory; `source` is what messages name, `names` those of the features."""
     if not rows:
-        raise InputError("no row", file=file, fix="write one item a row")
+        raise InputError("no row", file=source, fix="write one item a row")
     table = ItemTable(names)
     for number, row in enumerate(rows, start=1):
-        where: dict[str, Any] = {"file": file, "row": number, "field": "item"}
+        where: dict[str, Any] = {"file": source, "row": number, "field": "item"}
         if "item" not in row:
             raise InputError("missing", fix="give each item a name", **where)
         table.add(read_name(row["item"], where), row.get("features"), where, "features")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +31,10 @@ class NumberTable:
             raise ValueError(f"lines must be {len(self.rows)}, one a row (got {len(self.lines)})")
 
 
-def as_number(cell: str) -> float | None:
+def as_number(cell: Any) -> float | None:
     try:
         return float(cell)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 
@@ -95,3 +97,42 @@ def read_number_table(path: str | Path, *, row: str, column: str, entry: str) ->
     rows = [cells[0] for _, cells in lines] if named else [f"{row} {z + 1}" for z in range(len(lines))]
     columns = [f"{column} {k + 1}" for k in range(width - int(named))] if header is None else header[int(named) :]
     return NumberTable(np.array(values), tuple(rows), tuple(columns), tuple(number for number, _ in lines), str(path))
+
+
+def table_of_cells(
+    cells: Sequence[Sequence[Any]],
+    *,
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    row: str,
+    column: str,
+    entry: str,
+    source: str,
+) -> NumberTable:
+    """The same for cells in memory.  rows, columns: names, numbered if None.  row, column, entry, source: for messages.
+
+    Errors: InputError with row and column where a cell is no finite number.
+    """
+    if not len(cells):
+        raise InputError(f"expected a row a {row}, there is none", file=source, fix=f"give one row a {row}")
+    width = len(cells[0]) if columns is None else len(columns)
+    if not width:
+        raise InputError(f"expected a column a {column}, there is none", file=source, fix=f"give one a {column}")
+    names = [f"{column} {k + 1}" for k in range(width)] if columns is None else list(columns)
+    values = np.empty((len(cells), width))
+    for number, line in enumerate(cells, start=1):
+        if len(line) != width:
+            raise InputError(
+                f"expected {width} columns as in the first row, got {len(line)}", file=source, row=number,
+                fix="make the matrix rectangular",
+            )  # fmt: skip
+        for k, cell in enumerate(line):
+            value = None if isinstance(cell, str | bool | np.bool_) else as_number(cell)
+            if value is None or not np.isfinite(value):
+                raise InputError(
+                    f"expected a finite number, got '{cell}'", file=source, row=number, field=names[k],
+                    fix=f"give {entry} as a plain number",
+                )  # fmt: skip
+            values[number - 1, k] = value
+    labels = [f"{row} {z + 1}" for z in range(len(cells))] if rows is None else [str(name) for name in rows]
+    return NumberTable(values, tuple(labels), tuple(names), tuple(range(1, len(cells) + 1)), source)

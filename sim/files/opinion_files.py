@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from sim.arguments import SUM_TOLERANCE
 from sim.errors import InputError
 from sim.files.file_rows import read_name, read_rows, short
-from sim.files.number_tables import as_number, read_cells, read_number_table
+from sim.files.number_tables import NumberTable, as_number, read_cells, read_number_table
 from sim.preferences import FloatArray
 
 _ALIASES = ("annotator_id", "user_id", "annotator")
@@ -41,13 +42,26 @@ def read_opinions(path: str | Path) -> tuple[Question, ...]:
         rows = _long_rows(place, lines) if set(_LONG) <= set(lines[0][1]) else _matrix_rows(place)
     else:
         rows = [(number, row) for number, row in enumerate(read_rows(place)[0], start=1)]
-    if not rows:
-        raise InputError("the file holds no opinions", file=place, fix="write one opinion a row")
     return _questions(place, rows)
 
 
+def opinions_of_rows(rows: Sequence[dict[str, Any]], source: str | Path) -> tuple[Question, ...]:
+    """The same for rows in memory: an opinion a row (`candidates`, `probs`), or a probability a row (`candidate`,
+    `prob`).  source: what messages name."""
+    numbered = list(enumerate(rows, start=1))
+    return _questions(source, _collected(source, numbered) if set(_LONG) <= set(rows[0] if rows else ()) else numbered)
+
+
+def opinions_of_table(table: NumberTable) -> tuple[Question, ...]:
+    """One question: a row an annotator, a column a candidate."""
+    return _questions(table.source, _table_rows(table))
+
+
 def _matrix_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    table = read_number_table(path, row="annotator", column="candidate", entry="the probability")
+    return _table_rows(read_number_table(path, row="annotator", column="candidate", entry="the probability"))
+
+
+def _table_rows(table: NumberTable) -> list[tuple[int, dict[str, Any]]]:
     return [
         (line, {"annotator_id": name, "candidates": list(table.columns), "probs": values.tolist()})
         for line, name, values in zip(table.lines, table.rows, table.values, strict=True)
@@ -55,29 +69,38 @@ def _matrix_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _long_rows(path: Path, lines: list[tuple[int, list[str]]]) -> list[tuple[int, dict[str, Any]]]:
-    header = lines[0][1]
-    collected: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+    header, rows = lines[0][1], []
     for number, cells in lines[1:]:
         if len(cells) != len(header):
             raise InputError(
                 f"expected {len(header)} columns as in the first row, got {len(cells)}", file=path, row=number,
                 fix="make the table rectangular",
             )  # fmt: skip
-        row = dict(zip(header, cells, strict=True))
-        value = as_number(row["prob"])
+        rows.append((number, dict(zip(header, cells, strict=True))))
+    return _collected(path, rows)
+
+
+def _collected(path: str | Path, lines: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """A probability a row -> an opinion a row, at its first one's place."""
+    collected: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+    for number, row in lines:
+        value = as_number(row.get("prob"))
         if value is None:
             raise InputError(
-                f"expected a number, got '{row['prob']}'", file=path, row=number, field="prob",
+                f"expected a number, got '{row.get('prob')}'", file=path, row=number, field="prob",
                 fix="write the probability as a plain number",
             )  # fmt: skip
         name, prompt = next((row[alias] for alias in _ALIASES if alias in row), ""), row.get("prompt_id", "")
         _, opinion = collected.setdefault(
-            (name, prompt), (number, {"annotator_id": name, "prompt_id": prompt, "candidates": [], "probs": []})
+            (str(name), str(prompt)),
+            (number, {"annotator_id": name, "prompt_id": prompt, "candidates": [], "probs": []}),
         )
-        opinion["candidates"].append(row["candidate"])
+        opinion["candidates"].append(row.get("candidate"))
         opinion["probs"].append(value)
     rows = list(collected.values())
-    return rows if "prompt_id" in header else [(n, {k: v for k, v in r.items() if k != "prompt_id"}) for n, r in rows]
+    if any("prompt_id" in row for _, row in lines):
+        return rows
+    return [(n, {k: v for k, v in r.items() if k != "prompt_id"}) for n, r in rows]
 
 
 def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], list[float]]:
@@ -120,7 +143,9 @@ def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], lis
     return names, [float(value) / total for value in probs]
 
 
-def _questions(path: Path, rows: list[tuple[int, dict[str, Any]]]) -> tuple[Question, ...]:
+def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tuple[Question, ...]:
+    if not rows:
+        raise InputError("the file holds no opinions", file=path, fix="write one opinion a row")
     present = {name for _, row in rows for name in row}
     here = [name for name in _ALIASES if name in present]
     if not here:

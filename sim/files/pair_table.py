@@ -42,6 +42,17 @@ class PairTable:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def __repr__(self) -> str:
+        """What is in it, not the arrays."""
+        features = "no features" if self.features is None else f"{len(self.feature_names)} features"
+        told = f", {len(self.annotator_feature_names)} features an annotator" if self.annotator_feature_names else ""
+        has = [name for name in ("weights", "split", "group") if getattr(self, name) is not None]
+        also = f"; with {', '.join(has)}" if has else ""
+        return (
+            f"<Pairs: {len(self)} answers of {self.n_annotators} annotators about {len(self.items)} "
+            f"items, {features}{told}{also}>"
+        )
+
     @property
     def n_annotators(self) -> int:
         return len(self.annotators)

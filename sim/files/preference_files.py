@@ -55,7 +55,7 @@ def _annotator_names(path: Path) -> tuple[str, ...] | None:
         ) from error
 
 
-def _columns(rows: list[dict[str, Any]], path: Path) -> dict[str, str]:
+def _columns(rows: list[dict[str, Any]], path: str | Path) -> dict[str, str]:
     """Canonical name -> the file's name, for the required columns."""
     present = {name for row in rows for name in row}
     found = {}
@@ -86,7 +86,7 @@ def _weight(value: Any, where: dict[str, Any]) -> float:
 # One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
 def table_of_rows(
     rows: list[dict[str, Any]],
-    path: Path,
+    path: str | Path,
     names: tuple[str, ...] | None = None,
     annotator_names: tuple[str, ...] | None = None,
 ) -> PairTable:
@@ -173,7 +173,7 @@ def table_of_rows(
     return table
 
 
-def _check_split(table: PairTable, path: Path) -> None:
+def _check_split(table: PairTable, path: str | Path) -> None:
     """People of `unseen` are nowhere else; `test` asks for later answers of people in `train`."""
     if table.split is None:
         return

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 
 from sim.files.atomic import Json
-from sim.files.figure_files import save_figure
+from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import BLUE, GREY, GROUPS, ORANGE
 from sim.fitting.gain_figures import gain_figure, selection_figure
 from sim.fitting.low_rank_figures import serving_figure, spectrum_figure
 
-mpl.use("Agg")
-
 
 def score_figure(fit: Mapping[str, Json]) -> Any:
     """Gain over pooled DPO in held-out log-likelihood is the difference between rows; intervals over people."""
-    import matplotlib.pyplot as plt
-
     rows = {fit["method"]: fit["test"], **{k: v for k, v in fit["baselines"].items() if k not in ("coin", "length")}}
-    figure, axes = plt.subplots(1, 2, figsize=(10.4, 0.5 * len(rows) + 1.9), layout="constrained", sharey=True)
+    figure, axes = subplots(1, 2, figsize=(10.4, 0.5 * len(rows) + 1.9), layout="constrained", sharey=True)
     for axis, users in zip(axes, ("known_users", "unseen_users"), strict=True):
         for place, (name, row) in enumerate(rows.items()):
             score = row[users]
@@ -50,14 +45,12 @@ def score_figure(fit: Mapping[str, Json]) -> Any:
 
 def group_figure(fit: Mapping[str, Json]) -> Any | None:
     """Each group's strongest departures from the pooled fit, with two standard errors where they are known."""
-    import matplotlib.pyplot as plt
-
     groups = fit["groups"]
     if not groups:
         return None
     columns = min(3, len(groups))
     rows = -(-len(groups) // columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows, columns, figsize=(3.6 * columns, 2.5 * rows), layout="constrained", squeeze=False, sharex=True
     )
     for axis in axes.ravel()[len(groups) :]:
@@ -92,13 +85,11 @@ def _group_title(group: Mapping[str, Json]) -> str:
 
 def regret_figure(fit: Mapping[str, Json]) -> Any | None:
     """Each group's regret under pooled DPO and under MinMax-DPO."""
-    import matplotlib.pyplot as plt
-
     if "regret" not in fit:
         return None
     regret = fit["regret"]
     place = np.arange(len(regret["pooled_dpo"]))
-    figure, axis = plt.subplots(figsize=(1.2 * len(place) + 2.6, 3.2), layout="constrained")
+    figure, axis = subplots(figsize=(1.2 * len(place) + 2.6, 3.2), layout="constrained")
     axis.bar(place - 0.2, regret["pooled_dpo"], 0.38, color=GREY, label="pooled DPO")
     axis.bar(place + 0.2, regret["minmax_dpo"], 0.38, color=BLUE, label="MinMax-DPO")
     axis.axhline(regret["value"], color=ORANGE, linestyle="--", linewidth=1, label="min-max value")
@@ -112,17 +103,29 @@ def regret_figure(fit: Mapping[str, Json]) -> Any | None:
     return figure
 
 
+def _gains(fit: Mapping[str, Json]) -> Any | None:
+    return gain_figure(fit) if fit["against_pooled"] else None
+
+
+def _selection(fit: Mapping[str, Json]) -> Any | None:
+    return None if fit.get("spectrum") else selection_figure(fit)
+
+
+# A figure, or None where a fit has nothing to show in it.
+FIGURES: Mapping[str, Callable[[Mapping[str, Json]], Any | None]] = {
+    "scores": score_figure,
+    "gains": _gains,
+    "groups": group_figure,
+    "regret": regret_figure,
+    "spectrum": spectrum_figure,
+    "serving": serving_figure,
+    "selection": _selection,
+}
+
+
 def draw_fit(fit: Mapping[str, Json], folder: str | Path) -> list[Path]:
     """Every figure that a fit has something to show in, whatever its method."""
-    figures = {
-        "scores": score_figure(fit),
-        "gains": gain_figure(fit) if fit["against_pooled"] else None,
-        "groups": group_figure(fit),
-        "regret": regret_figure(fit),
-        "spectrum": spectrum_figure(fit),
-        "serving": serving_figure(fit),
-        "selection": None if fit.get("spectrum") else selection_figure(fit),
-    }
+    figures = {name: draw(fit) for name, draw in FIGURES.items()}
     return [
         path for name, figure in figures.items() if figure is not None for path in save_figure(figure, folder, name)
     ]

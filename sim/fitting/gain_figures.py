@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
-import matplotlib as mpl
-
 from sim.files.atomic import Json
+from sim.files.figure_files import subplots
 from sim.files.palette import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY
 
-mpl.use("Agg")
 # A method keeps its colour whatever it is shown beside; others take what is left in turn.
 _COLOURS = {
     "shared": BLUE, "personal": ORANGE, "cluster": GREEN, "shared-network": PINK,
@@ -36,10 +34,8 @@ def label(fit: Mapping[str, Json], name: str) -> str:
 def gain_figure(fit: Mapping[str, Json]) -> Any:
     """Known annotators' answers about other items; new annotators, by how many answers were shown, or, where no method
     adapts, unseen annotators as they are."""
-    import matplotlib.pyplot as plt
-
     shown = bool(fit["new_users"])
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, 2, figsize=(10.4, 3.6), layout="constrained", width_ratios=[1, 1.5 if shown else 1], sharey=not shown
     )
     common = fit["titles"][fit["common"]]
@@ -95,8 +91,6 @@ def _new_annotators(axis: Any, fit: Mapping[str, Json]) -> None:
 
 def selection_figure(fit: Mapping[str, Json]) -> Any | None:
     """Held-out likelihood of training answers by size, the best ridge of each; how rank, K or clusters were chosen."""
-    import matplotlib.pyplot as plt
-
     best: dict[str, dict[int, float]] = {}
     for row in (*fit["selection"]["candidates"], *fit["selection"].get("clusters", ())):
         if row["held_out"] is not None:
@@ -104,7 +98,7 @@ def selection_figure(fit: Mapping[str, Json]) -> Any | None:
             sizes[row["size"]] = max(sizes.get(row["size"], -1e9), row["held_out"])
     if not any(len(sizes) > 1 for sizes in best.values()):
         return None
-    figure, axis = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+    figure, axis = subplots(figsize=(5.6, 3.4), layout="constrained")
     own = colours(fit)
     for name, sizes in best.items():
         colour, title = own.get(name, "0.4"), fit["titles"].get(name, name)

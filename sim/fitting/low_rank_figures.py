@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 
 from sim.files.atomic import Json
+from sim.files.figure_files import subplots
 from sim.files.palette import BLUE, GREEN, ORANGE
 
-mpl.use("Agg")
 _MOST_VALUES = 15
 
 
 def spectrum_figure(fit: Mapping[str, Json]) -> Any | None:
     """Left: singular values of the full fit against chance, and across halves of the people. Right: choice of the
     rank."""
-    import matplotlib.pyplot as plt
-
     if "spectrum" not in fit:
         return None
     spectrum = fit["spectrum"]
     q = min(len(spectrum["singular_values"]), _MOST_VALUES)
     at = np.arange(1, q + 1)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 3.8), layout="constrained", width_ratios=[1.4, 1])
+    figure, (left, right) = subplots(1, 2, figsize=(10.4, 3.8), layout="constrained", width_ratios=[1.4, 1])
     low, middle, high = (spectrum["null_quantiles"][name][:q] for name in ("5 %", "50 %", "95 %"))
     left.fill_between(at, low, high, color="0.85", label="contexts dealt out at random, 90 % band")
     left.plot(at, middle, color="0.6", linewidth=1)
@@ -87,13 +84,13 @@ def _policy_label(row: Mapping[str, Json]) -> str:
 # One figure: its three panels share rows, colours and legend.
 def serving_figure(fit: Mapping[str, Json]) -> Any | None:
     """Worth of what each policy shows, trained without the region and with it, and how often it shows the region."""
-    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     if not fit.get("serving"):
         return None
     serving = fit["serving"]
     rows = _policy_rows(fit, "with_shift")
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, 3, figsize=(12.4, 0.27 * len(rows) + 1.9), layout="constrained", sharey=True, width_ratios=[1, 1, 0.8]
     )
     groups = [("known_users", BLUE, -0.14), ("unseen_users", ORANGE, 0.14)]
@@ -139,11 +136,11 @@ def serving_figure(fit: Mapping[str, Json]) -> Any | None:
         axis.grid(color="0.92")
         axis.set_axisbelow(True)
     handles = [
-        mpl.lines.Line2D([], [], color=colour, marker="o", ms=4, label=f"{users.replace('_', ' ')} (dotted: greedy)")
+        Line2D([], [], color=colour, marker="o", ms=4, label=f"{users.replace('_', ' ')} (dotted: greedy)")
         for users, colour, _ in groups
     ]
     handles.append(
-        mpl.lines.Line2D(
+        Line2D(
             [], [], color="black", marker="o", ms=8, markerfacecolor="none", mew=0.8, linestyle="none",
             label="constant chosen on held-out training people",
         )

@@ -1,17 +1,18 @@
-"""A saved fit on a file: pairs get a probability, items a score."""
+"""A fit on new data: pairs get a probability, items a score."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import Json, replacing
 from sim.files.file_rows import read_rows
-from sim.files.item_files import read_items
+from sim.files.item_files import Items, read_items
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs
 from sim.fitting.saved import Assigned, SavedFit
@@ -63,17 +64,19 @@ def predict_file(fit: SavedFit, path: str | Path, annotators: Sequence[str] = ()
     """
     file = Path(path)
     rows, _ = read_rows(file)
+    if are_items(rows):
+        return predict_items(fit, read_items(file), file, annotators)
+    return predict_pairs(fit, read_pairs(file), annotators)
+
+
+def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the columns say items to be scored, not pairs."""
     present = {name for row in rows for name in row}
-    if "item" in present and "chosen" not in present:
-        return _items(fit, file, annotators)
-    if annotators:
-        raise InputError("annotators: the file's own column says whose answers they are", file=file, fix="leave it out")
-    return _pairs(fit, read_pairs(file))
+    return "item" in present and "chosen" not in present
 
 
-def assign_file(fit: SavedFit, path: str | Path) -> Assigned:
-    """New annotators from a file of their answers."""
-    table = read_pairs(path)
+def assign_pairs(fit: SavedFit, table: PairTable) -> Assigned:
+    """New annotators from answers of theirs."""
     features = _features(fit, table.features, table.feature_names, table.items, table.source)
     told = None
     if fit.context is not None and table.annotator_features is not None:
@@ -112,12 +115,12 @@ def _features(
     return features[:, _places(fit.features, names, file)]
 
 
-def _items(fit: SavedFit, file: Path, annotators: Sequence[str]) -> Predictions:
-    items = read_items(file)
-    features = _features(fit, items.features, items.feature_names, items.labels, file)
+def predict_items(fit: SavedFit, items: Items, source: str | Path, annotators: Sequence[str] = ()) -> Predictions:
+    """Scores for each of `annotators`, or for somebody who has answered nothing; source: what messages name."""
+    features = _features(fit, items.features, items.feature_names, items.labels, source)
     if fit.context is not None and not annotators:
         raise InputError(
-            f"annotators: {fit.method.name} serves nobody without knowing something of her", file=file,
+            f"annotators: {fit.method.name} serves nobody without knowing something of her", file=source,
             fix="name annotators of the fit",
         )  # fmt: skip
     asked: tuple[str | None, ...] = tuple(annotators) or (None,)
@@ -132,7 +135,12 @@ def _items(fit: SavedFit, file: Path, annotators: Sequence[str]) -> Predictions:
     )
 
 
-def _pairs(fit: SavedFit, table: PairTable) -> Predictions:
+def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = ()) -> Predictions:
+    """Probabilities, of annotators whom the fit does not know as strangers'."""
+    if annotators:
+        raise InputError(
+            "annotators: the file's own column says whose answers they are", file=table.source, fix="leave it out"
+        )
     features = _features(fit, table.features, table.feature_names, table.items, table.source)
     known = {fit.annotators[i] for i in fit.trained}
     names = [table.annotators[i] for i in table.annotator]

@@ -103,29 +103,49 @@ def save_fit(out: str | Path, report: FitReport) -> None:
 
 def _model_bytes(report: FitReport) -> bytes:
     """The arrays of a zip file without pickled objects; the same bytes for the same fit."""
-    prepared, asked = report.prepared, report.fits.asked
-    scales, known = prepared.scales, prepared.known
+    fit = usable_fit(report)
+    scales, context = fit.scales, fit.context
     arrays: dict[str, Any] = {
         "features": np.array(scales.names),
         "feature_mean": scales.mean,
         "feature_scale": scales.scale,
         "feature_kept": scales.kept,
-        "annotators": np.array(prepared.table.annotators),
-        "trained": prepared.trained,
-        "items_are_features": np.array(prepared.table.features is None),
+        "annotators": np.array(fit.annotators),
+        "trained": fit.trained,
+        "items_are_features": np.array(fit.items_are_features),
     }
-    if known is not None:
+    if context is not None:
         arrays |= {
-            "context_names": np.array(known.file_names),
-            "context_mean": known.mean,
-            "context_scale": known.scale,
-            "context_kept": known.people.kept,
-            "contexts": known.contexts,
+            "context_names": np.array(context.names),
+            "context_mean": context.mean,
+            "context_scale": context.scale,
+            "context_kept": context.kept,
+            "contexts": context.contexts,
         }
-    arrays |= {f"model/{name}": values for name, values in asked.parameters(report.model).items() if values is not None}
+    own = fit.method.parameters(fit.model)
+    arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def usable_fit(report: FitReport) -> SavedFit:
+    """A fit just made, to be used without being written: what `load_fit` gives after `save_fit`."""
+    prepared, known = report.prepared, report.prepared.known
+    context = None
+    if known is not None:
+        context = ContextScales(known.file_names, known.mean, known.scale, np.asarray(known.people.kept),
+                                known.contexts)  # fmt: skip
+    return SavedFit(
+        method=report.fits.asked,
+        model=report.model,
+        scales=prepared.scales,
+        annotators=prepared.table.annotators,
+        trained=prepared.trained,
+        items_are_features=prepared.table.features is None,
+        context=context,
+        summary=report.as_json(),
+    )
 
 
 def _checksum(content: bytes) -> str:

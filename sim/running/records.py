@@ -19,7 +19,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any
 
 from sim.errors import InputError
-from sim.files.atomic import replacing
+from sim.files.atomic import beside
 
 VERSION = 2
 _NAME = re.compile(r"records-(\d{4,})\.jsonl")
@@ -68,7 +68,7 @@ class Records:
         return Found(contents, tuple(notices))
 
     def add(self, key: str, content: Any) -> None:
-        """Append one finished task; on disk when this returns."""
+        """Append one finished task: written when this returns, safe from a power cut about a second later."""
         if self._file is None:
             self._file = self._new_file()
         line = _line(key, json.dumps(content, separators=(",", ":"), allow_nan=False))
@@ -93,16 +93,26 @@ class Records:
                         whole[key] = content
             if len(held) < 2 and lines == len(whole):
                 return
-            with replacing(self._next()) as temporary, temporary.open("wb") as merged:
-                merged.write(_header())
-                merged.writelines(_line(key, content) for key, content in whole.items())
-                merged.flush()
-                os.fsync(merged.fileno())
+            self._publish(_line(key, content) for key, content in whole.items())
             for path, _ in held:
                 path.unlink(missing_ok=True)
         finally:
             for _, file in held:
                 file.close()
+
+    def _publish(self, lines: Iterable[bytes]) -> None:
+        """A new file, complete or not there at all; never in the place of one that another run has made meanwhile."""
+        with beside(self._next()) as temporary, temporary.open("wb") as merged:
+            merged.write(_header())
+            merged.writelines(lines)
+            merged.flush()
+            os.fsync(merged.fileno())
+            while True:
+                try:
+                    _link(temporary, self._next())
+                    break
+                except FileExistsError:
+                    continue
 
     def close(self) -> None:
         if self._file is not None:
@@ -137,8 +147,8 @@ class Records:
                 file = path.open("xb", buffering=0)
             except FileExistsError:  # another run was faster
                 continue
-            # Between its making and its lock another run may have merged it away.
-            if _lock(file) and path.exists():
+            # Between its making and its lock another run may have merged it away, and another have made its like.
+            if _lock(file) and _is_at(file, path):
                 file.write(_header())
                 return file
             file.close()
@@ -195,6 +205,27 @@ def _lock(file: FileIO) -> bool:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # a file system without locks
+        return True
     return True
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """The file under its name; FileExistsError where there is one already."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: nothing stands between the look and the move but luck
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
+
+
+def _is_at(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -6,29 +6,35 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
+from sim.plugins import looking_in
 from sim.running.engines import EngineName, run_tasks
 from sim.running.fingerprint import code_fingerprint
 from sim.running.records import Records
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Measurement
-from sim.studies.registry import find_experiment
+from sim.studies.registry import find_experiment, sources_of
 from sim.studies.results import COLUMNS, Results
 from sim.studies.spec import StudySpec
 
 
 @dataclass(frozen=True)
 class _Task:
-    """Picklable: one replicate of one cell.  folder: where the experiment's module is looked for."""
+    """Picklable: one replicate of one cell.
+
+    folder: where modules of one's own are looked for; digest: of their sources as this run began.  values: of the
+    setting, which a worker makes itself: its class may be nobody's but the folder's.
+    """
 
     experiment: str
     folder: Path
+    digest: str
     cell_id: str
-    setting: Any
+    values: Mapping[str, Any]
     seed: int
     replicate: int
     backends: Backends
@@ -47,6 +53,10 @@ class _Cell:
     factors: Mapping[str, Any]
     setting: Any
     skipped: str | None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {field.name: getattr(self.setting, field.name) for field in fields(self.setting) if field.init}
 
 
 @dataclass(frozen=True)
@@ -81,13 +91,15 @@ def run_study(
     """
     began = time.monotonic()
     grid = _cells(spec, backends)
-    tasks = [
-        _Task(spec.experiment, spec.folder, cell.cell_id, cell.setting, spec.seed, replicate, backends)
-        for cell in grid
-        if cell.skipped is None
-        for replicate in range(spec.replicates)
-    ]
-    keys = [_key(task, spec) for task in tasks]
+    tasks, keys = [], []
+    for cell in grid:
+        if cell.skipped is None:
+            code, own = _code(spec, cell.setting, backends), sources_of(spec.experiment, cell.setting, spec.folder)
+            for replicate in range(spec.replicates):
+                tasks.append(_Task(
+                    spec.experiment, spec.folder, own.digest, cell.cell_id, cell.values, spec.seed, replicate, backends,
+                ))  # fmt: skip
+                keys.append(f"{cell.cell_id}-{replicate}-{_digest([spec.seed, code, own.digest], 6)}")
     with Records(cells) as records:
         found = records.find(() if fresh else keys)
         answers = {i: _measurements(found.contents[key]) for i, key in enumerate(keys) if key in found.contents}
@@ -114,8 +126,15 @@ def run_study(
 
 
 def _run(task: _Task) -> list[Measurement]:
-    definition = find_experiment(task.experiment, task.folder)
-    return definition.run(task.setting, task.stream, task.backends)
+    with looking_in(task.folder):
+        definition = find_experiment(task.experiment, task.folder)
+        setting = definition.setting(**task.values)
+        if sources_of(task.experiment, setting, task.folder).digest != task.digest:
+            raise InputError(
+                f"experiment '{task.experiment}': its sources changed while the study ran",
+                fix="run the same command again; what the new sources decide is computed anew",
+            )
+        return definition.run(setting, task.stream, task.backends)
 
 
 def _cells(spec: StudySpec, backends: Backends) -> list[_Cell]:
@@ -130,13 +149,10 @@ def _cells(spec: StudySpec, backends: Backends) -> list[_Cell]:
     return out
 
 
-def _key(task: _Task, spec: StudySpec) -> str:
-    """The content a finished task is found by."""
-    name = spec.definition.backend(task.setting)
-    backend = None if name is None else task.backends[name]
-    sources = spec.sources if backend is None else spec.sources + backend.sources
-    code = code_fingerprint(sources, () if backend is None else backend.packages)
-    return f"{task.cell_id}-{task.replicate}-{_digest([task.seed, code], 6)}"
+def _code(spec: StudySpec, setting: Any, backends: Backends) -> str:
+    """Of our sources and the backend's that decide a cell's numbers."""
+    name = spec.definition.backend(setting)
+    return code_fingerprint() if name is None else code_fingerprint(backends[name].sources, backends[name].packages)
 
 
 def _results(spec: StudySpec, grid: Sequence[_Cell], answers: Sequence[list[Measurement]]) -> Results:

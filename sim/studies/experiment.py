@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from sim.plugins import Door
 from sim.policies.protocol import FinitePolicy, PreferencePolicy
 from sim.streams import Stream
 from sim.studies.results import Results
@@ -77,6 +78,7 @@ class Experiment:
     run(setting, stream, backends) -> measurements.  figures: by the name a study file may ask for.
     table(results, factors) -> text.  missing(setting, backends) says what a cell lacks here, or None: such a cell is
     skipped, not failed.  backend(setting): which backend takes part, if any.
+    doors: fields of the setting that name something others may add, and through which door.
     """
 
     setting: type[Any]
@@ -85,6 +87,7 @@ class Experiment:
     table: Callable[[Results, Sequence[str]], str] = means_table
     missing: Callable[[Any, Backends], str | None] = lambda setting, backends: None
     backend: Callable[[Any], str | None] = lambda setting: None
+    doors: Mapping[str, Door] = field(default_factory=dict)
 
     def figure_for(self, factors: Sequence[str]) -> str | None:
         """The first figure this grid has the factors for: what is drawn where a study file names none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.files.figure_files import save_figure
+from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import LINES, MARKERS
 from sim.preferences import FloatArray
 from sim.studies.results import Results
@@ -22,12 +22,7 @@ def look(number: int) -> dict[str, Any]:
 
 
 def panels(columns: int, *, width: float = 4.6, height: float = 3.9) -> tuple[Any, list[Any]]:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, columns, figsize=(width * columns, height), squeeze=False, layout="constrained")
+    figure, axes = subplots(1, columns, figsize=(width * columns, height), squeeze=False, layout="constrained")
     for own in axes[0]:
         own.grid(color="0.9")
         own.set_axisbelow(True)
@@ -38,13 +33,8 @@ def panels(columns: int, *, width: float = 4.6, height: float = 3.9) -> tuple[An
 
 def grid(count: int, columns: int = 3) -> tuple[Any, list[Any]]:
     """Panels in rows of `columns`."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
     down = -(-count // columns)
-    figure, axes = plt.subplots(down, columns, figsize=(4.3 * columns, 3.2 * down), squeeze=False, layout="constrained")
+    figure, axes = subplots(down, columns, figsize=(4.3 * columns, 3.2 * down), squeeze=False, layout="constrained")
     flat = list(axes.ravel())
     for number, own in enumerate(flat):
         own.grid(color="0.9")
@@ -104,7 +94,6 @@ def heat(
     axes: Any, table: FloatArray, x: Sequence[Any], y: Sequence[Any], *, words: str, centre: float, form: str
 ) -> None:
     """table (len(y), len(x)) as colours around `centre`, each cell with its number."""
-    import matplotlib.pyplot as plt
     from matplotlib.colors import TwoSlopeNorm
 
     largest = float(np.nanmax(np.abs(table - centre))) or 1.0
@@ -121,7 +110,7 @@ def heat(
                 dark = abs(table[i, j] - centre) > 0.6 * largest
                 axes.text(j, i, format(table[i, j], form), ha="center", va="center", fontsize=8,
                           color="white" if dark else "black")  # fmt: skip
-    plt.colorbar(shown, ax=axes, label=words, shrink=0.9)
+    axes.figure.colorbar(shown, ax=axes, label=words, shrink=0.9)
 
 
 def finish(

@@ -58,8 +58,7 @@ class StudyReport:
         content = {
             **spec.resolved(),
             "versions": versions("torch"),
-            "code": code_fingerprint((*spec.sources, *spec.inputs)),
-            "folder": str(spec.folder) if ":" in spec.experiment else None,
+            "code": code_fingerprint((*spec.sources.files, *spec.inputs), spec.sources.packages),
             "skipped": dict(self.run.skipped),
         }
         write_json(folder / "study.json", content)
@@ -100,7 +99,11 @@ class StudyReport:
 
 @dataclass(frozen=True)
 class SavedStudy:
-    """A study read back from its folder: to be looked at and drawn again."""
+    """A study read back from its folder: to be looked at and drawn again.
+
+    An experiment of one's own is looked for where this program runs, never where the folder says: a result that
+    somebody sent must not choose what is run.
+    """
 
     study: Mapping[str, Any]
     results: Results
@@ -131,20 +134,15 @@ class SavedStudy:
     @property
     def figure(self) -> str | None:
         """As the study file named it; files of before named none."""
-        definition = find_experiment(self.name, self._folder)
+        definition = find_experiment(self.name)
         name = self.study.get("figure") or definition.figure_for(self.factors)
         return name if name in definition.figures else None
 
     def table(self) -> str:
-        return find_experiment(self.name, self._folder).table(self.results, self.factors)
+        return find_experiment(self.name).table(self.results, self.factors)
 
     def draw(self, folder: Path) -> list[Path]:
-        return draw_figure(self.name, self._folder, self.figure, self.results, folder)
-
-    @property
-    def _folder(self) -> Path | None:
-        found = self.study.get("folder")
-        return None if found is None else Path(found)
+        return draw_figure(self.name, None, self.figure, self.results, folder)
 
 
 def draw_figure(experiment: str, beside: Path | None, figure: str | None, results: Results, folder: Path) -> list[Path]:

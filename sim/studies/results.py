@@ -50,18 +50,22 @@ class Results:
             raise InputError("missing column", file=path, field=missing[0], fix=fix)
         return cls(columns)
 
-    def write(self, path: str | Path) -> None:
-        """Long Parquet, written whole: the fixed columns, then one a factor."""
+    def to_arrow(self) -> Any:
+        """A pyarrow.Table: the fixed columns, then one a factor (lists as JSON)."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         columns = {name: self[name] for name in (*COLUMNS, *self.factors)}
         for name in self.factors:
             columns[name] = [json.dumps(value) if isinstance(value, tuple) else value for value in columns[name]]
         types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
-        table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
+        return pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
+
+    def write(self, path: str | Path) -> None:
+        """Long Parquet, written whole: `to_arrow`."""
+        import pyarrow.parquet as pq
+
         with replacing(path) as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(self.to_arrow(), temporary)
 
     @property
     def factors(self) -> tuple[str, ...]:

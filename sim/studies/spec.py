@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
+from sim.plugins import Sources, looking_in, together
+from sim.running.fingerprint import SIM
 from sim.settings import parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
@@ -42,12 +44,15 @@ class StudySpec:
 
     @property
     def folder(self) -> Path:
-        return self.file.resolve().parent
+        """Where modules of one's own are looked for first: beside the file, and for a file of ours where we are."""
+        return folder_of(self.file)
 
     @property
-    def sources(self) -> tuple[Path, ...]:
-        """The sources of an experiment of one's own."""
-        return sources_of(self.experiment, self.folder)
+    def sources(self) -> Sources:
+        """What is not ours and the numbers depend on: the experiment, and what its settings name."""
+        all_of_them = (sources_of(self.experiment, setting, self.folder) for _, setting in self.cells())
+        found = {own.digest: own for own in all_of_them}
+        return together(*found.values())
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -58,7 +63,9 @@ class StudySpec:
         """(factor values, the experiment's setting) of each cell, in order."""
         for values in itertools.product(*self.grid.values()):
             factors = dict(zip(self.grid, values, strict=True))
-            yield factors, self.definition.setting(**self.settings, **factors)
+            with looking_in(self.folder):
+                setting = self.definition.setting(**self.settings, **factors)
+            yield factors, setting
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration, defaults included, as plain values."""
@@ -72,6 +79,12 @@ class StudySpec:
             "grid": {name: list(values) for name, values in self.grid.items()},
             "figure": self.figure,
         }
+
+
+def folder_of(file: Path) -> Path:
+    """Where the modules a study file names are looked for first."""
+    beside = file.resolve().parent
+    return Path.cwd() if beside.is_relative_to(SIM) else beside
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None = None) -> StudySpec:
@@ -123,13 +136,13 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _definition(content: Mapping[str, Any], file: Path) -> Experiment:
     if "experiment" not in content:
-        fix = f"choose one of {', '.join(EXPERIMENTS)}, or module:NAME of your own"
+        fix = f"choose one of {', '.join(EXPERIMENTS.names())}, or module:NAME of your own"
         raise InputError("missing", file=file, field="experiment", fix=fix)
     name = content["experiment"]
     if not isinstance(name, str):
         raise InputError(f"expected a name, got {name!r}", file=file, field="experiment")
     try:
-        return find_experiment(name, file.resolve().parent)
+        return find_experiment(name, folder_of(file))
     except InputError as error:
         raise InputError(str(error), file=file) from error
 

@@ -156,7 +156,7 @@ def test_bad_opinions(type_, tmp_path, name):
         (("pool", "o.csv", "--mechanism", "--distance-alpha", "inf"), "expected a finite number"),
         (("pool", "none.csv"), "cannot be read"),
         (("aggregate", "none.csv"), "cannot be read"),
-        (("axioms", "--rule", "nonsense"), "expected MODULE:FUNCTION"),
+        (("axioms", "--rule", "nonsense"), "rule: there is none called 'nonsense'; choose one of Agg[-inf]"),
         (("axioms", "--rule", "no_such_module:rule"), "no_such_module"),
     ],
 )

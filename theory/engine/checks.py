@@ -34,7 +34,7 @@ class Witness:
     """A draw that contradicts a claim, and what `pluralign replay` needs to make it again.
 
     setting: its key.  value: the draw's, one number or one a grid point; limit and relation: what it breaks.  payload:
-    the numbers that let a reader see it by hand.
+    the numbers that let a reader see it by hand.  origin: module:NAME of a claim that is not ours.
     """
 
     claim_id: str
@@ -48,6 +48,7 @@ class Witness:
     limit: float
     relation: str
     payload: Json
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ class Checker:
             limit=float(bound.limit),
             relation=bound.relation,
             payload=theorem.witness(setting, own),
+            origin="" if theorem.origin is None else theorem.origin.place,
         )
 
     def _control(self, name: str, setting: Setting, bound: Bound) -> ControlResult:

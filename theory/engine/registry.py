@@ -1,16 +1,24 @@
-"""Which papers and claims there are: whatever the packages beside this one declare."""
+"""Which papers and claims there are: what the packages beside this one declare, and what others bring."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import pkgutil
+import re
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
+from sim.plugins import Door, blaming
 from theory.engine.paper import Paper
-from theory.engine.theorem import Theorem
+from theory.engine.theorem import Origin, Theorem
+
+# Others' claims: module:NAME of a claim (a class or an instance) or of a sequence of them; ours are found by name.
+CLAIMS = Door("claim", {})
+_NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
 
 @cache
@@ -41,17 +49,86 @@ def find(claim_id: str) -> Theorem[Any]:
     known = {theorem.claim_id: theorem for theorem in all_theorems()}
     if claim_id in known:
         return known[claim_id]
-    near = difflib.get_close_matches(claim_id, [*known, *papers()], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "`pluralign list` names them"
+    near = difflib.get_close_matches(claim_id, [*known, *papers(), *CLAIMS.names()], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "`pluralign list` names them; others' are module:NAME"
     raise InputError(f"no claim or paper '{claim_id}'", fix=hint)
 
 
-def select(names: tuple[str, ...]) -> tuple[Theorem[Any], ...]:
-    """Theorems of the named papers and claims, each once; all of them if nothing is named."""
+def select(names: Sequence[str], folder: str | Path | None = None) -> tuple[Theorem[Any], ...]:
+    """Theorems of the named papers and claims, each once; all of ours if nothing is named.
+
+    names: papers, claims, names that installed packages give, module:NAME.  folder: where modules are looked for
+    first; None: the working directory.
+    """
     if not names:
         return all_theorems()
     chosen: dict[str, Theorem[Any]] = {}
     for name in names:
-        for theorem in theorems_of(name) if name in papers() else (find(name),):
-            chosen[theorem.claim_id] = theorem
+        if ":" in name or name in CLAIMS.names():
+            found = others(name, folder)
+        else:
+            found = theorems_of(name) if name in papers() else (find(name),)
+        for theorem in found:
+            before = chosen.setdefault(theorem.claim_id, theorem)
+            if type(before) is not type(theorem):
+                raise InputError(f"two claims are called '{theorem.claim_id}'", fix="give one another claim_id")
     return tuple(chosen.values())
+
+
+def others(name: str, folder: str | Path | None = None) -> tuple[Theorem[Any], ...]:
+    """The claims that `name`, module:NAME or an installed package's, stands for.
+
+    Errors: InputError where these are no claims, or where one leaves out what a check rests on.
+    """
+    found = CLAIMS.find(name, folder)
+    listed = found if isinstance(found, Sequence) else (found,)
+    origin = Origin(name, Path.cwd() if folder is None else Path(folder), CLAIMS.sources(name, folder).digest)
+    if not listed:
+        raise InputError(f"claim '{name}': is an empty sequence", fix="put claims into it")
+    return tuple(_checked(one, name, origin) for one in listed)
+
+
+def again(claim_id: str, origin: Origin | None) -> Theorem[Any]:
+    """The claim for a worker; one that is not ours must still have the sources the run began with."""
+    if origin is None:
+        return find(claim_id)
+    CLAIMS.find_unchanged(origin.place, origin.folder, origin.digest)
+    return next(theorem for theorem in others(origin.place, origin.folder) if theorem.claim_id == claim_id)
+
+
+def checked(theorem: Any, name: str) -> Theorem[Any]:
+    """A claim, given as an instance or a class, that says all that a check rests on.
+
+    Errors: InputError that names what is missing.
+    """
+    with blaming(f"claim '{name}'"):
+        one = theorem() if isinstance(theorem, type) and issubclass(theorem, Theorem) else theorem
+    if not isinstance(one, Theorem):
+        what = f"the {one.__name__} class" if isinstance(one, type) else f"a {type(one).__name__}"
+        raise InputError(f"claim '{name}': expected a Theorem or a sequence of them, got {what}",
+                         fix="subclass theory.engine.theorem.Theorem")  # fmt: skip
+    for field in ("claim_id", "paper", "source", "statement", "SETTINGS"):
+        if not getattr(one, field, None):
+            raise InputError(f"claim '{name}': {type(one).__name__} does not give its {field}", fix=f"write {field}")
+    if not _NAME.fullmatch(one.claim_id):
+        raise InputError(
+            f"claim '{name}': claim_id must be small letters, digits and hyphens (got '{one.claim_id}')",
+            fix="it names files",
+        )
+    if any(one.claim_id == ours.claim_id for ours in all_theorems() if type(ours) is not type(one)):
+        raise InputError(f"claim '{name}': '{one.claim_id}' is a claim of ours", fix="give it another claim_id")
+    for variant, stated in one.SETTINGS.items():
+        with blaming(f"claim '{one.claim_id}': control"):
+            controls = one.control(stated.setting)
+        if not controls:
+            raise InputError(
+                f"claim '{one.claim_id}': {variant} has no control",
+                fix="a check that nothing can fail shows nothing: give a broken version that must be caught",
+            )
+    return one
+
+
+def _checked(theorem: Any, name: str, origin: Origin) -> Theorem[Any]:
+    one = checked(theorem, name)
+    one.origin = origin
+    return one

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from sim.files.atomic import write_json
+from sim.plugins import blaming, looking_in
 from sim.running.engines import EngineName, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
 from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
-from theory.engine.registry import find
-from theory.engine.theorem import Json, Premise, Profile, Theorem
+from theory.engine.registry import again, checked, find
+from theory.engine.theorem import Json, Origin, Premise, Profile, Theorem
 from theory.engine.verdicts import Verdict
 
 
@@ -73,15 +74,27 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class _Task:
-    """Picklable: a worker finds the theorem by name."""
+    """Picklable: a worker finds the theorem by name.  given: a claim that no module of a name has, itself."""
 
     claim_id: str
     profile: Profile
     seed: int
+    origin: Origin | None = None
+    given: Theorem[Any] | None = None
 
 
 def _run(task: _Task) -> list[Check]:
-    return check_theorem(find(task.claim_id), task.profile, task.seed)
+    if task.origin is None and task.given is None:
+        return check_theorem(find(task.claim_id), task.profile, task.seed)
+    with looking_in(None if task.origin is None else task.origin.folder), blaming(f"claim '{task.claim_id}'"):
+        theorem = task.given or again(task.claim_id, task.origin)
+        return check_theorem(theorem, task.profile, task.seed)
+
+
+def _task(theorem: Theorem[Any], profile: Profile, seed: int) -> _Task:
+    ours = type(theorem).__module__.partition(".")[0] == "theory"
+    given = None if ours or theorem.origin is not None else checked(theorem, type(theorem).__name__)
+    return _Task(theorem.claim_id, profile, seed, theorem.origin, given)
 
 
 def fingerprint() -> str:
@@ -90,7 +103,8 @@ def fingerprint() -> str:
 
 
 def _cell_path(folder: Path, task: _Task) -> Path:
-    identity = json.dumps([task.claim_id, task.profile, task.seed, fingerprint()])
+    own = [] if task.origin is None else [task.origin.digest]
+    identity = json.dumps([task.claim_id, task.profile, task.seed, fingerprint(), *own])
     return folder / f"{task.claim_id}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.json"
 
 
@@ -132,15 +146,17 @@ def run_checks(
 ) -> CheckReport:
     """Check every theorem; one task a theorem, the longest first.
 
+    theorems: of `select`, or claims of one's own as they are (instances).
     cells: folder of finished tasks, written as each one ends and read again by a later run of the same code,
-    seed and profile (unless `fresh`): a killed run loses what was in flight and nothing else.
+    seed and profile (unless `fresh`): a killed run loses what was in flight and nothing else. A claim given as it is,
+    whose sources nobody can name, is not kept there.
     on_progress(claim_id, done, total, seconds left).
     """
     began = time.monotonic()
-    tasks = [_Task(theorem.claim_id, profile, seed) for theorem in theorems]
+    tasks = [_task(theorem, profile, seed) for theorem in theorems]
     done: dict[str, list[Check]] = {}
     if cells is not None and not fresh:
-        for task in tasks:
+        for task in (task for task in tasks if task.given is None):
             found = _load_cell(_cell_path(cells, task))
             if found is not None:
                 done[task.claim_id] = found
@@ -151,7 +167,7 @@ def run_checks(
     def arrived(index: int, checks: list[Check]) -> None:
         task = open_tasks[index]
         done[task.claim_id] = checks
-        if cells is not None:
+        if cells is not None and task.given is None:
             write_json(_cell_path(cells, task), [check.as_json() for check in checks])
         if on_progress is not None:
             spent = time.monotonic() - began

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -39,6 +40,19 @@ def _plain(value: object) -> str:
 
 
 S = TypeVar("S", bound=Setting)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a claim that is not ours is found again, by a worker or by `replay`.
+
+    place: "module:NAME", or the name an installed package gives.  folder: where modules are looked for first.
+    digest: of its sources, as they were when it was found.
+    """
+
+    place: str
+    folder: Path
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,9 @@ class Theorem(abc.ABC, Generic[S]):
 
     axes: ClassVar[tuple[str, str]] = ("n", "measured value")
     """Names of a rate's abscissa and value, for its figure."""
+
+    origin: Origin | None = None
+    """None for ours."""
 
     SETTINGS: Mapping[str, Variant[S]]
     full_factor: ClassVar[int] = 5

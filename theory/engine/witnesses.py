@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from theory.engine.checks import Check, Witness, stream_of
-from theory.engine.registry import find
-from theory.engine.theorem import PROFILES, Json
+from theory.engine.registry import find, others
+from theory.engine.theorem import PROFILES, Json, Theorem
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "claim_id": str,
@@ -70,14 +71,29 @@ def read(path: str | Path) -> Witness:
     # Of the file only what decides the draw is needed; what is there for readers may be missing.
     return Witness(
         paper=content.get("paper", ""), relation=content.get("relation", ""), payload=content.get("payload", {}),
+        origin=str(content.get("origin", "")),
         **{name: content[name] for name in _FIELDS},
     )  # fmt: skip
 
 
-def replay(path: str | Path) -> Replay:
-    """Draw that replicate again from its seed and compare with what was recorded."""
+def _claim(recorded: Witness, path: str | Path, folder: str | Path | None) -> Theorem[Any]:
+    if not recorded.origin:
+        return find(recorded.claim_id)
+    for theorem in others(recorded.origin, folder):
+        if theorem.claim_id == recorded.claim_id:
+            return theorem
+    raise InputError(
+        f"{recorded.origin} has no claim '{recorded.claim_id}'", file=path, field="claim_id", fix="check it again"
+    )
+
+
+def replay(path: str | Path, folder: str | Path | None = None) -> Replay:
+    """Draw that replicate again from its seed and compare with what was recorded.
+
+    folder: where the module of a claim of one's own is looked for first; None: the working directory.
+    """
     recorded = read(path)
-    theorem = find(recorded.claim_id)
+    theorem = _claim(recorded, path, folder)
     if recorded.variant not in theorem.SETTINGS:
         known = ", ".join(theorem.SETTINGS)
         raise InputError(f"no variant '{recorded.variant}', expected one of {known}", file=path, field="variant")

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 
-from sim.files.figure_files import save_figure
+from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, SKY
 from theory.engine.checks import Check
 from theory.engine.verdicts import Verdict
 
-mpl.use("Agg")
 # Shapes say the same as colours again.
 COLOURS = {
     Verdict.HOLDS: GREEN,
@@ -34,9 +32,7 @@ SHAPES = {
 
 def verdict_figure(checks: Sequence[Check]) -> Any:
     """A row a check: its verdict, what was expected, and the measured power of the check."""
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(
+    figure, (left, right) = subplots(
         1, 2, figsize=(9, 0.24 * len(checks) + 1.4), sharey=True, width_ratios=(2, 1), layout="constrained"
     )
     rows = np.arange(len(checks))[::-1]
@@ -63,11 +59,9 @@ def verdict_figure(checks: Sequence[Check]) -> Any:
 
 def rate_figure(check: Check) -> Any:
     """Mean over replicates with two standard errors, log-log, and the claimed slope through the middle."""
-    import matplotlib.pyplot as plt
-
     assert check.curve is not None
     grid, mean, error = (np.array(v) for v in (check.curve.grid, check.curve.mean, check.curve.standard_error))
-    figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+    figure, axes = subplots(figsize=(4.6, 3.4), layout="constrained")
     axes.errorbar(
         grid, mean, yerr=np.minimum(2 * error, 0.95 * mean), fmt="o-", color=BLUE, capsize=3, markersize=4,
         label="measured (mean, 2 standard errors)",

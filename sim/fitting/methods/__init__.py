@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
+from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
 from sim.fitting.method import Method
+from sim.plugins import Door
 
-# name -> module and class; loaded when first asked for.
-METHODS = {
+_OURS = {
     "dpo": "dpo:DPO",
     "em-dpo": "em_dpo:EMDPO",
     "cluster-dpo": "cluster_dpo:ClusterDPO",
@@ -21,42 +20,38 @@ METHODS = {
     "cluster": "cluster:Cluster",
     "low-rank": "low_rank:LowRank",
 }
+# Loaded when first asked for; one is only scored beside others.
+METHODS = Door(
+    "method",
+    {name: f"sim.fitting.methods.{place}" for name, place in _OURS.items()},
+    hidden=("dpo-equal-weights",),
+)
 # What a method has to say for itself.
 VERBS = ("grid", "fit", "log_likelihood", "adapt", "describe", "parameters", "restore")
-# Only scored beside others.
-HIDDEN = ("dpo-equal-weights",)
-NAMES = tuple(name for name in METHODS if name not in HIDDEN)
+# Names of what is scored beside methods without being one of them.
+TAKEN = ("coin", "length", "full-rank", "popularity", "low-rank-on-popularity", "shared-network")
 
 
-def find_method(name: str) -> Method[Any]:
-    """An instance of our method `name`, or of one's own as module:NAME (a class, or an instance)."""
-    if name in METHODS:
-        module, _, attribute = METHODS[name].partition(":")
-        found = getattr(importlib.import_module(f"sim.fitting.methods.{module}"), attribute)
-        return found()  # type: ignore[no-any-return]
-    if ":" not in name:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(NAMES)}, or give module:NAME"
-        raise InputError(f"method: there is none called '{name}'", fix=hint)
-    return _foreign(name)
+def find_method(name: str, folder: str | Path | None = None) -> Method[Any]:
+    """An instance of our method `name`, of an installed package's, or of one's own as module:NAME (a class, or an
+    instance).
 
-
-def _foreign(name: str) -> Method[Any]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise InputError(f"method: module '{module}' cannot be imported ({error})", fix="check its name") from error
-    except AttributeError as error:
-        raise InputError(f"method: module '{module}' has no '{attribute}'", fix="check its name") from error
+    folder: where a module is looked for first; None: the working directory.
+    Errors: InputError where there is none, or where it leaves one of a method's verbs unsaid.
+    """
+    found = METHODS.find(name, folder)
     method: Method[Any] = found() if isinstance(found, type) else found
+    return method if METHODS.is_ours(name) else _checked(method, name)
+
+
+def _checked(method: Method[Any], name: str) -> Method[Any]:
     if Method not in type(method).__mro__:
         raise InputError(f"method: {name} is not a method", fix="subclass sim.fitting.method.Method")
     for verb in VERBS:
         if getattr(type(method), verb) is getattr(Method, verb):
             raise InputError(f"method: {name} does not say how to {verb.replace('_', ' ')}", fix=f"define {verb}")
     if not getattr(method, "name", ""):
-        type(method).name = attribute
-    if method.name in METHODS:
-        raise InputError(f"method: {name} has the name '{method.name}' of a method of ours", fix="give it another name")
+        type(method).name = type(method).__name__
+    if method.name in METHODS.ours or method.name in TAKEN:
+        raise InputError(f"method: {name} has the name '{method.name}' of one of ours", fix="give it another name")
     return method

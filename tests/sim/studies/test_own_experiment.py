@@ -1,6 +1,7 @@
 """An experiment of one's own: module:NAME in the study file, with every engine, its sources in the fingerprint."""
 
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -8,7 +9,6 @@ from click.testing import CliRunner
 from pluralign.commands.report import command as report
 from pluralign.commands.study import command
 from sim.errors import InputError
-from sim.running.fingerprint import code_fingerprint
 from sim.studies.cells import run_study
 from sim.studies.spec import load_spec
 
@@ -58,20 +58,75 @@ def test_every_engine_finds_it(tmp_path):
 
 def test_its_sources_decide_what_is_taken_from_before(tmp_path):
     spec = load_spec(_own(tmp_path, "other_coins"))
-    assert {path.name for path in spec.sources} == {"other_coins.py", "other_coins_numbers.py"}
+    assert {path.name for path in spec.sources.files} == {"other_coins.py", "other_coins_numbers.py"}
     assert run_study(spec, {}, cells=tmp_path / "cells", engine="local").resumed == 0
     assert run_study(spec, {}, cells=tmp_path / "cells", engine="local").resumed == 12
+    before = run_study(spec, {}, cells=tmp_path / "cells", engine="local").results["value"]
     (tmp_path / "other_coins_numbers.py").write_text("FACTOR = 3.0\n")
-    code_fingerprint.cache_clear()
+    again = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
+    assert again.resumed == 0
+    assert again.results["value"] == pytest.approx([1.5 * value for value in before]), "the new numbers, in one process"
+
+
+def test_workers_that_are_used_again_see_an_edit(tmp_path):
+    """joblib keeps its processes: an edited module must not be the one they have imported."""
+    spec = load_spec(_own(tmp_path, "edited_coins"))
+    before = run_study(spec, {}, cells=tmp_path / "cells", workers=2).results["value"]
+    (tmp_path / "edited_coins_numbers.py").write_text("FACTOR = 4.0\n")
+    after = run_study(spec, {}, cells=tmp_path / "cells", workers=2)
+    assert after.resumed == 0
+    assert after.results["value"] == pytest.approx([2.0 * value for value in before])
+
+
+def test_two_folders_may_have_a_module_of_one_name(tmp_path):
+    """In one process and in workers that know the other folder's."""
+    values = {}
+    for number, folder in enumerate(("one", "two"), start=1):
+        (tmp_path / folder).mkdir()
+        path = _own(tmp_path / folder, "same_coins")
+        (tmp_path / folder / "same_coins_numbers.py").write_text(f"FACTOR = {number}.0\n")
+        for workers in (1, 2):
+            run = run_study(load_spec(path), {}, cells=tmp_path / f"{folder}{workers}", workers=workers)
+            values[folder, workers] = run.results["value"]
+    assert values["one", 1] == values["one", 2]
+    assert values["two", 1] == values["two", 2] == pytest.approx([2.0 * value for value in values["one", 1]])
+
+
+def test_sources_that_change_while_it_runs_stop_it(tmp_path):
+    spec = load_spec(_own(tmp_path, "torn_coins"))
+    numbers = tmp_path / "torn_coins_numbers.py"
+
+    def edit(done, total, left):
+        if done == 3:
+            numbers.write_text("FACTOR = 5.0\n")
+
+    with pytest.raises(InputError, match="its sources changed while the study ran"):
+        run_study(spec, {}, cells=tmp_path / "cells", engine="local", on_progress=edit)
     assert run_study(spec, {}, cells=tmp_path / "cells", engine="local").resumed == 0
 
 
-def test_the_commands_run_and_draw_it_again(tmp_path):
+def test_a_folder_that_was_sent_chooses_no_code(tmp_path, monkeypatch):
+    """`report` looks for the experiment where it is run, not where study.json might say."""
+    (tmp_path / "work").mkdir()
+    path, out = _own(tmp_path / "work", "sent_coins"), tmp_path / "out"
+    assert CliRunner().invoke(command, [str(path), "--engine", "local", "--out", str(out)]).exit_code == 0
+    study = json.loads((out / "study.json").read_text())
+    (out / "payload.py").write_text("raise SystemExit('ran')")
+    (out / "study.json").write_text(json.dumps({**study, "experiment": "payload:X", "folder": str(out)}))
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(out)])
+    refused = CliRunner().invoke(report, [str(out)])
+    assert isinstance(refused.exception, InputError)
+    assert "No module named 'payload'" in str(refused.exception)
+
+
+def test_the_commands_run_and_draw_it_again(tmp_path, monkeypatch):
     path, out = _own(tmp_path, "third_coins"), tmp_path / "out"
     done = CliRunner().invoke(command, [str(path), "--engine", "local", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert (out / "coins.svg").stat().st_size > 5000
     (out / "coins.svg").unlink()
+    monkeypatch.chdir(tmp_path)
     again = CliRunner().invoke(report, [str(out), "--json"])
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["study"]["figure"] == "coins"
@@ -81,7 +136,7 @@ def test_the_commands_run_and_draw_it_again(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("coinz", "choose one of bandit, representation, .*attributes, or module:NAME of your own"),
+        ("coinz", "choose one of bandit, representation, .*types, or module:NAME of your own"),
         ("no_such_module:COINS", "No module named 'no_such_module'"),
         ("fourth_coins:COIN", "module fourth_coins has no COIN"),
         ("fourth_coins:NOT_ONE", "must be an Experiment"),

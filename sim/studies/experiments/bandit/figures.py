@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sim.files.atomic import replacing
+from sim.files.figure_files import on_screen_now, subplots
 from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, PINK
 from sim.preferences import FloatArray
 from sim.studies.experiment import Figure
@@ -108,12 +109,7 @@ def _bars(axes: Any, by_group: Sequence[FloatArray], width: float, shift: float,
 
 
 def _panels(n: int, height: float, label: str) -> tuple[Any, list[Any]]:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, n, figsize=(5.4 * n, height), sharey=True, squeeze=False, layout="constrained")
+    figure, panels = subplots(1, n, figsize=(5.4 * n, height), sharey=True, squeeze=False, layout="constrained")
     panels[0, 0].set_ylabel(label)
     return figure, list(panels[0])
 
@@ -138,14 +134,15 @@ def _title(figure: Any, panels: Sequence[Any], results: Results, text: str) -> N
 
 
 def _save(figure: Any, folder: str | Path, name: str) -> list[Path]:
-    import matplotlib.pyplot as plt
+    from matplotlib import rc_context
 
+    if on_screen_now():
+        return []
     paths = []
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
         # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
-        with replacing(path) as temporary, plt.rc_context({"svg.hashsalt": name}):
+        with replacing(path) as temporary, rc_context({"svg.hashsalt": name}):
             figure.savefig(temporary, dpi=150, metadata={"Date": None} if suffix == "svg" else {})
         paths.append(path)
-    plt.close(figure)
     return paths

@@ -1,0 +1,1 @@
+"""What `import pluralign` offers, one file a subject: each takes data, calls `sim` or `theory`, gives a result."""

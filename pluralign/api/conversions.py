@@ -1,0 +1,57 @@
+"""Other people's data sets as pairwise answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sim.converters.converter import CONVERTERS, find_converter
+from sim.converters.movielens import ConversionSettings, convert_movielens
+from sim.errors import InputError
+from sim.files.file_rows import known_ending
+from sim.files.pair_table import PairTable
+from sim.files.preference_files import write_pairs
+from sim.settings import require_known
+
+
+def convert(
+    dataset: str,
+    files: str | Path | Sequence[str | Path] = (),
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> PairTable:
+    """A data set as pairwise answers, as `pluralign convert` writes them.
+
+    dataset: movielens, with ratings, movies, tags: its CSV files, plain or .gz (and pairs_per_user, test_movies,
+    unseen_users, min_ratings, min_tag_films, history: see `ConversionSettings`; seed); or an installed package's
+    converter, or module:NAME of your own, with `files` and its options.
+    out: also write the answers there (.parquet, .jsonl, .jsonl.gz).
+    """
+    if out is not None:
+        known_ending(Path(out))  # refused before the work, not after
+    if dataset == "movielens":
+        table = _movielens(seed, options)
+    else:
+        if ":" not in dataset:
+            require_known(dataset, ("movielens", *CONVERTERS.names()), section="dataset")
+        listed = [files] if isinstance(files, str | os.PathLike) else list(files)
+        table = find_converter(dataset).convert(listed, dataset, **options)
+    if out is not None:
+        write_pairs(out, table)
+    return table
+
+
+def _movielens(seed: int, options: dict[str, Any]) -> PairTable:
+    files = {name: options.pop(name, None) for name in ("ratings", "movies", "tags")}
+    for name in ("ratings", "movies"):
+        if files[name] is None:
+            raise InputError(f"{name} must be given", fix=f"give the path of {name}.csv")
+    for name in options:
+        require_known(name, [field.name for field in fields(ConversionSettings)], section="options")
+    settings = ConversionSettings(seed=seed, **options)
+    return convert_movielens(files["ratings"], files["movies"], files["tags"], settings).table

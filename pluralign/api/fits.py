@@ -1,0 +1,304 @@
+"""Fits: groups hidden in preferences, and policies or rewards for all of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pluralign.api.frames import Frame, is_path, rows_of, said
+from pluralign.api.pairs import read_pairs
+from pluralign.api.shown import Page, Shown, bars, plotted
+from sim.errors import InputError
+from sim.files.file_rows import NAMES_KEY
+from sim.files.item_files import items_of_rows
+from sim.fitting import predict, save
+from sim.fitting.methods import find_method
+from sim.fitting.report import FitReport
+from sim.fitting.report import fit as fit_table
+from sim.fitting.saved import Names, SavedFit
+from sim.fitting.settings import FitSettings
+from sim.preferences import AnyArray, FloatArray
+
+FIGURES = ("scores", "gains", "groups", "regret", "spectrum", "serving", "selection")
+
+
+class FitResult(Shown):
+    """A fit, fresh or read back: its scores, its groups, and what it says of new items and new annotators.
+
+    model: the method's own.  report: everything of a fresh fit, None for one that was read.  folder: where it lies.
+    """
+
+    def __init__(
+        self, usable: SavedFit, report: FitReport | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        self._usable, self.report, self._extra = usable, report, dict(extra or {})
+
+    @property
+    def method(self) -> str:
+        return self._usable.method.name
+
+    @property
+    def model(self) -> Any:
+        return self._usable.model
+
+    @property
+    def annotators(self) -> tuple[str, ...]:
+        """Names, in the order of rows of `table`."""
+        return self._usable.annotators
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names, in the order in which new items give them, in the user's own units."""
+        return self._usable.features
+
+    @property
+    def folder(self) -> Path | None:
+        return self._usable.folder
+
+    @property
+    def n_types(self) -> int:
+        """Types, clusters, rank, or rewards, whichever the method counts."""
+        return int(self._usable.summary["n_types"])
+
+    @property
+    def mixture(self) -> FloatArray:
+        """Shares of the types or clusters; (n_types,)."""
+        return np.array(self._usable.summary["mixture"])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._usable.summary["warnings"])
+
+    @property
+    def table(self) -> Mapping[str, AnyArray]:
+        """Columns with a row an annotator, where the method has them: responsibilities by type, rewards, labels."""
+        return self._usable.method.table(self.model)
+
+    def predict_proba(
+        self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
+        unknown: Literal["refuse", "stranger"] = "refuse",
+    ) -> FloatArray:  # fmt: skip
+        """P(the annotator prefers chosen to rejected) of each row; (n,).  See `SavedFit.predict_proba`."""
+        return self._usable.predict_proba(
+            chosen, rejected, annotator, annotator_features=annotator_features, unknown=unknown
+        )
+
+    def score_items(
+        self, items: Any, annotator: Names = None, *, annotator_features: Any = None,
+        unknown: Literal["refuse", "stranger"] = "refuse",
+    ) -> FloatArray:  # fmt: skip
+        """Log-odds of preferring each item to the mean training item; (n,), nats.  See `SavedFit.score_items`."""
+        return self._usable.score_items(items, annotator, annotator_features=annotator_features, unknown=unknown)
+
+    def assign(self, answers: Frame) -> FitResult:
+        """The fit that knows the annotators of these answers, and only these; nothing is refitted.
+
+        answers: whatever `read_pairs` takes, with the fit's features in its units.
+        """
+        assigned = predict.assign_pairs(self._usable, read_pairs(answers))
+        return FitResult(assigned.fit, None, self._extra)
+
+    def predict(self, data: Frame, annotators: Sequence[str] = ()) -> Prediction:
+        """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`) or scores of items (`item`, `features`).
+
+        data: a path or a frame, what its columns say.  annotators: whose scores of items; nobody's if empty.
+        """
+        if is_path(data):
+            found = predict.predict_file(self._usable, data, annotators)
+        elif predict.are_items((rows := rows_of(data, "data")).rows):
+            items = items_of_rows(rows.rows, rows.source, rows.names(NAMES_KEY))
+            found = predict.predict_items(self._usable, items, rows.source, annotators)
+        else:
+            found = predict.predict_pairs(self._usable, read_pairs(data), annotators)
+        return Prediction(found, self.method)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the result folder of `pluralign fit`; `load_fit` reads it."""
+        if self.report is None:
+            raise InputError("only a fresh fit can be saved", fix=f"copy {self.folder or 'the folder it came from'}")
+        save.save_fit(folder, self.report)
+        self._usable = replace(self._usable, folder=Path(folder))
+        self._extra["out"] = str(folder)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign fit --json` prints: scores, baselines, groups, selection and more."""
+        summary = {name: value for name, value in self._usable.summary.items() if name != "model_checksum"}
+        return {**summary, **self._extra}
+
+    def page(self) -> Page:
+        fit = self._usable.summary
+        rows = []
+        for name, sets in {self.method: fit["test"], **fit["baselines"]}.items():
+            known, unseen = sets["known_users"], sets["unseen_users"]
+            rows.append((name, *(score[key] if score["n_pairs"] else None for score in (known, unseen)
+                                 for key in ("log_likelihood", "accuracy"))))  # fmt: skip
+        shares = ", ".join(f"{share:.2f}" for share in fit["mixture"][:8]) + (
+            ", ..." if len(fit["mixture"]) > 8 else ""
+        )
+        counts = fit["counts"]
+        return Page(
+            f"{self.method}: {self.n_types} of it, shares {shares}; {counts['train_pairs']} training answers",
+            ("held-out answers", "known: nats", "accuracy", "unseen: nats", "accuracy"),
+            rows,
+            self.warnings,
+        )
+
+    def plot(self, figure: str = "scores") -> Any:
+        """Axes of one figure: scores, gains, groups, regret, spectrum, serving or selection, where the fit has it."""
+        from sim.fitting import figures
+
+        fit = self._usable.summary
+        if figure not in FIGURES:
+            raise InputError(f"figure: there is none called '{figure}'", fix=f"choose one of {', '.join(FIGURES)}")
+        made: list[Any] = []
+        axes = plotted(lambda: made.append(figures.FIGURES[figure](fit)))
+        if not made or made[0] is None:
+            raise InputError(f"figure: this fit has nothing to show in '{figure}'", fix="choose another one")
+        return axes
+
+
+class Prediction(Shown):
+    """Probabilities of pairs, or scores of items; `value` (n,), `rows` as mappings."""
+
+    def __init__(self, predictions: predict.Predictions, method: str) -> None:
+        self.predictions, self.method = predictions, method
+
+    @property
+    def kind(self) -> str:
+        """pairs or items."""
+        return self.predictions.kind
+
+    @property
+    def value(self) -> FloatArray:
+        return self.predictions.value
+
+    @property
+    def value_name(self) -> str:
+        """probability or score, the column of `value` in `rows`."""
+        return self.predictions.value_name
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Annotators whom the fit does not know, predicted as such."""
+        return self.predictions.strangers
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.predictions.rows()
+
+    def save(self, path: str | Path) -> None:
+        """Write the rows as Parquet."""
+        self.predictions.write(path)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign predict --json` prints."""
+        return {"kind": self.kind, "method": self.method, "predictions": self.rows}
+
+    def page(self) -> Page:
+        rows = self.rows
+        if self.kind == "items":
+            rows = sorted(rows, key=lambda row: -row["score"])
+        unknown = (
+            [f"{len(self.strangers)} annotators are not in the fit: predicted as strangers"] if self.strangers else []
+        )
+        head = tuple(rows[0]) if rows else ()
+        return Page(f"{len(rows)} {self.kind} by {self.method}", head, [tuple(row.values()) for row in rows], unknown)
+
+    def plot(self) -> Any:
+        """Axes with the 20 largest values."""
+        rows = sorted(self.rows, key=lambda row: -row[self.predictions.value_name])[:20]
+        names = [
+            str(row["item"]) if self.kind == "items" else f"{row['chosen']} over {row['rejected']}" for row in rows
+        ]
+        name = self.predictions.value_name
+        return bars(f"{name} by {self.method}", {name: [row[name] for row in rows]}, names, name)
+
+
+# Long for its arguments, the options of `pluralign fit`.
+def fit(
+    pairs: Frame,
+    *,
+    method: str = "em-dpo",
+    n_types: int | None = None,
+    max_types: int = 8,
+    ridge: float | None = None,
+    beta: float = 0.1,
+    restarts: int = 10,
+    priorities: Sequence[float] | str | None = None,
+    shift: str | None = None,
+    network: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> FitResult:
+    """Find the groups hidden in pairwise preferences, and policies or rewards that serve them.
+
+    pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
+    or module:NAME of your own.  n_types: types, clusters or rank; None: chosen on held-out training answers, up to
+    max_types.  ridge: shrinkage, None: chosen likewise.  beta: temperature of the policies whose regret is reported.
+    restarts: random starts.  priorities: one positive number a type, for MinMax.  shift: with low-rank, a region of
+    items that training leaves out.  network: with shared, also a learned representation (llm extra).
+    progress: called with a line now and then, e.g. print.
+
+    Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
+    """
+    began = time.monotonic()
+    found = find_method(method)
+    asked = _priorities(priorities, n_types, policies=found.sizes_shared, one=method == "dpo", method=method)
+    if shift is not None and not found.wants_contexts:
+        raise InputError("shift: belongs to method='low-rank'", fix="leave it out, or give method='low-rank'")
+    if network and method != "shared":
+        raise InputError("network: belongs to method='shared'", fix="leave it out, or give method='shared'")
+    settings = FitSettings(
+        method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
+        priorities=asked, shift=shift, seed=seed,
+    )  # fmt: skip
+    report = fit_table(read_pairs(pairs), settings, said(progress), _network() if network else ())
+    seconds = round(time.monotonic() - began, 1)
+    return FitResult(save.usable_fit(report), report, {"seed": seed, "seconds": seconds, "out": None})
+
+
+def load_fit(folder: str | Path) -> FitResult:
+    """A fit that `pluralign fit` or `FitResult.save` wrote, ready for new items and annotators.
+
+    Errors: InputError where the folder is of another format, cut short or altered.
+    """
+    found = save.load_fit(folder)
+    return FitResult(found, None, {"seed": found.summary["settings"]["seed"], "out": str(folder)})
+
+
+def _priorities(
+    given: Sequence[float] | str | None, n_types: int | None, *, policies: bool, one: bool, method: str
+) -> tuple[float, ...] | None:
+    """One positive number a type, from numbers or a text "1,2,4"."""
+    if given is None:
+        return None
+    if not policies:
+        raise InputError("priorities: only policies of groups have them", fix=f"leave it out with {method}")
+    said_as = given if isinstance(given, str) else ",".join(map(str, given))
+    try:
+        asked = tuple(float(part) for part in (given.split(",") if isinstance(given, str) else given))
+    except (ValueError, TypeError):
+        raise InputError(f"priorities: expected numbers, got '{said_as}'", fix="write e.g. 1,2,4") from None
+    if not all(0 < part < math.inf for part in asked):
+        raise InputError(f"priorities: expected positive numbers, got '{said_as}'", fix="write e.g. 1,2,4")
+    if n_types is not None and not one and len(asked) != n_types:
+        raise InputError(f"priorities: expected {n_types} numbers, one a type, got {len(asked)}", fix="give one a type")
+    return asked
+
+
+def _network() -> tuple[Any, ...]:
+    """The learned representation, where the llm extra is installed."""
+    from pluralign.ownership import require_own_llm
+
+    require_own_llm()
+    try:
+        from pluralign.network_fit import SharedNetwork
+    except ImportError as error:
+        raise InputError(f"network: {error}", fix="pip install 'pluralign[llm]'") from error
+    return (SharedNetwork(),)

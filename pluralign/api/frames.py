@@ -1,0 +1,198 @@
+"""Rows and tables of numbers, out of whatever people hold them in: files, data frames, Arrow, datasets, arrays.
+
+Nothing here imports pandas, polars or datasets: a frame is known by what it can do. Rows are counted from 1, as in
+files, and messages name the kind of frame in place of a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
+from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
+
+# A path, a pandas, polars or Arrow table, a datasets.Dataset, rows as mappings, or columns by name.
+Frame: TypeAlias = Any
+_KINDS = "a path, a data frame (pandas, polars, Arrow, datasets), a list of rows by name, or columns by name"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """rows: plain values by column, None where nothing is known.  source: what messages name.  metadata: of an Arrow
+    schema, {} elsewhere."""
+
+    rows: list[dict[str, Any]]
+    source: str
+    metadata: Mapping[bytes, bytes]
+
+    def names(self, key: bytes) -> tuple[str, ...] | None:
+        """The names an Arrow schema keeps under `key`."""
+        found = self.metadata.get(key)
+        return None if found is None else tuple(json.loads(found))
+
+
+def is_path(data: Any) -> bool:
+    return isinstance(data, str | os.PathLike)
+
+
+def rows_of(data: Frame, argument: str) -> Rows:
+    """The rows of a frame in memory; `argument` is what a message calls it.
+
+    Errors: InputError where it is of no known kind.
+    """
+    kind = type(data).__name__
+    if _is_pandas(data):
+        _require_distinct([str(name) for name in data.columns], kind)
+        records = ({str(name): value for name, value in row.items()} for row in data.to_dict("records"))
+        return Rows([_plain_row(row) for row in records], kind, {})
+    if isinstance(data, Mapping):
+        if any(hasattr(part, "column_names") for part in data.values()):
+            fix = f"give one of them, {argument}['{next(iter(data))}']"
+            raise InputError(f"{argument}: expected one data set, got {len(data)} by name", fix=fix)
+        return Rows(_rows_of_columns(data, kind), kind, {})
+    if hasattr(data, "with_format") and hasattr(data, "features"):
+        if not hasattr(data, "__len__"):
+            return Rows([_plain_row(row) for row in data], kind, {})
+        return _rows_of_arrow(data.with_format("arrow")[:], kind)
+    if hasattr(data, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        return _rows_of_arrow(pa.RecordBatchReader.from_stream(data).read_all(), kind)
+    if hasattr(data, "collect_schema"):
+        raise InputError(f"{argument}: expected rows, got a {kind} that has none yet", fix="call .collect() first")
+    if isinstance(data, Iterable) and not isinstance(data, str | bytes | np.ndarray):
+        listed = list(data)
+        for number, row in enumerate(listed, start=1):
+            if not isinstance(row, Mapping):
+                raise InputError(
+                    f"expected a row by name, got {type(row).__name__}", file=kind, row=number,
+                    fix="give each row as {column: value}",
+                )  # fmt: skip
+        return Rows([_plain_row(row) for row in listed], kind, {})
+    raise InputError(f"{argument}: expected {_KINDS}, got {kind}")
+
+
+def number_table(data: Frame, argument: str, *, row: str, column: str, entry: str) -> NumberTable:
+    """A matrix of finite numbers with names: a path (CSV), a 2-D array, or a frame.
+
+    Row names are a frame's index, else its first column where that holds texts, else numbers.
+    row, column, entry: what a row, a column and a cell are, for names and messages.
+    """
+    words = {"row": row, "column": column, "entry": entry}
+    if isinstance(data, NumberTable):
+        return data
+    if is_path(data):
+        return read_number_table(data, **words)
+    kind = type(data).__name__
+    if _is_pandas(data):
+        _require_distinct([str(name) for name in data.columns], kind)
+        named = None if type(data.columns).__name__ == "RangeIndex" else [str(name) for name in data.columns]
+        index = None if type(data.index).__name__ == "RangeIndex" else [str(name) for name in data.index]
+        cells = [[_plain(value) for value in line] for line in data.to_numpy(dtype=object)]
+        return _table(cells, index, named, kind, words)
+    if isinstance(data, np.ndarray) or (
+        isinstance(data, Sequence) and data and isinstance(data[0], Sequence | np.ndarray)
+    ):
+        cells = data.tolist() if isinstance(data, np.ndarray) else [list(line) for line in data]
+        if (
+            not isinstance(cells, list)
+            or any(not isinstance(line, list) for line in cells)
+            or any(isinstance(cell, list) for line in cells for cell in line)
+        ):
+            shape = np.shape(data)
+            raise InputError(
+                f"{argument}: expected a matrix, a row a {row} and a column a {column} (got shape {shape})"
+            )
+        return _table(cells, None, None, kind, words)
+    found = rows_of(data, argument)
+    columns = list(dict.fromkeys(name for line in found.rows for name in line))
+    return _table([[line.get(name) for name in columns] for line in found.rows], None, columns, found.source, words)
+
+
+def opinions_of(data: Frame, argument: str) -> tuple[Question, ...]:
+    """Opinions: a path, a frame with an opinion (`candidates`, `probs`) or a probability (`candidate`, `prob`) a row,
+    or a matrix with a row an annotator and a column a candidate."""
+    if is_path(data):
+        return read_opinions(data)
+    if not isinstance(data, np.ndarray):
+        names = set(map(str, getattr(data, "columns", getattr(data, "column_names", ()))))
+        if isinstance(data, Mapping):
+            names = set(data)
+        elif isinstance(data, Sequence) and data and isinstance(data[0], Mapping):
+            names = set(data[0])
+        if {"candidates", "probs"} <= names or {"candidate", "prob"} <= names:
+            found = rows_of(data, argument)
+            return opinions_of_rows(found.rows, found.source)
+    table = number_table(data, argument, row="annotator", column="candidate", entry="the probability")
+    return opinions_of_table(table)
+
+
+def _is_pandas(data: Any) -> bool:
+    return hasattr(data, "iloc") and hasattr(data, "columns") and hasattr(data, "to_dict")
+
+
+def _require_distinct(names: Sequence[str], kind: str) -> None:
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise InputError("the column stands twice", file=kind, field=twice, fix="keep one of them")
+
+
+def _rows_of_arrow(table: Any, kind: str) -> Rows:
+    _require_distinct(table.column_names, kind)
+    return Rows([_plain_row(row) for row in table.to_pylist()], kind, table.schema.metadata or {})
+
+
+def _rows_of_columns(columns: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    lengths = {name: len(values) for name, values in columns.items()}
+    first = next(iter(lengths), "")
+    for name, length in lengths.items():
+        if length != lengths[first]:
+            raise InputError(
+                f"expected {lengths[first]} entries as in '{first}', got {length}", file=kind, field=str(name),
+                fix="give columns of equal length",
+            )  # fmt: skip
+    parts = zip(*columns.values(), strict=True)
+    return [_plain_row(dict(zip(map(str, columns), values, strict=True))) for values in parts]
+
+
+def _plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers, lists and mappings; None for the missing values of any library."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return None if value != value else float(value)
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, Mapping):
+        return {str(name): part for name, part in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _table(
+    cells: Sequence[Sequence[Any]], rows: Sequence[str] | None, columns: Sequence[str] | None, kind: str,
+    words: Mapping[str, str],
+) -> NumberTable:  # fmt: skip
+    if rows is None and cells and len(cells[0]) > 1 and all(line and isinstance(line[0], str) for line in cells):
+        rows, cells = [line[0] for line in cells], [line[1:] for line in cells]
+        columns = None if columns is None else columns[1:]
+    return table_of_cells(cells, rows=rows, columns=columns, source=kind, **words)
+
+
+def said(progress: Callable[[str], None] | None) -> Callable[[str], None]:
+    """`progress`, or nothing."""
+    return progress or (lambda text: None)

@@ -1,0 +1,134 @@
+"""Pairwise answers: read, written, and as the algorithms take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pluralign.api.frames import Frame, is_path, rows_of
+from sim.arguments import float_array, index_array, require_same_rows
+from sim.errors import InputError
+from sim.files import preference_files
+from sim.files.file_rows import NAMES_KEY
+from sim.files.pair_table import PairTable
+from sim.preferences import FloatArray, IntArray
+
+# Beyond it one indicator an item and answer is no way to hold items without features.
+_MOST_INDICATORS = 1 << 27
+
+
+# Long for its arguments: each is a column, named and explained once.
+def read_pairs(
+    data: Frame = None,
+    *,
+    chosen: Any = None,
+    rejected: Any = None,
+    annotator: Any = None,
+    prompt: Any = None,
+    weights: Any = None,
+    split: Any = None,
+    group: Any = None,
+    annotator_features: Any = None,
+    features: Any = None,
+    feature_names: Sequence[str] | None = None,
+) -> PairTable:
+    """Pairwise answers, checked: annotator i preferred `chosen` to `rejected`.
+
+    data: a path (Parquet, JSONL), a pandas, polars or Arrow table, a datasets.Dataset, a list of rows by name or
+    columns by name, with the columns `chosen`, `rejected`, `annotator_id` and, where there are any, `prompt`, `weight`,
+    `split` (train, test, unseen), `group_id`, `chosen_features`, `rejected_features`, `annotator_features`.
+
+    Or arrays, one entry an answer: chosen, rejected (n, d), features of the two items, or (n,) names or numbers of
+    items; annotator (n,) names or numbers; prompt, weights, split, group (n,); annotator_features (n, d_x).
+    features: (n_items, d) where `chosen` and `rejected` are row numbers of it.  feature_names: (d,).
+
+    Errors: InputError names the file (or kind of frame), the row from 1 and the field.
+    """
+    arrays = {"chosen": chosen, "rejected": rejected, "annotator": annotator}
+    given = [name for name, values in arrays.items() if values is not None]
+    if data is not None:
+        if given:
+            raise InputError(f"{given[0]}: data is given too, and holds it", fix=f"leave out data, or {given[0]}")
+        return _of_frame(data)
+    missing = [name for name in arrays if name not in given]
+    if missing:
+        raise InputError(
+            f"{missing[0]} must be given, or data", fix="give chosen, rejected and annotator, one an answer"
+        )
+    columns: dict[str, Any] = {name: _column(name, values) for name, values in arrays.items()}
+    if features is not None:
+        table = float_array("features", features, ("n_items", "d")).tolist()
+        for name in ("chosen", "rejected"):
+            places = index_array(name, np.asarray(columns[name]), len(table))
+            columns[f"{name}_features"] = [table[place] for place in places]
+    told = None if annotator_features is None else float_array("annotator_features", annotator_features, ("n", "d_x"))
+    further = {"prompt": prompt, "weights": weights, "split": split, "group": group, "annotator_features": told}
+    columns |= {name: _column(name, values) for name, values in further.items() if values is not None}
+    require_same_rows(**{name: values for name, values in columns.items() if not name.endswith("ed_features")})
+    renamed = {"annotator": "annotator_id", "weights": "weight", "group": "group_id"}
+    rows = rows_of({renamed.get(name, name): values for name, values in columns.items()}, "data").rows
+    names = None if feature_names is None else tuple(feature_names)
+    return preference_files.table_of_rows(rows, "arrays", names)
+
+
+def _column(name: str, values: Any) -> list[Any]:
+    """Entries of one answer each."""
+    found = np.asarray(values, dtype=None if not isinstance(values, list | tuple) else object)
+    if found.ndim == 0:
+        raise ValueError(f"{name} must have one entry an answer (got {values!r})")
+    listed: list[Any] = found.tolist()
+    return listed
+
+
+def _of_frame(data: Frame) -> PairTable:
+    if isinstance(data, PairTable):
+        return data
+    if is_path(data):
+        return preference_files.read_pairs(data)
+    found = rows_of(data, "data")
+    return preference_files.table_of_rows(
+        found.rows, found.source, found.names(NAMES_KEY), found.names(preference_files.ANNOTATOR_NAMES_KEY)
+    )
+
+
+def write_pairs(path: str | Path, pairs: Frame) -> None:
+    """Write answers to .parquet, .jsonl or .jsonl.gz, whole or not at all.  pairs: whatever `read_pairs` takes."""
+    preference_files.write_pairs(path, read_pairs(pairs))
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """What a log-linear reward sees of answers.
+
+    differences (n, d): features of the chosen item minus those of the rejected, in the user's own units (an indicator
+    an item where items have no features); items (n_items, d); annotator (n,) in 0..n_annotators-1; weights (n,).
+    """
+
+    pairs: PairTable
+    differences: FloatArray
+    items: FloatArray
+    names: tuple[str, ...]
+    annotator: IntArray
+    weights: FloatArray
+
+    @property
+    def n_annotators(self) -> int:
+        return self.pairs.n_annotators
+
+
+def differences_of(data: Frame) -> Differences:
+    """Answers as log-linear rewards take them; data: whatever `read_pairs` takes."""
+    pairs = read_pairs(data)
+    if pairs.features is None and len(pairs) * len(pairs.items) > _MOST_INDICATORS:
+        raise InputError(
+            f"the {len(pairs.items)} items have no features, and one indicator each is too many", file=pairs.source,
+            field="chosen_features", fix="add columns chosen_features and rejected_features",
+        )  # fmt: skip
+    items = np.eye(len(pairs.items)) if pairs.features is None else pairs.features
+    names = pairs.items if pairs.features is None else pairs.feature_names
+    weights = np.ones(len(pairs)) if pairs.weights is None else pairs.weights
+    return Differences(pairs, items[pairs.chosen] - items[pairs.rejected], items, names, pairs.annotator, weights)

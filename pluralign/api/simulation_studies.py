@@ -1,0 +1,243 @@
+"""Simulation studies: the shipped ones, runs, and what they measured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pluralign.api.shown import Page, Shown, plotted
+from pluralign.backends import backends
+from sim.errors import InputError
+from sim.running.engines import EngineName, available_cores
+from sim.settings import read_mapping
+from sim.studies import experiments
+from sim.studies.cells import StudyRun
+from sim.studies.cells import run_study as run_cells
+from sim.studies.registry import find_experiment
+from sim.studies.report import SavedStudy, StudyReport
+from sim.studies.results import Results
+from sim.studies.spec import StudySpec, load_spec
+
+
+@dataclass(frozen=True)
+class ShippedStudy:
+    """A study that comes with the package.  file: its YAML."""
+
+    name: str
+    title: str
+    experiment: str
+    file: Path
+
+
+class ShippedStudies(Shown, Mapping[str, ShippedStudy]):
+    """The shipped studies by name."""
+
+    def __init__(self, found: Mapping[str, ShippedStudy]) -> None:
+        self._found = dict(found)
+
+    def __getitem__(self, name: str) -> ShippedStudy:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"studies": [{**vars(study), "file": str(study.file)} for study in self.values()]}
+
+    def page(self) -> Page:
+        rows = [(study.name, study.experiment, study.title) for study in self.values()]
+        return Page(f"{len(self)} studies", ("study", "experiment", "title"), rows)
+
+
+def studies() -> ShippedStudies:
+    """The studies that come with the package: name -> file and title, for `run_study`."""
+    root = Path(str(experiments.__path__[0]))
+    found = {}
+    for file in sorted(root.glob("*/*.yaml")):
+        content = read_mapping(file)
+        if "experiment" in content:
+            found[file.stem] = ShippedStudy(
+                file.stem, str(content.get("title", file.stem)), str(content["experiment"]), file
+            )
+    return ShippedStudies(found)
+
+
+class StudyResult(Shown):
+    """What a study measured.  results: one row a number, long; overview: the experiment's own table."""
+
+    def __init__(self, report: StudyReport | SavedStudy, folder: Path | None = None) -> None:
+        self._report, self.folder = report, folder
+
+    @property
+    def results(self) -> Results:
+        return self._report.run.results if isinstance(self._report, StudyReport) else self._report.results
+
+    @property
+    def overview(self) -> str:
+        return self._report.overview if isinstance(self._report, StudyReport) else self._report.table()
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Cell -> why it could not run here."""
+        return dict(
+            self._report.run.skipped if isinstance(self._report, StudyReport) else self._report.study["skipped"]
+        )
+
+    @property
+    def run(self) -> StudyRun | None:
+        """The run, with its times; None for a study that was read."""
+        return self._report.run if isinstance(self._report, StudyReport) else None
+
+    def to_arrow(self) -> Any:
+        """The results as a pyarrow.Table."""
+        return self.results.to_arrow()
+
+    def to_pandas(self) -> Any:
+        """The results as a pandas.DataFrame; needs pandas."""
+        return self.to_arrow().to_pandas()
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign study --json` prints; of a study that was read, its resolved configuration."""
+        out = None if self.folder is None else str(self.folder)
+        if isinstance(self._report, StudyReport):
+            return {**self._report.as_json(), "out": out}
+        return {"study": dict(self._report.study)}
+
+    def save(self, folder: str | Path) -> None:
+        """results.parquet, study.json, summary.md, comparison.md and figures, as `pluralign study` writes them."""
+        if not isinstance(self._report, StudyReport):
+            raise InputError("only a study just run can be saved", fix=f"copy {self.folder}")
+        self._report.write(Path(folder))
+        self._report.draw(Path(folder))
+        self.folder = Path(folder)
+
+    def page(self) -> Page:
+        spec = self._report.run.spec if isinstance(self._report, StudyReport) else None
+        factors = tuple(spec.grid) if spec else self._report.factors  # type: ignore[union-attr]  # one of two kinds
+        title = spec.title if spec else str(self._report.study["title"])  # type: ignore[union-attr]
+        rows = []
+        for key, own in self.results.measured().by(*factors, "method", "metric").items():
+            values = own.values()
+            rows.append((*(value if isinstance(value, int | float) else str(value) for value in key),
+                         float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1
+                         else None))  # fmt: skip
+        notes = [f"{len(self.skipped)} cells were skipped: {next(iter(self.skipped.values()))}"] if self.skipped else []
+        if isinstance(self._report, StudyReport) and self._report.compared:
+            report = self._report
+            notes.append(f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors "
+                         "of the reference")  # fmt: skip
+        head = (*factors, "method", "metric", "mean", "s.e.")
+        return Page(f"{title}; {len(self.results)} rows, {self.results.replicates} seeds", head, rows, notes)
+
+    def plot(self, figure: str | None = None) -> Any:
+        """Axes of one of the experiment's figures; None: the one the study names."""
+        report = self._report
+        folder: Path | None
+        if isinstance(report, StudyReport):
+            spec = report.run.spec
+            name, folder, own = spec.experiment, spec.folder, spec.figure
+        else:
+            name, folder, own = report.name, None, report.figure
+        figures = find_experiment(name, folder).figures
+        chosen = figure or own
+        if chosen is None or chosen not in figures:
+            known = ", ".join(figures) or "none"
+            raise InputError(f"figure: there is no '{chosen}'", fix=f"choose one of those of {name}: {known}")
+        if not len(self.results.measured()):
+            raise InputError("figure: nothing was measured", fix="see .skipped for the reasons")
+        with tempfile.TemporaryDirectory() as nowhere:
+            return plotted(lambda: _draw(figures[chosen].draw, self.results, Path(nowhere)))
+
+
+def _draw(draw: Callable[[Results, Path], list[Path]], results: Results, folder: Path) -> None:
+    """Drawn for the screen; the files of an experiment that writes its own way are shown as images."""
+    from matplotlib.image import imread
+
+    from sim.files.figure_files import subplots
+
+    for path in draw(results, folder):
+        if path.suffix == ".png":
+            _, axis = subplots(layout="constrained")
+            axis.imshow(imread(path))
+            axis.set_axis_off()
+
+
+# Long for its arguments, the options of `pluralign study`.
+def run_study(
+    study: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    engine: EngineName = "joblib",
+    scheduler: str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> StudyResult:
+    """Run a grid of cells, each over many seeds.
+
+    study: a YAML file, or the name of a shipped one (`studies`).  settings: keys of the file to change, e.g.
+    {"replicates": 5}.  seed: of every random stream; None: the file's.  workers: processes, None: one a core; numbers
+    do not depend on them.  engine: local, joblib or dask (scheduler: its address).  out: a folder to write and to
+    resume from; None: nothing is kept but the result.  fresh: compute again what lies there.  progress: called with a
+    line now and then, e.g. print.
+    """
+    spec = load_spec(_file_of(study), [_override(key, value) for key, value in (settings or {}).items()], seed)
+    # Before hours of work: a reference that cannot be read is said now.
+    reference = StudyReport.reference_of(spec)
+
+    def on_progress(done: int, total: int, left: float) -> None:
+        if progress is not None:
+            progress(f"[{done}/{total}] about {left:.0f} s left")
+
+    def run(cells: Path) -> StudyRun:
+        return run_cells(
+            spec, backends(), cells=cells, workers=available_cores() if workers is None else workers, engine=engine,
+            scheduler=scheduler, fresh=fresh, on_progress=on_progress,
+        )  # fmt: skip
+
+    if out is None:
+        with tempfile.TemporaryDirectory() as nowhere:
+            return StudyResult(StudyReport(run(Path(nowhere)), reference))
+    result = StudyResult(StudyReport(run(Path(out) / "cells"), reference))
+    result.save(out)
+    return result
+
+
+def load_study(folder: str | Path) -> StudyResult:
+    """A study that `pluralign study` or `run_study(out=...)` wrote."""
+    return StudyResult(SavedStudy.read(Path(folder)), Path(folder))
+
+
+def _file_of(study: str | Path) -> Path:
+    """A file as it is; a name that is no file among the shipped ones."""
+    path = Path(study)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    shipped = studies()
+    if str(study) not in shipped:
+        import difflib
+
+        near = difflib.get_close_matches(str(study), list(shipped), n=1)
+        fix = f"did you mean '{near[0]}'?" if near else "give a YAML file, or a name of pluralign.studies()"
+        raise InputError(f"study: there is none called '{study}'", fix=fix)
+    return shipped[str(study)].file
+
+
+def _override(key: str, value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(plain, default_flow_style=True, width=1 << 20)
+    return f"{key}={text.removesuffix('...' + chr(10)).strip()}"
+
+
+__all__ = ["ShippedStudies", "ShippedStudy", "StudyResult", "StudySpec", "load_study", "run_study", "studies"]

@@ -1,0 +1,190 @@
+"""Claims of one's own: module:NAME through judges, controls, power, multiplicity and witnesses, with every engine."""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from pluralign.commands.check import command as check
+from pluralign.commands.replay import command as replay
+from sim import plugins
+from sim.errors import InputError
+from theory.engine.judges import MeanAtMost
+from theory.engine.registry import select
+from theory.engine.runner import run_checks
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
+
+MODULE = """
+from dataclasses import dataclass, replace
+from theory.engine.judges import EveryDraw, MeanAtMost
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
+from {name}_level import LEVEL
+
+@dataclass(frozen=True)
+class Draws(Setting):
+    replicates: int = 100
+    shift: float = 0.0
+
+class Below(Theorem[Draws]):
+    claim_id, paper, source, statement = "{id}-below", "{name}", "Theorem 1", "Uniform draws have a mean below 0.6."
+    SETTINGS = {{
+        "as_stated": Variant(Draws()),
+        "as_printed": Variant(Draws(shift=0.5), Verdict.VIOLATED, "Shifted ones, too."),
+    }}
+
+    def bound(self, setting):
+        return EveryDraw(1.0 + LEVEL)
+
+    def draw(self, setting, stream):
+        return float(stream.uniforms(1)[0]) + setting.shift
+
+    def control(self, setting):
+        return (Control("shifted by one", replace(setting, shift=1.0)),)
+
+    def witness(self, setting, stream):
+        return {{"draw": self.draw(setting, stream)}}
+
+class Mean(Below):
+    claim_id, statement = "{id}-mean", "The mean is at most 0.6."
+    SETTINGS = {{"as_stated": Variant(Draws())}}
+
+    def bound(self, setting):
+        return MeanAtMost(0.6)
+
+CLAIMS = [Below(), Mean]
+NONE = []
+NUMBER = 3
+"""
+
+
+def _own(folder, name):
+    (folder / f"{name}.py").write_text(MODULE.format(name=name, id=name.replace("_", "-")))
+    (folder / f"{name}_level.py").write_text("LEVEL = 0.0\n")
+    return f"{name}:CLAIMS"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    plugins._LOADED.clear()
+
+
+def test_every_engine_and_two_workers_give_the_same_verdicts(tmp_path):
+    claims = select([_own(tmp_path, "own_claims")], tmp_path)
+    assert [claim.claim_id for claim in claims] == ["own-claims-below", "own-claims-mean"]
+    runs = [
+        run_checks(claims, profile="quick", seed=3, workers=2, engine=engine) for engine in ("local", "joblib", "dask")
+    ]
+    assert runs[0].checks == runs[1].checks == runs[2].checks
+    verdicts = {(c.claim_id, c.variant): c.verdict for c in runs[0].checks}
+    assert verdicts["own-claims-below", "as_stated"] is Verdict.HOLDS
+    assert verdicts["own-claims-below", "as_printed"] is Verdict.VIOLATED
+    assert runs[0].all_as_expected
+    assert (runs[0].controls_caught, runs[0].controls_total) == (3, 3)
+    assert all(c.power > 0.99 for c in runs[0].checks)
+
+
+def test_they_are_held_together_with_ours_in_their_own_family(tmp_path):
+    own = _own(tmp_path, "family_claims")
+    report = run_checks(select([own, "mixture-linear"], tmp_path), profile="quick", seed=0, engine="local")
+    assert {check.paper for check in report.checks} == {"family_claims", "unobserved_types"}
+    assert report.all_as_expected
+
+
+def test_an_edited_claim_is_checked_again(tmp_path):
+    own = _own(tmp_path, "edited_claims")
+
+    def run():
+        claims = select([own], tmp_path)
+        return run_checks(claims, profile="quick", seed=0, workers=2, cells=tmp_path / "cells")
+
+    assert [run().resumed, run().resumed] == [0, 2]
+    (tmp_path / "edited_claims_level.py").write_text("LEVEL = -0.5\n")
+    again = run()
+    assert again.resumed == 0
+    assert again.checks[0].verdict is Verdict.VIOLATED, "by workers that had imported the old source"
+
+
+def test_from_the_command_line_with_a_witness_that_replays(tmp_path, monkeypatch):
+    own, out = _own(tmp_path, "typed_claims"), tmp_path / "report"
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(check, [own, "--workers", "2", "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert [row["paper"] for row in answer["verdicts"]] == ["typed_claims"] * 3
+    witness = out / "witnesses" / "typed-claims-below--as_printed.json"
+    assert json.loads(witness.read_text())["origin"] == "typed_claims:CLAIMS"
+    again = CliRunner().invoke(replay, [str(witness), "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["payload"]["draw"] > 1.0
+    assert "typed-claims-mean" in (out / "verdicts.md").read_text()
+
+
+@dataclass(frozen=True)
+class _Here(Setting):
+    replicates: int = 50
+    wrong: bool = False
+
+
+class _Given(Theorem[_Here]):
+    claim_id, paper, source, statement = "given-here", "given", "a notebook", "Zero is at most one."
+    SETTINGS = {"as_stated": Variant(_Here())}
+
+    def bound(self, setting):
+        return MeanAtMost(1.0)
+
+    def draw(self, setting, stream):
+        return 2.0 * setting.wrong + 0.1 * float(np.abs(stream.normals(1)[0]))
+
+    def control(self, setting):
+        return (Control("two", replace(setting, wrong=True)),)
+
+
+def test_a_claim_at_hand_needs_no_module(tmp_path):
+    """As in a notebook; it is not kept, for nobody can tell whether it is the same the next time."""
+    for _ in range(2):
+        report = run_checks([_Given()], profile="quick", seed=0, cells=tmp_path / "cells")
+        assert report.resumed == 0
+        assert report.checks[0].verdict is Verdict.HOLDS
+    assert not (tmp_path / "cells").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"{id}-below"', '""'), "Below does not give its claim_id"),
+        (('"{id}-below"', '"Not a name"'), "claim_id must be small letters, digits and hyphens"),
+        (('"{id}-below"', '"mixture-linear"'), "'mixture-linear' is a claim of ours; give it another"),
+        (('"{id}-mean"', '"{id}-below"'), "two claims are called 'refused-claims-below'"),
+        (('(Control("shifted by one", replace(setting, shift=1.0)),)', "()"), "as_stated has no control; a check that"),
+        (("CLAIMS = [", "CLAIMS = [Setting, "), "expected a Theorem or a sequence of them, got the Setting class"),
+        (("CLAIMS = [Below(), Mean]", "CLAIMS = 3"), "expected a Theorem or a sequence of them, got a int"),
+        (("CLAIMS = [Below(), Mean]", "CLAIMS = []"), "is an empty sequence"),
+        (("    def draw", "    def drawn"), "Can't instantiate abstract class Below"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path, change, message):
+    (tmp_path / "refused_claims_level.py").write_text("LEVEL = 0.0\n")
+    text = MODULE.replace(*change).format(name="refused_claims", id="refused-claims")
+    (tmp_path / "refused_claims.py").write_text(text)
+    with pytest.raises(InputError, match=message):
+        select(["refused_claims:CLAIMS"], tmp_path)
+
+
+def test_what_it_raises_is_said_with_its_line(tmp_path):
+    (tmp_path / "raising_claims_level.py").write_text("LEVEL = 0.0\n")
+    text = MODULE.replace("return float(stream", "return 1 / 0 + float(stream")
+    (tmp_path / "raising_claims.py").write_text(text.format(name="raising_claims", id="raising-claims"))
+    claims = select(["raising_claims:CLAIMS"], tmp_path)
+    expected = (
+        r"claim 'raising-claims-(below|mean)' raised ZeroDivisionError \(raising_claims.py, line 24\): division by zero"
+    )
+    for workers in (1, 2):
+        with pytest.raises(InputError, match=expected):
+            run_checks(claims, profile="quick", seed=0, workers=workers)
