@@ -3,7 +3,7 @@
 Fifty answers to ten questions, five to a question, described by four numbers; 36 annotators of two hidden types, two
 thirds of whom like warm answers with examples and one third short and careful ones, choose between two answers to one
 question, twenty times each. What is known of an annotator says a little about her type. For language models: passages
-of template sentences, and 18 annotators of whom two thirds prefer praise and one third blame. Nobody is behind them.
+of template sentences, and 12 annotators of whom two thirds prefer praise and one third blame. Nobody is behind them.
 """
 
 import csv
@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     _write(folder / "items.jsonl", items)
     _films(rng, folder / "movielens")
     _write(folder / "texts.jsonl.gz", [{"text": " ".join(_sentence(rng)[0] for _ in range(3))} for _ in range(600)])
-    _write(folder / "text_pairs.jsonl.gz", [row for person in range(18) for row in _text_answers(rng, person)])
+    _write(folder / "text_pairs.jsonl.gz", [row for person in range(12) for row in _text_answers(rng, person)])
 
 
 def _answers(rng: np.random.Generator, name: str, own_type: int, values: np.ndarray) -> list[dict]:
@@ -72,7 +72,7 @@ def _sentence(rng: np.random.Generator) -> tuple[str, int]:
 
 def _text_answers(rng: np.random.Generator, person: int) -> list[dict]:
     likes, rows = (1, 1, -1)[person % 3], []
-    while len(rows) < 16:
+    while len(rows) < 24:
         (first, one), (second, two) = _sentence(rng), _sentence(rng)
         if one != two:
             chosen, rejected = (first, second) if likes * (one - two) > 0 else (second, first)
