@@ -7,6 +7,8 @@ import pytest
 from markdown_blocks import NOT_RUN, Block, Page, blocks_of, commands_of, difference, pages, parse
 from places import ROOT
 
+from sim import plugins
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -16,6 +18,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     yield tmp_path
+    plugins._LOADED.clear()
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
@@ -24,6 +27,9 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_page(page, folder):
     runner = Page(page, folder)
+    if page.name == "language_models.md":
+        # As in the tests of llm: two threads of a model this small wait for each other.
+        pytest.importorskip("torch").set_num_threads(1)
     for block in blocks_of(page):
         runner.run(block)
 

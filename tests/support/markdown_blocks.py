@@ -2,7 +2,8 @@
 
 A fence is `python` (run in one namespace a page) or `bash` (each command; `pluralign` in this process, so that a page
 of twenty commands imports its packages once). A `text` fence right below one is its output: `...` stands for anything,
-a number may differ by one in its last digit (below 1e-9 all are rounding), a time by anything. A comment right above a fence says what is unusual:
+a number may differ by one in its last digit (one below 1e-9 is rounding, a whole one is exact), a time by anything. A
+comment right above a fence says what is unusual:
 
     <!-- not run: takes minutes -->     parsed, not run; the reason is one of NOT_RUN
     <!-- exit 2 -->                     the last command ends so
@@ -18,6 +19,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +190,8 @@ def _read(block: Block, where: str) -> None:
     elif block.language == "jsonl":
         for line in block.text.splitlines():
             json.loads(line)
+    elif block.language == "toml":
+        tomllib.loads(block.text)
     elif block.language == "yaml":
         yaml.safe_load(block.text)
     else:
@@ -219,5 +223,8 @@ def difference(expected: str, printed: str) -> str | None:
 
 
 def _last_digit(number: str) -> float:
+    """What one in the last digit is worth; nothing for a whole number."""
+    if number.lstrip("+-").isdigit():
+        return 0.0
     mantissa, _, exponent = number.lower().partition("e")
     return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
