@@ -37,7 +37,13 @@ def _functions() -> list[str]:
 
 
 def _classes() -> list[str]:
-    return [_entry(found, f"pluralign.{name}") for name, found in _public().items() if inspect.isclass(found)]
+    entries = [_entry(found, f"pluralign.{name}") for name, found in _public().items() if inspect.isclass(found)]
+    for name, found in _public().items():
+        if inspect.ismodule(found):
+            entries.append(
+                f'::: {found.__name__}\n    options:\n      heading: "pluralign.{name}"\n      toc_label: "{name}"\n'
+            )
+    return entries
 
 
 def _results() -> list[str]:

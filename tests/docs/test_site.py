@@ -2,23 +2,23 @@
 
 import functools
 import http.server
+import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
+from matplotlib.image import imread
 from places import ROOT
 
 pytest.importorskip("mkdocs", reason="the site needs mkdocs: pip install -c constraints.txt -e '.[docs]'")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WIDTH = 1280
+WIDTHS = (1280, 400)
 
 
 @pytest.fixture(scope="module")
@@ -102,30 +102,8 @@ def test_every_public_name_has_an_entry(site):
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves the site, and has each page say how wide it is: a wider page than its window is one that is cut off."""
-
-    asked: list = []
-
     def log_message(self, *_):
         pass
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        path = self.translate_path(self.path)
-        if path.endswith(".html") and os.path.isfile(path):
-            script = (
-                b"<script>addEventListener('load',()=>document.body.setAttribute('data-wide',"
-                b"document.documentElement.scrollWidth-innerWidth))</script></body>"
-            )
-            with open(path, "rb") as file:
-                body = file.read().replace(b"</body>", script)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        else:
-            super().do_GET()
 
 
 @pytest.fixture(scope="module")
@@ -141,34 +119,33 @@ def served(site):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install -y --no-install-recommends chromium")
 def test_every_page_opens_in_chromium(site, served, tmp_path):
-    from matplotlib.image import imread
+    """At a desk's width and at a telephone's: no error, nothing from elsewhere, nothing wider than its window."""
+    with Browser(tmp_path) as browser:
+        for path in _pages(site):
+            name = path.relative_to(site)
+            for width in WIDTHS:
+                seen = browser.look(f"{served}/{name}", width)
+                assert not seen.complaints, f"{name}: {seen.complaints}"
+                abroad = [address for address in seen.asked if not address.startswith((served, "data:", "blob:"))]
+                assert not abroad, f"{name} asks for {abroad}"
+                assert seen.wide <= 0, f"{name} is {seen.wide} pixels wider than a window of {width}"
+                pixels = imread(io.BytesIO(seen.picture), format="png")
+                assert pixels.shape[1] == width
+                assert len(np.unique(pixels[::4, ::4].reshape(-1, pixels.shape[2]), axis=0)) > 20, f"{name} is blank"
 
-    def look(path):
-        name = str(path.relative_to(site))
-        picture = tmp_path / f"{name.replace('/', '-')}.png"
-        done = subprocess.run(
-            [
-                CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-                f"--user-data-dir={tmp_path / picture.stem}",
-                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-                f"--window-size={WIDTH},1600", "--virtual-time-budget=2000", "--enable-logging=stderr", "--log-level=0",
-                f"--screenshot={picture}", "--dump-dom", f"{served}/{name}",
-            ],
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        return name, picture, done
 
-    with ThreadPoolExecutor(2) as pool:
-        seen = list(pool.map(look, _pages(site)))
-    for name, picture, done in seen:
-        assert done.returncode == 0, f"{name}: {done.stderr[-500:]}"
-        complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        assert not complaints, f"{name}: {complaints}"
-        pixels = imread(picture)
-        assert pixels.shape[1] == WIDTH
-        assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 50, f"{name} is blank"
-        wide = re.search(r'data-wide="(-?\d+)"', done.stdout)
-        assert wide, f"{name} did not load"
-        assert int(wide.group(1)) <= 0, f"{name} is {wide.group(1)} pixels wider than the window"
-    asked = {path.partition("?")[0] for path in _Quiet.asked}
-    assert all((site / path.lstrip("/")).exists() for path in asked), "a file that is not there was asked for"
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install -y --no-install-recommends chromium")
+def test_the_look_at_a_page_notices(served, site, tmp_path):
+    """A script that fails, a picture from another host, a line that is cut off."""
+    page = (
+        "<html><body><img src='https://elsewhere.example/a.png'><div style='width:3000px'>a</div><script>b()</script>"
+    )
+    (site / "broken.html").write_text(page)
+    try:
+        with Browser(tmp_path) as browser:
+            seen = browser.look(f"{served}/broken.html", 400)
+    finally:
+        (site / "broken.html").unlink()
+    assert any("b is not defined" in complaint for complaint in seen.complaints)
+    assert "https://elsewhere.example/a.png" in seen.asked
+    assert seen.wide > 2500
