@@ -107,6 +107,15 @@ def test_no_import_runs_upward():
     assert not _upward(_graph())
 
 
+def test_the_engine_knows_no_paper():
+    """theory.engine stands below the papers, theory.report beside them."""
+    for name, others in _graph().items():
+        if name.startswith("theory.engine"):
+            assert all(other.split(".")[1:2] in ([], ["engine"]) for other in others if other.startswith("theory")), (
+                name
+            )
+
+
 def test_no_circle_between_files():
     assert not _circles(_graph())
 

@@ -44,8 +44,8 @@ def fit_shared_network(
     features: FloatArray,
     chosen: IntArray,
     rejected: IntArray,
-    user: IntArray,
-    n_users: int,
+    annotator: IntArray,
+    n_annotators: int,
     rank: int,
     stream: Stream,
     *,
@@ -58,8 +58,8 @@ def fit_shared_network(
     """Minimise -sum w log sigma(offset + <psi(chosen) - psi(rejected), v_i>) + 0.5 ridge sum_i |v_i|^2 by Adam.
 
     [arXiv 2405.00254, Algorithm 1, step 1, for a general representation]  psi_omega: Linear, tanh, Linear to k, no
-    constant at the end (comparisons do not see it).  features: (M, d).  chosen, rejected, user: (n,).  held: mask of
-    answers kept out, whose mean log-likelihood after each epoch is in `held_out`.
+    constant at the end (comparisons do not see it).  features: (M, d).  chosen, rejected, annotator: (n,).  held: mask
+    of answers kept out, whose mean log-likelihood after each epoch is in `held_out`.
     """
     # One function on purpose: the start, the tensors and the loop share a dozen names that nothing else needs.
     settings = settings or NetworkSettings()
@@ -70,11 +70,11 @@ def fit_shared_network(
         network: Any = torch.nn.Sequential(
             torch.nn.Linear(d, settings.hidden), torch.nn.Tanh(), torch.nn.Linear(settings.hidden, rank, bias=False)
         )
-        heads = torch.nn.Parameter(0.1 * torch.randn(n_users, rank))
+        heads = torch.nn.Parameter(0.1 * torch.randn(n_annotators, rank))
     table = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
     weight = torch.ones(n) if weights is None else torch.from_numpy(np.asarray(weights, dtype=np.float32))
     margin0 = torch.zeros(n) if offset is None else torch.from_numpy(np.asarray(offset, dtype=np.float32))
-    first, second, person = (torch.from_numpy(np.asarray(v, dtype=np.int64)) for v in (chosen, rejected, user))
+    first, second, person = (torch.from_numpy(np.asarray(v, dtype=np.int64)) for v in (chosen, rejected, annotator))
     outside = torch.zeros(n, dtype=torch.bool) if held is None else torch.from_numpy(np.asarray(held, dtype=bool))
     inside = torch.nonzero(~outside & (weight > 0)).flatten()
     optimiser = torch.optim.AdamW(

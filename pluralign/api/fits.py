@@ -17,6 +17,7 @@ from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.errors import InputError
 from sim.files.file_rows import NAMES_KEY
 from sim.files.item_files import items_of_rows
+from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
 from sim.fitting.methods import find_method
 from sim.fitting.report import FitReport
@@ -109,7 +110,9 @@ class FitResult(Shown):
 
         data: a path or a frame, what its columns say.  annotators: whose scores of items; nobody's if empty.
         """
-        if is_path(data):
+        if isinstance(data, PairTable):
+            found = predict.predict_pairs(self._usable, data, annotators)
+        elif is_path(data):
             found = predict.predict_file(self._usable, data, annotators)
         elif predict.are_items((rows := rows_of(data, "data")).rows):
             items = items_of_rows(rows.rows, rows.source, rows.names(NAMES_KEY))
@@ -143,7 +146,7 @@ class FitResult(Shown):
         )
         counts = fit["counts"]
         return Page(
-            f"{self.method}: {self.n_types} of it, shares {shares}; {counts['train_pairs']} training answers",
+            f"{self.method} ({self.n_types}), shares {shares}; {counts['train_pairs']} training answers",
             ("held-out answers", "known: nats", "accuracy", "unseen: nats", "accuracy"),
             rows,
             self.warnings,

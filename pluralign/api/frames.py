@@ -97,20 +97,13 @@ def number_table(data: Frame, argument: str, *, row: str, column: str, entry: st
         index = None if type(data.index).__name__ == "RangeIndex" else [str(name) for name in data.index]
         cells = [[_plain(value) for value in line] for line in data.to_numpy(dtype=object)]
         return _table(cells, index, named, kind, words)
-    if isinstance(data, np.ndarray) or (
-        isinstance(data, Sequence) and data and isinstance(data[0], Sequence | np.ndarray)
-    ):
-        cells = data.tolist() if isinstance(data, np.ndarray) else [list(line) for line in data]
-        if (
-            not isinstance(cells, list)
-            or any(not isinstance(line, list) for line in cells)
-            or any(isinstance(cell, list) for line in cells for cell in line)
-        ):
-            shape = np.shape(data)
-            raise InputError(
-                f"{argument}: expected a matrix, a row a {row} and a column a {column} (got shape {shape})"
-            )
-        return _table(cells, None, None, kind, words)
+    nested = _nested(data)
+    if nested is not None:
+        if any(not isinstance(line, list) or any(isinstance(cell, list) for cell in line) for line in nested):
+            expected = f"a matrix, a row a {row} and a column a {column}"
+            shape = getattr(data, "shape", "of lists")
+            raise InputError(f"{argument}: expected {expected}, got shape {shape}")
+        return _table(nested, None, None, kind, words)
     found = rows_of(data, argument)
     columns = list(dict.fromkeys(name for line in found.rows for name in line))
     return _table([[line.get(name) for name in columns] for line in found.rows], None, columns, found.source, words)
@@ -121,17 +114,35 @@ def opinions_of(data: Frame, argument: str) -> tuple[Question, ...]:
     or a matrix with a row an annotator and a column a candidate."""
     if is_path(data):
         return read_opinions(data)
-    if not isinstance(data, np.ndarray):
-        names = set(map(str, getattr(data, "columns", getattr(data, "column_names", ()))))
-        if isinstance(data, Mapping):
-            names = set(data)
-        elif isinstance(data, Sequence) and data and isinstance(data[0], Mapping):
-            names = set(data[0])
-        if {"candidates", "probs"} <= names or {"candidate", "prob"} <= names:
-            found = rows_of(data, argument)
-            return opinions_of_rows(found.rows, found.source)
+    names = _column_names(data)
+    if {"candidates", "probs"} <= names or {"candidate", "prob"} <= names:
+        found = rows_of(data, argument)
+        return opinions_of_rows(found.rows, found.source)
     table = number_table(data, argument, row="annotator", column="candidate", entry="the probability")
     return opinions_of_table(table)
+
+
+def _nested(data: Any) -> list[Any] | None:
+    """An array, or a sequence of sequences, as lists; None for another kind."""
+    if isinstance(data, np.ndarray):
+        listed: list[Any] = data.tolist()
+        return listed
+    if isinstance(data, Sequence) and len(data) and isinstance(data[0], Sequence | np.ndarray):
+        return [list(line) for line in data]
+    return None
+
+
+def _column_names(data: Any) -> set[str]:
+    """Of a frame of any kind; none for an array."""
+    if isinstance(data, Sequence) and len(data) and isinstance(data[0], Mapping):
+        return set(data[0])
+    if isinstance(data, Mapping):
+        return set(data)
+    schema = getattr(data, "schema", None)
+    for names in (getattr(data, "columns", None), getattr(data, "column_names", None), getattr(schema, "names", None)):
+        if names is not None and all(isinstance(name, str) for name in names):
+            return set(names)
+    return set()
 
 
 def _is_pandas(data: Any) -> bool:

@@ -96,10 +96,19 @@ def _world(environment: str | Environment, options: dict[str, Any]) -> FeaturedE
 
 
 def _telling(table: PairTable) -> PairTable:
-    """Without the answers in which a world offered one response twice: they say nothing."""
+    """Without answers in which a world offered one response twice (they say nothing), and with items numbered as they
+    are met: written and read again, the table is the same, and so is every split of it."""
     rows = table.chosen != table.rejected
+    both = np.stack([table.chosen[rows], table.rejected[rows]], axis=1)
+    met, first, place = np.unique(both.ravel(), return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    number = np.empty(len(met), dtype=np.int64)
+    number[order] = np.arange(len(met))
+    items = number[place].reshape(both.shape)
+    assert table.features is not None
     return replace(
-        table, prompt=table.prompt[rows], chosen=table.chosen[rows], rejected=table.rejected[rows],
+        table, items=tuple(f"item {i + 1}" for i in range(len(met))), features=table.features[met[order]],
+        prompt=table.prompt[rows], chosen=items[:, 0].copy(), rejected=items[:, 1].copy(),
         annotator=table.annotator[rows],
     )  # fmt: skip
 

@@ -30,8 +30,11 @@ def command(
     """
     from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
+    from sim.files.atomic import require_place
 
     with with_flags({"annotators": "--annotator", "annotator": "--annotator"}):
+        if out is not None:
+            require_place(out)
         model = load_fit(fit)
         if answers is not None:
             model = model.assign(answers)
@@ -41,7 +44,7 @@ def command(
     if found.strangers:
         click.echo(f"{len(found.strangers)} annotators are not in the fit: predicted as strangers", err=True)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False))
         return
     rows = found.rows
     shown = sorted(rows, key=lambda row: -row["score"])[:20] if found.kind == "items" else rows[:20]

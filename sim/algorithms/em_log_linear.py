@@ -204,7 +204,10 @@ def responsibilities_of(
     n_annotators: int,
     weights: FloatArray | None = None,
 ) -> FloatArray:
-    """Posterior over types of (new) annotators from their answers; (n_annotators, K). No answers: the mixture."""
+    """Posterior over types of (new) annotators from their answers; (n_annotators, K).
+
+    The mixture for those without an answer; one answer, of anybody, there must be.
+    """
     from sim.compiled.em import posterior
     from sim.compiled.em_pass import Answers
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.algorithms.maximin_policy import MaximinPolicy, maximin_policy
+from sim.arguments import float_array, probability_array, require_count, require_not_negative
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.likelihood_set import LikelihoodSet
 from sim.preferences import FloatArray
@@ -33,6 +34,10 @@ def pessimistic_policy(
     Pairwise Frank-Wolfe from the best single action: mass moves from the worst action in play to the best one, by an
     exact line search. `gap` is a certificate: the value is within it of the best possible.
     """
+    features = _features(features, len(ellipsoid.estimate))
+    reference = probability_array("reference", reference, (len(features),))
+    require_not_negative(tolerance=tolerance)
+    require_count("max_steps", max_steps)
     z = np.linalg.solve(ellipsoid.root, (features - reference @ features).T).T
     gain = (features - reference @ features) @ ellipsoid.estimate
     radius = float(np.sqrt(ellipsoid.radius))
@@ -78,8 +83,17 @@ def likelihood_pessimistic_policy(
 
     [arXiv 2405.00254, Algorithm 7, last step]  features: (M, k).  reference: (M,).  Exact up to `tolerance`.
     """
-    features = np.asarray(features, dtype=np.float64)
+    features = _features(features, rewards.differences.shape[1])
+    reference = probability_array("reference", reference, (len(features),))
     return maximin_policy(lambda w: features @ rewards.worst(w @ features), reference, tolerance=tolerance)
+
+
+def _features(features: FloatArray, k: int) -> FloatArray:
+    """(M, k) of one trajectory at least."""
+    found = float_array("features", features, ("M", k))
+    if not len(found):
+        raise ValueError("features must hold at least one trajectory (got none)")
+    return found
 
 
 def _line_search(v: FloatArray, direction: FloatArray, gain: float, radius: float, most: float) -> float:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.algorithms.reduced_pessimism import Kind, ReducedPolicy, reduced_policy
+import numpy as np
+
+from sim.algorithms.reduced_pessimism import KINDS, Kind, ReducedPolicy, reduced_policy
+from sim.arguments import float_array, require_choice, require_not_negative, require_same_rows
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.low_rank import fit_full_rank, fit_low_rank
 from sim.estimators.reduced_confidence import Mode, reduced_confidence
@@ -26,6 +29,7 @@ class ReducedReward:
 
     def at_scale(self, scale: float) -> Ellipsoid:
         """The set with its radius f times `scale`; 0 is the estimate alone."""
+        require_not_negative(scale=scale)
         return replace(self.ellipsoid, radius=self.ellipsoid.radius * scale * scale)
 
     def psi(self, contexts: FloatArray, features: FloatArray) -> FloatArray:
@@ -33,6 +37,8 @@ class ReducedReward:
 
         features: from the reference that pessimism is relative to (`relative_features`).
         """
+        d_x, d_phi = len(self.subspace.left), len(self.subspace.right)
+        contexts, features = _targets(d_x, d_phi, contexts=contexts, features=features)
         return self.subspace.features(contexts[:, None], features)
 
     def policy(
@@ -96,7 +102,9 @@ def prs(
     alone, and replaced: an oracle's subspace, the set of other answers (`learn_reward`'s `second`).
     Raises ValueError for a rank outside 1..min(d_x, d_phi), shapes that differ, an unknown kind or mode.
     """
+    require_choice("kind", kind, KINDS)
     fit = fit_reward(contexts, differences, rank, ridge=ridge)
+    _targets(*fit.shape, target_contexts=target_contexts, target_features=target_features)
     reward = _around(fit, rank, contexts, differences, mode, delta, scale, ridge, None)
     return PRSResult(fit, reward, reward.policy(target_contexts, target_features, kind))
 
@@ -119,6 +127,8 @@ def learn_reward(
     second: (contexts, differences) of other answers, which the refit and its set come from (data split); None: the same
     ones.  tolerance: of step 1, see `fit_reward`.  truth: the true Theta, for the modes that need it.
     """
+    if second is not None and len(second) != 2:
+        raise ValueError(f"second must be contexts and differences of other answers (got {len(second)} parts)")
     fit = fit_reward(contexts, differences, rank, ridge=ridge, tolerance=tolerance)
     own = (contexts, differences) if second is None else second
     return _around(fit, rank, *own, mode, delta, scale, ridge, truth)
@@ -137,6 +147,18 @@ def fit_reward(
     if tolerance is None:
         return fit_low_rank(contexts, differences, rank, ridge=ridge, method="quasi_newton").theta
     return fit_low_rank(contexts, differences, rank, ridge=ridge, method="quasi_newton", tolerance=tolerance).theta
+
+
+def _targets(d_x: int, d_phi: int, **targets: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(m, d_x) contexts and (m, A, d_phi) features by their arguments' names, one target and one action at least."""
+    (of_contexts, contexts), (of_features, features) = targets.items()
+    contexts = float_array(of_contexts, contexts, ("m", d_x))
+    features = float_array(of_features, features, ("m", "A", d_phi))
+    for name, values in targets.items():
+        if 0 in np.shape(values):
+            raise ValueError(f"{name} must hold a target and an action at least (got {np.shape(values)})")
+    require_same_rows(**{of_contexts: contexts, of_features: features})
+    return contexts, features
 
 
 def _around(

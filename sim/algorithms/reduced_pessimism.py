@@ -7,6 +7,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sim.arguments import (
+    float_array,
+    probability_array,
+    require_choice,
+    require_count,
+    require_not_negative,
+    require_positive,
+    require_same_shape,
+)
 from sim.compiled import frank_wolfe as frank_wolfe_kernels
 from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
@@ -27,17 +36,17 @@ def relative_features(
     behaviour_mean: minus `behaviour`, (d_phi,) or (m, d_phi). action0: minus the first action's.
     psi is linear in phi, so that psi of the result is psi(x, phi) - nu(x, s).   [reconstructed]
     """
-    if features.ndim != 3:
-        raise ValueError(f"features must be (targets, actions, d_phi) (got {features.shape})")
+    features = float_array("features", features, ("targets", "actions", "d_phi"))
+    require_choice("reference", reference, REFERENCES)
     if reference == "zero":
         return features
     if reference == "action0":
         return features - features[:, :1]
-    if reference != "behaviour_mean":
-        raise ValueError(f"reference must be one of {', '.join(REFERENCES)} (got {reference!r})")
-    if behaviour is None or behaviour.shape not in {features.shape[2:], (len(features), features.shape[2])}:
-        raise ValueError(f"behaviour_mean needs the behaviour's mean features, ({features.shape[2]},) or one a target")
-    return features - (behaviour if behaviour.ndim == 1 else behaviour[:, None])
+    m, d_phi = len(features), features.shape[2]
+    if behaviour is None:
+        raise ValueError(f"behaviour must be given for behaviour_mean: its mean features, ({d_phi},) or one a target")
+    own = float_array("behaviour", behaviour, (d_phi,) if np.ndim(behaviour) == 1 else (m, d_phi))
+    return features - (own if own.ndim == 1 else own[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +76,7 @@ class ScaledActions:
         """(m, A) probabilities of that kind."""
         if kind == "distributional":
             return self.distributional(constant).policy
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
+        require_choice("kind", kind, KINDS)
         value = self.gain if kind == "greedy" else self.lower_bounds(constant)
         return _one_hot(value.argmax(axis=1), value.shape[1])
 
@@ -76,6 +84,9 @@ class ScaledActions:
         self, constant: float = 1.0, *, tolerance: float = 1e-3, max_sweeps: int = 400, start: Kind = "pointwise"
     ) -> ReducedPolicy:
         """See `distributional_policy`."""
+        require_not_negative(constant=constant, tolerance=tolerance)
+        require_count("max_sweeps", max_sweeps, 0)
+        require_choice("start", start, KINDS)
         first = self.gain if start == "greedy" else self.lower_bounds(constant)
         policy = np.empty(self.gain.shape)
         value, gap, _ = frank_wolfe_kernels.frank_wolfe(
@@ -87,7 +98,16 @@ class ScaledActions:
 
 def scaled_actions(psi: FloatArray, ellipsoid: Ellipsoid) -> ScaledActions:
     """psi (m, A, k), from its reference."""
+    psi = _checked(psi, ellipsoid)
     return ScaledActions(psi @ ellipsoid.estimate, _scaled(psi, ellipsoid), float(np.sqrt(ellipsoid.radius)))
+
+
+def _checked(psi: FloatArray, ellipsoid: Ellipsoid) -> FloatArray:
+    """(m, A, k) of finite coordinates, one context and one action at least: one pass over them."""
+    found = float_array("psi", psi, ("m", "A", len(ellipsoid.estimate)))
+    if 0 in found.shape:
+        raise ValueError(f"psi must hold a context and an action at least (got {found.shape})")
+    return found
 
 
 def _scaled(psi: FloatArray, ellipsoid: Ellipsoid) -> FloatArray:
@@ -104,14 +124,20 @@ def _one_hot(chosen: FloatArray, actions: int) -> FloatArray:
 def mean_value(policy: FloatArray, psi: FloatArray, ellipsoid: Ellipsoid) -> float:
     """J_p(q) = <theta_tilde, w_q> - f |w_q|_{M^-1}, w_q = (1 / m) sum_j sum_a q_ja psi_ja: the least mean reward of the
     policy over the set.   [reconstructed]"""
+    psi = _checked(psi, ellipsoid)
+    return _mean_value(float_array("policy", policy, psi.shape[:2]), psi, ellipsoid)
+
+
+def _mean_value(policy: FloatArray, psi: FloatArray, ellipsoid: Ellipsoid) -> float:
     mean = np.einsum("ja,jak->k", policy, psi) / len(psi)
     return float(ellipsoid.lower_bound(mean)[0])
 
 
 def greedy_policy(psi: FloatArray, ellipsoid: Ellipsoid) -> ReducedPolicy:
     """argmax_a <theta_tilde, psi(x, a)>; psi (m, A, k)."""
+    psi = _checked(psi, ellipsoid)
     policy = _one_hot((psi @ ellipsoid.estimate).argmax(axis=1), psi.shape[1])
-    return ReducedPolicy(policy, mean_value(policy, psi, ellipsoid), 0.0)
+    return ReducedPolicy(policy, _mean_value(policy, psi, ellipsoid), 0.0)
 
 
 def lower_bounds(psi: FloatArray, ellipsoid: Ellipsoid) -> FloatArray:
@@ -125,7 +151,7 @@ def pointwise_policy(psi: FloatArray, ellipsoid: Ellipsoid) -> ReducedPolicy:
     Pessimistic about each action alone, so never less than over the mean: |E psi| <= E |psi|. [reconstructed]
     """
     policy = _one_hot(lower_bounds(psi, ellipsoid).argmax(axis=1), psi.shape[1])
-    return ReducedPolicy(policy, mean_value(policy, psi, ellipsoid), 0.0)
+    return ReducedPolicy(policy, _mean_value(policy, psi, ellipsoid), 0.0)
 
 
 def distributional_policy(
@@ -145,13 +171,12 @@ def reduced_policy(
     psi: FloatArray, ellipsoid: Ellipsoid, kind: Kind, *, tolerance: float = 1e-3, max_sweeps: int = 400
 ) -> ReducedPolicy:
     """The policy of that kind; tolerance and max_sweeps are the distributional one's."""
+    require_choice("kind", kind, KINDS)
     if kind == "greedy":
         return greedy_policy(psi, ellipsoid)
     if kind == "pointwise":
         return pointwise_policy(psi, ellipsoid)
-    if kind == "distributional":
-        return distributional_policy(psi, ellipsoid, tolerance=tolerance, max_sweeps=max_sweeps)
-    raise ValueError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
+    return distributional_policy(psi, ellipsoid, tolerance=tolerance, max_sweeps=max_sweeps)
 
 
 def regularised_policy(
@@ -159,17 +184,20 @@ def regularised_policy(
 ) -> ReducedPolicy:
     """pi(a) proportional to pi_ref(a) exp(lcb(a) / beta): KL-regularised around `reference` (m, A; uniform), with the
     pointwise lower bound in the reward's place."""
-    if not beta > 0:
-        raise ValueError(f"beta must be positive (got {beta})")
+    require_positive(beta=beta)
     logits = lower_bounds(psi, ellipsoid) / beta
     if reference is not None:
+        reference = probability_array("reference", reference, logits.shape)
         with np.errstate(divide="ignore"):
             logits = logits + np.log(reference)
     weight = np.exp(logits - logits.max(axis=1, keepdims=True))
     policy = weight / weight.sum(axis=1, keepdims=True)
-    return ReducedPolicy(policy, mean_value(policy, psi, ellipsoid), 0.0)
+    return ReducedPolicy(policy, _mean_value(policy, psi, ellipsoid), 0.0)
 
 
 def suboptimality(policy: FloatArray, rewards: FloatArray) -> float:
     """J(pi*) - J(pi) over the contexts given; policy and true rewards (m, A)."""
+    policy = float_array("policy", policy, ("m", "A"))
+    rewards = float_array("rewards", rewards, ("m", "A"))
+    require_same_shape(policy=policy, rewards=rewards)
     return float((rewards.max(axis=1) - (policy * rewards).sum(axis=1)).mean())

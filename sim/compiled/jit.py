@@ -24,12 +24,14 @@ def cache_folder() -> Path:
     """A cache folder per state of the sources.
 
     numba's cache key holds the kernel's own file but not the functions it calls in other files, so an
-    edited helper would leave stale kernels: the folder's name carries a digest of all of them.
+    edited helper would leave stale kernels: the folder's name carries a digest of all of them, workspaces (whose fields
+    a kernel reads by place) included.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).resolve().parent.parent.rglob("*.py")):
+    compiled = Path(__file__).resolve().parent
+    for source in sorted(compiled.parent.rglob("*.py")):
         text = source.read_bytes()
-        if b"njit" in text:
+        if source.is_relative_to(compiled) or b"njit" in text:
             digest.update(source.name.encode() + text)
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(root) / "pluralign" / f"numba-{digest.hexdigest()}"

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from sim.arguments import float_array
+from sim.arguments import float_array, require_choice
 from sim.compiled import low_rank_fits, product_newton
 from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded, row_length
@@ -25,7 +25,6 @@ from sim.estimators.low_rank_problem import (
     checked_weights,
     empty_outputs,
     manifold_dimension,
-    require_choice,
     require_limits,
     require_rank,
     spectral_start,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from sim.arguments import float_array, require_count, require_not_negative, require_positive
+from sim.arguments import float_array, require_choice, require_count, require_not_negative, require_positive
 from sim.compiled import descent as descent_kernels
 from sim.compiled.structs import BilinearAnswers, Factors, Limits
 from sim.compiled.tiles import padded
@@ -20,7 +20,6 @@ from sim.estimators.low_rank_problem import (
     checked,
     checked_offset,
     checked_weights,
-    require_choice,
     require_limits,
     require_rank,
     spectral_start,

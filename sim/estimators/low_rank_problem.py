@@ -104,11 +104,6 @@ def require_rank(rank: int, d_x: int, d_phi: int) -> None:
         )
 
 
-def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)} (got {value!r})")
-
-
 def require_limits(ridge: float, tolerance: float, least: int = 1, **rounds: int) -> None:
     """ridge and tolerance not negative, a whole number of rounds, at least `least`."""
     require_not_negative(ridge=ridge, tolerance=tolerance)

@@ -1,4 +1,4 @@
-"""Rewards that share a subspace: r_i(tau) = <U' phi(tau), v_i>, all users' heads and the subspace fitted together."""
+"""Rewards that share a subspace: r_i(tau) = <U' phi(tau), v_i>, annotators' heads and the subspace fitted together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sim.preferences import FloatArray, IntArray
 
 
 class SharedRewards(Protocol):
-    """Rewards over a representation all users share: linear here, a network in `llm.networks.shared_network`."""
+    """Rewards over a representation all annotators share: linear here, a network in `llm.networks.shared_network`."""
 
     @property
     def heads(self) -> FloatArray: ...
@@ -58,7 +58,7 @@ class SharedFit:
 
     @property
     def theta(self) -> FloatArray:
-        """Each user's reward in the features' coordinates, U v_i; (N, d)."""
+        """Each annotator's reward in the features' coordinates, U v_i; (N, d)."""
         return self.heads @ self.subspace.T
 
     def represent(self, features: FloatArray) -> FloatArray:
@@ -88,8 +88,8 @@ class SharedBatch:
 
 def fit_shared(
     differences: FloatArray,
-    user: IntArray,
-    n_users: int,
+    annotator: IntArray,
+    n_annotators: int,
     rank: int,
     *,
     weights: FloatArray | None = None,
@@ -102,9 +102,9 @@ def fit_shared(
     """Maximise sum_ij w_ij log sigma(o_ij + <U' x_ij, v_i>) - 0.5 ridge sum_i |v_i|^2 over U'U = I and V.
 
     [arXiv 2405.00254, Algorithm 1, step 1]  The ridge stands for the paper's ball |v_i| <= B, which it is the
-    Lagrangian of. differences: (n, d), features of the chosen minus those of the rejected.  user: (n,).  offset: (n,)
-    margins given from elsewhere (a pooled fit), reward units.  start: (d, k); default the leading directions of the
-    users' scores at zero, whitened.  Users without answers keep a head of zero.
+    Lagrangian of. differences: (n, d), features of the chosen minus those of the rejected.  annotator: (n,).
+    offset: (n,) margins given from elsewhere (a pooled fit), reward units.  start: (d, k); default the
+    leading directions of the annotators' scores at zero, whitened.  Annotators without answers keep a head of zero.
 
     Newton on the profiled loss min_V over the Grassmann manifold, with halving and, where the Hessian is not positive,
     damping: a local optimum, as any method for this problem.  Stops when a round would gain less than tolerance nats a
@@ -112,17 +112,17 @@ def fit_shared(
     """
     differences = _checked(differences, ("n", "d"))
     n, d = differences.shape
-    require_count("n_users", n_users)
-    user = index_array("user", user, n_users)
-    require_shape("user", user, (n,))
-    _require(rank, d, n_users, ridge, tolerance, max_rounds)
-    order = np.argsort(user, kind="stable")
-    starts = np.searchsorted(user[order], np.arange(n_users + 1))
+    require_count("n_annotators", n_annotators)
+    annotator = index_array("annotator", annotator, n_annotators)
+    require_shape("annotator", annotator, (n,))
+    _require(rank, d, n_annotators, ridge, tolerance, max_rounds)
+    order = np.argsort(annotator, kind="stable")
+    starts = np.searchsorted(annotator[order], np.arange(n_annotators + 1))
     features = np.zeros((padded(d), row_length(n)))
     features[:d, :n] = differences[order].T
     weight = weight_array("weights", weights, n)[order]
     margin = _offset(offset, n)[order]
-    subspace, heads = np.zeros((rank, padded(d))), np.zeros((n_users, rank))
+    subspace, heads = np.zeros((rank, padded(d))), np.zeros((n_annotators, rank))
     if start is not None:
         subspace[:, :d] = float_array("start", start, (d, rank)).T
     limits = Limits(float(ridge), float(tolerance), max_rounds)
@@ -136,7 +136,7 @@ def fit_shared_batch(
     differences: FloatArray, rank: int, *, ridge: float = 1e-3, tolerance: float = 1e-9, max_rounds: int = 200
 ) -> SharedBatch:
     """`fit_shared` on B replicates at once, parallel over replicates; differences (B, N, Np, d), unweighted."""
-    differences = _checked(differences, ("B", "users", "answers", "d"))
+    differences = _checked(differences, ("B", "annotators", "answers", "d"))
     B, N, per_user, d = differences.shape
     _require(rank, d, N, ridge, tolerance, max_rounds)
     subspace, heads = np.zeros((B, rank, padded(d))), np.zeros((B, N, rank))
@@ -160,13 +160,14 @@ def _offset(offset: FloatArray | None, n: int) -> FloatArray:
     return np.zeros(n) if offset is None else float_array("offset", offset, (n,))
 
 
-def _require(rank: int, d: int, n_users: int, ridge: float, tolerance: float, max_rounds: int) -> None:
+def _require(rank: int, d: int, n_annotators: int, ridge: float, tolerance: float, max_rounds: int) -> None:
     # The ridge keeps heads finite on separable answers.
     require_positive(ridge=ridge)
     require_not_negative(tolerance=tolerance)
     require_count("max_rounds", max_rounds, 0)
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or not 1 <= rank <= min(d, n_users):
-        raise ValueError(f"rank must lie in 1..{min(d, n_users)}, the smaller of features and users (got {rank})")
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or not 1 <= rank <= min(d, n_annotators):
+        most = min(d, n_annotators)
+        raise ValueError(f"rank must lie in 1..{most}, the smaller of features and annotators (got {rank})")
 
 
 def fit_head(
@@ -177,7 +178,7 @@ def fit_head(
     offset: FloatArray | None = None,
     ridge: float = 1e-3,
 ) -> FloatArray:
-    """A new user's head over a frozen subspace; (k,).                         [arXiv 2405.00254, Algorithm 2]
+    """A new annotator's head over a frozen subspace; (k,).                         [arXiv 2405.00254, Algorithm 2]
 
     differences: (n, d) of her answers.  The same objective as `fit_shared` with U held.
     """

@@ -1,4 +1,4 @@
-"""Clusters of users by whose reward explains their answers best (HypCluster)."""
+"""Clusters of annotators by whose reward explains their answers best (HypCluster)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_ROUNDS = 100
 
 @dataclass(frozen=True, eq=False)
 class UserClusters:
-    """theta (K, k) rewards, label (N,) of each user, objective of every restart, best first; trace of the best."""
+    """theta (K, k) rewards, label (N,) of each annotator, objective of every restart, best first; trace of the best."""
 
     theta: FloatArray
     label: IntArray
@@ -42,15 +42,15 @@ class UserClustersBatch:
 
 
 def _seeds(B: int, restarts: int, N: int, K: int, stream: Stream) -> IntArray:
-    """K distinct users for each restart; (B, R, K)."""
+    """K distinct annotators for each restart; (B, R, K)."""
     return np.argsort(stream.child("seeds").uniforms((B, restarts, N)), axis=-1)[..., :K].copy()
 
 
-def _users(user: IntArray, n: int, n_users: int) -> IntArray:
-    """(n,) of 0..n_users-1."""
-    require_count("n_users", n_users)
-    own = index_array("user", user, n_users)
-    require_shape("user", own, (n,))
+def _annotators(annotator: IntArray, n: int, n_annotators: int) -> IntArray:
+    """(n,) of 0..n_annotators-1."""
+    require_count("n_annotators", n_annotators)
+    own = index_array("annotator", annotator, n_annotators)
+    require_shape("annotator", own, (n,))
     return own
 
 
@@ -62,8 +62,8 @@ def _best(theta: FloatArray, label: IntArray, trace: FloatArray) -> tuple[IntArr
 
 def cluster_users(
     differences: FloatArray,
-    user: IntArray,
-    n_users: int,
+    annotator: IntArray,
+    n_annotators: int,
     n_clusters: int,
     stream: Stream,
     *,
@@ -76,23 +76,23 @@ def cluster_users(
 
     [arXiv 2405.00254, Algorithm 3, after Mansour et al. 2020]  differences: (n, k), features of the chosen minus those
     of the rejected, already in the representation the rewards are linear in.  offset, weights: (n,).  Each restart
-    begins with the rewards of K random users; the objective never falls; the best restart is kept.
+    begins with the rewards of K random annotators; the objective never falls; the best restart is kept.
     """
     differences = float_array("differences", differences, ("n", "k"))
     n, k = differences.shape
-    user = _users(user, n, n_users)
+    annotator = _annotators(annotator, n, n_annotators)
     require_positive(ridge=ridge)
     require_count("restarts", restarts)
-    order = np.argsort(user, kind="stable")
-    starts = np.searchsorted(user[order], np.arange(n_users + 1))
+    order = np.argsort(annotator, kind="stable")
+    starts = np.searchsorted(annotator[order], np.arange(n_annotators + 1))
     features = np.ascontiguousarray(differences[order].T)
     answered = np.flatnonzero(np.diff(starts))
     if not 1 <= n_clusters <= len(answered):
-        raise ValueError(f"n_clusters must lie in 1..{len(answered)}, the users with answers (got {n_clusters})")
+        raise ValueError(f"n_clusters must lie in 1..{len(answered)}, the annotators with answers (got {n_clusters})")
     weight = weight_array("weights", weights, n)[order]
     margin = np.zeros(n) if offset is None else float_array("offset", offset, (n,))[order]
     seeds = answered[_seeds(1, restarts, len(answered), n_clusters, stream)[0]]
-    theta, label = np.zeros((restarts, n_clusters, k)), np.zeros((restarts, n_users), dtype=np.int64)
+    theta, label = np.zeros((restarts, n_clusters, k)), np.zeros((restarts, n_annotators), dtype=np.int64)
     trace = np.full((restarts, _MOST_ROUNDS), np.nan)
     answers = Answers(features, weight, margin)
     for r in range(restarts):
@@ -107,13 +107,13 @@ def cluster_users_batch(
 ) -> UserClustersBatch:
     """`cluster_users` on B replicates, parallel over replicates and restarts; differences (B, N, Np, k)."""
     differences = np.require(
-        float_array("differences", differences, ("B", "users", "answers", "k")), requirements=["C", "W"]
+        float_array("differences", differences, ("B", "annotators", "answers", "k")), requirements=["C", "W"]
     )
     require_positive(ridge=ridge)
     require_count("restarts", restarts)
     B, N, _, k = differences.shape
     if not 1 <= n_clusters <= N:
-        raise ValueError(f"n_clusters must lie in 1..{N}, the number of users (got {n_clusters})")
+        raise ValueError(f"n_clusters must lie in 1..{N}, the number of annotators (got {n_clusters})")
     seeds = _seeds(B, restarts, N, n_clusters, stream)
     theta, label = np.zeros((B, restarts, n_clusters, k)), np.zeros((B, restarts, N), dtype=np.int64)
     trace = np.full((B, restarts, _MOST_ROUNDS), np.nan)
@@ -126,21 +126,21 @@ def cluster_users_batch(
 def assign_users(
     theta: FloatArray,
     differences: FloatArray,
-    user: IntArray,
-    n_users: int,
+    annotator: IntArray,
+    n_annotators: int,
     *,
     weights: FloatArray | None = None,
     offset: FloatArray | None = None,
 ) -> IntArray:
-    """f(i) = argmax_c LL_i(theta_c), also for users nobody trained on; (n_users,).
+    """f(i) = argmax_c LL_i(theta_c), also for annotators nobody trained on; (n_annotators,).
 
-    The paper defines f on the training users only; the same rule is used for others. Without answers: cluster 0.
+    The paper defines f on the training annotators only; the same rule is used for others. Without answers: cluster 0.
     """
     theta = float_array("theta", theta, ("K", "k"))
     differences = float_array("differences", differences, ("n", theta.shape[1]))
     n = len(differences)
-    user = _users(user, n, n_users)
+    annotator = _annotators(annotator, n, n_annotators)
     margin = differences @ theta.T + (0.0 if offset is None else float_array("offset", offset, (n,))[:, None])
     scores = log_sigmoid(margin) * (1.0 if weights is None else weight_array("weights", weights, n)[:, None])
-    totals = np.stack([np.bincount(user, weights=column, minlength=n_users) for column in scores.T], axis=1)
+    totals = np.stack([np.bincount(annotator, weights=column, minlength=n_annotators) for column in scores.T], axis=1)
     return np.asarray(totals.argmax(axis=1), dtype=np.int64)

@@ -10,8 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sim.errors import InputError
+
 # What JSON can hold.
 Json: TypeAlias = Any
+
+
+def require_place(path: str | Path) -> None:
+    """Refuse a path that cannot be written, before any work is done: tried where it would begin to be made."""
+    target = Path(path)
+    here = next((folder for folder in target.absolute().parents if folder.exists()), Path("/"))
+    try:
+        tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=here).cleanup()
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({here}: {error.strerror})", file=target, fix="name another place"
+        ) from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,21 @@ def _read_parquet(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...] | N
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"is not a whole Parquet file ({reason})", file=path, fix="write or copy it again") from error
-    names = (table.schema.metadata or {}).get(NAMES_KEY)
+    return table.to_pylist(), names_in(table.schema.metadata, NAMES_KEY, path)
+
+
+def names_in(metadata: Mapping[bytes, bytes] | None, key: bytes, path: Path) -> tuple[str, ...] | None:
+    """The names a Parquet file's schema keeps under `key`, a JSON list of texts; None if it keeps none."""
+    text = (metadata or {}).get(key)
+    if text is None:
+        return None
     try:
-        parsed = None if names is None else tuple(json.loads(names))
-    except ValueError as error:
-        raise InputError("its feature names are not JSON", file=path, field=NAMES_KEY.decode()) from error
-    return table.to_pylist(), parsed
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError("is not a JSON list of names", file=path, field=key.decode(), fix="write the file again")
+    return tuple(names)
 
 
 def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -86,7 +95,8 @@ def short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def read_name(value: Any, where: dict[str, Any]) -> str:
+def read_name(value: Any, where: dict[str, Any], what: str = "annotator") -> str:
+    """The name of an annotator, or of whatever `what` says."""
     if value is None or value == "" or isinstance(value, list | dict | bool):
-        raise InputError(f"expected a name or number, got {short(value)}", fix="name the annotator", **where)
+        raise InputError(f"expected a name or number, got {short(value)}", fix=f"name the {what}", **where)
     return str(value)

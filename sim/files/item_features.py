@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
-from sim.files.file_rows import short
+from sim.files.file_rows import NAMES_KEY, short
 from sim.preferences import FloatArray
 
 _LARGEST = 1e100
@@ -77,6 +78,19 @@ class ItemTable:
                 **{**where, "field": feature_field},
             )  # fmt: skip
         return found
+
+    def matrix(self, source: str | Path) -> tuple[FloatArray | None, tuple[str, ...]]:
+        """((n_items, d), names) of the file, or (None, names) where no item has features."""
+        if not self.vectors:
+            return None, self.names or ()
+        matrix = np.array(self.vectors)
+        names = self.names or tuple(f"feature {j + 1}" for j in range(matrix.shape[1]))
+        if len(names) != matrix.shape[1]:
+            raise InputError(
+                f"has {len(names)} feature names and {matrix.shape[1]} features", file=source, field=NAMES_KEY.decode(),
+                fix="name each feature once",
+            )  # fmt: skip
+        return matrix, names
 
     def _features(self, features: Any, where: dict[str, Any]) -> tuple[float, ...]:
         if isinstance(features, dict) and self.names is None:

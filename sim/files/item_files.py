@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sim.errors import InputError
 from sim.files.file_rows import read_name, read_rows
 from sim.files.item_features import ItemTable
@@ -41,8 +39,6 @@ def items_of_rows(rows: list[dict[str, Any]], source: str | Path, names: tuple[s
         where: dict[str, Any] = {"file": source, "row": number, "field": "item"}
         if "item" not in row:
             raise InputError("missing", fix="give each item a name", **where)
-        table.add(read_name(row["item"], where), row.get("features"), where, "features")
-    features = np.array(table.vectors) if table.vectors else None
-    width = 0 if features is None else features.shape[1]
-    found = table.names or tuple(f"feature {j + 1}" for j in range(width))
+        table.add(read_name(row["item"], where, "item"), row.get("features"), where, "features")
+    features, found = table.matrix(source)
     return Items(tuple(table.labels), features, found)

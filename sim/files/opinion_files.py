@@ -118,7 +118,7 @@ def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], lis
             f"expected {len(candidates)} numbers, one a candidate, got {len(probs)}", field="probs",
             fix="give one entry a candidate", **where,
         )  # fmt: skip
-    names = [read_name(value, {**where, "field": "candidates"}) for value in candidates]
+    names = [read_name(value, {**where, "field": "candidates"}, "candidate") for value in candidates]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"candidate '{twice}' stands twice", field="candidates", fix="name each once", **where)
@@ -155,7 +155,9 @@ def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tupl
     for number, row in rows:
         where: dict[str, Any] = {"file": path, "row": number}
         annotator = read_name(row.get(here[0]), {**where, "field": here[0]})
-        prompt = read_name(row["prompt_id"], {**where, "field": "prompt_id"}) if "prompt_id" in present else "all"
+        prompt = (
+            read_name(row["prompt_id"], {**where, "field": "prompt_id"}, "prompt") if "prompt_id" in present else "all"
+        )
         names, probs = _opinion(row, where)
         known = order.setdefault(prompt, tuple(names))
         if set(names) != set(known):

@@ -21,7 +21,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import replacing
-from sim.files.file_rows import NAMES_KEY, known_ending, read_name, read_rows, short
+from sim.files.file_rows import NAMES_KEY, known_ending, names_in, read_name, read_rows, short
 from sim.files.item_features import AnnotatorTable, ItemTable
 from sim.files.pair_table import SPLITS, PairTable
 
@@ -37,22 +37,16 @@ ALIASES = {
 def read_pairs(path: str | Path) -> PairTable:
     """Read and check pairwise preferences; the first problem is reported with file, row and field."""
     rows, names = read_rows(Path(path))
-    return table_of_rows(rows, Path(path), names, _annotator_names(Path(path)))
+    return table_of_rows(rows, Path(path), names, annotator_names(Path(path)))
 
 
-def _annotator_names(path: Path) -> tuple[str, ...] | None:
+def annotator_names(path: Path) -> tuple[str, ...] | None:
     """Of a Parquet file that was read before; JSONL names them row by row."""
     if known_ending(path) != ".parquet":
         return None
     import pyarrow.parquet as pq
 
-    names = (pq.read_schema(path).metadata or {}).get(ANNOTATOR_NAMES_KEY)
-    try:
-        return None if names is None else tuple(json.loads(names))
-    except ValueError as error:
-        raise InputError(
-            "its names are not JSON", file=path, field=ANNOTATOR_NAMES_KEY.decode(), fix="write the file again"
-        ) from error
+    return names_in(pq.read_schema(path).metadata, ANNOTATOR_NAMES_KEY, path)
 
 
 def _columns(rows: list[dict[str, Any]], path: str | Path) -> dict[str, str]:
@@ -146,11 +140,11 @@ def table_of_rows(
                 f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")
             )
     told, told_names = people.matrix(tuple(annotators))
+    features, feature_names = items.matrix(path)
     table = PairTable(
         items=tuple(items.labels),
-        features=np.array(items.vectors) if items.vectors else None,
-        feature_names=items.names
-        or tuple(f"feature {j + 1}" for j in range(len(items.vectors[0]) if items.vectors else 0)),
+        features=features,
+        feature_names=feature_names,
         prompts=tuple(prompts),
         prompt=np.array(prompt, dtype=np.int64),
         chosen=np.array(chosen, dtype=np.int64),
@@ -164,11 +158,6 @@ def table_of_rows(
         annotator_feature_names=told_names,
         source=str(path),
     )
-    if table.features is not None and table.features.shape[1] != len(table.feature_names):
-        raise InputError(
-            f"has {len(table.feature_names)} feature names and {table.features.shape[1]} features", file=path,
-            field=NAMES_KEY.decode(), fix="name each feature once",
-        )  # fmt: skip
     _check_split(table, path)
     return table
 

@@ -46,21 +46,23 @@ class _Search:
             model = method.fit_rows(self.prepared, self.kept, size, ridge, task)
             score = float(method.log_likelihood(model, self.held).mean())
             self.tried.append(Candidate(method.name, size, ridge, score))
-            if score > best or np.isnan(best):
+            if score > best:
                 best = score
                 if centre is None:
-                    self.centre = common_reward(model)
+                    self.centre = common_reward(method, model)
         return best
 
     def search(self, method: Method[Any], grid: Grid) -> None:
-        """Every size of the grid that annotators allow, until patience ends."""
+        """Every size of the grid that is possible, until patience ends."""
+        most = self.n_annotators if grid.largest is None else grid.largest
         if self.kept is None:
             # Too little to hold anything out: the first size.
-            self.tried += [Candidate(method.name, size, grid.untried, float("nan")) for size in grid.sizes[:1]]
+            first = [size for size in grid.sizes[:1] if size <= most]
+            self.tried += [Candidate(method.name, size, grid.untried, float("nan")) for size in first]
             return
         scores = [max(c.held_out for c in self.of(name)) for name in method.rivals if self.of(name)]
         for number, size in enumerate(grid.sizes):
-            if size > self.n_annotators:
+            if size > most:
                 break
             began = time.monotonic()
             scores.append(self.run(method, grid, size))
@@ -77,11 +79,16 @@ class _Search:
         return [candidate for candidate in self.tried if candidate.method in names]
 
 
-def common_reward(model: Any) -> FloatArray:
+def common_reward(method: Method[Any], model: Any) -> FloatArray:
     """What a fit that is the same for everybody says; (d,)."""
     if hasattr(model, "centre"):
         return np.asarray(model.centre)
-    return np.asarray(model.theta[0])
+    if hasattr(model, "theta"):
+        return np.asarray(model.theta[0])
+    raise InputError(
+        f"method: '{method.name}' comes first and has no reward common to all for the others to shrink to",
+        fix="let `beside` begin with pooled or dpo",
+    )
 
 
 def _problem(method: Method[Any], asked: Method[Any], settings: FitSettings, people: int, features: int) -> Problem:
@@ -92,25 +99,35 @@ def _problem(method: Method[Any], asked: Method[Any], settings: FitSettings, peo
 
 
 def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSettings) -> None:
+    """A size that was asked for is one the method can have, by what its grid says."""
     size, people, width = settings.n_types, len(prepared.trained), prepared.differences.shape[1]
     if size is None:
         return
-    if method.sizes_shared and size > people:
+    grid = method.grid(Problem(people, width, size, settings.ridge, settings.max_types))
+    if grid.fixed:
+        if size not in grid.sizes:
+            raise InputError(
+                f"n_types: {method.name} has no number of its own to choose (got {size})", fix="leave it out"
+            )
+        return
+    most = people if grid.largest is None else grid.largest
+    if size > most:
+        limit = f"at most {most} are possible here"
+        if most == people:
+            limit = f"only {people} annotators with training answers"
         raise InputError(
-            f"n_types: {size} types and only {people} annotators with training answers", file=prepared.table.source,
-            fix="ask for fewer types, or leave the number to be chosen",
-        )  # fmt: skip
-    most = {"cluster": people, "shared": min(people, width)}.get(method.name)
-    if most is not None and not 1 <= size <= most:
-        what = "clusters" if method.name == "cluster" else "dimensions"
-        raise InputError(
-            f"n_types: {size} {what} and at most {most} are possible here", file=prepared.table.source,
+            f"n_types: {size} {method.counts} and {limit}", file=prepared.table.source,
             fix="ask for fewer, or leave the number to be chosen",
         )  # fmt: skip
 
 
 def methods_beside(asked: Method[Any], extra: Sequence[Method[Any]] = ()) -> list[Method[Any]]:
     """The methods that `asked` is scored beside, the common one first, itself among them."""
+    if not asked.beside:
+        raise InputError(
+            f"method: '{asked.name}' stands beside no other", fix="let `beside` begin with pooled or dpo, whose reward "
+            "is common to all",
+        )  # fmt: skip
     found = [asked if name == asked.name else find_method(name) for name in asked.beside]
     return [*found, *([] if any(m is asked for m in found) else [asked]), *extra]
 
@@ -155,16 +172,37 @@ def _best(
     search: _Search, method: Method[Any], grid: Grid, wanted: int | None, chosen: Mapping[str, Candidate]
 ) -> Candidate:
     """The candidate of the largest score; a size that was asked for holds, even where fewer annotators were left in the
-    validation split, with the best ridge of that size or, if it could not be tried, of all."""
+    validation split, with the best ridge of that size or, if it could not be tried, of its other sizes and rivals.
+    A method none of whose sizes could be tried has the first one, with the ridge for that case."""
     own = search.of(method.name, *method.rivals)
+    if not own:
+        own = [_untried(search, method, grid)]
     of_size = [c for c in own if c.size == wanted] if wanted is not None else own
-    top = max(of_size or own or search.tried, key=lambda c: c.held_out)
+    top = max(of_size or own, key=_score)
     size = top.size
     if method.size_from is not None:
         size = chosen[method.size_from].size
     if wanted is not None and not grid.fixed:
         size = wanted
     return Candidate(method.name, size, top.ridge, top.held_out)
+
+
+def _score(candidate: Candidate) -> float:
+    """Nobody could measure it, or the method says no number: below all others."""
+    return candidate.held_out if np.isfinite(candidate.held_out) else -np.inf
+
+
+def _untried(search: _Search, method: Method[Any], grid: Grid) -> Candidate:
+    """The grid's first size, where training answers as a whole allow it."""
+    people = len(search.prepared.trained)
+    most = people if grid.largest is None else grid.largest
+    if not grid.sizes or grid.sizes[0] > most:
+        least = f"{grid.sizes[0]} {method.counts} at least" if grid.sizes else "no size at all"
+        raise InputError(
+            f"method: '{method.name}' tries {least}, and {most} is the most that is possible here",
+            file=search.prepared.table.source, fix="let its grid name a size that is, or give more annotators",
+        )  # fmt: skip
+    return Candidate(method.name, grid.sizes[0], grid.untried, float("nan"))
 
 
 def choose_and_fit(
@@ -190,6 +228,6 @@ def choose_and_fit(
         model = method.fit_rows(prepared, prepared.train, found.size, ridge, task)
         fitted[method.name] = (method, model)
         if centre is None:
-            centre = common_reward(model)
+            centre = common_reward(method, model)
     assert centre is not None
     return Fits(asked, fitted, choice, centre, methods[0].name)

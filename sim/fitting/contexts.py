@@ -18,27 +18,28 @@ from sim.estimators.unidentified import screen_columns
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
-from sim.running.threads import one_thread as one_thread
 
 
 @dataclass(frozen=True, eq=False)
 class ContextAnswers:
-    """contexts (n_people, d_x), one row a person; differences (n, d_phi), chosen minus rejected, of `person` (n,);
+    """contexts (n_annotators, d_x), one row each; differences (n, d_phi), chosen minus rejected, of `annotator` (n,);
     weights (n,).  offset (n,): margins given from elsewhere, zero if None."""
 
     contexts: FloatArray
     differences: FloatArray
-    person: IntArray
+    annotator: IntArray
     weights: FloatArray
     offset: FloatArray | None = None
 
     def rows(self, mask: BoolArray) -> ContextAnswers:
         """The answers of the mask; contexts stay."""
-        return replace(self, differences=self.differences[mask], person=self.person[mask], weights=self.weights[mask])
+        return replace(
+            self, differences=self.differences[mask], annotator=self.annotator[mask], weights=self.weights[mask]
+        )
 
     def margins(self, theta: FloatArray) -> FloatArray:
         """o + x' Theta z of each answer; (n,)."""
-        own = ((self.contexts @ theta)[self.person] * self.differences).sum(axis=1)
+        own = ((self.contexts @ theta)[self.annotator] * self.differences).sum(axis=1)
         return np.asarray(own if self.offset is None else own + self.offset)
 
 
@@ -58,7 +59,7 @@ def fit_full(
     def objective(flat: FloatArray) -> tuple[float, FloatArray]:
         theta = flat.reshape(d_x, d_phi)
         rewards = answers.contexts @ theta
-        loss = losses_and_slopes(rewards, differences, answers.person, answers.weights, offset, slopes)
+        loss = losses_and_slopes(rewards, differences, answers.annotator, answers.weights, offset, slopes)
         gradient = answers.contexts.T @ slopes / mass + ridge * theta
         return loss / mass + 0.5 * ridge * float(flat @ flat), gradient.ravel()
 
@@ -72,7 +73,7 @@ def fit_of_rank(
 ) -> LowRankFit:
     """The same with Theta of rank at most `rank`, from the leading directions of `start` (d_x, d_phi)."""
     return fit_low_rank(
-        answers.contexts[answers.person], answers.differences, rank, weights=answers.weights, offset=answers.offset,
+        answers.contexts[answers.annotator], answers.differences, rank, weights=answers.weights, offset=answers.offset,
         ridge=ridge, method="quasi_newton", start=start, tolerance=tolerance,
     )  # fmt: skip
 
@@ -86,8 +87,8 @@ def information(answers: ContextAnswers, theta: FloatArray) -> FloatArray:
     d_phi = answers.differences.shape[1]
     e = np.exp(-np.abs(answers.margins(theta)))
     curved = answers.weights * e / (1.0 + e) ** 2 / answers.weights.sum()
-    order = np.argsort(answers.person, kind="stable")
-    edges = np.searchsorted(answers.person[order], np.arange(n_people + 1))
+    order = np.argsort(answers.annotator, kind="stable")
+    edges = np.searchsorted(answers.annotator[order], np.arange(n_people + 1))
     own = np.zeros((n_people, d_phi * d_phi))
     for i in np.flatnonzero(np.diff(edges)):
         rows = order[edges[i] : edges[i + 1]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def group_figure(fit: Mapping[str, Json]) -> Any | None:
         axis.barh(
             place,
             values,
-            xerr=[2 * row["standard_error"] for row in traits] if "standard_error" in traits[0] else None,
+            xerr=[2 * row["standard_error"] for row in traits] if _with_errors(traits) else None,
             color=GROUPS[number % len(GROUPS)],
             error_kw={"linewidth": 1, "capsize": 2},
             height=0.65,
@@ -72,9 +72,13 @@ def group_figure(fit: Mapping[str, Json]) -> Any | None:
         axis.invert_yaxis()
         axis.set_title(_group_title(group), fontsize=9)
         axis.tick_params(axis="x", labelsize=7)
-    errors = " (2 standard errors)" if "standard_error" in groups[0]["against_pooled"][0] else ""
+    errors = " (2 standard errors)" if any(_with_errors(group["against_pooled"]) for group in groups) else ""
     figure.supxlabel(f"coefficient minus the pooled one, a standard deviation of the feature{errors}", fontsize=8)
     return figure
+
+
+def _with_errors(traits: Sequence[Mapping[str, Json]]) -> bool:
+    return bool(traits) and all("standard_error" in row for row in traits)
 
 
 def _group_title(group: Mapping[str, Json]) -> str:

@@ -33,10 +33,6 @@ class Known:
     mean: FloatArray
     scale: FloatArray
 
-    def standard(self, values: object) -> FloatArray:
-        """(n, d_file) in the user's units -> (n, d_x); columns without variation are zero before the screening."""
-        return standard_contexts(values, self.mean, self.scale, np.asarray(self.people.kept))
-
 
 def standard_contexts(values: object, mean: FloatArray, scale: FloatArray, kept: FloatArray) -> FloatArray:
     """Intercept, then the kept columns of (values - mean) / scale; scale 0 marks a column without variation."""

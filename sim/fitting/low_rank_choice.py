@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.estimators.low_rank import LowRankFit
-from sim.fitting.contexts import ContextAnswers, fit_full, fit_of_rank, one_thread
+from sim.fitting.contexts import ContextAnswers, fit_full, fit_of_rank
 from sim.fitting.method import Candidate
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
@@ -20,10 +21,15 @@ RANKS = (1, 2, 3, 4, 6, 8, 12)
 FOLDS = 3
 
 
+def ranks_up_to(largest: int) -> tuple[int, ...]:
+    """The ranks to try, none above `largest` where that is below 8: the default for types leaves all ranks."""
+    return tuple(rank for rank in RANKS if rank <= largest or largest >= 8)
+
+
 def folds_of(answers: ContextAnswers, stream: Stream) -> IntArray:
     """(n_people,) numbers 0..2 of equal shares of those with answers, -1 for the others."""
     fold = np.full(len(answers.contexts), -1, dtype=np.int64)
-    people = np.unique(answers.person)
+    people = np.unique(answers.annotator)
     fold[people[stream.permutation(len(people))]] = np.arange(len(people)) % FOLDS
     return fold
 
@@ -66,7 +72,7 @@ def choose_low_rank(
         low = Candidate("low-rank", tried[0], ridge or middle, float("nan"))
         full = Candidate("full-rank", 0, middle, float("nan"))
         return LowRankChoice((low, full), low, full)
-    own = fold[answers.person]
+    own = fold[answers.annotator]
     kept = [answers.rows(own != number) for number in range(FOLDS)]
 
     def margins(thetas: list[FloatArray]) -> FloatArray:
@@ -108,15 +114,15 @@ def choose_low_rank(
         candidate.size
         for candidate, crossed in by_rank.values()
         if top.held_out - candidate.held_out
-        <= _standard_error(log_sigmoid(of_top) - log_sigmoid(crossed), answers.person)
+        <= _standard_error(log_sigmoid(of_top) - log_sigmoid(crossed), answers.annotator)
     )
     say(f"low rank: held-out log-likelihood {top.held_out:.4f} (rank {top.size}, ridge {top.ridge:g})")
     return LowRankChoice(tuple(found), top, best, min(near), of_top, margins(whole[best.ridge]))
 
 
-def _standard_error(values: FloatArray, person: IntArray) -> float:
+def _standard_error(values: FloatArray, annotator: IntArray) -> float:
     """Of the mean of `values`, people independent of each other."""
-    own = np.bincount(person, weights=values - values.mean())
+    own = np.bincount(annotator, weights=values - values.mean())
     return float(np.sqrt((own**2).sum()) / len(values))
 
 

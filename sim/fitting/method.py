@@ -68,7 +68,7 @@ class Candidate:
 @dataclass(frozen=True)
 class Problem:
     """What a grid may depend on: annotators with training answers, features, the size and ridge asked for (None: to be
-    chosen) and the largest size to try."""
+    chosen) and the largest size to try (`max_types`)."""
 
     n_annotators: int
     n_features: int
@@ -82,7 +82,8 @@ class Grid:
     """Sizes and ridges to try on held-out training answers.
 
     untried: the ridge where nothing can be held out.  patience: stop after so many sizes in a row that do worse than
-    the best so far (None: try all).  fixed: there is one size, whatever is asked for.
+    the best so far (None: try all).  fixed: there is one size, and no other can be asked for.  largest: the largest
+    size that is possible (None: as many as annotators with answers).
     """
 
     sizes: tuple[int, ...]
@@ -90,6 +91,7 @@ class Grid:
     untried: float
     patience: int | None = None
     fixed: bool = False
+    largest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,8 +155,10 @@ class Method(Protocol[Model]):
     beside: names of the methods it is scored beside, the one whose reward departures shrink to first.
     least_size: below it the fit is the common one again.  rivals: methods whose candidates are sizes of this one too.
     size_from: the method whose size it takes over.  sizes_shared: a size asked for holds for the methods beside it too.
-    wants_contexts: it needs `annotator_features`.  size_name: what its size is called.
+    wants_contexts: it needs `annotator_features`.  takes_shift: its diagnostics answer `FitSettings.shift`.
+    size_name: what its size is called; counts: what it counts, in messages.
     like: the method whose size and ridge it takes over, without a search of its own.
+    per_annotator: names of the `parameters` that hold a row an annotator, left out of the file for readers.
     """
 
     name: ClassVar[str]
@@ -165,8 +169,11 @@ class Method(Protocol[Model]):
     size_from: ClassVar[str | None] = None
     sizes_shared: ClassVar[bool] = False
     wants_contexts: ClassVar[bool] = False
+    takes_shift: ClassVar[bool] = False
     size_name: ClassVar[str] = "size"
+    counts: ClassVar[str] = "sizes"
     like: ClassVar[str | None] = None
+    per_annotator: ClassVar[tuple[str, ...]] = ()
 
     def grid(self, problem: Problem) -> Grid:
         """What to try; the best on held-out training answers is fitted to all of them."""

@@ -12,9 +12,9 @@ import numpy as np
 from sim.errors import InputError
 from sim.files.atomic import Json, replacing
 from sim.files.file_rows import read_rows
-from sim.files.item_files import Items, read_items
+from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import read_pairs
+from sim.files.preference_files import annotator_names, table_of_rows
 from sim.fitting.saved import Assigned, SavedFit
 from sim.preferences import FloatArray, IntArray
 
@@ -63,10 +63,10 @@ def predict_file(fit: SavedFit, path: str | Path, annotators: Sequence[str] = ()
     fit does not know are predicted as strangers'.
     """
     file = Path(path)
-    rows, _ = read_rows(file)
+    rows, names = read_rows(file)
     if are_items(rows):
-        return predict_items(fit, read_items(file), file, annotators)
-    return predict_pairs(fit, read_pairs(file), annotators)
+        return predict_items(fit, items_of_rows(rows, file, names), file, annotators)
+    return predict_pairs(fit, table_of_rows(rows, file, names, annotator_names(file)), annotators)
 
 
 def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -76,16 +76,32 @@ def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def assign_pairs(fit: SavedFit, table: PairTable) -> Assigned:
-    """New annotators from answers of theirs."""
+    """New annotators from answers of theirs; annotators of the fit stay known beside them."""
     features = _features(fit, table.features, table.feature_names, table.items, table.source)
-    told = None
-    if fit.context is not None and table.annotator_features is not None:
-        told = table.annotator_features[:, _places(fit.context.names, table.annotator_feature_names, table.source)]
-        told = told[table.annotator]
-    names = [table.annotators[i] for i in table.annotator]
     return fit.assign(
-        features[table.chosen], features[table.rejected], names, weights=table.weights, annotator_features=told
+        features[table.chosen],
+        features[table.rejected],
+        [table.annotators[i] for i in table.annotator],
+        items=([table.items[i] for i in table.chosen], [table.items[i] for i in table.rejected]),
+        weights=table.weights,
+        annotator_features=_told(fit, table, table.annotators),
     )
+
+
+def _told(fit: SavedFit, table: PairTable, strangers: Sequence[str]) -> FloatArray | None:
+    """What each row's annotator is known by, (n, d_x) in the fit's order, for methods that serve strangers by it."""
+    if fit.context is None:
+        return None
+    if table.annotator_features is None:
+        if strangers:
+            raise InputError(
+                f"the column is missing: {fit.method.name} serves annotators it does not know, as '{strangers[0]}', by "
+                "what is known of them", file=table.source, field="annotator_features",
+                fix="add a list of numbers, the same in all her rows",
+            )  # fmt: skip
+        return None
+    places = _places(fit.context.names, table.annotator_feature_names, table.source)
+    return np.asarray(table.annotator_features[:, places][table.annotator])
 
 
 def _places(known: Sequence[str], given: Sequence[str], file: str | Path) -> IntArray:
@@ -125,13 +141,16 @@ def predict_items(fit: SavedFit, items: Items, source: str | Path, annotators: S
         )  # fmt: skip
     asked: tuple[str | None, ...] = tuple(annotators) or (None,)
     scores = [fit.score_items(features, who) for who in asked]
-    return Predictions(
-        "items",
-        tuple(who for who in asked for _ in items.labels),
-        items.labels * len(asked),
-        None,
-        np.concatenate(scores),
-        (),
+    return _finite(
+        source,
+        Predictions(
+            "items",
+            tuple(who for who in asked for _ in items.labels),
+            items.labels * len(asked),
+            None,
+            np.concatenate(scores),
+            (),
+        ),
     )
 
 
@@ -142,20 +161,31 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
             "annotators: the file's own column says whose answers they are", file=table.source, fix="leave it out"
         )
     features = _features(fit, table.features, table.feature_names, table.items, table.source)
-    known = {fit.annotators[i] for i in fit.trained}
+    strangers = tuple(sorted(set(table.annotators) - fit.known))
     names = [table.annotators[i] for i in table.annotator]
-    told = None
-    if fit.context is not None and table.annotator_features is not None:
-        places = _places(fit.context.names, table.annotator_feature_names, table.source)
-        told = table.annotator_features[:, places][table.annotator]
     value = fit.predict_proba(
-        features[table.chosen], features[table.rejected], names, annotator_features=told, unknown="stranger"
+        features[table.chosen], features[table.rejected], names, annotator_features=_told(fit, table, strangers),
+        unknown="stranger",
+    )  # fmt: skip
+    return _finite(
+        table.source,
+        Predictions(
+            "pairs",
+            tuple(names),
+            tuple(table.items[i] for i in table.chosen),
+            tuple(table.items[i] for i in table.rejected),
+            value,
+            strangers,
+        ),
     )
-    return Predictions(
-        "pairs",
-        tuple(names),
-        tuple(table.items[i] for i in table.chosen),
-        tuple(table.items[i] for i in table.rejected),
-        value,
-        tuple(sorted(set(table.annotators) - known)),
-    )
+
+
+def _finite(source: str | Path, found: Predictions) -> Predictions:
+    """The same, or an error about the first value that no JSON can hold."""
+    for item, value in zip(found.chosen, found.value, strict=True):
+        if not np.isfinite(value):
+            raise InputError(
+                f"the {found.value_name} of '{item}' is no finite number ({value})", file=source,
+                fix="look for features far outside those of the fit, or at the method's log_likelihood",
+            )  # fmt: skip
+    return found

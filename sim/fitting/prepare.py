@@ -148,14 +148,13 @@ class Prepared:
         """Annotators with training answers, ascending."""
         return np.unique(self.annotator[self.train])
 
-    def answers(self, rows: BoolArray, weights: FloatArray | None = None) -> Answers:
-        """The masked answers, with their effective weights among themselves unless `weights` (n,) are given."""
-        own = effective_weights(self.table, rows) if weights is None else weights
+    def answers(self, rows: BoolArray) -> Answers:
+        """The masked answers, with their effective weights among themselves."""
         return Answers(
             differences=self.differences[rows],
             annotator=self.annotator[rows],
             n_annotators=self.n_annotators,
-            weights=own[rows],
+            weights=effective_weights(self.table, rows)[rows],
             chosen=self.table.chosen[rows],
             rejected=self.table.rejected[rows],
             features=self.features,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from sim.errors import InputError
 from sim.files.atomic import Json
 from sim.files.pair_table import PairTable
 from sim.fitting.choose import choose_and_fit
-from sim.fitting.compare import Comparison, compare
+from sim.fitting.compare import PLAIN, Comparison, compare
 from sim.fitting.contexts import known_contexts
 from sim.fitting.described import Group
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import find_method
 from sim.fitting.prepare import Prepared, prepare
+from sim.fitting.save import save_fit, usable_fit
+from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
 from sim.streams import Stream
-
-FORMAT = 2
-"""Version of `fit.json` and of the folder around it; 1 is what had no number."""
 
 
 @runtime_checkable
@@ -36,7 +36,8 @@ class ChoosesItself(Protocol):
 class FitReport:
     """What a fit found: the models, their held-out scores beside each other, and what they say.
 
-    `as_json` is the object that `--json` prints; `save` and `load_fit` write and read the folder.
+    `as_json` is the object that `--json` prints; `save` writes the folder that `load_fit` reads; `saved` is what
+    `load_fit` would read, at once.
     """
 
     settings: FitSettings
@@ -59,6 +60,14 @@ class FitReport:
     def n_types(self) -> int:
         """Types, clusters, rank, or rewards, whichever the method counts."""
         return self.fits.asked.n_types(self.model, self.fits.size, self.prepared)
+
+    def saved(self) -> SavedFit:
+        """The fit ready for new items and new annotators, as `load_fit` gives it, without a folder."""
+        return usable_fit(self)
+
+    def save(self, folder: str | Path) -> None:
+        """`sim.fitting.save.save_fit`: whole or not at all, an earlier fit replaced."""
+        save_fit(folder, self)
 
     def as_json(self) -> dict[str, Json]:
         """The documented object, as plain values."""
@@ -136,6 +145,31 @@ def _all_json(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
     return {name: {users: found.as_json() for users, found in sets.items()} for name, sets in rows.items()}
 
 
+def require_allowed(asked: Method[Any], settings: FitSettings, extra: Sequence[Method[Any]] = ()) -> None:
+    """Refuse settings that the method would not heed, and names that are taken, before any work."""
+    if settings.shift is not None and not asked.takes_shift:
+        raise InputError("shift: belongs to method low-rank", fix="leave it out, or ask for low-rank")
+    if settings.priorities is not None:
+        if not asked.sizes_shared:
+            raise InputError("priorities: only policies of groups have them", fix=f"leave it out with {asked.name}")
+        types = 1 if asked.least_size == 0 else settings.n_types
+        if types is not None and len(settings.priorities) != types:
+            raise InputError(
+                f"priorities: expected {types} numbers, one a type, got {len(settings.priorities)}",
+                fix="give one a type",
+            )
+    taken = {*PLAIN, asked.name, *asked.beside}
+    for method in extra:
+        if method.name in taken:
+            raise InputError(f"extra: there is one called '{method.name}' already", fix="give it another name")
+        if method.like is not None and method.like not in (asked.name, *asked.beside):
+            raise InputError(
+                f"extra: '{method.name}' takes over the size of '{method.like}', which is not fitted with {asked.name}",
+                fix=f"ask for {method.like}",
+            )
+        taken.add(method.name)
+
+
 def fit(
     table: PairTable,
     settings: FitSettings | None = None,
@@ -145,17 +179,16 @@ def fit(
     """Fit a method and those beside it, and score them; test answers and unseen annotators are read once, at the end.
 
     settings.method: a name of ours or module:NAME.  extra: further methods to fit and score beside them.
-    Errors: InputError where the table does not allow what is asked for.
+    Errors: InputError where the method or the table does not allow what is asked for.
     """
     settings = settings or FitSettings()
     say = on_progress or (lambda _: None)
     asked = find_method(settings.method)
+    require_allowed(asked, settings, extra)
     stream = Stream(settings.seed, cell="fit")
     prepared = prepare(table, stream)
     if asked.wants_contexts:
         prepared = known_contexts(prepared)
-    if settings.shift is not None and not asked.wants_contexts:
-        raise InputError("shift: belongs to method low-rank", fix="leave it out, or ask for low-rank")
     n, people = int(prepared.train.sum()), len(prepared.trained)
     context = "" if prepared.contexts is None else f"{prepared.contexts.shape[1]} context and "
     say(f"{n} training answers of {people} annotators, {context}{prepared.differences.shape[1]} item features")

@@ -47,7 +47,7 @@ class RewardModel:
             unknown = self.label[annotator] < 0
             if unknown.any():
                 margins = x[unknown] @ (self.centre + self.departures).T
-                scores[unknown] = np.log(np.exp(log_sigmoid(margins)) @ self.shares)
+                scores[unknown] = _log_mixture(log_sigmoid(margins), self.shares)
         return np.asarray(scores)
 
     def with_heads(self, answers: Answers) -> RewardModel:
@@ -82,6 +82,18 @@ class RewardModel:
             label[own] = found[own]
             theta[own] += self.departures[found[own]]
         return replace(self, theta=theta, label=label)
+
+
+def _log_mixture(log_chance: FloatArray, shares: FloatArray) -> FloatArray:
+    """log sum_c shares_c e^log_chance_c of each row; (n, K), (K,) -> (n,)."""
+    chance = np.exp(log_chance) @ shares
+    tiny = chance < 1e-290
+    if not tiny.any():
+        return np.asarray(np.log(chance))
+    # The sum has underflowed, or is about to: margins reach hundreds where features are far outside the fit's.
+    with np.errstate(divide="ignore"):
+        far = np.logaddexp.reduce(log_chance + np.log(shares), axis=1)
+        return np.where(tiny, far, np.log(chance))
 
 
 def pooled_reward(answers: Answers, ridge: float) -> FloatArray:

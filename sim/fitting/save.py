@@ -9,19 +9,20 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import yaml
 
 from sim.errors import InputError
-from sim.files.atomic import Json, write_json, write_text
-from sim.fitting.method import Method
+from sim.files.atomic import Json, require_place, write_json, write_text
+from sim.fitting.method import Fits, Method
 from sim.fitting.methods import find_method
-from sim.fitting.prepare import Scales
-from sim.fitting.report import FORMAT, FitReport
-from sim.fitting.saved import ContextScales, SavedFit
+from sim.fitting.prepare import Prepared, Scales
+from sim.fitting.saved import FORMAT, ContextScales, SavedFit
+from sim.preferences import AnyArray
 from sim.running.fingerprint import versions
 
 OURS = {
@@ -38,11 +39,27 @@ OURS = {
 }
 
 
+class Report(Protocol):
+    """What is written of a fit: a `sim.fitting.report.FitReport`."""
+
+    @property
+    def prepared(self) -> Prepared: ...
+
+    @property
+    def fits(self) -> Fits: ...
+
+    @property
+    def model(self) -> Any: ...
+
+    def as_json(self) -> dict[str, Json]: ...
+
+
 def require_writable(out: str | Path) -> None:
-    """Refuse a folder that holds something else, before any work is done."""
+    """Refuse a folder that holds something else or cannot be made, before any work is done."""
     target = Path(out)
     if target.exists() and not target.is_dir():
         raise InputError("exists and is not a folder", file=target, fix="name another folder")
+    require_place(target)
     if not target.is_dir():
         return
     here = {path.name for path in target.iterdir()}
@@ -76,7 +93,7 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
         raise
 
 
-def save_fit(out: str | Path, report: FitReport) -> None:
+def save_fit(out: str | Path, report: Report) -> None:
     """fit.json (what `--json` prints), model.npz (everything a fit needs to be used again), and for readers
     resolved.yaml, parameters.json, mixture.json (types) and annotators.parquet (a row an annotator)."""
 
@@ -101,7 +118,7 @@ def save_fit(out: str | Path, report: FitReport) -> None:
     replace_folder(out, fill)
 
 
-def _model_bytes(report: FitReport) -> bytes:
+def _model_bytes(report: Report) -> bytes:
     """The arrays of a zip file without pickled objects; the same bytes for the same fit."""
     fit = usable_fit(report)
     scales, context = fit.scales, fit.context
@@ -122,14 +139,17 @@ def _model_bytes(report: FitReport) -> bytes:
             "context_kept": context.kept,
             "contexts": context.contexts,
         }
-    own = fit.method.parameters(fit.model)
+    own = _parameters(fit.method, fit.model)
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
+    none = [name for name, values in own.items() if values is None]
+    if none:
+        arrays["model_none"] = np.array(none)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def usable_fit(report: FitReport) -> SavedFit:
+def usable_fit(report: Report) -> SavedFit:
     """A fit just made, to be used without being written: what `load_fit` gives after `save_fit`."""
     prepared, known = report.prepared, report.prepared.known
     context = None
@@ -148,22 +168,31 @@ def usable_fit(report: FitReport) -> SavedFit:
     )
 
 
+def _parameters(method: Method[Any], model: Any) -> dict[str, AnyArray | None]:
+    """What `restore` needs; arrays of Python objects would be written as code, which nobody reads back."""
+    found = {
+        name: None if values is None else np.asarray(values) for name, values in method.parameters(model).items()
+    }  # fmt: skip
+    for name, values in found.items():
+        if values is not None and values.dtype.kind not in "fiubUS":
+            raise ValueError(f"parameters of {method.name}: '{name}' must hold numbers or texts (got {values.dtype})")
+    return found
+
+
 def _checksum(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _readable(report: FitReport) -> dict[str, Json]:
-    """Parameters of every fitted method that are not a row an annotator, for a reader of JSON."""
-    prepared = report.prepared
+def _readable(report: Report) -> dict[str, Json]:
+    """Parameters of every fitted method, those with a row an annotator left out, for a reader of JSON."""
+    prepared, asked = report.prepared, report.fits.asked
 
     def own(method: Method[Any], model: Any) -> dict[str, Json]:
-        found = method.parameters(model)
         return {
-            name: values.tolist() for name, values in found.items()
-            if values is not None and (values.ndim == 0 or values.shape[0] != prepared.n_annotators)
+            name: values.tolist() for name, values in _parameters(method, model).items()
+            if values is not None and name not in method.per_annotator
         }  # fmt: skip
 
-    asked = report.fits.asked
     told: dict[str, Json] = {
         "features": list(prepared.feature_names),
         "units": "standard deviations of the training items",
@@ -177,7 +206,7 @@ def _readable(report: FitReport) -> dict[str, Json]:
     return told
 
 
-def _write_annotators(path: Path, report: FitReport) -> None:
+def _write_annotators(path: Path, report: Report) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -219,7 +248,7 @@ def load_fit(folder: str | Path) -> SavedFit:
     """A saved fit, ready for new items and new annotators.
 
     Errors: InputError where the folder is of another format, cut short or altered (its checksum), or where a method of
-    one's own cannot be imported.
+    one's own cannot be imported; what its `restore` raises goes on as it is.
     """
     summary = read_summary(folder)
     path = Path(folder) / "model.npz"
@@ -230,17 +259,17 @@ def load_fit(folder: str | Path) -> SavedFit:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
         method = find_method(summary["settings"]["method"])
-        own = {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
-        model = method.restore(own)
+        own: dict[str, AnyArray | None] = dict.fromkeys(found.get("model_none", np.array([], dtype=str)).tolist())
+        own |= {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
         context = None
         if "contexts" in found:
             context = ContextScales(
                 tuple(found["context_names"].tolist()), found["context_mean"], found["context_scale"],
                 found["context_kept"], found["contexts"],
             )  # fmt: skip
-        return SavedFit(
+        read = SavedFit(
             method=method,
-            model=model,
+            model=None,
             scales=Scales(
                 tuple(found["features"].tolist()), found["feature_mean"], found["feature_scale"], found["feature_kept"]
             ),
@@ -253,3 +282,4 @@ def load_fit(folder: str | Path) -> SavedFit:
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error
+    return replace(read, model=method.restore(own))

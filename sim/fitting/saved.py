@@ -9,14 +9,19 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from sim.arguments import require_same_rows, weight_array
+from sim.arguments import require_choice, require_same_rows, weight_array
 from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
 from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
 from sim.preferences import AnyArray, FloatArray, IntArray
 
-Names: TypeAlias = str | Sequence[str] | None
+FORMAT = 2
+"""Version of `fit.json` and of the folder around it; 1 is what had no number."""
+
+Name: TypeAlias = str | int
+Names: TypeAlias = Name | Sequence[Name] | None
+Unknown: TypeAlias = Literal["refuse", "stranger"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,8 @@ class ContextScales:
 
 @dataclass(frozen=True, eq=False)
 class Assigned:
-    """New annotators, what the fit makes of each (columns of (n_annotators, ...) rows), and the fit that knows them."""
+    """New annotators, what the fit makes of each (columns of (n_annotators, ...) rows), and the fit that knows them
+    beside those it knew before."""
 
     annotators: tuple[str, ...]
     table: Mapping[str, FloatArray]
@@ -49,6 +55,8 @@ class SavedFit:
 
     features: names, in the order in which `chosen`, `rejected` and `items` give them, in the user's own units.  Where
     the fit had no features, items are themselves the features (`items_are_features`) and are given by name.
+    annotators: names, matched as texts; those in `trained` have a row of their own in the model.  earlier: the fit that
+    annotators were assigned by, asked about everybody else.
     """
 
     method: Method[Any]
@@ -60,14 +68,26 @@ class SavedFit:
     context: ContextScales | None
     summary: Mapping[str, Any]
     folder: Path | None = None
+    earlier: SavedFit | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
         return self.scales.names
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of everybody with answers of hers, in the fit or assigned since."""
+        own = frozenset(self.annotators[i] for i in self.trained)
+        return own if self.earlier is None else own | self.earlier.known
+
+    @property
+    def fitted(self) -> SavedFit:
+        """What was fitted, before anybody was assigned: new annotators and strangers are served by it."""
+        return self if self.earlier is None else self.earlier.fitted
+
     def predict_proba(
         self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
-        unknown: Literal["refuse", "stranger"] = "refuse",
+        unknown: Unknown = "refuse",
     ) -> FloatArray:  # fmt: skip
         """P(the annotator prefers chosen to rejected) of each row; (n,).
 
@@ -81,9 +101,8 @@ class SavedFit:
         return np.exp(self._log_likelihood(first, second, annotator, annotator_features, unknown))
 
     def score_items(
-        self, items: Any, annotator: Names = None, *, annotator_features: Any = None,
-        unknown: Literal["refuse", "stranger"] = "refuse",
-    ) -> FloatArray:  # fmt: skip
+        self, items: Any, annotator: Names = None, *, annotator_features: Any = None, unknown: Unknown = "refuse"
+    ) -> FloatArray:
         """What an item is worth to an annotator: log-odds of preferring it to the mean training item; (n,), nats.
 
         For a log-linear reward that is <theta, phi(item)>; for types, of the annotator's mixture of them.
@@ -97,40 +116,55 @@ class SavedFit:
         self,
         chosen: Any,
         rejected: Any,
-        annotator: Sequence[str],
+        annotator: Sequence[Name],
         *,
+        items: tuple[Sequence[str], Sequence[str]] | None = None,
         weights: Any = None,
         annotator_features: Any = None,
     ) -> Assigned:
         """New annotators from some answers of theirs, by the method's own `adapt`; nothing is refitted.
 
-        annotator: (n,) who gave each answer.  weights: (n,) of the answers, beside (items - 1) / answers as in the fit.
-        annotator_features: (n, d_x), the same in all rows of one annotator, for methods that want them.
+        annotator: (n,) who gave each answer.  items: (n,) names of the chosen and of the rejected, by which items are
+        told apart; None: by what `chosen` and `rejected` say, so that items with equal features count as one.
+        weights: (n,) of the answers, beside (items - 1) / answers as in the fit.  annotator_features: (n, d_x), the
+        same in all rows of one annotator, for methods that want them.
         """
         first, second = self._items("chosen", chosen), self._items("rejected", rejected)
-        if isinstance(annotator, str) or len(annotator) != len(first):
-            given = "one text" if isinstance(annotator, str) else str(len(annotator))
-            raise ValueError(f"annotator must name one annotator an answer, {len(first)} (got {given})")
+        n = len(first)
+        if np.ndim(annotator) == 0 or len(annotator) != n:
+            given = "one name" if np.ndim(annotator) == 0 else str(len(annotator))
+            raise ValueError(f"annotator must name one annotator an answer, {n} (got {given})")
         require_same_rows(chosen=first, rejected=second)
         names, index = np.unique(np.asarray([str(who) for who in annotator]), return_inverse=True)
-        both, place = np.unique(np.concatenate([first, second]), axis=0, return_inverse=True)
-        one, other = place.ravel()[: len(first)], place.ravel()[len(first) :]
-        share = independent_share(index, one, other, len(names), len(both))
-        own = share[index] * weight_array("weights", weights, len(first))
-        contexts = self._contexts(annotator_features, len(first), "annotator_features")
+        labels = _labels(chosen, rejected) if items is None else _named_labels(items, n)
+        _, where, place = np.unique(labels, axis=0, return_index=True, return_inverse=True)
+        features, place = np.concatenate([first, second]), place.ravel()
+        both = features[where]
+        if not np.array_equal(both[place], features):
+            odd = int(np.flatnonzero((both[place] != features).any(axis=1))[0])
+            raise ValueError(f"items must have one feature vector each (got two of '{labels[odd]}')")
+        one, other = place[:n], place[n:]
+        given_weights = weight_array("weights", weights, n)
+        own = independent_share(index, one, other, len(names), len(both))[index] * given_weights
+        contexts = self._contexts(annotator_features, n)
         people = None if contexts is None else contexts[np.unique(index, return_index=True)[1]]
-        answers = _answers(first - second, both, (one, other), index, len(names), own, people)
-        model = self.method.adapt(self.model, answers)
+        if contexts is not None and people is not None and not np.array_equal(people[index], contexts):
+            odd = int(np.flatnonzero((people[index] != contexts).any(axis=1))[0])
+            raise ValueError(f"annotator_features must be the same in all rows of annotator '{names[index[odd]]}'")
+        answers = _answers(first - second, both, (one, other), index, len(names), own, people, given_weights)
+        model = self.method.adapt(self.fitted.model, answers)
         context = self.context if self.context is None or people is None else replace(self.context, contexts=people)
         known = replace(
-            self, model=model, annotators=tuple(str(n) for n in names), trained=np.arange(len(names)), context=context
-        )
+            self, model=model, annotators=tuple(str(n) for n in names), trained=np.arange(len(names)), context=context,
+            earlier=self,
+        )  # fmt: skip
         table = {name: np.asarray(rows) for name, rows in self.method.table(model).items()}
         return Assigned(known.annotators, table, known)
 
     def _items(self, name: str, values: Any) -> FloatArray:
         found = np.asarray(values)
         if self.items_are_features and found.dtype.kind in "UO":
+            found = np.atleast_1d(found)
             place = {item: number for number, item in enumerate(self.features)}
             missing = [str(item) for item in found if str(item) not in place]
             if missing:
@@ -140,68 +174,107 @@ class SavedFit:
             return self.scales.standard(name, np.eye(len(place))[[place[str(item)] for item in found]])
         return self.scales.standard(name, np.atleast_2d(found))
 
-    def _contexts(self, values: Any, n: int, name: str) -> FloatArray | None:
+    def _contexts(self, values: Any, n: int) -> FloatArray | None:
+        """(n, d_x) of annotators the fit does not know; None where it needs nothing of them."""
         if self.context is None:
             if values is not None:
-                raise ValueError(f"{name}: {self.method.name} does not use what is known of annotators; leave it out")
+                raise ValueError(
+                    f"annotator_features: {self.method.name} does not use what is known of annotators; leave it out"
+                )
             return None
         if values is None:
-            raise ValueError(f"{name} must be given: {self.method.name} serves annotators it does not know by them")
+            raise ValueError(
+                f"annotator_features must be given: {self.method.name} serves annotators it does not know by them"
+            )
         found = standard_contexts(values, self.context.mean, self.context.scale, self.context.kept)
         if len(found) != n:
-            raise ValueError(f"{name} must have {n} rows (got {len(found)})")
+            raise ValueError(f"annotator_features must have {n} rows (got {len(found)})")
         return found
 
-    def _numbers(self, annotator: Names, n: int, unknown: str) -> IntArray:
-        """(n,) index into `annotators`, -1 for a stranger."""
+    def _numbers(self, names: Sequence[str | None]) -> IntArray:
+        """(n,) index into `annotators`, -1 for whom this fit does not know."""
+        place: dict[str | None, int] = {self.annotators[i]: int(i) for i in self.trained}
+        return np.array([place.get(who, -1) for who in names], dtype=np.int64)
+
+    def _asked(self, annotator: Names, n: int, unknown: str) -> list[str | None]:
+        """One name a row, None for somebody who has answered nothing."""
+        require_choice("unknown", unknown, ("refuse", "stranger"))
         if annotator is None:
-            return np.full(n, -1)
-        asked = [annotator] * n if isinstance(annotator, str) else [str(who) for who in annotator]
+            return [None] * n
+        asked = [str(annotator)] * n if np.ndim(annotator) == 0 else [str(who) for who in annotator]  # type: ignore[union-attr]
         if len(asked) != n:
             raise ValueError(f"annotator must be one name, {n} names, or None (got {len(asked)} names)")
-        place = {self.annotators[i]: int(i) for i in self.trained}
-        missing = [who for who in asked if who not in place]
+        known = self.known
+        missing = [who for who in asked if who not in known]
         if missing and unknown == "refuse":
             raise ValueError(
-                f"annotator must be one of the {len(place)} the fit knows (got '{missing[0]}'); leave the name out for "
+                f"annotator must be one of the {len(known)} the fit knows (got '{missing[0]}'); leave the name out for "
                 "somebody who has answered nothing, or give her answers to `assign` first"
             )
-        return np.array([place.get(who, -1) for who in asked], dtype=np.int64)
+        return list(asked)
 
     def _log_likelihood(
         self, first: FloatArray, second: FloatArray, annotator: Names, annotator_features: Any, unknown: str
     ) -> FloatArray:
+        """Each row by the fit that knows its annotator, the latest first; strangers by what was fitted."""
         n = len(first)
-        number, out = self._numbers(annotator, n, unknown), np.empty(n)
-        features, places = np.concatenate([first, second]), (np.arange(n), np.arange(n, 2 * n))
-        for rows in (np.flatnonzero(number >= 0), np.flatnonzero(number < 0)):
-            if not len(rows):
-                continue
-            chosen, rejected = places[0][rows], places[1][rows]
-            difference, weights = first[rows] - second[rows], np.ones(len(rows))
-            if number[rows[0]] >= 0:
-                contexts = None if self.context is None else self.context.contexts
-                model, people, total = self.model, number[rows], len(self.annotators)
-            else:
-                told = annotator_features
-                if self.context is not None and told is not None:
-                    told = np.asarray(told)[rows]
-                contexts = self._contexts(told, len(rows), "annotator_features")
-                people, total = np.arange(len(rows)), len(rows)
-                none = np.arange(0)
-                nobody = _answers(difference[:0], features, (none, none), none, total, weights[:0], contexts)
-                model = self.method.adapt(self.model, nobody)
-            answers = _answers(difference, features, (chosen, rejected), people, total, weights, contexts)
-            out[rows] = self.method.log_likelihood(model, answers)
+        names, out = self._asked(annotator, n, unknown), np.empty(n)
+        if annotator_features is not None:
+            self._contexts(annotator_features, n)
+        left, fit = np.arange(n), self
+        while True:
+            number = fit._numbers([names[row] for row in left])
+            own = number >= 0
+            if own.any():
+                contexts = None if fit.context is None else fit.context.contexts
+                of_known = number[own], len(fit.annotators), contexts
+                out[left[own]] = fit._of_rows(fit.model, first, second, left[own], *of_known)
+            left = left[~own]
+            if fit.earlier is None:
+                break
+            fit = fit.earlier
+        if len(left):
+            told = None if annotator_features is None else np.asarray(annotator_features)[left]
+            contexts, nobody = fit._contexts(told, len(left)), np.arange(0)
+            none = _answers(
+                first[:0], np.concatenate([first, second]), (nobody, nobody), nobody, len(left), np.ones(0), contexts
+            )
+            model = fit.method.adapt(fit.model, none)
+            out[left] = fit._of_rows(model, first, second, left, np.arange(len(left)), len(left), contexts)
         return out
+
+    def _of_rows(
+        self, model: Any, first: FloatArray, second: FloatArray, rows: IntArray, annotator: IntArray,
+        n_annotators: int, contexts: FloatArray | None,
+    ) -> FloatArray:  # fmt: skip
+        answers = _answers(
+            first[rows] - second[rows], np.concatenate([first, second]), (rows, rows + len(first)), annotator,
+            n_annotators, np.ones(len(rows)), contexts,
+        )  # fmt: skip
+        return np.asarray(self.method.log_likelihood(model, answers))
+
+
+def _labels(chosen: Any, rejected: Any) -> AnyArray:
+    """What tells items apart where they have no names: a row of features in the user's units, or an item's name."""
+    found = [np.asarray(values) for values in (chosen, rejected)]
+    own = [np.atleast_1d(v).astype(str) if v.dtype.kind in "UO" else np.atleast_2d(v) for v in found]
+    return np.concatenate(own)
+
+
+def _named_labels(items: tuple[Sequence[str], Sequence[str]], n: int) -> AnyArray:
+    """(2 n,) names of the chosen, then of the rejected."""
+    if len(items) != 2 or any(np.ndim(side) != 1 or len(side) != n for side in items):
+        raise ValueError(f"items must be two lists of {n} names, of the chosen and of the rejected")
+    return np.asarray([str(item) for side in items for item in side])
 
 
 def _answers(
     differences: FloatArray, features: FloatArray, items: tuple[IntArray, IntArray], annotator: IntArray,
-    n_annotators: int, weights: FloatArray, contexts: FloatArray | None,
+    n_annotators: int, weights: FloatArray, contexts: FloatArray | None, given_weights: FloatArray | None = None,
 ) -> Answers:  # fmt: skip
     chosen, rejected = items
+    given = np.ones(len(annotator)) if given_weights is None else given_weights
     return Answers(
-        differences, annotator, n_annotators, weights, chosen, rejected, features, contexts, np.ones(len(annotator)),
+        differences, annotator, n_annotators, weights, chosen, rejected, features, contexts, given,
         AnswerTable(differences, chosen, rejected), np.ones(len(annotator), dtype=np.bool_),
     )  # fmt: skip

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.arguments import require_count, require_positive
+from sim.errors import InputError
 
 
 @dataclass(frozen=True)
 class FitSettings:
     """method: a name of ours or module:NAME.  n_types: number of types or clusters, or the rank; None: chosen on
-    held-out training answers, types up to max_types.  ridge None: chosen likewise.  restarts: random starts of the
-    final fit.  beta: temperature of the policies whose regret is reported (margins and scores do not depend on it).
-    priorities: one positive number a type, for MinMax.  shift: a region of items that training leaves out, see
-    `sim.fitting.diagnostics.serving.region_of`.
+    held-out training answers, up to max_types (ranks of `low-rank` to 12 where that is 8 or more).  ridge None: chosen
+    likewise.  restarts: random starts of the final fit.  beta: temperature of the policies whose regret is reported
+    (margins and scores do not depend on it).  priorities: one positive number a type, for MinMax, only for methods of
+    types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
+
+    Errors: ValueError names the argument; what does not go with the method, `fit` refuses.
     """
 
     method: str = "em-dpo"
@@ -34,3 +37,8 @@ class FitSettings:
         if self.ridge is not None:
             require_positive(ridge=self.ridge)
         require_positive(beta=self.beta)
+        if self.priorities is not None and not (self.priorities and all(0 < c < float("inf") for c in self.priorities)):
+            given = ", ".join(f"{c:g}" for c in self.priorities) or "none"
+            raise InputError(
+                f"priorities: expected positive numbers, got {given}", fix="give one positive number a type"
+            )

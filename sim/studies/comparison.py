@@ -48,7 +48,25 @@ def load_reference(path: Path) -> Reference:
         raise InputError("the reference numbers cannot be read", file=path, fix="remove `reference`") from error
     if not isinstance(content, dict) or set(content) != {"source", "rows"}:
         raise InputError("expected the keys source and rows", file=path)
-    return Reference(content["source"], content["rows"])
+    if not isinstance(content["rows"], list):
+        raise InputError("expected a list of numbers", file=path, field="rows")
+    for number, row in enumerate(content["rows"], start=1):
+        _require_row(row, path, number)
+    return Reference(str(content["source"]), content["rows"])
+
+
+def _require_row(row: Any, path: Path, number: int) -> None:
+    """method, metric, value (a number or one a group), n answers behind it, decimals it is rounded to; perhaps sd."""
+    if not isinstance(row, dict):
+        raise InputError(f"expected a mapping, got {row!r}", file=path, row=number)
+    for name in ("method", "metric", "value", "n", "decimals"):
+        if name not in row:
+            raise InputError("missing", file=path, row=number, field=name, fix="write it")
+    for name in ("value", "n", "decimals", "sd"):
+        values = row.get(name, 0)
+        for value in values if isinstance(values, list) and name in ("value", "sd") else [values]:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"expected a number, got {value!r}", file=path, row=number, field=name)
 
 
 def compare(results: Results, reference: Reference) -> list[Compared]:

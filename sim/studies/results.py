@@ -13,6 +13,8 @@ from sim.errors import InputError
 from sim.files.atomic import replacing
 from sim.preferences import FloatArray, IntArray
 
+# In a file's metadata: the factors whose column holds JSON.
+_CODED = b"pluralign.coded"
 COLUMNS = ("cell_id", "replicate", "method", "metric", "value", "seed_key", "wall_s", "status")
 
 
@@ -42,23 +44,28 @@ class Results:
 
         fix = "run `pluralign study` again"
         try:
-            columns = pq.read_table(path).to_pydict()
+            table = pq.read_table(path)
+            columns = table.to_pydict()
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError("cannot be read as a study's results", file=path, fix=fix) from error
         missing = [name for name in COLUMNS if name not in columns]
         if missing:
             raise InputError("missing column", file=path, field=missing[0], fix=fix)
+        for name in json.loads((table.schema.metadata or {}).get(_CODED, b"[]")):
+            columns[name] = [None if text is None else _tuples(json.loads(text)) for text in columns[name]]
         return cls(columns)
 
     def to_arrow(self) -> Any:
-        """A pyarrow.Table: the fixed columns, then one a factor (lists as JSON)."""
+        """A pyarrow.Table: the fixed columns, then one a factor (lists, and levels of several kinds, as JSON)."""
         import pyarrow as pa
 
         columns = {name: self[name] for name in (*COLUMNS, *self.factors)}
-        for name in self.factors:
-            columns[name] = [json.dumps(value) if isinstance(value, tuple) else value for value in columns[name]]
+        coded = [name for name in self.factors if not _is_of_one_kind(columns[name])]
+        for name in coded:
+            columns[name] = [None if value is None else json.dumps(value) for value in columns[name]]
         types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
-        return pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
+        table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
+        return table.replace_schema_metadata({_CODED: json.dumps(coded).encode()})
 
     def write(self, path: str | Path) -> None:
         """Long Parquet, written whole: `to_arrow`."""
@@ -90,10 +97,12 @@ class Results:
             yield {name: column[row] for name, column in self._base.columns.items()}
 
     def where(self, **levels: Any) -> Results:
-        """The rows with these levels; without effect where a level is None (a factor the study does not vary)."""
+        """The rows with these levels; None is without effect for a factor the study does not vary, or that has no such
+        level."""
         rows = self._rows
         for name, level in levels.items():
-            if level is not None:
+            varied = name in self._base.columns and self._base.code(name, None) >= 0
+            if level is not None or varied:
                 rows = rows[self._base.codes(name)[rows] == self._base.code(name, level)]
         return Results(self._base, rows)
 
@@ -133,6 +142,8 @@ class Results:
         out = np.full([len(grid) for grid in grids], np.nan)
         for key, own in self.measured().by(*factors).items():
             levels = key if len(factors) > 1 else (key,)
+            if None in levels:
+                continue
             out[tuple(grid.index(level) for grid, level in zip(grids, levels, strict=True))] = own.values().mean()
         return out
 
@@ -154,6 +165,16 @@ class Results:
     def with_columns(self, **columns: Sequence[Any]) -> Results:
         """These rows with other columns beside, or in place of, theirs; one entry a row."""
         return Results({**{name: self[name] for name in self._base.columns}, **columns})
+
+
+def _is_of_one_kind(levels: Sequence[Any]) -> bool:
+    """All numbers, all truth values or all texts, nulls apart: what a column of a file can hold as it is."""
+    kinds = {type(value) for value in levels if value is not None}
+    return kinds <= {int, float} or kinds in ({bool}, {str})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 class _Columns:

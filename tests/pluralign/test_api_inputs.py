@@ -32,7 +32,8 @@ def _dataset(rows):
 
 def _picked(rows):
     """A data set with rows picked and formatted: what its own table holds is not what it shows."""
-    return _dataset([rows[-1], *rows]).select(range(1, 1 + len(rows))).with_format("numpy")
+    between = [part for row in rows for part in (rows[-1], row)]
+    return _dataset(between).select(range(1, len(between), 2)).with_format("numpy")
 
 
 def _old_pandas(rows):
@@ -171,6 +172,7 @@ BAD_ARRAYS = {
     "rows": ({"data": [1, 2]}, "list, row 1: expected a row by name, got int"),
     "lazy": ({"data": polars.LazyFrame({"chosen": ["a"]})}, r"call \.collect\(\) first"),
     "column twice": ({"data": pd.DataFrame([[1, 2]], columns=["chosen", "chosen"])}, "DataFrame, field 'chosen'"),
+    "twice in Arrow": ({"data": pa.table([["a"], ["b"]], names=["chosen", "chosen"])}, "Table, field 'chosen'"),
     "columns": ({"data": {"chosen": ["a", "b"], "rejected": ["c"]}}, "dict, field 'rejected': expected 2 entries"),
     "no file": ({"data": "nowhere.parquet"}, "nowhere.parquet: no such file"),
 }  # fmt: skip

@@ -58,6 +58,6 @@ def drawn_context_answers():
 
 
 def objective(answers, theta, ridge):
-    u = ((answers.contexts @ theta)[answers.person] * answers.differences).sum(axis=1)
+    u = ((answers.contexts @ theta)[answers.annotator] * answers.differences).sum(axis=1)
     u = u if answers.offset is None else u + answers.offset
     return float((answers.weights * np.logaddexp(0, -u)).sum() / answers.weights.sum() + 0.5 * ridge * (theta**2).sum())

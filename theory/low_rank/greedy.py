@@ -62,7 +62,8 @@ def loss(setting: FourSetting, stream: Stream) -> float:
     first = stream.child("answers").uniforms(setting.n) < 1.0 / (1.0 + np.exp(-((x @ truth) * z).sum(axis=1)))
     fitted = fit_reward(x, np.where(first[:, None], z, -z), 1, ridge=1e-6)
     reward = confidence(setting, np.clip(fitted, -LARGEST, LARGEST), x, z)
-    return suboptimality(reward.policy(np.eye(setting.groups), PHI[None], setting.kind).policy, truth @ PHI.T)
+    offered = np.tile(PHI, (setting.groups, 1, 1))
+    return suboptimality(reward.policy(np.eye(setting.groups), offered, setting.kind).policy, truth @ PHI.T)
 
 
 class _FourActions(Theorem[FourSetting]):

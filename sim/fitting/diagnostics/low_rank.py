@@ -49,7 +49,7 @@ def diagnose_low_rank(fits: Fits, prepared: Prepared, settings: FitSettings, str
     if settings.shift is not None:
         serving = pessimism_test(
             prepared, choice, work.ranks, settings.ridge, settings.shift, stream.child("serving"), say
-        )
+        ).as_json()
     separable = _separable(answers, low)
     d_x, d_phi = low.theta.shape
     parts: dict[str, Json] = {
@@ -92,7 +92,7 @@ def _separable(answers: ContextAnswers, low: LowRankFit) -> bool:
     A fit almost without a ridge is asked, where the one in use is almost always right or the answers are few.
     """
     used = answers.rows(answers.weights > 0)
-    few = len(used.person) < _FEW * manifold_dimension(low.theta.shape[0], low.theta.shape[1], low.rank)
+    few = len(used.annotator) < _FEW * manifold_dimension(low.theta.shape[0], low.theta.shape[1], low.rank)
     if low.separable or (not few and (used.margins(low.theta) <= 0).mean() > _NEARLY):
         return low.separable
     return fit_of_rank(used, low.rank, 1e-7, low.theta).separable

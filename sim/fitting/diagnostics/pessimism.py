@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from sim.algorithms.reduced_pessimism import Kind
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, item_strengths
-from sim.fitting.contexts import context_answers, one_thread
+from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import (
     CONSTANTS,
     LEAST_ANSWERS,
@@ -24,16 +23,16 @@ from sim.fitting.diagnostics.serving import (
     region_of,
     weighted_confidence,
 )
+from sim.fitting.diagnostics.serving_results import FAMILIES, GREEDY, Scenario, ServedPolicy, ServingTest, Shown
 from sim.fitting.low_rank_choice import LowRankChoice, choose_low_rank, fit_chosen, folds_of
 from sim.fitting.prepare import Prepared
 from sim.fitting.reward_model import pooled_reward
 from sim.fitting.scores import finite
 from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
-GREEDY = "greedy low-rank"
 _PESSIMISTIC: tuple[tuple[str, Kind], ...] = (("pointwise", "pointwise"), ("distributional", "distributional"))
-_FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
 
 
 # The same steps twice, with the region left out and without: what differs is which answers.
@@ -41,7 +40,7 @@ _FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
 def pessimism_test(
     prepared: Prepared, choice: LowRankChoice, ranks: tuple[int, ...], ridge: float | None, asked: str,
     stream: Stream, say: Callable[[str], None],
-) -> dict[str, Any]:  # fmt: skip
+) -> ServingTest:  # fmt: skip
     """Everything chosen and trained on answers about items outside the region `asked`, and again on all training
     answers (the control, in which pessimism has nothing to protect from), then serving sets that mix both sides.
 
@@ -52,7 +51,7 @@ def pessimism_test(
     outside = ~inside[prepared.table.chosen] & ~inside[prepared.table.rejected]
     covered = prepared.train & outside
     sets = candidate_sets(prepared, prepared.test | prepared.unseen, inside, stream.child("sets"))
-    if not len(sets.person) or not covered.any():
+    if not len(sets.annotator) or not covered.any():
         problem = (
             f"nobody has {PER_SIDE} items with {LEAST_ANSWERS} held-out answers each on both sides of '{asked}'"
             if covered.any()
@@ -62,20 +61,7 @@ def pessimism_test(
     unseen = np.zeros(prepared.n_annotators, dtype=np.bool_)
     unseen[prepared.annotator[prepared.unseen]] = True
     groups = {"known_users": sets.of(~unseen), "unseen_users": sets.of(unseen)}
-    out: dict[str, Any] = {
-        "region": asked,
-        "items_inside": int(inside.sum()),
-        "items": len(inside),
-        "training_pairs": {"with_shift": int(covered.sum()), "without_shift": int(prepared.train.sum())},
-        "people": {name: len(np.unique(sets.person[mask])) for name, mask in groups.items()},
-        "sets": {name: int(mask.sum()) for name, mask in groups.items()},
-        "worth": {
-            name: {"inside": _mean(sets.worth[mask][sets.inside[mask]]),
-                   "outside": _mean(sets.worth[mask][~sets.inside[mask]])}
-            for name, mask in groups.items()
-        },
-        "value": "share of the person's held-out answers about the item shown that it won",
-    }  # fmt: skip
+    scenarios: dict[str, Scenario] = {}
     for name, rows in (("with_shift", covered), ("without_shift", prepared.train)):
         own = replace(prepared, train=rows)
         fold = folds_of(context_answers(own.answers(rows)), stream.child("people"))
@@ -88,36 +74,29 @@ def pessimism_test(
         confidences = _confidences(own, chosen, rows, rows)
         policies = _policies(own, confidences, fold, sets)
         shown = _with_tuned(policies, tuned)
-        out[name] = {
-            "rank": chosen.low.size,
-            "ridge": chosen.low.ridge,
-            "full_rank_ridge": chosen.full.ridge,
-            "design_effect": {name: confidence.effect for name, confidence in confidences.items()},
-            "tuned_constants": tuned,
-            "tuning": {policy: {f"{c:g}": worth for c, worth in of.items()} for policy, of in tuning.items()},
-            "policies": [_scored(row, shown, sets, groups, stream.child("bootstrap")) for row in shown],
-        }
-    out["verdict"] = [
-        _verdict(out, scenario, group) for scenario in ("with_shift", "without_shift") for group in groups
-    ]
-    return out
-
-
-def _verdict(serving: dict[str, Any], scenario: str, group: str) -> str:
-    """The pessimistic policy of the theorem, its constant chosen beforehand, against the greedy one, in words."""
-    name = f"{_FAMILIES['low-rank']} distributional"
-    rows = serving[scenario]["policies"]
-    ours = next(row[group] for row in rows if row["policy"] == name and row["tuned"])
-    greedy = next(row[group] for row in rows if row["policy"] == GREEDY)
-    what = f"{group.replace('_', ' ')}, {scenario.replace('_', ' ')}"
-    if ours is None or ours["difference_interval"] is None:
-        return f"{what}: too few people"
-    low, high = ours["difference_interval"]
-    said = "is worth more than" if low > 0 else "is worth less than" if high < 0 else "does not differ visibly from"
-    return (
-        f"{what}: {name} {said} greedy ({ours['difference']:+.3f} [{low:+.3f}, {high:+.3f}]) and shows "
-        f"the region in {ours['share_inside']:.0%} of cases, greedy in {greedy['share_inside']:.0%}"
-    )
+        scenarios[name] = Scenario(
+            pairs=int(rows.sum()),
+            rank=chosen.low.size,
+            ridge=chosen.low.ridge,
+            full_rank_ridge=chosen.full.ridge,
+            design_effect={name: confidence.effect for name, confidence in confidences.items()},
+            tuned_constants=tuned,
+            tuning=tuning,
+            policies=tuple(_scored(row, shown, sets, groups, stream.child("bootstrap")) for row in shown),
+        )
+    return ServingTest(
+        region=asked,
+        items_inside=int(inside.sum()),
+        items=len(inside),
+        people={name: len(np.unique(sets.annotator[mask])) for name, mask in groups.items()},
+        sets={name: int(mask.sum()) for name, mask in groups.items()},
+        worth={
+            name: {"inside": _mean(sets.worth[mask][sets.inside[mask]]),
+                   "outside": _mean(sets.worth[mask][~sets.inside[mask]])}
+            for name, mask in groups.items()
+        },
+        scenarios=scenarios,
+    )  # fmt: skip
 
 
 def _mean(values: FloatArray) -> float | None:
@@ -159,7 +138,7 @@ def _pessimistic(
         found[f"greedy {family}", None] = seen.policy("greedy")
         for name, kind in _PESSIMISTIC:
             for constant in CONSTANTS:
-                found[f"{_FAMILIES[family]} {name}", constant] = seen.policy(kind, constant)
+                found[f"{FAMILIES[family]} {name}", constant] = seen.policy(kind, constant)
     return found
 
 
@@ -177,9 +156,9 @@ def _tuning(
     sets = candidate_sets(prepared, prepared.train & own, inside, stream)
     kept = prepared.train & ~own
     found: dict[str, dict[float, float]] = {
-        f"{label} {name}": {} for label in _FAMILIES.values() for name, _ in _PESSIMISTIC
+        f"{label} {name}": {} for label in FAMILIES.values() for name, _ in _PESSIMISTIC
     }
-    if not len(sets.person) or not kept.any():
+    if not len(sets.annotator) or not kept.any():
         return found
     confidences = _confidences(prepared, choice, kept, prepared.train)
     for (name, constant), policy in _pessimistic(
@@ -220,23 +199,23 @@ def _scored(
     sets: CandidateSets,
     groups: dict[str, BoolArray],
     stream: Stream,
-) -> dict[str, Any]:
+) -> ServedPolicy:
     name, constant, tuned = row
     against = "greedy full-rank" if name.startswith("full-rank") else GREEDY
     value = (shown[row] * sets.worth).sum(axis=1)
     gain = value - (shown[against, None, False] * sets.worth).sum(axis=1)
     within = (shown[row] * sets.inside).sum(axis=1)
-    out: dict[str, Any] = {"policy": name, "constant": constant, "tuned": tuned, "against": against}
+    found: dict[str, Shown | None] = {}
     for group, mask in groups.items():
         if not mask.any():
-            out[group] = None
+            found[group] = None
             continue
-        person = sets.person[mask]
-        out[group] = {
-            "value": float(value[mask].mean()),
-            "value_interval": finite(cluster_interval(value[mask], person, stream)),
-            "difference": float(gain[mask].mean()),
-            "difference_interval": finite(cluster_interval(gain[mask], person, stream)),
-            "share_inside": float(within[mask].mean()),
-        }
-    return out
+        person = sets.annotator[mask]
+        found[group] = Shown(
+            value=float(value[mask].mean()),
+            value_interval=finite(cluster_interval(value[mask], person, stream)),
+            difference=float(gain[mask].mean()),
+            difference_interval=finite(cluster_interval(gain[mask], person, stream)),
+            share_inside=float(within[mask].mean()),
+        )
+    return ServedPolicy(name, constant, tuned, against, found)

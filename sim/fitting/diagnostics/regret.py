@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,66 @@ from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray
 
 _MOST_PROMPTS = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class WithPooled:
+    """The exact min-max where the pooled policy may be mixed in: weights (K + 1,), its own last; value; regret of each
+    group (K,)."""
+
+    weights: FloatArray
+    value: float
+    regret_per_group: FloatArray
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "weights": self.weights.tolist(), "value": self.value, "regret_per_group": self.regret_per_group.tolist()
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRegrets:
+    """What one policy for all costs each of K groups, units of the implied reward.
+
+    priorities (K,).  matrix (K, K): regret of group z (row) under the policy of group k, times its priority.
+    pooled_dpo, minmax_dpo: (K,) of each group under these.  minmax_weights (K,) of the groups' policies; value: their
+    worst regret, lp_value that of the exact solution, gap certified.  worst_pooled_dpo, worst_minmax_dpo: the largest,
+    times priorities.  largest_possible: the largest entry of the game.
+    """
+
+    beta: float
+    priorities: FloatArray
+    matrix: FloatArray
+    pooled_dpo: FloatArray
+    minmax_dpo: FloatArray
+    minmax_weights: FloatArray
+    value: float
+    lp_value: float
+    gap: float
+    with_pooled: WithPooled
+    worst_pooled_dpo: float
+    worst_minmax_dpo: float
+    largest_possible: float
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "beta": self.beta,
+            "priorities": self.priorities.tolist(),
+            "matrix": self.matrix.tolist(),
+            "pooled_dpo": self.pooled_dpo.tolist(),
+            "minmax_dpo": self.minmax_dpo.tolist(),
+            "minmax_weights": self.minmax_weights.tolist(),
+            "value": self.value,
+            "lp_value": self.lp_value,
+            "gap": self.gap,
+            "with_pooled": self.with_pooled.as_json(),
+            "worst_group": {
+                "pooled_dpo": self.worst_pooled_dpo,
+                "minmax_dpo": self.worst_minmax_dpo,
+                "with_pooled": self.with_pooled.value,
+            },
+            "largest_possible": self.largest_possible,
+        }
 
 
 def _candidate_sets(prepared: Prepared) -> tuple[list[np.ndarray[Any, Any]], FloatArray]:
@@ -35,7 +96,7 @@ def _candidate_sets(prepared: Prepared) -> tuple[list[np.ndarray[Any, Any]], Flo
 
 def group_regrets(
     model: TypeModel, common: FloatArray, prepared: Prepared, beta: float, priorities: Sequence[float] | None
-) -> dict[str, Json]:
+) -> GroupRegrets:
     """Each group's regret under pooled DPO and under MinMax-DPO, exact over the items of each prompt.
 
     pi_k(y | x) proportional to exp(<theta_k, phi(y)> / beta) over the prompt's items (uniform reference);
@@ -63,25 +124,18 @@ def group_regrets(
     # does: on real people it happens. With the pooled policy as one more column it cannot.
     wider = np.column_stack([game.values, np.concatenate([[0.0], c * of_pooled])])
     served = game_value(wider)
-    return {
-        "beta": beta,
-        "priorities": c.tolist(),
-        "matrix": game.values[1:].tolist(),
-        "pooled_dpo": of_pooled.tolist(),
-        "minmax_dpo": of_minmax.tolist(),
-        "minmax_weights": played.weights.tolist(),
-        "value": float(np.max(game.values @ played.weights)),
-        "lp_value": exact.value,
-        "gap": played.gap,
-        "with_pooled": {
-            "weights": served.weights.tolist(),
-            "value": served.value,
-            "regret_per_group": (wider[1:] @ served.weights / c).tolist(),
-        },
-        "worst_group": {
-            "pooled_dpo": float(np.max(c * of_pooled)),
-            "minmax_dpo": float(np.max(c * of_minmax)),
-            "with_pooled": served.value,
-        },
-        "largest_possible": float(game.values.max()),
-    }
+    return GroupRegrets(
+        beta=beta,
+        priorities=c,
+        matrix=game.values[1:],
+        pooled_dpo=of_pooled,
+        minmax_dpo=of_minmax,
+        minmax_weights=played.weights,
+        value=float(np.max(game.values @ played.weights)),
+        lp_value=exact.value,
+        gap=played.gap,
+        with_pooled=WithPooled(served.weights, served.value, wider[1:] @ served.weights / c),
+        worst_pooled_dpo=float(np.max(c * of_pooled)),
+        worst_minmax_dpo=float(np.max(c * of_minmax)),
+        largest_possible=float(game.values.max()),
+    )

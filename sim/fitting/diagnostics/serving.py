@@ -69,19 +69,19 @@ def region_of(table: PairTable, asked: str) -> BoolArray:
 
 @dataclass(frozen=True, eq=False)
 class CandidateSets:
-    """What people are served from: person (m,), item (m, A), worth (m, A), inside (m, A).
+    """What people are served from: annotator (m,), item (m, A), worth (m, A), inside (m, A).
 
     worth: share of the person's held-out answers about the item, each against another item of hers, that it won. Only
     her answers say what she likes: the order of a set is known as far as she has compared its items.
     """
 
-    person: IntArray
+    annotator: IntArray
     item: IntArray
     worth: FloatArray
     inside: BoolArray
 
     def of(self, people: BoolArray) -> BoolArray:
-        return np.asarray(people[self.person])
+        return np.asarray(people[self.annotator])
 
 
 def candidate_sets(prepared: Prepared, rows: BoolArray, inside: BoolArray, stream: Stream) -> CandidateSets:
@@ -160,7 +160,7 @@ def weighted_confidence(
     freedom = len(kept) - ridge * float(np.trace(np.linalg.inv(matrix)))
     mass = float(answers.weights.sum())
     slope = answers.weights * np.exp(log_sigmoid(-(answers.margins(theta) if margins is None else margins)))
-    people, own = np.unique(answers.person, return_inverse=True)
+    people, own = np.unique(answers.annotator, return_inverse=True)
     sums = np.zeros((len(people), d_phi))
     np.add.at(sums, own, slope[:, None] * turned.differences)
     scores = (turned.contexts[people, :, None] * sums[:, None, :]).reshape(len(people), -1)[:, kept]
@@ -174,7 +174,7 @@ def judged(confidence: Confidence, contexts: FloatArray, features: FloatArray, s
     """The sets' items for policies of every kind: relative to the mean training item, whose features are zero, the
     people of all sets standing for the law a distributional policy is optimal for."""
     m, A = sets.item.shape
-    psi = confidence.subspace.features(contexts[np.repeat(sets.person, A)], features[sets.item.ravel()])
+    psi = confidence.subspace.features(contexts[np.repeat(sets.annotator, A)], features[sets.item.ravel()])
     ellipsoid = confidence.ellipsoid
     scaled = solve_triangular(np.linalg.cholesky(ellipsoid.covariance), psi.T, lower=True, check_finite=False).T
     return ScaledActions(

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.fitting.contexts import ContextAnswers, fit_full, one_thread
+from sim.fitting.contexts import ContextAnswers, fit_full
 from sim.preferences import FloatArray, IntArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 PERMUTATIONS = 200
@@ -76,7 +77,7 @@ def _root(second: FloatArray) -> FloatArray:
 def _tenths(answers: ContextAnswers, people: IntArray) -> list[IntArray]:
     """The people with answers, cut by their total weight into parts of equal size, of _ALIKE or more where there are as
     many."""
-    total = np.bincount(answers.person, answers.weights, minlength=len(answers.contexts))[people]
+    total = np.bincount(answers.annotator, answers.weights, minlength=len(answers.contexts))[people]
     order = people[np.argsort(total, kind="stable")]
     return np.array_split(order, min(max(len(people) // _ALIKE, 1), 10))
 
@@ -95,7 +96,7 @@ def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> S
 
     Sx, Sz: second moments of contexts over people and of differences over weighted answers, the same in every refit.
     """
-    people = np.unique(answers.person)
+    people = np.unique(answers.annotator)
     tenths = _tenths(answers, people)
     left = _root(answers.contexts[people, 1:].T @ answers.contexts[people, 1:] / len(people))
     z, w = answers.differences, answers.weights
@@ -114,7 +115,7 @@ def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> S
         for place, alike in enumerate(tenths):
             order = stream.child(f"null/{place}").at(replicate=number).permutation(len(alike))
             contexts[alike, 1:] = answers.contexts[alike[order], 1:]
-        dealt = ContextAnswers(contexts, z, answers.person, w)
+        dealt = ContextAnswers(contexts, z, answers.annotator, w)
         rest, largest = whitened(fit_full(dealt, ridge, start, 1e-7)), np.empty(len(values))
         for j in range(len(values)):
             largest[j] = np.linalg.norm(rest, 2)
@@ -126,7 +127,7 @@ def context_spectrum(answers: ContextAnswers, ridge: float, stream: Stream) -> S
         first = np.zeros(len(answers.contexts), dtype=np.bool_)
         order = people[stream.child("halves").at(replicate=number).permutation(len(people))]
         first[order[: len(people) // 2]] = True
-        own = first[answers.person]
+        own = first[answers.annotator]
         one, other = (whitened(fit_full(answers.rows(mask), ridge, start, 1e-7)) for mask in (own, ~own))
         values, crossed = np.zeros(min(one.shape)), np.zeros(min(one.shape))
         for a, b in ((one, other), (other, one)):

@@ -87,7 +87,7 @@ def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Dia
         return [_with_types(candidate) for candidate in choice.of(*methods)]
 
     parts: dict[str, Json] = {
-        "regret": group_regrets(model, fits.centre, prepared, settings.beta, settings.priorities),
+        "regret": group_regrets(model, fits.centre, prepared, settings.beta, settings.priorities).as_json(),
         "selection": {
             "chosen": {"n_types": model.n_types, "ridge": model.ridge},
             "candidates": tried("dpo", "em-dpo"),

@@ -23,11 +23,14 @@ class Cluster(RewardMethod):
 
     name = "cluster"
     title = "clusters"
+    counts = "clusters"
 
     def grid(self, problem: Problem) -> Grid:
-        asked = (2, 4, 6, 8) if problem.size is None else (problem.size,)
-        sizes = tuple(size for size in asked if size <= problem.n_annotators) or (1,)
-        return Grid(sizes, _RIDGES, untried=_RIDGES[2])
+        most = problem.n_annotators
+        sizes = tuple(size for size in (2, 4, 6, 8) if size <= min(most, problem.largest)) or (1,)
+        if problem.size is not None:
+            sizes = (problem.size,) if problem.size <= most else (1,)
+        return Grid(sizes, _RIDGES, untried=_RIDGES[2], largest=most)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         centre, annotator, n = task.centre, answers.annotator, answers.n_annotators

@@ -12,10 +12,10 @@ from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit
 from sim.fitting.choose import choose
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, crossed_advantages
-from sim.fitting.contexts import context_answers, fit_full, fit_of_rank, one_thread
+from sim.fitting.contexts import context_answers, fit_full, fit_of_rank
 from sim.fitting.diagnostics.low_rank import LowRankWork, describe_directions, diagnose_low_rank
 from sim.fitting.diagnostics.serving import region_of
-from sim.fitting.low_rank_choice import RANKS, RIDGES, choose_low_rank, fit_chosen, folds_of
+from sim.fitting.low_rank_choice import RIDGES, choose_low_rank, fit_chosen, folds_of, ranks_up_to
 from sim.fitting.method import Choice, Diagnosis, Fits, Grid, Group, Method, Problem, Say, Task
 from sim.fitting.methods.common import CommonReward, Popularity
 from sim.fitting.methods.personal import Personal
@@ -25,6 +25,7 @@ from sim.fitting.reward_model import pooled_reward
 from sim.fitting.settings import FitSettings
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 
@@ -102,10 +103,13 @@ class LowRank(Bilinear):
 
     name = "low-rank"
     title = "low rank"
+    counts = "ranks"
+    takes_shift = True
     beside = ("pooled", "low-rank", "full-rank", "personal", "popularity", "low-rank-on-popularity")
 
     def grid(self, problem: Problem) -> Grid:
-        return Grid(RANKS if problem.size is None else (problem.size,), RIDGES, untried=0.1)
+        ranks = ranks_up_to(problem.largest) if problem.size is None else (problem.size,)
+        return Grid(ranks, RIDGES, untried=0.1)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> BilinearModel:
         own = context_answers(answers)
@@ -123,7 +127,7 @@ class LowRank(Bilinear):
         training = prepared.answers(prepared.train)
         answers = context_answers(training)
         fold = folds_of(answers, stream.child("people"))
-        ranks = RANKS if settings.n_types is None else (settings.n_types,)
+        ranks = ranks_up_to(settings.max_types) if settings.n_types is None else (settings.n_types,)
         choice = choose_low_rank(answers, fold, ranks, settings.ridge, say)
         low, full = fit_chosen(answers, choice)
         common, popular = choose_pooled(prepared, fold), choose_strengths(prepared, fold)

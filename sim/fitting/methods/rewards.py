@@ -20,6 +20,8 @@ RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)
 class RewardMethod(Method[RewardModel]):
     """Scores, adaptation and report of a reward an annotator."""
 
+    per_annotator = ("theta", "label")
+
     def log_likelihood(self, model: RewardModel, answers: Answers) -> FloatArray:
         return model.log_likelihood_of(answers)
 

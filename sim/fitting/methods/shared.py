@@ -19,11 +19,14 @@ class Shared(RewardMethod):
 
     name = "shared"
     title = "shared subspace"
+    counts = "dimensions"
 
     def grid(self, problem: Problem) -> Grid:
         most = min(problem.n_annotators, problem.n_features)
-        asked = (1, 2, 3, 4, 6, 8) if problem.size is None else (problem.size,)
-        return Grid(tuple(size for size in asked if size <= most) or (1,), RIDGES, untried=RIDGES[2])
+        sizes = tuple(size for size in (1, 2, 3, 4, 6, 8) if size <= min(most, problem.largest))
+        if problem.size is not None:
+            sizes = (problem.size,) if problem.size <= most else (1,)
+        return Grid(sizes, RIDGES, untried=RIDGES[2], largest=most)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         centre = task.centre

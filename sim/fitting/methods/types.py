@@ -21,6 +21,8 @@ class TypeMethod(Method[TypeModel]):
     beside = ("dpo", "em-dpo", "cluster-dpo", "dpo-equal-weights")
     sizes_shared = True
     size_name = "n_types"
+    counts = "types"
+    per_annotator = ("responsibilities",)
 
     def log_likelihood(self, model: TypeModel, answers: Answers) -> FloatArray:
         """log sum_k gamma_ik sigma(<theta_k, d_j>), nats."""

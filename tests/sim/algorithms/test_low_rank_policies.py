@@ -174,8 +174,8 @@ def test_references_by_hand():
     [
         ((np.ones((2, 3)),), "targets, actions"),
         ((np.ones((2, 3, 4)), "first"), "reference must be one of"),
-        ((np.ones((2, 3, 4)), "behaviour_mean"), "needs the behaviour's mean features"),
-        ((np.ones((2, 3, 4)), "behaviour_mean", np.ones(3)), "needs the behaviour's mean features"),
+        ((np.ones((2, 3, 4)), "behaviour_mean"), "behaviour must be given"),
+        ((np.ones((2, 3, 4)), "behaviour_mean", np.ones(3)), r"behaviour must be \(4,\)"),
     ],
 )
 def test_bad_references(arguments, message):

@@ -29,7 +29,7 @@ _X, _Z, _FLAT = _numbers(_N, 3), _numbers(_N, 4), _numbers(_N, 5)
 _USER = np.arange(_N) % _USERS
 _PAIR = {"contexts": _X, "differences": _Z}
 _PAIRS = {"contexts": _numbers(2, _N, 3), "differences": _numbers(2, _N, 4)}
-_OF_USERS = {"differences": _FLAT, "user": _USER, "n_users": _USERS}
+_OF_USERS = {"differences": _FLAT, "annotator": _USER, "n_annotators": _USERS}
 _FACTORS = {"left": _numbers(3, 2), "right": _numbers(4, 2)}
 _RANKED = {"contexts": _X, "ranked": _numbers(_N, 3, 4)}
 _BASIS = np.linalg.qr(_numbers(5, 2))[0]
@@ -80,7 +80,7 @@ def _spoilt(values, value):
 def _cases():
     for call, sound in SOUND.items():
         for name, values in sound.items():
-            if name != "user" and isinstance(values, np.ndarray):
+            if name != "annotator" and isinstance(values, np.ndarray):
                 yield call, name, _spoilt(values, np.nan)
                 yield call, name, _spoilt(values, -np.inf)
                 yield call, name, values[..., 0]
@@ -104,8 +104,8 @@ def _cases():
             yield call, "rank", rank
     for call in _INDEXED:
         for user in (_USER + 1, _USER - 1, _USER[:-1], _USER * 1.0):
-            yield call, "user", user
-        yield call, "n_users", 0
+            yield call, "annotator", user
+        yield call, "n_annotators", 0
     for call in (cluster_users, cluster_users_batch):
         yield call, "n_clusters", 0
         yield call, "n_clusters", 5

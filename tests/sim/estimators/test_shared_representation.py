@@ -167,5 +167,5 @@ def test_refused(change, message):
     arguments = {"rank": K, "ridge": 1e-3, **change}
     with pytest.raises(ValueError, match=message):
         fit_shared(rows, user, N, arguments["rank"], ridge=arguments["ridge"])
-    with pytest.raises(ValueError, match=r"user must lie in 0\.\."):
+    with pytest.raises(ValueError, match=r"annotator must lie in 0\.\."):
         fit_shared(rows, user + 1, N, K)

@@ -89,7 +89,7 @@ def test_users_without_answers_and_new_ones():
     new = assign_users(found.theta, rows[~keep], user[~keep], 8)
     nearest = int(((found.theta - theta[2]) ** 2).sum(axis=1).argmin())
     assert new[2] == nearest
-    with pytest.raises(ValueError, match="users with answers"):
+    with pytest.raises(ValueError, match="annotators with answers"):
         cluster_users(rows[keep], user[keep], 8, 8, Stream(2))
 
 

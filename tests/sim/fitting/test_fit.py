@@ -86,16 +86,16 @@ def test_pooled_policy_may_be_mixed_in(fitted):
     pooled = np.array([0.0, 1.5, 0.0])
     c = np.array([1.0, 2.0])
     regret = group_regrets(model, pooled, prepared, 1.0, c)
-    wider = regret["with_pooled"]
-    columns = np.column_stack([np.array(regret["matrix"]), c * regret["pooled_dpo"]])
+    wider = regret.with_pooled
+    columns = np.column_stack([regret.matrix, c * regret.pooled_dpo])
     grid = np.linspace(0, 1, 401)
     first, second = (side.ravel() for side in np.meshgrid(grid, grid))
     inside = first + second <= 1
     weights = np.stack([first, second, 1 - first - second])[:, inside]
-    assert wider["value"] == pytest.approx((columns @ weights).max(axis=0).min(), abs=5e-3)
-    assert wider["weights"][-1] > 0.1
-    assert wider["value"] < min(regret["lp_value"], regret["worst_group"]["pooled_dpo"]) - 1e-3
-    assert c * wider["regret_per_group"] == pytest.approx(columns @ wider["weights"])
+    assert wider.value == pytest.approx((columns @ weights).max(axis=0).min(), abs=5e-3)
+    assert wider.weights[-1] > 0.1
+    assert wider.value < min(regret.lp_value, regret.worst_pooled_dpo) - 1e-3
+    assert c * wider.regret_per_group == pytest.approx(columns @ wider.weights)
 
 
 def test_regrets_by_brute_force(fitted):
@@ -160,7 +160,8 @@ def test_cluster_interval_against_a_plain_bootstrap():
 def test_command_prints_the_object_of_the_format(tmp_path, method):
     path, out = tmp_path / "pairs.parquet", tmp_path / "result"
     write_pairs(path, opposed_types())
-    options = [str(path), "--method", method, "--types", "2", "--restarts", "2", "--out", str(out), "--json"]
+    types = [] if method == "dpo" else ["--types", "2"]
+    options = [str(path), "--method", method, *types, "--restarts", "2", "--out", str(out), "--json"]
     result = CliRunner().invoke(command, options)
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)

@@ -44,11 +44,12 @@ def test_the_full_fit_is_newtons(answers, offset):
     own = replace(answers, offset=0.7 * answers.differences[:, 0]) if offset else answers
     theta = fit_full(own, 0.01, tolerance=1e-15)
     newton = fit_full_rank(
-        own.contexts[own.person], own.differences, weights=own.weights, offset=own.offset, ridge=0.01
+        own.contexts[own.annotator], own.differences, weights=own.weights, offset=own.offset, ridge=0.01
     ).theta  # fmt: skip
     assert theta == pytest.approx(newton, abs=2e-5)
     assert own.margins(theta) == pytest.approx(
-        ((own.contexts @ theta)[own.person] * own.differences).sum(axis=1) + (0.0 if own.offset is None else own.offset)
+        ((own.contexts @ theta)[own.annotator] * own.differences).sum(axis=1)
+        + (0.0 if own.offset is None else own.offset)
     )
 
 
@@ -137,10 +138,10 @@ def test_ranks_are_judged_on_people_they_were_not_fitted_to(table):
     choice = choose_low_rank(own, fold, (5,), None, lambda _: None)
     ridge, scores = choice.full.ridge, []
     for number in range(3):
-        held = fold[own.person] == number
+        held = fold[own.annotator] == number
         kept = own.rows(~held)
         theta = fit_full_rank(
-            kept.contexts[kept.person], kept.differences, weights=kept.weights, ridge=ridge
+            kept.contexts[kept.annotator], kept.differences, weights=kept.weights, ridge=ridge
         ).theta  # fmt: skip
         scores.append(-np.logaddexp(0, -own.rows(held).margins(theta)))
     assert choice.full.held_out == pytest.approx(np.concatenate(scores).mean(), abs=1e-5)

@@ -38,7 +38,7 @@ def answers():
 def test_the_confidence_set_is_the_reduced_one(answers):
     """By sums over people against answer by answer; with weights of one the set of `reduced_confidence`."""
     theta = fit_full(answers, 0.02)
-    x, z = answers.contexts[answers.person], answers.differences
+    x, z = answers.contexts[answers.annotator], answers.differences
     psi = (x[:, :, None] * z[:, None, :]).reshape(len(z), -1)
     slope = 1 / (1 + np.exp(-psi @ theta.ravel()))
     brute = (psi * (answers.weights * slope * (1 - slope))[:, None]).T @ psi / answers.weights.sum()
@@ -52,7 +52,7 @@ def test_the_confidence_set_is_the_reduced_one(answers):
     assert ours.ellipsoid.radius == pytest.approx(ours.effect * theirs.radius)
     reduced = ours.subspace.features(x, z)
     wrong = 1 / (1 + np.exp(even.margins(low.theta)))
-    scores = np.array([(reduced * wrong[:, None])[answers.person == i].sum(axis=0) for i in range(25)])
+    scores = np.array([(reduced * wrong[:, None])[answers.annotator == i].sum(axis=0) for i in range(25)])
     spread = np.trace(np.linalg.solve(ours.ellipsoid.covariance, np.cov(scores.T, bias=True) * 25 / len(z)))
     assert ours.effect == pytest.approx(spread / ours.freedom, rel=1e-9)
     # Degrees of freedom: all of them without a ridge, none under a heavy one.
@@ -68,7 +68,9 @@ def test_policies_are_those_of_reduced_pessimism(table, constant):
     confidence = weighted_confidence(own, theta, 2, 0.1)
     inside = region_of(prepared.table, "indicator")
     sets = candidate_sets(prepared, prepared.test | prepared.unseen, inside, Stream(1))
-    psi = confidence.subspace.features(prepared.known.contexts[sets.person][:, None, :], prepared.features[sets.item])
+    psi = confidence.subspace.features(
+        prepared.known.contexts[sets.annotator][:, None, :], prepared.features[sets.item]
+    )
     ellipsoid = replace(confidence.ellipsoid, radius=confidence.ellipsoid.radius * constant**2)
     seen = judged(confidence, prepared.known.contexts, prepared.features, sets)
     assert np.array_equal(seen.policy("greedy"), reduced_policy(psi, ellipsoid, "greedy").policy)
@@ -95,7 +97,7 @@ def test_no_answer_about_the_region_is_learnt_from(report):
     for own in (prepared, turned):
         answers = context_answers(own.answers(own.train))
         choice = choose_low_rank(answers, folds_of(answers, Stream(2)), RANKS, None, lambda _: None)
-        served.append(pessimism_test(own, choice, RANKS, None, "indicator", Stream(3), lambda _: None))
+        served.append(pessimism_test(own, choice, RANKS, None, "indicator", Stream(3), lambda _: None).as_json())
     one, other = served
     assert one["with_shift"] == other["with_shift"]
     assert one["without_shift"]["policies"] != other["without_shift"]["policies"]
@@ -133,12 +135,12 @@ def test_the_worth_of_a_candidate_is_her_own_word(table):
     inside = region_of(t, "indicator")
     rows = prepared.test | prepared.unseen
     sets = candidate_sets(prepared, rows, inside, Stream(4))
-    assert len(sets.person) == 3 * len(np.unique(sets.person)) > 20
+    assert len(sets.annotator) == 3 * len(np.unique(sets.annotator)) > 20
     assert (sets.inside.sum(axis=1) == 3).all()
-    for j in range(0, len(sets.person), 17):
+    for j in range(0, len(sets.annotator), 17):
         assert len(set(sets.item[j])) == 6
         for place, item in enumerate(sets.item[j]):
-            hers = rows & (t.annotator == sets.person[j])
+            hers = rows & (t.annotator == sets.annotator[j])
             won, lost = (hers & (t.chosen == item)).sum(), (hers & (t.rejected == item)).sum()
             assert won + lost >= 3
             assert sets.worth[j, place] == pytest.approx(won / (won + lost))

@@ -112,7 +112,8 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
     write_pairs(path, table)
     for method in ("cluster", "personal"):
         out = tmp_path / method
-        words = ["pluralign", "fit", str(path), "--method", method, "--types", "2", "--out", str(out), "--json"]
+        types = [] if method == "personal" else ["--types", "2"]
+        words = ["pluralign", "fit", str(path), "--method", method, *types, "--out", str(out), "--json"]
         monkeypatch.setattr(sys, "argv", words)
         assert main() == 0
         answer = json.loads(capsys.readouterr().out)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +14,8 @@ from tastes import table_of_tastes
 
 from pluralign.__main__ import main
 from sim.errors import InputError
-from sim.files.preference_files import write_pairs
+from sim.files.preference_files import read_pairs, write_pairs
+from sim.fitting.predict import assign_pairs
 from sim.fitting.report import fit
 from sim.fitting.save import load_fit, read_summary, save_fit
 from sim.fitting.scores import no_rows
@@ -91,6 +93,74 @@ def test_new_annotators_are_assigned_by_the_methods_own_rule(saved, method):
     assert np.log(chance).mean() > np.log(read.predict_proba(chosen, rejected)).mean() + 0.05
 
 
+def test_items_are_told_apart_by_their_names(tmp_path):
+    """Eighty items of eight kinds: by features alone (items - 1) / answers would shrink, and with it every weight."""
+    table = opposed_types(groups=False, n_annotators=24, answers=40)
+    object.__setattr__(table, "features", np.sign(table.features))
+    report = fit(table, FitSettings("em-dpo", n_types=2, restarts=2))
+    prepared, read = report.prepared, report.saved()
+    t, rows = prepared.table, prepared.unseen
+    names = [t.annotators[i] for i in t.annotator[rows]]
+    sides = t.features[t.chosen[rows]], t.features[t.rejected[rows]]
+    items = [t.items[j] for j in t.chosen[rows]], [t.items[j] for j in t.rejected[rows]]
+    adapted = report.fits.asked.adapt(report.model, prepared.answers(rows)).responsibilities
+
+    def shares(assigned):
+        order = [t.annotators.index(name) for name in assigned.annotators]
+        return assigned.table["group_1"] - adapted[order, 0]
+
+    assert np.abs(shares(read.assign(*sides, names, items=items))).max() < 1e-9
+    assert np.abs(shares(read.assign(*sides, names))).max() > 1e-3
+    path = tmp_path / "new.parquet"
+    unseen = {name: getattr(t, name)[rows] for name in ("prompt", "chosen", "rejected", "annotator")}
+    write_pairs(path, replace(t, split=None, **unseen))
+    assert np.abs(shares(assign_pairs(read, read_pairs(path)))).max() < 1e-9
+    with pytest.raises(ValueError, match=r"items must have one feature vector each \(got two of 'same'\)"):
+        read.assign(*sides, names, items=(["same"] * len(names), items[1]))
+    for bad in ((items[0][1:], items[1]), (items[0],), ("ab", "cd")):
+        with pytest.raises(ValueError, match=f"items must be two lists of {len(names)} names"):
+            read.assign(*sides, names, items=bad)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fit_in_memory_is_the_one_read_back(saved, method):
+    report, read = saved[method]
+    own, table = report.saved(), report.prepared.table
+    x, y = table.features[:6], table.features[6:12]
+    who = [own.annotators[i] for i in own.trained[:6]]
+    assert np.array_equal(own.predict_proba(x, y, who), read.predict_proba(x, y, who))
+    told = None if table.annotator_features is None else table.annotator_features[:6]
+    assert np.array_equal(
+        own.score_items(x, annotator_features=told), read.score_items(x, annotator_features=told)
+    )  # fmt: skip
+    assert {**own.summary, "model_checksum": read.summary["model_checksum"]} == json.loads(json.dumps(read.summary))
+
+
+def test_names_are_matched_as_texts(saved):
+    _, read = saved["em-dpo"]
+    numbered = replace(read, annotators=tuple(str(i) for i in range(len(read.annotators))))
+    x, who = np.zeros((2, 3)), int(read.trained[0])
+    expected = numbered.score_items(x, str(who))
+    assert np.array_equal(numbered.score_items(x, who), expected)
+    assert np.array_equal(numbered.score_items(x, np.int64(who)), expected)
+    assert np.array_equal(numbered.score_items(x, [who, who]), expected)
+    assert numbered.assign(np.eye(3)[:2], x, [7, 7]).annotators == ("7",)
+
+
+def test_weights_of_new_answers_reach_a_method_of_ones_own(saved):
+    _, read = saved["personal"]
+    seen = {}
+
+    class Kept(type(read.method)):
+        def adapt(self, model, answers):
+            seen["given"] = answers.given_weights
+            return super().adapt(model, answers)
+
+    x = np.arange(6.0).reshape(2, 3)
+    replace(read, method=Kept()).assign(x, x[::-1], ["a", "a"], weights=[0.5, 2.0])
+    assert seen["given"].tolist() == [0.5, 2.0]
+
+
 def test_strangers_by_what_is_known_of_them(saved):
     report, read = saved["low-rank"]
     told = report.prepared.table.annotator_features[:2]
@@ -98,6 +168,12 @@ def test_strangers_by_what_is_known_of_them(saved):
     with pytest.raises(ValueError, match="annotator_features must be given"):
         read.score_items(x)
     scores = read.score_items(x, annotator_features=told)
+    x2, twice = np.vstack([x[:1] + 1, x[:1]]), ["z", "z"]
+    with pytest.raises(ValueError, match="annotator_features must be the same in all rows of annotator 'z'"):
+        read.assign(x2, x2[::-1], twice, annotator_features=told)
+    assert read.assign(x2, x2[::-1], twice, annotator_features=told[[0, 0]]).annotators == ("z",)
+    with pytest.raises(ValueError, match="annotator_features must have 2 rows"):
+        read.score_items(x, annotator_features=told[:1])
     contexts = report.prepared.known.contexts[:2]
     expected = ((contexts @ report.model.theta) * report.prepared.features[:2]).sum(axis=1)
     assert scores == pytest.approx(expected, abs=1e-9)
@@ -115,6 +191,11 @@ def test_bad_arguments_are_named(saved):
         (lambda: read.assign(x, x, ["a"]), "annotator must name one annotator an answer, 2"),
         (lambda: read.assign(x, x, ["a", "b"], weights=[1.0]), r"weights must be \(2,\)"),
         (lambda: read.score_items(x, annotator_features=x), "does not use what is known of annotators"),
+        (lambda: read.score_items(x, read.annotators[int(read.trained[0])], annotator_features=x), "does not use what"),
+        (lambda: read.score_items(x, "nobody", unknown="strangr"), "unknown must be one of refuse, stranger"),
+        (lambda: read.predict_proba(x, x, unknown="strangr"), "unknown must be one of refuse, stranger"),
+        (lambda: read.score_items(x, 414), r"annotator must be one of the .*\(got '414'\)"),
+        (lambda: read.assign(x, x, 414), "annotator must name one annotator an answer, 2"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
@@ -168,6 +249,10 @@ def test_items_without_features_are_named(tmp_path):
     assert scores == pytest.approx(read.score_items(np.eye(12)))
     with pytest.raises(ValueError, match="item 'item 99' is not one of the fit's 12"):
         read.score_items(np.array(["item 99"]))
+    assert read.score_items("item 1") == pytest.approx(scores[table.items.index("item 1")])
+    assert read.predict_proba("item 1", "item 2").shape == (1,)
+    sides = np.array(table.items[:3]), np.array(table.items[3:6])
+    assert read.assign(*sides, ["new"] * 3).annotators == ("new",)
 
 
 def _type(monkeypatch, capsys, *words):

@@ -81,3 +81,19 @@ def test_files_give_back_what_was_written(tmp_path):
     pq.write_table(pq.read_table(tmp_path / "results.parquet").drop(["status"]), tmp_path / "short.parquet")
     with pytest.raises(InputError, match="field 'status': missing column"):
         Results.read(tmp_path / "short.parquet")
+
+
+@pytest.mark.parametrize("levels", [[(1, 2), None, (3,)], [1, "auto", 2.5], [None, "a", "b"], [True, None, False]])
+def test_levels_of_any_kind_come_back_from_a_file(tmp_path, levels):
+    rows = [{**row, "kind": levels[row["replicate"]]} for row in ROWS]
+    results = Results.from_rows(rows)
+    results.write(tmp_path / "r.parquet")
+    again = Results.read(tmp_path / "r.parquet")
+    for own in (results, again):
+        assert own["kind"] == [row["kind"] for row in rows]
+        for level in levels:
+            expected = [row["value"] for row in rows if row["kind"] == level and row["value"] is not None]
+            assert own.where(kind=level).values().tolist() == expected, level
+    with_none = [level for level in levels if level is None]
+    if with_none and len({type(level) for level in levels}) == 2 and not isinstance(levels[0], tuple):
+        assert np.isfinite(again.where(method="a").means("kind")).all()

@@ -296,6 +296,25 @@ def test_the_shipped_study_is_complete():
     assert len(load_reference(spec.reference).rows) > 20
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{method: a, metric: regret, n: 5, decimals: 2}", "row 2, field 'value': missing"),
+        ("{method: a, metric: regret, value: [1, x], n: 5, decimals: 2}", "row 2, field 'value': expected a number"),
+        (
+            "{method: a, metric: regret, value: 1, n: true, decimals: 2}",
+            "row 2, field 'n': expected a number, got True",
+        ),
+        ("[1]", "row 2: expected a mapping"),
+    ],
+)
+def test_a_bad_reference_is_said_before_the_work(tmp_path, row, message):
+    path = tmp_path / "reference.yaml"
+    path.write_text(f"source: s\nrows:\n- {{method: a, metric: regret, value: 1, n: 5, decimals: 2}}\n- {row}\n")
+    with pytest.raises(InputError, match=message):
+        load_reference(path)
+
+
 def test_command_writes_tables_figures_and_the_resolved_configuration(study, tmp_path):
     study.write_text(SMALL + f"reference: {SHIPPED.with_name('reference.yaml')}\n")
     out = tmp_path / "out"

@@ -1,0 +1,130 @@
+"""A wheel and an sdist, built from what the repository tracks, installed away from it: commands, shipped studies, fits,
+skeletons, the API, and an installed package that opens every door by name.
+
+The environment is fresh but for its dependencies, which are those of the environment the tests run in (what is declared
+as needed is what `make check` installs, from the same file).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+TOY = {
+    "claims": "toy_claim:CLAIMS", "experiments": "toy_experiment:EXPERIMENT", "methods": "toy_method:METHOD",
+    "converters": "toy_converter:CONVERTER", "rules": "toy_rule:RULE", "environments": "toy_environment:ENVIRONMENT",
+}  # fmt: skip
+
+
+def _run(*words, cwd, expected=0, **more):
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(list(map(str, words)), cwd=cwd, env={**env, **more}, capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert done.returncode == expected, done.stdout + done.stderr
+    return done.stdout
+
+
+def _pip(python, *words, cwd):
+    return _run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *words, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(wheel, sdist) of a copy of the sources: building leaves folders behind."""
+    place = tmp_path_factory.mktemp("built")
+    source = place / "source"
+    source.mkdir()
+    for name in ("sim", "theory", "llm", "pluralign"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, source, cwd=place)
+    return next(place.glob("*.whl")), next(place.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """The folder of programs of an environment that has the wheel, and an empty folder to work in."""
+    place = tmp_path_factory.mktemp("installed")
+    venv.create(place / "env", with_pip=False, symlinks=True)
+    programs = place / "env" / ("Scripts" if os.name == "nt" else "bin")
+    site = next((place / "env").rglob("site-packages"))
+    # Dependencies from here; .pth files of that folder are not read, so that the checkout is not found by them.
+    (site / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    _pip(sys.executable, "--python", programs / "python", "install", "--no-deps", built[0], cwd=place)
+    (place / "work").mkdir()
+    return programs, place / "work"
+
+
+def test_what_is_shipped_is_in_both(built):
+    wheel, sdist = built
+    tracked = [path.relative_to(ROOT) for name in ("sim", "theory", "llm", "pluralign")
+               for path in (ROOT / name).rglob("*")
+               if path.suffix in (".py", ".yaml", ".typed") and "__pycache__" not in path.parts]  # fmt: skip
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert {path.as_posix() for path in tracked} <= held
+    assert {path.as_posix() for path in tracked} <= packed
+    assert not [name for name in held if name.startswith(("tests", "benchmarks", "docs"))]
+
+
+def test_it_is_the_installed_one_and_it_works(installed):
+    programs, work = installed
+    place = _run(programs / "python", "-c", "import sim, pluralign; print(sim.__file__)", cwd=work).strip()
+    assert not Path(place).is_relative_to(ROOT)
+    tell = programs / "pluralign"
+    assert "no problems found" in _run(tell, "doctor", cwd=work)
+    assert "party_scaling" in _run(tell, "study", "--list", cwd=work)
+    answer = json.loads(_run(tell, "check", "mixture-linear", "--workers", "1", "--json", cwd=work))
+    assert answer["all_as_expected"]
+    _run(tell, "study", "types", "--set", "replicates=2", "--set", "answers=[5]", "--set", "annotators=20",
+         "--workers", "2", "--out", "types", cwd=work)  # fmt: skip
+    code = (
+        "import pluralign as pl\n"
+        "pairs = pl.simulate('opposed_tastes', n_annotators=20, answers=20, seed=1)\n"
+        "pl.write_pairs('pairs.parquet', pairs)\n"
+        "print(pl.fit(pairs, method='pooled'))"
+    )
+    assert "pooled" in _run(programs / "python", "-c", code, cwd=work)
+    fitted = json.loads(_run(tell, "fit", "pairs.parquet", "--method", "pooled", "--out", "fit", "--json", cwd=work))
+    assert fitted["method"] == "pooled"
+
+
+def test_an_installed_package_opens_every_door_by_name(installed):
+    programs, work = installed
+    tell, project = programs / "pluralign", work / "toy"
+    project.mkdir()
+    for kind in ("claim", "experiment", "method", "converter", "rule", "environment"):
+        _run(tell, "new", kind, f"toy_{kind}", cwd=project)
+    points = "\n".join(f'[project.entry-points."pluralign.{group}"]\ntoy = "{place}"' for group, place in TOY.items())
+    modules = ", ".join(f'"{place.partition(":")[0]}"' for place in TOY.values())
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        f'[project]\nname = "toy"\nversion = "1.0"\n{points}\n[tool.setuptools]\npy-modules = [{modules}]\n'
+    )
+    here = ("--python", programs / "python", "install", "--no-deps", "--no-build-isolation")
+    _pip(sys.executable, *here, project, cwd=work)
+    answer = json.loads(_run(tell, "check", "toy", "--workers", "2", "--json", cwd=work))
+    assert [row["claim_id"] for row in answer["verdicts"]] == ["toy-claim-mean"]
+    assert "toy-claim-mean" in _run(tell, "list", "toy", cwd=work)
+    (work / "mine.yaml").write_text("experiment: toy\nreplicates: 4\ngrid: {n: [5, 20]}\n")
+    _run(tell, "study", "mine.yaml", "--workers", "2", "--out", "mine", cwd=work)
+    (work / "raw.jsonl").write_text('{"who": "a", "question": "Which?", "options": ["x", "y"], "picked": 0}\n')
+    _run(tell, "convert", "toy", "raw.jsonl", "--out", "converted.jsonl", cwd=work)
+    assert "toy" in _run(tell, "axioms", "--rule", "toy", "--trials", "50", cwd=work)
+    code = (
+        "import pluralign as pl\n"
+        "pairs = pl.simulate('toy', n_annotators=12, answers=20, seed=1)\n"
+        "print(pl.fit(pairs, method='toy').as_dict()['method'])"
+    )
+    assert _run(programs / "python", "-c", code, cwd=work).strip() == "toy_method"
