@@ -98,7 +98,7 @@ class FitResult(Shown):
         return self._usable.score_items(items, annotator, annotator_features=annotator_features, unknown=unknown)
 
     def assign(self, answers: Frame) -> FitResult:
-        """The fit that knows the annotators of these answers, and only these; nothing is refitted.
+        """The fit that knows the annotators of these answers, beside those it knew; nothing is refitted.
 
         answers: whatever `read_pairs` takes, with the fit's features in its units.
         """

@@ -6,7 +6,6 @@ files, and messages name the kind of frame in place of a file.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sim.errors import InputError
+from sim.files.file_rows import names_in
 from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
 from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
 
@@ -34,8 +34,7 @@ class Rows:
 
     def names(self, key: bytes) -> tuple[str, ...] | None:
         """The names an Arrow schema keeps under `key`."""
-        found = self.metadata.get(key)
-        return None if found is None else tuple(json.loads(found))
+        return names_in(self.metadata, key, self.source)
 
 
 def is_path(data: Any) -> bool:

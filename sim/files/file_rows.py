@@ -48,7 +48,7 @@ def _read_parquet(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...] | N
     return table.to_pylist(), names_in(table.schema.metadata, NAMES_KEY, path)
 
 
-def names_in(metadata: Mapping[bytes, bytes] | None, key: bytes, path: Path) -> tuple[str, ...] | None:
+def names_in(metadata: Mapping[bytes, bytes] | None, key: bytes, path: str | Path) -> tuple[str, ...] | None:
     """The names a Parquet file's schema keeps under `key`, a JSON list of texts; None if it keeps none."""
     text = (metadata or {}).get(key)
     if text is None:

@@ -15,11 +15,12 @@ from sim.fitting.compare import PLAIN, Comparison, compare
 from sim.fitting.contexts import known_contexts
 from sim.fitting.described import Group
 from sim.fitting.method import Diagnosis, Fits, Method, Say
-from sim.fitting.methods import find_method
+from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, prepare
 from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
+from sim.plugins import blaming
 from sim.streams import Stream
 
 
@@ -93,6 +94,7 @@ class FitReport:
             "settings": {**asdict(self.settings), asked.size_name: self.settings.n_types},
             "titles": {name: method.title or name for name, (method, _) in self.fits.fitted.items()},
             "common": self.fits.common,
+            "method_code": METHODS.sources(self.settings.method).digest or None,
             **parts,
         }
 
@@ -185,6 +187,15 @@ def fit(
     say = on_progress or (lambda _: None)
     asked = find_method(settings.method)
     require_allowed(asked, settings, extra)
+    if METHODS.is_ours(settings.method):
+        return _fit(asked, table, settings, say, extra)
+    with blaming(f"method {asked.name}"):
+        return _fit(asked, table, settings, say, extra)
+
+
+def _fit(
+    asked: Method[Any], table: PairTable, settings: FitSettings, say: Say, extra: Sequence[Method[Any]]
+) -> FitReport:
     stream = Stream(settings.seed, cell="fit")
     prepared = prepare(table, stream)
     if asked.wants_contexts:

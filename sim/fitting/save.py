@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,10 @@ import yaml
 from sim.errors import InputError
 from sim.files.atomic import Json, require_place, write_json, write_text
 from sim.fitting.method import Fits, Method
-from sim.fitting.methods import find_method
+from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
+from sim.plugins import blaming
 from sim.preferences import AnyArray
 from sim.running.fingerprint import versions
 
@@ -248,7 +250,7 @@ def load_fit(folder: str | Path) -> SavedFit:
     """A saved fit, ready for new items and new annotators.
 
     Errors: InputError where the folder is of another format, cut short or altered (its checksum), or where a method of
-    one's own cannot be imported; what its `restore` raises goes on as it is.
+    one's own cannot be imported or restored.  Warns where such a method was edited since.
     """
     summary = read_summary(folder)
     path = Path(folder) / "model.npz"
@@ -282,4 +284,10 @@ def load_fit(folder: str | Path) -> SavedFit:
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error
-    return replace(read, model=method.restore(own))
+    name = str(summary["settings"]["method"])
+    if METHODS.is_ours(name):
+        return replace(read, model=method.restore(own))
+    if (summary.get("method_code") or "") != METHODS.sources(name).digest:
+        warnings.warn(f"method {name} has other sources than when {folder} was saved", stacklevel=2)
+    with blaming(f"method {method.name}: restore"):
+        return replace(read, model=method.restore(own))

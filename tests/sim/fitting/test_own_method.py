@@ -169,12 +169,28 @@ def test_one_that_wants_contexts_is_saved_and_serves_strangers(tmp_path, monkeyp
     sys.modules.pop("sumsmethod", None)
 
 
+def test_what_it_raises_is_said_with_its_line_and_an_edit_is_told(tmp_path, monkeypatch, table):
+    monkeypatch.chdir(tmp_path)
+    module = tmp_path / "editedmethod.py"
+    module.write_text(TOY)
+    save_fit(tmp_path / "own", fit(table, FitSettings("editedmethod:Sign")))
+    load_fit(tmp_path / "own")
+    module.write_text(TOY + "# edited\n")
+    with pytest.warns(UserWarning, match="editedmethod:Sign has other sources than when"):
+        load_fit(tmp_path / "own")
+    module.write_text(TOY.replace("return log_sigmoid", "return 1 / 0 + log_sigmoid"))
+    line = 1 + module.read_text().splitlines().index(next(x for x in module.read_text().splitlines() if "1 / 0" in x))
+    with pytest.raises(InputError, match=rf"method Sign raised ZeroDivisionError \(editedmethod.py, line {line}\)"):
+        fit(table, FitSettings("editedmethod:Sign"))
+    sys.modules.pop("editedmethod", None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (("    def adapt", "    def adapted"), "does not say how to adapt"),
         (("class Sign(Method)", "class Sign"), "is not a method"),
-        (('    title = "one feature each"', '    name = "shared"'), "has the name 'shared' of a method of ours"),
+        (('    title = "one feature each"', '    name = "shared"'), "has the name 'shared' of one of ours"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path, monkeypatch, change, message):
@@ -187,7 +203,7 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch, change, message):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nowhere:Sign", "cannot be imported"), ("json:Sign", "has no 'Sign'"), ("shred", "did you mean 'shared'")],
+    [("nowhere:Sign", "No module named 'nowhere'"), ("json:Sign", "has no Sign"), ("shred", "did you mean 'shared'")],
 )
 def test_methods_that_are_not_there(name, message):
     with pytest.raises(InputError, match=message):
