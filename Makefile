@@ -6,7 +6,7 @@ OUT ?= report
 # Real data for tests and demonstrations, where it is at hand (tests that need it skip otherwise).
 PLURALIGN_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: check test lint bench bench-llm clean
+.PHONY: check test lint docs bench bench-llm clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -16,7 +16,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[llm,test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[llm,test,docs]"
 	touch $(VENV)/.core $@
 
 check: $(VENV)/.core
@@ -30,6 +30,9 @@ lint: $(VENV)/.test
 test: lint
 	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -n 2
 
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ratios.py
 
@@ -37,4 +40,4 @@ bench-llm: $(VENV)/.test
 	$(BIN)/python -W ignore benchmarks/llm_against_trl.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

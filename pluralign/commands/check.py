@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--scheduler", help="Address of a running Dask scheduler (with --engine dask).")
 @click.option("--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Result folder.")
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left in --out.")
-@click.option("--readme", type=click.Path(dir_okay=False), help="Also write the table between this file's markers.")
+@click.option("--docs", type=click.Path(file_okay=False), help="Also write the tables of the pages in FOLDER/papers.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     names: tuple[str, ...],
@@ -40,7 +40,7 @@ def command(
     scheduler: str | None,
     out: str,
     fresh: bool,
-    readme: str | None,
+    docs: str | None,
     as_json: bool,
 ) -> None:
     """Check claims numerically: a verdict, an interval, the check's power, and controls that must fail.
@@ -63,14 +63,14 @@ def command(
     from theory.engine.runner import run_checks
     from theory.engine.theorem import Profile
     from theory.report.folder import write_folder
-    from theory.report.table import readme_parts, update_readme
+    from theory.report.pages import require_pages, update_pages
 
     theorems = select(names)
     folder = Path(out)
-    # Before minutes of work: a folder that cannot be written, a file without markers.
+    # Before minutes of work: a folder that cannot be written, pages without markers.
     require_place(folder / "cells")
-    if readme is not None:
-        readme_parts(readme)
+    if docs is not None:
+        require_pages(docs, theorems)
     with Progress() as progress:
         progress.show(f"checking {len(theorems)} claims")
         report = run_checks(
@@ -86,8 +86,8 @@ def command(
         )
         progress.show("writing tables and figures")
         write_folder(folder, report, names)
-        if readme is not None:
-            update_readme(readme, report.checks)
+        if docs is not None:
+            update_pages(docs, report.checks)
     if report.resumed:
         click.echo(
             f"{report.resumed} of {len(theorems)} claims were taken from {folder / 'cells'} "

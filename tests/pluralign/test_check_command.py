@@ -8,8 +8,6 @@ import pytest
 import yaml
 from places import ROOT
 
-from theory.report.table import BEGIN, END
-
 
 def _pluralign(*arguments, cwd=ROOT):
     return subprocess.run(
@@ -20,11 +18,7 @@ def _pluralign(*arguments, cwd=ROOT):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("check")
-    readme = folder / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    done = _pluralign(
-        "check", "regret-beta", "many-answers-one-user", "--out", folder / "report", "--json", "--readme", readme
-    )
+    done = _pluralign("check", "regret-beta", "many-answers-one-user", "--out", folder / "report", "--json")
     return folder, done
 
 
@@ -59,11 +53,6 @@ def test_folder_holds_everything(run):
     assert "regret-beta" in (report / "verdicts.md").read_text()
     names = {path.name for path in (report / "figures").iterdir()}
     assert {"verdicts.png", "verdicts.svg", "rate-many-answers-one-user-as_stated.png"} <= names
-    text = (folder / "README.md").read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "| regret-beta |" in text
 
 
 def test_witness_replays_and_a_tampered_one_does_not(run, tmp_path):

@@ -160,8 +160,12 @@ class TransferCondition(_OfTheFamily):
     claim_id, source = "axiom-pigou-dalton-condition", f"{ARXIV}, appendix H.1"
     statement = "The condition of the sixth axiom describes a transfer that Agg_alpha, alpha < 0, rewards."
     SETTINGS = {
-        "as_printed": Variant(AxiomSetting(axiom="pigou-dalton (printed)", alphas=_NEGATIVE), Verdict.VIOLATED),
-        "as_corrected": Variant(AxiomSetting(axiom="pigou-dalton", alphas=_NEGATIVE), Verdict.HOLDS),
+        "as_printed": Variant(
+            AxiomSetting(axiom="pigou-dalton (printed)", alphas=_NEGATIVE), Verdict.VIOLATED, "r'_i + r_j = r'_j + r_i."
+        ),
+        "as_corrected": Variant(
+            AxiomSetting(axiom="pigou-dalton", alphas=_NEGATIVE), Verdict.HOLDS, "r'_i + r'_j = r_i + r_j, gap smaller."
+        ),
     }
     rules_that_break = ("Agg[1]",)
 

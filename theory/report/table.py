@@ -1,16 +1,11 @@
-"""The verdict table: in the terminal, in Markdown, in the README."""
+"""The verdict table: in the terminal and in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from sim.errors import InputError
-from sim.files.atomic import write_text
-from sim.reading import read_text
 from theory.engine.checks import Check
 
-BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 COLUMNS = ("claim", "variant", "verdict", "measured", "bound", "95 % interval", "power", "controls caught")
 # Without these a row says nothing.
 NEEDED = ("claim", "variant", "verdict")
@@ -39,10 +34,15 @@ def cells_of(check: Check) -> tuple[str, ...]:
     )
 
 
+def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
+    """A table of GitHub Markdown, its head the first row; a pipe inside a cell is escaped."""
+    head, *body = rows
+    lines = [head, ("---",) * len(head), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
 def markdown_table(checks: Sequence[Check]) -> str:
-    """GitHub Markdown; a pipe inside a cell is escaped."""
-    rows = [COLUMNS, ("---",) * len(COLUMNS), *(cells_of(check) for check in checks)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    return markdown_rows([COLUMNS, *(cells_of(check) for check in checks)])
 
 
 def plain_table(checks: Sequence[Check]) -> str:
@@ -51,18 +51,3 @@ def plain_table(checks: Sequence[Check]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def readme_parts(path: str | Path) -> tuple[str, str]:
-    """What stands before the markers' begin and after their end."""
-    text = read_text(path, "name a file of yours with the markers in it")
-    if BEGIN not in text or END not in text:
-        raise InputError(f"the markers {BEGIN} and {END} are missing", file=path, fix="write them where the table goes")
-    head, rest = text.split(BEGIN, 1)
-    return head, rest.split(END, 1)[1]
-
-
-def update_readme(path: str | Path, checks: Sequence[Check]) -> None:
-    """Replace what stands between the markers by the table."""
-    head, tail = readme_parts(path)
-    write_text(path, f"{head}{BEGIN}\n{markdown_table(checks)}\n{END}{tail}")
