@@ -41,8 +41,8 @@ class Browser:
 
     def __init__(self, folder: Path) -> None:
         assert CHROMIUM is not None
-        # The protocol's pipes are descriptors 3 and 4 of the browser; ours are numbered above, so that none is lost when
-        # these are put in place.
+        # The protocol's pipes are descriptors 3 and 4 of the browser; ours are numbered above, so that none is lost
+        # when these are put in place.
         (to_browser, self._write), (self._read, from_browser) = (map(_above, os.pipe()) for _ in range(2))
         arguments = (
             f"exec {CHROMIUM} --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars "
