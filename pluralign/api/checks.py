@@ -43,6 +43,11 @@ class Claim(Shown):
     def variants(self) -> tuple[str, ...]:
         return tuple(self.theorem.SETTINGS)
 
+    @property
+    def words(self) -> str:
+        """What a search looks in."""
+        return " ".join((self.claim_id, self.statement, self.source)).casefold()
+
     def as_dict(self) -> dict[str, Any]:
         """What `pluralign show --json` prints."""
         theorem, variants = self.theorem, {}
@@ -103,21 +108,23 @@ class Claims(Shown, Sequence[Claim]):
                     [(own.claim_id, own.paper, own.statement) for own in self])  # fmt: skip
 
 
-def claims(*names: str, search: str | None = None) -> Claims:
-    """The claims of these papers (all if none), or the claims of these names.
+def claims(*names: str, search: str = "") -> Claims:
+    """The claims of these papers, of these names, of module:NAME of your own; all of ours if none is named.
 
-    search: only those with this word in name, statement or source, upper and lower case alike.
+    search: only those with all of these words in name, statement or source, upper and lower case alike.
     """
+    words = search.casefold().split()
     found = [Claim(theorem) for theorem in select(names)]
-    if search is not None:
-        word = search.lower()
-        found = [own for own in found if word in f"{own.claim_id} {own.statement} {own.source}".lower()]
-    return Claims(found)
+    return Claims([own for own in found if all(word in own.words for word in words)])
 
 
 def claim(name: str) -> Claim:
-    """One claim by name."""
-    return Claim(find(name))
+    """One claim by name, or module:NAME of your own."""
+    found = select((name,)) if ":" in name else (find(name),)
+    if len(found) > 1:
+        listed = ", ".join(theorem.claim_id for theorem in found)
+        raise InputError(f"claim '{name}': these are {len(found)} claims ({listed})", fix="name one of them, a class")
+    return Claim(found[0])
 
 
 class CheckResult(Shown):

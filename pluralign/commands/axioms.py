@@ -25,28 +25,19 @@ def command(rules: tuple[str, ...], trials: int, annotators: int, seed: int, as_
 
     Example: pluralign axioms --rule leximin --rule mypackage.rules:median_of_means
     """
-    from sim.algorithms.axioms import AXIOMS, axiom_table, known_rules
-    from sim.algorithms.rules import find_rule
-    from sim.streams import Stream
+    from pluralign.api.tables import axioms
 
-    chosen = [find_rule(name) for name in rules] or list(known_rules())
-    results = axiom_table(chosen, Stream(seed, "axioms"), trials=trials, n_annotators=annotators)
-    names = list(AXIOMS)
-    rows = [results[place : place + len(names)] for place in range(0, len(results), len(names))]
+    found = axioms(*rules, trials=trials, n_annotators=annotators, seed=seed)
     if as_json:
-        table = [
-            {"rule": row[0].rule, "satisfied": {key: r.score for key, r in zip(names, row, strict=True)},
-             "witnesses": {key: r.witness for key, r in zip(names, row, strict=True) if r.witness}}
-            for row in rows
-        ]  # fmt: skip
-        click.echo(json.dumps({"trials": trials, "annotators": annotators, "rules": table}, indent=2))
+        click.echo(json.dumps(found.as_dict(), indent=2))
         return
-    width = max(len(key) for key in names)
-    heads = [row[0].rule for row in rows]
+    rows = found.as_dict()["rules"]
+    heads, names = [row["rule"] for row in rows], list(rows[0]["satisfied"])
+    width = max(map(len, names))
     click.echo(" " * width + "  " + "  ".join(f"{head:>8}" for head in heads))
-    for number, key in enumerate(names):
-        cells = [_share(row[number].score).rjust(max(8, len(head))) for row, head in zip(rows, heads, strict=True)]
-        click.echo(f"{key:<{width}}  " + "  ".join(cells))
+    for name in names:
+        cells = [_share(row["satisfied"][name]).rjust(max(8, len(row["rule"]))) for row in rows]
+        click.echo(f"{name:<{width}}  " + "  ".join(cells))
 
 
 def _share(score: float) -> str:

@@ -15,7 +15,7 @@ from pluralign.commands.llm_options import config_options, training_warnings
 @config_options
 @click.option("--model", type=click.Path(file_okay=False), help="Model folder; only its config.json is read.")
 @click.option("--size", help="A shape of `llm sft`, or mistral-7b (default).")
-@click.option("--types", type=click.IntRange(1), help="Number of groups K.")
+@click.option("--types", type=click.IntRange(1, 1024), help="Number of groups K.")
 @click.option("--data", type=click.Path(), help="Preferences to count (at four bytes a token).")
 @click.option("--pairs", type=click.IntRange(1), help="Number of answers.")
 @click.option("--rounds", type=click.IntRange(1), help="EM rounds.")

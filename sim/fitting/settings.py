@@ -33,7 +33,7 @@ class FitSettings:
         if self.n_types is not None:
             require_count("n_types", self.n_types)
         require_count("max_types", self.max_types)
-        require_count("restarts", self.restarts)
+        require_count("restarts", self.restarts, 1, 10_000)
         if self.ridge is not None:
             require_positive(ridge=self.ridge)
         require_positive(beta=self.beta)
