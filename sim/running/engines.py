@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
@@ -83,8 +84,12 @@ def _run_joblib(
     jobs = (delayed(_indexed)(function, index, task, os.getpid()) for index, task in enumerate(tasks))
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
     try:
-        for index, answer in parallel(jobs):
-            arrived(index, answer)
+        # A worker that has grown by 300 MB, as compiled kernels can make it, is replaced by a fresh one: no user's
+        # concern. As an error the warning would end joblib's own thread, and this one would wait for ever.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+            for index, answer in parallel(jobs):
+                arrived(index, answer)
     except TerminatedWorkerError as error:
         raise InputError(
             "a worker process died: killed from outside, or for want of memory",

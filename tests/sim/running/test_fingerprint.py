@@ -1,6 +1,9 @@
 """Fingerprints see every byte a result depends on; threads are given back."""
 
+import time
+
 import numba
+import numpy as np
 import pytest
 from places import ROOT
 from threadpoolctl import threadpool_info
@@ -63,3 +66,19 @@ def test_engines_speak_of_arguments():
         run_tasks(abs, [1], workers=0)
     with pytest.raises(InputError, match=r"engine must be one of local, joblib, dask \(got 'mpi'\)"):
         run_tasks(abs, [1, 2], workers=2, engine="mpi")
+
+
+def _grown(index):
+    """Takes more than joblib lets a worker grow by, and is in no hurry, so that it looks."""
+    _HELD.append(np.ones(60_000_000))
+    time.sleep(0.3)
+    return index
+
+
+_HELD = []
+
+
+def test_a_worker_that_has_grown_is_replaced_without_a_word():
+    """With warnings as errors, as here, the run would stand still for ever."""
+    pytest.importorskip("psutil")
+    assert run_tasks(_grown, list(range(8)), workers=2) == list(range(8))
