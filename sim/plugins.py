@@ -21,12 +21,13 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -129,7 +130,7 @@ class Door:
             return getattr(importlib.import_module(module), attribute)
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module) or not attribute.isidentifier():
             raise InputError(f"{self.kind} '{name}': expected module:NAME", fix="for example mymodule:MINE")
-        loaded = _load(self.kind, name, module, folder)
+        loaded = _load(self.kind, name, module, self._looked_in(name, folder))
         try:
             return getattr(loaded.module, attribute)
         except AttributeError:
@@ -142,7 +143,13 @@ class Door:
         if name in self.ours:
             return NOTHING
         self.find(name, folder)
-        return _load(self.kind, name, self.place(name).partition(":")[0], folder).sources
+        return _load(self.kind, name, self.place(name).partition(":")[0], self._looked_in(name, folder)).sources
+
+    def _looked_in(self, name: str, folder: str | Path | None) -> Path | None:
+        """The folder of module:NAME; none for what an installed package offers: no file beside us stands for that."""
+        if ":" not in name:
+            return None
+        return (_FOLDER.get() or Path.cwd()) if folder is None else Path(folder).resolve()
 
     def find_unchanged(self, name: str, folder: str | Path | None, digest: str) -> Any:
         """`find`, for a worker: the sources must be those the run began with."""
@@ -169,9 +176,8 @@ def blaming(what: str) -> Iterator[None]:
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         text = " ".join(str(error).split()) or "no message"
-        raise InputError(
-            f"{what} raised {type(error).__name__}{_at(error)}: {text}", fix=f"{_TRACEBACK}=1 shows the whole of it"
-        ) from error
+        said = f"{what} raised {type(error).__name__}{place_of(error)}: {text}"
+        raise InputError(said, fix=f"{_TRACEBACK}=1 shows the whole of it") from error
 
 
 def sources_of_object(found: Any) -> Sources:
@@ -180,44 +186,101 @@ def sources_of_object(found: Any) -> Sources:
     module = getattr(defined, "__module__", "")
     if module.partition(".")[0] in OURS:
         return NOTHING
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return NOTHING if file is None else _sources(module)
+    return NOTHING if _file_of(module) is None else _sources(*_made_of(module))
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """stamps: (file, time of change, size) of each source when it was read."""
+    """modules: name -> file of what it is made of, of folders that are named (`folder`: where it was looked for).
+    stamps: (file, time of change, size) of each source when it was read."""
 
     module: ModuleType
+    folder: Path | None
+    modules: Mapping[str, Path]
     sources: Sources
     stamps: tuple[tuple[str, int, int], ...]
 
 
 _LOADED: dict[str, _Loaded] = {}
+# Folders that stand on the path because they were looked in.
+_ADDED: set[str] = set()
 
 
-def _load(kind: str, name: str, module: str, folder: str | Path | None) -> _Loaded:
-    """The module in the state its sources are in now."""
-    beside = (_FOLDER.get() or Path.cwd()) if folder is None else Path(folder).resolve()
-    _look_in(beside)
+def _load(kind: str, name: str, module: str, folder: Path | None) -> _Loaded:
+    """The module in the state its sources are in now.
+
+    folder: looked in first; None: where Python looks without us (what a package that is installed offers).
+    """
     known = _LOADED.get(module)
-    if known is not None and sys.modules.get(module) is known.module and not _elsewhere(module, beside):
-        if _stamps(known.sources.files) == known.stamps:
-            return known
-        _forget(known.sources.files)
-    elif _elsewhere(module, beside):
-        _forget(_LOADED[module].sources.files if module in _LOADED else ())
-        sys.modules.pop(module, None)
+    if known is not None and known.folder == folder and _is_current(module, known):
+        return known
     importlib.invalidate_caches()
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # an edit within a second would go unnoticed
-    try:
-        with _importing(kind, name):
-            found = importlib.import_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    sources = _sources(module)
-    _LOADED[module] = _Loaded(found, sources, _stamps(sources.files))
+    with _path(folder):
+        modules, packages = _made_of(module)
+        if known is None or known.modules != modules or not _is_current(module, known):
+            # What was imported before, by us or by others, may be another folder's, or what a file held then.
+            if known is not None or any(_is_stale(own, file) for own, file in modules.items()):
+                _forget(modules)
+            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # else an edit within a second is missed
+            try:
+                with _importing(kind, name):
+                    found = importlib.import_module(module)
+            finally:
+                sys.dont_write_bytecode = before
+        else:
+            found = known.module
+        sources = _sources(modules, packages)
+    _LOADED[module] = _Loaded(found, folder, modules, sources, _stamps(sources.files))
     return _LOADED[module]
+
+
+def _is_current(module: str, known: _Loaded) -> bool:
+    """It is what stands in `sys.modules`, all it is made of too, and no file has been touched since."""
+    if sys.modules.get(module) is not known.module or _stamps(known.sources.files) != known.stamps:
+        return False
+    return all(name not in sys.modules or _place(sys.modules[name]) == file for name, file in known.modules.items())
+
+
+def _is_stale(name: str, file: Path) -> bool:
+    """What others imported under that name is another file's, or the file was written after this process began."""
+    loaded = sys.modules.get(name)
+    if loaded is None:
+        return False
+    began = _began()
+    return _place(loaded) != file or began is None or file.stat().st_mtime > began
+
+
+@cache
+def _began() -> float | None:
+    """When this process began, seconds of the epoch, to about a second; None where the system does not say."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK") - 1.0
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _place(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
+@contextmanager
+def _path(folder: Path | None) -> Iterator[None]:
+    """The folder first on the path, and there to stay, for what is imported later on; None: without all of these."""
+    if folder is not None:
+        _ADDED.add(str(folder))
+        if sys.path[:1] != [str(folder)]:
+            sys.path[:] = [str(folder), *(place for place in sys.path if place != str(folder))]
+        yield
+        return
+    before = list(sys.path)
+    sys.path[:] = [place for place in sys.path if place not in _ADDED]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 @contextmanager
@@ -235,32 +298,15 @@ def _importing(kind: str, name: str) -> Iterator[None]:
     except Exception as error:
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
-        raise InputError(
-            f"{kind} '{name}': its module raised {type(error).__name__}{_at(error)}: {error}", fix="mend the module"
-        ) from error
+        said = f"{kind} '{name}': its module raised {type(error).__name__}{place_of(error)}: {error}"
+        raise InputError(said, fix="mend the module") from error
 
 
-def _look_in(folder: Path) -> None:
-    """First on the path: two folders may have modules of one name."""
-    if sys.path[:1] != [str(folder)]:
-        sys.path[:] = [str(folder), *(place for place in sys.path if place != str(folder))]
-
-
-def _elsewhere(module: str, folder: Path) -> bool:
-    """A module of that name is loaded, and the folder has another one."""
-    loaded = getattr(sys.modules.get(module), "__file__", None)
-    parts = module.split(".")
-    here = (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py"))
-    present = next((path for path in here if path.is_file()), None)
-    return loaded is not None and present is not None and Path(loaded).resolve() != present.resolve()
-
-
-def _forget(files: Sequence[Path]) -> None:
-    """Modules of these files are imported again when next asked for; ours stay, whose classes others have inherited."""
-    gone = set(map(str, files))
-    for name, module in list(sys.modules.items()):
-        place = getattr(module, "__file__", None)
-        if name.partition(".")[0] not in OURS and place is not None and str(Path(place).resolve()) in gone:
+def _forget(modules: Mapping[str, Path]) -> None:
+    """These are imported again when next asked for; a module that is being imported stays, and so does a script."""
+    for name in modules:
+        loaded = sys.modules.get(name)
+        if loaded is not None and name != "__main__" and not getattr(loaded.__spec__, "_initializing", False):
             del sys.modules[name]
 
 
@@ -275,10 +321,10 @@ def _stamps(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-def _sources(module: str) -> Sources:
-    """The module's own files and what they import, from the import statements."""
-    files: dict[Path, None] = {}
-    packages: dict[str, None] = {}
+def _made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
+    """name -> file of its own modules, and what else it imports: from the import statements, without running any."""
+    own: dict[str, Path] = {}
+    others: dict[str, None] = {}
     seen, waiting = set(), [module]
     while waiting:
         name = waiting.pop()
@@ -286,37 +332,51 @@ def _sources(module: str) -> Sources:
             continue
         seen.add(name)
         top = name.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            continue
         file = _file_of(name)
         if top in OURS and (file is None or file.is_relative_to(_HERE)):
             if top != "sim":
-                files[_HERE / top] = None
+                others[top] = None
+        elif file is None:
             continue
-        if top in sys.stdlib_module_names or file is None:
-            continue
-        if top != module.partition(".")[0] and {"site-packages", "dist-packages"} & set(file.parts):
-            packages[top] = None
-            continue
-        if file in files:
-            continue
-        files[file] = None
-        waiting += [name.rpartition(".")[0]] if "." in name else []
-        waiting += _imports(name, file)
-    folders = [file for file in files if file.is_dir()]
-    listed = sorted(file for file in files if not file.is_dir())
-    listed += sorted(part for folder in folders for part in folder.rglob("*.py"))
-    return Sources(tuple(listed), tuple(sorted(packages)), _digest(listed, sorted(packages)))
+        elif top != module.partition(".")[0] and {"site-packages", "dist-packages"} & set(file.parts):
+            others[top] = None
+        else:
+            own[name] = file
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+            waiting += _imports(name, file)
+    return own, others
+
+
+def _sources(modules: Mapping[str, Path], others: Iterable[str]) -> Sources:
+    rooms = [_HERE / name for name in others if name in OURS]
+    packages = sorted(name for name in others if name not in OURS)
+    files = sorted({*modules.values(), *(part for room in rooms for part in room.rglob("*.py"))})
+    return Sources(tuple(files), tuple(packages), _digest(files, packages))
 
 
 def _file_of(name: str) -> Path | None:
-    """The file of a module that is loaded or can be; None for what has none (built in, a folder, nothing)."""
-    place = getattr(sys.modules.get(name), "__file__", None)
-    if place is None and name not in sys.modules:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
+    """The file a module has on the path as it is now, whatever is loaded; None for what has none (built in, a folder,
+    nothing). Packages are looked into, not imported."""
+    if name == "__main__":
+        return _place(sys.modules[name])
+    place: Sequence[str] | None = None
+    parts = name.split(".")
+    for number in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: number + 1]), place)
+        if spec is None and number == 0 and name not in sys.modules:
+            try:  # an import hook's, as editable installs have
+                spec = importlib.util.find_spec(parts[0])
+            except (ImportError, ValueError):
+                return None
+        if spec is None:
+            return _place(sys.modules[name]) if name in sys.modules else None
+        place = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
+        if place is None and number < len(parts) - 1:
             return None
-        place = spec.origin if spec is not None and spec.has_location else None
-    return Path(place).resolve() if place is not None and place.endswith(".py") else None
+    file = spec.origin if spec is not None and spec.has_location else None
+    return Path(file).resolve() if file is not None and file.endswith(".py") else None
 
 
 def _imports(name: str, file: Path) -> list[str]:
@@ -376,7 +436,7 @@ def _offer(module: ModuleType, attribute: str) -> str:
     return f"did you mean '{near[0]}'?" if near else "check the name"
 
 
-def _at(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """ " (file.py, line 12)": the innermost line that is not ours and not of an installed package, else the last."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = ("site-packages", "dist-packages")

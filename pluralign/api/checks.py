@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
-from theory.engine.registry import checked, find, select
+from theory.engine.registry import CLAIMS, checked, find, select
 from theory.engine.runner import CheckReport, run_checks
 from theory.engine.theorem import PROFILES, Profile, Theorem
 
@@ -120,7 +120,7 @@ def claims(*names: str, search: str = "") -> Claims:
 
 def claim(name: str) -> Claim:
     """One claim by name, or module:NAME of your own."""
-    found = select((name,)) if ":" in name else (find(name),)
+    found = select((name,)) if ":" in name or name in CLAIMS.names() else (find(name),)
     if len(found) > 1:
         listed = ", ".join(theorem.claim_id for theorem in found)
         raise InputError(f"claim '{name}': these are {len(found)} claims ({listed})", fix="name one of them, a class")
@@ -241,7 +241,11 @@ def _theorems(names: Sequence[str | Theorem[Any]]) -> list[Theorem[Any]]:
     found = [
         own for name in names for own in (select((name,)) if isinstance(name, str) else (checked(name, str(name)),))
     ]
-    return list({own.claim_id: own for own in found}.values())
+    chosen: dict[str, Theorem[Any]] = {}
+    for own in found:
+        if type(chosen.setdefault(own.claim_id, own)) is not type(own):
+            raise InputError(f"two claims are called '{own.claim_id}'", fix="give one another claim_id")
+    return list(chosen.values())
 
 
 def load_check(folder: str | Path) -> CheckResult:

@@ -34,13 +34,20 @@ def convert(
     """
     if out is not None:
         known_ending(Path(out))  # refused before the work, not after
+    listed = [files] if isinstance(files, str | os.PathLike) else list(files)
     if dataset == "movielens":
+        if listed:
+            raise InputError("files: movielens is given its files by name", fix="give ratings=, movies=, tags=")
         table = _movielens(seed, options)
     else:
         if ":" not in dataset:
             require_known(dataset, ("movielens", *CONVERTERS.names()), section="dataset")
-        listed = [files] if isinstance(files, str | os.PathLike) else list(files)
-        table = find_converter(dataset).convert(listed, dataset, **options)
+        converter = find_converter(dataset)
+        if "seed" in converter.options:
+            options = {"seed": seed, **options}
+        elif seed != 0:
+            raise InputError(f"seed: converter '{dataset}' has no option of that name", fix="leave it out")
+        table = converter.convert(listed, dataset, options)
     if out is not None:
         write_pairs(out, table)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -286,8 +287,15 @@ def _named(method: str | type[Method[Any]] | Method[Any]) -> str:
     """The name a method is found by again: a class at hand by its module and its own name."""
     if isinstance(method, str):
         return method
-    kind = method if isinstance(method, type) else type(method)
-    return f"{kind.__module__}:{kind.__qualname__}"
+    module = method.__module__ if isinstance(method, type) else type(method).__module__
+    held = vars(sys.modules[module]) if module in sys.modules else {}
+    for name, value in held.items():
+        if value is method:
+            return f"{module}:{name}"
+    raise InputError(
+        f"method: {method!r} has no name in its module, {module}, by which it could be found again",
+        fix="write METHOD = ... at the top level of a module, and give that",
+    )
 
 
 def _network() -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,23 +16,24 @@ from pluralign.api.shown import Page, Shown, plotted
 from pluralign.backends import backends
 from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
-from sim.settings import read_mapping
-from sim.studies import experiments
-from sim.studies.cells import StudyRun
+from sim.studies.cells import Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
 from sim.studies.registry import find_experiment
 from sim.studies.report import SavedStudy, StudyReport
 from sim.studies.results import Results
+from sim.studies.shipped import shipped_studies, study_file
 from sim.studies.spec import StudySpec, load_spec
 
 
 @dataclass(frozen=True)
 class ShippedStudy:
-    """A study that comes with the package.  file: its YAML."""
+    """A study that comes with the package: `cells` settings, each over `replicates` seeds.  file: its YAML."""
 
     name: str
     title: str
     experiment: str
+    cells: int
+    replicates: int
     file: Path
 
 
@@ -54,20 +56,17 @@ class ShippedStudies(Shown, Mapping[str, ShippedStudy]):
         return {"studies": [{**vars(study), "file": str(study.file)} for study in self.values()]}
 
     def page(self) -> Page:
-        rows = [(study.name, study.experiment, study.title) for study in self.values()]
-        return Page(f"{len(self)} studies", ("study", "experiment", "title"), rows)
+        rows = [(study.name, f"{study.cells} x {study.replicates}", study.title) for study in self.values()]
+        return Page(f"{len(self)} studies", ("study", "cells x seeds", "title"), rows)
 
 
 def studies() -> ShippedStudies:
     """The studies that come with the package: name -> file and title, for `run_study`."""
-    root = Path(str(experiments.__path__[0]))
     found = {}
-    for file in sorted(root.glob("*/*.yaml")):
-        content = read_mapping(file)
-        if "experiment" in content:
-            found[file.stem] = ShippedStudy(
-                file.stem, str(content.get("title", file.stem)), str(content["experiment"]), file
-            )
+    for name, file in shipped_studies().items():
+        spec = load_spec(file)
+        cells = math.prod(len(values) for values in spec.grid.values())
+        found[name] = ShippedStudy(name, spec.title, spec.experiment, cells, spec.replicates, file)
     return ShippedStudies(found)
 
 
@@ -96,6 +95,11 @@ class StudyResult(Shown):
     def run(self) -> StudyRun | None:
         """The run, with its times; None for a study that was read."""
         return self._report.run if isinstance(self._report, StudyReport) else None
+
+    @property
+    def failed(self) -> tuple[Failed, ...]:
+        """Replicates that raised, each with what; none in a study that was read (see the rows' status)."""
+        return () if self.run is None else self.run.failed
 
     def to_arrow(self) -> Any:
         """The results as a pyarrow.Table."""
@@ -130,7 +134,7 @@ class StudyResult(Shown):
             rows.append((*(value if isinstance(value, int | float) else str(value) for value in key),
                          float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1
                          else None))  # fmt: skip
-        notes = [f"{len(self.skipped)} cells were skipped: {next(iter(self.skipped.values()))}"] if self.skipped else []
+        notes = list(self._report.remarks(self.folder or Path())) if isinstance(self._report, StudyReport) else []
         if isinstance(self._report, StudyReport) and self._report.compared:
             report = self._report
             notes.append(f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors "
@@ -221,21 +225,16 @@ def load_study(folder: str | Path) -> StudyResult:
 
 def _file_of(study: str | Path) -> Path:
     """A file as it is; a name that is no file among the shipped ones."""
-    path = Path(study)
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        return path
-    shipped = studies()
-    if str(study) not in shipped:
-        import difflib
+    return study_file(study)
 
-        near = difflib.get_close_matches(str(study), list(shipped), n=1)
-        fix = f"did you mean '{near[0]}'?" if near else "give a YAML file, or a name of pluralign.studies()"
-        raise InputError(f"study: there is none called '{study}'", fix=fix)
-    return shipped[str(study)].file
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic) else list(value) if isinstance(value, tuple) else value
 
 
 def _override(key: str, value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
+    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    plain = [_plain(item) for item in plain] if isinstance(plain, list | tuple | range) else plain
     text = yaml.safe_dump(plain, default_flow_style=True, width=1 << 20)
     return f"{key}={text.removesuffix('...' + chr(10)).strip()}"
 

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from importlib import resources
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -47,7 +48,7 @@ def new(kind: str, name: str, folder: str | Path | None = None) -> Skeleton:
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name):
         fix = f"for example {re.sub(r'[^a-z0-9_]+', '_', name.lower()).strip('_') or 'mine'}"
         raise InputError(f"name must be small letters, digits and underscores, as a module's (got '{name}')", fix=fix)
-    if name in sys.stdlib_module_names or name in ("sim", "theory", "llm", "pluralign", "numpy", "scipy", "click"):
+    if name in sys.stdlib_module_names or _is_installed(name, place):
         raise InputError(f"name must not be that of another module (got '{name}')", fix=f"for example my_{name}")
     endings = (".py", ".yaml") if kind == "experiment" else (".py",)
     files = tuple(place / f"{name}{ending}" for ending in endings)
@@ -60,6 +61,12 @@ def new(kind: str, name: str, folder: str | Path | None = None) -> Skeleton:
     return Skeleton(files, _RUN[kind].format(name=name))
 
 
+def _is_installed(name: str, folder: Path) -> bool:
+    """A module of that name elsewhere, which a file in this folder would stand before."""
+    elsewhere = [path for path in sys.path if Path(path or ".").resolve() != folder.resolve()]
+    return PathFinder.find_spec(name, elsewhere) is not None
+
+
 def _named(text: str, name: str) -> str:
     """In a claim's id hyphens stand for underscores."""
-    return text.replace('"skeleton-', f'"{name.strip("_").replace("_", "-")}-').replace("skeleton", name)
+    return text.replace('"skeleton-', f'"{re.sub("_+", "-", name.strip("_"))}-').replace("skeleton", name)

@@ -379,6 +379,9 @@ def axioms(*rules: Any, trials: int = 3000, n_annotators: int = 4, seed: int = 0
     violations rarer than about 1 in 1,000.
     """
     chosen = [_rule(rule) for rule in rules] or list(axiom_tests.known_rules())
+    names = [rule.name for rule in chosen]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"rules: '{twice}' stands twice", fix="name each rule once, or give one another name")
     found = axiom_tests.axiom_table(chosen, Stream(seed, "axioms"), trials=trials, n_annotators=n_annotators)
     return Axioms(found, trials, n_annotators)
 

@@ -64,7 +64,7 @@ def _of_others(name: str) -> click.Command:
 
         known_ending(Path(out))
         options = dict(parse_override(text, next(iter(converter.options), "name") + "=1") for text in settings)
-        table = converter.convert(files, name, **options)
+        table = converter.convert(files, name, options)
         write_pairs(out, table)
         answer = {
             "out": out, "converter": name, "pairs": len(table), "annotators": table.n_annotators,

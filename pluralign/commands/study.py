@@ -104,27 +104,19 @@ def command(
 def _listed(as_json: bool) -> str:
     """A line a study: its name, how many replicates of how many cells, its title."""
     import json
-    import math
 
+    from pluralign.api.simulation_studies import studies
     from pluralign.tables import clipped
     from pluralign.terminal import columns
-    from sim.studies.shipped import shipped_studies
-    from sim.studies.spec import load_spec
 
-    specs = {name: load_spec(path) for name, path in shipped_studies().items()}
-    cells = {name: math.prod(len(values) for values in spec.grid.values()) for name, spec in specs.items()}
+    found = studies()
     if as_json:
-        found = [
-            {"name": name, "title": spec.title, "experiment": spec.experiment, "cells": cells[name],
-             "replicates": spec.replicates, "file": str(spec.file)}
-            for name, spec in specs.items()
-        ]  # fmt: skip
-        return json.dumps({"studies": found}, indent=2)
-    width = max(map(len, specs))
+        return json.dumps(found.as_dict(), indent=2)
+    width = max(map(len, found))
     return (
         "\n".join(
-            clipped(f"{name:<{width}}  {f'{cells[name]} x {spec.replicates}':>9}  {spec.title}", columns())
-            for name, spec in specs.items()
+            clipped(f"{own.name:<{width}}  {f'{own.cells} x {own.replicates}':>9}  {own.title}", columns())
+            for own in found.values()
         )
         + "\n\n(cells x seeds; `pluralign study NAME` runs one)"
     )

@@ -37,7 +37,7 @@ def find_rule(name: str, folder: str | Path | None = None) -> Ordering:
     if ":" not in name and name not in RULES.names():
         known = ", ".join((*ours, *RULES.names()))
         raise InputError(f"rule: there is none called '{name}'", fix=f"choose one of {known}, or module:NAME")
-    return as_rule(RULES.find(name, folder), name.rpartition(":")[2])
+    return as_rule(RULES.find(name, folder), name)
 
 
 def as_rule(found: Any, name: str = "") -> Ordering:

@@ -33,7 +33,9 @@ class Converter:
     loses: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def convert(self, files: Sequence[str | Path], name: str = "converter", **options: Any) -> PairTable:
+    def convert(
+        self, files: Sequence[str | Path], name: str = "converter", options: Mapping[str, Any] | None = None
+    ) -> PairTable:
         """The answers of these files, checked row by row as a file's are.
 
         Errors: InputError for a file that is not there, an option there is none of, a row that is no answer, and for
@@ -43,16 +45,18 @@ class Converter:
         for path in paths:
             if not path.exists():
                 raise InputError("no such file", file=path, fix="check the path")
-        for option in options:
+        given = dict(options or {})
+        for option in given:
             if option not in self.options:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"converter '{name}': no option '{option}'", fix=f"its options: {known}")
         with blaming(f"converter '{name}'"):
-            found = [dict(row) for row in self.rows(paths, **{**self.options, **options})]
-        source = Path(" ".join(path.name for path in paths) or name)
+            found = [dict(row) for row in self.rows(paths, **{**self.options, **given})]
         if not found:
-            raise InputError("the converter found no answers", file=source, fix=f"it reads {self.schema}")
-        return table_of_rows(found, source)
+            raise InputError(
+                f"converter '{name}' found no answers", file=" ".join(map(str, paths)), fix=f"it reads {self.schema}"
+            )
+        return table_of_rows(found, f"what converter '{name}' makes of {' '.join(path.name for path in paths)}")
 
 
 def find_converter(name: str, folder: str | Path | None = None) -> Converter:

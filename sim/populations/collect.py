@@ -14,7 +14,7 @@ from sim.environments.protocol import Environment, NumberedEnvironment, RewardEn
 from sim.populations.behaviour import Behaviour
 from sim.populations.choice import BradleyTerry, ChoiceModel, PlackettLuce
 from sim.populations.latent_types import LatentTypes
-from sim.preferences import AnyArray, IntArray, PreferencePairs, Rankings
+from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs, Rankings
 from sim.streams import Stream
 
 _BLOCK = 1 << 18
@@ -41,6 +41,17 @@ def _offers(
     if not isinstance(environment, NumberedEnvironment):
         raise ValueError("behaviour chooses among numbered actions; this world draws its own offers: leave it out")
     return behaviour.draw(len(contexts), n_offered, environment.n_actions, stream)
+
+
+def _chances(environment: Environment, contexts: AnyArray, types: IntArray, offered: AnyArray) -> FloatArray:
+    """P(the first is chosen) as the world says it, looked at: a world may be anybody's."""
+    found = np.asarray(environment.preferred(contexts, types, offered))
+    if found.shape != types.shape or not ((found >= 0.0) & (found <= 1.0)).all():
+        raise ValueError(
+            f"preferred must return one probability an answer, {types.shape}, in 0..1 (got {found.shape}"
+            + (f", {found.min():.3g} to {found.max():.3g})" if found.size and found.dtype.kind in "fiub" else ")")
+        )
+    return found
 
 
 def _require_rewards(environment: Environment, choice: ChoiceModel | None, logistic: bool) -> RewardEnvironment:
@@ -80,7 +91,7 @@ def collect_pairs(
         own = contexts[part], types[annotator[part]], offered[part]
         noise, chance = stream.child(f"noise/{block}"), stream.child(f"choice/{block}")
         if choice is None and not (isinstance(environment, RewardEnvironment) and environment.logistic):
-            first = chance.uniforms(len(own[1])) < environment.preferred(*own)
+            first = chance.uniforms(len(own[1])) < _chances(environment, *own)
         else:
             utility = _require_rewards(environment, choice, False).rewards_of(*own, noise)
             first = (choice or BradleyTerry()).choose_first(utility[:, 0], utility[:, 1], chance)

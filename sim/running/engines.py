@@ -48,6 +48,10 @@ def run_tasks(
     """
     if workers < 1:
         raise InputError(f"workers must be at least 1 (got {workers})")
+    if engine not in ENGINES:
+        raise InputError(f"engine must be one of {', '.join(ENGINES)} (got {engine!r})")
+    if scheduler is not None and engine != "dask":
+        raise InputError("scheduler: belongs to engine 'dask'", fix="leave it out, or ask for dask")
     answers: dict[int, R] = {}
 
     def arrived(index: int, answer: R) -> None:
@@ -60,10 +64,8 @@ def run_tasks(
     elif engine == "local" or workers == 1 or len(tasks) < 2:
         for index, task in enumerate(tasks):
             arrived(index, _on_one_thread(function, task))
-    elif engine == "joblib":
-        _run_joblib(function, tasks, workers, arrived)
     else:
-        raise InputError(f"engine must be one of {', '.join(ENGINES)} (got {engine!r})")
+        _run_joblib(function, tasks, workers, arrived)
     return [answers[index] for index in range(len(tasks))]
 
 

@@ -6,12 +6,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sim.errors import InputError
-from sim.plugins import looking_in
+from sim.plugins import looking_in, place_of
 from sim.running.engines import EngineName, run_tasks
 from sim.running.fingerprint import code_fingerprint
 from sim.running.records import Records
@@ -157,14 +159,20 @@ def _run(task: _Task) -> list[Measurement] | str:
                 fix="run the same command again; what the new sources decide is computed anew",
             )
         try:
-            found = definition.run(setting, task.stream, task.backends)
+            measured = definition.run(setting, task.stream, task.backends)
+            found = [replace(row, value=_number(row.value)) for row in measured]
             # Held against what JSON can keep here, where it is this replicate's failure and not the study's.
             json.dumps([(row.method, row.metric, row.value, row.wall_s, row.status) for row in found], allow_nan=False)
         except InputError:
             raise
         except Exception as error:
-            return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            return " ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]
         return found
+
+
+def _number(value: Any) -> Any:
+    """NumPy's numbers as plain ones, which JSON can keep."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _cells(spec: StudySpec, backends: Backends) -> list[_Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def find_experiment(name: str, folder: Path | None = None) -> Experiment:
     found = EXPERIMENTS.find(name, folder)
     if not isinstance(found, Experiment):
         raise InputError(f"experiment '{name}' must be an Experiment (got {type(found).__name__})")
+    if not (isinstance(found.setting, type) and is_dataclass(found.setting)):
+        raise InputError(f"experiment '{name}': its setting must be a dataclass", fix="write @dataclass(frozen=True)")
     return found
 
 

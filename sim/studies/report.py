@@ -11,11 +11,12 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
+from sim.plugins import blaming
 from sim.reading import load_json
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.studies.cells import StudyRun
 from sim.studies.comparison import Compared, Reference, compare, load_reference, markdown_table
-from sim.studies.registry import find_experiment
+from sim.studies.registry import EXPERIMENTS, find_experiment
 from sim.studies.results import Results
 from sim.studies.spec import StudySpec
 
@@ -157,4 +158,8 @@ def draw_figure(experiment: str, beside: Path | None, figure: str | None, result
     """Nothing where nothing was measured or no figure is named."""
     if figure is None or not len(results.measured()):
         return []
-    return find_experiment(experiment, beside).figures[figure].draw(results, folder)
+    draw = find_experiment(experiment, beside).figures[figure].draw
+    if EXPERIMENTS.is_ours(experiment):
+        return draw(results, folder)
+    with blaming(f"experiment '{experiment}': figure '{figure}'"):
+        return draw(results, folder)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, short
-from sim.plugins import Sources, looking_in, together
+from sim.plugins import Sources, blaming, looking_in, together
 from sim.running.fingerprint import SIM
 from sim.running.memory import require_memory
 from sim.settings import parse_override, read_mapping, require_known
@@ -58,6 +59,18 @@ class StudySpec:
         found = {own.digest: own for own in all_of_them}
         return together(*found.values())
 
+    @contextmanager
+    def _blaming(self, part: str) -> Iterator[None]:
+        """What an experiment of one's own raises is its own; ValueError and TypeError are about the file."""
+        if EXPERIMENTS.is_ours(self.experiment):
+            yield
+            return
+        with blaming(f"experiment '{self.experiment}': {part}"):
+            try:
+                yield
+            except (ValueError, TypeError) as error:
+                raise InputError(str(error)) from error
+
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that were read."""
@@ -67,7 +80,7 @@ class StudySpec:
         """(factor values, the experiment's setting) of each cell, in order."""
         for values in itertools.product(*self.grid.values()):
             factors = dict(zip(self.grid, values, strict=True))
-            with looking_in(self.folder):
+            with looking_in(self.folder), self._blaming("setting"):
                 setting = self.definition.setting(**self.settings, **factors)
             yield factors, setting
 

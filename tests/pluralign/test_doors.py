@@ -25,7 +25,7 @@ def typed(*words, cwd, expected=0):
     """The command in a process of its own; its standard output."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     line = [sys.executable, "-W", "error", "-m", "pluralign", *words]
-    done = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == expected, done.stderr
     return done.stdout
 
@@ -84,6 +84,8 @@ def test_a_converter(here):
     line = ("convert", "my_converter:CONVERTER", "raw.jsonl", "--out", "converted.parquet", "--set", "min_letters=9")
     answer = json.loads(typed(*line, "--json", cwd=here))
     assert answer["pairs"] == 50, "questions of nine letters or more"
+    with pytest.raises(InputError, match="seed: converter 'my_converter:CONVERTER' has no option of that name"):
+        pl.convert("my_converter:CONVERTER", "raw.jsonl", seed=3)
     table = pl.convert("my_converter:CONVERTER", "raw.jsonl", min_letters=9)
     assert len(table) == len(pl.read_pairs("converted.parquet")) == 50
     assert "state the data's licence here" in typed("convert", "my_converter:CONVERTER", "--help", cwd=here)
@@ -92,7 +94,9 @@ def test_a_converter(here):
 def test_a_rule(here):
     line = ("axioms", "--rule", "my_rule:RULE", "--rule", "median", "--trials", "200", "--json")
     rows = json.loads(typed(*line, cwd=here))["rules"]
-    assert [row["rule"] for row in rows] == ["RULE", "median"]
+    assert [row["rule"] for row in rows] == ["my_rule:RULE", "median"]
+    with pytest.raises(InputError, match="'my_rule:RULE' stands twice"):
+        pl.axioms("my_rule:RULE", "my_rule:RULE", trials=20)
     assert rows[0]["satisfied"]["symmetry"] == 1.0
     assert pl.axioms("my_rule:RULE", "median", trials=200).as_dict()["rules"] == rows
 
@@ -116,6 +120,7 @@ def test_an_environment(here):
         ("claim", "My Claim", "name must be small letters, digits and underscores.*for example my_claim"),
         ("claim", "class", "name must be small letters"),
         ("rule", "random", "name must not be that of another module"),
+        ("rule", "yaml", "name must not be that of another module"),
         ("rle", "mine", "unknown key 'rle' in 'kind'; did you mean 'rule'"),
     ],
 )

@@ -27,7 +27,7 @@ TOY = {
 def _run(*words, cwd, expected=0, **more):
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(list(map(str, words)), cwd=cwd, env={**env, **more}, capture_output=True, text=True,
-                          check=False)  # fmt: skip
+                          check=False, timeout=600)  # fmt: skip
     assert done.returncode == expected, done.stdout + done.stderr
     return done.stdout
 

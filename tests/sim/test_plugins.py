@@ -181,3 +181,50 @@ def test_objects_at_hand(folder):
     found = DOOR.find("door_object:A", folder)
     assert [path.name for path in sources_of_object(found()).files] == ["door_object.py"]
     assert sources_of_object(Door) is plugins.NOTHING
+
+
+def test_a_module_imported_before_and_edited_since_is_imported_again(folder):
+    """As in a notebook: what stands in sys.modules is of no known state."""
+    import importlib
+
+    _write(folder, door_before="from door_beneath import X\nANSWER = X\n", door_beneath="X = 1\n")
+    sys.path.insert(0, str(folder))
+    assert importlib.import_module("door_before").ANSWER == 1
+    (folder / "door_beneath.py").write_text("X = 2\n")
+    assert DOOR.find("door_before:ANSWER", folder) == 2
+
+
+def test_helpers_of_one_name_in_two_folders(folder):
+    for number, place in enumerate(("one", "two"), start=1):
+        (folder / place).mkdir()
+        _write(folder / place, **{f"door_main_{place}": "from door_helper import X\nANSWER = X\n"},
+               door_helper=f"X = {number}\n")  # fmt: skip
+    for _ in range(2):
+        for number, place in enumerate(("one", "two"), start=1):
+            assert DOOR.find(f"door_main_{place}:ANSWER", folder / place) == number
+            files = DOOR.sources(f"door_main_{place}:ANSWER", folder / place).files
+            assert files == (folder / place / "door_helper.py", folder / place / f"door_main_{place}.py")
+
+
+def test_hashing_runs_nothing(folder, capsys):
+    _write(
+        folder, door_calm="ANSWER = 1\ndef f():\n    from door_wild.deep import X\n",
+        door_wild__INIT="print('ran')\nraise RuntimeError('no gpu')\n", door_wild__deep="X = 1\n",
+    )  # fmt: skip
+    names = [path.name for path in DOOR.sources("door_calm:ANSWER", folder).files]
+    assert names == ["door_calm.py", "__init__.py", "deep.py"]
+    assert capsys.readouterr().out == ""
+
+
+def test_no_file_beside_us_stands_for_an_installed_package(folder, monkeypatch):
+    (folder / "site").mkdir()
+    (folder / "here").mkdir()
+    _write(folder / "site", door_shadowed="ANSWER = 'installed'\n")
+    _write(folder / "here", door_shadowed="ANSWER = 'beside'\n", door_other="ANSWER = 1\n")
+    monkeypatch.syspath_prepend(folder / "site")
+    monkeypatch.setattr(plugins, "_installed", lambda group: {"shadowed": "door_shadowed:ANSWER"})
+    monkeypatch.chdir(folder / "here")
+    assert DOOR.find("door_other:ANSWER") == 1
+    assert DOOR.find("shadowed") == "installed"
+    assert DOOR.find("door_shadowed:ANSWER") == "beside"
+    assert DOOR.find("shadowed") == "installed"

@@ -105,8 +105,8 @@ def _finite(value: object) -> object:
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
-    if isinstance(value, np.generic):
-        return _finite(value.item())
+    if isinstance(value, np.generic | np.ndarray):
+        return _finite(value.tolist())
     return value
 
 

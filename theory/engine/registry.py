@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,12 @@ def select(names: Sequence[str], folder: str | Path | None = None) -> tuple[Theo
         return all_theorems()
     chosen: dict[str, Theorem[Any]] = {}
     for name in names:
-        if ":" in name or name in CLAIMS.names():
+        if name in papers():
+            found = theorems_of(name)
+        elif ":" in name or name in CLAIMS.names():
             found = others(name, folder)
         else:
-            found = theorems_of(name) if name in papers() else (find(name),)
+            found = (find(name),)
         for theorem in found:
             before = chosen.setdefault(theorem.claim_id, theorem)
             if type(before) is not type(theorem):
@@ -117,6 +119,10 @@ def checked(theorem: Any, name: str) -> Theorem[Any]:
         )
     if any(one.claim_id == ours.claim_id for ours in all_theorems() if type(ours) is not type(one)):
         raise InputError(f"claim '{name}': '{one.claim_id}' is a claim of ours", fix="give it another claim_id")
+    settings: Any = one.SETTINGS
+    if not isinstance(settings, Mapping):
+        given = type(settings).__name__
+        raise InputError(f"claim '{one.claim_id}': SETTINGS must map names of variants to Variant (got {given})")
     for variant, stated in one.SETTINGS.items():
         with blaming(f"claim '{one.claim_id}': control"):
             controls = one.control(stated.setting)

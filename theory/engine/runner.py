@@ -187,11 +187,13 @@ def adjust(checks: list[Check]) -> list[Check]:
     asserted = [c for c in checks if c.verdict in (Verdict.HOLDS, Verdict.VIOLATED)]
     if not asserted:
         return checks
-    across = dict(zip(map(id, asserted), benjamini_yekutieli(np.array([c.p_value for c in asserted])), strict=True))
+    # A p-value that is not a number is no evidence; left as it is it would switch off the correction of all others.
+    p_values = {id(c): 1.0 if np.isnan(c.p_value) else c.p_value for c in asserted}
+    across = dict(zip(map(id, asserted), benjamini_yekutieli(np.array(list(p_values.values()))), strict=True))
     within: dict[int, float] = {}
     for paper in dict.fromkeys(c.paper for c in asserted):
         family = [c for c in asserted if c.paper == paper]
-        within.update(zip(map(id, family), holm(np.array([c.p_value for c in family])), strict=True))
+        within.update(zip(map(id, family), holm(np.array([p_values[id(c)] for c in family])), strict=True))
     return [
         replace(
             check,

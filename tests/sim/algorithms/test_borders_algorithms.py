@@ -196,6 +196,8 @@ BORDERS = (
 
 _RESULT = "a result"
 EXCUSED = {
+    "find_rule": "a name; what is not one is refused in test_own_rules",
+    "as_rule": "anything; what is no rule is refused in test_own_rules",
     "log_mean_exp": "the formula under the checked functions; logarithms may be -inf",
     "reward_shares": "the formula under the checked function",
     "distance_gradient": "the inner loop of the search for misreports, whose opinions were checked; zeros allowed",

@@ -116,7 +116,7 @@ def test_distance_gradient_against_differences(alpha):
 def test_resampled_answers_and_their_expectation():
     opinions = np.array([[[0.9, 0.1], [0.3, 0.7]], [[0.7, 0.3], [0.5, 0.5]]])
     expected = pooled_pairs(np.arange(2), np.array([[0, 1], [0, 1]]), opinions, 1.0)
-    assert expected.weight == pytest.approx([0.8, 0.4, 0.2, 0.6])
+    assert expected.weights == pytest.approx([0.8, 0.4, 0.2, 0.6])
     drawn = pooled_pairs(np.arange(2), np.array([[0, 1], [0, 1]]), opinions, 1.0, draws=20_000, stream=Stream(1, "pop"))
     share = [float((drawn.chosen[drawn.contexts == s] == 0).mean()) for s in (0, 1)]
     assert share == pytest.approx([0.8, 0.4], abs=4 * 0.5 / np.sqrt(20_000))

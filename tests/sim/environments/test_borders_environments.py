@@ -18,6 +18,7 @@ from sim.environments.preference_tables import (
     is_transitive,
     uniform_pairs,
 )
+from sim.environments.registry import opposed_tastes
 from sim.environments.tabular import TabularEnvironment, compromise_arm, random_tabular
 from sim.environments.trajectory_pool import LowerBoundFamily, TrajectoryPool, sign_answers
 from sim.environments.two_attributes import TwoAttributeWorld, two_attribute_world
@@ -45,6 +46,7 @@ BORDERS = (
     border(LinearBandit, {"coefficients": np.zeros((2, 2, 3))},
            coefficients="nan axis", context_law=("square",), noise_sd=(NAN, -1.0, np.inf)),
     border(majority_bandit, {}, n_types=NO_COUNT, dimension=NO_COUNT, scale=(NAN,), noise_sd=(NAN, -1.0)),
+    border(opposed_tastes, {}, n_types=NO_COUNT, n_features=(2, 0), n_items=(1,), strength=(NAN,)),
     border(ContextualPool,
            {"features": np.zeros((2, 3, 2)), "law": np.full(2, 0.5), "first": FLAT, "second": FLAT,
             "reference": np.array([0, 2])},
@@ -113,6 +115,8 @@ BORDERS = (
 )  # fmt: skip
 
 EXCUSED = {
+    "find_environment": "a name; what is not one is refused in test_types",
+    "as_environment": "anything; what is no world is refused in test_types",
     "maxmin_example": "takes nothing",
     "three_arms": "takes nothing",
     "BradleyTerryWorld": "takes nothing",

@@ -84,7 +84,7 @@ def test_parameters_that_are_none_are_kept_as_none(table, tmp_path):
         return parameters["forgotten"]
 
     _named("WithNone", restore=forgotten)
-    with pytest.raises(KeyError, match="forgotten"):
+    with pytest.raises(InputError, match=r"method \w+: restore raised KeyError.*forgotten"):
         load_fit(tmp_path / "fit")
 
 

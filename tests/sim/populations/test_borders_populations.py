@@ -15,6 +15,7 @@ from sim.populations.shared_representation import (
     random_subspace,
     shared_population,
 )
+from sim.populations.simulated import simulate_pairs
 from sim.streams import Stream
 
 S = Stream(0, "borders")
@@ -24,6 +25,8 @@ WORLD = random_tabular(2, 2, 3, S)
 ASKED = {"environment": WORLD, "population": LatentTypes(np.full(2, 0.5)), "n_annotators": 3, "stream": S}
 
 BORDERS = (
+    border(simulate_pairs, {"environment": WORLD, "n_annotators": 3, "answers": 2, "stream": S},
+           n_annotators=NO_COUNT, answers=NO_COUNT),
     border(Behaviour, {}, coverage=(NAN, 0.0, 1.1), favourite=(-1, 0.5)),
     border(Behaviour(0.5).draw, {"n": 3, "n_offered": 2, "n_actions": 3, "stream": S}, n_offered=(1, 4)),
     border(concentrability, {"target": np.full((2, 3), 1 / 3), "behaviour": np.full(3, 1 / 3)},
@@ -54,7 +57,7 @@ BORDERS = (
            n_clusters=NO_COUNT, length=(NAN, -1.0), spread=(NAN, -1.0)),
 )  # fmt: skip
 
-EXCUSED: dict[str, str] = {}
+EXCUSED = {"table_of": "what `simulate_pairs` returned"}
 ELSEWHERE = {"feature_pairs": "test_feature_pairs.py"}
 
 
