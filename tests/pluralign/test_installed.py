@@ -5,8 +5,10 @@ The environment is fresh but for its dependencies, which are those of the enviro
 as needed is what `make check` installs, from the same file).
 """
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from markdown_blocks import blocks_of, difference
 from places import ROOT
 
 TOY = {
@@ -87,8 +90,6 @@ def test_it_is_the_installed_one_and_it_works(installed):
     assert "party_scaling" in _run(tell, "study", "--list", cwd=work)
     answer = json.loads(_run(tell, "check", "mixture-linear", "--workers", "1", "--json", cwd=work))
     assert answer["all_as_expected"]
-    _run(tell, "study", "types", "--set", "replicates=2", "--set", "answers=[5]", "--set", "annotators=20",
-         "--workers", "2", "--out", "types", cwd=work)  # fmt: skip
     code = (
         "import pluralign as pl\n"
         "pairs = pl.simulate('opposed_tastes', n_annotators=20, answers=20, seed=1)\n"
@@ -98,6 +99,42 @@ def test_it_is_the_installed_one_and_it_works(installed):
     assert "pooled" in _run(programs / "python", "-c", code, cwd=work)
     fitted = json.loads(_run(tell, "fit", "pairs.parquet", "--method", "pooled", "--out", "fit", "--json", cwd=work))
     assert fitted["method"] == "pooled"
+    # After the fit, whose compiled kernels it uses.
+    _run(tell, "study", "types", "--set", "replicates=2", "--set", "answers=[5]", "--set", "annotators=20",
+         "--set", "environment=opposed_tastes", "--workers", "1", "--out", "types", cwd=work)  # fmt: skip
+
+
+def test_the_readmes_lines_of_python_run_there(installed):
+    """`python -c` of them, in a folder that has the sample inputs and nothing else."""
+    programs, work = installed
+    block = next(block for block in blocks_of(ROOT / "README.md") if block.language == "python")
+    place = work / "readme"
+    shutil.copytree(ROOT / "examples", place / "examples")
+    printed = _run(programs / "python", "-c", block.text, cwd=place)
+    assert difference(block.output, printed) is None, printed
+
+
+def test_the_sdist_installs_too_and_names_what_it_needs(built, tmp_path):
+    """Every package that the sources import, outside the extras, is among the dependencies."""
+    here = ("--no-deps", "--no-build-isolation", "--target", tmp_path / "site", built[1])
+    _pip(sys.executable, "install", *here, cwd=tmp_path)
+    assert (tmp_path / "site" / "sim" / "studies" / "experiments" / "types" / "types.yaml").is_file()
+    told = next((tmp_path / "site").glob("pluralign-*.dist-info")) / "METADATA"
+    needed = {
+        re.split(r"[ <>=!~;\[]", line.partition(": ")[2])[0].lower()
+        for line in told.read_text().splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line
+    }  # fmt: skip
+    imported = set()
+    for room in ("sim", "theory", "pluralign"):
+        for path in (tmp_path / "site" / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                imported |= {name.partition(".")[0] for name in names}
+    optional = {"torch", "transformers", "distributed", "pandas", "polars", "datasets", "psutil", "IPython", "llm"}
+    foreign = imported - set(sys.stdlib_module_names) - {"sim", "theory", "pluralign"} - optional
+    called = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    assert {called.get(name, name) for name in foreign} <= needed
 
 
 def test_an_installed_package_opens_every_door_by_name(installed):

@@ -229,9 +229,9 @@ ELSEWHERE = {
     "hedge": "test_borders_em.py",
     "lotteries": "test_borders_em.py",
     "mechanism": "test_borders_em.py",
-    "pessimistic_policy": "test_borders_policies.py",
-    "prs": "test_borders_policies.py",
-    "reduced_pessimism": "test_borders_policies.py",
+    "pessimistic_policy": "test_borders_pessimism.py",
+    "prs": "test_borders_pessimism.py",
+    "reduced_pessimism": "test_borders_pessimism.py",
     "von_neumann": "test_borders_em.py",
 }
 

@@ -167,6 +167,6 @@ def test_a_figure_needs_its_factors(tmp_path):
 
 def test_many_tasks_are_few_files(tmp_path):
     path = _own(tmp_path, "sixth_coins")
-    run = run_study(load_spec(path, ["replicates=1500"]), {}, cells=tmp_path / "cells", engine="local")
-    assert run.tasks == 3000
+    run = run_study(load_spec(path, ["replicates=300"]), {}, cells=tmp_path / "cells", engine="local")
+    assert run.tasks == 600
     assert len(list((tmp_path / "cells").iterdir())) == 1
