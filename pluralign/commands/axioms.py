@@ -26,18 +26,17 @@ def command(rules: tuple[str, ...], trials: int, annotators: int, seed: int, as_
     Example: pluralign axioms --rule leximin --rule mypackage.rules:median_of_means
     """
     from pluralign.api.tables import axioms
+    from pluralign.tables import cut_table
+    from pluralign.terminal import columns, rows
 
     found = axioms(*rules, trials=trials, n_annotators=annotators, seed=seed)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
         return
-    rows = found.as_dict()["rules"]
-    heads, names = [row["rule"] for row in rows], list(rows[0]["satisfied"])
-    width = max(map(len, names))
-    click.echo(" " * width + "  " + "  ".join(f"{head:>8}" for head in heads))
-    for name in names:
-        cells = [_share(row["satisfied"][name]).rjust(max(8, len(row["rule"]))) for row in rows]
-        click.echo(f"{name:<{width}}  " + "  ".join(cells))
+    told = found.as_dict()["rules"]
+    body = [[name, *(_share(row["satisfied"][name]) for row in told)] for name in told[0]["satisfied"]]
+    head = ["axiom", *(row["rule"] for row in told)]
+    click.echo(cut_table(head, body, keys=1, width=columns(), rows=rows(), rest="--json gives all"))
 
 
 def _share(score: float) -> str:

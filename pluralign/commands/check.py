@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from theory.engine.checks import Check
+    pass
 
 
 @click.command("check")
@@ -57,6 +56,7 @@ def command(
     from typing import cast
 
     from pluralign.progress import Progress
+    from pluralign.verdicts import verdict_table
     from sim.files.atomic import require_place
     from sim.running.engines import EngineName, available_cores
     from theory.engine.registry import select
@@ -97,7 +97,7 @@ def command(
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2, allow_nan=False))
     else:
-        click.echo(_table(report.checks, folder))
+        click.echo(verdict_table(report.checks, folder))
         expected = sum(check.as_expected for check in report.checks)
         click.echo(
             f"\n{expected} of {len(report.checks)} verdicts as expected, "
@@ -106,29 +106,3 @@ def command(
         )
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
-
-
-def _table(checks: Sequence[Check], folder: Path) -> str:
-    """The verdicts as far as the screen goes: first those that are not as expected, the others in their order."""
-    from pluralign.tables import cut_table
-    from pluralign.terminal import columns, rows
-    from theory.report.table import COLUMNS, NEEDED, cells_of
-
-    shown = sorted(checks, key=lambda check: check.as_expected and all(own.caught for own in check.controls))
-    if len(checks) <= rows():
-        shown = list(checks)
-    body = [cells_of(check) for check in shown]
-    # The narrower the screen the fewer columns, the least needed first: one line a verdict.
-    used = list(range(len(COLUMNS)))
-    widths = [max(len(row[i]) for row in (COLUMNS, *body)) for i in used]
-    while sum(widths[i] + 2 for i in used) - 2 > columns() and len(used) > len(NEEDED):
-        used.remove(max((i for i in used if COLUMNS[i] not in NEEDED), key=lambda i: widths[i]))
-    rest = f"all, with every column, in {folder / 'verdicts.md'}; --json prints them"
-    table = cut_table(
-        [COLUMNS[i] for i in used], [[row[i] for i in used] for row in body], keys=1, width=columns(), rows=rows(),
-        rest=rest,
-    )  # fmt: skip
-    missing = [COLUMNS[i] for i in range(len(COLUMNS)) if i not in used]
-    if missing and len(body) <= rows():
-        table += f"\n({', '.join(missing)}: in {folder / 'verdicts.md'}, or on a wider screen)"
-    return table

@@ -110,7 +110,7 @@ def test_a_long_cell_gives_way():
 def test_the_table_of_a_check_fits_and_shows_first_what_is_not_as_expected(columns, monkeypatch, tmp_path, capsys):
     from dataclasses import replace
 
-    from pluralign.commands.check import _table
+    from pluralign.verdicts import verdict_table
     from theory.engine.registry import find
     from theory.engine.runner import run_checks
 
@@ -118,7 +118,7 @@ def test_the_table_of_a_check_fits_and_shows_first_what_is_not_as_expected(colum
     checks = [replace(check, claim_id=f"claim-{k}", expected="VIOLATED" if k == 250 else check.verdict)
               for k in range(287)]  # fmt: skip
     monkeypatch.setenv("COLUMNS", columns)
-    lines = _table(checks, tmp_path).splitlines()
+    lines = verdict_table(checks, tmp_path).splitlines()
     assert max(map(len, lines[:-1])) <= int(columns)
     assert len(lines) == 43
     assert lines[2].startswith("claim-250")
