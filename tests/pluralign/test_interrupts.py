@@ -1,9 +1,11 @@
 """Ctrl-C ends with one line and 130 wherever a command is; a reader that goes away ends it quietly."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -30,10 +32,20 @@ SLOW = Experiment(Setting, run, {})
 
 
 def _start(*arguments, **environment):
-    return subprocess.Popen(
+    """A process in a group of its own, which is killed after five minutes, whatever the test waits for."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "pluralign", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, cwd=ROOT, start_new_session=True, env={**os.environ, **environment},
     )  # fmt: skip
+    watch = threading.Timer(300, _kill, [process.pid])
+    watch.daemon = True
+    watch.start()
+    return process
+
+
+def _kill(group):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("engine", ["local", "joblib"])

@@ -103,6 +103,9 @@ def parse(block: Block) -> None:
             assert (ROOT / words[0]).exists(), f"{words[0]} is not there"
         elif words[0] == "python" and words[1].endswith(".py"):
             assert (ROOT / words[1]).exists(), f"{words[1]} is not there"
+        else:
+            tool = Path(words[0]).name
+            assert tool in ("pip", "python", "python3", "git", "dask", "bash", "ruff", "mypy"), f"what is '{words[0]}'?"
 
 
 def _parse_verb(words: list[str]) -> None:
@@ -165,7 +168,7 @@ class Page:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=self.folder, check=False,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            timeout=300, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         return done.stdout + (done.stderr if done.returncode else ""), done.returncode
 
