@@ -10,6 +10,9 @@ from pluralign.terminal import columns, rows
 from theory.engine.checks import Check
 from theory.report.table import COLUMNS, NEEDED, cells_of
 
+# What a narrow screen goes without first: a measured number keeps its bound beside it.
+SPARED = ("95 % interval", "controls caught", "power", "bound", "measured")
+
 
 def verdict_table(checks: Sequence[Check], folder: Path) -> str:
     """The verdicts as far as the screen goes: first those that are not as expected, the others in their order."""
@@ -21,7 +24,7 @@ def verdict_table(checks: Sequence[Check], folder: Path) -> str:
     used = list(range(len(COLUMNS)))
     widths = [max(len(row[i]) for row in (COLUMNS, *body)) for i in used]
     while sum(widths[i] + 2 for i in used) - 2 > columns() and len(used) > len(NEEDED):
-        used.remove(max((i for i in used if COLUMNS[i] not in NEEDED), key=lambda i: widths[i]))
+        used.remove(min((i for i in used if COLUMNS[i] not in NEEDED), key=lambda i: SPARED.index(COLUMNS[i])))
     rest = f"all, with every column, in {folder / 'verdicts.md'}; --json prints them"
     table = cut_table(
         [COLUMNS[i] for i in used], [[row[i] for i in used] for row in body], keys=1, width=columns(), rows=rows(),

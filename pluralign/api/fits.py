@@ -108,7 +108,8 @@ class FitResult(Shown):
     def predict(self, data: Frame, annotators: Sequence[str] = ()) -> Prediction:
         """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`) or scores of items (`item`, `features`).
 
-        data: a path or a frame, what its columns say.  annotators: whose scores of items; nobody's if empty.
+        data: a path or a frame, what its columns say.  annotators: whose scores of items; if empty, those assigned
+        last, or nobody's.
         """
         if isinstance(data, PairTable):
             found = predict.predict_pairs(self._usable, data, annotators)

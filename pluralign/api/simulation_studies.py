@@ -19,7 +19,7 @@ from sim.running.engines import EngineName, available_cores
 from sim.studies.cells import Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
 from sim.studies.registry import find_experiment
-from sim.studies.report import SavedStudy, StudyReport
+from sim.studies.report import SavedStudy, StudyReport, require_same_study
 from sim.studies.results import Results
 from sim.studies.shipped import shipped_studies, study_file
 from sim.studies.spec import StudySpec, load_spec
@@ -199,6 +199,8 @@ def run_study(
     spec = load_spec(_file_of(study), [_override(key, value) for key, value in (settings or {}).items()], seed)
     # Before hours of work: a reference that cannot be read is said now.
     reference = StudyReport.reference_of(spec)
+    if out is not None:
+        require_same_study(Path(out), spec)
 
     def on_progress(done: int, total: int, left: float) -> None:
         if progress is not None:

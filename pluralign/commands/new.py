@@ -16,12 +16,12 @@ def command(kind: str, name: str) -> None:
     Its comments say what to put where. A file that is there already is left alone.
 
     \b
-      pluralign new claim mine        pluralign check mine:CLAIMS
-      pluralign new experiment mine   pluralign study mine.yaml --workers 2
-      pluralign new method mine       pluralign fit PAIRS --method mine:METHOD
-      pluralign new converter mine    pluralign convert mine:CONVERTER FILE --out PAIRS
-      pluralign new rule mine         pluralign axioms --rule mine:RULE
-      pluralign new environment mine  environment: mine:ENVIRONMENT in a study
+      new claim one          check one:CLAIMS
+      new experiment two     study two.yaml --workers 2
+      new method three       fit PAIRS --method three:METHOD
+      new converter four     convert four:CONVERTER FILE --out PAIRS.parquet
+      new rule five          axioms --rule five:RULE --annotators 8
+      new environment six    study types --set environment=six:ENVIRONMENT
     """
     from pluralign.api.skeletons import new
 

@@ -8,7 +8,7 @@ import click
 @click.command("study")
 @click.argument("study", required=False, metavar="[FILE.yaml|NAME]")
 @click.option("--list", "listed", is_flag=True, help="Name the studies that come with pluralign.")
-@click.option("--out", type=click.Path(file_okay=False), default="study", show_default=True, help="Result folder.")
+@click.option("--out", type=click.Path(file_okay=False), help="Result folder (default: the study's name).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random stream (default: the file's).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the file; repeatable.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes (default: one a core).")
@@ -19,7 +19,7 @@ import click
 def command(
     study: str | None,
     listed: bool,
-    out: str,
+    out: str | None,
     seed: int | None,
     overrides: tuple[str, ...],
     workers: int | None,
@@ -54,7 +54,7 @@ def command(
     from sim.files.atomic import require_place
     from sim.running.engines import EngineName, available_cores
     from sim.studies.cells import run_study
-    from sim.studies.report import StudyReport
+    from sim.studies.report import StudyReport, require_same_study
     from sim.studies.shipped import study_file
     from sim.studies.spec import load_spec
 
@@ -63,10 +63,12 @@ def command(
         return
     if study is None:
         raise click.UsageError("which study? give a path or a name", click.get_current_context())
-    spec, folder = load_spec(study_file(study), overrides, seed), Path(out)
+    file = study_file(study)
+    spec, folder = load_spec(file, overrides, seed), Path(file.stem if out is None else out)
     # Before hours of work: a reference that cannot be read, a folder that cannot be written.
     reference = StudyReport.reference_of(spec)
     require_place(folder / "cells")
+    require_same_study(folder, spec)
     with Progress() as progress:
         progress.show("preparing")
         run = run_study(

@@ -47,6 +47,10 @@ class MeanMisses(pl.Theorem[Coins]):
             yes[:] = yes[0]
         return abs(yes.mean() - setting.share)
 
+    def largest_possible(self, setting):
+        """The most that can be measured at all: a bound at or above it says nothing, and the verdict is VACUOUS."""
+        return max(setting.share, 1 - setting.share)
+
     def control(self, setting):
         """A broken version that the same check must catch: without one a check shows nothing."""
         return (pl.Control("answers all alike", replace(setting, dependent=True)),)

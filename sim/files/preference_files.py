@@ -34,6 +34,12 @@ ALIASES = {
 }
 
 
+KNOWN = frozenset({
+    *(name for names in ALIASES.values() for name in names), "group_id", "weight", "split", "chosen_features",
+    "rejected_features", "annotator_features",
+})  # fmt: skip
+
+
 def read_pairs(path: str | Path) -> PairTable:
     """Read and check pairwise preferences; the first problem is reported with file, row and field."""
     rows, names = read_rows(Path(path))
@@ -66,6 +72,14 @@ def _columns(rows: list[dict[str, Any]], path: str | Path) -> dict[str, str]:
             hint = f"rename '{near[0]}'" if near else f"add it (aliases: {', '.join(names)})"
             raise InputError("the column is missing", file=path, field=canonical, fix=hint)
         found[canonical] = here[0]
+    for name in sorted(present - KNOWN):
+        # Other columns are nobody's concern; one that is all but one of ours would be left out without a word.
+        near = difflib.get_close_matches(name, KNOWN - present, n=1, cutoff=0.85)
+        if near:
+            raise InputError(
+                "a column of that name is not read", file=path, field=name,
+                fix=f"rename it if '{near[0]}' is meant, else give it another name",
+            )  # fmt: skip
     return found
 
 

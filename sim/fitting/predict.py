@@ -132,7 +132,9 @@ def _features(
 
 
 def predict_items(fit: SavedFit, items: Items, source: str | Path, annotators: Sequence[str] = ()) -> Predictions:
-    """Scores for each of `annotators`, or for somebody who has answered nothing; source: what messages name."""
+    """Scores for each of `annotators`; of none, for those whose answers were assigned last, or for somebody who has
+    answered nothing where none were.  source: what messages name."""
+    annotators = annotators or (fit.annotators if fit.earlier is not None else ())
     features = _features(fit, items.features, items.feature_names, items.labels, source)
     if fit.context is not None and not annotators:
         raise InputError(

@@ -138,6 +138,7 @@ class FitReport:
             "train_pairs": int(prepared.train.sum()),
             "effective_train_pairs": float(prepared.weights.sum()),
             "annotators": prepared.n_annotators,
+            "set_aside_pairs": int((~(prepared.train | prepared.test | prepared.unseen)).sum()),
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),
         }

@@ -14,7 +14,7 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     head = fit["method"] + (f", size {size}" if size else "") + ("" if ridge is None else f", ridge {ridge:g}")
     if "full_parameters" in fit.get("fit", {}):
         head += f" ({fit['fit']['parameters']} numbers; full rank {fit['fit']['full_parameters']})"
-    lines = [head]
+    lines = [head, *_data_lines(fit["counts"])]
     common = fit["titles"].get(fit["common"], fit["common"])
     for users in ("known_users", "unseen_users"):
         test = fit["test"][users]
@@ -30,6 +30,19 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
         lines += ["", *_serving_lines(fit["serving"])]
     lines.append(f"\nresults in {out}/")
     return "\n".join(lines)
+
+
+def _data_lines(counts: Mapping[str, Json]) -> list[str]:
+    """What is easily overlooked: answers that are neither trained on nor scored, and a fit without features."""
+    lines = []
+    if counts.get("set_aside_pairs"):
+        lines.append(
+            f"{counts['set_aside_pairs']} answers set aside: between an item to train on and one to score by\n"
+            "(a column `split` in the file decides otherwise)"
+        )
+    if not counts["features"]:
+        lines.append("no item features: items are told apart by their names alone")
+    return lines
 
 
 def _gain_lines(fit: Mapping[str, Json], users: str, common: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,6 +105,19 @@ class StudyReport:
             "within_3_joint_errors": self.agreeing,
             "compared": len(self.compared),
         }
+
+
+def require_same_study(folder: Path, spec: StudySpec) -> None:
+    """Refuse a folder that holds another study's results, before the work: they would be overwritten, or mixed."""
+    try:
+        found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        there = (found["experiment"], found["title"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if there != (spec.experiment, spec.title):
+        raise InputError(
+            f"holds another study, '{there[1]}' of {there[0]}", file=folder, fix="name another folder (out)"
+        )
 
 
 @dataclass(frozen=True)

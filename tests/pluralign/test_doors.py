@@ -56,6 +56,8 @@ def test_a_claim(here):
     assert [row["claim_id"] for row in answer["verdicts"]] == ["my-claim-mean"]
     assert pl.check("my_claim:CLAIMS", workers=2).as_dict()["verdicts"] == answer["verdicts"]
     assert "The mean of n answers" in typed("list", "my_claim:CLAIMS", cwd=here)
+    with pytest.raises(InputError, match=r"for claims of my_claim\.py: my_claim:CLAIMS"):
+        pl.check("my_claim.py")
 
 
 def test_an_experiment(here):
@@ -63,6 +65,16 @@ def test_an_experiment(here):
     assert (here / "typed" / "my_experiment.svg").stat().st_size > 5000
     result = pl.run_study("my_experiment.yaml", settings={"replicates": 5}, workers=2)
     assert result.results["value"] == pl.load_study("typed").results["value"]
+
+
+def test_a_folder_keeps_to_one_study(here):
+    """By default it has the study's name; another study is refused before the work, and nothing is touched."""
+    typed("study", "my_experiment.yaml", "--set", "replicates=2", "--workers", "1", cwd=here)
+    before = (here / "my_experiment" / "results.parquet").read_bytes()
+    typed("study", "outliers", "--set", "replicates=1", "--out", "my_experiment", cwd=here, expected=2)
+    with pytest.raises(InputError, match="my_experiment: holds another study, 'Two estimates of a share' of my_exp"):
+        pl.run_study("outliers", settings={"replicates": 1}, out="my_experiment")
+    assert (here / "my_experiment" / "results.parquet").read_bytes() == before
 
 
 def test_a_method(here):

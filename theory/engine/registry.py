@@ -50,6 +50,9 @@ def find(claim_id: str) -> Theorem[Any]:
     if claim_id in known:
         return known[claim_id]
     near = difflib.get_close_matches(claim_id, [*known, *papers(), *CLAIMS.names()], n=1)
+    beside = Path(f"{claim_id.removesuffix('.py')}.py")
+    if beside.is_file() and not near:
+        raise InputError(f"no claim or paper '{claim_id}'", fix=f"for claims of {beside}: {beside.stem}:CLAIMS")
     hint = f"did you mean '{near[0]}'?" if near else "`pluralign list` names them; others' are module:NAME"
     raise InputError(f"no claim or paper '{claim_id}'", fix=hint)
 

@@ -10,7 +10,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import read_pairs, write_pairs
+from sim.files.preference_files import read_pairs, table_of_rows, write_pairs
 from sim.files.ranking_files import read_rankings, write_rankings
 from sim.preferences import Rankings
 
@@ -230,3 +230,14 @@ def test_bad_rankings_are_refused(tmp_path):
         with pytest.raises(InputError) as caught:
             read_rankings(_write(tmp_path / "r.jsonl", rows))
         assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("chosen_feats", "chosen_features"), ("weights", "weight"), ("splits", "split")]
+)
+def test_a_column_that_is_all_but_one_of_ours_is_not_left_out_without_a_word(name, meant):
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "annotator_id": "p"}
+    said = f"field '{name}': a column of that name is not read; rename it if '{meant}'"
+    with pytest.raises(InputError, match=said):
+        table_of_rows([{**row, name: 1.0}], "rows")
+    assert len(table_of_rows([{**row, "model": "a", "prompt_id": 3}], "rows")) == 1
