@@ -34,7 +34,7 @@ def study_file(name: str | Path) -> Path:
     A file that is there goes before a shipped study of the same name. InputError, with the nearest name, for neither.
     """
     path = Path(name)
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return path
     known = {**_found(), **shipped_studies()}
     asked = str(name).removesuffix(".yaml")

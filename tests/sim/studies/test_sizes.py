@@ -122,10 +122,12 @@ def test_a_replicate_that_raises_is_counted_and_the_others_are_kept(tmp_path):
     (tmp_path / "s.yaml").write_text("experiment: some_fail_study:SOME_FAIL\nreplicates: 3\ngrid: {n: [1, 2]}\n")
     spec = load_spec(tmp_path / "s.yaml")
     run = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
-    assert [row.error[:12] for row in run.failed] == ["RuntimeError", "ValueError: "]
-    assert run.failed[0].error == "RuntimeError: bad luck in two lines"
+    assert [row.error.partition(" ")[0].rstrip(":") for row in run.failed] == ["RuntimeError", "ValueError"]
+    said = run.failed[0].error
+    assert said.startswith("RuntimeError (some_fail_study.py, line ")
+    assert said.endswith("): bad luck in two lines")
     assert run.results["value"] == [0.0, 1.0, 2.0, 0.0, None, None]
-    assert run.results["status"][4] == "failed: RuntimeError: bad luck in two lines"
+    assert run.results["status"][4] == f"failed: {said}"
     (line,) = StudyReport(run, None).remarks(tmp_path / "cells")
     assert line.startswith("2 of 6 replicates failed; the first, cell")
     again = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
