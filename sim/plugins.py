@@ -172,21 +172,12 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever others' code may raise
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         text = " ".join(str(error).split()) or "no message"
         said = f"{what} raised {type(error).__name__}{place_of(error)}: {text}"
         raise InputError(said, fix=f"{_TRACEBACK}=1 shows the whole of it") from error
-
-
-def sources_of_object(found: Any) -> Sources:
-    """Of a class or an instance at hand, by the file that defines it; nothing where that is no file (a notebook)."""
-    defined = found if isinstance(found, type) or callable(found) else type(found)
-    module = getattr(defined, "__module__", "")
-    if module.partition(".")[0] in OURS:
-        return NOTHING
-    return NOTHING if _file_of(module) is None else _sources(*_made_of(module))
 
 
 @dataclass(frozen=True)
@@ -295,7 +286,7 @@ def _importing(kind: str, name: str) -> Iterator[None]:
         raise InputError(
             f"{kind} '{name}': {error}", fix="check that Python can import the module from here"
         ) from error
-    except Exception as error:
+    except Exception as error:  # a module may do anything when it is imported
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         said = f"{kind} '{name}': its module raised {type(error).__name__}{place_of(error)}: {error}"

@@ -125,9 +125,10 @@ class StudyResult(Shown):
         self.folder = Path(folder)
 
     def page(self) -> Page:
-        spec = self._report.run.spec if isinstance(self._report, StudyReport) else None
-        factors = tuple(spec.grid) if spec else self._report.factors  # type: ignore[union-attr]  # one of two kinds
-        title = spec.title if spec else str(self._report.study["title"])  # type: ignore[union-attr]
+        if isinstance(self._report, StudyReport):
+            factors, title = tuple(self._report.run.spec.grid), self._report.run.spec.title
+        else:
+            factors, title = self._report.factors, str(self._report.study["title"])
         rows = []
         for key, own in self.results.measured().by(*factors, "method", "metric").items():
             values = own.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import click
 
@@ -35,7 +36,11 @@ def command(
     with with_flags({"annotators": "--annotator", "annotator": "--annotator"}):
         if out is not None:
             require_place(out)
-        model = load_fit(fit)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            model = load_fit(fit)
+        for warning in told:
+            click.echo(f"warning: {warning.message}", err=True)
         if answers is not None:
             model = model.assign(answers)
         found = model.predict(file, annotators)

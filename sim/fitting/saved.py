@@ -201,7 +201,8 @@ class SavedFit:
         require_choice("unknown", unknown, ("refuse", "stranger"))
         if annotator is None:
             return [None] * n
-        asked = [str(annotator)] * n if np.ndim(annotator) == 0 else [str(who) for who in annotator]  # type: ignore[union-attr]
+        names = np.asarray(annotator, dtype=object)
+        asked = [str(who) for who in (names.tolist() if names.ndim else [names.item()] * n)]
         if len(asked) != n:
             raise ValueError(f"annotator must be one name, {n} names, or None (got {len(asked)} names)")
         known = self.known

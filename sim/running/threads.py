@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread(*, openmp: bool = False) -> Iterator[None]:
-    """Inside, BLAS and compiled passes keep to one thread; with `openmp`, OpenMP's pools (scikit-learn, torch) too.
+    """Inside, BLAS and compiled passes of the calling thread keep to one thread; with `openmp`, OpenMP's pools
+    (scikit-learn, torch) too. Threads that are started inside have numba's own setting.
 
     Passes that take milliseconds lose more to threads that wait for each other than they gain, and where another
     program has a core ten times as much: what is independent (tasks, folds, draws) is shared out instead.

@@ -60,7 +60,9 @@ class StudyReport:
         content = {
             **spec.resolved(),
             "versions": versions("torch"),
-            "code": code_fingerprint((*spec.sources.files, *spec.inputs), spec.sources.packages),
+            "code": code_fingerprint(spec.inputs),
+            # Of an experiment or a world of one's own, as it is now: not read once a process, like ours.
+            "own_code": spec.sources.digest or None,
             "skipped": dict(self.run.skipped),
             "failed": [vars(row) for row in self.run.failed],
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from sim.arguments import require_between, require_choice
 from sim.errors import short
+
+__all__ = ["AtLeast", "Count", "check_kinds", "require_choice", "require_share"]
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,9 @@ def check_kinds(setting: Any) -> None:
             raise ValueError(f"{field.name} must be at most {LARGEST:.0e} (got {short(value)})")
 
 
-def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)} (got {value!r})")
-
-
 def require_share(**values: float) -> None:
     """Each lies in [0, 1]."""
-    for name, value in values.items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} must lie in 0..1 (got {value})")
+    require_between(0.0, 1.0, **values)
 
 
 def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from places import ROOT
 
 from sim import plugins
 from sim.errors import InputError
-from sim.plugins import Door, Sources, blaming, looking_in, sources_of_object, together
+from sim.plugins import Door, Sources, blaming, looking_in, together
 
 DOOR = Door("rule", {"plain": "math:fsum"}, hidden=())
 
@@ -174,13 +174,6 @@ def test_sources_together():
     assert together(one, two).packages == ("a", "b")
     assert len({together(one, two).digest, together(two, one).digest, one.digest, two.digest}) == 4
     assert together() is plugins.NOTHING
-
-
-def test_objects_at_hand(folder):
-    _write(folder, door_object="class A: pass\n")
-    found = DOOR.find("door_object:A", folder)
-    assert [path.name for path in sources_of_object(found()).files] == ["door_object.py"]
-    assert sources_of_object(Door) is plugins.NOTHING
 
 
 def test_a_module_imported_before_and_edited_since_is_imported_again(folder):
