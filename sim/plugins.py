@@ -11,9 +11,7 @@ What is found stands for its sources as they are now: a file edited since it was
 
 from __future__ import annotations
 
-import ast
 import difflib
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -21,40 +19,25 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sim.errors import InputError
+from sim.plugin_sources import HERE, NOTHING, OURS, Sources, made_of, place_of_module, sources_from, together
 
-OURS = ("sim", "theory", "llm", "pluralign")
-_HERE = Path(__file__).resolve().parents[1]
+__all__ = ["NOTHING", "Door", "Sources", "blaming", "looking_in", "place_of", "together"]
+
 _STDLIB = Path(sysconfig.get_paths()["stdlib"])
 _TRACEBACK = "PLURALIGN_TRACEBACK"
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What a plug-in's numbers depend on beside our own code.
-
-    files: its module and what that imports, followed through, installed packages left out (of a package installed
-    itself: its own files).  packages: installed distributions it imports, which count by their version.
-    digest: of names, contents and versions, in the state they were imported in.
-    """
-
-    files: tuple[Path, ...]
-    packages: tuple[str, ...]
-    digest: str
-
-
-NOTHING = Sources((), (), "")
 # Where modules are looked for first, when nobody says where: set by `looking_in`.
 _FOLDER: ContextVar[Path | None] = ContextVar("folder", default=None)
 
@@ -67,18 +50,6 @@ def looking_in(folder: str | Path | None) -> Iterator[None]:
         yield
     finally:
         _FOLDER.reset(before)
-
-
-def together(*parts: Sources) -> Sources:
-    """What depends on all of these."""
-    some = [part for part in parts if part.digest]
-    if len(some) < 2:
-        return some[0] if some else NOTHING
-    return Sources(
-        tuple(dict.fromkeys(file for part in some for file in part.files)),
-        tuple(sorted({package for part in some for package in part.packages})),
-        hashlib.blake2b(" ".join(part.digest for part in some).encode(), digest_size=12).hexdigest(),
-    )
 
 
 @dataclass(frozen=True)
@@ -207,12 +178,13 @@ def _load(kind: str, name: str, module: str, folder: Path | None) -> _Loaded:
         return known
     importlib.invalidate_caches()
     with _path(folder):
-        modules, packages = _made_of(module)
+        modules, packages = made_of(module)
         if known is None or known.modules != modules or not _is_current(module, known):
             # What was imported before, by us or by others, may be another folder's, or what a file held then.
             if known is not None or any(_is_stale(own, file) for own, file in modules.items()):
                 _forget(modules)
-            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # else an edit within a second is missed
+            # With bytecode an edit within a second of the last would be missed.
+            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
             try:
                 with _importing(kind, name):
                     found = importlib.import_module(module)
@@ -220,7 +192,7 @@ def _load(kind: str, name: str, module: str, folder: Path | None) -> _Loaded:
                 sys.dont_write_bytecode = before
         else:
             found = known.module
-        sources = _sources(modules, packages)
+        sources = sources_from(modules, packages)
     _LOADED[module] = _Loaded(found, folder, modules, sources, _stamps(sources.files))
     return _LOADED[module]
 
@@ -229,7 +201,9 @@ def _is_current(module: str, known: _Loaded) -> bool:
     """It is what stands in `sys.modules`, all it is made of too, and no file has been touched since."""
     if sys.modules.get(module) is not known.module or _stamps(known.sources.files) != known.stamps:
         return False
-    return all(name not in sys.modules or _place(sys.modules[name]) == file for name, file in known.modules.items())
+    return all(
+        name not in sys.modules or place_of_module(sys.modules[name]) == file for name, file in known.modules.items()
+    )
 
 
 def _is_stale(name: str, file: Path) -> bool:
@@ -238,7 +212,7 @@ def _is_stale(name: str, file: Path) -> bool:
     if loaded is None:
         return False
     began = _began()
-    return _place(loaded) != file or began is None or file.stat().st_mtime > began
+    return place_of_module(loaded) != file or began is None or file.stat().st_mtime > began
 
 
 @cache
@@ -250,11 +224,6 @@ def _began() -> float | None:
         return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK") - 1.0
     except (OSError, ValueError, IndexError, StopIteration):
         return None
-
-
-def _place(module: ModuleType) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return None if file is None else Path(file).resolve()
 
 
 @contextmanager
@@ -312,109 +281,6 @@ def _stamps(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-def _made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
-    """name -> file of its own modules, and what else it imports: from the import statements, without running any."""
-    own: dict[str, Path] = {}
-    others: dict[str, None] = {}
-    seen, waiting = set(), [module]
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        top = name.partition(".")[0]
-        if top in sys.stdlib_module_names:
-            continue
-        file = _file_of(name)
-        if top in OURS and (file is None or file.is_relative_to(_HERE)):
-            if top != "sim":
-                others[top] = None
-        elif file is None:
-            continue
-        elif top != module.partition(".")[0] and {"site-packages", "dist-packages"} & set(file.parts):
-            others[top] = None
-        else:
-            own[name] = file
-            waiting += [name.rpartition(".")[0]] if "." in name else []
-            waiting += _imports(name, file)
-    return own, others
-
-
-def _sources(modules: Mapping[str, Path], others: Iterable[str]) -> Sources:
-    rooms = [_HERE / name for name in others if name in OURS]
-    packages = sorted(name for name in others if name not in OURS)
-    files = sorted({*modules.values(), *(part for room in rooms for part in room.rglob("*.py"))})
-    return Sources(tuple(files), tuple(packages), _digest(files, packages))
-
-
-def _file_of(name: str) -> Path | None:
-    """The file a module has on the path as it is now, whatever is loaded; None for what has none (built in, a folder,
-    nothing). Packages are looked into, not imported."""
-    if name == "__main__":
-        return _place(sys.modules[name])
-    place: Sequence[str] | None = None
-    parts = name.split(".")
-    for number in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: number + 1]), place)
-        if spec is None and number == 0 and name not in sys.modules:
-            try:  # an import hook's, as editable installs have
-                spec = importlib.util.find_spec(parts[0])
-            except (ImportError, ValueError):
-                return None
-        if spec is None:
-            return _place(sys.modules[name]) if name in sys.modules else None
-        place = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
-        if place is None and number < len(parts) - 1:
-            return None
-    file = spec.origin if spec is not None and spec.has_location else None
-    return Path(file).resolve() if file is not None and file.endswith(".py") else None
-
-
-def _imports(name: str, file: Path) -> list[str]:
-    """Modules that the import statements of a file may mean, wherever in it they stand."""
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    found: list[str] = []
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):
-        return found
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parents, base] if base else parents)
-            # `from a import b`: b may be a module, too.
-            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return [each for each in found if each]
-
-
-def _digest(files: Sequence[Path], packages: Sequence[str]) -> str:
-    digest = hashlib.blake2b(digest_size=12)
-    for file in files:
-        content = file.read_bytes()
-        digest.update(f"{file.name}:{len(content)}:".encode() + content)
-    for package in packages:
-        digest.update(f"{package}={_version(package)};".encode())
-    return digest.hexdigest()
-
-
-def _version(package: str) -> str:
-    for name in (package, *_distributions().get(package, ())):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return "?"
-
-
-@cache
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return metadata.packages_distributions()
-
-
 @cache
 def _installed(group: str) -> dict[str, str]:
     """name -> "module:ATTRIBUTE" of what installed packages offer."""
@@ -434,7 +300,7 @@ def place_of(error: BaseException) -> str:
     own = [
         frame for frame in frames
         if not Path(frame.filename).is_relative_to(_STDLIB) and not any(part in frame.filename for part in theirs)
-        and not any(Path(frame.filename).is_relative_to(_HERE / room) for room in OURS)
+        and not any(Path(frame.filename).is_relative_to(HERE / room) for room in OURS)
     ]  # fmt: skip
     if not frames:
         return ""
