@@ -90,28 +90,17 @@ def test_it_is_the_installed_one_and_it_works(installed):
     assert "party_scaling" in _run(tell, "study", "--list", cwd=work)
     answer = json.loads(_run(tell, "check", "mixture-linear", "--workers", "1", "--json", cwd=work))
     assert answer["all_as_expected"]
-    code = (
-        "import pluralign as pl\n"
-        "pairs = pl.simulate('opposed_tastes', n_annotators=20, answers=20, seed=1)\n"
-        "pl.write_pairs('pairs.parquet', pairs)\n"
-        "print(pl.fit(pairs, method='pooled'))"
-    )
-    assert "pooled" in _run(programs / "python", "-c", code, cwd=work)
-    fitted = json.loads(_run(tell, "fit", "pairs.parquet", "--method", "pooled", "--out", "fit", "--json", cwd=work))
+    # The README's lines of Python, by `python -c`, in a folder that has the sample inputs and nothing else.
+    block = next(block for block in blocks_of(ROOT / "README.md") if block.language == "python")
+    shutil.copytree(ROOT / "examples", work / "examples")
+    printed = _run(programs / "python", "-c", block.text, cwd=work)
+    assert difference(block.output, printed) is None, printed
+    # What follows uses the kernels that these lines compiled.
+    answers = work / "examples" / "pairs.jsonl.gz"
+    fitted = json.loads(_run(tell, "fit", answers, "--method", "pooled", "--out", "fit", "--json", cwd=work))
     assert fitted["method"] == "pooled"
-    # After the fit, whose compiled kernels it uses.
     _run(tell, "study", "types", "--set", "replicates=2", "--set", "answers=[5]", "--set", "annotators=20",
          "--set", "environment=opposed_tastes", "--workers", "1", "--out", "types", cwd=work)  # fmt: skip
-
-
-def test_the_readmes_lines_of_python_run_there(installed):
-    """`python -c` of them, in a folder that has the sample inputs and nothing else."""
-    programs, work = installed
-    block = next(block for block in blocks_of(ROOT / "README.md") if block.language == "python")
-    place = work / "readme"
-    shutil.copytree(ROOT / "examples", place / "examples")
-    printed = _run(programs / "python", "-c", block.text, cwd=place)
-    assert difference(block.output, printed) is None, printed
 
 
 def test_the_sdist_installs_too_and_names_what_it_needs(built, tmp_path):
