@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from pluralign.version import __version__
 
 if TYPE_CHECKING:
+    from pluralign.api.calibration import false_alarms, power
     from pluralign.api.checks import check, claim, claims, load_check, replay
     from pluralign.api.conversions import convert
     from pluralign.api.estimators import bradley_terry, cluster_dpo, em_dpo, low_rank_rewards, shared_rewards
     from pluralign.api.fits import fit, load_fit
     from pluralign.api.games import hedge, minmax, minmax_dpo, regret_matrix
     from pluralign.api.machine import doctor
+    from pluralign.api.mutations import mutate
     from pluralign.api.pairs import read_pairs, write_pairs
     from pluralign.api.reports import report
     from pluralign.api.simulated import simulate
@@ -44,12 +46,14 @@ if TYPE_CHECKING:
 
 # Where each name is; a test compares it with the imports above.
 _HOMES = {
+    "pluralign.api.calibration": ("false_alarms", "power"),
     "pluralign.api.checks": ("check", "claim", "claims", "load_check", "replay"),
     "pluralign.api.conversions": ("convert",),
     "pluralign.api.estimators": ("bradley_terry", "cluster_dpo", "em_dpo", "low_rank_rewards", "shared_rewards"),
     "pluralign.api.fits": ("fit", "load_fit"),
     "pluralign.api.games": ("hedge", "minmax", "minmax_dpo", "regret_matrix"),
     "pluralign.api.machine": ("doctor",),
+    "pluralign.api.mutations": ("mutate",),
     "pluralign.api.pairs": ("read_pairs", "write_pairs"),
     "pluralign.api.reports": ("report",),
     "pluralign.api.simulated": ("simulate",),
@@ -76,9 +80,9 @@ __all__ = [
     "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement",
     "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
     "aggregate", "axioms", "bradley_terry", "check", "claim", "claims", "cluster_dpo", "convert", "doctor",
-    "em_dpo", "fit", "hedge", "judges", "load_check", "load_fit", "load_study", "low_rank_rewards", "minmax",
-    "minmax_dpo", "new", "pool", "read_pairs", "regret_matrix", "replay", "report", "run_study",
-    "shared_rewards", "simulate", "studies", "von_neumann", "welfare", "write_pairs",
+    "em_dpo", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit", "load_study", "low_rank_rewards",
+    "minmax", "minmax_dpo", "mutate", "new", "pool", "power", "read_pairs", "regret_matrix", "replay", "report",
+    "run_study", "shared_rewards", "simulate", "studies", "von_neumann", "welfare", "write_pairs",
 ]  # fmt: skip
 
 

@@ -32,6 +32,8 @@ VERBS = {
     "list": "List the claims that can be checked.",
     "show": "Show one claim: statement, source, variants, bounds and controls.",
     "replay": "Recompute a saved witness and say whether it is reproduced.",
+    "mutate": "Plant faults one at a time and see whether the claims notice.",
+    "power": "Plan how many replicates the check of a claim needs.",
     "study": "Run a simulation study from a YAML file; resumes if killed.",
     "convert": "Convert public data sets to pairwise preferences.",
     "fit": "Find the groups hidden in a file of preferences, and a policy for all of them.",

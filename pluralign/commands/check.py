@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("check")
@@ -28,6 +24,10 @@ if TYPE_CHECKING:
 @click.option("--scheduler", help="Address of a running Dask scheduler (with --engine dask).")
 @click.option("--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Result folder.")
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left in --out.")
+@click.option(
+    "--seeds", type=click.IntRange(1),
+    help="Check at this many seeds from --seed on and count what is not as expected: false alarms. Hours for all.",
+)  # fmt: skip
 @click.option("--docs", type=click.Path(file_okay=False), help="Also write the tables of the pages in FOLDER/papers.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
@@ -39,6 +39,7 @@ def command(
     scheduler: str | None,
     out: str,
     fresh: bool,
+    seeds: int | None,
     docs: str | None,
     as_json: bool,
 ) -> None:
@@ -48,6 +49,9 @@ def command(
     broken version of it must be caught. Writes verdicts.json, verdicts.md, witnesses, resolved.yaml and figures to
     --out; what is printed is cut to the screen, what is not as expected first. A run that is killed resumes from
     --out; the answer does not depend on the number of workers.
+
+    With --seeds N the table is of false alarms by paper, with exact intervals, and of the claims that stand out; it
+    is written to alarms.json and alarms.md, and with --docs to FOLDER/false_alarms.md.
 
     Exit code: 0 all verdicts as expected and all controls caught, 1 one differs, 3 one is inconclusive.
 
@@ -69,6 +73,9 @@ def command(
     folder = Path(out)
     # Before minutes of work: a folder that cannot be written, pages without markers.
     require_place(folder / "cells")
+    if seeds is not None:
+        _count_alarms(names, seeds, seed, profile, workers, engine, scheduler, folder, fresh, docs, as_json)
+        return
     if docs is not None:
         require_pages(docs, theorems)
     with Progress() as progress:
@@ -106,3 +113,48 @@ def command(
         )
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
+
+
+def _count_alarms(
+    names: tuple[str, ...],
+    seeds: int,
+    seed: int,
+    profile: str,
+    workers: int | None,
+    engine: str,
+    scheduler: str | None,
+    folder: Path,
+    fresh: bool,
+    docs: str | None,
+    as_json: bool,
+) -> None:
+    """`check --seeds`."""
+    from typing import cast
+
+    from pluralign.api.calibration import false_alarms
+    from pluralign.progress import Progress
+    from pluralign.tables import on_screen
+    from pluralign.terminal import columns, rows
+    from sim.running.engines import EngineName
+    from theory.engine.theorem import Profile
+    from theory.report.pages import require_tables, update_tables
+
+    page = None if docs is None else Path(docs) / "false_alarms.md"
+    if page is not None:
+        require_tables(page, ("alarms", "suspects"))
+    with Progress() as progress:
+        found = false_alarms(
+            *names, seeds=seeds, seed=seed, profile=cast(Profile, profile), workers=workers,
+            engine=cast(EngineName, engine), scheduler=scheduler, out=folder, fresh=fresh, progress=progress.show,
+        ).alarms  # fmt: skip
+    if page is not None:
+        update_tables(page, {"alarms": found.table(), "suspects": found.suspects_table()})
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
+    else:
+        rest = f"all in {folder / 'alarms.md'}"
+        click.echo(on_screen(found.table(), width=columns(), rows=rows(), rest=rest))
+        if found.suspects:
+            click.echo("\n" + on_screen(found.suspects_table(), width=columns(), rows=rows(), rest=rest))
+    if found.exit_code:
+        raise click.exceptions.Exit(found.exit_code)

@@ -55,7 +55,7 @@ def test_during_a_study(tmp_path, engine, whom):
     (tmp_path / "slow_study.py").write_text(SLOW)
     (tmp_path / "slow.yaml").write_text("experiment: slow_study:SLOW\nreplicates: 4\n")
     process = _start("study", tmp_path / "slow.yaml", "--workers", 2, "--engine", engine, "--out", tmp_path / "o")
-    assert process.stdout.readline() == "begun\n"
+    assert process.stdout.readline().startswith("begun")  # two workers may write at once
     (os.killpg if whom == "group" else os.kill)(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

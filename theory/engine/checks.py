@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sim.streams import Stream
-from theory.engine.judges import Bound, Judgement
+from theory.engine.judges import Bound, EveryDraw, Exactly, Frequency, Judgement, TwoSided
 from theory.engine.theorem import Json, Measurement, Premise, Profile, Setting, Theorem
 from theory.engine.verdicts import Verdict
 
@@ -62,7 +62,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Check:
-    """One variant's verdict with everything it rests on."""
+    """One variant's verdict with everything it rests on.
+
+    power: the least over its controls, how surely each is caught.  attained: the measured share of the bound; band:
+    where the claim says it lies.  departs: the smallest departure that matters, in words; departure_power: how surely
+    it would be seen, None where that is not measured.  arithmetic: it executes no code of `sim`.
+    """
 
     claim_id: str
     paper: str
@@ -86,10 +91,21 @@ class Check:
     note: str = ""
     curve: Curve | None = None
     axes: tuple[str, str] = ("n", "measured value")
+    attained: float | None = None
+    band: tuple[float, float] | None = None
+    departs: str = ""
+    departure_power: float | None = None
+    arithmetic: bool = False
 
     @property
     def as_expected(self) -> bool:
-        return self.verdict is self.expected
+        """The verdict expected, and as much of the bound attained as the claim says."""
+        return self.verdict is self.expected and self.tight
+
+    @property
+    def tight(self) -> bool:
+        """Whether the share of the bound that is attained lies in the stated band; true where none is stated."""
+        return self.band is None or (self.attained is not None and self.band[0] <= self.attained <= self.band[1])
 
     def as_json(self) -> Json:
         """JSON without NaN or infinity: these become null."""
@@ -149,7 +165,10 @@ class Checker:
         )
         power = min((control.power for control in controls), default=0.0)
         judgement = _judge(bound, taken.measurement, stream)
+        if judgement is not None and taken.measurement is not None:
+            judgement = _drawn(theorem, bound, taken.measurement, judgement)
         verdict = _conclude(judgement, power, bound, theorem.largest_possible(setting))
+        attained, departure_power = _two_sides(bound, taken.measurement, stream)
         return Check(
             claim_id=theorem.claim_id,
             paper=theorem.paper,
@@ -173,6 +192,11 @@ class Checker:
             note="" if judgement is None else judgement.note,
             curve=_curve(taken.measurement),
             axes=theorem.axes,
+            attained=attained,
+            band=chosen.attained,
+            departs=bound.departs if isinstance(bound, TwoSided) else "",
+            departure_power=departure_power,
+            arithmetic=theorem.arithmetic,
         )
 
     def _witness(self, variant: str, setting: Setting, bound: Bound, judgement: Judgement | None) -> Witness | None:
@@ -221,6 +245,27 @@ class Checker:
 
 def _judge(bound: Bound, measurement: Measurement | None, stream: Stream) -> Judgement | None:
     return None if measurement is None else bound.judge(measurement.values, measurement.grid, stream)
+
+
+def _drawn(theorem: Theorem[Any], bound: Bound, measurement: Measurement, judgement: Judgement) -> Judgement:
+    """The judgement, or none at all where a random claim's replicates all gave the same: then one draw was judged many
+    times, and its certainty is none. Draws that are all exactly zero are a count of violations, or a clipped one."""
+    values = measurement.values
+    if len(values) == 1 or theorem.constant or not bool((values == values[0]).all()):
+        return judgement
+    if isinstance(bound, EveryDraw | Exactly | Frequency) and not values.any():
+        return judgement
+    note = f"all {len(values)} replicates gave the same: nothing was drawn"
+    return replace(judgement, verdict=Verdict.INCONCLUSIVE, p_value=1.0, note=note)
+
+
+def _two_sides(bound: Bound, measurement: Measurement | None, stream: Stream) -> tuple[float | None, float | None]:
+    """The share of the bound that is attained, and the power against the smallest departure; a judge of one's own need
+    not have them."""
+    if measurement is None or not isinstance(bound, TwoSided):
+        return None, None
+    values = measurement.values
+    return bound.attained(values), bound.detects(values, measurement.grid, stream) if len(values) > 1 else None
 
 
 def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_possible: float | None) -> Verdict:

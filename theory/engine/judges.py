@@ -2,12 +2,15 @@
 
 `p_value` is always that of the asserted direction: the probability of so clear a result if the opposite were
 just true. It is 0 where no randomness is left (a deterministic case, or a counter-example in hand).
+
+A judge also says how much of the bound is attained (a bound that can be three times smaller is told from one that
+cannot), and how surely it would see the smallest departure that matters, with the replicates it has or with more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy import stats
@@ -46,6 +49,35 @@ class Bound(Protocol):
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement: ...
 
 
+@runtime_checkable
+class TwoSided(Bound, Protocol):
+    """A bound that also says how close it is and what it can see; every one here does, one of your own may."""
+
+    @property
+    def departs(self) -> str:
+        """The smallest departure that matters, in words; empty where none is named."""
+        ...
+
+    def attained(self, values: FloatArray) -> float | None:
+        """The measured share of the bound; None where it has no size (a rounding tolerance, a slope)."""
+        ...
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        """Probability of VIOLATED if the claim were wrong by the smallest departure that matters, from the spread of
+        `values` and with `n` replicates (None: as many as there are); None where no departure is named."""
+        ...
+
+
+# Limits below it are roundings, of which no share means anything.
+_ROUNDING = 1e-6
+
+
+def _share(measured: float, limit: float) -> float | None:
+    return measured / limit if limit > _ROUNDING else None
+
+
 @dataclass(frozen=True)
 class EveryDraw:
     """Every independent draw's value is at most `limit` (a stated rounding tolerance included in it).
@@ -57,6 +89,18 @@ class EveryDraw:
     limit: float
     tolerated_rate: float = 0.05
     relation: str = "every draw <="
+
+    @property
+    def departs(self) -> str:
+        return f"{self.tolerated_rate:.0%} of the draws above the limit"
+
+    def attained(self, values: FloatArray) -> float | None:
+        return _share(float(values.max()), self.limit)
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        return float(1.0 - (1.0 - self.tolerated_rate) ** (n or len(values)))
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         flat = values.reshape(len(values), -1).max(axis=1)
@@ -74,6 +118,15 @@ class Exactly:
 
     limit: float
     relation: str = "<="
+    departs: str = ""
+
+    def attained(self, values: FloatArray) -> float | None:
+        return _share(float(values.max()), self.limit)
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        return None
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         flat = values.reshape(len(values), -1).max(axis=1)
@@ -87,11 +140,35 @@ class Exactly:
 
 @dataclass(frozen=True)
 class Frequency:
-    """P(value > threshold) <= limit: the violation frequency of a high-probability bound against its delta."""
+    """P(value > threshold) <= limit: the violation frequency of a high-probability bound against its delta.
+
+    departure: the frequency that must be noticed; None: twice the limit.
+    """
 
     limit: float
     threshold: float
     relation: str = "frequency <="
+    departure: float | None = None
+
+    @property
+    def departs(self) -> str:
+        return f"frequency {self._departed:.3g}"
+
+    @property
+    def _departed(self) -> float:
+        return min(2.0 * self.limit, 1.0) if self.departure is None else self.departure
+
+    def attained(self, values: FloatArray) -> float | None:
+        """The smallest threshold that would do, as a share of the one claimed: the (1 - limit) quantile."""
+        return _share(float(np.quantile(values, 1.0 - self.limit)), self.threshold)
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        n = n or len(values)
+        # The fewest events that are significantly more than the limit: P(X >= events | limit) <= ALPHA.
+        events = int(stats.binom.isf(ALPHA, n, self.limit)) + 1
+        return float(stats.binom.sf(events - 1, n, self._departed))
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         n, events = len(values), int((~(values <= self.threshold)).sum())
@@ -115,12 +192,46 @@ def _one_sided(values: FloatArray, limit: float) -> tuple[float, float, float]:
     return mean, error, float(stats.t.cdf((mean - limit) / error, len(values) - 1))
 
 
+def _sees(values: FloatArray, departure: float | None, level: float, n: int | None) -> float | None:
+    """P(T > t_{1 - level}) for T of Student's t that is off centre by departure / standard error, with `n` values of
+    the spread seen."""
+    n = n or len(values)
+    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    if departure is None or n < 2 or spread == 0.0:
+        return None
+    return float(stats.nct.sf(stats.t.ppf(1.0 - level, n - 1), n - 1, departure * np.sqrt(n) / spread))
+
+
+# A constant that is wrong by a fifth matters.
+_OF_A_CONSTANT = 0.2
+
+
 @dataclass(frozen=True)
 class MeanAtMost:
-    """The mean over replicates is at most `limit` (Student, one-sided)."""
+    """The mean over replicates is at most `limit` (Student, one-sided).
+
+    departure: how far above the limit a mean must be noticed; None: a fifth of the limit, none for a limit of zero.
+    """
 
     limit: float
     relation: str = "mean <="
+    departure: float | None = None
+
+    @property
+    def _departed(self) -> float | None:
+        return self.departure if self.departure is not None else _OF_A_CONSTANT * abs(self.limit) or None
+
+    @property
+    def departs(self) -> str:
+        return "" if self._departed is None else f"mean {self.limit + self._departed:.3g}"
+
+    def attained(self, values: FloatArray) -> float | None:
+        return _share(float(values.mean()), self.limit)
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        return _sees(values, self._departed, ALPHA, n)
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         mean, error, below = _one_sided(values, self.limit)
@@ -133,10 +244,28 @@ class MeanAtMost:
 
 @dataclass(frozen=True)
 class MeanAtLeast:
-    """The mean over replicates is at least `limit` (Student, one-sided)."""
+    """The mean over replicates is at least `limit` (Student, one-sided); departure: as of `MeanAtMost`, below it."""
 
     limit: float
     relation: str = "mean >="
+    departure: float | None = None
+
+    @property
+    def _departed(self) -> float | None:
+        return self.departure if self.departure is not None else _OF_A_CONSTANT * abs(self.limit) or None
+
+    @property
+    def departs(self) -> str:
+        return "" if self._departed is None else f"mean {self.limit - self._departed:.3g}"
+
+    def attained(self, values: FloatArray) -> float | None:
+        """What is guaranteed as a share of what is measured."""
+        return self.limit / float(values.mean()) if self.limit > _ROUNDING and values.mean() > 0 else None
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        return _sees(values, self._departed, ALPHA, n)
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         mirrored = MeanAtMost(-self.limit).judge(-values, grid, stream)
@@ -149,10 +278,30 @@ class MeanAtLeast:
 
 @dataclass(frozen=True)
 class Equivalent:
-    """|mean - limit| <= margin, by two one-sided tests; VIOLATED when the interval lies outside the margin."""
+    """|mean - limit| <= margin, by two one-sided tests; VIOLATED when the interval lies outside the margin.
+
+    departure: how far from the limit a mean must be noticed; None: twice the margin.
+    """
 
     limit: float
     margin: float
+    departure: float | None = None
+
+    @property
+    def _departed(self) -> float:
+        return 2.0 * self.margin if self.departure is None else self.departure
+
+    @property
+    def departs(self) -> str:
+        return f"mean {self.limit + self._departed:.3g}"
+
+    def attained(self, values: FloatArray) -> float | None:
+        return None
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        return _sees(values, self._departed - self.margin, ALPHA, n)
 
     @property
     def relation(self) -> str:
@@ -174,13 +323,44 @@ class Equivalent:
         return Judgement(verdict, mean, (low, high), "mean (90 %)", p, error, worst=worst)
 
 
+def _steepest(grid: FloatArray, values: FloatArray, rising: bool) -> int | None:
+    """The replicate whose own log-log slope is the largest (or the smallest): a draw that shows the rate by itself.
+    None where no replicate has only positive values."""
+    positive = np.flatnonzero((values > 0).all(axis=1) & np.isfinite(values).all(axis=1))
+    if not len(positive):
+        return None
+    x = np.log(grid) - np.log(grid).mean()
+    slopes = np.log(values[positive]) @ x / (x @ x)
+    return int(positive[slopes.argmax() if rising else slopes.argmin()])
+
+
 @dataclass(frozen=True)
 class Slope:
     """The rate: slope of log mean against log grid at most `limit` (an upper bound: steeper is consistent), and
-    at least `lowest` where the claim is that it is no steeper."""
+    at least `lowest` where the claim is that it is no steeper.
+
+    departure: how much above the limit an exponent must be noticed.
+    """
 
     limit: float
     lowest: float = -np.inf
+    departure: float = 0.1
+
+    @property
+    def departs(self) -> str:
+        return f"slope {self.limit + self.departure:.3g}"
+
+    def attained(self, values: FloatArray) -> float | None:
+        return None
+
+    def detects(
+        self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
+    ) -> float | None:
+        """Of a bootstrap interval of level .95 that lies above the limit; the error shrinks with the root of n."""
+        if grid is None or len(values) < 2:
+            return None
+        error = rate_slope(grid, values, stream).standard_error * np.sqrt(len(values) / (n or len(values)))
+        return float(stats.norm.cdf(self.departure / max(error, 1e-12) - stats.norm.ppf(0.975)))
 
     @property
     def relation(self) -> str:
@@ -199,5 +379,6 @@ class Slope:
         verdict = Verdict.HOLDS if inside else Verdict.VIOLATED if outside else Verdict.INCONCLUSIVE
         return Judgement(
             verdict, fit.slope, fit.interval, "slope", p, fit.standard_error,
+            worst=_steepest(grid, values, fit.slope > self.limit),
             note=f"without the smallest grid point {fit.without_first:.3f}",
         )  # fmt: skip

@@ -55,7 +55,7 @@ class CheckReport:
         if self.controls_caught < self.controls_total:
             return 1
         differing = {check.verdict for check in self.checks if not check.as_expected}
-        if differing - {Verdict.INCONCLUSIVE, Verdict.VACUOUS}:
+        if differing - {Verdict.INCONCLUSIVE, Verdict.VACUOUS} or not all(check.tight for check in self.checks):
             return 1
         return 3 if differing else 0
 
@@ -129,7 +129,8 @@ def check_from_json(row: Any) -> Check:
     row["axes"] = tuple(row["axes"])
     row["witness"] = None if row["witness"] is None else Witness(**row["witness"])
     row["curve"] = None if row["curve"] is None else Curve(**row["curve"])
-    row["interval"] = None if row["interval"] is None else tuple(row["interval"])
+    for name in ("interval", "band"):
+        row[name] = None if row[name] is None else tuple(row[name])
     return Check(**row)
 
 

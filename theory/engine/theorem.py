@@ -57,11 +57,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Variant(Generic[S]):
-    """One reading of a claim: as_stated, as_printed (with the paper's slip) or as_corrected."""
+    """One reading of a claim: as_stated, as_printed (with the paper's slip) or as_corrected.
+
+    attained: where the bound's constant matters, the band in which the share of it that is measured must lie. A bound
+    three times looser would still hold, and leave the band.
+    """
 
     setting: S
     expected: Verdict = Verdict.HOLDS
     statement: str = ""
+    attained: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,12 @@ class Theorem(abc.ABC, Generic[S]):
 
     axes: ClassVar[tuple[str, str]] = ("n", "measured value")
     """Names of a rate's abscissa and value, for its figure."""
+
+    arithmetic: ClassVar[bool] = False
+    """Whether it measures a formula or an example by itself, and no code of `sim`."""
+
+    constant: ClassVar[bool] = False
+    """Whether its replicates may rightly all give one number; elsewhere that means that nothing was drawn."""
 
     origin: Origin | None = None
     """None for ours."""

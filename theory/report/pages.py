@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,21 @@ def update_pages(folder: str | Path, checks: Sequence[Check]) -> None:
         text = replaced(text, "readings", readings_table(theorems), path)
         own = [check for check in checks if check.paper == paper]
         write_text(path, replaced(text, "verdicts", markdown_table(own), path))
+
+
+def require_tables(path: Path, parts: Sequence[str]) -> None:
+    """An error, before the work, where the page cannot be read or has no place for one of the parts."""
+    text = _read(path)
+    for part in parts:
+        _between(text, part, path)
+
+
+def update_tables(path: Path, tables: Mapping[str, str]) -> None:
+    """The page with each part's table written anew."""
+    text = _read(path)
+    for part, table in tables.items():
+        text = replaced(text, part, table, path)
+    write_text(path, text)
 
 
 def replaced(text: str, part: str, table: str, path: Path) -> str:

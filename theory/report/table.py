@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from theory.engine.checks import Check
 
-COLUMNS = ("claim", "variant", "verdict", "measured", "bound", "95 % interval", "power", "controls caught")
+COLUMNS = (
+    "claim", "variant", "verdict", "measured", "bound", "95 % interval", "share attained", "power", "departure seen",
+    "controls caught",
+)  # fmt: skip
 # Without these a row says nothing.
 NEEDED = ("claim", "variant", "verdict")
 
@@ -15,21 +18,29 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
+def _band(check: Check) -> str:
+    return "" if check.band is None else f"{check.band[0]:g} to {check.band[1]:g}"
+
+
 def cells_of(check: Check) -> tuple[str, ...]:
     interval = "-"
     if check.interval is not None:
         low, high = check.interval
         interval = f"[{_number(low)}, {_number(high)}] {check.interval_of}".strip()
-    surprise = "" if check.as_expected else f" (expected {check.expected})"
+    surprise = "" if check.verdict is check.expected else f" (expected {check.expected})"
+    surprise += "" if check.tight else f" (attains {_number(check.attained)} of the bound, expected {_band(check)})"
     caught = sum(control.caught for control in check.controls)
+    seen = "not measured" if check.departure_power is None else f"{check.departure_power:.2f} ({check.departs})"
     return (
-        check.claim_id,
+        f"{check.claim_id} (arithmetic)" if check.arithmetic else check.claim_id,
         check.variant.replace("_", " "),
         f"{check.verdict}{surprise}",
         _number(check.measured),
         f"{check.relation} {_number(check.bound)}",
         interval,
+        "-" if check.attained is None else f"{check.attained:.2g}" + (f" ({_band(check)})" if check.band else ""),
         f"{check.power:.2f}",
+        seen,
         f"{caught}/{len(check.controls)}",
     )
 

@@ -1,0 +1,126 @@
+"""How far the checks themselves can be trusted: power that is planned, and false alarms that are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pluralign.api.shown import Page, Shown
+from sim.errors import InputError
+from sim.running.engines import EngineName, available_cores
+from theory.engine.planning import PowerPlan, plan
+from theory.engine.registry import CLAIMS, find, select
+from theory.engine.runner import run_checks
+from theory.engine.theorem import PROFILES, Profile
+from theory.report.alarms import Alarms, alarms
+
+
+class PowerResult(Shown):
+    """How many replicates a claim's check needs.  plan: every number."""
+
+    def __init__(self, found: PowerPlan) -> None:
+        self.plan = found
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign power --json` prints."""
+        return dict(self.plan.as_json())
+
+    def page(self) -> Page:
+        own = self.plan
+        rows: list[tuple[Any, ...]] = [("the claim " + own.holds.against, own.holds.now, own.holds.replicates)]
+        rows.append((f"departure: {own.departure.against}", own.departure.now, own.departure.replicates))
+        rows += [(f"control: {need.against}", need.now, need.replicates) for need in own.controls]
+        rows += [(f"grid {grid.words} ({len(grid.grid)} points)", None, grid.replicates) for grid in own.grids]
+        needed = "no number of replicates is known to" if own.needed is None else f"{own.needed} replicates"
+        return Page(
+            f"{own.claim_id} ({own.variant.replace('_', ' ')}): {needed} reach power {own.target:g} (it has "
+            f"{own.replicates})",
+            ("against", f"power at {own.replicates}", "replicates needed"), rows,
+            [f"a replicate takes {own.seconds_a_replicate:.3g} s here"],
+        )  # fmt: skip
+
+
+def power(
+    claim: str, *, target: float = 0.8, variant: str | None = None, profile: Profile = "quick", seed: int = 0
+) -> PowerResult:
+    """How many replicates, and for a rate which grid, the check of a claim needs to see what it should see.
+
+    claim: a name, or module:NAME of your own.  target: the probability to reach.  variant: None: the last one of the
+    claim, the one that holds.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
+    found = select((claim,)) if ":" in claim or claim in CLAIMS.names() else (find(claim),)
+    if len(found) > 1:
+        raise InputError(f"claim '{claim}': these are {len(found)} claims", fix="name one of them")
+    chosen = list(found[0].SETTINGS)[-1] if variant is None else variant
+    return PowerResult(plan(found[0], chosen, target=target, profile=profile, seed=seed))
+
+
+class AlarmsResult(Shown):
+    """Verdicts and controls that were not as expected, over seeds.  alarms: every number."""
+
+    def __init__(self, found: Alarms) -> None:
+        self.alarms = found
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign check --seeds N --json` prints."""
+        return dict(self.alarms.as_json())
+
+    def page(self) -> Page:
+        own = self.alarms
+        rows = []
+        for paper, verdicts in own.verdicts.items():
+            controls, (low, high) = own.controls[paper], verdicts.interval
+            rows.append((
+                paper, f"{verdicts.events} of {verdicts.trials}", f"[{low:.2g}, {high:.2g}]",
+                f"{controls.events} of {controls.trials}", f"{len(own.clean[paper])} of {len(own.seeds)}",
+            ))  # fmt: skip
+        named = [f"{one.claim_id} ({one.what}): seeds {', '.join(map(str, one.seeds))}"
+                 + (", STANDS OUT" if one.stands_out else "") for one in own.suspects]  # fmt: skip
+        return Page(f"false alarms over {len(own.seeds)} seeds",
+                    ("paper", "verdicts not as expected", "95 % interval", "controls escaped", "clean seeds"),
+                    rows, named or ["every verdict and every control came out as expected"])  # fmt: skip
+
+
+# Long for its arguments, the options of `pluralign check --seeds`.
+def false_alarms(
+    *names: str,
+    seeds: int = 30,
+    seed: int = 0,
+    profile: Profile = "quick",
+    workers: int | None = None,
+    engine: EngineName = "joblib",
+    scheduler: str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> AlarmsResult:
+    """Check the same claims at many seeds: the share of verdicts and controls that are not as expected.
+
+    names: papers or claims, module:CLAIMS of your own; all of ours if none.  seeds: how many, from `seed` on.  out: a
+    folder that keeps every finished claim; a run that is killed goes on from there, and one with more seeds takes
+    what there is.  Other arguments: as `check`.
+    """
+    if seeds < 1:
+        raise InputError(f"seeds must be at least 1 (got {seeds})")
+    if profile not in PROFILES:
+        raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
+    theorems = select(names)
+    reports = []
+    for place in range(seeds):
+
+        def arrived(claim_id: str, done: int, total: int, left: float, place: int = place) -> None:
+            if progress is not None:
+                progress(f"seed {seed + place} ({place + 1} of {seeds}): {done} of {total} claims")
+
+        reports.append(run_checks(
+            theorems, profile=profile, seed=seed + place, workers=available_cores() if workers is None else workers,
+            engine=engine, scheduler=scheduler, cells=None if out is None else Path(out) / "cells", fresh=fresh,
+            on_progress=arrived,
+        ))  # fmt: skip
+        # What there is so far is there to read: the whole takes hours.
+        if out is not None:
+            alarms(reports).write(Path(out))
+    return AlarmsResult(alarms(reports))

@@ -1,0 +1,94 @@
+"""Planted faults: whether the checks notice when the code they check is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pluralign.api.shown import Page, Shown
+from sim.errors import InputError
+from sim.running.engines import available_cores
+from theory.engine.theorem import PROFILES, Profile
+from theory.mutation.catalogue import catalogue
+from theory.mutation.fault import Fault
+from theory.mutation.operators import sample as sample_of
+from theory.mutation.run import MutationReport, run_mutations
+from theory.mutation.sources import Sources
+from theory.report.faults import write_mutations
+
+SAMPLE = 200
+
+
+class MutationResult(Shown):
+    """Planted faults and which claim noticed each.  report: as it was measured."""
+
+    def __init__(self, report: MutationReport) -> None:
+        self.report = report
+
+    @property
+    def survivors(self) -> tuple[Fault, ...]:
+        """Faults that no claim noticed and that are not argued to be equivalent."""
+        return tuple(one.fault for one in self.report.outcomes if not one.killed and not one.fault.equivalent)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign mutate --json` prints."""
+        return dict(self.report.as_json())
+
+    def page(self) -> Page:
+        own = self.report.outcomes
+        rows = [(one.fault.id, one.fault.paper, one.killed_by or "NOBODY", one.fault.what) for one in own]
+        rows.sort(key=lambda row: row[2] != "NOBODY")
+        killed = sum(one.killed for one in own)
+        return Page(f"{killed} of {len(own)} planted faults noticed", ("fault", "in", "noticed by", "what"), rows)
+
+
+# Long for its arguments, the options of `pluralign mutate`.
+def mutate(
+    *papers: str,
+    profile: Profile = "quick",
+    seed: int = 0,
+    sample: int | None = None,
+    only: Sequence[str] = (),
+    workers: int | None = None,
+    out: str | Path = "mutations",
+    progress: Callable[[str], None] | None = None,
+) -> MutationResult:
+    """Plant one fault at a time in `sim` and `theory`, in memory, and see whether the claims notice.
+
+    papers: whose faults of the catalogue; all if none.  profile: quick, or full: what quick does not notice is tried
+    again with more replicates.  sample: so many faults of the generic operators beside them (None: 200 with all
+    papers, none with some).  only: ids of faults.  workers: processes, None: one a core.  out: folder that keeps every
+    answer; a run that is killed goes on from there.  progress: called with a line now and then.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
+    size = (0 if papers or only else SAMPLE) if sample is None else sample
+    if size < 0:
+        raise InputError(f"sample must be at least 0 (got {size})")
+    planted = catalogue(*papers)
+
+    def faults(sources: Sources, executed: dict[str, set[int]]) -> list[Fault]:
+        found = [*planted, *(sample_of(sources, executed, size, seed) if size else ())]
+        unknown = set(only) - {fault.id for fault in found}
+        if unknown:
+            raise InputError(f"there is no planted fault '{sorted(unknown)[0]}'",
+                             fix="`pluralign mutate --list` names those of the catalogue")  # fmt: skip
+        return [fault for fault in found if not only or fault.id in only]
+
+    said = progress or (lambda line: None)
+    report = run_mutations(
+        faults,
+        # One paper's faults are mostly in what its own claims execute, and a survey of all takes minutes.
+        claims=papers,
+        profile=profile,
+        seed=seed,
+        workers=available_cores() if workers is None else workers,
+        out=Path(out),
+        on_survey=lambda claim, done, total: said(f"[{done}/{total}] {claim} as it is"),
+        on_progress=lambda one, done, total, left: said(
+            f"[{done}/{total}] {one.fault.id}: {one.killed_by or 'NOT NOTICED'} (about {left / 60:.0f} min left)"
+        ),
+    )
+    write_mutations(Path(out), report)
+    return MutationResult(report)

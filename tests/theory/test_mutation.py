@@ -1,0 +1,183 @@
+"""Planted faults: put in memory, seen by the claims that execute them, and nowhere on disk."""
+
+import dataclasses
+import json
+
+import pytest
+
+from sim.errors import InputError
+from theory.engine.registry import papers
+from theory.mutation.catalogue import NAMES, catalogue
+from theory.mutation.fault import Fault
+from theory.mutation.operators import OPERATORS, sample
+from theory.mutation.run import run_mutations
+from theory.mutation.session import Session
+from theory.mutation.sources import Sources
+from theory.mutation.survey import Surveyed, covering
+
+SOURCES = Sources()
+FAULTS = [pytest.param(fault, id=fault.id) for fault in catalogue()]
+
+
+def fault_of(place, old, new, **more):
+    return Fault(id="tried", paper="unobserved_types", place=place, old=old, new=new, what="tried", **more)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_of_the_catalogue_can_be_planted(fault):
+    assert SOURCES.planted(fault) != SOURCES.modules[fault.module].text
+    assert fault.what[0].islower()
+    assert not fault.what.endswith(".")
+    assert fault.paper in NAMES
+
+
+def test_the_catalogue_has_every_paper_and_no_fault_twice():
+    assert set(NAMES) >= set(papers())
+    changes = [fault.digest for fault in catalogue()]
+    assert len(set(changes)) == len(changes)
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new", "said"),
+    [
+        ("sim.algorithms.nowhere:f", "a", "b", "no module"),
+        ("sim.algorithms.mechanism:Mechanism.nothing", "a", "b", "has no Mechanism.nothing"),
+        ("sim.algorithms.mechanism:Mechanism.outcome", "nothing of the kind", "b", "does not have"),
+        ("sim.algorithms.mechanism:Mechanism.outcome", "reports", "b", "times"),
+        ("sim.algorithms.mechanism:Mechanism.outcome", "if self.charged", "if (", "is no Python"),
+        ("sim.algorithms.mechanism:Mechanism.outcome", "if self.charged", "if self.charged", "changes nothing"),
+    ],
+)
+def test_a_fault_that_does_not_fit_is_named(place, old, new, said):
+    with pytest.raises(InputError, match=said):
+        SOURCES.planted(fault_of(place, old, new))
+
+
+def test_nth_counts_from_zero():
+    place, old = "sim.algorithms.mechanism:Mechanism.outcome", "reports"
+    first, second = (SOURCES.span(fault_of(place, old, "b", nth=nth))[0] for nth in (0, 1))
+    text = SOURCES.modules["sim.algorithms.mechanism"].text
+    assert first < second
+    assert text[first:].startswith(old)
+    assert text[second:].startswith(old)
+    with pytest.raises(InputError, match="not more"):
+        SOURCES.span(fault_of(place, old, "b", nth=99))
+
+
+def test_the_lines_of_a_fault_are_those_that_change():
+    text = SOURCES.modules["sim.algorithms.mechanism"].text
+    old = "without = pool_opinions(others, self.alpha)\n                now"
+    new = "without = pool_opinions(others, self.alpha)\n                later"
+    lines = list(SOURCES.lines(fault_of("sim.algorithms.mechanism:Mechanism.outcome", old, new)))
+    assert [text.splitlines()[line - 1].split()[0] for line in lines] == ["now"]
+
+
+def planted(fault):
+    module = SOURCES.module(fault)
+    return {
+        "module": module.name, "path": str(module.path), "text": SOURCES.planted(fault), "kernels": {}, "folder": "",
+    }  # fmt: skip
+
+
+def test_a_planted_fault_is_noticed_and_the_file_is_not_touched():
+    fault = next(own for own in catalogue() if own.id == "payment-halved")
+    before = SOURCES.module(fault).path.read_bytes()
+    with Session(planted(fault)) as session:
+        assert session.ask("check", "costs-not-negative", "quick", 0, 300)["noticed"] == ""
+    with Session(planted(dataclasses.replace(fault, new="-(now - then).sum(axis=-1)"))) as session:
+        said = session.ask("check", "costs-not-negative", "quick", 0, 300)["noticed"]
+    assert said == "verdict: as_stated VIOLATED where HOLDS is expected"
+    assert SOURCES.module(fault).path.read_bytes() == before
+
+
+def test_a_fault_that_breaks_or_never_ends_is_noticed_as_an_error():
+    place, old = "sim.algorithms.mechanism:Mechanism.outcome", "n = reports.shape[-2]"
+    with Session(planted(fault_of(place, old, "raise RuntimeError('planted')"))) as session:
+        said = session.ask("check", "costs-not-negative", "quick", 0, 300)
+    assert said["noticed"] == "error: RuntimeError: planted"
+    with Session(planted(fault_of(place, old, "while True: pass"))) as session:
+        said = session.ask("check", "costs-not-negative", "quick", 0, 5)
+        assert said["noticed"] == "error: no answer within 5 s"
+        assert said["over"]
+    with Session(planted(fault_of(place, old, "import os; os._exit(9)"))) as session:
+        assert session.ask("check", "costs-not-negative", "quick", 0, 300)["noticed"] == "error: the process died"
+
+
+def test_a_run_names_the_claim_that_notices_and_resumes(tmp_path):
+    """One fault in Python, one in a kernel, whose caller is compiled anew without touching the kernels kept."""
+    faults = (
+        fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum"),
+        dataclasses.replace(
+            fault_of("sim.algorithms.mechanism:Mechanism.outcome", "floored(reports)", "floored(floored(reports))"),
+            id="nothing", equivalent="flooring twice is flooring once, up to the last bit",
+        ),
+    )  # fmt: skip
+    few = ("costs-not-negative", "manipulation-example")
+    asked = []
+
+    def run():
+        return run_mutations(
+            lambda sources, executed: faults, claims=few, workers=1, out=tmp_path, profile="quick",
+            on_progress=lambda outcome, done, total, left: asked.append(outcome.fault.id),
+        )  # fmt: skip
+
+    first = run()
+    assert [one.killed_by for one in first.outcomes] == ["costs-not-negative", ""]
+    assert first.outcomes[0].how.startswith("verdict: as_stated VIOLATED")
+    assert first.exit_code == 0
+    row = first.as_json()
+    assert (row["killed"], row["total"]) == (1, 2)
+    assert row["catalogue"] == {"killed": 1, "total": 1, "rate": 1.0}
+    json.dumps(row, allow_nan=False)
+    again = run()
+    assert [one.how for one in again.outcomes] == [one.how for one in first.outcomes]
+    assert again.seconds < first.seconds / 3
+
+
+def test_claims_are_tried_that_execute_the_line_quick_ones_first():
+    fault = fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum")
+    line = SOURCES.lines(fault)[0]
+
+    def surveyed(name, lines, seconds):
+        return Surveyed(name, "personalization", {fault.module: set(lines)}, seconds, "", "")
+
+    slow, quick = surveyed("slow", [line], 9.0), surveyed("quick", [1, line], 1.0)
+    other = surveyed("other", [1], 0.1)
+    assert [own.claim_id for own in covering(fault, SOURCES, [slow, other, quick])] == ["quick", "slow"]
+    near = surveyed("near", [line + 1], 3.0)
+    assert [own.claim_id for own in covering(fault, SOURCES, [other, near])] == ["near"]
+
+
+def test_the_sample_is_seeded_and_every_fault_of_it_can_be_planted():
+    executed = {
+        name: set(range(1, module.text.count("\n") + 2))
+        for name, module in SOURCES.modules.items()
+        if name.startswith("sim.algorithms")
+    }
+    found = sample(SOURCES, executed, 150, seed=0)
+    assert found == sample(SOURCES, executed, 150, seed=0)
+    assert {fault.id for fault in found} != {fault.id for fault in sample(SOURCES, executed, 150, seed=1)}
+    assert len({fault.id for fault in found}) == 150
+    assert {fault.kind for fault in found} == set(OPERATORS)
+    for fault in found:
+        SOURCES.planted(fault)
+        line = SOURCES.modules[fault.module].text.splitlines()[SOURCES.lines(fault)[0] - 1]
+        assert "raise " not in line
+        assert "require_" not in line
+
+
+def test_lines_that_no_claim_executes_are_not_in_the_sample():
+    module = SOURCES.modules["sim.algorithms.mechanism"]
+    own = module.functions["Mechanism.outcome"]
+    executed = {module.name: set(range(own.first, own.last + 1))}
+    found = sample(SOURCES, executed, 1000, seed=0)
+    assert {fault.qualname for fault in found} == {"Mechanism.outcome"}
+
+
+def test_kernels_that_executed_lines_can_call_count_as_executed():
+    text = SOURCES.modules["sim.streams"].text.splitlines()
+    line = next(number for number, own in enumerate(text, 1) if "fill = fill_parallel" in own)
+    reached = SOURCES.reached({"sim.streams": {line}})
+    kernels = SOURCES.modules["sim.compiled.philox"].functions
+    assert kernels["fill_serial"].compiled
+    assert set(range(kernels["fill_serial"].first, kernels["fill_serial"].last + 1)) <= reached["sim.compiled.philox"]

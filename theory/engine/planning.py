@@ -1,0 +1,196 @@
+"""How many replicates, on which grid, a check needs to see what it should see."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.preferences import FloatArray
+from sim.streams import Stream
+from theory.engine.checks import CAUGHT, stream_of
+from theory.engine.judges import ALPHA, Bound, Slope, TwoSided
+from theory.engine.theorem import Json, Measurement, Profile, Theorem
+from theory.engine.verdicts import Verdict
+
+MOST = 1_000_000
+_DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Need:
+    """against: the departure or the control; now: the power at the replicates there are; replicates: the least that
+    reach the target, None where no number does (or none is known)."""
+
+    against: str
+    now: float | None
+    replicates: int | None
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """grid: points; replicates: the least at which a slope's departure is seen on it; seconds: what they would take,
+    a replicate's time taken as proportional to the sum of the grid."""
+
+    words: str
+    grid: list[float]
+    replicates: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class PowerPlan:
+    """What a claim's variant has and needs; holds: the claim itself, how often it would be said to hold."""
+
+    claim_id: str
+    variant: str
+    target: float
+    replicates: int
+    seconds_a_replicate: float
+    holds: Need
+    departure: Need
+    controls: tuple[Need, ...]
+    grids: tuple[GridPlan, ...]
+
+    @property
+    def needed(self) -> int | None:
+        """Replicates that reach the target against everything that can be reached; None where nothing can."""
+        known = [need.replicates for need in (self.holds, self.departure, *self.controls) if need.replicates]
+        return max(known, default=None)
+
+    def as_json(self) -> Json:
+        return {**dataclasses.asdict(self), "needed": self.needed}
+
+
+def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile = "quick", seed: int = 0) -> PowerPlan:
+    """From one measurement: its spread is taken for that of further replicates.
+
+    target: probability, e.g. .8.  Against a control the replicates are resampled; against the smallest departure the
+    judge's own formula is used.
+    Errors: InputError for a target outside (0, 1), an unknown variant, a claim whose premises fail there.
+    """
+    if not 0.0 < target < 1.0:
+        raise InputError(f"the target must lie between 0 and 1 (got {target:g})", fix="0.8 is usual")
+    if variant not in theorem.SETTINGS:
+        raise InputError(f"claim '{theorem.claim_id}' has no variant '{variant}'",
+                         fix=f"choose from {', '.join(theorem.SETTINGS)}")  # fmt: skip
+    chosen = theorem.SETTINGS[variant]
+    setting = theorem.at_profile(chosen.setting, profile)
+    stream, bound = stream_of(theorem, setting, seed), theorem.bound(setting)
+    began = time.monotonic()
+    measured = _measured(theorem, setting, seed)
+    if measured is None:
+        raise InputError(f"claim '{theorem.claim_id}': a premise fails in its setting", fix="nothing is measured there")
+    a_replicate = (time.monotonic() - began) / len(measured.values)
+    controls = []
+    for control in theorem.control(chosen.setting):
+        broken = theorem.at_profile(control.setting, profile)
+        found = _measured(theorem, broken, seed)
+        if found is None:
+            controls.append(Need(control.name, 1.0, 1))
+        else:
+            controls.append(_resampled(control.name, bound, found, stream_of(theorem, broken, seed), CAUGHT, target))
+    return PowerPlan(
+        theorem.claim_id, variant, target, len(measured.values), a_replicate,
+        _resampled(f"is {chosen.expected}", bound, measured, stream, (chosen.expected,), target),
+        _departure(bound, measured, stream, target), tuple(controls),
+        _grids(bound, measured, stream, target, a_replicate),
+    )  # fmt: skip
+
+
+def _measured(theorem: Theorem[Any], setting: Any, seed: int) -> Measurement | None:
+    stream = stream_of(theorem, setting, seed)
+    if any(not premise.holds for premise in theorem.premises(setting, stream)):
+        return None
+    return theorem.measure(setting, stream)
+
+
+def _departure(bound: Bound, measured: Measurement, stream: Stream, target: float) -> Need:
+    values, grid = measured.values, measured.grid
+    if not isinstance(bound, TwoSided):
+        return Need("no departure is named", None, None)
+    words = bound.departs or "no departure is named"
+
+    def power(n: int) -> float | None:
+        return bound.detects(values, grid, stream, n)
+
+    now = power(len(values)) if len(values) > 1 else None
+    return Need(words, now, None if now is None else smallest(lambda n: power(n) or 0.0, target))
+
+
+def _resampled(
+    words: str, bound: Bound, measured: Measurement, stream: Stream, wanted: tuple[Verdict, ...], target: float
+) -> Need:
+    """How often `n` replicates drawn again with replacement are judged as wanted."""
+    values, grid = measured.values, measured.grid
+    if len(values) == 1:
+        hit = bound.judge(values, grid, stream).verdict in wanted
+        return Need(words, float(hit), 1 if hit else None)
+    draws = _DRAWS if grid is None else _DRAWS // 4
+
+    def power(n: int) -> float:
+        picked = stream.child(f"power/{n}").integers(len(values), (draws, n))
+        return float(np.mean([bound.judge(values[row], grid, stream).verdict in wanted for row in picked]))
+
+    # More replicates than a hundred times those measured say more of the measurement than of the claim.
+    return Need(words, power(len(values)), smallest(power, target, most=100 * len(values)))
+
+
+def smallest(power: Callable[[int], float], target: float, most: int = MOST) -> int | None:
+    """The least n from 2 with power(n) >= target, by doubling and halving; None where `most` does not reach it.
+
+    Exact where power grows with n. A frequency's exact test has teeth: the n found reaches the target, and a smaller
+    one beside it may too.
+    """
+    high = 2
+    while power(high) < target:
+        if high >= most:
+            return None
+        high = min(2 * high, most)
+    low = max(high // 2, 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= target else (middle, high)
+    return high
+
+
+def _grids(
+    bound: Bound, measured: Measurement, stream: Stream, target: float, a_replicate: float
+) -> tuple[GridPlan, ...]:
+    """A slope on the grid there is, on one a decade longer, and on one with twice the points."""
+    grid = measured.grid
+    if grid is None or not isinstance(bound, Slope):
+        return ()
+    spread = measured.values.std(axis=0, ddof=1) / measured.values.mean(axis=0)
+    logs = np.log(grid)
+    between = np.exp((logs[1:] + logs[:-1]) / 2.0)
+    step = float(np.exp((logs[-1] - logs[0]) / (len(grid) - 1)))
+    longer = [float(grid[-1]) * step**k for k in range(1, 1 + max(1, round(np.log(10.0) / np.log(step))))]
+    plans = []
+    for words, points in (
+        ("as it is", grid),
+        ("a decade longer", np.concatenate([grid, longer])),
+        ("twice the points", np.sort(np.concatenate([grid, between]))),
+    ):
+        # Relative spread at a new point: that of its neighbours, log-linearly.
+        relative = np.interp(np.log(points), logs, spread)
+        n = smallest(lambda n, x=points, s=relative: _slope_power(x, s, n, bound), target)  # type: ignore[misc]
+        cost = a_replicate * float(np.sum(points) / np.sum(grid))
+        plans.append(GridPlan(words, [float(f"{x:.6g}") for x in points], n, None if n is None else n * cost))
+    return tuple(plans)
+
+
+def _slope_power(points: FloatArray, relative: FloatArray, n: int, bound: Slope) -> float:
+    """Normal approximation: the weighted slope's standard error is (sum_i w_i (x_i - x)^2)^(-1/2), w_i = n / s_i^2."""
+    from scipy import stats
+
+    weights = n / np.maximum(relative, 1e-9) ** 2
+    x = np.log(points)
+    centre = float((weights * x).sum() / weights.sum())
+    error = float((weights * (x - centre) ** 2).sum() ** -0.5)
+    return float(stats.norm.cdf(bound.departure / error - stats.norm.isf(ALPHA / 2.0)))

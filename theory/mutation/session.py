@@ -1,0 +1,84 @@
+"""The process in which one fault is planted, seen from the process that waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from theory.mutation.sources import ROOT
+
+# A fault can make a loop endless or an array huge.
+BYTES = 8 << 30
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class Session:
+    """`with Session(planted) as session: session.ask("check", claim, "quick", 0, seconds)`.
+
+    planted: what `worker.plant` takes, or None for the code as it is.
+    """
+
+    def __init__(self, planted: dict[str, Any] | None) -> None:
+        environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            part for part in (str(ROOT), environment.get("PYTHONPATH", "")) if part
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "theory.mutation.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+            # Ctrl-C in a terminal is for the process that waits, which then ends this one.
+            start_new_session=True,
+        )  # fmt: skip
+        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._say({"planted": planted, "bytes": BYTES if sys.platform == "linux" else 0})
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """The process is gone; from any thread, more than once."""
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # What was not yet written to the dead process.
+                    pipe.close()
+
+    def ask(self, what: str, claim: str, profile: str, seed: int, seconds: float) -> dict[str, Any]:
+        """The worker's answer; one with `noticed` of our own where it does not answer in `seconds` or has died, after
+        which the session is over."""
+        self._say({"what": what, "claim": claim, "profile": profile, "seed": seed})
+        try:
+            line = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            self.end()
+            return {"noticed": f"error: no answer within {seconds:.0f} s", "seconds": seconds, "over": True}
+        if line is None:
+            return {"noticed": "error: the process died", "seconds": 0.0, "over": True}
+        return dict(json.loads(line))
+
+    def _say(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return  # It has died, which is what the next answer says.
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
