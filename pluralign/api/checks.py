@@ -12,9 +12,12 @@ from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
+from theory.engine.judges import TwoSided
 from theory.engine.registry import CLAIMS, checked, find, select
 from theory.engine.runner import CheckReport, run_checks
 from theory.engine.theorem import PROFILES, Profile, Theorem
+
+ARITHMETIC = "arithmetic: it checks a formula or an example by itself, and executes no algorithm of `sim`"
 
 
 class Claim(Shown):
@@ -58,6 +61,8 @@ class Claim(Shown):
                 "expected": variant.expected,
                 "setting": variant.setting.key(),
                 "bound": f"{bound.relation} {bound.limit:.6g}",
+                "attained": None if variant.attained is None else list(variant.attained),
+                "departure": bound.departs if isinstance(bound, TwoSided) else "",
                 "controls": [control.name for control in theorem.control(variant.setting)],
             }
         return {
@@ -65,6 +70,7 @@ class Claim(Shown):
             "paper": theorem.paper,
             "source": theorem.source,
             "reconstructed": "[reconstructed]" in theorem.source,
+            "arithmetic": theorem.arithmetic,
             "statement": theorem.statement,
             "details": inspect.getdoc(type(theorem)) or "",
             "variants": variants,
@@ -75,7 +81,7 @@ class Claim(Shown):
         rows = [(name.replace("_", " "), row["expected"], row["bound"], "; ".join(row["controls"]))
                 for name, row in found.items()]  # fmt: skip
         return Page(f"{self.claim_id} ({self.paper}): {self.statement}", ("variant", "expected", "bound", "controls"),
-                    rows, [f"source: {self.source}"])  # fmt: skip
+                    rows, [f"source: {self.source}", *([ARITHMETIC] if self.theorem.arithmetic else [])])  # fmt: skip
 
 
 class Claims(Shown, Sequence[Claim]):
@@ -98,7 +104,7 @@ class Claims(Shown, Sequence[Claim]):
         return {
             "claims": [
                 {"claim_id": own.claim_id, "paper": own.paper, "source": own.source, "statement": own.statement,
-                 "variants": list(own.variants)}
+                 "variants": list(own.variants), "arithmetic": own.theorem.arithmetic}
                 for own in self
             ]
         }  # fmt: skip

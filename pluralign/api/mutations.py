@@ -12,9 +12,7 @@ from sim.running.engines import available_cores
 from theory.engine.theorem import PROFILES, Profile
 from theory.mutation.catalogue import catalogue
 from theory.mutation.fault import Fault
-from theory.mutation.operators import sample as sample_of
 from theory.mutation.run import MutationReport, run_mutations
-from theory.mutation.sources import Sources
 from theory.report.faults import write_mutations
 
 SAMPLE = 200
@@ -67,18 +65,14 @@ def mutate(
     if size < 0:
         raise InputError(f"sample must be at least 0 (got {size})")
     planted = catalogue(*papers)
-
-    def faults(sources: Sources, executed: dict[str, set[int]]) -> list[Fault]:
-        found = [*planted, *(sample_of(sources, executed, size, seed) if size else ())]
-        unknown = set(only) - {fault.id for fault in found}
-        if unknown:
-            raise InputError(f"there is no planted fault '{sorted(unknown)[0]}'",
-                             fix="`pluralign mutate --list` names those of the catalogue")  # fmt: skip
-        return [fault for fault in found if not only or fault.id in only]
-
+    for name in only:
+        if name not in {fault.id for fault in planted}:
+            raise InputError(f"there is no planted fault '{name}'",
+                             fix="`pluralign mutate --list` names them")  # fmt: skip
     said = progress or (lambda line: None)
     report = run_mutations(
-        faults,
+        [fault for fault in planted if not only or fault.id in only],
+        sample=size,
         # One paper's faults are mostly in what its own claims execute, and a survey of all takes minutes.
         claims=papers,
         profile=profile,

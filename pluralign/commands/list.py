@@ -68,6 +68,9 @@ def _claims(found: Sequence[Claim], of_paper: str) -> str:
             initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip
         lines += textwrap.wrap(
-            f"{claim.statement} [{variants}]", _width(), initial_indent="      ", subsequent_indent="      "
+            f"{claim.statement} [{variants}{', arithmetic' if claim.theorem.arithmetic else ''}]",
+            _width(),
+            initial_indent="      ",
+            subsequent_indent="      ",
         )
     return "\n".join(lines)

@@ -65,7 +65,9 @@ def test_a_page_is_written_between_its_markers(folder):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "\nold\n" not in text
-    assert _rows(page_of(folder, "low_rank"))[0][3:] == ["0.5", "<= 1", "[0.25, 0.75] mean", "0.99", "1/1"]
+    assert _rows(page_of(folder, "low_rank"))[0][3:] == [
+        "0.5", "<= 1", "[0.25, 0.75] mean", "-", "0.99", "not measured", "1/1",
+    ]  # fmt: skip
     update_pages(folder, [dataclasses.replace(check, measured=0.125) for check in checks])
     assert _rows(page_of(folder, "low_rank"))[0][3] == "0.125"
 

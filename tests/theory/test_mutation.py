@@ -117,7 +117,7 @@ def test_a_run_names_the_claim_that_notices_and_resumes(tmp_path):
 
     def run():
         return run_mutations(
-            lambda sources, executed: faults, claims=few, workers=1, out=tmp_path, profile="quick",
+            faults, claims=few, workers=1, out=tmp_path, profile="quick",
             on_progress=lambda outcome, done, total, left: asked.append(outcome.fault.id),
         )  # fmt: skip
 

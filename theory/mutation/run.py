@@ -18,9 +18,10 @@ from sim.reading import load_json
 from theory.engine.registry import select
 from theory.engine.theorem import Json, Profile
 from theory.mutation.fault import Fault
+from theory.mutation.operators import sample as sample_of
 from theory.mutation.session import Session
 from theory.mutation.sources import Sources
-from theory.mutation.survey import Surveyed, covering, executed, survey
+from theory.mutation.survey import Surveyed, covering, executed, imported_by, survey
 
 # A claim that takes so many times its usual time, and these seconds more, has been made endless.
 SLOWER, PATIENCE, COMPILING = 10.0, 60.0, 240.0
@@ -200,8 +201,9 @@ class _Run:
 
 
 def run_mutations(
-    faults: Callable[[Sources, dict[str, set[int]]], Sequence[Fault]],
+    faults: Sequence[Fault],
     *,
+    sample: int = 0,
     claims: Sequence[str] = (),
     profile: Profile = "quick",
     seed: int = 0,
@@ -212,13 +214,20 @@ def run_mutations(
 ) -> MutationReport:
     """Each fault against the claims that execute the changed line, quick ones first, until one notices.
 
-    faults: of the sources and the lines that claims execute.  claims: papers and claims that may notice; all if empty.
+    sample: so many of the generic operators' faults beside them.  claims: papers and claims that may notice; all if
+    empty.
     profile: at full, what no claim notices at quick is tried again with full replicates.
     out: cells/ there keep every answer; a later run takes what nothing has changed since.
     """
     began = time.monotonic()
     sources = Sources()
     theorems = select(claims)
+    for fault in faults:
+        sources.planted(fault)  # a fault that does not fit is said before hours of work
+    if not sample:
+        # Only claims that import a changed module can execute it.
+        modules = {fault.module for fault in faults}
+        theorems = tuple(own for own in theorems if modules & imported_by(sources, own))
     shutil.rmtree(out / "cells" / "kernels", ignore_errors=True)
     (out / "cells" / "faults").mkdir(parents=True, exist_ok=True)
     found = list(
@@ -226,9 +235,7 @@ def run_mutations(
             theorems, sources, seed=seed, workers=workers, cells=out / "cells" / "claims", on_progress=on_survey
         ).values()
     )
-    planted = list(faults(sources, executed(found)))
-    for fault in planted:
-        sources.planted(fault)  # a fault that does not fit is said before hours of work
+    planted = [*faults, *(sample_of(sources, executed(found), sample, seed) if sample else ())]
     run = _Run(sources, found, profile, seed, out)
     outcomes: dict[str, Outcome] = {}
     started = time.monotonic()

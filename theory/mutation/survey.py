@@ -41,6 +41,11 @@ class Surveyed:
                        and module != "sim.compiled.philox" for module in self.lines)  # fmt: skip
 
 
+def imported_by(sources: Sources, theorem: Theorem[Any]) -> frozenset[str]:
+    """The modules of ours that the claim, or the engine that checks it, imports."""
+    return sources.closure(type(theorem).__module__) | sources.closure("theory.engine.checks")
+
+
 def digest_of(sources: Sources, theorem: Theorem[Any]) -> str:
     """Of every module of ours that the claim and the engine that checks it import."""
     return f"{sources.digest(type(theorem).__module__)}{sources.digest('theory.engine.checks')}"

@@ -26,7 +26,14 @@ def page_of(folder: str | Path, paper: str) -> Path:
 
 def claims_table(theorems: Iterable[Theorem[Any]]) -> str:
     """Every claim, what it says, and where: the source without the paper's own name, which the page has."""
-    rows = [(t.claim_id, t.statement, t.source.removeprefix(papers()[t.paper].source).lstrip(" ,:")) for t in theorems]
+    rows = [
+        (
+            f"{t.claim_id} (arithmetic)" if t.arithmetic else t.claim_id,
+            t.statement,
+            t.source.removeprefix(papers()[t.paper].source).lstrip(" ,:"),
+        )
+        for t in theorems
+    ]
     return markdown_rows((("claim", "what it says", "where"), *rows))
 
 
