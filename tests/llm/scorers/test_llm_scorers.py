@@ -29,7 +29,8 @@ GOOD = (
 
 
 def _reviews(n=400):
-    texts = [" ".join(corpus(3 * n)[3 * j : 3 * j + 3]) for j in range(n)]
+    sentences = corpus(3 * n)
+    texts = [" ".join(sentences[3 * j : 3 * j + 3]) for j in range(n)]
     return texts, np.array([int(score(text) > 0) for text in texts])
 
 
