@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sim.streams import Stream
 from theory.calibration import _trials
-from theory.engine.judges import EveryDraw
+from theory.engine.judges import Exactly
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 
 
@@ -22,10 +22,10 @@ class ToyVerdicts(Theorem[ToysSetting]):
     paper = "calibration"
     source = "pluralign, statistics of a verdict, verdicts"
     statement = "claims whose verdict is known get it"
-    SETTINGS = {"as_stated": Variant(ToysSetting(4))}
+    SETTINGS = {"as_stated": Variant(ToysSetting())}
 
-    def bound(self, setting: ToysSetting) -> EveryDraw:
-        return EveryDraw(0.0, tolerated_rate=0.6)
+    def bound(self, setting: ToysSetting) -> Exactly:
+        return Exactly(0.0)
 
     def draw(self, setting: ToysSetting, stream: Stream) -> float:
         return _trials.wrong_verdicts(stream.integer_seed(), setting.broken)
@@ -40,8 +40,8 @@ class ToyWitness(ToyVerdicts):
     claim_id = "toy-witness"
     statement = "the witness of a violated claim is its largest draw and replays to the same number"
 
-    def bound(self, setting: ToysSetting) -> EveryDraw:
-        return EveryDraw(1e-12, tolerated_rate=0.6)
+    def bound(self, setting: ToysSetting) -> Exactly:
+        return Exactly(1e-12)
 
     def draw(self, setting: ToysSetting, stream: Stream) -> float:
         return _trials.witness_error(stream.integer_seed(), setting.broken)
