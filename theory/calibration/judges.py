@@ -17,7 +17,7 @@ class BoundarySetting(Setting):
     """judge: which.  copies: how often each value is written, 1 for independent replicates."""
 
     judge: str = "at-most"
-    trials: int = 100
+    trials: int = 200
     n: int = 20
     copies: int = 1
 
