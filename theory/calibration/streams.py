@@ -31,7 +31,7 @@ class Unrelated(Theorem[StreamSetting]):
     def bound(self, setting: StreamSetting) -> EveryDraw:
         return EveryDraw(6.0)
 
-    def draw(self, setting: StreamSetting, stream: Stream) -> FloatArray:
+    def draw(self, setting: StreamSetting, stream: Stream) -> float | FloatArray:
         first = stream.uniforms(_N)
         others = (
             stream.at(replicate=stream.replicate + 1), stream.child("other"), stream.at(cell="other"),
