@@ -12,9 +12,10 @@ def test_order_of_the_papers():
         "unobserved_types": "arXiv 2405.15065",
         "multi_party": "arXiv 2403.05006",
         "personalization": "arXiv 2405.00254",
+        "calibration": "pluralign, statistics of a verdict",
         "low_rank": "arXiv 2412.19436",
     }
-    assert list(papers()) == ["unobserved_types", "multi_party", "personalization", "low_rank"]
+    assert list(papers()) == ["unobserved_types", "multi_party", "personalization", "low_rank", "calibration"]
     assert all(isinstance(paper, Paper) and paper.title and paper.authors for paper in papers().values())
 
 

@@ -1,0 +1,115 @@
+"""Intervals cover at their level; adjusted p-values keep their error rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sim.streams import Stream
+from theory.calibration import _trials
+from theory.engine.judges import Equivalent, Exactly
+from theory.engine.theorem import Control, Setting, Theorem, Variant
+
+_SOURCE = "pluralign, statistics of a verdict, "
+
+
+@dataclass(frozen=True)
+class CoverSetting(Setting):
+    """copies: how often each value is written, 1 for independent replicates."""
+
+    copies: int = 1
+
+
+class StudentCoverage(Theorem[CoverSetting]):
+    """P(mean in interval) = .95, exact for normal draws."""
+
+    claim_id = "student-coverage"
+    paper = "calibration"
+    source = _SOURCE + "intervals"
+    statement = "Student's interval covers the mean in 95 % of the trials"
+    SETTINGS = {"as_stated": Variant(CoverSetting(20))}
+
+    def bound(self, setting: CoverSetting) -> Equivalent:
+        return Equivalent(0.95, 0.02)
+
+    def draw(self, setting: CoverSetting, stream: Stream) -> float:
+        return _trials.student_covers(stream, 100, 12, setting.copies)
+
+    def control(self, setting: CoverSetting) -> tuple[Control[CoverSetting], ...]:
+        return (Control("each value written four times", replace(setting, copies=4)),)
+
+
+class SlopeCoverage(StudentCoverage):
+    """The percentile bootstrap covers in less than .95: in .91 of 400 trials at 32 replicates, so 128 here."""
+
+    claim_id = "slope-coverage"
+    statement = "the slope's bootstrap interval covers the rate in 95 % of the trials, within five"
+    SETTINGS = {"as_stated": Variant(CoverSetting(20))}
+
+    def bound(self, setting: CoverSetting) -> Equivalent:
+        return Equivalent(0.95, 0.05)
+
+    def draw(self, setting: CoverSetting, stream: Stream) -> float:
+        return _trials.slope_covers(stream, 20, 128, setting.copies)
+
+
+@dataclass(frozen=True)
+class BinomialSetting(Setting):
+    level: float = 0.95
+
+
+class BinomialCoverage(Theorem[BinomialSetting]):
+    """min over p of P(p in the Clopper-Pearson interval) >= .95, summed exactly."""
+
+    claim_id = "binomial-coverage"
+    paper = "calibration"
+    source = _SOURCE + "intervals"
+    statement = "the exact binomial interval covers every frequency in at least 95 % of the trials"
+    arithmetic = True
+    SETTINGS = {"as_stated": Variant(BinomialSetting())}
+
+    def bound(self, setting: BinomialSetting) -> Exactly:
+        return Exactly(1e-9)
+
+    def draw(self, setting: BinomialSetting, stream: Stream) -> float:
+        return _trials.binomial_shortfall(40, setting.level)
+
+    def control(self, setting: BinomialSetting) -> tuple[Control[BinomialSetting], ...]:
+        return (Control("level .8", replace(setting, level=0.8)),)
+
+
+@dataclass(frozen=True)
+class ManySetting(Setting):
+    """power: true nulls have p = U^power."""
+
+    method: str = "holm"
+    nulls: int = 10
+    power: float = 1.0
+
+
+class ManyTests(Theorem[ManySetting]):
+    """Ten tests, the false nulls at p = 0. Holm: 1 - (1 - .05 / m)^m for m true nulls, whatever the others, since the
+    false ones are stepped over. BY with nulls alone: .05 / (1 + 1/2 + .. + 1/10), by Simes' equality."""
+
+    claim_id = "many-tests"
+    paper = "calibration"
+    source = _SOURCE + "multiplicity"
+    statement = "adjusted p-values keep the family-wise error (Holm) and the false discovery rate (BY), and use it"
+    SETTINGS = {
+        "holm_nulls": Variant(ManySetting(40)),
+        "holm_mixture": Variant(ManySetting(40, nulls=1)),
+        "by_nulls": Variant(ManySetting(40, "by")),
+    }
+
+    def bound(self, setting: ManySetting) -> Equivalent:
+        if setting.method == "holm":
+            return Equivalent(1.0 - (1.0 - 0.05 / setting.nulls) ** setting.nulls, 0.008)
+        return Equivalent(0.05 / sum(1.0 / k for k in range(1, 11)), 0.005)
+
+    def draw(self, setting: ManySetting, stream: Stream) -> float:
+        return _trials.false_rejections(setting.method, stream, 300, 10, setting.nulls, setting.power)
+
+    def control(self, setting: ManySetting) -> tuple[Control[ManySetting], ...]:
+        return (Control("p-values too small", replace(setting, power=2.0)),)
+
+
+THEOREMS = (StudentCoverage(), SlopeCoverage(), BinomialCoverage(), ManyTests())
