@@ -176,7 +176,7 @@ class TruthfulCertificate(_OverProfiles):
 
     def _values(self, mechanism: Mechanism, opinions: FloatArray, reports: FloatArray) -> FloatArray:
         gap = mechanism.largest_gain(opinions, reports).max(axis=-1)
-        return np.maximum(gap, self._moved(mechanism, opinions, reports))
+        return np.asarray(np.maximum(gap, self._moved(mechanism, opinions, reports)), dtype=np.float64)
 
     def _moved(self, mechanism: Mechanism, opinions: FloatArray, reports: FloatArray) -> FloatArray:
         """max over annotators and reports of |h_i(report) - h_i(truth)|, relative to the sizes it is the difference of;
