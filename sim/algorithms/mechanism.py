@@ -23,6 +23,7 @@ from sim.streams import Stream
 # Opinions below it count as it: with a zero some distances are infinite whatever the consensus.
 FLOOR = 1e-9
 _SEARCH_STEPS = 400
+_PATTERN_ROUNDS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +172,60 @@ def best_misreports(
         report.reshape(*batch, N, K),
         mechanism.largest_gain(truth, others),
     )
+
+
+def searched_misreports(mechanism: Mechanism, opinions: FloatArray, reports: FloatArray | None = None) -> Misreports:
+    """Each annotator's best report by a pattern search on `Mechanism.utilities` alone, the others' reports fixed.
+
+    opinions, reports: as of `best_misreports`, which is fast because it writes the mechanism out again; this one
+    believes nothing but what the object charges, whatever subclass it is. Started at the best of the truth, an even
+    report, half of the truth, the truth's departure from the others three times over, and the truth with one
+    candidate raised or lowered by 2 nats; 8 rounds of one candidate up or down, the step halved where no move
+    helps. Nothing is drawn, so that a profile's answer does not depend on those beside it.
+    """
+    truth = floored(opinions)
+    others = truth if reports is None else floored(reports)
+    require_same_shape(opinions=truth, reports=others)
+    N, K = truth.shape[-2:]
+    if K < 2:
+        raise ValueError(f"opinions must be over two candidates or more (got {K}): over one nothing can be misreported")
+    gain, best = np.zeros(truth.shape[:-1]), truth.copy()
+    moves = np.concatenate([np.eye(K), -np.eye(K)])
+    for i in range(N):
+        honest = others.copy()
+        honest[..., i, :] = truth[..., i, :]
+        base = mechanism.utilities(truth, honest)[..., i]
+
+        def gained(logits: FloatArray, i: int = i, honest: FloatArray = honest, base: FloatArray = base) -> FloatArray:
+            """(C, ...) over candidates (C, ..., K)."""
+            weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            lying = np.tile(honest, (len(logits), *([1] * honest.ndim)))
+            lying[..., i, :] = weight / weight.sum(axis=-1, keepdims=True)
+            return np.asarray(mechanism.utilities(truth, lying)[..., i] - base)
+
+        def pick(values: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+            top = values.argmax(axis=0)[None]
+            chosen = np.take_along_axis(logits, top[..., None], axis=0)[0]
+            return np.take_along_axis(values, top, axis=0)[0], chosen
+
+        own = np.log(truth[..., i, :])
+        rest = np.log(np.delete(others, i, axis=-2)).mean(axis=-2) if N > 1 else np.zeros_like(own)
+        spread = [own + 2.0 * move for move in moves]
+        starts = np.stack([own, 0.0 * own, 0.5 * own, 3.0 * own - 2.0 * rest, *spread])
+        value, at = pick(gained(starts), starts)
+        step = np.ones(value.shape)
+        for _ in range(_PATTERN_ROUNDS):
+            tried = at + step[..., None] * moves.reshape(len(moves), *([1] * (at.ndim - 1)), K)
+            found, where = pick(gained(tried), tried)
+            better = found > value
+            value, at = np.where(better, found, value), np.where(better[..., None], where, at)
+            step = np.where(better, step, 0.5 * step)
+        # The truth is a report too.
+        lies = value > 0
+        weight = np.exp(at - at.max(axis=-1, keepdims=True))
+        gain[..., i] = np.where(lies, value, 0.0)
+        best[..., i, :] = np.where(lies[..., None], weight / weight.sum(axis=-1, keepdims=True), truth[..., i, :])
+    return Misreports(gain, best, mechanism.largest_gain(truth, others))
 
 
 def best_collusion(mechanism: Mechanism, opinions: FloatArray, pair: tuple[int, int], *, stream: Stream) -> float:

@@ -33,6 +33,7 @@ class LinkConstant(Theorem[LinkSetting]):
 
     claim_id, paper, source = "link-constant", PAPER.name, f"{ARXIV}, section 2 (kappa and eta)"
     statement = "kappa bounds the inverse of the link's slope."
+    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(LinkSetting(printed=True), Verdict.VIOLATED, "kappa = eta."),
         "as_corrected": Variant(LinkSetting(), Verdict.HOLDS, "kappa = 1 / eta."),
@@ -61,6 +62,7 @@ class LinkCurvature(Theorem[LinkSetting]):
 
     claim_id, paper, source = "link-curvature", PAPER.name, f"{ARXIV}, section 2 (log Phi)"
     statement = "log Phi has curvature of at least eta, of the sign that makes the likelihood concave."
+    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(LinkSetting(printed=True), Verdict.VIOLATED, "log Phi strongly convex."),
         "as_corrected": Variant(LinkSetting(), Verdict.HOLDS, "log Phi strongly concave."),
@@ -96,6 +98,7 @@ class ConcentrationFactor(Theorem[ConcentrationSetting]):
 
     claim_id, paper, source = "concentration-factor", PAPER.name, f"{ARXIV}, assumption 4 and Lemma 6"
     statement = "Under uniform concentration the true squared error is at most a constant times the sample's."
+    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(ConcentrationSetting(factor=1.1), Verdict.VIOLATED, "The constant 1.1."),
         "as_corrected": Variant(ConcentrationSetting(), Verdict.HOLDS, "The constant 1 / 0.9."),
@@ -133,6 +136,7 @@ class RewardNormalisation(Theorem[NormalisationSetting]):
 
     claim_id, paper, source = "reward-normalisation", PAPER.name, f"{ARXIV}, Remark 3"
     statement = "Normalised rewards do not depend on an annotator's constant."
+    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(NormalisationSetting(divided=True), Verdict.VIOLATED, "r / min r."),
         "as_corrected": Variant(NormalisationSetting(), Verdict.HOLDS, "r - min r."),

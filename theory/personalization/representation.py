@@ -36,7 +36,7 @@ class UniqueRepresentation(Theorem[IdentitySetting]):
 
     claim_id, paper, source = "unique-representation", PAPER.name, f"{ARXIV}, assumption 3 and Proposition 1"
     statement = "Close rewards of diverse annotators mean close representations, with a constant of one."
-    SETTINGS = {"as_stated": Variant(IdentitySetting())}
+    SETTINGS = {"as_stated": Variant(IdentitySetting(), attained=(0.9, 1.0))}
 
     def bound(self, setting: IdentitySetting) -> Bound:
         return EveryDraw(1.05)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from sim.algorithms.mechanism import Mechanism, best_collusion, best_misreports, pivotal_choice
+from sim.algorithms.mechanism import (
+    Mechanism,
+    Outcome,
+    best_collusion,
+    floored,
+    pivotal_choice,
+    searched_misreports,
+)
 from sim.algorithms.opinion_distances import opinion_distance
 from sim.algorithms.pooling import pool_opinions
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast
-from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Measurement, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ARXIV, DERIVED, simplex_points
@@ -20,15 +29,40 @@ from theory.personalization._instances import ARXIV, DERIVED, simplex_points
 _ALPHAS = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
 
+_Payment = Literal["", "halved", "doubled", "misdirected", "pivot on the report"]
+
+
 @dataclass(frozen=True)
 class MechanismSetting(Setting):
     """mismatched: the distance of another alpha (the pool's plus one); infinite: the min rule with d_0; charged: with
-    the costs."""
+    the costs; payment: what is wrong with the costs."""
 
-    replicates: int = 250
+    replicates: int = 130
     charged: bool = True
     mismatched: bool = False
     infinite: bool = False
+    payment: _Payment = ""
+
+
+@dataclass(frozen=True)
+class WrongPayments(Mechanism):
+    """The mechanism with one mistake in what it charges."""
+
+    payment: _Payment = ""
+
+    def outcome(self, reports: FloatArray) -> Outcome:
+        own = super().outcome(reports)
+        costs = own.costs
+        if self.payment == "halved":
+            costs = 0.5 * costs
+        elif self.payment == "doubled":
+            costs = 2.0 * costs
+        elif self.payment == "misdirected":
+            costs = np.roll(costs, 1, axis=-1)
+        elif self.payment == "pivot on the report":
+            # Half of the agent's own distance to the consensus is taken off: the pivot is not the others' alone.
+            costs = costs - 0.5 * opinion_distance(floored(reports), own.consensus[..., None, :], self.distance)
+        return Outcome(own.consensus, costs)
 
 
 def _mechanism(setting: MechanismSetting, stream: Stream) -> Mechanism:
@@ -36,7 +70,10 @@ def _mechanism(setting: MechanismSetting, stream: Stream) -> Mechanism:
     if setting.infinite:
         return Mechanism(-np.inf, distance_alpha=0.0, charged=setting.charged)
     alpha = _ALPHAS[stream.replicate % len(_ALPHAS)]
-    return Mechanism(alpha, distance_alpha=alpha + 1.0 if setting.mismatched else None, charged=setting.charged)
+    distance = alpha + 1.0 if setting.mismatched else None
+    if setting.payment:
+        return WrongPayments(alpha, distance, setting.charged, setting.payment)
+    return Mechanism(alpha, distance_alpha=distance, charged=setting.charged)
 
 
 def _broken(setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
@@ -47,10 +84,50 @@ def _broken(setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
     )
 
 
-class Truthful(Theorem[MechanismSetting]):
-    """The best misreport found by Nelder-Mead from four starts gains nothing: N = 4, K = 3, Dirichlet(1.5) opinions,
-    alpha = -1, 0, 1/2, 1, 2 in turn, the others' reports arbitrary and not their opinions. Value: largest gain over the
-    annotators, nats. An attack can only refute; `truthful-certificate` proves it for each draw.
+def _mispaid(setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+    return (
+        Control("costs halved", replace(setting, payment="halved")),
+        Control("costs doubled", replace(setting, payment="doubled")),
+        Control("costs charged to the next annotator", replace(setting, payment="misdirected")),
+        Control("a pivot that depends on the report", replace(setting, payment="pivot on the report")),
+    )
+
+
+class _OverProfiles(Theorem[MechanismSetting]):
+    """One number a profile of N = 4, K = 3: Dirichlet(1.5) opinions, and reports of the others that are not theirs."""
+
+    def _profile(self, stream: Stream) -> tuple[FloatArray, FloatArray]:
+        P = simplex_points((2, 4, 3), stream.child("opinions"))
+        return P[0], P[1]
+
+    @abc.abstractmethod
+    def _values(self, mechanism: Mechanism, opinions: FloatArray, reports: FloatArray) -> FloatArray:
+        """(B,) for profiles (B, N, K)."""
+        ...
+
+    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
+        opinions, reports = self._profile(stream)
+        return float(self._values(_mechanism(setting, stream), opinions[None], reports[None])[0])
+
+    def measure(self, setting: MechanismSetting, stream: Stream) -> Measurement:
+        """All draws of one mechanism at once; each profile's number does not depend on the others."""
+        streams = [stream.at(replicate=r) for r in range(setting.replicates)]
+        values = np.empty(setting.replicates)
+        for first in range(min(len(_ALPHAS), setting.replicates)):
+            own = streams[first :: len(_ALPHAS)]
+            opinions, reports = (np.stack(part) for part in zip(*map(self._profile, own), strict=True))
+            values[first :: len(_ALPHAS)] = self._values(_mechanism(setting, own[0]), opinions, reports)
+        return Measurement(values)
+
+    def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
+        return (*_broken(replace(setting, infinite=False)), *_mispaid(replace(setting, infinite=False)))
+
+
+class Truthful(_OverProfiles):
+    """The best misreport found gains nothing: a pattern search whose every report is judged by the mechanism's own
+    utilities, costs included; N = 4, K = 3, Dirichlet(1.5) opinions, alpha = -1, 0, 1/2, 1, 2 in turn, the others'
+    reports arbitrary and not their opinions. Value: largest gain over the annotators, nats. An attack can only refute;
+    `truthful-certificate` proves it for each draw.
     """
 
     claim_id, paper, source = "truthful", PAPER.name, f"{ARXIV}, Theorem 5.1"
@@ -66,19 +143,13 @@ class Truthful(Theorem[MechanismSetting]):
     def bound(self, setting: MechanismSetting) -> Bound:
         return EveryDraw(1e-8)
 
-    def _profile(self, stream: Stream) -> tuple[FloatArray, FloatArray]:
-        P = simplex_points((2, 4, 3), stream.child("opinions"))
-        return P[0], P[1]
-
-    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
-        opinions, reports = self._profile(stream)
-        found = best_misreports(_mechanism(setting, stream), opinions, reports, stream=stream)
-        return float(found.gain.max())
+    def _values(self, mechanism: Mechanism, opinions: FloatArray, reports: FloatArray) -> FloatArray:
+        return np.asarray(searched_misreports(mechanism, opinions, reports).gain.max(axis=-1))
 
     def witness(self, setting: MechanismSetting, stream: Stream) -> Json:
         opinions, reports = self._profile(stream)
         mechanism = _mechanism(setting, stream)
-        found = best_misreports(mechanism, opinions, reports, stream=stream)
+        found = searched_misreports(mechanism, opinions, reports)
         who = int(found.gain.argmax())
         return {
             "alpha": str(mechanism.alpha), "distance_alpha": mechanism.distance, "charged": mechanism.charged,
@@ -86,17 +157,16 @@ class Truthful(Theorem[MechanismSetting]):
             "others_report": np.delete(reports, who, axis=0).tolist(), "gain": float(found.gain[who]),
         }  # fmt: skip
 
-    def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
-        return _broken(replace(setting, infinite=False))
 
-
-class TruthfulCertificate(Truthful):
+class TruthfulCertificate(_OverProfiles):
     """u_i = h_i(P_-i) - F(x) with F convex, so no report can gain more than F's Frank-Wolfe gap at the truthful
-    outcome. Value: that gap, largest over the annotators; a proof for each draw up to rounding, where the attack is a
-    search.
+    outcome. Both halves are measured: that gap, largest over the annotators, and how much h_i = u_i + F(x), with the
+    costs as they are charged, differs between the truth and an even, an exaggerated and a swapped report. Value: the
+    larger; a proof for each draw up to rounding, where the attack is a search. F is summed here, apart from the
+    mechanism.
     """
 
-    claim_id, source = "truthful-certificate", f"{ARXIV}, Theorem 5.1 [derived certificate]"
+    claim_id, paper, source = "truthful-certificate", PAPER.name, f"{ARXIV}, Theorem 5.1 [derived certificate]"
     statement = "At the truthful outcome the first-order condition of the annotator's utility holds over all outcomes."
     cost = 1.0
     SETTINGS = {"as_corrected": Variant(MechanismSetting())}
@@ -104,9 +174,27 @@ class TruthfulCertificate(Truthful):
     def bound(self, setting: MechanismSetting) -> Bound:
         return EveryDraw(1e-9)
 
-    def draw(self, setting: MechanismSetting, stream: Stream) -> float:
-        opinions, reports = self._profile(stream)
-        return float(_mechanism(setting, stream).largest_gain(opinions, reports).max())
+    def _values(self, mechanism: Mechanism, opinions: FloatArray, reports: FloatArray) -> FloatArray:
+        gap = mechanism.largest_gain(opinions, reports).max(axis=-1)
+        return np.asarray(np.maximum(gap, self._moved(mechanism, opinions, reports)), dtype=np.float64)
+
+    def _moved(self, mechanism: Mechanism, opinions: FloatArray, reports: FloatArray) -> FloatArray:
+        """max over annotators and reports of |h_i(report) - h_i(truth)|, relative to the sizes it is the difference of;
+        (B,)."""
+        out = np.zeros(len(opinions))
+        for i in range(opinions.shape[1]):
+            own = opinions[:, i]
+            sharp = own**3 / (own**3).sum(axis=-1, keepdims=True)
+            constants, size = [], np.ones(len(opinions))
+            for said in (own, np.full_like(own, 1.0 / own.shape[-1]), sharp, own[:, ::-1]):
+                profile, judged = reports.copy(), reports.copy()
+                profile[:, i], judged[:, i] = said, own
+                x = mechanism.outcome(profile).consensus[:, None, :]
+                total = opinion_distance(judged, x, mechanism.distance).sum(axis=-1)
+                constants.append(mechanism.utilities(opinions, profile)[:, i] + total)
+                size = np.maximum(size, total)
+            out = np.maximum(out, np.ptp(constants, axis=0) / size)
+        return np.asarray(out)
 
 
 class WelfareMaximal(Theorem[MechanismSetting]):
@@ -210,7 +298,7 @@ class Collusion(Theorem[CollusionSetting]):
         P, mechanism = simplex_points((4, 3), stream.child("opinions")), Mechanism(1.0)
         if setting.together:
             return float(best_collusion(mechanism, P, (0, 1), stream=stream))
-        return float(best_misreports(mechanism, P, stream=stream).gain[:2].max())
+        return float(searched_misreports(mechanism, P).gain[:2].max())
 
     def control(self, setting: CollusionSetting) -> tuple[Control[CollusionSetting], ...]:
         return (Control("one liar", replace(setting, together=False)),)
