@@ -13,7 +13,6 @@ from sim.estimators.reduced_confidence import Mode, scaled_error
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
-
 # How far from the best pessimistic value a policy may be, reward units.
 TOLERANCE = 1e-3
 

@@ -100,9 +100,9 @@ class RoundSetting(Setting):
 
 
 class DescentRound(Theorem[RoundSetting]):
-    """Reconstructed. A round of descent is A <- A - eta grad_A F(A, B), then B <- B - eta grad_B F with the new A, for F =
-    L_n(A B') + 0.5 ridge |A B'|_F^2 + (c / 4) |A'A - B'B|_F^2: grad_A F = G B + c A (A'A - B'B), grad_B F = G'A - c B
-    (A'A - B'B), eta = 1 / (2 M s_1), M = lmax(Sx) lmax(Sz) / 4, c = .5 M; the scaled round has eta = 1 / M, G B
+    """Reconstructed. A round of descent is A <- A - eta grad_A F(A, B), then B <- B - eta grad_B F with the new A, for
+    F = L_n(A B') + 0.5 ridge |A B'|_F^2 + (c / 4) |A'A - B'B|_F^2: grad_A F = G B + c A (A'A - B'B), grad_B F = G'A -
+    c B (A'A - B'B), eta = 1 / (2 M s_1), M = lmax(Sx) lmax(Sz) / 4, c = .5 M; the scaled round has eta = 1 / M, G B
     (B'B)^-1 and no c. G by `objective`. Value: the largest difference between entries of Theta after two rounds and by
     these formulas, relative; both kinds in turn, factors that are out of balance by a fifth, (4, 5, 2), n = 300.
     Control: both factors at once."""
@@ -151,9 +151,9 @@ class LinkSetting(Setting):
 
 
 class StartFirstOrder(Theorem[LinkSetting]):
-    """Reconstructed: E[sigma(u) - 1/2] = u / 4 to first order, so that Sx^-1 [(4 / n) sum (y - 1/2) x z'] Sz^-1 is Theta
-    itself where margins are small. Value: <start, Theta> / |Theta|_F^2, mean within .1 of 1; (4, 5, 2), |Theta|_F =
-    .3, n = 10,000. Control: |Theta|_F = 2, where the start has half of the length."""
+    """Reconstructed: E[sigma(u) - 1/2] = u / 4 to first order, so that Sx^-1 [(4 / n) sum (y - 1/2) x z'] Sz^-1 is
+    Theta itself where margins are small. Value: <start, Theta> / |Theta|_F^2, mean within .1 of 1; (4, 5, 2),
+    |Theta|_F = .3, n = 10,000. Control: |Theta|_F = 2, where the start has half of the length."""
 
     claim_id, paper, source = "spectral-start-length", PAPER.name, f"{RECONSTRUCTED}: spectral start"
     statement = "Where margins are small the spectral start has the length of the truth."

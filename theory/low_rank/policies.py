@@ -144,10 +144,10 @@ class BestPessimisticValue(Theorem[ServedSetting]):
 
 
 class PromiseKept(Theorem[ServedSetting]):
-    """Reconstructed. Where the set covers (Wald's radius at delta = .1, known beforehand; a draw it misses counts as 0), a
-    policy's true value is at least its pessimistic one less what truncation drops: (Jp - J) / b_max <= 1. Scenario B,
-    (8, 10, 2), 1,000 answers. Loose: pessimism over all targets promises far less than it keeps. Control: the greedy
-    policy, which promises what its estimate says."""
+    """Reconstructed. Where the set covers (Wald's radius at delta = .1, known beforehand; draws it misses count as 0),
+    a policy's true value is at least its pessimistic one less what truncation drops: (Jp - J) / b_max <= 1. Scenario
+    B, (8, 10, 2), 1,000 answers. Loose: pessimism over all targets promises far less than it keeps. Control: the
+    greedy policy, which promises what its estimate says."""
 
     claim_id, paper, source = "promise-kept", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "Where the set covers, the pessimistic policy keeps its promise but for the truncation."
@@ -226,10 +226,10 @@ class ScaleSetting(Setting):
 
 class PrsWithoutRadius(Theorem[ScaleSetting]):
     """Reconstructed: with a radius of zero PRS, all of its steps, is greed in the fit's own coordinates: argmax_a x'
-    Theta_hat phi(x, a), since the refit on the same answers changes nothing (`reuse-refit`) and Theta_hat has no block 22.
-    Value: the most that a target's action falls short of the best one by x' Theta_hat phi, reward units (fits stop at
-    gradients near 1e-5); pointwise and distributional in turn; scenario B, (8, 10, 2), 500 answers. Control: the radius
-    as it is."""
+    Theta_hat phi(x, a), since the refit on the same answers changes nothing (`reuse-refit`) and Theta_hat has no block
+    22. Value: the most that a target's action falls short of the best one by x' Theta_hat phi, reward units (fits stop
+    at gradients near 1e-5); pointwise and distributional in turn; scenario B, (8, 10, 2), 500 answers. Control: the
+    radius as it is."""
 
     claim_id, paper, source = "prs-without-radius", PAPER.name, f"{RECONSTRUCTED}: algorithm"
     statement = "With a radius of zero PRS plays the best action of its own estimate."

@@ -21,7 +21,7 @@ SIBLING = f"{RECONSTRUCTED}: rank choice; a generalised information criterion is
 class ChoiceSetting(Setting):
     """n answers; ratio of the true singular values, two of them."""
 
-    replicates: int = 150
+    replicates: int = 200
     criterion: Criterion = "bic"
     n: int = 1500
     ratio: float = 1.0
@@ -103,8 +103,8 @@ class ScoreSetting(Setting):
 class RankScores(Theorem[ScoreSetting]):
     """What is minimised over r is 2 n L_n(Theta_r) + a_n k(r), k(r) = (d_x + d_phi) r - r^2, a_n = log n (BIC),
     log(log n) log(d_x d_phi) (generalised), 2 (AIC). Reconstructed. Value: the largest difference between the scores
-    that are told and these formulas, with the loss and the fit by alternating Newton, per unit of the largest; the three
-    criteria in turn; (4, 5), ranks 1 and 2, n = 400. Control: (d_x + d_phi) r in place of k."""
+    that are told and these formulas, with the loss and the fit by alternating Newton, per unit of the largest; the
+    three criteria in turn; (4, 5), ranks 1 and 2, n = 400. Control: (d_x + d_phi) r in place of k."""
 
     claim_id, paper, source = "rank-scores", PAPER.name, SIBLING
     statement = "Criteria are twice the loss and the penalty that bears their name."

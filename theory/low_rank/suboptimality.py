@@ -65,14 +65,16 @@ class _LossBound(Theorem[LossSetting]):
 
 
 class LossOnEvent(_LossBound):
-    """Reconstructed. If the true coefficients lie in the set (Wald's, delta = .1, known beforehand), J(pi*) - J(pi) <= 2 f C*_red + 2 b_max + gap, C*_red = |E psi(x, pi*)|_{M^-1}, b_max the largest reward that
-    truncation drops, gap what the solver was asked for (.001): [J - Jp](pi*) <= 2 f C* + b_max, [Jp(pi*) - Jp(pi)] <= gap and
-    [Jp - J](pi) <= b_max. Ten actions like training, ten whose features training hardly varied (sd .02), (5, 8, 1),
-    4,000 answers. The bound is loose, a hundred times the loss. Control: the greedy policy of the same estimate."""
+    """Reconstructed. If the true coefficients lie in the set (Wald's, delta = .1, known beforehand), J(pi*) - J(pi) <=
+    2 f C*_red + 2 b_max + gap, C*_red = |E psi(x, pi*)|_{M^-1}, b_max the largest reward that truncation drops, gap
+    what the solver was asked for (.001): [J - Jp](pi*) <= 2 f C* + b_max, [Jp(pi*) - Jp(pi)] <= gap and [Jp - J](pi) <=
+    b_max. Draws that the set misses count as 0. Ten actions like training, ten whose features training hardly varied
+    (sd .02), (5, 8, 1), 4,000 answers. The bound is loose here, seventy times the loss or more, since few truths are as
+    bad as `loss-bound-attained`'s, which holds its constant. Control: the greedy policy of the same estimate."""
 
     claim_id, source = "loss-on-event", f"{RECONSTRUCTED}: suboptimality"
     statement = "Where the set covers, the loss is at most 2 f C* + 2 b_max + gap."
-    SETTINGS = {"as_stated": Variant(LossSetting())}
+    SETTINGS = {"as_stated": Variant(LossSetting(), attained=(0.006, 0.035))}
 
 
 class PointwiseOnEvent(_LossBound):
@@ -85,16 +87,17 @@ class PointwiseOnEvent(_LossBound):
     statement = "Where the set covers, the pointwise policy loses at most 2 f E|psi*| + 2 b_max."
     kind: Kind = "pointwise"
     cost = 6.0
-    SETTINGS = {"as_stated": Variant(LossSetting(policy="pointwise", n=16_000))}
+    SETTINGS = {"as_stated": Variant(LossSetting(policy="pointwise", n=16_000), attained=(0.015, 0.05))}
 
 
 class LossFrequency(_LossBound):
     """Reconstructed. With Wald's radius of level 1 - delta, delta = .1, the loss is above its bound with frequency at
-    most delta. Set-up of `loss-on-event`, 10,000 answers. Control: greedy."""
+    most delta. Set-up of `loss-on-event`, 10,000 answers: as loose,
+    a hundred times the loss at the ninth decile. Control: greedy."""
 
     claim_id, source = "loss-frequency", f"{RECONSTRUCTED}: suboptimality"
     statement = "With probability 1 - delta the loss is at most 2 f C* + 2 b_max + gap."
-    SETTINGS = {"as_stated": Variant(LossSetting(n=10_000, event=False))}
+    SETTINGS = {"as_stated": Variant(LossSetting(n=10_000, event=False), attained=(0.005, 0.018))}
 
     def bound(self, setting: LossSetting) -> Bound:
         return Frequency(0.1, threshold=1.0)
@@ -117,7 +120,7 @@ class LossAttained(Theorem[WorstSetting]):
 
     claim_id, paper, source = "loss-bound-attained", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "A covered reward costs the pessimistic policy nearly all of 2 f C*."
-    SETTINGS = {"as_stated": Variant(WorstSetting(), attained=(0.9, 1.0))}
+    SETTINGS = {"as_stated": Variant(WorstSetting(), attained=(0.97, 1.0))}
 
     def bound(self, setting: WorstSetting) -> Bound:
         return EveryDraw(1.0)
