@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.environments.low_rank import low_rank_matrix
-from sim.estimators.low_rank import fit_full_rank, fit_low_rank, fit_low_rank_batch, spectral_start
+from sim.estimators.low_rank import Method, fit_full_rank, fit_low_rank, fit_low_rank_batch, spectral_start
 from sim.estimators.low_rank_descent import Kind, balanced_factors, descend
 from sim.estimators.low_rank_rankings import fit_low_rank_rankings
 from sim.preferences import FloatArray
@@ -74,7 +74,7 @@ class ObjectiveMet(Theorem[ObjectiveSetting]):
         elif number == 2:
             fit = fit_low_rank(x, z, 2, ridge=ridge, method="scaled", tolerance=1e-9, max_rounds=5000)
         else:
-            method = "alternating" if number else "quasi_newton"
+            method: Method = "alternating" if number else "quasi_newton"
             fit = fit_low_rank(x, z, 2, ridge=ridge, method=method, tolerance=1e-14)
         return self._missed(fit.theta, fit.loss, 4 if number == 4 else 2, x, ranked, setting)
 
