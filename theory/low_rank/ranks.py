@@ -103,15 +103,15 @@ class ScoreSetting(Setting):
 class RankScores(Theorem[ScoreSetting]):
     """What is minimised over r is 2 n L_n(Theta_r) + a_n k(r), k(r) = (d_x + d_phi) r - r^2, a_n = log n (BIC),
     log(log n) log(d_x d_phi) (generalised), 2 (AIC). Reconstructed. Value: the largest difference between the scores
-    that are told and these formulas, with the loss and the fit by alternating Newton, per unit of the largest; the
-    three criteria in turn; (4, 5), ranks 1 and 2, n = 400. Control: (d_x + d_phi) r in place of k."""
+    that are told and these formulas at the same fits, per unit of the largest; the three criteria in turn; (4, 5),
+    ranks 1 and 2, n = 400. Control: (d_x + d_phi) r in place of k."""
 
     claim_id, paper, source = "rank-scores", PAPER.name, SIBLING
     statement = "Criteria are twice the loss and the penalty that bears their name."
     SETTINGS = {"as_stated": Variant(ScoreSetting())}
 
     def bound(self, setting: ScoreSetting) -> Bound:
-        return EveryDraw(1e-5)
+        return EveryDraw(1e-9)
 
     def draw(self, setting: ScoreSetting, stream: Stream) -> float:
         n, d_x, d_phi = 400, 4, 5
@@ -122,7 +122,8 @@ class RankScores(Theorem[ScoreSetting]):
         a_n = (np.log(n), np.log(np.log(n)) * (np.log(d_x) + np.log(d_phi)), 2.0)[own]
         expected = []
         for r in (1, 2):
-            theta = fit_low_rank(x, z, r, ridge=1e-6, tolerance=1e-13).theta
+            # By the method that is chosen with: at rank 1 of two equal values another one may end elsewhere.
+            theta = fit_low_rank(x, z, r, ridge=1e-6, method="quasi_newton").theta
             deviance = 2.0 * float(np.logaddexp(0.0, -((x @ theta) * z).sum(axis=1)).sum())
             expected.append(deviance + a_n * ((d_x + d_phi) * r - (0 if setting.free else r * r)))
         return float(np.abs(told - expected).max() / np.max(expected))
