@@ -104,7 +104,7 @@ class RankTooLarge(_Misses):
     departure = 0.05
     SETTINGS = {
         "as_stated": Variant(
-            CoverageSetting(size=Size(6, 6, 1), fitted=2, n=1000, bounded=False, split=False, replicates=500),
+            CoverageSetting(size=Size(6, 6, 1), fitted=2, n=1000, bounded=False, split=False, replicates=1000),
             attained=(0.45, 0.9),
         )
     }

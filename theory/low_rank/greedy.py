@@ -145,7 +145,7 @@ class PessimismFour(_FourActions):
     SETTINGS = {"as_stated": Variant(FourSetting(), attained=(0.3, 0.9))}
 
     def bound(self, setting: FourSetting) -> Bound:
-        return MeanAtMost(0.015)
+        return MeanAtMost(0.015, departure=0.0075)
 
     def control(self, setting: FourSetting) -> tuple[Control[FourSetting], ...]:
         return (
