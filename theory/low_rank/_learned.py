@@ -13,14 +13,16 @@ from sim.estimators.reduced_confidence import Mode, scaled_error
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
+# How far from the best pessimistic value a policy may be, reward units.
+TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """policy (m, A), what it loses on its targets, and how far its pessimistic value may be from the best."""
+    """policy (m, A) and what it loses on its targets."""
 
     policy: FloatArray
     loss: float
-    gap: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +41,10 @@ class Learned(ReducedReward):
         """|theta_tilde - target|_M / f, at most one where the set covers."""
         return float(np.sqrt(scaled_error(self.ellipsoid, self.target)))
 
-    def on_event(self) -> Learned:
-        """The same with the smallest radius that covers, so that the theorem's event holds exactly."""
-        covering = self.ellipsoid.radius * self.error**2 * (1.0 + 1e-9)
-        return replace(self, ellipsoid=replace(self.ellipsoid, radius=covering))
-
-    def serve(self, targets: Targets, kind: Kind, tolerance: float = 1e-3) -> Served:
+    def serve(self, targets: Targets, kind: Kind, tolerance: float = TOLERANCE) -> Served:
         """From the reference zero: the features of every world here are centred at the behaviour's mean."""
         found = self.policy(targets.contexts, targets.features, kind, tolerance=tolerance, max_sweeps=4000)
-        return Served(found.policy, suboptimality(found.policy, targets.rewards), found.gap)
+        return Served(found.policy, suboptimality(found.policy, targets.rewards))
 
     def width(self, targets: Targets, kind: Kind = "distributional") -> float:
         """C*_red = |E psi(x, pi*)|_{M^-1}; for the pointwise policy E |psi(x, pi*)|_{M^-1}, never less."""
@@ -60,8 +57,8 @@ class Learned(ReducedReward):
         """b_max, the most that truncation takes from or adds to the reward of an action; reward units."""
         return float(np.abs(self.subspace.bias(self.truth, targets.contexts[:, None], targets.features)).max())
 
-    def loss_bound(self, targets: Targets, kind: Kind, gap: float) -> float:
-        """2 f C*_red + 2 b_max + gap.   [reconstructed]"""
+    def loss_bound(self, targets: Targets, kind: Kind, gap: float = TOLERANCE) -> float:
+        """2 f C*_red + 2 b_max + gap, gap the one the solver was asked for.   [reconstructed]"""
         f = float(np.sqrt(self.ellipsoid.radius))
         return 2.0 * f * self.width(targets, kind) + 2.0 * self.truncated(targets) + gap
 

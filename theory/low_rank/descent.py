@@ -144,7 +144,7 @@ class DescentCondition(Theorem[RoundsSetting]):
     claim_id, paper, source = "descent-condition", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "Plain descent's rounds grow at least linearly in the ratio of singular values."
     cost = 5.0
-    SETTINGS = {"as_stated": Variant(RoundsSetting(n=10_000))}
+    SETTINGS = {"as_stated": Variant(RoundsSetting(n=10_000), attained=(0.7, 1.0))}
 
     def bound(self, setting: RoundsSetting) -> Bound:
         return MeanAtLeast(1.0)
@@ -166,7 +166,7 @@ class ScaledDescent(Theorem[RoundsSetting]):
     claim_id, paper, source = "scaled-descent", PAPER.name, f"{RECONSTRUCTED}: convergence of descent"
     statement = "Scaled descent's rounds hardly depend on the ratio of singular values."
     cost = 5.0
-    SETTINGS = {"as_stated": Variant(RoundsSetting(replicates=25, kind="scaled"))}
+    SETTINGS = {"as_stated": Variant(RoundsSetting(replicates=25, kind="scaled"), attained=(0.3, 0.65))}
 
     def bound(self, setting: RoundsSetting) -> Bound:
         return MeanAtMost(0.195)

@@ -35,7 +35,7 @@ class SpectralStart(Theorem[StartSetting]):
     claim_id, paper, source = "spectral-start", PAPER.name, f"{RECONSTRUCTED}: spectral start"
     statement = "However sure the answers, the spectral start's subspaces are close to the true ones."
     cost = 3.0
-    SETTINGS = {"as_stated": Variant(StartSetting())}
+    SETTINGS = {"as_stated": Variant(StartSetting(), attained=(0.4, 0.95))}
 
     def bound(self, setting: StartSetting) -> Bound:
         return MeanAtMost(0.1)
@@ -74,7 +74,7 @@ class RadiusDimension(Theorem[RadiusSetting]):
     claim_id, paper, source = "radius-dimension", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "A Wald radius with (d_x + d_phi) r degrees of freedom covers more than it says."
     cost = 4.0
-    SETTINGS = {"as_stated": Variant(RadiusSetting())}
+    SETTINGS = {"as_stated": Variant(RadiusSetting(), attained=(0.75, 1.0))}
 
     def bound(self, setting: RadiusSetting) -> Bound:
         return Frequency(0.05, threshold=1.0)

@@ -34,7 +34,7 @@ class ReducedWidth(Theorem[WidthSetting]):
     claim_id, paper, source = "reduced-width", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "With the same weights C*_red is at most C*_full."
     cost = 3.0
-    SETTINGS = {"as_stated": Variant(WidthSetting())}
+    SETTINGS = {"as_stated": Variant(WidthSetting(), attained=(0.9, 1.0))}
 
     def bound(self, setting: WidthSetting) -> Bound:
         return EveryDraw(1.0 + 1e-9)
@@ -77,7 +77,7 @@ class BoundRatio(Theorem[BoundSetting]):
     claim_id, paper, source = "bound-ratio", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "The main term of the bound is smaller than at full rank by (chi2_k / chi2_D)^(1/2) or more."
     cost = 2.0
-    SETTINGS = {"as_stated": Variant(BoundSetting())}
+    SETTINGS = {"as_stated": Variant(BoundSetting(), attained=(0.7, 1.0))}
 
     def bound(self, setting: BoundSetting) -> Bound:
         return MeanAtMost(1.0)
@@ -125,7 +125,8 @@ class LossRatio(Theorem[DimensionSetting]):
     _SIZES = (4, 6, 9)
 
     def bound(self, setting: DimensionSetting) -> Bound:
-        return Slope(-0.3)
+        # k / D itself is steeper by .16: a ratio that did not follow it at all would be further off than that.
+        return Slope(-0.3, departure=0.15)
 
     def grid(self, setting: DimensionSetting) -> FloatArray:
         return np.array([d * (d + 4.0) for d in self._SIZES])

@@ -65,7 +65,7 @@ class TruncationSure(_SureTruncation):
 
     claim_id = "truncation-sure"
     statement = "The dropped block of the true Theta is at most the squared error over its least singular value."
-    SETTINGS = {"as_stated": Variant(SureSetting())}
+    SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.8, 1.0))}
 
     def _ratio(self, theta: FloatArray, weakest: float, error: float, space: ReducedSubspace) -> float:
         return float(np.linalg.norm(space.tail(theta)) * weakest / error**2)
@@ -78,7 +78,7 @@ class SubspaceSure(_SureTruncation):
 
     claim_id = "subspace-sure"
     statement = "Either subspace's distance from the true one is at most the error over the least singular value."
-    SETTINGS = {"as_stated": Variant(SureSetting())}
+    SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.9, 1.0))}
 
     def _ratio(self, theta: FloatArray, weakest: float, error: float, space: ReducedSubspace) -> float:
         u, values, vt = np.linalg.svd(theta)
