@@ -162,7 +162,7 @@ class ParetoEnumerated(Theorem[OptionSetting]):
         return EveryDraw(1e-12)
 
     def draw(self, setting: OptionSetting, stream: Stream) -> float:
-        table = 1.0 + stream.child("table").integers(6, 120).reshape(3, 40)
+        table = 1.0 + stream.child("table").integers(6, 120).reshape(3, 40).astype(np.float64)
         found = _pareto(table, 0) or [0.0]
         return abs(pareto_option(table, 0).tau - (max(found) if setting.which == "best" else found[0]))
 
