@@ -89,6 +89,7 @@ class SinglePartyMet(Theorem[LearnerSetting]):
     Value: regret over risk, mean over 50,000 instances a draw. Control: 64 times the answers the bound counts."""
 
     claim_id, paper, source = "single-party-met", PAPER.name, f"{ARXIV}, Theorem 3, M = 1"
+    arithmetic = True
     statement = "A learner's mean regret is at least the Bayes risk."
     SETTINGS = {"as_stated": Variant(LearnerSetting())}
 

@@ -120,6 +120,7 @@ class ProductScale(Theorem[ScaleSetting]):
     right. Gains uniform near the top of the range. Control: no factor."""
 
     claim_id, paper, source = "product-scale", PAPER.name, f"{ARXIV}, Theorem 2 (hidden constant)"
+    arithmetic = True
     statement = "A product of gains moves by at most the factor times the sum of their moves."
     SETTINGS = {
         "as_printed": Variant(ScaleSetting(factor=False), Verdict.VIOLATED, "With a constant without 2 B L."),
@@ -157,6 +158,7 @@ class UsableActions(Theorem[UsableSetting]):
     formula. Control: parties who share their worst action."""
 
     claim_id, paper, source = "usable-actions", PAPER.name, f"{DERIVED}, for Theorem 4 (zero utilities)"
+    arithmetic = True
     statement = "The number of actions that are nobody's worst is A (1 - 1/A)^M on average."
     SETTINGS = {"as_stated": Variant(UsableSetting())}
 

@@ -68,14 +68,16 @@ class WinnerBound(Theorem[WinnerSetting]):
 
     As printed B(s, a, a) has no comparisons and never shrinks (and C* would be infinite): p_hat then spreads over
     actions that lose, and eps goes on falling. Corrected: B(s, a, a) = 0, C* over a != a'. Control: counts of losses
-    taken for wins."""
+    taken for wins. The bound is loose: about .0024 of eps is measured."""
 
     claim_id, paper, source = "winner-bound", PAPER.name, f"{ARXIV}, Theorem 8 and Algorithm 2"
     statement = "The pessimistic von Neumann winner's exploitability is at most eps."
     cost = 8.0
     SETTINGS = {
         "as_printed": Variant(WinnerSetting(literal=True), Verdict.VIOLATED, "With the bonus on the diagonal."),
-        "as_corrected": Variant(WinnerSetting(), Verdict.HOLDS, "With no bonus for an action against itself."),
+        "as_corrected": Variant(
+            WinnerSetting(), Verdict.HOLDS, "With no bonus for an action against itself.", attained=(0.0018, 0.0033)
+        ),
     }
 
     @staticmethod
