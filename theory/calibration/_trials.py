@@ -103,7 +103,7 @@ class ToySetting(Setting):
 class Toy(Theorem[ToySetting]):
     """The mean of normal draws is at most 1."""
 
-    claim_id, paper, source, statement = "toy", "toys", "toys", "mean <= 1"
+    claim_id, paper, source, statement = "toy", "toys", "toys", "The mean is at most 1."
 
     def __init__(self, setting: ToySetting) -> None:
         self.SETTINGS = {"as_stated": Variant(setting)}

@@ -23,17 +23,14 @@ class BoundarySetting(Setting):
 
 
 class BoundaryError(Theorem[BoundarySetting]):
-    """P(VIOLATED) = ALPHA where the mean is just at the edge of the claim; Student's test is exact for normal draws."""
+    """P(VIOLATED) = ALPHA where the mean is just at the edge of the claim; Student's test is exact for normal draws.
+    Value: the share of 200 trials of 20 draws. A judge that ignored its interval would say so in half of them."""
 
-    claim_id = "judge-level"
+    claim_id = "judge-level-at-most"
     paper = "calibration"
     source = _SOURCE + "judges"
-    statement = "at the edge of its claim a judge of means says VIOLATED in 5 % of the trials"
-    SETTINGS = {
-        "at_most": Variant(BoundarySetting(20, "at-most")),
-        "at_least": Variant(BoundarySetting(20, "at-least")),
-        "equivalent": Variant(BoundarySetting(20, "equivalent")),
-    }
+    statement = "At the edge of its claim a judge of means says VIOLATED in 5 % of the trials."
+    SETTINGS = {"as_stated": Variant(BoundarySetting(20, "at-most"))}
 
     def bound(self, setting: BoundarySetting) -> Equivalent:
         return Equivalent(0.05, 0.02)
@@ -45,18 +42,34 @@ class BoundaryError(Theorem[BoundarySetting]):
         return (Control("each value written four times", replace(setting, copies=4)),)
 
 
+class BoundaryAtLeast(BoundaryError):
+    """As `judge-level-at-most`, of the judge of means that are at least the limit: its own edge and its own side."""
+
+    claim_id = "judge-level-at-least"
+    SETTINGS = {"as_stated": Variant(BoundarySetting(20, "at-least"))}
+
+
+class BoundaryEquivalent(BoundaryError):
+    """As `judge-level-at-most`, of the judge that a mean is a number: at the upper edge of its margin, whose 90 %
+    interval lies outside in one trial in twenty."""
+
+    claim_id = "judge-level-equivalent"
+    SETTINGS = {"as_stated": Variant(BoundarySetting(20, "equivalent"))}
+
+
 @dataclass(frozen=True)
 class LateSetting(Setting):
     above: float = 1.001
 
 
 class LateDraw(Theorem[LateSetting]):
-    """One draw above the limit, whatever its replicate and column, is seen and blamed."""
+    """One draw above the limit, whatever its replicate and column, is seen and blamed. Value: 1 where it is not; 40
+    replicates of 5 columns, the place drawn at random."""
 
     claim_id = "late-draw"
     paper = "calibration"
     source = _SOURCE + "judges"
-    statement = "one draw above the limit is always seen, at any replicate and any column"
+    statement = "One draw above the limit is always seen, at any replicate and any column."
     SETTINGS = {"as_stated": Variant(LateSetting(200))}
 
     def bound(self, setting: LateSetting) -> EveryDraw:
@@ -80,7 +93,7 @@ class PromisedPower(Theorem[PowerSetting]):
     claim_id = "promised-power"
     paper = "calibration"
     source = _SOURCE + "judges"
-    statement = "the power that a judge of means promises is the frequency with which it sees the departure"
+    statement = "The power that a judge of means promises is the frequency with which it sees the departure."
     SETTINGS = {"as_stated": Variant(PowerSetting(20))}
 
     def bound(self, setting: PowerSetting) -> Equivalent:
@@ -93,4 +106,4 @@ class PromisedPower(Theorem[PowerSetting]):
         return (Control("half the departure", replace(setting, shift=0.3)),)
 
 
-THEOREMS = (BoundaryError(), LateDraw(), PromisedPower())
+THEOREMS = (BoundaryError(), BoundaryAtLeast(), BoundaryEquivalent(), LateDraw(), PromisedPower())

@@ -25,7 +25,7 @@ class Unrelated(Theorem[StreamSetting]):
     claim_id = "streams-unrelated"
     paper = "calibration"
     source = "pluralign, statistics of a verdict, streams"
-    statement = "replicates, roles, cells, seeds and indices give uncorrelated numbers"
+    statement = "Replicates, roles, cells, seeds and indices give uncorrelated numbers."
     SETTINGS = {"as_stated": Variant(StreamSetting(100))}
 
     def bound(self, setting: StreamSetting) -> EveryDraw:
@@ -49,7 +49,7 @@ class Uniform(Unrelated):
     """Kolmogorov's distance, sqrt(n) sup |F_n(u) - u| <= 3: beyond it with probability 2 exp(-18)."""
 
     claim_id = "streams-uniform"
-    statement = "a stream's numbers are uniform"
+    statement = "A stream's numbers are uniform."
 
     def bound(self, setting: StreamSetting) -> EveryDraw:
         return EveryDraw(3.0)
@@ -68,7 +68,7 @@ class Repeatable(Unrelated):
     """The i-th number depends on start + i alone: what is drawn in two parts is what is drawn at once."""
 
     claim_id = "streams-repeatable"
-    statement = "equal identities give equal numbers, wherever a draw begins"
+    statement = "Equal identities give equal numbers, wherever a draw begins."
 
     def bound(self, setting: StreamSetting) -> EveryDraw:
         return EveryDraw(0.0)

@@ -21,7 +21,7 @@ class ToyVerdicts(Theorem[ToysSetting]):
     claim_id = "toy-verdicts"
     paper = "calibration"
     source = "pluralign, statistics of a verdict, verdicts"
-    statement = "claims whose verdict is known get it"
+    statement = "Claims whose verdict is known get it."
     SETTINGS = {"as_stated": Variant(ToysSetting())}
 
     def bound(self, setting: ToysSetting) -> Exactly:
@@ -38,7 +38,7 @@ class ToyWitness(ToyVerdicts):
     """The witness of a violated mean is its largest draw, and is drawn again from its replicate."""
 
     claim_id = "toy-witness"
-    statement = "the witness of a violated claim is its largest draw and replays to the same number"
+    statement = "The witness of a violated claim is its largest draw and replays to the same number."
 
     def bound(self, setting: ToysSetting) -> Exactly:
         return Exactly(1e-12)
