@@ -15,6 +15,8 @@ from theory.engine.verdicts import Verdict
 
 POWER_DRAWS = 200
 LEAST_POWER = 0.8
+# What a constant answer says nothing of: draws that differ, if they are rarer than this.
+_RARE = 0.2
 CAUGHT = (Verdict.VIOLATED, Verdict.PREMISE_FAILED)
 
 
@@ -251,8 +253,11 @@ def _drawn(theorem: Theorem[Any], bound: Bound, measurement: Measurement, judgem
     """The judgement, or none at all where a random claim's replicates all gave the same: then one draw was judged many
     times, and its certainty is none. Draws that are all exactly zero are a count of violations, or a clipped one."""
     values = measurement.values
-    if len(values) == 1 or theorem.constant or not bool((values == values[0]).all()):
+    if len(values) == 1 or not bool((values == values[0]).all()):
         return judgement
+    if theorem.constant:
+        # A yes or no that came out the same n times, which it would with this probability were a fifth of them others.
+        return replace(judgement, p_value=max(judgement.p_value, (1.0 - _RARE) ** len(values)))
     if isinstance(bound, EveryDraw | Exactly | Frequency) and not values.any():
         return judgement
     note = f"all {len(values)} replicates gave the same: nothing was drawn"

@@ -41,7 +41,7 @@ class ObjectiveSetting(Setting):
 
     ridge: float = 0.02
     stated: float = 1.0
-    replicates: int = 66
+    replicates: int = 168
 
 
 class ObjectiveMet(Theorem[ObjectiveSetting]):
@@ -96,7 +96,7 @@ class RoundSetting(Setting):
     """together: both factors step along gradients at the old pair."""
 
     together: bool = False
-    replicates: int = 60
+    replicates: int = 160
 
 
 class DescentRound(Theorem[RoundSetting]):

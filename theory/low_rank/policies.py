@@ -221,7 +221,7 @@ class ScaleSetting(Setting):
     """scale: of the radius f."""
 
     scale: float = 0.0
-    replicates: int = 60
+    replicates: int = 160
 
 
 class PrsWithoutRadius(Theorem[ScaleSetting]):

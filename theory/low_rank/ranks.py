@@ -97,7 +97,7 @@ class ScoreSetting(Setting):
     """free: the two factors' numbers are counted as if they were free."""
 
     free: bool = False
-    replicates: int = 60
+    replicates: int = 160
 
 
 class RankScores(Theorem[ScoreSetting]):

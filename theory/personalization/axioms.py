@@ -196,6 +196,7 @@ class Leximin(Theorem[LeximinSetting]):
 
     claim_id, paper, source = "leximin-limit", PAPER.name, f"{ARXIV}, section 4 (names of the rules)"
     statement = "For alpha -> -inf the ordering of Agg_alpha is leximin."
+    constant = True  # Two rankings of a profile agree or do not.
     SETTINGS = {
         "as_printed": Variant(LeximinSetting(alpha=-np.inf), Verdict.VIOLATED, "At alpha = -inf, the min rule."),
         "as_corrected": Variant(LeximinSetting(), Verdict.HOLDS, "As a limit of orderings."),

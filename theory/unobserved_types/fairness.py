@@ -42,6 +42,7 @@ class MajorityCollapse(Theorem[CollapseSetting]):
     claim_id, paper, source = "majority-collapse", PAPER.name, f"{ARXIV}, section 5.1 (Figure 2)"
     statement = "Pooled DPO serves only the majority: its arm gets at least 95 % of the policy's mass."
     cost = 1.5
+    constant = True  # The most probable arm is one arm in every context, if the fit sees the majority at all.
     SETTINGS = {
         "as_printed": Variant(
             CollapseSetting(), Verdict.VIOLATED, "At beta = 1, for the policy as it samples (as the text reads)."
