@@ -14,9 +14,9 @@ _SOURCE = "pluralign, statistics of a verdict, "
 
 @dataclass(frozen=True)
 class BoundarySetting(Setting):
-    """judge: which.  copies: how often each value is written, 1 for independent replicates."""
+    """of: which kind of judge.  copies: how often each value is written, 1 for independent replicates."""
 
-    judge: str = "at-most"
+    of: str = "at-most"
     trials: int = 200
     n: int = 20
     copies: int = 1
@@ -36,7 +36,7 @@ class BoundaryError(Theorem[BoundarySetting]):
         return Equivalent(0.05, 0.02)
 
     def draw(self, setting: BoundarySetting, stream: Stream) -> float:
-        return _trials.wrong_at_boundary(setting.judge, stream, setting.trials, setting.n, setting.copies)
+        return _trials.wrong_at_boundary(setting.of, stream, setting.trials, setting.n, setting.copies)
 
     def control(self, setting: BoundarySetting) -> tuple[Control[BoundarySetting], ...]:
         return (Control("each value written four times", replace(setting, copies=4)),)
