@@ -45,6 +45,10 @@ def test_a_mean_of_zeros_is_none_either_and_violations_that_are_all_zero_are():
     assert check_theorem(Toy(EveryDraw(1.0), 0.0), "quick", 0)[0].verdict is Verdict.HOLDS
 
 
+def test_one_counter_example_is_enough_however_often_it_comes():
+    assert check_theorem(Toy(EveryDraw(0.4), 0.5), "quick", 0)[0].verdict is Verdict.VIOLATED
+
+
 def test_a_claim_may_say_that_it_is_constant():
     assert check_theorem(Toy(EveryDraw(1.0), 0.5, constant=True), "quick", 0)[0].verdict is Verdict.HOLDS
 

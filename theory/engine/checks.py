@@ -260,6 +260,8 @@ def _drawn(theorem: Theorem[Any], bound: Bound, measurement: Measurement, judgem
         return replace(judgement, p_value=max(judgement.p_value, (1.0 - _RARE) ** len(values)))
     if isinstance(bound, EveryDraw | Exactly | Frequency) and not values.any():
         return judgement
+    if isinstance(bound, EveryDraw | Exactly) and judgement.verdict is Verdict.VIOLATED:
+        return judgement  # One counter-example is enough.
     note = f"all {len(values)} replicates gave the same: nothing was drawn"
     return replace(judgement, verdict=Verdict.INCONCLUSIVE, p_value=1.0, note=note)
 
