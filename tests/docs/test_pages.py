@@ -29,7 +29,8 @@ def test_verdicts_are_those_of_the_claims_there_are(paper):
     for theorem in theorems_of(paper):
         for name, variant in theorem.SETTINGS.items():
             n = len(theorem.control(variant.setting))
-            there.append((theorem.claim_id, name.replace("_", " "), str(variant.expected), f"{n}/{n}"))
+            mark = " (arithmetic)" if theorem.arithmetic else ""
+                there.append((theorem.claim_id + mark, name.replace("_", " "), str(variant.expected), f"{n}/{n}"))
     assert told == there, f"write the page again: pluralign check {paper} --docs docs"
 
 
@@ -75,7 +76,7 @@ def test_a_page_is_written_between_its_markers(folder):
 def test_a_page_in_part_or_without_markers_is_refused_before_the_work(folder):
     asked = CliRunner().invoke(command, ["rank-bic", "loss-rate", "--docs", str(folder)])
     assert isinstance(asked.exception, InputError)
-    assert "2 of the 69 claims of low_rank were asked for" in str(asked.exception)
+    assert f"2 of the {len(theorems_of('low_rank'))} claims of low_rank were asked for" in str(asked.exception)
     page_of(folder, "low_rank").write_text(markers("verdicts")[0])
     with pytest.raises(InputError, match="markers <!-- claims:begin -->"):
         require_pages(folder, theorems_of("low_rank"))
