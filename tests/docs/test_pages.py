@@ -30,7 +30,7 @@ def test_verdicts_are_those_of_the_claims_there_are(paper):
         for name, variant in theorem.SETTINGS.items():
             n = len(theorem.control(variant.setting))
             mark = " (arithmetic)" if theorem.arithmetic else ""
-                there.append((theorem.claim_id + mark, name.replace("_", " "), str(variant.expected), f"{n}/{n}"))
+            there.append((theorem.claim_id + mark, name.replace("_", " "), str(variant.expected), f"{n}/{n}"))
     assert told == there, f"write the page again: pluralign check {paper} --docs docs"
 
 
