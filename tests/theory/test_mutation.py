@@ -183,3 +183,11 @@ def test_kernels_that_executed_lines_can_call_count_as_executed():
     kernels = SOURCES.modules["sim.compiled.philox"].functions
     assert kernels["fill_serial"].compiled
     assert set(range(kernels["fill_serial"].first, kernels["fill_serial"].last + 1)) <= reached["sim.compiled.philox"]
+
+
+def test_what_could_not_be_planted_counts_as_nothing():
+    """A session whose module is imported already asks no claim; it must not pass for a fault that was noticed."""
+    fault = fault_of("sim.compiled.first_use:announced", "_say, _said = say, False", "_say, _said = say, True")
+    early = {**planted(fault), "kernels": {"json": "json"}}
+    with Session(early) as session, pytest.raises(RuntimeError, match="imported before the fault was planted: json"):
+        session.ask("check", "costs-not-negative", "quick", 0, 300)

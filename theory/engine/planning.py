@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,13 +180,13 @@ def _grids(
     ):
         # Relative spread at a new point: that of its neighbours, log-linearly.
         relative = np.interp(np.log(points), logs, spread)
-        n = smallest(lambda n, x=points, s=relative: _slope_power(x, s, n, bound), target)  # type: ignore[misc]
+        n = smallest(partial(_slope_power, points, relative, bound), target)
         cost = a_replicate * float(np.sum(points) / np.sum(grid))
         plans.append(GridPlan(words, [float(f"{x:.6g}") for x in points], n, None if n is None else n * cost))
     return tuple(plans)
 
 
-def _slope_power(points: FloatArray, relative: FloatArray, n: int, bound: Slope) -> float:
+def _slope_power(points: FloatArray, relative: FloatArray, bound: Slope, n: int) -> float:
     """Normal approximation: the weighted slope's standard error is (sum_i w_i (x_i - x)^2)^(-1/2), w_i = n / s_i^2."""
     from scipy import stats
 

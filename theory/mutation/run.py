@@ -46,6 +46,11 @@ class Outcome:
     def killed(self) -> bool:
         return bool(self.killed_by)
 
+    @property
+    def way(self) -> str:
+        """How it was noticed: "verdict", "inconclusive", "control", "error", or "" where it was not."""
+        return "inconclusive" if " INCONCLUSIVE where " in self.how else self.how.partition(":")[0]
+
     def as_json(self) -> Json:
         fault = self.fault
         return {
@@ -75,6 +80,11 @@ class MutationReport:
         )  # fmt: skip
 
     @property
+    def by_claim(self) -> dict[str, int]:
+        """How many faults each claim noticed first."""
+        return dict(Counter(one.killed_by for one in self.outcomes if one.killed).most_common())
+
+    @property
     def exit_code(self) -> int:
         """0 where the catalogue's target is reached, 1 where not."""
         own = self.of("catalogue")
@@ -84,6 +94,7 @@ class MutationReport:
         return {
             "killed": sum(one.killed for one in self.outcomes),
             "total": len(self.outcomes),
+            "ways": dict(Counter(one.way for one in self.outcomes if one.killed).most_common()),
             "catalogue": _rates(self.of("catalogue")),
             "sample": _rates(self.of("sample")),
             "equivalent": [one.fault.id for one in self.outcomes if one.fault.equivalent],
@@ -91,7 +102,7 @@ class MutationReport:
                 paper: _rates(tuple(one for one in self.of("catalogue") if one.fault.paper == paper))
                 for paper in dict.fromkeys(one.fault.paper for one in self.of("catalogue"))
             },
-            "by_claim": dict(Counter(one.killed_by for one in self.outcomes if one.killed).most_common()),
+            "by_claim": self.by_claim,
             "unstable": list(self.unstable),
             "mutants": [one.as_json() for one in self.outcomes],
             "profile": self.profile,

@@ -58,7 +58,10 @@ class Session:
 
     def ask(self, what: str, claim: str, profile: str, seed: int, seconds: float) -> dict[str, Any]:
         """The worker's answer; one with `noticed` of our own where it does not answer in `seconds` or has died, after
-        which the session is over."""
+        which the session is over.
+
+        Errors: RuntimeError where the fault was not planted, so that no claim was asked anything.
+        """
         self._say({"what": what, "claim": claim, "profile": profile, "seed": seed})
         try:
             line = self._answers.get(timeout=seconds)
@@ -67,7 +70,10 @@ class Session:
             return {"noticed": f"error: no answer within {seconds:.0f} s", "seconds": seconds, "over": True}
         if line is None:
             return {"noticed": "error: the process died", "seconds": 0.0, "over": True}
-        return dict(json.loads(line))
+        answer = dict(json.loads(line))
+        if "unplanted" in answer:
+            raise RuntimeError(f"the fault could not be planted: {answer['unplanted']}")
+        return answer
 
     def _say(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

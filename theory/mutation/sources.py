@@ -72,6 +72,18 @@ class Module:
         return found
 
     @cached_property
+    def imports(self) -> set[str]:
+        """Every module named in an import, and every name taken from one, which may be a module: two functions may
+        give one name to two of them."""
+        found: set[str] = set()
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        return found
+
+    @cached_property
     def names_of_line(self) -> dict[int, set[str]]:
         """Line -> the names it mentions."""
         found: dict[int, set[str]] = {}
@@ -165,8 +177,7 @@ class Sources:
                     continue
                 seen.add(name)
                 waiting.append(name.rpartition(".")[0])
-                for source, attribute in self.modules[name].imported.values():
-                    waiting += [source, f"{source}.{attribute}"]
+                waiting += self.modules[name].imports
             self._closures[module] = frozenset(seen)
         return self._closures[module]
 

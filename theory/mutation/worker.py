@@ -105,16 +105,18 @@ def traced(claim: str, profile: Any, seed: int) -> dict[str, list[int]]:
             names[file] = ".".join(parts[:-1] if parts[-1] == "__init__" else parts) if inside else None
         return names[file]
 
-    def lines(frame: FrameType, event: str, argument: Any) -> Any:
-        found[names[frame.f_code.co_filename]].add(frame.f_lineno)  # type: ignore[index]
-        return lines
-
     def calls(frame: FrameType, event: str, argument: Any) -> Any:
         name = name_of(frame.f_code.co_filename)
         # Modules that are first imported here execute lines of their own, which are no measurement's.
         if name is None or frame.f_code.co_name == "<module>":
             return None
-        found.setdefault(name, set()).add(frame.f_lineno)
+        own = found.setdefault(name, set())
+        own.add(frame.f_lineno)
+
+        def lines(frame: FrameType, event: str, argument: Any) -> Any:
+            own.add(frame.f_lineno)
+            return lines
+
         return lines
 
     own.at_profile = two
@@ -158,7 +160,7 @@ def noticed(claim: str, profile: Any, seed: int) -> str:
     """
     try:
         checks = check_one(claim, profile, seed)
-    except Exception as error:
+    except Exception as error:  # A fault may raise anything, and a check that stops with it has noticed.
         return f"error: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     for check in checks:
         if not check.as_expected:
@@ -183,16 +185,18 @@ def main() -> None:
     if begin["planted"] is not None:
         try:
             plant(**begin["planted"])
-        except Exception as error:
-            failed = f"error: {type(error).__name__}: {error}"
+        except Exception as error:  # Whatever it is, nothing was planted, and nothing may count as noticed.
+            failed = f"{type(error).__name__}: {error}"
     for line in sys.stdin:
         asked = json.loads(line)
         began = time.monotonic()
         answer: dict[str, Any] = {}
-        if asked["what"] == "trace":
+        if failed:
+            answer = {"unplanted": failed}
+        elif asked["what"] == "trace":
             answer = {"lines": traced(asked["claim"], asked["profile"], asked["seed"])}
         else:
-            answer = {"noticed": failed or noticed(asked["claim"], asked["profile"], asked["seed"])}
+            answer = {"noticed": noticed(asked["claim"], asked["profile"], asked["seed"])}
         answer["seconds"] = round(time.monotonic() - began, 3)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -12,7 +12,9 @@ from theory.report.table import markdown_rows
 
 def rates_table(report: MutationReport) -> str:
     """Kill rates by paper, of the catalogue and of the sample."""
-    rows: list[tuple[str, ...]] = [("faults in", "noticed", "of", "share", "equivalent, left out")]
+    rows: list[tuple[str, ...]] = [
+        ("faults in", "noticed", "of", "share", "only as inconclusive", "by an error", "equivalent, left out")
+    ]
     catalogue = [one for one in report.outcomes if one.fault.kind == "catalogue"]
     for paper in dict.fromkeys(one.fault.paper for one in catalogue):
         rows.append(_rate(paper, [one for one in catalogue if one.fault.paper == paper]))
@@ -29,7 +31,8 @@ def _rate(words: str, all_of_it: Sequence[Outcome]) -> tuple[str, ...]:
     own = [one for one in all_of_it if not one.fault.equivalent]
     killed = sum(one.killed for one in own)
     share = f"{100 * killed / len(own):.0f} %" if own else "-"
-    return (words, str(killed), str(len(own)), share, str(len(all_of_it) - len(own)))
+    weakly = [str(sum(one.way == way for one in own)) for way in ("inconclusive", "error")]
+    return (words, str(killed), str(len(own)), share, *weakly, str(len(all_of_it) - len(own)))
 
 
 def catalogue_table(report: MutationReport) -> str:
@@ -53,8 +56,8 @@ def survivors_table(report: MutationReport) -> str:
 
 def claims_table(report: MutationReport) -> str:
     """Which claim notices how many."""
-    counted = dict(report.as_json()["by_claim"])  # type: ignore[call-overload]
-    return markdown_rows([("claim", "faults it noticed first"), *((claim, str(n)) for claim, n in counted.items())])
+    counted = report.by_claim.items()
+    return markdown_rows([("claim", "faults it noticed first"), *((claim, str(n)) for claim, n in counted)])
 
 
 def _how(one: Outcome) -> str:
