@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sim.streams import Stream
-from theory.engine.intervals import binomial_interval, bootstrap_interval, rate_slope, student_interval
+from theory.engine.intervals import binomial_interval, rate_slope, student_interval
 
 
 @pytest.mark.parametrize(("events", "trials"), [(0, 30), (3, 40), (20, 40), (40, 40)])
@@ -33,30 +33,39 @@ def test_student_against_scipy():
     assert student_interval(np.array([2.0])) == (2.0, 2.0)
 
 
-def test_bootstrap_is_near_student_for_many_normals():
-    values = Stream(3).normals(400)
-    assert bootstrap_interval(values, Stream(4)) == pytest.approx(student_interval(values), abs=0.02)
-
-
 def test_slope_of_an_exact_power_law():
     grid = np.array([100.0, 1000.0, 10_000.0, 100_000.0])
     values = np.tile(3.0 * grid**-0.7, (30, 1))
-    fit = rate_slope(grid, values, Stream(5))
+    fit = rate_slope(grid, values)
     assert fit.slope == pytest.approx(-0.7)
     assert fit.without_first == pytest.approx(-0.7)
     assert fit.interval == pytest.approx((-0.7, -0.7))
 
 
-def test_slope_interval_covers():
+def test_slope_interval_covers_with_few_replicates_and_uneven_noise():
     grid = np.geomspace(100, 10_000, 5)
     inside = []
-    for r in range(150):
-        noise = 1 + 0.3 * Stream(6, replicate=r).normals((40, 5)).clip(-2, 2)
-        low, high = rate_slope(grid, grid**-0.5 * noise, Stream(7, replicate=r), draws=300).interval
+    for r in range(600):
+        noise = 1 + np.array([0.05, 0.05, 0.1, 0.2, 0.3]) * Stream(6, replicate=r).normals((12, 5)).clip(-3, 3)
+        low, high = rate_slope(grid, grid**-0.5 * noise).interval
         inside.append(low <= -0.5 <= high)
-    assert np.mean(inside) > 0.88
+    # Two standard errors about .95; a bootstrap's percentiles cover in .87.
+    assert 0.93 < np.mean(inside) < 0.97
+
+
+def test_jackknife_of_a_slope_leaves_each_replicate_out_once():
+    grid = np.geomspace(100, 10_000, 4)
+    values = grid**-0.5 * (1 + 0.2 * Stream(8).normals((9, 4)))
+    left = np.array([rate_slope(grid, np.delete(values, r, axis=0)).slope for r in range(9)])
+    expected = np.sqrt(8 / 9 * ((left - left.mean()) ** 2).sum())
+    assert rate_slope(grid, values).standard_error == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("values", [np.ones((2, 3)), np.array([[1.0, 1, 1], [1, 1, 1], [-5, 1, 1]])])
+def test_a_slope_that_cannot_be_judged_is_anywhere(values):
+    assert rate_slope(np.array([1.0, 2.0, 4.0]), values).interval == (-np.inf, np.inf)
 
 
 def test_a_rate_needs_three_points():
     with pytest.raises(ValueError, match="at least 3 grid points"):
-        rate_slope(np.array([1.0, 2.0]), np.ones((30, 2)), Stream())
+        rate_slope(np.array([1.0, 2.0]), np.ones((30, 2)))

@@ -239,9 +239,7 @@ class Checker:
         if n == 1:
             return ControlResult(name, judgement.verdict, caught, judgement.measured, float(caught))
         picked = stream.child("power").integers(n, (POWER_DRAWS, n))
-        # Slopes carry a bootstrap of their own: fewer resamples keep the engine's cost below the claims'.
-        rows = picked if taken.measurement.grid is None else picked[: POWER_DRAWS // 4]
-        hits = [bound.judge(values[row], taken.measurement.grid, stream).verdict in CAUGHT for row in rows]
+        hits = [bound.judge(values[row], taken.measurement.grid, stream).verdict in CAUGHT for row in picked]
         return ControlResult(name, judgement.verdict, caught, judgement.measured, float(np.mean(hits)))
 
 

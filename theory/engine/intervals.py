@@ -1,4 +1,4 @@
-"""Intervals: exact binomial, Student, bootstrap, slopes of rates."""
+"""Intervals: exact binomial, Student, slopes of rates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from scipy import stats
 
 from sim.preferences import FloatArray
-from sim.streams import Stream
 
 
 def binomial_interval(events: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -30,53 +29,55 @@ def student_interval(values: FloatArray, level: float = 0.95) -> tuple[float, fl
     return mean - half, mean + half
 
 
-def bootstrap_interval(
-    values: FloatArray, stream: Stream, level: float = 0.95, draws: int = 2000
-) -> tuple[float, float]:
-    """Percentile bootstrap of the mean over replicates; (n,) values."""
-    picked = stream.child("bootstrap").integers(len(values), (draws, len(values)))
-    means = values[picked].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 @dataclass(frozen=True, eq=False)
 class SlopeFit:
-    """Slope of log mean(value) on log grid, its bootstrap interval over replicates, and the slope without the
-    smallest grid point (how much the claim leans on it)."""
+    """Slope of log mean(value) on log grid, its interval over replicates, and the slope without the smallest grid
+    point (how much the claim leans on it)."""
 
     slope: float
     interval: tuple[float, float]
     standard_error: float
     without_first: float
-    bootstrap: FloatArray
 
 
 def _weighted_slopes(log_grid: FloatArray, log_means: FloatArray, weights: FloatArray) -> FloatArray:
-    centre = (weights * log_grid).sum() / weights.sum()
-    x = log_grid - centre
-    return np.asarray((log_means * (weights * x)).sum(axis=-1) / (weights * x**2).sum())
+    """One slope a row of means and weights, (..., points)."""
+    x = log_grid - (weights * log_grid).sum(axis=-1, keepdims=True) / weights.sum(axis=-1, keepdims=True)
+    return np.asarray((log_means * weights * x).sum(axis=-1) / (weights * x**2).sum(axis=-1))
 
 
-def rate_slope(
-    grid: FloatArray, values: FloatArray, stream: Stream, level: float = 0.95, draws: int = 1000
-) -> SlopeFit:
-    """Weighted log-log fit of the mean over replicates against the grid; values (n_replicates, n_points) > 0.
+def _log_weights(means: FloatArray, variances: FloatArray) -> FloatArray:
+    """Inverse variances of the log means (delta method), so bounded that no point counts more than a hundred times
+    another."""
+    relative = variances / means**2
+    return np.asarray(1.0 / np.maximum(relative, np.maximum(relative.max(axis=-1, keepdims=True) / 100.0, 1e-12)))
 
-    Weights are the inverse variances of the log means (delta method), bounded so that no point counts more
-    than a hundred times another. Replicates are resampled whole.
+
+def rate_slope(grid: FloatArray, values: FloatArray, level: float = 0.95) -> SlopeFit:
+    """Weighted log-log fit of the mean over replicates against the grid; values (n_replicates, n_points).
+
+    The interval is Student's with the jackknife's error: each replicate is left out once, whole, and the weights are
+    estimated anew, since they rest on the same replicates as the means. Where that cannot be done (two replicates, or a
+    mean that is not positive) the interval is the whole line; one replicate is a deterministic case.
     """
-    replicates, points = values.shape
+    n, points = values.shape
     if points < 3:
         raise ValueError(f"a rate needs at least 3 grid points (got {points})")
-    means = values.mean(axis=0)
-    spread = values.std(axis=0, ddof=1) if replicates > 1 else np.zeros(points)
-    variance = (spread / means) ** 2 / replicates
-    weights = 1.0 / np.maximum(variance, max(variance.max() / 100.0, 1e-12))
-    log_grid = np.log(grid)
+    log_grid, means = np.log(grid), values.mean(axis=0)
+    if not (means > 0).all():
+        return SlopeFit(np.nan, (-np.inf, np.inf), np.inf, np.nan)
+    weights = _log_weights(means, values.var(axis=0, ddof=1) / n if n > 1 else np.zeros(points))
     slope = float(_weighted_slopes(log_grid, np.log(means), weights))
-    picked = stream.child("slope").integers(replicates, (draws, replicates))
-    resampled = _weighted_slopes(log_grid, np.log(values[picked].mean(axis=1)), weights)
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    dropped = float(_weighted_slopes(log_grid[1:], np.log(means[1:]), weights[1:]))
-    return SlopeFit(slope, (float(low), float(high)), float(resampled.std()), dropped, resampled)
+    without_first = float(_weighted_slopes(log_grid[1:], np.log(means[1:]), weights[1:]))
+    if n == 1:
+        return SlopeFit(slope, (slope, slope), 0.0, without_first)
+    left = (n * means - values) / (n - 1)
+    if n == 2 or not (left > 0).all():
+        return SlopeFit(slope, (-np.inf, np.inf), np.inf, without_first)
+    # Sums of squares about the mean, less what the replicate that is left out adds to them.
+    squares = ((values - means) ** 2).sum(axis=0) - (values - means) ** 2 * n / (n - 1)
+    without = _log_weights(left, np.maximum(squares, 0.0) / (n - 2) / (n - 1))
+    slopes = _weighted_slopes(log_grid, np.log(left), without)
+    error = float(np.sqrt((n - 1) / n * ((slopes - slopes.mean()) ** 2).sum()))
+    half = float(stats.t.ppf(0.5 + level / 2.0, n - 1)) * error
+    return SlopeFit(slope, (slope - half, slope + half), error, without_first)

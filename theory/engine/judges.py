@@ -356,11 +356,12 @@ class Slope:
     def detects(
         self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
     ) -> float | None:
-        """Of a bootstrap interval of level .95 that lies above the limit; the error shrinks with the root of n."""
-        if grid is None or len(values) < 2:
+        """Of an interval of level .95 that lies above the limit; the error shrinks with the root of n."""
+        n = n or len(values)
+        if grid is None or len(values) < 3 or n < 3:
             return None
-        error = rate_slope(grid, values, stream).standard_error * np.sqrt(len(values) / (n or len(values)))
-        return float(stats.norm.cdf(self.departure / max(error, 1e-12) - stats.norm.ppf(0.975)))
+        error = rate_slope(grid, values).standard_error * np.sqrt(len(values) / n)
+        return float(stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, self.departure / max(error, 1e-12)))
 
     @property
     def relation(self) -> str:
@@ -369,13 +370,13 @@ class Slope:
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         if grid is None:
             raise ValueError("a slope needs a grid")
-        fit = rate_slope(grid, values, stream)
+        fit = rate_slope(grid, values)
         low, high = fit.interval
         error = max(fit.standard_error, 1e-12)
         inside = high <= self.limit and low >= self.lowest
         outside = low > self.limit or high < self.lowest
         distance = min(self.limit - fit.slope, fit.slope - self.lowest)
-        p = float(stats.norm.sf(abs(distance) / error))
+        p = float(stats.t.sf(abs(distance) / error, max(len(values) - 1, 1))) if np.isfinite(distance) else 1.0
         verdict = Verdict.HOLDS if inside else Verdict.VIOLATED if outside else Verdict.INCONCLUSIVE
         return Judgement(
             verdict, fit.slope, fit.interval, "slope", p, fit.standard_error,

@@ -73,12 +73,13 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="slope-unweighted", place=f"{_INTERVALS}:rate_slope",
-        old="1.0 / np.maximum(variance, max(variance.max() / 100.0, 1e-12))", new="np.ones(points)",
+        old="_log_weights(means, values.var(axis=0, ddof=1) / n if n > 1 else np.zeros(points))", new="np.ones(points)",
         what="the slope is fitted without weights",
     ),
     _fault(
         id="slope-wrong-axis", place=f"{_INTERVALS}:rate_slope",
-        old="log_grid = np.log(grid)", new="log_grid = np.log(grid)[::-1]", what="the slope on the reversed axis",
+        old="log_grid, means = np.log(grid), values.mean(axis=0)",
+        new="log_grid, means = np.log(grid)[::-1], values.mean(axis=0)", what="the slope on the reversed axis",
     ),
     _fault(
         id="vacuous-never", place=f"{_CHECKS}:_conclude",
