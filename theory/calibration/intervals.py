@@ -40,7 +40,7 @@ class StudentCoverage(Theorem[CoverSetting]):
 
 
 class SlopeCoverage(StudentCoverage):
-    """P(rate in interval) = .95 for noise that grows sixfold along the grid, with the 32 replicates that rates are mostly
+    """P(rate in interval) = .95 for noise that grows sixfold along the grid, with the 32 replicates that most rates are
     measured with. Value: the share of 100 trials whose interval has the rate in it."""
 
     claim_id = "slope-coverage"
