@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-import numba
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
 from scipy import stats
+from several_threads import on_threads
 
 from sim.compiled.philox import fill_parallel, fill_serial, philox_block
 from sim.streams import Stream
@@ -105,14 +105,10 @@ def test_same_bits_for_any_number_of_threads():
     words = (np.uint64(3), np.uint64(7), np.uint64(11))
     serial = np.empty(300_001)
     fill_serial(serial, 1, *words)
-    for threads in (1, 2, 4):
-        if threads > numba.config.NUMBA_NUM_THREADS:
-            continue
-        numba.set_num_threads(threads)
+    for _ in on_threads(1, 2, 4):
         parallel = np.empty(300_001)
         fill_parallel(parallel, 1, *words)
         assert (serial == parallel).all()
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
 
 
 def test_four_threads_in_a_fresh_process():

@@ -1,8 +1,8 @@
 """Bradley-Terry fits against scikit-learn, and what happens on separable data."""
 
-import numba
 import numpy as np
 import pytest
+from several_threads import on_threads
 from sklearn.linear_model import LogisticRegression
 
 from sim.estimators.bradley_terry import (
@@ -60,11 +60,7 @@ def test_batch_equals_single_fits():
 
 def test_large_fit_has_the_same_bits_for_any_number_of_threads():
     differences = _answers(60_000, 5, 11)
-    fits = []
-    for threads in {1, numba.config.NUMBA_NUM_THREADS}:
-        numba.set_num_threads(threads)
-        fits.append(fit_bradley_terry(differences, ridge=1e-3).theta)
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    fits = [fit_bradley_terry(differences, ridge=1e-3).theta for _ in on_threads(1, 2, 4)]
     assert all((fits[0] == other).all() for other in fits)
     assert fits[0] == pytest.approx(_sklearn(differences, None, 1e-3), abs=1e-6)
 

@@ -1,10 +1,10 @@
 """Rank-constrained fits against SciPy, scikit-learn and each other."""
 
-import numba
 import numpy as np
 import pytest
 from drawn_answers import drawn_answers, plackett_luce
 from scipy.optimize import minimize
+from several_threads import on_threads
 from sklearn.linear_model import LogisticRegression
 
 from sim.compiled import low_rank_fits
@@ -169,11 +169,7 @@ def test_rankings_in_a_batch_are_single_fits_and_scipys():
 def test_large_fit_has_the_same_bits_for_any_number_of_threads_and_is_the_small_one(monkeypatch):
     x, z, weights, offset = drawn_answers(60, 27_000, 9, 11, 2, weighted=True, shifted=True)
     settings = {"weights": weights, "offset": offset, "method": "quasi_newton", "ridge": 1e-5, "tolerance": 1e-13}
-    fits = []
-    for threads in {1, numba.config.NUMBA_NUM_THREADS}:
-        numba.set_num_threads(threads)
-        fits.append(fit_low_rank(x, z, 2, **settings))
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    fits = [fit_low_rank(x, z, 2, **settings) for _ in on_threads(1, 2, 4)]
     assert all((fits[0].theta == other.theta).all() for other in fits)
     monkeypatch.setattr("sim.estimators.low_rank.SHARED_FROM", 1 << 30)
     small = fit_low_rank(x, z, 2, **settings)
