@@ -75,7 +75,7 @@ class EstimationConstant(Theorem[ConstantSetting]):
 
     def control(self, setting: ConstantSetting) -> tuple[Control[ConstantSetting], ...]:
         other = "with the constraint" if setting.full else "without the constraint"
-        return (Control(f"the fit {other}", replace(setting, full=not setting.full)),)
+        return (Control(f"the fit {other}", replace(setting, full=not setting.full, replicates=60)),)
 
 
 class FullConstant(EstimationConstant):

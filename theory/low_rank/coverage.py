@@ -179,7 +179,7 @@ class WaldCoverage(Theorem[CoverageSetting]):
         return float(learned(setting, stream).error > 1.0)
 
     def control(self, setting: CoverageSetting) -> tuple[Control[CoverageSetting], ...]:
-        return (Control("20 % of the answers turned round", replace(setting, flips=0.2)),)
+        return (Control("20 % of the answers turned round", replace(setting, flips=0.2, replicates=300)),)
 
 
 class WaldReuse(WaldCoverage):

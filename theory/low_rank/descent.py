@@ -61,7 +61,7 @@ class DescentLinear(Theorem[StepSetting]):
         return float(1.0 - np.corrcoef(np.arange(len(middle)), middle)[0, 1] ** 2)
 
     def control(self, setting: StepSetting) -> tuple[Control[StepSetting], ...]:
-        return (Control("twice the step", replace(setting, step=2.0)),)
+        return (Control("twice the step", replace(setting, step=2.0, replicates=30)),)
 
 
 class DescentStep(Theorem[StepSetting]):
@@ -87,8 +87,8 @@ class DescentStep(Theorem[StepSetting]):
 
     def control(self, setting: StepSetting) -> tuple[Control[StepSetting], ...]:
         return (
-            Control("five times the step", replace(setting, step=5.0)),
-            Control("a start at zero", replace(setting, length=0.0)),
+            Control("five times the step", replace(setting, step=5.0, replicates=30)),
+            Control("a start at zero", replace(setting, length=0.0, replicates=30)),
         )
 
 
@@ -192,7 +192,7 @@ class BalanceSetting(Setting):
 class BalanceIrrelevant(Theorem[BalanceSetting]):
     """Reconstructed: the balancing term is a device of the proof; from a balanced start the minimum that is found
     does not depend on c in {0, .1 M, .5 M}. Value: the largest difference between entries of Theta, reward units, with
-    descent stopped at relative changes of 1e-10; (8, 10, 2), n = 2,000, singular values 3:2.
+    descent stopped at relative changes of 1e-10; (8, 10, 2), n = 1,000, singular values 3:2.
 
     Control: factors three times out of balance, where c = .5 M overflows at the default step, c = 0 and .1 M do
     not."""
@@ -206,7 +206,7 @@ class BalanceIrrelevant(Theorem[BalanceSetting]):
         return EveryDraw(1e-6)
 
     def draw(self, setting: BalanceSetting, stream: Stream) -> float:
-        x, z = _answers(2000, 1.5, stream)
+        x, z = _answers(1000, 1.5, stream)
         left, right = balanced_factors(spectral_start(x, z), 2)
         left, right = setting.unbalance * left, right / setting.unbalance
 
@@ -217,7 +217,7 @@ class BalanceIrrelevant(Theorem[BalanceSetting]):
         return float((thetas.max(axis=0) - thetas.min(axis=0)).max())
 
     def control(self, setting: BalanceSetting) -> tuple[Control[BalanceSetting], ...]:
-        return (Control("factors three times out of balance", replace(setting, unbalance=3.0)),)
+        return (Control("factors three times out of balance", replace(setting, unbalance=3.0, replicates=30)),)
 
 
 THEOREMS = (

@@ -137,10 +137,10 @@ class EstimationRate(Theorem[ErrorSetting]):
 
     def control(self, setting: ErrorSetting) -> tuple[Control[ErrorSetting], ...]:
         return (
-            Control("a fit of one direction fewer", replace(setting, rank=1)),
-            Control("a feature that never varies", replace(setting, covered=False)),
-            Control("a tenth of the answers turned round", replace(setting, flips=0.1)),
-            Control("answers by the normal distribution function", replace(setting, probit=True)),
+            Control("a fit of one direction fewer", replace(setting, rank=1, replicates=12)),
+            Control("a feature that never varies", replace(setting, covered=False, replicates=12)),
+            Control("a tenth of the answers turned round", replace(setting, flips=0.1, replicates=12)),
+            Control("answers by the normal distribution function", replace(setting, probit=True, replicates=12)),
         )
 
 

@@ -79,7 +79,7 @@ class BoundRate(_LossRate):
         return found.loss_bound(targets, "distributional", 1e-4)
 
     def control(self, setting: RateSetting) -> tuple[Control[RateSetting], ...]:
-        return (Control("Theta of rank 2", replace(setting, rank=2)),)
+        return (Control("Theta of rank 2", replace(setting, rank=2, replicates=12)),)
 
 
 class LossRate(_LossRate):
@@ -152,7 +152,7 @@ class LocalRate(Theorem[LocalSetting]):
         return np.array(losses)
 
     def control(self, setting: LocalSetting) -> tuple[Control[LocalSetting], ...]:
-        return (Control("differences that do not shrink", replace(setting, local=False)),)
+        return (Control("differences that do not shrink", replace(setting, local=False, replicates=15)),)
 
 
 THEOREMS = (BoundRate(), LossRate(), LocalRate())

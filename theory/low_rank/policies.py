@@ -83,7 +83,7 @@ class CertifiedGap(Theorem[SolverSetting]):
         return max(value - best, best - value - TOLERANCE, best - value - gap)
 
     def control(self, setting: SolverSetting) -> tuple[Control[SolverSetting], ...]:
-        return (Control("one step for all on a grid, from greed", replace(setting, solver="coarse")),)
+        return (Control("one step for all on a grid, from greed", replace(setting, solver="coarse", replicates=30)),)
 
 
 def best_value(psi: FloatArray, ellipsoid: Ellipsoid) -> float:
@@ -138,8 +138,8 @@ class BestPessimisticValue(Theorem[ServedSetting]):
 
     def control(self, setting: ServedSetting) -> tuple[Control[ServedSetting], ...]:
         return (
-            Control("the pointwise policy", replace(setting, policy="pointwise")),
-            Control("one step for all on a grid, from greed", replace(setting, policy="coarse")),
+            Control("the pointwise policy", replace(setting, policy="pointwise", replicates=30)),
+            Control("one step for all on a grid, from greed", replace(setting, policy="coarse", replicates=30)),
         )
 
 

@@ -98,8 +98,8 @@ class RankingRate(Theorem[RankingSetting]):
 
     def control(self, setting: RankingSetting) -> tuple[Control[RankingSetting], ...]:
         return (
-            Control("a fit of rank 1", replace(setting, rank=1)),
-            Control("a tenth of the rankings turned round", replace(setting, reversed=0.1)),
+            Control("a fit of rank 1", replace(setting, rank=1, replicates=12)),
+            Control("a tenth of the rankings turned round", replace(setting, reversed=0.1, replicates=12)),
         )
 
 

@@ -142,7 +142,7 @@ class LossRatio(Theorem[DimensionSetting]):
         return np.array(ratios)
 
     def control(self, setting: DimensionSetting) -> tuple[Control[DimensionSetting], ...]:
-        return (Control("Theta of full rank", replace(setting, rank=None)),)
+        return (Control("Theta of full rank", replace(setting, rank=None, replicates=15)),)
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ class ClustersRate(Theorem[ClusterSetting]):
         return np.array([np.linalg.norm(tight_fit(x[:n], z[:n], 2) - theta) for n in self._ANSWERS])
 
     def control(self, setting: ClusterSetting) -> tuple[Control[ClusterSetting], ...]:
-        return (Control("six kinds of users", replace(setting, types=6)),)
+        return (Control("six kinds of users", replace(setting, types=6, replicates=12)),)
 
 
 THEOREMS = (OneContext(), GroupsShare(), PoolingCommon(), OwnContexts(), ClustersRate())

@@ -126,8 +126,8 @@ class TruncationRate(Theorem[TailSetting]):
 
     def control(self, setting: TailSetting) -> tuple[Control[TailSetting], ...]:
         return (
-            Control("a true direction more than is fitted", replace(setting, rank=3)),
-            Control("a weak last singular value", replace(setting, ratio=40.0)),
+            Control("a true direction more than is fitted", replace(setting, rank=3, replicates=15)),
+            Control("a weak last singular value", replace(setting, ratio=40.0, replicates=15)),
         )
 
 
