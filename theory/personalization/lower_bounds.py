@@ -15,7 +15,7 @@ from sim.environments.trajectory_pool import LowerBoundFamily
 from sim.estimators.confidence import Ellipsoid
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.engine.judges import Bound, Exactly, MeanAtLeast, Slope
+from theory.engine.judges import Bound, EveryDraw, Exactly, MeanAtLeast, Slope
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
@@ -201,15 +201,15 @@ class CommonSetting(Setting):
 
 class LowerBoundAggregated(Theorem[CommonSetting]):
     """Theorem 4.2: where all N = 16 annotators share their signs, Agg_alpha(r) = r for every alpha, so that the bound
-    of Theorem 3.3 carries over as it is. Value: 1 - (best margin under Agg_alpha) / (margin of one annotator), largest
-    over alpha = -2, 0, 2. Control: signs of one's own, whose margins cancel in the aggregate."""
+    of Theorem 3.3 carries over as it is. Value: |1 - (best margin under Agg_alpha) / (margin of one annotator)|,
+    largest over alpha = -2, 0, 2. Control: signs of one's own, whose margins cancel in the aggregate."""
 
     claim_id, paper, source = "lower-bound-aggregated", PAPER.name, f"{ARXIV}, Theorem 4.2"
     statement = "The lower bound holds for the aggregated objective, for any real alpha."
     SETTINGS = {"as_stated": Variant(CommonSetting())}
 
     def bound(self, setting: CommonSetting) -> Bound:
-        return MeanAtLeast(1.0 - 1e-9)
+        return EveryDraw(1e-9)
 
     def draw(self, setting: CommonSetting, stream: Stream) -> float:
         family = hardest(9, 4.0, 3000, True)
@@ -218,7 +218,7 @@ class LowerBoundAggregated(Theorem[CommonSetting]):
             signs[:] = signs[0]
         rewards = np.stack([family.first_rewards(signs), np.full(16, family.second_reward)], axis=1)
         margins = [abs(float(np.diff(aggregate(rewards, alpha))[0])) for alpha in (-2.0, 0.0, 2.0)]
-        return min(margins) / family.margin
+        return max(abs(1.0 - margin / family.margin) for margin in margins)
 
     def control(self, setting: CommonSetting) -> tuple[Control[CommonSetting], ...]:
         return (Control("signs of one's own", replace(setting, common=False)),)
