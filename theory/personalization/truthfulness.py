@@ -355,14 +355,15 @@ class ManipulationExample(Theorem[ExampleSetting]):
 class CollusionSetting(Setting):
     """together: whether the second colluder may lie too."""
 
-    replicates: int = 32
+    replicates: int = 10
     together: bool = True
 
 
 class Collusion(Theorem[CollusionSetting]):
-    """A boundary, no violation: two annotators who lie together gain, a Clarke pivot is not group-strategyproof. Mean
-    gain of the pair at least .02 nats (N = 4, K = 2, alpha = 1), so that no gain at all would be noticed. Control: only
-    one of them may lie."""
+    """A boundary, no violation: two annotators who lie together gain, a Clarke pivot is not group-strategyproof. The
+    pair's typical gain is at least .01 nats (N = 3, K = 2, alpha = 1). Value: log10 of the gain, gains below 1e-6 as
+    that: it varies by a factor of three between profiles, so that half a decade less is noticed from few of them.
+    Control: only one of them may lie."""
 
     claim_id, paper, source = "collusion-boundary", PAPER.name, f"{DERIVED}, the boundary of Theorem 5.1"
     statement = "Two annotators can gain by lying together."
@@ -371,13 +372,15 @@ class Collusion(Theorem[CollusionSetting]):
     SETTINGS = {"as_stated": Variant(CollusionSetting())}
 
     def bound(self, setting: CollusionSetting) -> Bound:
-        return MeanAtLeast(0.02, departure=0.02)
+        return MeanAtLeast(-2.0, departure=0.5)
 
     def draw(self, setting: CollusionSetting, stream: Stream) -> float:
-        P, mechanism = simplex_points((4, 2), stream.child("opinions")), Mechanism(1.0)
+        P, mechanism = simplex_points((3, 2), stream.child("opinions")), Mechanism(1.0)
         if setting.together:
-            return float(best_collusion(mechanism, P, (0, 1), stream=stream))
-        return float(searched_misreports(mechanism, P).gain[:2].max())
+            gain = best_collusion(mechanism, P, (0, 1), stream=stream)
+        else:
+            gain = float(searched_misreports(mechanism, P).gain[:2].max())
+        return float(np.log10(max(gain, 1e-6)))
 
     def control(self, setting: CollusionSetting) -> tuple[Control[CollusionSetting], ...]:
         return (Control("one liar", replace(setting, together=False)),)

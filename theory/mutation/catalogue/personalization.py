@@ -222,7 +222,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="confidence-loosened", place=f"{_OURS}.personal:ConfidenceSet.bound",
-        old="Frequency(0.1, PILOT_CONSTANT)", new="Frequency(0.1, 3.0 * PILOT_CONSTANT)",
+        old="Frequency(0.1, GAUSSIAN_CONSTANT)", new="Frequency(0.1, 3.0 * GAUSSIAN_CONSTANT)",
         what="the confidence set's constant is three times larger",
     ),
     _fault(
