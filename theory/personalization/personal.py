@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -200,7 +201,7 @@ class FitsStationary(Theorem[StationarySetting]):
     def draw(self, setting: StationarySetting, stream: Stream) -> float:
         N, d, k, Np = 12, 6, 2, 40
         x = shared_population(N, d, k, stream.child("population")).answers(Np, stream.child("answers"))
-        own = {} if setting.ridge == 1.0 else {"ridge": setting.ridge * _STATED_RIDGE}
+        own: dict[str, Any] = {} if setting.ridge == 1.0 else {"ridge": setting.ridge * _STATED_RIDGE}
         batch = fit_shared_batch(x[None], k, tolerance=1e-14, **own)
         rows, annotator = x.reshape(-1, d), np.repeat(np.arange(N), Np)
         shared = fit_shared(rows, annotator, N, k, tolerance=1e-14, **own)
