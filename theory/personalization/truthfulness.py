@@ -245,13 +245,15 @@ class WelfareMaximal(Theorem[MechanismSetting]):
 
 
 class CostsNotNegative(Theorem[MechanismSetting]):
-    """c_i >= 0, so the mechanism never pays out; and where all agree, nobody is charged. Value: the larger of -min c_i
-    and the largest cost under unanimity. Control: with the distance of another alpha the consensus is no minimum and
-    some costs are negative. Utilities are <= 0: taking part is not always worth it, and the paper does not say it is.
+    """c_i >= 0, so the mechanism never pays out; where all agree, nobody is charged, and where they do not somebody is:
+    the others' sum of distances is strictly convex and least without her. Value: the largest of -min c_i, the largest
+    cost under unanimity, and 1 where nobody is charged for opinions that differ. Control: with the distance of another
+    alpha the consensus is no minimum and some costs are negative. Utilities are <= 0: taking part is not always worth
+    it, and the paper does not say it is.
     """
 
     claim_id, paper, source = "costs-not-negative", PAPER.name, f"{ARXIV}, eq. (5.1)"
-    statement = "Costs are never negative, and zero where all annotators agree."
+    statement = "Costs are never negative, and all zero where annotators agree and only there."
     SETTINGS = {"as_stated": Variant(MechanismSetting())}
 
     def bound(self, setting: MechanismSetting) -> Bound:
@@ -261,7 +263,9 @@ class CostsNotNegative(Theorem[MechanismSetting]):
         mechanism = _mechanism(setting, stream)
         P = simplex_points((4, 3), stream.child("opinions"))
         agreed = np.tile(P[0], (4, 1))
-        return float(max(-mechanism.outcome(P).costs.min(), np.abs(mechanism.outcome(agreed).costs).max()))
+        costs = mechanism.outcome(P).costs
+        free = float(costs.max() <= 0.0)
+        return float(max(-costs.min(), np.abs(mechanism.outcome(agreed).costs).max(), free))
 
     def control(self, setting: MechanismSetting) -> tuple[Control[MechanismSetting], ...]:
         return _broken(setting)[1:]
