@@ -167,7 +167,7 @@ class NewUserRate(Theorem[NewUserSetting]):
 class StationarySetting(Setting):
     """ridge: what the estimators are given, in multiples of the stated one; 1 leaves it to their defaults."""
 
-    replicates: int = 60
+    replicates: int = 130
     ridge: float = 1.0
 
 
@@ -188,8 +188,8 @@ def _slack(differences: FloatArray, subspace: FloatArray, heads: FloatArray) -> 
 class FitsStationary(Theorem[StationarySetting]):
     """The estimators the claims of this paper rest on are where the gradient of the stated objective is zero: the
     likelihood less half of 1e-3 |v|^2 an annotator, written out here. Shared rewards by `fit_shared_batch` and
-    `fit_shared`, a head over a frozen subspace by `fit_head`, one annotator's by `fit_bradley_terry`; 12 annotators,
-    d = 6, k = 2, 40 answers each. Value: the largest entry of a gradient. Control: ten times the stated ridge."""
+    `fit_shared`, a head over a frozen subspace by `fit_head`, one annotator's by `fit_bradley_terry`; 6 annotators,
+    d = 4, k = 2, 30 answers each. Value: the largest entry of a gradient. Control: ten times the stated ridge."""
 
     claim_id, paper, source = "fits-stationary", PAPER.name, f"{ARXIV}, Algorithms 1 and 2, step 1"
     statement = "The maximum likelihood estimators maximise the likelihood they state, ridge included."
@@ -199,7 +199,7 @@ class FitsStationary(Theorem[StationarySetting]):
         return EveryDraw(1e-4)
 
     def draw(self, setting: StationarySetting, stream: Stream) -> float:
-        N, d, k, Np = 12, 6, 2, 40
+        N, d, k, Np = 6, 4, 2, 30
         x = shared_population(N, d, k, stream.child("population")).answers(Np, stream.child("answers"))
         own: dict[str, Any] = {} if setting.ridge == 1.0 else {"ridge": setting.ridge * _STATED_RIDGE}
         batch = fit_shared_batch(x[None], k, tolerance=1e-14, **own)
