@@ -103,20 +103,24 @@ class AggregateFormula(Theorem[FormulaSetting]):
 
 @dataclass(frozen=True)
 class ConstantSetting(Setting):
-    """offset: (x - y) - (z - w) where x = 0.9, z = 0.1.  printed: the paper's ratio, else that of the rewards."""
+    """offset: (x - y) - (z - w) where x = 0.9, z = 0.1.  printed: the paper's ratio, else that of the rewards.
+    reference: reward of the reference in the second of the two profiles, 0 where it is pinned."""
 
     offset: float = 1e-5
     printed: bool = True
+    reference: float = 0.0
 
 
 class AggregateConstant(Theorem[ConstantSetting]):
     """Theorem 4.1's proof divides |(e^ax - e^ay) - (e^az - e^aw)| by a |(x - y) - (z - w)| and calls the maximum
     C_alpha. It is infinite: let x - y -> z - w with x unlike z. Value: the ratio at an offset of 1e-5 against 1e-1
     (alpha = 1); a finite maximum could not grow without end, 10 is allowed. What is bounded is |e^ax - e^az| / (a |x -
-    z|): the rewards themselves have to be close, not their differences, and that takes a pinned reference (A5)."""
+    z|): the rewards themselves have to be close, not their differences, and that takes a pinned reference (A5).
+    Control: a reference whose reward is a tenth in one of the two profiles."""
 
     claim_id, paper, source = "aggregate-constant", PAPER.name, f"{ARXIV}, proof of Theorem 4.1 (C_alpha)"
     statement = "The constant that turns reward differences into aggregated ones is finite."
+    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(ConstantSetting(), Verdict.VIOLATED, "In differences of rewards."),
         "as_corrected": Variant(ConstantSetting(printed=False), Verdict.HOLDS, "In rewards pinned by a reference."),
@@ -125,23 +129,23 @@ class AggregateConstant(Theorem[ConstantSetting]):
     def bound(self, setting: ConstantSetting) -> Bound:
         return Exactly(10.0)
 
-    def _ratio(self, offset: float, printed: bool) -> float:
-        if not printed:
+    def _ratio(self, offset: float, setting: ConstantSetting) -> float:
+        if not setting.printed:
             x, z = 0.9, 0.9 - offset
-            return float(abs(np.exp(x) - np.exp(z)) / abs(x - z))
+            return float(abs(np.exp(x) - np.exp(z + setting.reference)) / abs(x - z))
         x, y, z = 0.9, 0.5, 0.1
         w = z - (x - y) + offset
         return float(abs((np.exp(x) - np.exp(y)) - (np.exp(z) - np.exp(w))) / abs((x - y) - (z - w)))
 
     def draw(self, setting: ConstantSetting, stream: Stream) -> float:
-        return self._ratio(setting.offset, setting.printed) / self._ratio(0.1, setting.printed)
+        return self._ratio(setting.offset, setting) / self._ratio(0.1, replace(setting, reference=0.0))
 
     def witness(self, setting: ConstantSetting, stream: Stream) -> Json:
         return {"alpha": 1.0, "x": 0.9, "y": 0.5, "z": 0.1, "w": 0.1 - 0.4 + setting.offset,
-                "ratio": self._ratio(setting.offset, setting.printed)}  # fmt: skip
+                "ratio": self._ratio(setting.offset, setting)}  # fmt: skip
 
     def control(self, setting: ConstantSetting) -> tuple[Control[ConstantSetting], ...]:
-        return (Control("in differences of rewards", replace(setting, printed=True)),)
+        return (Control("a reference that is not pinned", replace(setting, printed=False, reference=0.1)),)
 
 
 @dataclass(frozen=True)
@@ -208,14 +212,17 @@ class AggregateRate(Theorem[RateSetting]):
 
 @dataclass(frozen=True)
 class PinSetting(Setting):
+    """alone: c is added to the second annotator's second action only, which comparisons would show."""
+
     alphas: tuple[float, ...] = (0.0,)
+    alone: bool = False
 
 
 class AggregationNeedsPin(Theorem[PinSetting]):
     """Two annotators, two actions, r_1 = (0, 1), r_2 = (1.2, .5) + c. The law of all comparisons is the same for c = 0
     and c = -2, the best action for Agg_alpha is not. Value: the smallest, over decisions, of the largest gap over c,
     for the worst alpha: what no algorithm can go below, with any number of answers (a stochastic decision gets
-    between)."""
+    between). Control: c on one of her actions, not a constant, which moves the mean as well."""
 
     claim_id, paper, source = "aggregation-needs-pin", PAPER.name, f"{ARXIV}, Theorem 4.1 [counter-example]"
     statement = "Comparisons determine the action that is best for the aggregated reward."
@@ -227,15 +234,16 @@ class AggregationNeedsPin(Theorem[PinSetting]):
     def bound(self, setting: PinSetting) -> Bound:
         return Exactly(1e-12)
 
-    def _gaps(self, alpha: float) -> FloatArray:
+    def _gaps(self, setting: PinSetting, alpha: float) -> FloatArray:
         """(c, action): how far each action is below the best."""
-        values = np.array([aggregate(np.array([[0.0, 1.0], [1.2 + c, 0.5 + c]]), alpha) for c in (0.0, -2.0)])
+        profiles = [[[0.0, 1.0], [1.2 + (0.0 if setting.alone else c), 0.5 + c]] for c in (0.0, -2.0)]
+        values = np.array([aggregate(np.array(rewards), alpha) for rewards in profiles])
         return np.asarray(values.max(axis=1, keepdims=True) - values)
 
     def draw(self, setting: PinSetting, stream: Stream) -> float:
         worst = 0.0
         for alpha in setting.alphas:
-            gaps = self._gaps(alpha)
+            gaps = self._gaps(setting, alpha)
             # With weight w on the first action the two gaps are linear in w: they meet, or one action is best for both.
             flips = gaps[0].argmin() != gaps[1].argmin()
             first, second = gaps[0].max(), gaps[1].max()
@@ -243,10 +251,10 @@ class AggregationNeedsPin(Theorem[PinSetting]):
         return worst
 
     def witness(self, setting: PinSetting, stream: Stream) -> Json:
-        return {"gaps": {str(alpha): self._gaps(alpha).tolist() for alpha in setting.alphas}, "c": [0.0, -2.0]}
+        return {"gaps": {str(alpha): self._gaps(setting, alpha).tolist() for alpha in setting.alphas}, "c": [0.0, -2.0]}
 
     def control(self, setting: PinSetting) -> tuple[Control[PinSetting], ...]:
-        return (Control("alpha = -2", replace(setting, alphas=(-2.0,))),)
+        return (Control("c on one action only", replace(setting, alphas=(0.0,), alone=True)),)
 
 
 THEOREMS = (AggregateLipschitz(), AggregateFormula(), AggregateConstant(), AggregateRate(), AggregationNeedsPin())

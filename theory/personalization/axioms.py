@@ -130,7 +130,11 @@ class Translation(_OfTheFamily):
 
 class Transfer(_OfTheFamily):
     """Pigou-Dalton, strict: exp(alpha r) / alpha is strictly concave iff alpha < 0. The paper's family is all real
-    alpha, whose experiments use 1 and inf; these reward the already better off."""
+    alpha, whose experiments use 1 and inf; these reward the already better off.
+
+    The printed condition of the axiom, r'_i + r_j = r'_j + r_i, is a slip of its own: it keeps the gap and moves both
+    alike, which is no transfer, and no rule obeys it. Read with r'_i + r'_j = r_i + r_j it is Pigou and Dalton's.
+    Controls: either slip alone."""
 
     claim_id, source = "axiom-pigou-dalton", f"{ARXIV}, appendix H.1"
     statement = "Agg_alpha rewards a transfer from a better-off to a worse-off annotator."
@@ -139,6 +143,11 @@ class Transfer(_OfTheFamily):
         "as_corrected": Variant(AxiomSetting(axiom="pigou-dalton", alphas=_NEGATIVE), Verdict.HOLDS, "For alpha < 0."),
     }
     rules_that_break = ("Agg[0]", "Agg[1]")
+
+    def control(self, setting: AxiomSetting) -> tuple[Control[AxiomSetting], ...]:
+        # One slip at a time: the printed condition for the family that obeys the corrected one.
+        printed = replace(setting, axiom="pigou-dalton (printed)", alphas=_NEGATIVE)
+        return (*super().control(setting), Control("the printed condition, alpha < 0", printed))
 
 
 class TransferWeak(_OfTheFamily):
@@ -151,23 +160,6 @@ class TransferWeak(_OfTheFamily):
         "as_corrected": Variant(AxiomSetting(axiom="pigou-dalton (weak)", alphas=(-3.0, -1.0, -0.3, 0.0))),
     }
     rules_that_break = ("Agg[1]", "Agg[inf]")
-
-
-class TransferCondition(_OfTheFamily):
-    """The printed condition r'_i + r_j = r'_j + r_i keeps the gap and moves both alike: no transfer, and no rule obeys
-    it. Read with r'_i + r'_j = r_i + r_j it is Pigou and Dalton's."""
-
-    claim_id, source = "axiom-pigou-dalton-condition", f"{ARXIV}, appendix H.1"
-    statement = "The condition of the sixth axiom describes a transfer that Agg_alpha, alpha < 0, rewards."
-    SETTINGS = {
-        "as_printed": Variant(
-            AxiomSetting(axiom="pigou-dalton (printed)", alphas=_NEGATIVE), Verdict.VIOLATED, "r'_i + r_j = r'_j + r_i."
-        ),
-        "as_corrected": Variant(
-            AxiomSetting(axiom="pigou-dalton", alphas=_NEGATIVE), Verdict.HOLDS, "r'_i + r'_j = r_i + r_j, gap smaller."
-        ),
-    }
-    rules_that_break = ("Agg[1]",)
 
 
 class NotScale(_OfTheFamily):
@@ -233,17 +225,18 @@ class Leximin(Theorem[LeximinSetting]):
 
 @dataclass(frozen=True)
 class LotterySetting(Setting):
-    """sure: both options are certain."""
+    """sure: both options are certain.  prime: the alpha of Agg'."""
 
     replicates: int = 400
     sure: bool = True
+    prime: float = -1.0
 
 
 class PrimeRanksAlike(Theorem[LotterySetting]):
     """Agg' is an increasing transform of Agg, so both rank sure outcomes alike. Not lotteries: at alpha = -1, for two
     identical annotators, 0 for sure against +1.2 or -1 at even odds, E Agg = .10 takes the lottery and E Agg' = -.51
     does not. Value: 1 where the two choose differently among 3 options (4 annotators, alpha = -1; an option is one
-    profile, or two at even odds)."""
+    profile, or two at even odds). Control: sure options, Agg' of alpha = 1."""
 
     claim_id, paper, source = "prime-ranks-alike", PAPER.name, f"{ARXIV}, section 4 (Agg and Agg')"
     statement = "Agg and Agg' choose the same."
@@ -261,8 +254,9 @@ class PrimeRanksAlike(Theorem[LotterySetting]):
 
     def draw(self, setting: LotterySetting, stream: Stream) -> float:
         r = np.swapaxes(self._options(setting, stream), -1, -2)
-        chosen = [of(r, -1.0).mean(axis=-1).argmax() for of in (aggregate, aggregate_prime)]
-        return float(chosen[0] != chosen[1])
+        first = aggregate(r, -1.0).mean(axis=-1).argmax()
+        second = aggregate_prime(r, setting.prime).mean(axis=-1).argmax()
+        return float(first != second)
 
     def witness(self, setting: LotterySetting, stream: Stream) -> Json:
         r = self._options(setting, stream)
@@ -271,7 +265,7 @@ class PrimeRanksAlike(Theorem[LotterySetting]):
         return {"options": r.tolist(), **values}
 
     def control(self, setting: LotterySetting) -> tuple[Control[LotterySetting], ...]:
-        return (Control("lotteries", replace(setting, sure=False)),)
+        return (Control("Agg' of another alpha", replace(setting, sure=True, prime=1.0)),)
 
 
 THEOREMS = (
@@ -282,7 +276,6 @@ THEOREMS = (
     Translation(),
     Transfer(),
     TransferWeak(),
-    TransferCondition(),
     NotScale(),
     Leximin(),
     PrimeRanksAlike(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from theory.personalization._instances import ARXIV
 
 @dataclass(frozen=True)
 class LinkSetting(Setting):
-    """printed: the paper's formula.  largest: Rmax."""
+    """printed: the paper's formula.  largest: Rmax.  span: margins reach span Rmax either way."""
 
     printed: bool = False
     largest: float = 1.0
+    span: float = 2.0
 
 
 def _grid(largest: float) -> FloatArray:
@@ -29,7 +31,8 @@ def _grid(largest: float) -> FloatArray:
 
 class LinkConstant(Theorem[LinkSetting]):
     """kappa = 1 / min Phi'(x) on [-2 Rmax, 2 Rmax] = 2 + e^(2 Rmax) + e^(-2 Rmax) for the sigmoid; the paper prints
-    kappa = eta, its inverse. Value: |kappa min Phi' - 1|."""
+    kappa = eta, its inverse. Value: |kappa min Phi' - 1|. Control: kappa of margins up to Rmax, which are those of one
+    reward and not of a difference of two."""
 
     claim_id, paper, source = "link-constant", PAPER.name, f"{ARXIV}, section 2 (kappa and eta)"
     statement = "kappa bounds the inverse of the link's slope."
@@ -45,14 +48,14 @@ class LinkConstant(Theorem[LinkSetting]):
     def draw(self, setting: LinkSetting, stream: Stream) -> float:
         x, R = _grid(setting.largest), setting.largest
         slope = 1.0 / (2.0 + np.exp(x) + np.exp(-x))
-        kappa = 2.0 + np.exp(2.0 * R) + np.exp(-2.0 * R)
+        kappa = 2.0 + np.exp(setting.span * R) + np.exp(-setting.span * R)
         return float(abs((1.0 / kappa if setting.printed else kappa) * slope.min() - 1.0))
 
     def witness(self, setting: LinkSetting, stream: Stream) -> Json:
         return {"Rmax": setting.largest, "kappa": 2.0 + np.exp(2.0 * setting.largest) + np.exp(-2.0 * setting.largest)}
 
     def control(self, setting: LinkSetting) -> tuple[Control[LinkSetting], ...]:
-        return (Control("as printed", replace(setting, printed=True)),)
+        return (Control("kappa of margins up to Rmax", replace(setting, printed=False, span=1.0)),)
 
 
 class LinkCurvature(Theorem[LinkSetting]):
@@ -87,14 +90,18 @@ class LinkCurvature(Theorem[LinkSetting]):
 
 @dataclass(frozen=True)
 class ConcentrationSetting(Setting):
+    """factor: the constant.  least: the smallest eigenvalue of Lambda_hat against Lambda; assumption A4 has 0.9."""
+
     replicates: int = 200
     factor: float = 1.0 / 0.9
+    least: float = 0.9
 
 
 class ConcentrationFactor(Theorem[ConcentrationSetting]):
     """Lemma 6 passes from the sample to the law by 0.9 Lambda <= Lambda_hat: E g^2 <= (1 / 0.9) of its sample mean,
     where the paper writes 1.1 < 1 / 0.9. Value: E g^2 over (factor times the sample's), worst direction, for
-    covariances at the edge of assumption A4 (Lambda_hat's smallest eigenvalue against Lambda is 0.9 exactly)."""
+    covariances at the edge of assumption A4 (Lambda_hat's smallest eigenvalue against Lambda is 0.9 exactly). Control:
+    a concentration within 0.8 only."""
 
     claim_id, paper, source = "concentration-factor", PAPER.name, f"{ARXIV}, assumption 4 and Lemma 6"
     statement = "Under uniform concentration the true squared error is at most a constant times the sample's."
@@ -111,7 +118,7 @@ class ConcentrationFactor(Theorem[ConcentrationSetting]):
         root = stream.child("root").normals((4, 4))
         law = root @ root.T + 0.1 * np.eye(4)
         rotation = np.linalg.qr(stream.child("rotation").normals((4, 4)))[0]
-        factors = np.append(0.9, 0.9 + 0.2 * stream.child("factors").uniforms(3))
+        factors = np.append(setting.least, 0.9 + 0.2 * stream.child("factors").uniforms(3))
         half = np.linalg.cholesky(law)
         sample = half @ rotation @ np.diag(factors) @ rotation.T @ half.T
         worst = float(np.linalg.eigvals(np.linalg.solve(sample, law)).real.max())
@@ -121,24 +128,27 @@ class ConcentrationFactor(Theorem[ConcentrationSetting]):
         return {"ratio": self.draw(setting, stream) * setting.factor}
 
     def control(self, setting: ConcentrationSetting) -> tuple[Control[ConcentrationSetting], ...]:
-        return (Control("the constant 1.1", replace(setting, factor=1.1)),)
+        return (Control("concentration within 0.8 (A4 broken)", replace(setting, factor=1.0 / 0.9, least=0.8)),)
 
 
 @dataclass(frozen=True)
 class NormalisationSetting(Setting):
+    """by: the smallest reward is subtracted, or divides as printed, or nothing is done."""
+
     replicates: int = 250
-    divided: bool = False
+    by: Literal["subtracting", "dividing", "nothing"] = "subtracting"
 
 
 class RewardNormalisation(Theorem[NormalisationSetting]):
     """Remark 3 takes an annotator's unknown constant out of her rewards; dividing by the smallest, as printed, does
-    not, subtracting it does. Value: how much the normalised rewards change when a constant is added, 5 responses."""
+    not, subtracting it does. Value: how much the normalised rewards change when a constant is added, 5 responses.
+    Control: rewards as they are."""
 
     claim_id, paper, source = "reward-normalisation", PAPER.name, f"{ARXIV}, Remark 3"
     statement = "Normalised rewards do not depend on an annotator's constant."
     arithmetic = True
     SETTINGS = {
-        "as_printed": Variant(NormalisationSetting(divided=True), Verdict.VIOLATED, "r / min r."),
+        "as_printed": Variant(NormalisationSetting(by="dividing"), Verdict.VIOLATED, "r / min r."),
         "as_corrected": Variant(NormalisationSetting(), Verdict.HOLDS, "r - min r."),
     }
 
@@ -148,8 +158,10 @@ class RewardNormalisation(Theorem[NormalisationSetting]):
     def _both(self, setting: NormalisationSetting, stream: Stream) -> tuple[FloatArray, FloatArray]:
         r = 1.0 + stream.child("rewards").uniforms(5)
         shifted = r + stream.child("constant").uniforms(1)
-        if setting.divided:
+        if setting.by == "dividing":
             return r / r.min(), shifted / shifted.min()
+        if setting.by == "nothing":
+            return r, shifted
         return r - r.min(), shifted - shifted.min()
 
     def draw(self, setting: NormalisationSetting, stream: Stream) -> float:
@@ -161,7 +173,7 @@ class RewardNormalisation(Theorem[NormalisationSetting]):
         return {"normalised": first.tolist(), "normalised_after_shift": second.tolist()}
 
     def control(self, setting: NormalisationSetting) -> tuple[Control[NormalisationSetting], ...]:
-        return (Control("divided by the smallest", replace(setting, divided=True)),)
+        return (Control("rewards as they are", replace(setting, by="nothing")),)
 
 
 THEOREMS = (LinkConstant(), LinkCurvature(), ConcentrationFactor(), RewardNormalisation())

@@ -222,14 +222,18 @@ class PoolIsBarycentre(Theorem[BarycentreSetting]):
 
 @dataclass(frozen=True)
 class DistanceSetting(Setting):
+    """printed: Remark 5's formula.  beside: the consensus is not the opinion, a hundredth of its first candidate's
+    share is gone.  reversed: the limit that is claimed is the divergence in the other direction."""
+
     replicates: int = 200
     printed: bool = False
-    what: Literal["self", "limit"] = "self"
+    beside: bool = False
+    reversed: bool = False
 
 
 class DistanceToItself(Theorem[DistanceSetting]):
     """d_alpha(p, p) = 0 for alpha = -1, 1/2, 2. Remark 5 prints the 1 inside the sum over K candidates, which makes it
-    sgn(alpha) (K - 1) / (1 - alpha): -2, 8, -4 for K = 5."""
+    sgn(alpha) (K - 1) / (1 - alpha): -2, 8, -4 for K = 5. Control: a consensus one hundredth beside the opinion."""
 
     claim_id, paper, source = "distance-to-itself", PAPER.name, f"{ARXIV}, Remark 5"
     statement = "An opinion is at distance zero from itself."
@@ -243,19 +247,23 @@ class DistanceToItself(Theorem[DistanceSetting]):
 
     def draw(self, setting: DistanceSetting, stream: Stream) -> float:
         p = simplex_points((1, 5), stream.child("opinion"))[0]
-        of = printed_distance if setting.printed else opinion_distance
-        return float(max(np.abs(of(p, p, alpha)) for alpha in (-1.0, 0.5, 2.0)))
+        of, q = printed_distance if setting.printed else opinion_distance, p.copy()
+        if setting.beside:
+            q[0] *= 0.99
+            q /= q.sum()
+        return float(max(np.abs(of(p, q, alpha)) for alpha in (-1.0, 0.5, 2.0)))
 
     def witness(self, setting: DistanceSetting, stream: Stream) -> Json:
         return {"opinion": simplex_points((1, 5), stream.child("opinion"))[0].tolist()}
 
     def control(self, setting: DistanceSetting) -> tuple[Control[DistanceSetting], ...]:
-        return (Control("as printed", replace(setting, printed=True)),)
+        return (Control("a hundredth beside it", replace(setting, printed=False, beside=True)),)
 
 
 class DistanceLimit(Theorem[DistanceSetting]):
     """d_alpha -> KL(q || p) as alpha -> 0. The printed factor sgn(alpha) / (1 - alpha), even with the 1 put outside the
-    sum, gives 0 in the limit. Value: |d_alpha / KL - 1| at alpha = 1e-4."""
+    sum, gives 0 in the limit. Value: |d_alpha / KL - 1| at alpha = 1e-4, the divergence written out. Control: KL(p ||
+    q)."""
 
     claim_id, paper, source = "distance-limit", PAPER.name, f"{ARXIV}, Remark 5"
     statement = "The distances tend to a Kullback-Leibler divergence as alpha -> 0."
@@ -273,10 +281,11 @@ class DistanceLimit(Theorem[DistanceSetting]):
         found = float(opinion_distance(p, q, alpha))
         if setting.printed:
             found *= alpha
-        return float(abs(found / opinion_distance(p, q, 0.0) - 1.0))
+        first, second = (p, q) if setting.reversed else (q, p)
+        return float(abs(found / (first * np.log(first / second)).sum() - 1.0))
 
     def control(self, setting: DistanceSetting) -> tuple[Control[DistanceSetting], ...]:
-        return (Control("as printed", replace(setting, printed=True)),)
+        return (Control("the divergence in the other direction", replace(setting, printed=False, reversed=True)),)
 
 
 THEOREMS = (

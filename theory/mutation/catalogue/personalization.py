@@ -48,6 +48,11 @@ FAULTS: tuple[Fault, ...] = (
         what="the pivot is the others' linear pool whatever alpha is",
     ),
     _fault(
+        id="pivot-dropped", place=f"{_MECHANISM}:Mechanism.outcome",
+        old="(now - then).sum(axis=-1)", new="now.sum(axis=-1)",
+        what="the costs are what the others lose, without what they would lose in any case",
+    ),
+    _fault(
         id="mechanism-distance-shifted", place=f"{_MECHANISM}:Mechanism.distance",
         old="self.alpha if", new="self.alpha + 0.5 if",
         what="the mechanism's distance is that of alpha + 1/2",
@@ -217,7 +222,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="confidence-loosened", place=f"{_OURS}.personal:ConfidenceSet.bound",
-        old="Frequency(0.1, PILOT_CONSTANT)", new="Frequency(0.1, 3.0 * PILOT_CONSTANT)",
+        old="Frequency(0.1, GAUSSIAN_CONSTANT)", new="Frequency(0.1, 3.0 * GAUSSIAN_CONSTANT)",
         what="the confidence set's constant is three times larger",
     ),
     _fault(
