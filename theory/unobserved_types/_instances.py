@@ -35,6 +35,13 @@ def bandit_pairs(
     return collect_pairs(majority_bandit(scale=scale), population, n_annotators, per_annotator, stream)
 
 
+def uneven_pairs(stream: Stream) -> PreferencePairs:
+    """The bandit's answers, 30 annotators with 1 to 9 each: a mean over annotators is none over answers."""
+    pairs = bandit_pairs(stream, n_annotators=30, per_annotator=9)
+    kept = 1 + stream.child("kept").integers(9, 30)
+    return pairs.select(np.tile(np.arange(9), 30) < kept[pairs.annotator])
+
+
 def bandit_differences(pairs: PreferencePairs) -> FloatArray:
     """(e_chosen - e_rejected) kron [x; 1]; (n, 12)."""
     return FEATURES.differences(pairs.contexts, pairs.chosen, pairs.rejected)

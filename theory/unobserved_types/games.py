@@ -213,7 +213,8 @@ class HedgeSolves(_HedgeRun):
 
     Value: the larger of the two distances in units of B. Also counted, in units of 1e-9 of the range, are a distance
     below zero, a certificate `gap` that is not the sum of the two, a value of `game_value` that is not v and a
-    `hedge_bound` that is not B: each is an equation. That the distances do not exceed the certificate is weak duality and says nothing of the play.
+    `hedge_bound` that is not B: each is an equation. That the distances do not exceed the certificate is weak duality
+    and says nothing of the play.
     """
 
     claim_id, source = "hedge-solves", f"{ARXIV}, Algorithm 2 (output weights)"
