@@ -183,7 +183,7 @@ class NonparametricRecovery(Theorem[GridSetting]):
     arithmetic = True
     cost = 8.0
     full_factor = 3
-    SETTINGS = {"as_stated": Variant(GridSetting())}
+    SETTINGS = {"as_stated": Variant(GridSetting(), attained=(0.8, 0.99))}
 
     def bound(self, setting: GridSetting) -> Bound:
         return MeanAtMost(0.8)
@@ -202,7 +202,7 @@ class TwoBinaryRecovery(NonparametricRecovery):
 
     claim_id = "two-binary-recovery"
     statement = "The annotators' law is recovered better from two answers of each than from one."
-    SETTINGS = {"as_corrected": Variant(GridSetting(answers="two binary"))}
+    SETTINGS = {"as_corrected": Variant(GridSetting(answers="two binary"), attained=(0.5, 0.85))}
 
 
 THEOREMS = (OneUserRate(), TernaryGain(), BinaryNoGain(), NonparametricRecovery(), TwoBinaryRecovery())
