@@ -22,4 +22,6 @@ def test_both_players_programs_have_one_value(seed):
 def test_annotators_answer_unequally_often():
     pairs = uneven_pairs(Stream(1, "uneven"))
     counts = np.bincount(pairs.annotator, minlength=pairs.n_annotators)
-    assert counts.min() >= 1 and counts.max() <= 9 and len(set(counts)) > 3
+    assert counts.min() >= 1
+    assert counts.max() <= 9
+    assert len(set(counts)) > 3
