@@ -79,7 +79,7 @@ class PrioritiesOnRows(Theorem[PrioritySetting]):
             PrioritySetting(on="columns"), Verdict.VIOLATED, "w'_k, indexed by the policy, multiplies columns."
         ),
         "as_corrected": Variant(
-            PrioritySetting(), Verdict.HOLDS, "c_z multiplies the row of group z.", attained=(0.2, 0.8)
+            PrioritySetting(), Verdict.HOLDS, "c_z multiplies the row of group z.", attained=(0.25, 1.0)
         ),
     }
 

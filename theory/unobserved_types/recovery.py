@@ -282,7 +282,7 @@ class CriterionFormula(Theorem[CriterionSetting]):
 class HeldOutSetting(Setting):
     """scale: of the rewards (10 in the paper)."""
 
-    replicates: int = 20
+    replicates: int = 40
     scale: float = 10.0
 
 
