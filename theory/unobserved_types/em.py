@@ -73,7 +73,7 @@ _ESTEPS: dict[str, EStep] = {
 class MonotoneSetting(Setting):
     """mstep: newton (exact), reversed (as printed), adam (inexact); posterior: annotator, global, answer."""
 
-    replicates: int = 80
+    replicates: int = 150
     mstep: Literal["newton", "reversed", "adam"] = "newton"
     posterior: Literal["annotator", "global", "answer"] = "annotator"
     guard: bool = False
@@ -193,7 +193,7 @@ class IdenticalStart(Theorem[StartSetting]):
 class OptimumSetting(Setting):
     """start: dirichlet (soft responsibilities, one run) or split (random splits); restarts of the run checked."""
 
-    replicates: int = 80
+    replicates: int = 150
     start: Literal["dirichlet", "split"] = "split"
     restarts: int = 10
 
@@ -246,7 +246,7 @@ class BestLikelihood(Theorem[OptimumSetting]):
 class RestartSetting(Setting):
     """kept: which restart is taken."""
 
-    replicates: int = 60
+    replicates: int = 150
     kept: Literal["best", "first"] = "best"
 
 

@@ -31,7 +31,7 @@ from theory.unobserved_types._instances import (
 class ScaleSetting(Setting):
     """per_group: priorities that differ, another factor for each row instead of one beta for all."""
 
-    replicates: int = 80
+    replicates: int = 150
     per_group: bool = False
 
 

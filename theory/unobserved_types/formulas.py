@@ -70,7 +70,7 @@ class PosteriorExact(Theorem[PosteriorSetting]):
 class MixtureSetting(Setting):
     """divisor: annotators (n) or answers (|H|)."""
 
-    replicates: int = 40
+    replicates: int = 150
     divisor: Literal["annotators", "answers"] = "annotators"
 
 
@@ -129,7 +129,7 @@ class MixtureUpdate(Theorem[MixtureSetting]):
 class HardSetting(Setting):
     """posterior: hard (each annotator wholly to one type) or soft."""
 
-    replicates: int = 40
+    replicates: int = 150
     posterior: Literal["hard", "soft"] = "hard"
 
 
@@ -175,7 +175,7 @@ class HardPosterior(Theorem[HardSetting]):
 class CompiledSetting(Setting):
     """compiled: what the compiled recursion is given: the same, every second answer alone, or a hard E-step."""
 
-    replicates: int = 40
+    replicates: int = 150
     compiled: Literal["the same", "half of the answers", "hard"] = "the same"
 
 

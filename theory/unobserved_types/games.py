@@ -203,7 +203,7 @@ _ROUNDING = 1e-9
 class SolutionSetting(HedgeSetting):
     """rounds: that are played; the bound is that of 1000, however many are."""
 
-    replicates: int = 80
+    replicates: int = 150
 
 
 class HedgeSolves(_HedgeRun):

@@ -67,7 +67,7 @@ class LineDesign(Theorem[LineSetting]):
 class DependenceSetting(Setting):
     """dependent: whether the point mass may depend on the features."""
 
-    replicates: int = 80
+    replicates: int = 150
     dependent: bool = True
 
 

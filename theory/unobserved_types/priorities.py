@@ -33,7 +33,7 @@ Instance: TypeAlias = tuple[list[SoftmaxTable], FloatArray]
 class PrioritySetting(Setting):
     """on: what the group priorities multiply."""
 
-    replicates: int = 60
+    replicates: int = 150
     on: Literal["rows", "columns", "nothing"] = "rows"
 
 

@@ -171,7 +171,7 @@ class ClustersSeeTypes(_Recovery):
 class ClusterPoliciesSetting(Setting):
     """answers: what each cluster's policy is fitted to."""
 
-    replicates: int = 40
+    replicates: int = 150
     answers: Literal["own", "all"] = "own"
 
 
@@ -240,7 +240,7 @@ class NumberOfTypes(_Recovery):
 class CriterionSetting(Setting):
     """criterion: what is held against the library's numbers."""
 
-    replicates: int = 60
+    replicates: int = 150
     criterion: Literal["bic", "aic"] = "bic"
 
 

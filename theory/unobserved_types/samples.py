@@ -147,7 +147,7 @@ class BinaryNoGain(TernaryGain):
 class GridSetting(Setting):
     """answers: compared with one binary answer; n_annotators; both errors come from the same 400 EM rounds."""
 
-    replicates: int = 24
+    replicates: int = 40
     answers: Literal["one binary", "two binary", "top of three"] = "top of three"
     n_annotators: int = 8000
 
