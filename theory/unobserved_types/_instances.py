@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linprog
 
 from sim.algorithms.regret import discrepancy, regret_matrix
 from sim.environments.linear import majority_bandit
@@ -34,6 +35,13 @@ def bandit_pairs(
     return collect_pairs(majority_bandit(scale=scale), population, n_annotators, per_annotator, stream)
 
 
+def uneven_pairs(stream: Stream) -> PreferencePairs:
+    """The bandit's answers, 30 annotators with 1 to 9 each: a mean over annotators is none over answers."""
+    pairs = bandit_pairs(stream, n_annotators=30, per_annotator=9)
+    kept = 1 + stream.child("kept").integers(9, 30)
+    return pairs.select(np.tile(np.arange(9), 30) < kept[pairs.annotator])
+
+
 def bandit_differences(pairs: PreferencePairs) -> FloatArray:
     """(e_chosen - e_rejected) kron [x; 1]; (n, 12)."""
     return FEATURES.differences(pairs.contexts, pairs.chosen, pairs.rejected)
@@ -56,6 +64,26 @@ def exact_regrets(environment: TabularEnvironment, beta: float) -> FloatArray:
     contexts = np.arange(environment.n_contexts)
     L = discrepancy(optimal_tables(environment, beta), contexts, environment.context_probabilities)
     return regret_matrix(L, beta).values[1:]
+
+
+def value_of_rows(regret: FloatArray) -> float:
+    """max v s.t. (R' p)_k >= v for every column k, p in the simplex: the adversary's program, by HiGHS.
+
+    Written apart from `sim.algorithms.hedge.game_value`, which solves the policies' program; by duality the two values
+    are one.
+    """
+    n_rows, n_columns = regret.shape
+    solved = linprog(
+        np.append(np.zeros(n_rows), -1.0),
+        A_ub=np.concatenate([-regret.T, np.ones((n_columns, 1))], axis=1),
+        b_ub=np.zeros(n_columns),
+        A_eq=np.append(np.ones(n_rows), 0.0)[None],
+        b_eq=[1.0],
+        bounds=[(0.0, 1.0)] * n_rows + [(None, None)],
+        method="highs",
+    )
+    assert solved.success, solved.message
+    return float(-solved.fun)
 
 
 def random_simplex(n: int, stream: Stream) -> FloatArray:

@@ -236,7 +236,8 @@ class RewardNoise(Theorem[NoiseSetting]):
 
     claim_id, paper, source = "reward-noise", PAPER.name, f"{ARXIV}, section 5.1 (reward noise)"
     statement = "The rewards' noise N(0, .01) changes no choice probability by more than .002."
-    SETTINGS = {"as_stated": Variant(NoiseSetting())}
+    arithmetic = True
+    SETTINGS = {"as_stated": Variant(NoiseSetting(), attained=(0.4, 0.6))}
 
     def bound(self, setting: NoiseSetting) -> Bound:
         return Exactly(0.002)

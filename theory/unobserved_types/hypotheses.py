@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from sim.likelihoods import plackett_luce_log_likelihood
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
@@ -34,6 +35,7 @@ class LineDesign(Theorem[LineSetting]):
 
     claim_id, paper, source = "line-design-blind", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H2"
     statement = "Without features that span the space, laws with equal projections look alike."
+    arithmetic = True
     SETTINGS = {"as_stated": Variant(LineSetting())}
 
     def bound(self, setting: LineSetting) -> Bound:
@@ -65,18 +67,22 @@ class LineDesign(Theorem[LineSetting]):
 class DependenceSetting(Setting):
     """dependent: whether the point mass may depend on the features."""
 
-    replicates: int = 200
+    replicates: int = 150
     dependent: bool = True
 
 
 class DependentTastes(Theorem[DependenceSetting]):
-    """H3: theta independent of the features. Without it a point mass b(x) = logit(p(x)) / x reproduces the answers of
-    half +-2-like mixtures exactly, so the data do not determine F. Value: |sigma(b(x) x) - p(x)| over 50 features x;
-    a point mass that may not depend on x (the best of a grid) fails.
+    """H3: theta independent of the features. Without it a point mass b(x) gives the answers of a mixture of two points,
+    top choices of three (x, 0, 0), exactly, and b(x) lies between the two, so the data do not determine F.
+
+    Chances are the library's Plackett-Luce likelihood; b(x) is found by halving between the two points. Value: the
+    largest difference of chances over 50 features x. A point mass that may not depend on x, the best of 241 between
+    -6 and 6, fails.
     """
 
     claim_id, paper, source = "dependent-tastes", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H3"
     statement = "If tastes may depend on the features, a single type reproduces any mixture."
+    arithmetic = True
     SETTINGS = {"as_stated": Variant(DependenceSetting())}
 
     def bound(self, setting: DependenceSetting) -> Bound:
@@ -85,12 +91,21 @@ class DependentTastes(Theorem[DependenceSetting]):
     def draw(self, setting: DependenceSetting, stream: Stream) -> float:
         points = 2.0 * stream.child("points").normals(2)
         x = 0.2 + 3.0 * stream.child("x").uniforms(50)
-        p = sigmoid(np.outer(x, points) - np.log(2.0)).mean(axis=1)
+
+        def chance(b: FloatArray) -> FloatArray:
+            """P(the first of (x, 0, 0) is chosen) for b of each x."""
+            utility = np.stack([b * x, np.zeros_like(x), np.zeros_like(x)], axis=1)
+            return np.asarray(np.exp(plackett_luce_log_likelihood(utility, 1)))
+
+        p = 0.5 * (chance(np.full(50, points[0])) + chance(np.full(50, points[1])))
         if setting.dependent:
-            b = (np.log(p / (1 - p)) + np.log(2.0)) / x
-            return float(np.abs(sigmoid(b * x - np.log(2.0)) - p).max())
-        grid = np.linspace(-6, 6, 241)
-        return float(np.abs(sigmoid(np.outer(grid, x) - np.log(2.0)) - p).max(axis=1).min())
+            low, high = np.full(50, points.min()), np.full(50, points.max())
+            for _ in range(60):
+                middle = 0.5 * (low + high)
+                under = chance(middle) < p
+                low, high = np.where(under, middle, low), np.where(under, high, middle)
+            return float(np.abs(chance(0.5 * (low + high)) - p).max())
+        return min(float(np.abs(chance(np.full(50, b)) - p).max()) for b in np.linspace(-6, 6, 241))
 
     def control(self, setting: DependenceSetting) -> tuple[Control[DependenceSetting], ...]:
         return (Control("a point mass independent of the features", replace(setting, dependent=False)),)
@@ -114,6 +129,7 @@ class MomentsNotNeeded(Theorem[MomentSetting]):
 
     claim_id, paper, source = "moments-not-needed", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H1"
     statement = "Two laws with equal moments can still be told apart by their answers."
+    arithmetic = True
     SETTINGS = {"as_stated": Variant(MomentSetting())}
 
     def bound(self, setting: MomentSetting) -> Bound:

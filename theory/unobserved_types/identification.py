@@ -75,6 +75,7 @@ class BinaryBlind(Theorem[VisibilitySetting]):
 
     claim_id, paper, source = "binary-blind", PAPER.name, f"{LATER}, Lemma 4.1 and abstract"
     statement = "Binary comparisons cannot tell laws with the same odd part apart."
+    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(
             VisibilitySetting(answers="two binary"), Verdict.VIOLATED, "However many binary answers an annotator gives."
@@ -100,14 +101,17 @@ class BinaryBlind(Theorem[VisibilitySetting]):
 
 
 class TernarySees(BinaryBlind):
-    """The same laws differ in the top choice of three by at least .02 on average over random instances."""
+    """The same laws differ in the top choice of three by at least .02 on average over random instances (.22 is
+    measured: the limit is loose). The smallest departure that matters is a mean of 0: laws that look alike, as to a
+    pair.
+    """
 
     claim_id, source = "ternary-sees", f"{LATER}, Theorem 4.2"
     statement = "A top choice of three tells apart laws that binary answers cannot."
-    SETTINGS = {"as_stated": Variant(VisibilitySetting(replicates=60, answers="top of three"))}
+    SETTINGS = {"as_stated": Variant(VisibilitySetting(replicates=120, answers="top of three"), attained=(0.06, 0.14))}
 
     def bound(self, setting: VisibilitySetting) -> Bound:
-        return MeanAtLeast(0.02)
+        return MeanAtLeast(0.02, departure=0.02)
 
     def control(self, setting: VisibilitySetting) -> tuple[Control[VisibilitySetting], ...]:
         return (Control("one binary answer", replace(setting, answers="one binary")),)
@@ -120,7 +124,7 @@ class TwoBinarySee(TernarySees):
 
     claim_id = "two-binary-see"
     statement = "Two binary answers of one annotator tell apart laws that one cannot."
-    SETTINGS = {"as_corrected": Variant(VisibilitySetting(replicates=60, answers="two binary"))}
+    SETTINGS = {"as_corrected": Variant(VisibilitySetting(replicates=120, answers="two binary"), attained=(0.06, 0.14))}
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ class DerivativeFactors(Theorem[FactorSetting]):
         f"{LATER}, Theorem 4.2 (hypothesis on the number of options)",
     )
     statement = "With three or more options every moment of the annotators' law enters the answers."
+    arithmetic = True
     SETTINGS = {"as_stated": Variant(FactorSetting())}
 
     def bound(self, setting: FactorSetting) -> Bound:

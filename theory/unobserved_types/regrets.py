@@ -53,22 +53,24 @@ def _true_regrets(environment: TabularEnvironment, beta: float) -> FloatArray:
     return np.stack([environment.regret(policy, "kl", beta) for policy in optima], axis=1)
 
 
-class RegretIdentity(Theorem[IdentitySetting]):
+class RegretBeta(Theorem[IdentitySetting]):
     """R_z(pi_z*) - R_z(pi) = beta (E_{pi_z*} h_z - E_pi h_z), h_z = log(pi_z* / pi_0): with
     r_z = beta h_z + beta log C_z(x), the normaliser cancels in the difference.
 
+    The regret matrix of Algorithm 2 has no beta. A common factor does not move the optimal weights, but the entries are
+    then no regrets, and gap, step and reported values scale with 1 / beta. Appendix E's first line and the direct
+    formulation print the sign reversed: a control.
+
     Left: expected rewards, exact over 4 contexts and 4 arms. Right: `regret_matrix` of the types' optima. Each draw
     takes beta in {0.1, 1, 5} and reports the largest error relative to the rewards' scale: at beta = 1 alone a
-    forgotten beta would not show. Appendix E's first line and the direct formulation print the sign reversed.
+    forgotten beta would not show.
     """
 
-    claim_id, paper, source = "regret-identity", PAPER.name, f"{ARXIV}, Appendix E"
-    statement = "A group's regret is beta times a difference of expected log-ratios."
+    claim_id, paper, source = "regret-beta", PAPER.name, f"{ARXIV}, Appendix E against Algorithm 2"
+    statement = "The entries of the regret matrix are the groups' regrets."
     SETTINGS = {
-        "as_printed": Variant(
-            IdentitySetting(form="reversed"), Verdict.VIOLATED, "First line of Appendix E, with its sign as printed."
-        ),
-        "as_corrected": Variant(IdentitySetting(), Verdict.HOLDS, "With the sign of a regret."),
+        "as_printed": Variant(IdentitySetting(form="no-beta"), Verdict.VIOLATED, "R_zk = L_zz - L_zk."),
+        "as_corrected": Variant(IdentitySetting(), Verdict.HOLDS, "R_zk = beta (L_zz - L_zk)."),
     }
 
     def bound(self, setting: IdentitySetting) -> Bound:
@@ -92,25 +94,9 @@ class RegretIdentity(Theorem[IdentitySetting]):
 
     def control(self, setting: IdentitySetting) -> tuple[Control[IdentitySetting], ...]:
         return (
-            Control("beta forgotten", replace(setting, form="no-beta")),
+            Control("sign reversed, as Appendix E prints it", replace(setting, form="reversed")),
             Control("log(pi) / pi_0 instead of log(pi / pi_0)", replace(setting, form="precedence")),
         )
-
-
-class RegretBeta(RegretIdentity):
-    """The regret matrix of Algorithm 2 has no beta. A common factor does not move the optimal weights, but the
-    entries are then no regrets, and gap, step and reported values scale with 1 / beta.
-    """
-
-    claim_id, source = "regret-beta", f"{ARXIV}, Appendix E against Algorithm 2"
-    statement = "The entries of the regret matrix are the groups' regrets."
-    SETTINGS = {
-        "as_printed": Variant(IdentitySetting(form="no-beta"), Verdict.VIOLATED, "R_zk = L_zz - L_zk."),
-        "as_corrected": Variant(IdentitySetting(), Verdict.HOLDS, "R_zk = beta (L_zz - L_zk)."),
-    }
-
-    def control(self, setting: IdentitySetting) -> tuple[Control[IdentitySetting], ...]:
-        return (Control("sign reversed", replace(setting, form="reversed")),)
 
 
 @dataclass(frozen=True)
@@ -170,7 +156,6 @@ class NonNegativeRegret(Theorem[NonNegativeSetting]):
 
 
 THEOREMS = (
-    RegretIdentity(),
     RegretBeta(),
     NonNegativeRegret(),
 )

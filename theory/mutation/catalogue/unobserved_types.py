@@ -197,4 +197,46 @@ FAULTS: tuple[Fault, ...] = (
         old="pairs.pair_weights() * responsibilities[pairs.annotator, k]", new="pairs.pair_weights()",
         what="every cluster's policy is fitted to all answers",
     ),
+    # The claims' own bounds.
+    _fault(
+        id="hedge-claim-log2", place="theory.unobserved_types.games:HedgeBound._play",
+        old="(np.log(K) / step + np.log(K + 1) / (setting.ratio * step))",
+        new="(np.log2(K) / step + np.log2(K + 1) / (setting.ratio * step))",
+        what="the claim's bound on the gap has logarithms to the base 2",
+    ),
+    _fault(
+        id="hedge-claim-trebled", place="theory.unobserved_types.games:HedgeBound.bound",
+        old="EveryDraw(1.0)", new="EveryDraw(3.0)",
+        what="the claim's bound on the gap is three times looser",
+    ),
+    _fault(
+        id="hedge-solution-log2", place="theory.unobserved_types.games:HedgeSolves._play",
+        old="limit = (np.log(K) + np.log(K + 1))", new="limit = (np.log2(K) + np.log2(K + 1))",
+        what="the limit on the solution's distance has logarithms to the base 2",
+    ),
+    _fault(
+        id="hedge-solution-trebled", place="theory.unobserved_types.games:HedgeSolves.bound",
+        old="EveryDraw(1.0)", new="EveryDraw(3.0)",
+        what="the limit on the solution's distance is three times looser",
+    ),
+    _fault(
+        id="priorities-limit-trebled", place="theory.unobserved_types.priorities:PrioritiesOnRows.bound",
+        old="EveryDraw((np.log(3) + np.log(4)) / _ROUNDS)", new="EveryDraw(3.0 * (np.log(3) + np.log(4)) / _ROUNDS)",
+        what="the limit on the largest weighted regret is three times looser",
+    ),
+    _fault(
+        id="reward-noise-trebled", place="theory.unobserved_types.fairness:RewardNoise.bound",
+        old="Exactly(0.002)", new="Exactly(0.006)",
+        what="the rewards' noise may change a choice three times as much",
+    ),
+    _fault(
+        id="ternary-gain-a-third", place="theory.unobserved_types.samples:TernaryGain.bound",
+        old="MeanAtLeast(100.0, departure=50.0)", new="MeanAtLeast(33.0, departure=50.0)",
+        what="a third of the gain in likelihood is enough",
+    ),
+    _fault(
+        id="clusters-third", place="theory.unobserved_types.recovery:ClustersSeeTypes.bound",
+        old="MeanAtLeast(0.7)", new="MeanAtLeast(0.23)",
+        what="the baseline need agree with the types a third as well",
+    ),
 )  # fmt: skip
