@@ -14,7 +14,7 @@ from theory.engine.judges import Bound, MeanAtMost, Slope
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
-from theory.multi_party._instances import ANSWERS, ARXIV, party_errors
+from theory.multi_party._instances import ANSWERS, ARXIV, information, party_errors
 
 
 @dataclass(frozen=True)
@@ -142,14 +142,9 @@ class SharingGain(Theorem[GainSetting]):
 
 
 def information_constant(length: float = 1.0) -> float:
-    """1 / (smallest eigenvalue of E sigma'(<theta, x>) x x'), x ~ N(0, I), |theta| = length: one Gaussian integral
-    along theta and one across, by Gauss-Hermite quadrature. The asymptotic variance of a logistic MLE's prediction, at
-    most.
-    """
-    z, w = np.polynomial.hermite_e.hermegauss(80)
-    w = w / w.sum()
-    p = 1.0 / (1.0 + np.exp(-length * z))
-    return float(1.0 / min((w * p * (1 - p)).sum(), (w * p * (1 - p) * z**2).sum()))
+    """1 / (smallest eigenvalue of E sigma'(<theta, x>) x x'), see `information`: the asymptotic variance of a logistic
+    MLE's prediction, at most."""
+    return 1.0 / min(information(length))
 
 
 class PooledPrediction(Theorem[GainSetting]):
