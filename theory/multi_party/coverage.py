@@ -144,7 +144,7 @@ class NashCoverage(CoverageClaim):
     )
     claim_id, source = "nash-coverage", f"{ARXIV}, Theorem 2"
     statement = "The pessimistic Nash policy's loss is at most 6 M Gamma C*."
-    SETTINGS = _settings(2, (0.02, 0.04))
+    SETTINGS = _settings(2, (0.027, 0.032))
 
     def loss(self, radius: float) -> tuple[float, list[IntArray]]:
         if radius < RADII[1]:
@@ -161,7 +161,7 @@ class LeximinCoverage(CoverageClaim):
     __doc__ = f"Theorem 6. {CoverageClaim.__doc__}"
     claim_id, source = "leximin-coverage", f"{ARXIV}, Theorem 6"
     statement = "The pessimistic Leximin policy's loss is at most 6 M Gamma C*."
-    SETTINGS = _settings(6, (0.02, 0.04))
+    SETTINGS = _settings(6, (0.019, 0.0225))
 
     def loss(self, radius: float) -> tuple[float, list[IntArray]]:
         return _rule_loss(radius, LEXIMIN)
@@ -176,7 +176,7 @@ class MarkovCoverage(CoverageClaim):
     )
     claim_id, source = "markov-coverage", f"{ARXIV}, Theorem 7"
     statement = "In an episodic MDP without chance the pessimistic Nash policy's loss is at most 6 M Gamma C*."
-    SETTINGS = _settings(7, (0.02, 0.04))
+    SETTINGS = _settings(7, (0.027, 0.032))
 
     def mass(self) -> float:
         return 2.0
