@@ -233,8 +233,8 @@ class PartyStationary(Theorem[StationarySetting]):
     that its gradient there, written out, is zero along all that the method is free to move: for each party (separate),
     over all answers (pooled), in the given subspace (oracle), in heads and subspace (shared; tangent to the matrices of
     that rank). Four parties, 200 answers, d = 5, r = 2, ridge 5. Value: the largest entry of the gradient an answer,
-    the methods in turn. The shared fit stops where a round would gain less than 10^-9 nats an answer, which leaves at most
-    (2 x 10^-9 M / 4)^(1/2) = 4.5 x 10^-5. Control: the objective with a tenth more ridge."""
+    the methods in turn. The shared fit stops where a round would gain less than 10^-9 nats an answer, which leaves at
+    most (2 x 10^-9 M / 4)^(1/2) = 4.5 x 10^-5. Control: the objective with a tenth more ridge."""
 
     claim_id, paper, source = "party-stationary", PAPER.name, f"{ARXIV}, eq. (3)"
     statement = "The estimates of the parties' rewards are stationary for the likelihood at the stated ridge."
