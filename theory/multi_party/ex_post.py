@@ -71,7 +71,8 @@ _SOCIETY = Stream(0, "ex-post-bound/society")
 class ExPostBound(Theorem[DominatedSetting]):
     """Theorem 9: a dominated b has probability at most tau = K (A log(4 M S A^2 / delta) sqrt(C* / n))^(1/2), K =
     sqrt(8 / N*(a, b)). With its constants tau is below 1/4 from about 10^9 answers a party on: n = 10^10 (drawn as
-    counts), where it is .12. Value: p_hat(b), one society, fresh answers. (The paper's logarithm has 2 M S A^2 here and
+    counts), where it is .12. Value: p_hat(b), one society, fresh answers. The bound is loose: with so many answers the
+    dominated action gets nothing at all. (The paper's logarithm has 2 M S A^2 here and
     4 in Theorem 8; 4 is used.) Control: everybody has the same cycle, and the dominated action keeps probability
     1/3."""
 

@@ -60,7 +60,7 @@ class SureInequality(Theorem[SureSetting], abc.ABC):
 
     @abc.abstractmethod
     def excess(self, setting: SureSetting, world: Parties, sets: PartyConfidence) -> float:
-        """The left side minus the right one, at the worst state."""
+        """The left side minus the right one, or over it, at the worst state."""
 
     def witness(self, setting: SureSetting, stream: Stream) -> Json:
         M, n = sized(stream.replicate)
@@ -118,7 +118,10 @@ class NashRelativeBound(SureInequality):
 
     claim_id, source = "nash-relative-bound", f"{DERIVED}, for Theorem 2"
     statement = "The Nash policy's relative loss is at most twice the sum of the parties' relative widths."
-    SETTINGS = {"as_stated": Variant(SureSetting())}
+    SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.28, 0.75))}
+
+    def bound(self, setting: SureSetting) -> Bound:
+        return EveryDraw(1.0 + 1e-9)
 
     def excess(self, setting: SureSetting, world: Parties, sets: PartyConfidence) -> float:
         welfare, bounds = world.gains.prod(axis=0), sets.gain_bounds(world.features)
@@ -128,7 +131,7 @@ class NashRelativeBound(SureInequality):
         gained = world.gains[:, states, best]
         relative = 2.0 * (sets.radius[:, None] * width[:, keep] / gained[:, keep]).sum(axis=0)
         loss = 1.0 - welfare[states, chosen][keep] / welfare[states, best][keep]
-        return float((loss - relative).max())
+        return float((loss / relative).max())
 
     def control(self, setting: SureSetting) -> tuple[Control[SureSetting], ...]:
         return (Control("the first party's favourite", replace(setting, policy="dictator")),)
@@ -136,11 +139,14 @@ class NashRelativeBound(SureInequality):
 
 class LeximinBound(SureInequality):
     """I4. min_m v_m(s, pi*) - min_m v_m(s, pi_hat) <= 2 max_m Gamma_m D_m(s), D_m at the Leximin optimum: no factor M.
-    Control: a policy that leaves the last party out of the minimum."""
+    Value: the loss over that, largest over states. Control: a policy that leaves the last party out of the minimum."""
 
     claim_id, source = "leximin-bound", f"{DERIVED}, for Theorem 6"
     statement = "The Leximin policy's loss is at most twice the largest party's width, whatever the number of parties."
-    SETTINGS = {"as_stated": Variant(SureSetting())}
+    SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.45, 1.0))}
+
+    def bound(self, setting: SureSetting) -> Bound:
+        return EveryDraw(1.0 + 1e-9)
 
     def excess(self, setting: SureSetting, world: Parties, sets: PartyConfidence) -> float:
         least, bounds = world.gains.min(axis=0), sets.gain_bounds(world.features)
@@ -149,7 +155,7 @@ class LeximinBound(SureInequality):
         chosen = statewise_policy(heard, LEXIMIN)
         width = party_norms(sets, reference_gap(world.features, world.theta, best))
         loss = least[states, best] - least[states, chosen]
-        return float((loss - 2.0 * (sets.radius[:, None] * width).max(axis=0)).max())
+        return float((loss / (2.0 * (sets.radius[:, None] * width).max(axis=0))).max())
 
     def control(self, setting: SureSetting) -> tuple[Control[SureSetting], ...]:
         return (Control("the last party is not heard", replace(setting, policy="last-left-out")),)
@@ -198,7 +204,7 @@ class UtilitarianBound(Theorem[UnevenSetting]):
     claim_id, paper, source = "utilitarian-bound", PAPER.name, f"{ARXIV}, proof of Theorem 5"
     statement = "The Utilitarian policy's loss is at most twice the sum of the parties' widths at the optimum."
     cost = 8.0
-    SETTINGS = {"as_stated": Variant(UnevenSetting())}
+    SETTINGS = {"as_stated": Variant(UnevenSetting(), attained=(0.08, 0.28))}
 
     def bound(self, setting: UnevenSetting) -> Bound:
         return EveryDraw(1.0)

@@ -12,7 +12,7 @@ from sim.algorithms.lotteries import best_lotteries
 from sim.algorithms.pessimistic_welfare import statewise_policy, welfare_value
 from sim.algorithms.von_neumann import Stance, comparison_bonus, von_neumann_winner
 from sim.algorithms.welfare import LEXIMIN, NASH, WelfareRule
-from sim.environments.preference_tables import collect_counts, uniform_pairs
+from sim.environments.preference_tables import bradley_terry_matrices, collect_counts, uniform_pairs
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw
@@ -35,7 +35,7 @@ class WinnerSaddle(Theorem[SaddleSetting]):
     """Algorithm 2, step 3: the policy is argmax_p min_q p' (N - B) q, with N = mean_m (wins - losses) / comparisons and
     B = sqrt(2 log(4 M S A^2 / delta) / min_m n_m) off the diagonal, both written out here pair by pair. Two parties,
     one state, four actions, 3,000 comparisons. Value: what a linear program of its own guarantees in N - B minus what
-    the policy does. Control: the plain policy, which takes no bonus off."""
+    the policy does, or what the opponent's lottery lets through minus it, the larger. Control: the plain policy, which takes no bonus off."""
 
     claim_id, paper, source = "winner-saddle", PAPER.name, f"{ARXIV}, Algorithm 2, steps 2 and 3"
     statement = "The pessimistic von Neumann winner is the saddle point of N - B."
@@ -65,8 +65,9 @@ class WinnerSaddle(Theorem[SaddleSetting]):
             b_eq=[1.0],
             bounds=[(0, None)] * A + [(None, None)],
         )
-        policy = von_neumann_winner(counts, delta=delta, stance=setting.stance).policy[0]
-        return float(-solved.fun - (policy @ game).min())
+        found = von_neumann_winner(counts, delta=delta, stance=setting.stance)
+        policy, opponent = found.policy[0], found.opponent[0]
+        return float(max(-solved.fun - (policy @ game).min(), (game @ opponent).max() + solved.fun))
 
     def control(self, setting: SaddleSetting) -> tuple[Control[SaddleSetting], ...]:
         return (Control("the plain policy", replace(setting, stance="plain")),)
@@ -81,8 +82,8 @@ class CountSetting(Setting):
 
 
 class CountsMean(Theorem[CountSetting]):
-    """Counted preferences are unbiased: E (wins - losses) / comparisons = N*. One pair with N* = .6, 1,000 answers, so
-    that the mean of 300 draws has a standard error of .0015. Value: the counted preference. Control: 5 % of the answers
+    """Counted preferences are unbiased: E (wins - losses) / comparisons = N*. One pair with Bradley-Terry rewards
+    log 4 and 0, which is preferred in four of five answers, N* = .6; 1,000 answers, so that the mean of 300 draws has a standard error of .0015. Value: the counted preference. Control: 5 % of the answers
     swapped, E N = .54."""
 
     claim_id, paper, source = "counts-mean", PAPER.name, f"{DERIVED}, for Algorithm 2, step 1"
@@ -93,7 +94,7 @@ class CountsMean(Theorem[CountSetting]):
         return Equivalent(0.6, 0.015)
 
     def draw(self, setting: CountSetting, stream: Stream) -> float:
-        true = 0.6 * (1.0 - 2.0 * setting.swapped) * np.array([[0.0, 1.0], [-1.0, 0.0]])
+        true = (1.0 - 2.0 * setting.swapped) * bradley_terry_matrices(np.array([np.log(4.0), 0.0]))
         return float(
             collect_counts(true[None, None], 1000, uniform_pairs(2), np.ones(1), stream).matrices()[0, 0, 0, 1]
         )
