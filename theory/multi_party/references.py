@@ -35,7 +35,8 @@ class WinnerSaddle(Theorem[SaddleSetting]):
     """Algorithm 2, step 3: the policy is argmax_p min_q p' (N - B) q, with N = mean_m (wins - losses) / comparisons and
     B = sqrt(2 log(4 M S A^2 / delta) / min_m n_m) off the diagonal, both written out here pair by pair. Two parties,
     one state, four actions, 3,000 comparisons. Value: what a linear program of its own guarantees in N - B minus what
-    the policy does, or what the opponent's lottery lets through minus it, the larger. Control: the plain policy, which takes no bonus off."""
+    the policy does, or what the opponent's lottery lets through minus it, the larger. Control: the plain policy, which
+    takes no bonus off."""
 
     claim_id, paper, source = "winner-saddle", PAPER.name, f"{ARXIV}, Algorithm 2, steps 2 and 3"
     statement = "The pessimistic von Neumann winner is the saddle point of N - B."
@@ -82,9 +83,9 @@ class CountSetting(Setting):
 
 
 class CountsMean(Theorem[CountSetting]):
-    """Counted preferences are unbiased: E (wins - losses) / comparisons = N*. One pair with Bradley-Terry rewards
-    log 4 and 0, which is preferred in four of five answers, N* = .6; 1,000 answers, so that the mean of 300 draws has a standard error of .0015. Value: the counted preference. Control: 5 % of the answers
-    swapped, E N = .54."""
+    """Counted preferences are unbiased: E (wins - losses) / comparisons = N*. One pair with Bradley-Terry rewards log 4
+    and 0, which is preferred in four of five answers, N* = .6; 1,000 answers, so that the mean of 300 draws has a
+    standard error of .0015. Value: the counted preference. Control: 5 % of the answers swapped, E N = .54."""
 
     claim_id, paper, source = "counts-mean", PAPER.name, f"{DERIVED}, for Algorithm 2, step 1"
     statement = "The mean of counted preferences is the preference."
