@@ -295,7 +295,7 @@ class RateFormula(Theorem[FormulaSetting]):
         parts = d * r * r * math.log(d) + r * (math.log(M) - math.log(delta))
         square = r * r / n / (M if setting.everything_shared else 1) + parts / M / n
         by_hand = abs(estimation_rate(100, 1, 1, 1, math.exp(-1.0)) ** 2 / 0.02 - 1.0)
-        return max(abs(estimation_rate(n, M, d, r, delta) ** 2 / square - 1.0), by_hand)
+        return float(max(abs(estimation_rate(n, M, d, r, delta) ** 2 / square - 1.0), by_hand))
 
     def control(self, setting: FormulaSetting) -> tuple[Control[FormulaSetting], ...]:
         return (Control("all of it divided by M", replace(setting, everything_shared=True)),)

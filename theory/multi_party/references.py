@@ -319,7 +319,7 @@ class LeximinLottery(Theorem[LotterySetting]):
         table[0] *= 0.1
         table[0, :4] = 0.1
         found = best_lotteries(table[None], LEXIMIN).utilities[0]
-        return np.abs(np.sort(found) - np.sort(self._sums(table, setting.levels or 3)))
+        return np.asarray(np.abs(np.sort(found) - np.sort(self._sums(table, setting.levels or 3))))
 
     def control(self, setting: LotterySetting) -> tuple[Control[LotterySetting], ...]:
         return (Control("the first level alone", replace(setting, levels=1)),)
