@@ -120,3 +120,12 @@ def party_errors(
     own = people(M, d, r, layout, stream.child("people"))
     x = own.answers(n, stream.child(f"answers/{n}"))
     return errors(x, estimate_party_rewards(x[None], method, rank=r)[0], own.theta)
+
+
+def information(length: float = 1.0) -> tuple[float, float]:
+    """Eigenvalues of the Fisher matrix E sigma'(<theta, x>) x x', x ~ N(0, I), |theta| = length: across theta and along
+    it, each one Gaussian integral by Gauss-Hermite quadrature."""
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    w = w / w.sum()
+    p = 1.0 / (1.0 + np.exp(-length * z))
+    return float((w * p * (1 - p)).sum()), float((w * p * (1 - p) * z**2).sum())

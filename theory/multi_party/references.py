@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
-from sim.algorithms.fairness import pareto_option, pigou_dalton_option
+from sim.algorithms.fairness import pareto_lottery, pareto_option, pigou_dalton_option
+from sim.algorithms.lotteries import best_lotteries
+from sim.algorithms.pessimistic_welfare import statewise_policy, welfare_value
 from sim.algorithms.von_neumann import Stance, comparison_bonus, von_neumann_winner
-from sim.algorithms.welfare import LEXIMIN
-from sim.environments.preference_tables import collect_counts, uniform_pairs
+from sim.algorithms.welfare import LEXIMIN, NASH, WelfareRule
+from sim.environments.preference_tables import bradley_terry_matrices, collect_counts, uniform_pairs
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw
@@ -32,7 +35,8 @@ class WinnerSaddle(Theorem[SaddleSetting]):
     """Algorithm 2, step 3: the policy is argmax_p min_q p' (N - B) q, with N = mean_m (wins - losses) / comparisons and
     B = sqrt(2 log(4 M S A^2 / delta) / min_m n_m) off the diagonal, both written out here pair by pair. Two parties,
     one state, four actions, 3,000 comparisons. Value: what a linear program of its own guarantees in N - B minus what
-    the policy does. Control: the plain policy, which takes no bonus off."""
+    the policy does, or what the opponent's lottery lets through minus it, the larger. Control: the plain policy, which
+    takes no bonus off."""
 
     claim_id, paper, source = "winner-saddle", PAPER.name, f"{ARXIV}, Algorithm 2, steps 2 and 3"
     statement = "The pessimistic von Neumann winner is the saddle point of N - B."
@@ -62,8 +66,9 @@ class WinnerSaddle(Theorem[SaddleSetting]):
             b_eq=[1.0],
             bounds=[(0, None)] * A + [(None, None)],
         )
-        policy = von_neumann_winner(counts, delta=delta, stance=setting.stance).policy[0]
-        return float(-solved.fun - (policy @ game).min())
+        found = von_neumann_winner(counts, delta=delta, stance=setting.stance)
+        policy, opponent = found.policy[0], found.opponent[0]
+        return float(max(-solved.fun - (policy @ game).min(), (game @ opponent).max() + solved.fun))
 
     def control(self, setting: SaddleSetting) -> tuple[Control[SaddleSetting], ...]:
         return (Control("the plain policy", replace(setting, stance="plain")),)
@@ -78,9 +83,9 @@ class CountSetting(Setting):
 
 
 class CountsMean(Theorem[CountSetting]):
-    """Counted preferences are unbiased: E (wins - losses) / comparisons = N*. One pair with N* = .6, 1,000 answers, so
-    that the mean of 300 draws has a standard error of .0015. Value: the counted preference. Control: 5 % of the answers
-    swapped, E N = .54."""
+    """Counted preferences are unbiased: E (wins - losses) / comparisons = N*. One pair with Bradley-Terry rewards log 4
+    and 0, which is preferred in four of five answers, N* = .6; 1,000 answers, so that the mean of 300 draws has a
+    standard error of .0015. Value: the counted preference. Control: 5 % of the answers swapped, E N = .54."""
 
     claim_id, paper, source = "counts-mean", PAPER.name, f"{DERIVED}, for Algorithm 2, step 1"
     statement = "The mean of counted preferences is the preference."
@@ -90,7 +95,7 @@ class CountsMean(Theorem[CountSetting]):
         return Equivalent(0.6, 0.015)
 
     def draw(self, setting: CountSetting, stream: Stream) -> float:
-        true = 0.6 * (1.0 - 2.0 * setting.swapped) * np.array([[0.0, 1.0], [-1.0, 0.0]])
+        true = (1.0 - 2.0 * setting.swapped) * bradley_terry_matrices(np.array([np.log(4.0), 0.0]))
         return float(
             collect_counts(true[None, None], 1000, uniform_pairs(2), np.ones(1), stream).matrices()[0, 0, 0, 1]
         )
@@ -219,4 +224,149 @@ class LeximinLevels(Theorem[OptionSetting]):
         return (Control("the first of largest minimum", replace(setting, which="first")),)
 
 
-THEOREMS = (WinnerSaddle(), CountsMean(), BonusWidth(), ParetoEnumerated(), TransferEnumerated(), LeximinLevels())
+@dataclass(frozen=True)
+class LotterySetting(Setting):
+    """levels: how many of leximin's levels the other programs raise, 0 for all.  options: alternatives are options
+    alone, no lotteries over them."""
+
+    replicates: int = 130
+    levels: int = 0
+    options: bool = False
+
+
+class ParetoLottery(Theorem[LotterySetting]):
+    """Definition 1 against every lottery, from both sides: tau = max_k max_p' (V p')_k / (V p)_k - 1 over p' with V p'
+    >= V p, one linear program a party, written out here. Three parties, six options, utilities .2 to 1.2; p a random
+    lottery, and one in three the Nash lottery, which is efficient: tau = 0 and weights whose sum it maximises. Value:
+    the difference in tau, or what another option adds to the weighted sum, as a share of it. Control: options as the
+    only alternatives."""
+
+    claim_id, paper, source = "pareto-lottery", PAPER.name, f"{ARXIV}, Definition 1 with mixed strategies"
+    statement = "tau is the largest share that any lottery gains a party at nobody's expense."
+    SETTINGS = {"as_stated": Variant(LotterySetting())}
+
+    def bound(self, setting: LotterySetting) -> Bound:
+        return EveryDraw(1e-5)
+
+    def draw(self, setting: LotterySetting, stream: Stream) -> float:
+        from scipy.optimize import linprog
+
+        table = 0.2 + stream.child("table").uniforms((3, 6))
+        if stream.replicate % 3 == 0:
+            p = best_lotteries(table[None], NASH).probabilities[0]
+            found = pareto_lottery(table, p)
+            if not found.efficient or found.weights is None or found.weights.min() <= 0:
+                return 1.0
+            worth = found.weights @ table
+            return float(found.tau + worth.max() / (worth @ p) - 1.0)
+        p = stream.child("lottery").generator().dirichlet(np.ones(6))
+        own = table @ p
+        if setting.options:
+            most = np.array([max((a[k] for a in table.T if (a >= own).all()), default=own[k]) for k in range(3)])
+        else:
+            simplex = {"A_eq": np.ones((1, 6)), "b_eq": [1.0]}
+            most = np.array([-linprog(-row, A_ub=-table, b_ub=-own, **simplex).fun for row in table])
+        return abs(pareto_lottery(table, p).tau - float((most / own).max() - 1.0))
+
+    def control(self, setting: LotterySetting) -> tuple[Control[LotterySetting], ...]:
+        return (Control("options as the only alternatives", replace(setting, options=True)),)
+
+
+class LeximinLottery(Theorem[LotterySetting]):
+    """The leximin lottery level by level, by linear programs of sums: with the k smallest utilities' sum as max_t k t -
+    sum_m max(t - u_m, 0), maximise the smallest, then the sum of the two smallest given it, then of three. Three
+    parties, six options, utilities 0 to 1, but the first party gets .1 at most, from any of four options, and leaves
+    the other levels to be decided. Value: the levels' differences in absolute value, one column a level.
+    Control: programs that raise the first level alone, which leaves only the later columns wrong."""
+
+    claim_id, paper, source = "leximin-lottery", PAPER.name, f"{DERIVED}, for section 4 (Leximin) with mixed strategies"
+    statement = "The leximin lottery raises every level, the worst off first, as far as any lottery can."
+    SETTINGS = {"as_stated": Variant(LotterySetting())}
+
+    def bound(self, setting: LotterySetting) -> Bound:
+        return EveryDraw(1e-5)
+
+    @staticmethod
+    def _sums(table: FloatArray, levels: int) -> FloatArray:
+        """Utilities (M,) of a lottery whose sums of the 1, 2, ..., `levels` smallest are each the largest, in order."""
+        from scipy.optimize import linprog
+
+        M, A = table.shape
+        # p (A), then for each level k its t (1) and what the parties fall short of it by (M).
+        size = A + levels * (1 + M)
+        rows, right = [], []
+        for k in range(levels):
+            for m in range(M):
+                row = np.zeros(size)
+                at = A + k * (1 + M)
+                row[:A], row[at], row[at + 1 + m] = -table[m], 1.0, -1.0
+                rows.append(row)
+                right.append(0.0)
+        whole = np.append(np.ones(A), np.zeros(size - A))[None]
+        limits = [(0, None)] * A + ([(None, None)] + [(0, None)] * M) * levels
+        for k in range(levels):
+            goal = np.zeros(size)
+            at = A + k * (1 + M)
+            goal[at], goal[at + 1 : at + 1 + M] = k + 1.0, -1.0
+            solved = linprog(-goal, A_ub=np.array(rows), b_ub=right, A_eq=whole, b_eq=[1.0], bounds=limits)
+            rows.append(-goal)
+            # Rounding must not leave the level itself out.
+            right.append(solved.fun + 1e-9)
+        return np.asarray(table @ solved.x[:A])
+
+    def draw(self, setting: LotterySetting, stream: Stream) -> FloatArray:
+        table = stream.child("table").uniforms((3, 6))
+        table[0] *= 0.1
+        table[0, :4] = 0.1
+        found = best_lotteries(table[None], LEXIMIN).utilities[0]
+        return np.asarray(np.abs(np.sort(found) - np.sort(self._sums(table, setting.levels or 3))))
+
+    def control(self, setting: LotterySetting) -> tuple[Control[LotterySetting], ...]:
+        return (Control("the first level alone", replace(setting, levels=1)),)
+
+
+@dataclass(frozen=True)
+class PolicySetting(Setting):
+    """rule: alpha of the rule that chooses; the welfare that is compared is Nash's."""
+
+    replicates: int = 130
+    rule: float = 0.0
+
+
+class StatewiseBest(Theorem[PolicySetting]):
+    """J(pi) = sum_s law(s) prod_m v_m(s, pi(s)) and the policy that maximises it, from both sides: the best of all A^S
+    policies, each product and sum written out. Three parties, three states of a random law, three actions, gains .1 to
+    1.1. Value: the value of the state-wise policy minus that, in absolute value. Control: the Utilitarian policy."""
+
+    claim_id, paper, source = "statewise-best", PAPER.name, f"{ARXIV}, Algorithm 1, step 4"
+    statement = "Choosing state by state finds the policy of largest Nash welfare, and its value."
+    SETTINGS = {"as_stated": Variant(PolicySetting())}
+
+    def bound(self, setting: PolicySetting) -> Bound:
+        return EveryDraw(1e-12)
+
+    def draw(self, setting: PolicySetting, stream: Stream) -> float:
+        v = 0.1 + stream.child("gains").uniforms((3, 3, 3))
+        law = stream.child("law").generator().dirichlet(np.ones(3))
+        most = 0.0
+        for policy in product(range(3), repeat=3):
+            value = sum(law[s] * v[0, s, a] * v[1, s, a] * v[2, s, a] for s, a in enumerate(policy))
+            most = max(most, float(value))
+        chosen = statewise_policy(v, WelfareRule(setting.rule))
+        return abs(welfare_value(v, law, chosen, NASH) - most)
+
+    def control(self, setting: PolicySetting) -> tuple[Control[PolicySetting], ...]:
+        return (Control("the Utilitarian policy", replace(setting, rule=1.0)),)
+
+
+THEOREMS = (
+    WinnerSaddle(),
+    CountsMean(),
+    BonusWidth(),
+    ParetoEnumerated(),
+    TransferEnumerated(),
+    LeximinLevels(),
+    ParetoLottery(),
+    LeximinLottery(),
+    StatewiseBest(),
+)

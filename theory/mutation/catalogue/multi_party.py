@@ -22,6 +22,7 @@ _POPULATIONS = "sim.populations.shared_representation"
 _MATCHING = "sim.compiled.regret_matching"
 _LOTTERIES = "sim.algorithms.lotteries"
 _BOUNDS = "theory.multi_party.winners"
+_SURE = "theory.multi_party.pessimism"
 
 FAULTS: tuple[Fault, ...] = (
     _fault(
@@ -257,5 +258,35 @@ FAULTS: tuple[Fault, ...] = (
         old="2.0 * best[s]",
         new="4.0 * best[s]",
         what="the sure form of Theorem 8 allows four times the bonus",
+    ),
+    _fault(
+        id="nash-relative-four", place=f"{_SURE}:NashRelativeBound.excess",
+        old="relative = 2.0 *",
+        new="relative = 4.0 *",
+        what="the relative form of Theorem 2 allows four times the widths",
+    ),
+    _fault(
+        id="leximin-bound-four", place=f"{_SURE}:LeximinBound.excess",
+        old="loss / (2.0 *",
+        new="loss / (4.0 *",
+        what="the sure form of Theorem 6 allows four times the width",
+    ),
+    _fault(
+        id="utilitarian-bound-four", place=f"{_SURE}:UtilitarianBound.draw",
+        old="max(2.0 * float(",
+        new="max(4.0 * float(",
+        what="the sure form of Theorem 5 allows four times the widths",
+    ),
+    _fault(
+        id="coverage-twelve", place="theory.multi_party.coverage:CoverageClaim.ratios",
+        old="loss / (6 * 2",
+        new="loss / (12 * 2",
+        what="the bounds with a coverage coefficient have 12 M for 6 M",
+    ),
+    _fault(
+        id="pareto-lottery-first-party", place=f"{_FAIRNESS}:pareto_lottery",
+        old="for k in range(len(table)):",
+        new="for k in range(1):",
+        what="pareto_lottery asks what the first party alone could gain",
     ),
 )  # fmt: skip
