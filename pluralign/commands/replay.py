@@ -15,7 +15,7 @@ def command(file: str, as_json: bool) -> None:
 
     Exit code: 0 reproduced, 1 not, 2 the file is not a witness.
 
-    Example: pluralign replay report/witnesses/regret-identity--as_printed.json
+    Example: pluralign replay report/witnesses/em-monotone--as_printed.json
     """
     from theory.engine.witnesses import replay
 

@@ -13,7 +13,7 @@ import click
 def command(claim: str, as_json: bool) -> None:
     """Show one claim: statement, source, derivation, settings, bounds and controls.
 
-    Example: pluralign show regret-identity
+    Example: pluralign show regret-beta
     """
     from pluralign.api.checks import ARITHMETIC
     from pluralign.api.checks import claim as find

@@ -14,7 +14,7 @@ import pluralign as pl
 
 ROOT = Path(__file__).resolve().parents[2]
 # Cheap ones, one of them with a printed slip.
-CLAIMS = ("regret-identity", "zero-row")
+CLAIMS = ("regret-beta", "zero-row")
 
 
 def test_claims_are_the_commands(tmp_path, monkeypatch, capsys):
@@ -23,13 +23,13 @@ def test_claims_are_the_commands(tmp_path, monkeypatch, capsys):
     assert isinstance(found[0].theorem, pl.Theorem)
     assert len(found[:3]) == 3
     looks(found, tmp_path, plot=False)
-    one = pl.claim("regret-identity")
-    assert one.as_dict() == typed_json(monkeypatch, capsys, "show", "regret-identity")
+    one = pl.claim("regret-beta")
+    assert one.as_dict() == typed_json(monkeypatch, capsys, "show", "regret-beta")
     looks(one, tmp_path, plot=False)
-    assert [own.claim_id for own in pl.claims(search="Regret-Identity")] == ["regret-identity"]
+    assert [own.claim_id for own in pl.claims(search="Regret-Beta")] == ["regret-beta"]
     assert len(pl.claims()) > 200
-    with pytest.raises(pl.InputError, match="did you mean 'regret-identity'"):
-        pl.claim("regret-identty")
+    with pytest.raises(pl.InputError, match="did you mean 'regret-beta'"):
+        pl.claim("regret-betta")
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_run_is_taken_up_again_where_it_was_kept(file, tmp_path, studied):
 
 SCRIPT = """
 import json, pluralign as pl
-found = pl.check("regret-identity", "zero-row", seed=4, workers=2)
+found = pl.check("regret-beta", "zero-row", seed=4, workers=2)
 study = pl.run_study({file!r}, workers=2)
 print(json.dumps([[check.measured for check in found.checks], study.results["value"]]))
 """

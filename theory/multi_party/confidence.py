@@ -219,4 +219,41 @@ class LeaveOneOut(Theorem[LeaveSetting]):
         return (Control("four parties", replace(setting, parties=4)),)
 
 
-THEOREMS = (PartyUnion(), CovarianceConcentrates(), ConfidenceEvent(), LeaveOneOut())
+@dataclass(frozen=True)
+class UnseenSetting(Setting):
+    """left_out: whether a party is left out of its own subspace."""
+
+    replicates: int = 150
+    left_out: bool = True
+
+
+class LeftOutUnseen(Theorem[UnseenSetting]):
+    """What leaving a party out is for: its subspace does not depend on its own answers. Then, whatever a party answers,
+    its estimate lies in the one subspace that the others span: four estimates, its own answers given four times anew,
+    have rank r = 2. Value: their third singular value over the first, for each party in turn (M = 6, n = 60, d = 5).
+    Control: no party is left out, so that the subspace turns with the answers."""
+
+    claim_id, paper, source = "left-out-unseen", PAPER.name, f"{DERIVED}, proof of Theorem 1, last step"
+    statement = "A party that is left out of its own subspace cannot turn it."
+    cost = 1.0
+    SETTINGS = {"as_stated": Variant(UnseenSetting())}
+
+    def bound(self, setting: UnseenSetting) -> Bound:
+        return EveryDraw(1e-8)
+
+    def draw(self, setting: UnseenSetting, stream: Stream) -> float:
+        M, d, r, n = 6, 5, 2, 60
+        x = people(M, d, r, "shared", stream.child("people")).answers(n, stream.child("answers"))
+        own, found = stream.replicate % M, []
+        for turn in range(4):
+            given = x.copy()
+            given[own] *= np.where(stream.child(f"turned/{turn}").uniforms(n) < 0.5, 1.0, -1.0)[:, None]
+            found.append(estimate_party_rewards(given[None], rank=r, leave_one_out=setting.left_out)[0, own])
+        sizes = np.linalg.svd(np.array(found), compute_uv=False)
+        return float(sizes[r] / sizes[0])
+
+    def control(self, setting: UnseenSetting) -> tuple[Control[UnseenSetting], ...]:
+        return (Control("nobody is left out", replace(setting, left_out=False)),)
+
+
+THEOREMS = (PartyUnion(), CovarianceConcentrates(), ConfidenceEvent(), LeaveOneOut(), LeftOutUnseen())
