@@ -15,7 +15,7 @@ from pluralign.api.frames import Frame, is_path, rows_of, said
 from pluralign.api.pairs import read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.errors import InputError
-from sim.files.file_rows import NAMES_KEY
+from sim.files.answer_sources import NAMES_KEY
 from sim.files.item_files import items_of_rows
 from sim.files.pair_table import PairTable
 from sim.fitting import predict, save

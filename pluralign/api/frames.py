@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sim.errors import InputError
-from sim.files.file_rows import names_in
+from sim.files.answer_sources import names_in
 from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
 from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
 

@@ -13,7 +13,7 @@ from pluralign.api.frames import Frame, is_path, rows_of
 from sim.arguments import float_array, index_array, require_same_rows
 from sim.errors import InputError
 from sim.files import preference_files
-from sim.files.file_rows import NAMES_KEY
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY
 from sim.files.pair_table import PairTable
 from sim.preferences import FloatArray, IntArray
 
@@ -91,7 +91,7 @@ def _of_frame(data: Frame) -> PairTable:
         return preference_files.read_pairs(data)
     found = rows_of(data, "data")
     return preference_files.table_of_rows(
-        found.rows, found.source, found.names(NAMES_KEY), found.names(preference_files.ANNOTATOR_NAMES_KEY)
+        found.rows, found.source, found.names(NAMES_KEY), found.names(ANNOTATOR_NAMES_KEY)
     )
 
 

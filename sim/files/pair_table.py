@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
 
 SPLITS = ("train", "test", "unseen")
+
+# What chosen and rejected are in the file: texts, numbers that stand for items, or vectors of features.
+ItemKind: TypeAlias = Literal["text", "number", "vector"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +25,9 @@ class PairTable:
     split: (n_pairs,) index into SPLITS or None.  "test" holds later answers of people who are in "train";
     "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; no estimator reads it.
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
+    tie: (n_pairs,) whether neither is better, or None where no answer is one.  strength: (n_pairs,) how much chosen is
+    above rejected, whole numbers from 1, or None.  left_out: why rows of the file are not here, and how many.
+    kind: what the file's answers are.
     """
 
     items: tuple[str, ...]
@@ -37,6 +44,10 @@ class PairTable:
     group: tuple[str, ...] | None = None
     annotator_features: FloatArray | None = None
     annotator_feature_names: tuple[str, ...] = ()
+    tie: BoolArray | None = None
+    strength: IntArray | None = None
+    left_out: tuple[tuple[str, int], ...] = ()
+    kind: ItemKind = "text"
     source: str = field(default="", compare=False)
 
     def __len__(self) -> int:
