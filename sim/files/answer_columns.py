@@ -171,6 +171,8 @@ class _Codes:
         """(n,) numbers of an Arrow array's values, -1 where there is none; name: value -> what it counts as."""
         import pyarrow as pa
 
+        if pa.types.is_string_view(array.type):
+            array = array.cast(pa.large_string())
         if not pa.types.is_dictionary(array.type):
             array = array.dictionary_encode()
         values = array.dictionary.to_pylist()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
+from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, PreferencePairs
 
 SPLITS = ("train", "test", "unseen")
 
@@ -57,7 +57,7 @@ class PairTable:
         """What is in it, not the arrays."""
         features = "no features" if self.features is None else f"{len(self.feature_names)} features"
         told = f", {len(self.annotator_feature_names)} features an annotator" if self.annotator_feature_names else ""
-        has = [name for name in ("weights", "split", "group") if getattr(self, name) is not None]
+        has = [name for name in ("weights", "split", "group", "tie", "strength") if getattr(self, name) is not None]
         also = f"; with {', '.join(has)}" if has else ""
         return (
             f"<Pairs: {len(self)} answers of {self.n_annotators} annotators about {len(self.items)} "
@@ -73,6 +73,12 @@ class PairTable:
         if self.split is None:
             raise ValueError("this table has no split; make one first")
         return np.asarray(self.split == SPLITS.index(split))
+
+    def select(self, rows: AnyArray) -> PairTable:
+        """The answers at `rows` (indices or a mask); items, prompts and annotators keep their numbers."""
+        columns = ("prompt", "chosen", "rejected", "annotator", "weights", "split", "tie", "strength")
+        given = {name: getattr(self, name) for name in columns}
+        return replace(self, **{name: own[rows] for name, own in given.items() if own is not None})
 
     def pairs(self) -> PreferencePairs:
         """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""

@@ -53,7 +53,7 @@ def read_pairs(path: str | Path) -> PairTable:
     path: a file, a folder of shards, or a folder that `datasets` saved.
     """
     parts = parts_of(path)
-    found = table_of_columns(parts, lambda present: _columns(present, path), str(path))
+    found = table_of_columns(parts, lambda present: required_columns(present, path), str(path))
     return table_of_row_set(read_row_set(path), path) if found is None else found
 
 
@@ -62,7 +62,7 @@ def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
     return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
 
 
-def _columns(present: set[str], path: str | Path) -> dict[str, str]:
+def required_columns(present: set[str], path: str | Path) -> dict[str, str]:
     """Canonical name -> the file's name, for the required columns."""
     found = {}
     for canonical, names in ALIASES.items():
@@ -151,7 +151,7 @@ def table_of_rows(
     """
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
-    columns = _columns({name for row in rows for name in row}, path)
+    columns = required_columns({name for row in rows for name in row}, path)
     find = place or (lambda number: {"file": path, "row": number + 1})
     try:
         return _table(rows, path, columns, ItemTable(names), AnnotatorTable(annotator_names), find)

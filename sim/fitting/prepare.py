@@ -169,6 +169,7 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
     """The file's features, or one indicator an item where items recur enough to have a strength of their own."""
     if table.features is not None:
         return table.features, table.feature_names
+    _require_no_positions(table)
     uses = 2 * len(table) / len(table.items)
     if uses < 10 or len(table.items) > 500:
         raise InputError(
@@ -181,9 +182,29 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
     return np.eye(len(table.items)), table.items
 
 
+def _decided(table: PairTable) -> PairTable:
+    """Without ties, which the likelihood of pairs has no place for; how many goes to what is left out."""
+    if table.tie is None:
+        return table
+    if table.tie.all():
+        fix = "give answers that say which is better"
+        raise InputError("every answer is a tie", file=table.source, field="tie", fix=fix)
+    left_out = (*table.left_out, ("that are ties", int(table.tie.sum())))
+    return replace(table.select(~table.tie), tie=None, left_out=left_out)
+
+
+def _require_no_positions(table: PairTable) -> None:
+    """Numbers below ten under more prompts than there are numbers are positions in lists that are not here."""
+    if table.kind == "number" and len(table.prompts) > len(table.items) and all(len(name) == 1 for name in table.items):
+        raise InputError(
+            f"the answers to {len(table.prompts)} prompts are the numbers {', '.join(sorted(table.items))}, which look "
+            "like positions in a list", file=table.source, field="chosen", fix="give the answers themselves",
+        )  # fmt: skip
+
+
 def prepare(table: PairTable, stream: Stream) -> Prepared:
     """Split if need be, standardise, weight."""
-    split = with_split(table, stream.child("split"))
+    split = with_split(_decided(table), stream.child("split"))
     features, names = _item_features(split)
     train = split.rows_of("train")
     used = np.concatenate([split.chosen[train], split.rejected[train]])

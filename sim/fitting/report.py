@@ -141,6 +141,8 @@ class FitReport:
             "set_aside_pairs": int((~(prepared.train | prepared.test | prepared.unseen)).sum()),
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),
+            "left_out": dict(prepared.table.left_out),
+            "unused": [] if prepared.table.strength is None else ["strength"],
         }
 
 

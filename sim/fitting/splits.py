@@ -25,9 +25,10 @@ def hold_out(table: PairTable, rows: BoolArray, share: float, stream: Stream) ->
 
     Where items recur, a share of each annotator's items is set aside: held answers are between two of these, kept
     answers between none, the others are dropped. Two answers about one film are not independent, and a random split
-    of answers would let a model learn the test film from the training one. Else answers are split at random.
+    of answers would let a model learn the test film from the training one. Else answers are split at random; so they
+    are where items have no features: of an item that nobody was asked about nothing can be predicted.
     """
-    if not items_recur(table):
+    if table.features is None or not items_recur(table):
         held = stream.uniforms(len(table)) < share
         return rows & ~held, rows & held
     n_items = len(table.items)
@@ -75,18 +76,9 @@ def with_split(table: PairTable, stream: Stream, unseen: float = 0.15, test: flo
     codes = np.full(len(table), -1, dtype=np.int64)
     for name, mask in zip(SPLITS, (kept, held, ~rows), strict=True):
         codes[mask] = SPLITS.index(name)
-    used = codes >= 0
     if not kept.any():
         raise InputError("no answers are left to train on", file=table.source, fix="give more answers an annotator")
-    return replace(
-        table,
-        prompt=table.prompt[used],
-        chosen=table.chosen[used],
-        rejected=table.rejected[used],
-        annotator=table.annotator[used],
-        weights=None if table.weights is None else table.weights[used],
-        split=codes[used],
-    )
+    return replace(table, split=codes).select(codes >= 0)
 
 
 def reserve_new_annotators(

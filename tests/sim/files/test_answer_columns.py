@@ -13,7 +13,7 @@ import pytest
 from sim.errors import InputError
 from sim.files.answer_columns import table_of_columns
 from sim.files.answer_sources import parts_of, read_row_set
-from sim.files.preference_files import _columns, read_pairs, table_of_row_set
+from sim.files.preference_files import read_pairs, required_columns, table_of_row_set
 from sim.streams import Stream
 
 FIELDS = (
@@ -26,7 +26,7 @@ ARRAYS = (
 
 
 def by_columns(path):
-    return table_of_columns(parts_of(path), lambda present: _columns(present, path), str(path))
+    return table_of_columns(parts_of(path), lambda present: required_columns(present, path), str(path))
 
 
 def by_rows(path):
