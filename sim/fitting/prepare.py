@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from sim.arguments import float_array
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.fitting.known import Known
-from sim.fitting.splits import effective_weights, with_split
+from sim.fitting.splits import HoldOut, effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -117,7 +118,7 @@ class Prepared:
     differences: (n, d) features of chosen minus rejected, each divided by its standard deviation over the items of
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
     weights: (n,) see `effective_weights`.  scales: the way from the file's units to these.
-    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).
+    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what is held out.
     """
 
     table: PairTable
@@ -130,6 +131,7 @@ class Prepared:
     weights: FloatArray
     scales: Scales
     known: Known | None = None
+    hold_out: HoldOut = "items"
 
     @property
     def contexts(self) -> FloatArray | None:
@@ -202,9 +204,11 @@ def _require_no_positions(table: PairTable) -> None:
         )  # fmt: skip
 
 
-def prepare(table: PairTable, stream: Stream) -> Prepared:
+def prepare(table: PairTable, stream: Stream, hold_out: HoldOut | Literal["auto"] = "auto") -> Prepared:
     """Split if need be, standardise, weight."""
-    split = with_split(_decided(table), stream.child("split"))
+    decided = _decided(table)
+    by = way_to_hold_out(decided, hold_out)
+    split = with_split(decided, stream.child("split"), by)
     features, names = _item_features(split)
     train = split.rows_of("train")
     used = np.concatenate([split.chosen[train], split.rejected[train]])
@@ -235,4 +239,5 @@ def prepare(table: PairTable, stream: Stream) -> Prepared:
         unseen=split.rows_of("unseen"),
         weights=effective_weights(split, train),
         scales=Scales(names, mean, np.where(varies, scale, 1.0), varies),
+        hold_out=by,
     )
