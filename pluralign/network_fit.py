@@ -48,7 +48,7 @@ def fit_prepared(
             offset=prepared.differences @ centre, ridge=ridge, settings=settings, held=held,
         )  # fmt: skip
 
-    kept, held = hold_out(prepared.table, rows, 1 / 3, stream.child("validation"))
+    kept, held = hold_out(prepared.table, rows, 1 / 3, stream.child("validation"), prepared.hold_out)
     settings = NetworkSettings()
     if kept.any() and held.any():
         trace = fit(kept, held, settings).held_out

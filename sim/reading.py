@@ -36,6 +36,25 @@ def bounded(lines: IO[str], path: Path) -> Iterator[str]:
         yield line
 
 
+def bounded_bytes(path: Path, packed: str) -> bytes:
+    """A whole file, unpacked (packed: "", ".gz" or ".zst"); InputError where that is beyond what any file of records
+    is, OSError where it breaks."""
+    import pyarrow as pa
+
+    most, parts, total = max(_UNPACKED, _TIMES * path.stat().st_size), [], 0
+    codec = {"": None, ".gz": "gzip", ".zst": "zstd"}[packed]
+    with pa.input_stream(str(path), compression=codec) as file:
+        while part := file.read(1 << 24):
+            parts.append(part)
+            total += len(part)
+            if packed and total > most:
+                raise InputError(
+                    f"unpacks to more than {_TIMES} times its size", file=path,
+                    fix="look at what it holds, and pack that again",
+                )  # fmt: skip
+    return b"".join(parts)
+
+
 def read_text(path: str | Path, fix: str, *, largest: int = LARGEST_TEXT) -> str:
     """A whole text file, a byte-order mark left out; InputError where it cannot be read, is endless or is no text."""
     try:

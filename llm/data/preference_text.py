@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +12,7 @@ import numpy as np
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import read_pairs, table_of_rows
-from sim.install import install_line
+from sim.files.preference_files import read_pairs
 from sim.preferences import BoolArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
@@ -70,31 +68,18 @@ class TextPreferences:
     notes: tuple[str, ...]
 
 
-def read_table(path: str | Path) -> PairTable:
-    """A preference file or a folder saved by `datasets`, checked row by row."""
-    place = Path(path)
-    if not place.is_dir():
-        return read_pairs(place)
-    if (place / "dataset_dict.json").is_file():
-        raise InputError("holds several splits", file=place, fix=f"give one of them, for example {place / 'train'}")
-    if not (place / "dataset_info.json").is_file():
-        raise InputError("is a folder, but not one saved by datasets", file=place, fix="give a .jsonl or .parquet file")
-    try:
-        import datasets
-    except ImportError as error:
-        raise InputError(
-            "reading a saved dataset needs the package datasets", file=place, fix=install_line("datasets")
-        ) from error
-    return table_of_rows(datasets.load_from_disk(str(place)).to_list(), place)
-
-
 def require_text(table: PairTable) -> None:
     """Refuse what is no text: numbers and feature lists, lists that were turned into text, empty responses."""
     empty = {j for j, text in enumerate(table.items) if not text.strip()}
     listed = {j for j, text in enumerate(table.items) if _is_list(text)}
     for field, column in (("chosen", table.chosen), ("rejected", table.rejected)):
-        if table.features is not None and all(name.startswith("item ") for name in table.items):
+        if table.kind == "vector":
             raise InputError("is a list of numbers", file=table.source, row=1, field=field, fix="give the text")
+        if table.kind == "number":
+            raise InputError(
+                f"is a number ({table.items[column[0]]}), perhaps a position in a list of answers", file=table.source,
+                row=1, field=field, fix="give the text of the answer",
+            )  # fmt: skip
         for row, item in enumerate(column.tolist(), start=1):
             if item in empty:
                 raise InputError("the response is empty", file=table.source, row=row, field=field, fix="drop the row")
@@ -118,12 +103,27 @@ def _is_list(text: str) -> bool:
     return False
 
 
+def are_transcripts(table: PairTable) -> bool:
+    """Whether the answers are whole transcripts: every one begins with its prompt, and goes on after it.
+
+    One that happens to begin with its prompt's letters ("The", "Then it rained.") is an answer like the others.
+    """
+    asked = np.concatenate([table.prompt, table.prompt])
+    given = np.concatenate([table.chosen, table.rejected])
+    prompts, texts = table.prompts, table.items
+    return all(
+        prompts[p] != "" and texts[r].startswith(prompts[p]) and len(texts[r]) > len(prompts[p])
+        for p, r in set(zip(asked.tolist(), given.tolist(), strict=True))
+    )
+
+
 class Tokeniser:
     """Prompts and responses as rows of a token store."""
 
     def __init__(self, tokenizer: Any, store: TokenStore, window: int, settings: DataSettings) -> None:
         self._tokenizer, self._store, self._window, self._settings = tokenizer, store, window, settings
         self.shortened = 0
+        self.transcripts = False
 
     def prompt(self, text: str) -> tuple[int, list[int]]:
         tokens = list(self._tokenizer(text)["input_ids"])
@@ -137,8 +137,10 @@ class Tokeniser:
         return self._store.add(tokens), tokens
 
     def response(self, prompt: str, prompt_tokens: list[int], response: str) -> list[int]:
-        """Tokens of the response after the prompt: those of the joint text where the prompt's are its beginning."""
-        response = response.removeprefix(prompt) if prompt and response.startswith(prompt) else response
+        """Tokens of the response after the prompt: those of the joint text where the prompt's are its beginning.
+
+        response: without the prompt.
+        """
         joint = list(self._tokenizer(prompt + response)["input_ids"])
         end = self._tokenizer.eos_token_id
         if joint and joint[-1] == end:
@@ -153,7 +155,8 @@ class Tokeniser:
 
     def pairs(self, table: PairTable) -> tuple[PreferencePairs, BoolArray]:
         """All rows in tokens, and which to keep."""
-        settings = self._settings
+        settings, whole = self._settings, are_transcripts(table)
+        self.transcripts = self.transcripts or whole
         prompts = [self.prompt(text) for text in table.prompts]
         known: dict[tuple[int, int], int] = {}
         keep = np.ones(len(table), dtype=np.bool_)
@@ -163,7 +166,8 @@ class Tokeniser:
             for field, items in (("chosen", table.chosen), ("rejected", table.rejected)):
                 key = (int(table.prompt[row]), int(items[row]))
                 if key not in known:
-                    tokens = self.response(table.prompts[key[0]], prompt_tokens, table.items[key[1]])
+                    prompt, text = table.prompts[key[0]], table.items[key[1]]
+                    tokens = self.response(prompt, prompt_tokens, text.removeprefix(prompt) if whole else text)
                     known[key] = self._fitting(tokens, len(prompt_tokens), table, row, field)
                 if known[key] < 0:
                     keep[row] = False
@@ -206,11 +210,12 @@ def load_preferences(
     if not settings.train:
         raise InputError("no data", field="data.train", fix="give a file of preferences (--data FILE)")
     tokeniser, notes = Tokeniser(tokenizer, store, window, settings), []
-    table = read_table(settings.train)
+    table = read_pairs(settings.train)
     require_text(table)
     pairs, keep = tokeniser.pairs(table)
+    notes += [f"{settings.train}: {count} rows {why}, left out" for why, count in table.left_out]
     if settings.test is not None:
-        other = read_table(settings.test)
+        other = read_pairs(settings.test)
         require_text(other)
         both = sorted(set(table.annotators) & set(other.annotators))
         if both and not settings.same_annotators:
@@ -219,6 +224,7 @@ def load_preferences(
                 field="annotator_id", fix="split by annotator, or set data.same_annotators=true",
             )  # fmt: skip
         test_pairs, test_keep = tokeniser.pairs(other)
+        notes += [f"{settings.test}: {count} rows {why}, left out" for why, count in other.left_out]
         unseen = _answers(other, test_pairs, test_keep)
         train_rows, known_rows = keep, np.zeros_like(keep)
     elif table.split is not None:
@@ -230,6 +236,8 @@ def load_preferences(
         train_rows, known_rows = keep & ~apart[table.annotator], np.zeros_like(keep)
     if not train_rows.any():
         raise InputError("no answers are left to train on", file=settings.train, fix="give more rows")
+    if tokeniser.transcripts:
+        notes.append("the answers are whole transcripts: the prompt is taken off each")
     if tokeniser.shortened:
         what = "dropped" if settings.too_long == "drop" else "cut"
         notes.append(f"{tokeniser.shortened} responses longer than the window of {window} tokens were {what}")

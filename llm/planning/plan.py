@@ -12,11 +12,11 @@ import torch
 from llm.base.generation import Sampling
 from llm.base.sequences import eval_tokens_for
 from llm.base.small_mistral import SIZES
-from llm.data.preference_text import read_table
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
 from llm.planning.rehearsal import rehearse
 from sim.errors import InputError
+from sim.files.preference_files import read_pairs
 from sim.reading import load_json
 
 MISTRAL_7B: dict[str, Any] = {
@@ -155,7 +155,7 @@ def measure_cpu(seconds: float = 0.3) -> float:
 
 def count_data(path: str) -> tuple[int, int, int]:
     """(pairs, mean prompt tokens, mean response tokens) of a preference file, at four bytes a token."""
-    table = read_table(path)
+    table = read_pairs(path)
     sizes = np.array([len(text.encode()) for text in table.items])
     prompts = np.array([len(text.encode()) for text in table.prompts])
     responses = np.concatenate([sizes[table.chosen], sizes[table.rejected]])

@@ -15,7 +15,7 @@ from pluralign.api.frames import Frame, is_path, rows_of, said
 from pluralign.api.pairs import read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.errors import InputError
-from sim.files.file_rows import NAMES_KEY
+from sim.files.answer_sources import NAMES_KEY
 from sim.files.item_files import items_of_rows
 from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
@@ -237,6 +237,7 @@ def fit(
     priorities: Sequence[float] | str | None = None,
     shift: str | None = None,
     network: bool = False,
+    hold_out: Literal["auto", "answers", "items", "prompts", "people"] = "auto",
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
@@ -247,7 +248,8 @@ def fit(
     answers, up to max_types. ridge: shrinkage, None: chosen likewise. beta: temperature of the policies whose regret
     is reported. restarts: random starts. priorities: one positive number a type, for MinMax. shift: with low-rank, a
     region of items that training leaves out. network: with shared, also a learned representation (llm extra).
-    progress: called with a line now and then, e.g. print.
+    hold_out: what is held out to score by where the file has no split; auto: items where people meet the same ones
+    again and again, else answers.  progress: called with a line now and then, e.g. print.
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
@@ -257,7 +259,7 @@ def fit(
         raise InputError("network: belongs to method='shared'", fix="leave it out, or give method='shared'")
     settings = FitSettings(
         method=name, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
-        priorities=_priorities(priorities), shift=shift, seed=seed,
+        priorities=_priorities(priorities), shift=shift, hold_out=hold_out, seed=seed,
     )  # fmt: skip
     report = fit_table(read_pairs(pairs), settings, said(progress), _network() if network else ())
     seconds = round(time.monotonic() - began, 1)

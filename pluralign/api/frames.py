@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sim.errors import InputError
-from sim.files.file_rows import names_in
+from sim.files.answer_sources import names_in
 from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
 from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
 
@@ -41,12 +41,30 @@ def is_path(data: Any) -> bool:
     return isinstance(data, str | os.PathLike)
 
 
-def rows_of(data: Frame, argument: str) -> Rows:
-    """The rows of a frame in memory; `argument` is what a message calls it.
+def arrow_of(data: Frame) -> Any:
+    """The frame as an Arrow table where it is one or becomes one without a loss, else None."""
+    import pyarrow as pa
+
+    if isinstance(data, Mapping):
+        return None
+    try:
+        if _is_pandas(data):
+            return pa.Table.from_pandas(data, preserve_index=False)
+        if hasattr(data, "with_format") and hasattr(data, "features"):
+            return data.with_format("arrow")[:] if hasattr(data, "__len__") else None
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(data).read_all()
+    except (pa.ArrowException, ValueError, TypeError):
+        return None
+    return None
+
+
+def rows_of(data: Frame, argument: str, source: str | None = None) -> Rows:
+    """The rows of a frame in memory; `argument` is what a message calls it; source: what it names in place of a file.
 
     Errors: InputError where it is of no known kind.
     """
-    kind = type(data).__name__
+    kind = source or type(data).__name__
     if _is_pandas(data):
         _require_distinct([str(name) for name in data.columns], kind)
         records = ({str(name): value for name, value in row.items()} for row in data.to_dict("records"))

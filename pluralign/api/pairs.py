@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pluralign.api.frames import Frame, is_path, rows_of
+from pluralign.api.frames import Frame, arrow_of, is_path, rows_of
 from sim.arguments import float_array, index_array, require_same_rows
 from sim.errors import InputError
 from sim.files import preference_files
-from sim.files.file_rows import NAMES_KEY
+from sim.files.answer_columns import table_of_arrow
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY
 from sim.files.pair_table import PairTable
 from sim.preferences import FloatArray, IntArray
 
@@ -38,9 +39,10 @@ def read_pairs(
 ) -> PairTable:
     """Pairwise answers, checked: annotator i preferred `chosen` to `rejected`.
 
-    data: a path (Parquet, JSONL), a pandas, polars or Arrow table, a datasets.Dataset, a list of rows by name or
-    columns by name, with the columns `chosen`, `rejected`, `annotator_id` and, where there are any, `prompt`, `weight`,
-    `split` (train, test, unseen), `group_id`, `chosen_features`, `rejected_features`, `annotator_features`.
+    data: a path (Parquet, JSONL, CSV, a folder of shards), a pandas, polars or Arrow table, a datasets.Dataset, a list
+    of rows by name or columns by name, with the columns `chosen`, `rejected`, `annotator_id` and, where there are any,
+    `prompt`, `tie`, `strength`, `weight`, `split` (train, test, unseen), `group_id`, `chosen_features`,
+    `rejected_features`, `annotator_features`.
 
     Or arrays, one entry an answer: chosen, rejected (n, d), features of the two items, or (n,) names or numbers of
     items; annotator (n,) names or numbers; prompt, weights, split, group (n,); annotator_features (n, d_x).
@@ -89,9 +91,16 @@ def _of_frame(data: Frame) -> PairTable:
         return data
     if is_path(data):
         return preference_files.read_pairs(data)
-    found = rows_of(data, "data")
+    arrow, source = arrow_of(data), type(data).__name__
+    if arrow is not None:
+        table = table_of_arrow(arrow, lambda present: preference_files.required_columns(present, source), source)
+        if table is not None:
+            return table
+        # What can be streamed once has been.
+        data = data if hasattr(data, "iloc") else arrow
+    found = rows_of(data, "data", source)
     return preference_files.table_of_rows(
-        found.rows, found.source, found.names(NAMES_KEY), found.names(preference_files.ANNOTATOR_NAMES_KEY)
+        found.rows, found.source, found.names(NAMES_KEY), found.names(ANNOTATOR_NAMES_KEY)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -18,6 +18,7 @@ FLAGS = {
     "beta": "--beta",
     "restarts": "--restarts",
     "network": "--network",
+    "hold_out": "--hold-out",
 }
 
 
@@ -52,7 +53,7 @@ class Positive(click.FloatRange):
 
 
 @click.command("fit")
-@click.argument("preferences", type=click.Path(dir_okay=False))
+@click.argument("preferences", type=click.Path())
 @click.option(
     "--method", default="em-dpo", show_default=True, metavar="METHOD",
     help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "
@@ -83,6 +84,11 @@ class Positive(click.FloatRange):
     "--shift", metavar="REGION", help="With low-rank: train without a region of items and serve it, with pessimism and "
     "without; the name of an indicator (Drama), or NAME>VALUE (also >=, <, <=).",
 )  # fmt: skip
+@click.option(
+    "--hold-out", type=click.Choice(["auto", "answers", "items", "prompts", "people"]), default="auto",
+    show_default=True, help="What is held out to score by where the file has no split; auto: items where people meet "
+    "the same ones again and again, else answers.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     preferences: str,
@@ -97,16 +103,17 @@ def command(
     seed: int,
     network: bool,
     shift: str | None,
+    hold_out: Literal["auto", "answers", "items", "prompts", "people"],
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
 
-    PREFERENCES is Parquet or JSONL with columns chosen, rejected, annotator_id (and prompt, split, weight,
-    chosen_features, rejected_features). The fit is log-linear in the items' features. The number of types (rank,
-    clusters) and the shrinkage are chosen on held-out training answers; test answers are read once, at the end. Pooled
-    DPO, k-means clusters, a coin and "the longer response" are scored beside it. The four reward methods are scored
-    beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs. Low-rank needs the column
-    annotator_features and serves new annotators by it alone.
+    PREFERENCES is Parquet, JSONL or CSV, or a folder of shards, with columns chosen, rejected, annotator_id (and
+    prompt, split, weight, chosen_features, rejected_features). The fit is log-linear in the items' features. The number
+    of types (rank, clusters) and the shrinkage are chosen on held-out training answers; test answers are read once, at
+    the end. Pooled DPO, k-means clusters, a coin and "the longer response" are scored beside it. The four reward
+    methods are scored beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs. Low-rank
+    needs the column annotator_features and serves new annotators by it alone.
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """
@@ -122,7 +129,7 @@ def command(
             found = fit(
                 preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
                 restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
-                progress=progress.show,
+                hold_out=hold_out, progress=progress.show,
             )  # fmt: skip
         found.save(out)
     for warning in found.warnings:

@@ -10,10 +10,10 @@ import click
 
 @click.command("predict")
 @click.argument("fit", type=click.Path(file_okay=False), metavar="FIT")
-@click.argument("file", type=click.Path(dir_okay=False), metavar="ITEMS_OR_PAIRS")
+@click.argument("file", type=click.Path(), metavar="ITEMS_OR_PAIRS")
 @click.option("--annotator", "annotators", multiple=True, metavar="NAME", help="Whose scores of items; repeatable.")
 @click.option(
-    "--answers", type=click.Path(dir_okay=False),
+    "--answers", type=click.Path(),
     help="Answers of new annotators: they are adapted to, nothing is refitted, and known from then on.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False), help="Also write the rows to this Parquet file.")

@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError, short
-from sim.files.file_rows import NAMES_KEY
+from sim.files.answer_sources import NAMES_KEY
+from sim.files.pair_table import ItemKind
 from sim.preferences import FloatArray
 
-_LARGEST = 1e100
+LARGEST = 1e100
+# Features of one item may differ by what another program's rounding, or single precision, makes of them.
+ROUNDING = 1e-6
+
+
+class OtherFeaturesError(InputError):
+    """An item came with features that are not those it had before."""
 
 
 def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) -> tuple[float, ...]:
@@ -29,7 +36,7 @@ def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) ->
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise InputError(f"feature {position + 1} is not a number ({short(number)})", fix="give a number", **where)
         # Compared, not math.isfinite: JSON has whole numbers that no float can hold.
-        if not -_LARGEST <= number <= _LARGEST:
+        if not -LARGEST <= number <= LARGEST:
             raise InputError(
                 f"feature {position + 1} is not finite, or beyond 1e100 ({short(number)})",
                 fix="drop the row or give a finite number", **where,
@@ -37,23 +44,36 @@ def _vector(value: Any, names: tuple[str, ...] | None, where: dict[str, Any]) ->
     return tuple(float(number) for number in value)
 
 
-class ItemTable:
-    """Distinct items and their one feature vector each."""
+def _near(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return all(abs(a - b) <= ROUNDING * max(abs(a), abs(b)) for a, b in zip(first, second, strict=True))
 
-    def __init__(self, names: tuple[str, ...] | None) -> None:
-        self.names = names
+
+class ItemTable:
+    """Distinct items and their one feature vector each.
+
+    by_prompt: an item is an answer to one prompt, the same text under another prompt is another item.
+    """
+
+    def __init__(self, names: tuple[str, ...] | None, by_prompt: bool = False) -> None:
+        self.names, self._by_prompt = names, by_prompt
         self.labels: list[str] = []
         self.vectors: list[tuple[float, ...]] = []
         self._index: dict[Any, int] = {}
+        self.kind: ItemKind = "text"
 
-    def add(self, value: Any, features: Any, where: dict[str, Any], feature_field: str) -> int:
-        """Index of an item; an item seen before must come with the same features."""
+    def add(self, value: Any, features: Any, where: dict[str, Any], feature_field: str, prompt: str = "") -> int:
+        """Index of an item; an item seen before must come with the same features, up to rounding.
+
+        Errors: OtherFeaturesError where it does not, InputError for what is no feature vector.
+        """
         own_vector = isinstance(value, list)
+        if not self.labels:
+            self.kind = "vector" if own_vector else "text" if isinstance(value, str) else "number"
         if own_vector:
             vector: tuple[float, ...] | None = _vector(value, self.names, where)
             key: Any = vector
         else:
-            key = value
+            key = (prompt, value) if self._by_prompt else value
             vector = None if features is None else self._features(features, {**where, "field": feature_field})
         found = self._index.get(key)
         if found is None:
@@ -72,11 +92,11 @@ class ItemTable:
             self.labels.append(f"item {found + 1}" if own_vector else str(value))
             if vector is not None:
                 self.vectors.append(vector)
-        elif vector is not None and self.vectors and self.vectors[found] != vector:
-            raise InputError(
-                f"item {short(value)} has other features here than before", fix="give an item one feature vector",
-                **{**where, "field": feature_field},
-            )  # fmt: skip
+        elif vector is not None and self.vectors and not _near(self.vectors[found], vector):
+            under = " under the same prompt" if self._by_prompt else ""
+            problem = f"item {short(value)} has other features here than before{under}"
+            fix = "give an item one feature vector"
+            raise OtherFeaturesError(problem, fix=fix, **{**where, "field": feature_field})
         return found
 
     def matrix(self, source: str | Path) -> tuple[FloatArray | None, tuple[str, ...]]:
@@ -120,7 +140,7 @@ class AnnotatorTable:
                 f"expected {width} features as in the rows before, got {len(vector)}",
                 fix="give every annotator the same features", **where,
             )  # fmt: skip
-        if self._vectors.setdefault(person, vector) != vector:
+        if not _near(self._vectors.setdefault(person, vector), vector):
             raise InputError(
                 f"annotator {who} has other features here than before", fix="give an annotator one feature vector",
                 **where,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
-from sim.files.file_rows import read_name, read_rows
+from sim.files.answer_sources import read_row_set
+from sim.files.file_rows import read_name
 from sim.files.item_features import ItemTable
 from sim.preferences import FloatArray
 
@@ -26,17 +28,24 @@ def read_items(path: str | Path) -> Items:
 
     Errors: InputError with file, row and field.
     """
-    rows, names = read_rows(Path(path))
-    return items_of_rows(rows, path, names)
+    found = read_row_set(path)
+    return items_of_rows(found.rows, path, found.names, found.where)
 
 
-def items_of_rows(rows: list[dict[str, Any]], source: str | Path, names: tuple[str, ...] | None = None) -> Items:
-    """The same checks for rows that are in memory; `source` is what messages name, `names` those of the features."""
+def items_of_rows(
+    rows: Sequence[Mapping[str, Any]],
+    source: str | Path,
+    names: tuple[str, ...] | None = None,
+    place: Callable[[int], Mapping[str, Any]] | None = None,
+) -> Items:
+    """The same checks for rows that are in memory; `source` is what messages name, `names` those of the features;
+    place: where each row is found, None for its number in `source`."""
     if not rows:
         raise InputError("no row", file=source, fix="write one item a row")
     table = ItemTable(names)
-    for number, row in enumerate(rows, start=1):
-        where: dict[str, Any] = {"file": source, "row": number, "field": "item"}
+    find = place or (lambda number: {"file": source, "row": number + 1})
+    for number, row in enumerate(rows):
+        where: dict[str, Any] = {**find(number), "field": "item"}
         if "item" not in row:
             raise InputError("missing", fix="give each item a name", **where)
         table.add(read_name(row["item"], where, "item"), row.get("features"), where, "features")

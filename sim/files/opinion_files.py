@@ -11,7 +11,8 @@ import numpy as np
 
 from sim.arguments import SUM_TOLERANCE
 from sim.errors import InputError, short
-from sim.files.file_rows import read_name, read_rows
+from sim.files.answer_sources import read_row_set
+from sim.files.file_rows import read_name
 from sim.files.number_tables import NumberTable, as_number, read_cells, read_number_table
 from sim.preferences import FloatArray
 
@@ -41,7 +42,8 @@ def read_opinions(path: str | Path) -> tuple[Question, ...]:
         lines = read_cells(place, "annotator")
         rows = _long_rows(place, lines) if set(_LONG) <= set(lines[0][1]) else _matrix_rows(place)
     else:
-        rows = [(number, row) for number, row in enumerate(read_rows(place)[0], start=1)]
+        found = read_row_set(place)
+        rows = [(number, row) for (_, number), row in zip(found.places, found.rows, strict=True)]
     return _questions(place, rows)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
+from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, PreferencePairs
 
 SPLITS = ("train", "test", "unseen")
+
+# What chosen and rejected are in the file: texts, numbers that stand for items, or vectors of features.
+ItemKind: TypeAlias = Literal["text", "number", "vector"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +25,9 @@ class PairTable:
     split: (n_pairs,) index into SPLITS or None.  "test" holds later answers of people who are in "train";
     "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; no estimator reads it.
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
+    tie: (n_pairs,) whether neither is better, or None where no answer is one.  strength: (n_pairs,) how much chosen is
+    above rejected, whole numbers from 1, or None.  left_out: why rows of the file are not here, and how many.
+    kind: what the file's answers are.
     """
 
     items: tuple[str, ...]
@@ -37,6 +44,10 @@ class PairTable:
     group: tuple[str, ...] | None = None
     annotator_features: FloatArray | None = None
     annotator_feature_names: tuple[str, ...] = ()
+    tie: BoolArray | None = None
+    strength: IntArray | None = None
+    left_out: tuple[tuple[str, int], ...] = ()
+    kind: ItemKind = "text"
     source: str = field(default="", compare=False)
 
     def __len__(self) -> int:
@@ -46,7 +57,7 @@ class PairTable:
         """What is in it, not the arrays."""
         features = "no features" if self.features is None else f"{len(self.feature_names)} features"
         told = f", {len(self.annotator_feature_names)} features an annotator" if self.annotator_feature_names else ""
-        has = [name for name in ("weights", "split", "group") if getattr(self, name) is not None]
+        has = [name for name in ("weights", "split", "group", "tie", "strength") if getattr(self, name) is not None]
         also = f"; with {', '.join(has)}" if has else ""
         return (
             f"<Pairs: {len(self)} answers of {self.n_annotators} annotators about {len(self.items)} "
@@ -62,6 +73,12 @@ class PairTable:
         if self.split is None:
             raise ValueError("this table has no split; make one first")
         return np.asarray(self.split == SPLITS.index(split))
+
+    def select(self, rows: AnyArray) -> PairTable:
+        """The answers at `rows` (indices or a mask); items, prompts and annotators keep their numbers."""
+        columns = ("prompt", "chosen", "rejected", "annotator", "weights", "split", "tie", "strength")
+        given = {name: getattr(self, name) for name in columns}
+        return replace(self, **{name: own[rows] for name, own in given.items() if own is not None})
 
     def pairs(self) -> PreferencePairs:
         """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""

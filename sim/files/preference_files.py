@@ -1,10 +1,13 @@
-"""Preferences in files: Parquet and JSONL (also .jsonl.gz), checked row by row.
+"""Pairwise answers in files: Parquet, JSONL and CSV (also .gz and .zst), several shards, folders of `datasets`.
 
-Columns: `prompt` (or `context`), `chosen`, `rejected`, `annotator_id` (or `user_id`, `annotator`); optional
-`group_id`, `weight`, `split` (train, test, unseen), `chosen_features`, `rejected_features` (numbers in a list, or
-in JSONL an object name -> number; Parquet keeps the names in its schema under `pluralign.feature_names`).
+Columns: `prompt` (or `context`), `chosen`, `rejected`, `annotator_id` (or `user_id`, `annotator`, `worker`); optional
+`tie` (true: neither is better), `strength` (a whole number from 1), `group_id`, `weight` (0 leaves a row out), `split`
+(train, test, unseen), `chosen_features`, `rejected_features` (numbers in a list, or in JSONL an object name -> number;
+Parquet keeps the names in its schema under `pluralign.feature_names`).
 `chosen` and `rejected` may themselves be lists of numbers; these are then the features. `annotator_features` tells, in
 the same form, who the annotator is (names under `pluralign.annotator_feature_names`).
+
+Files are read by columns (`sim.files.answer_columns`); where that pass gives up, row by row, here.
 """
 
 from __future__ import annotations
@@ -13,51 +16,54 @@ import difflib
 import gzip
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError, short
+from sim.files.answer_columns import WEIGHTS, table_of_columns
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, parts_of, read_row_set
 from sim.files.atomic import replacing
-from sim.files.file_rows import NAMES_KEY, known_ending, names_in, read_name, read_rows
-from sim.files.item_features import AnnotatorTable, ItemTable
+from sim.files.file_rows import decoded, known_ending, read_name
+from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_table import SPLITS, PairTable
 
-ANNOTATOR_NAMES_KEY = b"pluralign.annotator_feature_names"
 ALIASES = {
     "prompt": ("prompt", "context"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
-    "annotator_id": ("annotator_id", "user_id", "annotator"),
+    "annotator_id": ("annotator_id", "user_id", "annotator", "worker"),
 }
 
 
 KNOWN = frozenset({
     *(name for names in ALIASES.values() for name in names), "group_id", "weight", "split", "chosen_features",
-    "rejected_features", "annotator_features",
+    "rejected_features", "annotator_features", "tie", "strength",
 })  # fmt: skip
+
+# Where a row is found: its file and number.
+Place = Callable[[int], Mapping[str, Any]]
 
 
 def read_pairs(path: str | Path) -> PairTable:
-    """Read and check pairwise preferences; the first problem is reported with file, row and field."""
-    rows, names = read_rows(Path(path))
-    return table_of_rows(rows, Path(path), names, annotator_names(Path(path)))
+    """Read and check pairwise answers; the first problem is reported with file, row and field.
+
+    path: a file, a folder of shards, or a folder that `datasets` saved.
+    """
+    parts = parts_of(path)
+    found = table_of_columns(parts, lambda present: required_columns(present, path), str(path))
+    return table_of_row_set(read_row_set(path), path) if found is None else found
 
 
-def annotator_names(path: Path) -> tuple[str, ...] | None:
-    """Of a Parquet file that was read before; JSONL names them row by row."""
-    if known_ending(path) != ".parquet":
-        return None
-    import pyarrow.parquet as pq
-
-    return names_in(pq.read_schema(path).metadata, ANNOTATOR_NAMES_KEY, path)
+def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
+    """The answers in rows of files; `path` is what messages name that are about no single row."""
+    return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
 
 
-def _columns(rows: list[dict[str, Any]], path: str | Path) -> dict[str, str]:
+def required_columns(present: set[str], path: str | Path) -> dict[str, str]:
     """Canonical name -> the file's name, for the required columns."""
-    present = {name for row in rows for name in row}
     found = {}
     for canonical, names in ALIASES.items():
         here = [name for name in names if name in present]
@@ -83,100 +89,165 @@ def _columns(rows: list[dict[str, Any]], path: str | Path) -> dict[str, str]:
     return found
 
 
-def _weight(value: Any, where: dict[str, Any]) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e6:
+def _weight(value: Any, where: Mapping[str, Any]) -> float:
+    """A weight, 0 for a row that is to be left out."""
+    least, most = WEIGHTS
+    number = not isinstance(value, bool) and isinstance(value, int | float)
+    if not number or (value != 0 and not least <= value <= most):
         raise InputError(
-            f"expected a positive number, got {short(value)}", fix="give a weight between 1e-6 and 1e6", **where
-        )
+            f"expected a positive number, got {short(value)}", fix="give a weight between 1e-6 and 1e6, or 0 for a row "
+            "to be left out", **where,
+        )  # fmt: skip
     return float(value)
 
 
-# One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
+def _tie(value: Any, where: Mapping[str, Any]) -> bool:
+    if value is not None and not (isinstance(value, int) and value in (0, 1)):
+        raise InputError(f"expected true or false, got {short(value)}", fix="say whether neither is better", **where)
+    return bool(value)
+
+
+def _strength(value: Any, where: Mapping[str, Any]) -> int:
+    whole = not isinstance(value, bool) and isinstance(value, int | float) and value == value // 1
+    if not whole or not 1 <= value <= 100:
+        raise InputError(
+            f"expected a whole number from 1, got {short(value)}", fix="say how much chosen is above rejected", **where
+        )
+    return int(value)
+
+
+def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]]) -> list[Any]:
+    """chosen and rejected, of one type, each a text, a number or a list."""
+    found = []
+    for name in ("chosen", "rejected"):
+        value = row.get(name)
+        if isinstance(value, bytes):
+            value = decoded(value, at(name))
+        if value is None or isinstance(value, dict | bool):
+            raise InputError(f"expected text, a number or a list of numbers, got {short(value)}",
+                             fix="fill it in or drop the row", **at(name))  # fmt: skip
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"is not finite ({value})", fix="drop the row", **at(name))
+        found.append(value)
+    if type(found[0]) is not type(found[1]):
+        raise InputError(
+            f"chosen is {type(found[0]).__name__} and rejected is {type(found[1]).__name__}",
+            fix="give both the same type", **at("rejected"),
+        )  # fmt: skip
+    return found
+
+
 def table_of_rows(
-    rows: list[dict[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     path: str | Path,
     names: tuple[str, ...] | None = None,
     annotator_names: tuple[str, ...] | None = None,
+    place: Place | None = None,
 ) -> PairTable:
-    """The same checks for rows that are in memory; `path` is what messages name, `names` those of the features."""
+    """The same checks for rows that are in memory; `path` is what messages name, `names` those of the features; place:
+    where each row is found, None for its number in `path`.
+
+    Where one answer has other features under another prompt, an item is a pair of prompt and answer.
+    """
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
-    columns = _columns(rows, path)
-    items, people = ItemTable(names), AnnotatorTable(annotator_names)
+    columns = required_columns({name for row in rows for name in row}, path)
+    find = place or (lambda number: {"file": path, "row": number + 1})
+    try:
+        return _table(rows, path, columns, ItemTable(names), AnnotatorTable(annotator_names), find)
+    except OtherFeaturesError:
+        if "prompt" not in columns:
+            raise
+        return _table(rows, path, columns, ItemTable(names, by_prompt=True), AnnotatorTable(annotator_names), find)
+
+
+# One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
+def _table(
+    rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
+    people: AnnotatorTable, place: Place,
+) -> PairTable:  # fmt: skip
     prompts: dict[str, int] = {}
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}
-    prompt, chosen, rejected, annotator, weight, split = [], [], [], [], [], []
+    left_out: dict[str, int] = {}
+    held: dict[str, list[Any]] = {}
+    kept: list[int] = []
     present = {name for row in rows for name in row}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows):
 
-        def at(field: str, row_number: int = number) -> dict[str, Any]:
-            return {"file": path, "row": row_number, "field": field}
+        def at(field: str, number: int = number) -> dict[str, Any]:
+            return {**place(number), "field": field}
 
-        first, second = row.get("chosen"), row.get("rejected")
-        for name, value in (("chosen", first), ("rejected", second)):
-            if value is None or isinstance(value, dict | bool):
-                raise InputError(f"expected text, a number or a list of numbers, got {short(value)}",
-                                 fix="fill it in or drop the row", **at(name))  # fmt: skip
-            if isinstance(value, float) and not math.isfinite(value):
-                raise InputError(f"is not finite ({value})", fix="drop the row", **at(name))
-        if type(first) is not type(second):
-            raise InputError(
-                f"chosen is {type(first).__name__} and rejected is {type(second).__name__}",
-                fix="give both the same type", **at("rejected"),
-            )  # fmt: skip
-        a = items.add(first, row.get("chosen_features"), at("chosen"), "chosen_features")
-        b = items.add(second, row.get("rejected_features"), at("rejected"), "rejected_features")
-        if a == b:
-            raise InputError(
-                f"equals chosen ({short(first)})", fix="drop the row: a tie is no preference", **at("rejected")
-            )
-        chosen.append(a)
-        rejected.append(b)
+        first, second = _sides(row, at)
+        weight = _weight(row.get("weight"), at("weight")) if "weight" in present else 1.0
+        if weight == 0.0 or first == second:
+            why = "of weight 0" if weight == 0.0 else "whose two answers are the same, which say nothing"
+            left_out[why] = left_out.get(why, 0) + 1
+            continue
+        asked = row.get(columns["prompt"]) if "prompt" in columns else ""
+        asked = "" if asked is None else str(decoded(asked, at("prompt")) if isinstance(asked, bytes) else asked)
+        a = items.add(first, row.get("chosen_features"), at("chosen"), "chosen_features", asked)
+        b = items.add(second, row.get("rejected_features"), at("rejected"), "rejected_features", asked)
         who = read_name(row.get(columns["annotator_id"]), at(columns["annotator_id"]))
         person = annotators.setdefault(who, len(annotators))
-        annotator.append(person)
         people.add(person, who, row.get("annotator_features"), at("annotator_features"))
-        asked = row.get(columns["prompt"]) if "prompt" in columns else ""
-        prompt.append(prompts.setdefault("" if asked is None else str(asked), len(prompts)))
-        if "weight" in present:
-            weight.append(_weight(row.get("weight"), at("weight")))
-        if "split" in present:
-            if row.get("split") not in SPLITS:
-                raise InputError(
-                    f"expected train, test or unseen, got {short(row.get('split'))}",
-                    fix="use one of them",
-                    **at("split"),
-                )
-            split.append(SPLITS.index(row["split"]))
+        if "split" in present and row.get("split") not in SPLITS:
+            raise InputError(f"expected train, test or unseen, got {short(row.get('split'))}", fix="use one of them",
+                             **at("split"))  # fmt: skip
         if row.get("group_id") is not None and groups.setdefault(person, str(row["group_id"])) != str(row["group_id"]):
             raise InputError(
                 f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")
             )
-    told, told_names = people.matrix(tuple(annotators))
+        own = {
+            "chosen": a, "rejected": b, "annotator": person, "prompt": prompts.setdefault(asked, len(prompts)),
+            "weight": weight, "split": SPLITS.index(row["split"]) if "split" in present else 0,
+            "tie": _tie(row.get("tie"), at("tie")),
+            "strength": _strength(row["strength"], at("strength")) if row.get("strength") is not None else 0,
+        }  # fmt: skip
+        for name, value in own.items():
+            held.setdefault(name, []).append(value)
+        kept.append(number)
+    if not kept:
+        told = ", ".join(f"{count} rows {why}" for why, count in left_out.items())
+        raise InputError(f"no answer is left ({told})", file=path, fix="give answers that say which is better")
+    strength = np.array(held["strength"], dtype=np.int64)
+    if strength.any() and not strength.all():
+        empty = kept[int(np.flatnonzero(strength == 0)[0])]
+        raise InputError(
+            "is empty here and not in other rows", fix="say in every row how much chosen is above rejected, or in none",
+            **{**place(empty), "field": "strength"},
+        )  # fmt: skip
+    known, known_names = people.matrix(tuple(annotators))
     features, feature_names = items.matrix(path)
+    numbers = ("chosen", "rejected", "annotator", "prompt", "split")
+    whole = {name: np.array(held[name], dtype=np.int64) for name in numbers}
+    tie = np.array(held["tie"], dtype=np.bool_)
     table = PairTable(
         items=tuple(items.labels),
         features=features,
         feature_names=feature_names,
         prompts=tuple(prompts),
-        prompt=np.array(prompt, dtype=np.int64),
-        chosen=np.array(chosen, dtype=np.int64),
-        rejected=np.array(rejected, dtype=np.int64),
+        prompt=whole["prompt"],
+        chosen=whole["chosen"],
+        rejected=whole["rejected"],
         annotators=tuple(annotators),
-        annotator=np.array(annotator, dtype=np.int64),
-        weights=np.array(weight) if weight else None,
-        split=np.array(split, dtype=np.int64) if split else None,
+        annotator=whole["annotator"],
+        weights=np.array(held["weight"]) if "weight" in present else None,
+        split=whole["split"] if "split" in present else None,
         group=tuple(groups.get(i, "") for i in range(len(annotators))) if groups else None,
-        annotator_features=told,
-        annotator_feature_names=told_names,
+        annotator_features=known,
+        annotator_feature_names=known_names,
+        tie=tie if tie.any() else None,
+        strength=strength if strength.any() else None,
+        left_out=tuple(left_out.items()),
+        kind=items.kind,
         source=str(path),
     )
-    _check_split(table, path)
+    _check_split(table, path, [place(number) for number in kept])
     return table
 
 
-def _check_split(table: PairTable, path: str | Path) -> None:
+def _check_split(table: PairTable, path: str | Path, places: Sequence[Mapping[str, Any]]) -> None:
     """People of `unseen` are nowhere else; `test` asks for later answers of people in `train`."""
     if table.split is None:
         return
@@ -184,19 +255,19 @@ def _check_split(table: PairTable, path: str | Path) -> None:
     leaked = (people[0] | people[1]) & people[2]
     if leaked:
         who = table.annotators[min(leaked)]
-        row = 1 + int(np.flatnonzero((table.annotator == min(leaked)) & table.rows_of("unseen"))[0])
+        row = int(np.flatnonzero((table.annotator == min(leaked)) & table.rows_of("unseen"))[0])
         raise InputError(
-            f"annotator {who} is in train or test and in unseen", file=path, row=row, field="split",
-            fix="move all her rows to one side",
+            f"annotator {who} is in train or test and in unseen", field="split", fix="move all her rows to one side",
+            **places[row],
         )  # fmt: skip
     if not people[0]:
         raise InputError("no row is in train", file=path, field="split", fix="mark the training rows")
     strangers = people[1] - people[0]
     if strangers:
-        row = 1 + int(np.flatnonzero((table.annotator == min(strangers)) & table.rows_of("test"))[0])
+        row = int(np.flatnonzero((table.annotator == min(strangers)) & table.rows_of("test"))[0])
         raise InputError(
-            f"annotator {table.annotators[min(strangers)]} is in test and not in train", file=path, row=row,
-            field="split", fix="mark her rows unseen",
+            f"annotator {table.annotators[min(strangers)]} is in test and not in train", field="split",
+            fix="mark her rows unseen", **places[row],
         )  # fmt: skip
 
 
@@ -219,6 +290,10 @@ def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
         if vectors is not None:
             row["chosen_features"] = vectors[table.chosen[j]]
             row["rejected_features"] = vectors[table.rejected[j]]
+        if table.tie is not None:
+            row["tie"] = bool(table.tie[j])
+        if table.strength is not None:
+            row["strength"] = int(table.strength[j])
         if told is not None:
             row["annotator_features"] = told[table.annotator[j]]
         yield row

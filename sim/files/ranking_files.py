@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from sim.errors import InputError, short
+from sim.files.answer_sources import read_row_set
 from sim.files.atomic import replacing
-from sim.files.file_rows import known_ending, read_name, read_rows
+from sim.files.file_rows import known_ending, read_name
 from sim.preferences import Rankings
 
 
@@ -44,14 +45,15 @@ def write_rankings(path: str | Path, rankings: Rankings) -> None:
 def read_rankings(path: str | Path) -> Rankings:
     """Read K-wise answers written by `write_rankings` or by hand; every row offers as many responses."""
     target = Path(path)
-    rows, _ = read_rows(target)
+    found = read_row_set(target)
+    rows, numbers = found.rows, [number for _, number in found.places]
     if not rows:
         raise InputError("the file holds no rankings", file=target, fix="write one ranking a row")
     first = rows[0]
     for name in ("responses", "n_ranked", "annotator_id"):
         if name not in first:
             raise InputError("the column is missing", file=target, field=name, fix="add it")
-    for number, row in enumerate(rows, start=1):
+    for number, row in zip(numbers, rows, strict=True):
         offered = row.get("responses")
         if not isinstance(offered, list) or len(offered) < 2:
             raise InputError(
@@ -70,7 +72,7 @@ def read_rankings(path: str | Path) -> Rankings:
         people.setdefault(
             read_name(row["annotator_id"], {"file": target, "row": n, "field": "annotator_id"}), len(people)
         )
-        for n, row in enumerate(rows, start=1)
+        for n, row in zip(numbers, rows, strict=True)
     ]
     weights = [row.get("weight") for row in rows]
     return Rankings(

@@ -76,7 +76,9 @@ def new_annotators(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[NewA
     `adapt`, scored on the answers `reserve_new_annotators` sets aside."""
     names = fits.asked.compared_on_new(fits)
     reserving, scoring = fits.asked.new_annotator_streams(stream)
-    steps, rest, first = reserve_new_annotators(prepared.table, prepared.unseen, reserving, SHOWN, LEAST_RESERVED)
+    steps, rest, first = reserve_new_annotators(
+        prepared.table, prepared.unseen, reserving, SHOWN, LEAST_RESERVED, prepared.hold_out
+    )
     if len(steps) < 2 or not names:
         return ()
     reserved, out = prepared.answers(rest), []

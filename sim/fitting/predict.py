@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from sim.files.answer_sources import read_row_set
 from sim.files.atomic import Json, replacing
-from sim.files.file_rows import read_rows
 from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import annotator_names, table_of_rows
+from sim.files.preference_files import table_of_row_set
 from sim.fitting.saved import Assigned, SavedFit
 from sim.preferences import FloatArray, IntArray
 
@@ -63,10 +63,10 @@ def predict_file(fit: SavedFit, path: str | Path, annotators: Sequence[str] = ()
     fit does not know are predicted as strangers'.
     """
     file = Path(path)
-    rows, names = read_rows(file)
-    if are_items(rows):
-        return predict_items(fit, items_of_rows(rows, file, names), file, annotators)
-    return predict_pairs(fit, table_of_rows(rows, file, names, annotator_names(file)), annotators)
+    found = read_row_set(file)
+    if are_items(found.rows):
+        return predict_items(fit, items_of_rows(found.rows, file, found.names, found.where), file, annotators)
+    return predict_pairs(fit, table_of_row_set(found, file), annotators)
 
 
 def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:

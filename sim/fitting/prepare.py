@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from sim.arguments import float_array
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.fitting.known import Known
-from sim.fitting.splits import effective_weights, with_split
+from sim.fitting.splits import HoldOut, effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -117,7 +118,7 @@ class Prepared:
     differences: (n, d) features of chosen minus rejected, each divided by its standard deviation over the items of
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
     weights: (n,) see `effective_weights`.  scales: the way from the file's units to these.
-    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).
+    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what is held out.
     """
 
     table: PairTable
@@ -130,6 +131,7 @@ class Prepared:
     weights: FloatArray
     scales: Scales
     known: Known | None = None
+    hold_out: HoldOut = "items"
 
     @property
     def contexts(self) -> FloatArray | None:
@@ -169,6 +171,7 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
     """The file's features, or one indicator an item where items recur enough to have a strength of their own."""
     if table.features is not None:
         return table.features, table.feature_names
+    _require_no_positions(table)
     uses = 2 * len(table) / len(table.items)
     if uses < 10 or len(table.items) > 500:
         raise InputError(
@@ -181,9 +184,31 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
     return np.eye(len(table.items)), table.items
 
 
-def prepare(table: PairTable, stream: Stream) -> Prepared:
+def _decided(table: PairTable) -> PairTable:
+    """Without ties, which the likelihood of pairs has no place for; how many goes to what is left out."""
+    if table.tie is None:
+        return table
+    if table.tie.all():
+        fix = "give answers that say which is better"
+        raise InputError("every answer is a tie", file=table.source, field="tie", fix=fix)
+    left_out = (*table.left_out, ("that are ties", int(table.tie.sum())))
+    return replace(table.select(~table.tie), tie=None, left_out=left_out)
+
+
+def _require_no_positions(table: PairTable) -> None:
+    """Numbers below ten under more prompts than there are numbers are positions in lists that are not here."""
+    if table.kind == "number" and len(table.prompts) > len(table.items) and all(len(name) == 1 for name in table.items):
+        raise InputError(
+            f"the answers to {len(table.prompts)} prompts are the numbers {', '.join(sorted(table.items))}, which look "
+            "like positions in a list", file=table.source, field="chosen", fix="give the answers themselves",
+        )  # fmt: skip
+
+
+def prepare(table: PairTable, stream: Stream, hold_out: HoldOut | Literal["auto"] = "auto") -> Prepared:
     """Split if need be, standardise, weight."""
-    split = with_split(table, stream.child("split"))
+    decided = _decided(table)
+    by = way_to_hold_out(decided, hold_out)
+    split = with_split(decided, stream.child("split"), by)
     features, names = _item_features(split)
     train = split.rows_of("train")
     used = np.concatenate([split.chosen[train], split.rejected[train]])
@@ -214,4 +239,5 @@ def prepare(table: PairTable, stream: Stream) -> Prepared:
         unseen=split.rows_of("unseen"),
         weights=effective_weights(split, train),
         scales=Scales(names, mean, np.where(varies, scale, 1.0), varies),
+        hold_out=by,
     )

@@ -122,11 +122,17 @@ class FitReport:
             if name in self.fits.fitted
         }  # fmt: skip
         return {
-            "by": "mean log-likelihood of held-out items of training answers; test answers were not read",
+            "by": f"mean log-likelihood of held-out {self._validated_by} of training answers; "
+            "test answers were not read",
             "candidates": [candidate.as_json() for candidate in choice.tried],
             **own,
             "chosen": {**chosen, **own.get("chosen", {})},
         }
+
+    @property
+    def _validated_by(self) -> str:
+        """Inside the people who train, people cannot be held out."""
+        return "answers" if self.prepared.hold_out == "people" else self.prepared.hold_out
 
     def _ridge_of(self, name: str) -> float:
         asked = name == self.fits.asked.name and self.settings.ridge is not None
@@ -141,6 +147,9 @@ class FitReport:
             "set_aside_pairs": int((~(prepared.train | prepared.test | prepared.unseen)).sum()),
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),
+            "held_out": prepared.hold_out,
+            "left_out": dict(prepared.table.left_out),
+            "unused": [] if prepared.table.strength is None else ["strength"],
         }
 
 
@@ -198,7 +207,7 @@ def _fit(
     asked: Method[Any], table: PairTable, settings: FitSettings, say: Say, extra: Sequence[Method[Any]]
 ) -> FitReport:
     stream = Stream(settings.seed, cell="fit")
-    prepared = prepare(table, stream)
+    prepared = prepare(table, stream, settings.hold_out)
     if asked.wants_contexts:
         prepared = known_contexts(prepared)
     n, people = int(prepared.train.sum()), len(prepared.trained)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sim.arguments import require_count, require_positive
 from sim.errors import InputError
+
+HOLD_OUTS = ("auto", "answers", "items", "prompts", "people")
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,8 @@ class FitSettings:
     likewise.  restarts: random starts of the final fit.  beta: temperature of the policies whose regret is reported
     (margins and scores do not depend on it).  priorities: one positive number a type, for MinMax, only for methods of
     types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
+    hold_out: what is held out where the file has no split, and in choosing; auto: by how items recur, see
+    `sim.fitting.splits`.
 
     Errors: ValueError names the argument; what does not go with the method, `fit` refuses.
     """
@@ -27,6 +32,7 @@ class FitSettings:
     beta: float = 0.1
     priorities: tuple[float, ...] | None = None
     shift: str | None = None
+    hold_out: Literal["auto", "answers", "items", "prompts", "people"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -37,6 +43,8 @@ class FitSettings:
         if self.ridge is not None:
             require_positive(ridge=self.ridge)
         require_positive(beta=self.beta)
+        if self.hold_out not in HOLD_OUTS:
+            raise InputError(f"hold_out: expected one of {', '.join(HOLD_OUTS)}, got '{self.hold_out}'", fix="give one")
         if self.priorities is not None and not (self.priorities and all(0 < c < float("inf") for c in self.priorities)):
             given = ", ".join(f"{c:g}" for c in self.priorities) or "none"
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from sim.errors import InputError
 from sim.files.pair_table import SPLITS, PairTable
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+
+HoldOut: TypeAlias = Literal["answers", "items", "prompts", "people"]
 
 
 def items_recur(table: PairTable) -> bool:
@@ -20,14 +23,36 @@ def items_recur(table: PairTable) -> bool:
     return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
 
 
-def hold_out(table: PairTable, rows: BoolArray, share: float, stream: Stream) -> tuple[BoolArray, BoolArray]:
+def way_to_hold_out(table: PairTable, asked: HoldOut | Literal["auto"] = "auto") -> HoldOut:
+    """What to hold out of this table: what is asked for, else items where annotators meet the same ones again and again
+    and an item is more than its features (films), answers elsewhere.
+
+    Two answers about one film are not independent: with a random split a model would learn the test film from the
+    training one. Items that are nothing but their features (designed alternatives, given as lists of numbers) have
+    nothing of their own to be learned, and of items without features nothing can be predicted once nobody was asked
+    about them: there answers are held out, and none is lost between the two sides.
+    """
+    if asked == "prompts" and len(table.prompts) < 2:
+        raise InputError("hold_out: there is one prompt only", file=table.source, fix="hold out answers or items")
+    if asked != "auto":
+        return asked
+    designed = table.features is None or table.kind == "vector"
+    return "items" if not designed and items_recur(table) else "answers"
+
+
+def hold_out(
+    table: PairTable, rows: BoolArray, share: float, stream: Stream, by: HoldOut = "items"
+) -> tuple[BoolArray, BoolArray]:
     """(kept, held) masks inside `rows`.
 
-    Where items recur, a share of each annotator's items is set aside: held answers are between two of these, kept
-    answers between none, the others are dropped. Two answers about one film are not independent, and a random split
-    of answers would let a model learn the test film from the training one. Else answers are split at random.
+    items: a share of each annotator's items is set aside: held answers are between two of these, kept answers between
+    none, the others are dropped.  prompts: all answers to a share of the prompts.  answers: a share of the answers; so
+    too inside the people who train where people are held out.
     """
-    if not items_recur(table):
+    if by == "prompts":
+        aside = stream.uniforms(len(table.prompts)) < share
+        return rows & ~aside[table.prompt], rows & aside[table.prompt]
+    if by != "items":
         held = stream.uniforms(len(table)) < share
         return rows & ~held, rows & held
     n_items = len(table.items)
@@ -61,36 +86,30 @@ def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
     return weight if table.weights is None else weight * table.weights
 
 
-def with_split(table: PairTable, stream: Stream, unseen: float = 0.15, test: float = 0.3) -> PairTable:
-    """The table with a split of its own where the file has none: whole unseen annotators, and held-out answers of the
-    others (by items where items recur; answers that would mix the two sides are left out)."""
+def with_split(
+    table: PairTable, stream: Stream, by: HoldOut = "items", unseen: float = 0.15, test: float = 0.3
+) -> PairTable:
+    """The table with a split of its own where the file has none: whole unseen annotators, and but for "people" held-out
+    answers of the others (answers that would mix two sides of items are left out)."""
     if table.split is not None:
         return table
     hidden = stream.child("unseen").uniforms(table.n_annotators) < unseen
     rows = ~hidden[table.annotator]
-    kept, held = hold_out(table, rows, test, stream.child("test"))
+    share = 0.0 if by == "people" else test
+    kept, held = hold_out(table, rows, share, stream.child("test"), by)
     # Somebody without a training answer is no known annotator.
     known = np.bincount(table.annotator[kept], minlength=table.n_annotators) > 0
     held &= known[table.annotator]
     codes = np.full(len(table), -1, dtype=np.int64)
     for name, mask in zip(SPLITS, (kept, held, ~rows), strict=True):
         codes[mask] = SPLITS.index(name)
-    used = codes >= 0
     if not kept.any():
         raise InputError("no answers are left to train on", file=table.source, fix="give more answers an annotator")
-    return replace(
-        table,
-        prompt=table.prompt[used],
-        chosen=table.chosen[used],
-        rejected=table.rejected[used],
-        annotator=table.annotator[used],
-        weights=None if table.weights is None else table.weights[used],
-        split=codes[used],
-    )
+    return replace(table, split=codes).select(codes >= 0)
 
 
 def reserve_new_annotators(
-    table: PairTable, unseen: BoolArray, stream: Stream, shown: tuple[int, ...], least: int
+    table: PairTable, unseen: BoolArray, stream: Stream, shown: tuple[int, ...], least: int, by: HoldOut = "items"
 ) -> tuple[tuple[int, ...], BoolArray, Callable[[int], BoolArray]]:
     """(numbers that can be shown, reserved answers, mask of the first s answers of everybody) for unseen annotators.
 
@@ -98,7 +117,7 @@ def reserve_new_annotators(
     share its noise, which a flexible method would learn and be rewarded for. The same annotators (with enough to show
     and at least `least` reserved) and the same reserved answers for every number shown.
     """
-    kept, held = hold_out(table, unseen, 0.4, stream.child("reserve"))
+    kept, held = hold_out(table, unseen, 0.4, stream.child("reserve"), by)
     rows = np.flatnonzero(kept)
     rows = rows[np.lexsort((stream.uniforms(len(rows)), table.annotator[rows]))]
     person, n = table.annotator[rows], table.n_annotators

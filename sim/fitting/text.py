@@ -34,7 +34,10 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
 
 def _data_lines(counts: Mapping[str, Json]) -> list[str]:
     """What is easily overlooked: answers that are neither trained on nor scored, and a fit without features."""
-    lines = []
+    lines = [f"{count} rows left out {why}" for why, count in counts.get("left_out", {}).items()]
+    lines += [f"the column '{name}' is not used: every answer counts alike" for name in counts.get("unused", [])]
+    if counts.get("held_out"):
+        lines.append(f"held out: {counts['held_out']}")
     if counts.get("set_aside_pairs"):
         lines.append(
             f"{counts['set_aside_pairs']} answers set aside: between an item to train on and one to score by\n"

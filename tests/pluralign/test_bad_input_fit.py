@@ -56,7 +56,7 @@ def _changed(row, **changes):
 FILES = {
     "missing column": ([{k: v for k, v in row.items() if k != "rejected"} for row in _rows()], "field 'rejected'"),
     "misspelt column": ([{**{k: v for k, v in r.items() if k != "chosen"}, "chosn": 1} for r in _rows()], "'chosn'"),
-    "chosen equals rejected": (_changed(3, rejected="item 2", chosen="item 2"), "row 3"),
+    "a tie in words": (_changed(3, tie="yes"), "row 3, field 'tie'"),
     "infinite feature": (_changed(4, chosen="new", chosen_features=[float("inf"), 0.0]), "row 4"),
     "chosen is not a number": (_changed(2, chosen=float("nan"), rejected=1.5), "row 2, field 'chosen'"),
     "integer no float holds": (_changed(4, chosen="new", chosen_features=[10**400, 0.0]), "row 4"),

@@ -9,8 +9,9 @@ pytest.importorskip("torch")
 
 from tiny_llm import open_tiny, tiny, write_pairs  # noqa: F401
 
-from llm.data.preference_text import DataSettings, Tokeniser, load_preferences, read_table, require_text
+from llm.data.preference_text import DataSettings, Tokeniser, load_preferences, require_text
 from sim.errors import InputError
+from sim.files.preference_files import read_pairs
 from sim.streams import Stream
 
 ROW = {"prompt": "The film", "chosen": " was great.", "rejected": " was awful.", "annotator_id": "a"}
@@ -90,7 +91,7 @@ def test_saved_datasets_and_aliases(tiny, tmp_path):  # noqa: F811
     assert data.train.annotators == ("u0", "u1", "u2")
     datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "both"))
     with pytest.raises(InputError, match="several splits"):
-        read_table(tmp_path / "both")
+        read_pairs(tmp_path / "both")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +99,10 @@ def test_saved_datasets_and_aliases(tiny, tmp_path):  # noqa: F811
     [
         ({"chosen": "['great', 'good']"}, "row 2, field 'chosen': is a list written as text"),
         ({"rejected": "   "}, "row 2, field 'rejected': the response is empty"),
-        ({"rejected": " was great."}, "row 2, field 'rejected': equals chosen"),
         ({"chosen": " was great." * 40}, "row 2, field 'chosen': the response has"),
         ({"chosen": [0.1, 0.2], "rejected": [0.3, 0.1]}, "row 2, field 'chosen'"),
         ({"chosen": 3}, "chosen is int and rejected is str"),
+        ({"annotator_id": float("nan")}, "row 2, field 'annotator_id': expected a name"),
     ],
 )
 def test_mistakes_are_named(tiny, tmp_path, change, message):  # noqa: F811
@@ -115,7 +116,7 @@ def test_mistakes_are_named(tiny, tmp_path, change, message):  # noqa: F811
 def test_features_are_no_texts(tmp_path):
     path = _write(tmp_path / "p.jsonl", [{**ROW, "chosen": [0.1, 0.2], "rejected": [0.3, 0.1]}])
     with pytest.raises(InputError, match="is a list of numbers"):
-        require_text(read_table(path))
+        require_text(read_pairs(path))
 
 
 @pytest.mark.parametrize(("too_long", "kept"), [("drop", 1), ("truncate", 2)])
@@ -139,3 +140,45 @@ def test_an_empty_prompt_gets_a_beginning(tiny, tmp_path):  # noqa: F811
     number, tokens = Tokeniser(tokenizer, base.store, 64, DataSettings()).prompt("")
     assert list(base.store[number]) == tokens == [tokenizer.bos_token_id]
     assert np.isfinite(base.score(None, np.array([number]), np.array([base.store.add([5, 6])]))).all()
+
+
+def _responses(data, base):
+    stored = [base.store[int(k)] for k in data.train.pairs.chosen]
+    return [list(tokens) for tokens in stored]
+
+
+def test_an_answer_that_begins_with_the_prompts_letters_keeps_them(tiny, tmp_path):  # noqa: F811
+    rows = [{**ROW, "prompt": "The", "chosen": "Then it rained.", "rejected": "Nothing.", "annotator_id": "a"},
+            {**ROW, "prompt": "Hi", "chosen": "Hi there.", "rejected": "Hi", "annotator_id": "b"}]  # fmt: skip
+    data, base, tokenizer = _load(tiny, _write(tmp_path / "p.jsonl", rows), unseen=0.0, held_out=0.0)
+    whole = [tokenizer("TheThen it rained.")["input_ids"], tokenizer("HiHi there.")["input_ids"]]
+    prompts = [list(base.store[int(k)]) for k in data.train.pairs.contexts]
+    assert [tokens[: len(own)] for tokens, own in zip(whole, prompts, strict=True)] == prompts
+    assert _responses(data, base) == [
+        [*tokens[len(own):], tokenizer.eos_token_id] for tokens, own in zip(whole, prompts, strict=True)
+    ]  # fmt: skip
+    assert not any("transcripts" in note for note in data.notes)
+
+
+def test_whole_transcripts_lose_their_prompt_and_it_is_said(tiny, tmp_path):  # noqa: F811
+    rows = [{**ROW, "chosen": ROW["prompt"] + ROW["chosen"], "rejected": ROW["prompt"] + ROW["rejected"],
+             "annotator_id": who} for who in "ab"]  # fmt: skip
+    data, base, _ = _load(tiny, _write(tmp_path / "whole.jsonl", rows), unseen=0.0, held_out=0.0)
+    plain, other, _ = _load(tiny, _write(tmp_path / "plain.jsonl", [{**ROW, "annotator_id": who} for who in "ab"]),
+                            unseen=0.0, held_out=0.0)  # fmt: skip
+    assert _responses(data, base) == _responses(plain, other)
+    assert any("whole transcripts" in note for note in data.notes)
+
+
+def test_positions_are_no_texts(tmp_path):
+    path = _write(tmp_path / "p.jsonl", [{**ROW, "chosen": 0, "rejected": 1}])
+    with pytest.raises(InputError, match=r"row 1, field 'chosen': is a number \(0\), perhaps a position in a list"):
+        require_text(read_pairs(path))
+
+
+def test_rows_that_say_nothing_are_counted(tiny, tmp_path):  # noqa: F811
+    rows = [ROW, {**ROW, "annotator_id": "b"}, {**ROW, "rejected": ROW["chosen"]}, {**ROW, "weight": 0.0}]
+    rows = [{"weight": 1.0, **row} for row in rows]
+    data, _, _ = _load(tiny, _write(tmp_path / "p.jsonl", rows), unseen=0.0, held_out=0.0)
+    assert len(data.train) == 2
+    assert sum("left out" in note for note in data.notes) == 2

@@ -110,7 +110,7 @@ def test_names_that_do_not_fit_the_numbers(tmp_path):
 BAD = [
     ([_row(chosen=...)], "field 'chosen': the column is missing"),
     ([{"chosen": "a", "rejcted": "b", "annotator_id": 1}], "rename 'rejcted'"),
-    ([_row(), _row(rejected="a", rejected_features=[1.0, 2.0])], "row 2, field 'rejected': equals chosen ('a')"),
+    ([_row(rejected="a", rejected_features=[1.0, 2.0])], "no answer is left (1 rows whose two answers are the same"),
     ([_row(rejected=3)], "row 1, field 'rejected': chosen is str and rejected is int"),
     (
         [_row(), _row(chosen="c", chosen_features=[float("nan"), 1.0])],
@@ -187,7 +187,7 @@ def test_files_that_are_no_files(tmp_path):
         (empty, "the file is empty"),
         (blank, "holds no preferences"),
         (tmp_path / "none.jsonl", "no such file"),
-        (tmp_path / "pairs.csv", "expected a file ending in .parquet"),
+        (tmp_path / "pairs.txt", "expected a file ending in .parquet"),
     ):
         with pytest.raises(InputError) as caught:
             read_pairs(path)

@@ -20,7 +20,7 @@ from sim.fitting.prepare import prepare
 from sim.fitting.report import fit
 from sim.fitting.save import save_fit
 from sim.fitting.settings import FitSettings
-from sim.fitting.splits import effective_weights, hold_out
+from sim.fitting.splits import effective_weights, hold_out, way_to_hold_out
 from sim.fitting.type_model import fit_types
 from sim.streams import Stream
 
@@ -125,10 +125,46 @@ def test_held_out_answers_touch_no_training_item(fitted):
 
 def test_items_that_come_once_are_split_at_random():
     table = opposed_types(n_items=40_000, answers=20)
-    kept, held = hold_out(table, np.ones(len(table), bool), 0.25, Stream(1))
+    assert way_to_hold_out(table) == "answers"
+    kept, held = hold_out(table, np.ones(len(table), bool), 0.25, Stream(1), way_to_hold_out(table))
     assert (kept | held).all()
     assert held.mean() == pytest.approx(0.25, abs=0.05)
     assert effective_weights(table, kept)[kept] == pytest.approx(1.0, abs=0.1)
+
+
+def _asked_often(**changes):
+    """Thirty items, about which each annotator is asked again and again, under four prompts."""
+    table = opposed_types(n_items=30, answers=40)
+    n = len(table)
+    return replace(table, prompts=("a", "b", "c", "d"), prompt=np.arange(n) % 4, split=None, **changes)
+
+
+def test_what_is_held_out_goes_by_how_items_recur():
+    assert way_to_hold_out(_asked_often()) == "items"
+    assert way_to_hold_out(_asked_often(features=None)) == "answers"
+    assert way_to_hold_out(_asked_often(kind="vector")) == "answers"
+    assert way_to_hold_out(_asked_often(), "prompts") == "prompts"
+    with pytest.raises(InputError, match="there is one prompt only"):
+        way_to_hold_out(replace(_asked_often(), prompts=("a",), prompt=np.zeros(len(_asked_often()), int)), "prompts")
+
+
+@pytest.mark.parametrize("by", ["answers", "items", "prompts", "people"])
+def test_each_way_of_holding_out(by):
+    table = _asked_often()
+    prepared = prepare(table, Stream(3), by)
+    own = prepared.table
+    train, test = prepared.train, prepared.test
+    assert prepared.hold_out == by
+    assert not set(own.annotator[prepared.unseen]) & set(own.annotator[train | test])
+    if by == "people":
+        assert not test.any()
+    else:
+        assert 0.05 < test.sum() / (train | test).sum() < 0.5
+    if by in ("answers", "people"):
+        assert len(own) == len(table)
+    if by == "prompts":
+        assert not set(own.prompt[train]) & set(own.prompt[test])
+        assert len(own) == len(table)
 
 
 def test_effective_weights_by_hand():

@@ -1,0 +1,325 @@
+"""What a path of answers is: one file, or a folder of shards, or a folder that `datasets` saved; and its rows.
+
+Every reader of answers goes through here, by columns (`sim.files.answer_columns`) or row by row.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias
+
+from sim.errors import InputError
+from sim.reading import bounded, load_json
+
+NAMES_KEY = b"pluralign.feature_names"
+ANNOTATOR_NAMES_KEY = b"pluralign.annotator_feature_names"
+
+Kind: TypeAlias = Literal["parquet", "jsonl", "csv", "arrow"]
+_ENDINGS: dict[str, Kind] = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+_PACKED = ("", ".gz", ".zst")
+READABLE = ".parquet, .jsonl or .csv (also .gz or .zst)"
+# A cell of text may be a whole conversation.
+_LONGEST_CELL = 1 << 26
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of answers. kind: how it is read.  packed: "", ".gz" or ".zst"."""
+
+    path: Path
+    kind: Kind
+    packed: str = ""
+
+
+def _part(path: Path) -> Part | None:
+    name = path.name.lower()
+    for packed in _PACKED:
+        for ending, kind in _ENDINGS.items():
+            if name.endswith(ending + packed) and (kind != "parquet" or not packed):
+                return Part(path, kind, packed)
+    return None
+
+
+def parts_of(place: str | Path) -> tuple[Part, ...]:
+    """The files of a path, in the order their answers count: a file, a folder of shards by name, or the Arrow files of
+    a folder that `datasets` saved.
+
+    Errors: InputError where there is no such file, an ending nobody knows, an empty file or folder, files of different
+    kinds in one folder, or a folder of several splits.
+    """
+    path = Path(place)
+    if path.is_dir():
+        return _shards(path)
+    found = _part(path)
+    if found is None:
+        raise InputError(f"expected a file ending in {READABLE}", file=path, fix="convert or rename the file")
+    _require_content(path)
+    return (found,)
+
+
+def _require_content(path: Path) -> None:
+    if not path.is_file():
+        problem = "is no file but a folder, a device or a pipe" if path.exists() else "no such file"
+        raise InputError(problem, file=path, fix="check the path")
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty", file=path, fix="write one answer a row")
+
+
+def _shards(folder: Path) -> tuple[Part, ...]:
+    if (folder / "dataset_dict.json").is_file():
+        raise InputError("holds several splits", file=folder, fix=f"give one of them, for example {folder / 'train'}")
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        return _saved_by_datasets(folder)
+    visible = (path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_")))
+    found = [part for part in map(_part, visible) if part]
+    if not found:
+        raise InputError(f"holds no file ending in {READABLE}", file=folder, fix="give the folder of the shards")
+    kinds = {part.kind: part for part in found}
+    if len(kinds) > 1:
+        first, second = list(kinds.values())[:2]
+        raise InputError(
+            f"holds files of different kinds ({first.path.name}, {second.path.name})", file=folder,
+            fix="keep the shards of one table in a folder",
+        )  # fmt: skip
+    for part in found:
+        _require_content(part.path)
+    return tuple(found)
+
+
+def _saved_by_datasets(folder: Path) -> tuple[Part, ...]:
+    """The files that `state.json` names, which need not be all that lie there."""
+    try:
+        state = load_json((folder / "state.json").read_text(encoding="utf-8"))
+        names = [str(entry["filename"]) for entry in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError("was not saved whole by datasets", file=folder / "state.json", fix="save it again") from error
+    if state.get("_indices_data_files"):
+        raise InputError(
+            "holds a selection of rows beside the rows", file=folder, fix="call .flatten_indices() before saving it"
+        )
+    for name in names:
+        if Path(name).name != name:
+            problem = f"names a file outside its folder ({name})"
+            raise InputError(problem, file=folder / "state.json", fix="save it again")
+        _require_content(folder / name)
+    if not names:
+        raise InputError("the file is empty", file=folder, fix="write one answer a row")
+    return tuple(Part(folder / name, "arrow") for name in names)
+
+
+@dataclass(frozen=True, eq=False)
+class RowSet:
+    """rows: plain values by column.  places: for each row the file and the number that a reader finds it under.
+
+    names, annotator_names: of features, where a schema keeps them.  untyped: whether cells are texts whatever they
+    mean, as in CSV.
+    """
+
+    rows: list[dict[str, Any]]
+    places: Sequence[tuple[Path, int]]
+    names: tuple[str, ...] | None = None
+    annotator_names: tuple[str, ...] | None = None
+
+    def where(self, row: int) -> dict[str, Any]:
+        file, number = self.places[row]
+        return {"file": file, "row": number}
+
+
+def read_row_set(place: str | Path) -> RowSet:
+    """All rows of a path, with the file and the line or record each is found under.
+
+    Errors: InputError with file and row for what is no record.
+    """
+    rows: list[dict[str, Any]] = []
+    places: list[tuple[Path, int]] = []
+    names: dict[bytes, tuple[str, ...] | None] = {}
+    for part in parts_of(place):
+        if part.kind in ("parquet", "arrow"):
+            table = read_arrow_part(part)
+            for key in (NAMES_KEY, ANNOTATOR_NAMES_KEY):
+                names.setdefault(key, names_in(table.schema.metadata, key, part.path))
+            found: Iterator[tuple[int, dict[str, Any]]] = enumerate(table.to_pylist(), start=1)
+        else:
+            found = _json_lines(part) if part.kind == "jsonl" else _csv_rows(part)
+        for number, row in found:
+            rows.append(row)
+            places.append((part.path, number))
+    return RowSet(rows, places, names.get(NAMES_KEY), names.get(ANNOTATOR_NAMES_KEY))
+
+
+def read_arrow_part(part: Part) -> Any:
+    """A Parquet file, or an Arrow file of `datasets`, as an Arrow table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if part.kind == "parquet":
+            return pq.ParquetFile(part.path).read()
+        with pa.memory_map(str(part.path)) as file:
+            return pa.ipc.open_stream(file).read_all()
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        what = "Parquet" if part.kind == "parquet" else "Arrow"
+        raise InputError(
+            f"is not a whole {what} file ({reason})", file=part.path, fix="write or copy it again"
+        ) from error
+
+
+def names_in(metadata: Mapping[bytes, bytes] | None, key: bytes, path: str | Path) -> tuple[str, ...] | None:
+    """The names a schema keeps under `key`, a JSON list of texts; None if it keeps none."""
+    text = (metadata or {}).get(key)
+    if text is None:
+        return None
+    try:
+        names = load_json(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError("is not a JSON list of names", file=path, field=key.decode(), fix="write the file again")
+    return tuple(names)
+
+
+@contextmanager
+def opened(part: Part) -> Iterator[IO[str]]:
+    """A part as text, unpacked, a byte-order mark left out."""
+    if part.packed == ".zst":
+        import pyarrow as pa
+
+        with pa.input_stream(str(part.path), compression="zstd") as raw:
+            yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+    elif part.packed == ".gz":
+        with gzip.open(part.path, "rt", encoding="utf-8-sig", newline="") as lines:
+            yield lines
+    else:
+        with part.path.open(encoding="utf-8-sig", newline="") as lines:
+            yield lines
+
+
+@dataclass
+class _Count:
+    """Lines read so far, for messages about what breaks after them."""
+
+    number: int = field(default=0)
+
+
+@contextmanager
+def _reading(part: Part, count: _Count) -> Iterator[None]:
+    """What goes wrong with a file as a file, said with the last row that was read."""
+    path = part.path
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"the gzip file ends or breaks after row {count.number} ({error})", file=path, fix="copy it again, whole"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not text in UTF-8", file=path, row=count.number + 1, fix="save it as UTF-8") from error
+    except csv.Error as error:
+        problem = f"is not whole CSV ({error})"
+        raise InputError(problem, file=path, row=count.number + 1, fix="write it again") from error
+    except OSError as error:
+        what = error.strerror or "the packed file ends or breaks"
+        raise InputError(f"cannot be read ({what})", file=path, fix="check the path, or copy it again") from error
+
+
+def _json_lines(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each line that is not blank."""
+    count = _Count()
+    with _reading(part, count), opened(part) as lines:
+        for line in bounded(lines, part.path):
+            count.number += 1
+            if not line.strip():
+                continue
+            try:
+                row = load_json(line)
+            except ValueError as error:
+                raise InputError(
+                    f"is not whole JSON ({error})", file=part.path, row=count.number, fix="mend or delete the line"
+                ) from error
+            if not isinstance(row, dict):
+                raise InputError(
+                    f"expected a JSON object, got {type(row).__name__}", file=part.path, row=count.number,
+                    fix="write one object a line",
+                )  # fmt: skip
+            yield count.number, row
+
+
+def delimiter_of(header: str) -> str:
+    """The separator that a table's first line shows: comma, semicolon or tab."""
+    return max(",;\t", key=header.count)
+
+
+# A cell of these columns is a number, a truth value or a list that JSON writes.
+_CELLS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("weight", "strength", "tie", "choice", "score"), load_json),
+    **dict.fromkeys(
+        ("chosen_features", "rejected_features", "annotator_features", "features", "responses", "ranking", "scores"),
+        load_json,
+    ),
+}
+
+
+# As in `sim.files.preference_files`; a person's number is a text in a cell, and may have become a decimal one.
+_PEOPLE = ("annotator_id", "user_id", "annotator", "worker")
+_WHOLE = re.compile(r"(-?\d+)\.0*")
+
+
+def cell_name(text: str) -> str:
+    """The name in a cell of CSV, where every number is a text: 1 and 1.0 are one person there too."""
+    found = _WHOLE.fullmatch(text)
+    return found.group(1) if found else text
+
+
+def _cell(name: str, text: str) -> Any:
+    """A cell's value: nothing, a text, or for a column of numbers or lists what JSON says it is."""
+    if text == "":
+        return None
+    if name in _PEOPLE:
+        return cell_name(text)
+    parse = _CELLS.get(name)
+    if parse is None:
+        return text
+    try:
+        return parse(text.lower() if name == "tie" else text)
+    except ValueError:
+        return text  # Left to the check of the column, which says what was expected.
+
+
+def _csv_rows(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(record number, cells by column); the header is no record."""
+    count = _Count()
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        with _reading(part, count), opened(part) as file:
+            lines = bounded(file, part.path)
+            header = next(lines, "")
+            reader = csv.reader(_with_first(header, lines), delimiter=delimiter_of(header), strict=True)
+            names = [name.strip() for name in next(reader, [])]
+            for twice in (name for place, name in enumerate(names) if name in names[:place]):
+                raise InputError("the column stands twice", file=part.path, field=twice, fix="keep one of them")
+            for cells in reader:
+                if not cells:
+                    continue
+                count.number += 1
+                if len(cells) != len(names):
+                    raise InputError(
+                        f"expected {len(names)} cells as in the header, got {len(cells)}", file=part.path,
+                        row=count.number, fix="quote cells that hold the separator",
+                    )  # fmt: skip
+                yield count.number, {name: _cell(name, text) for name, text in zip(names, cells, strict=True) if name}
+    finally:
+        csv.field_size_limit(before)
+
+
+def _with_first(first: str, rest: Iterator[str]) -> Iterator[str]:
+    if first:
+        yield first
+    yield from rest

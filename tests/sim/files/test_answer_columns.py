@@ -1,0 +1,351 @@
+"""Answers read by columns are those read row by row, whatever file they lie in; what is wrong is said row by row."""
+
+import gzip
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+
+from sim.errors import InputError
+from sim.files.answer_columns import table_of_columns
+from sim.files.answer_sources import parts_of, read_row_set
+from sim.files.preference_files import read_pairs, required_columns, table_of_row_set
+from sim.streams import Stream
+
+FIELDS = (
+    "items", "feature_names", "prompts", "annotators", "group", "annotator_feature_names", "left_out", "kind", "source",
+)  # fmt: skip
+ARRAYS = (
+    "features", "prompt", "chosen", "rejected", "annotator", "weights", "split", "annotator_features", "tie",
+    "strength",
+)  # fmt: skip
+
+
+def by_columns(path):
+    return table_of_columns(parts_of(path), lambda present: required_columns(present, path), str(path))
+
+
+def by_rows(path):
+    return table_of_row_set(read_row_set(path), path)
+
+
+def assert_same(one, other):
+    for name in FIELDS:
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ARRAYS:
+        first, second = getattr(one, name), getattr(other, name)
+        assert (first is None) == (second is None), name
+        if first is not None:
+            assert first.dtype == second.dtype, name
+            assert first.shape == second.shape, name
+            assert (first == second).all(), name
+
+
+def drawn(seed, n=400, people=17, items=23, **forms):
+    """Rows of made-up answers. forms: which optional columns they have."""
+    stream = Stream(seed, cell="answers")
+    item = np.array([stream.child(str(j)).permutation(items)[:2] for j in range(n)])
+    person = stream.child("person").integers(people, n)
+    vectors = np.round(stream.child("vectors").normals((items, 3)), 3)
+    told = np.round(stream.child("told").normals((people, 2)), 3)
+    rows = []
+    for j in range(n):
+        a, b = item[j].tolist()
+        who = int(person[j])
+        row = {"prompt": f"question {j % 5}", "chosen": f"text {a}", "rejected": f"text {b}", "annotator_id": f"p{who}"}
+        if "vectors" in forms:
+            row |= {"chosen": vectors[a].tolist(), "rejected": vectors[b].tolist()}
+        if "numbers" in forms:
+            row |= {"chosen": a, "rejected": b, "annotator_id": who}
+        if "features" in forms:
+            row |= {"chosen_features": vectors[a].tolist(), "rejected_features": vectors[b].tolist()}
+        if "named" in forms:
+            row |= {f"{side}_features": dict(zip(("wit", "age", "a b"), vectors[k].tolist(), strict=True))
+                    for side, k in (("chosen", a), ("rejected", b))}  # fmt: skip
+        if "weight" in forms:
+            row["weight"] = 0.5 + j % 3
+        if "split" in forms:
+            row["split"] = "unseen" if who > 12 else "train" if j % 4 else "test"
+        if "group" in forms:
+            row["group_id"] = f"g{who % 3}" if who % 5 else None
+        if "told" in forms:
+            row["annotator_features"] = told[who].tolist() if j % 2 == 0 or "always" in forms else None
+        if "ties" in forms:
+            row["tie"] = j % 7 == 0
+        if "strength" in forms:
+            row["strength"] = 1 + j % 3
+        row["other"] = {"deep": [j]}
+        rows.append(row)
+    return rows
+
+
+def write(path, rows):
+    """Rows as the file's ending says."""
+    name = path.name
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=37)
+        return path
+    if ".csv" in name or ".tsv" in name:
+        flat = pa.Table.from_pylist([{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows])
+        sink = io.BytesIO()
+        pc.write_csv(flat, sink, pc.WriteOptions(delimiter="\t" if ".tsv" in name else ","))
+        raw = sink.getvalue()
+    else:
+        raw = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if name.endswith(".gz"):
+        raw = gzip.compress(raw)
+    if name.endswith(".zst"):
+        raw = pa.Codec("zstd").compress(raw, asbytes=True)
+    path.write_bytes(raw)
+    return path
+
+
+FORMS = [
+    {}, {"vectors": 1}, {"numbers": 1}, {"features": 1, "weight": 1}, {"named": 1, "split": 1},
+    {"group": 1, "ties": 1}, {"strength": 1, "told": 1, "always": 1},
+    {"features": 1, "told": 1, "split": 1, "weight": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("forms", FORMS, ids=lambda forms: "+".join(forms) or "plain")
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst"])
+def test_columns_are_rows(tmp_path, ending, forms):
+    path = write(tmp_path / f"a{ending}", drawn(1, **forms))
+    found = by_columns(path)
+    assert found is not None
+    assert_same(found, by_rows(path))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".csv.zst", ".tsv"])
+@pytest.mark.parametrize("forms", [{}, {"weight": 1, "split": 1, "group": 1}], ids=["plain", "more"])
+def test_comma_separated(tmp_path, ending, forms):
+    rows = drawn(2, **forms)
+    path = write(tmp_path / f"a{ending}", rows)
+    found = by_columns(path)
+    assert found is not None
+    assert_same(found, by_rows(path))
+    lines = write(tmp_path / "a.jsonl", rows)
+    for name in FIELDS[:-1]:
+        assert getattr(found, name) == getattr(read_pairs(lines), name)
+
+
+def test_ties_and_strengths_of_csv(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        "\ufeffprompt;chosen;rejected;worker;tie;strength\r\n"
+        'q;"a; or\r\nb";c;1.0;true;2\r\nq;c;"a; or\r\nb";2;False;1\r\n'.encode()
+    )
+    table = read_pairs(path)
+    assert table.items == ("a; or\r\nb", "c")
+    assert table.annotators == ("1", "2")
+    assert table.tie.tolist() == [True, False]
+    assert table.strength.tolist() == [2, 1]
+
+
+def test_batches_of_one_file_are_one_table(tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.files.answer_columns._BATCH", 29)
+    for ending in (".parquet", ".jsonl"):
+        path = write(tmp_path / f"a{ending}", drawn(3, features=1, told=1, group=1, ties=1))
+        assert_same(by_columns(path), by_rows(path))
+
+
+def test_a_folder_of_shards_is_one_table_and_names_the_shard(tmp_path):
+    rows = drawn(4, weight=1)
+    whole = write(tmp_path / "whole.jsonl", rows)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for k in range(4):
+        write(shards / f"part-{k}.jsonl.gz", rows[100 * k : 100 * (k + 1)])
+    (shards / "README.md").write_text("what this is")
+    found, expected = read_pairs(shards), read_pairs(whole)
+    assert by_columns(shards) is not None
+    assert (found.items, found.annotators, found.prompts) == (expected.items, expected.annotators, expected.prompts)
+    assert (found.chosen == expected.chosen).all()
+    assert (found.weights == expected.weights).all()
+    rows[250]["weight"] = -1
+    write(shards / "part-2.jsonl.gz", rows[200:300])
+    with pytest.raises(InputError, match=r"part-2\.jsonl\.gz, row 51, field 'weight'"):
+        read_pairs(shards)
+    write(shards / "x.parquet", rows)
+    with pytest.raises(InputError, match="files of different kinds"):
+        read_pairs(shards)
+
+
+def test_what_datasets_saved(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [{k: v for k, v in row.items() if k != "other"} for row in drawn(5, features=1)]
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"), num_shards=3)
+    found = by_columns(tmp_path / "saved")
+    assert found is not None
+    assert_same(found, by_rows(tmp_path / "saved"))
+    assert (found.features == read_pairs(write(tmp_path / "a.jsonl", rows)).features).all()
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "both"))
+    with pytest.raises(InputError, match="holds several splits"):
+        read_pairs(tmp_path / "both")
+    chosen = datasets.load_from_disk(str(tmp_path / "saved")).select([5, 3, 1])
+    chosen.save_to_disk(str(tmp_path / "chosen"))
+    assert len(read_pairs(tmp_path / "chosen")) == 3
+
+
+def test_every_form_of_text_column(tmp_path):
+    rows = [{k: v for k, v in row.items() if k != "other"} for row in drawn(6)]
+    plain = pa.Table.from_pylist(rows)
+    expected = by_rows(write(tmp_path / "a.parquet", rows))
+    for kind in (
+        pa.large_string(),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.dictionary(pa.int32(), pa.large_string()),
+    ):
+        path = tmp_path / "b.parquet"
+        pq.write_table(pa.table({name: plain[name].cast(kind) for name in plain.column_names}), path)
+        found = by_columns(path)
+        assert found is not None
+        assert_same(found, by_rows(path))
+        assert found.items == expected.items
+
+
+def test_columns_of_a_pandas_index_are_left_alone(tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame([{k: v for k, v in row.items() if k != "other"} for row in drawn(7, numbers=1)])
+    frame["chosen"] = frame["chosen"].astype("category")
+    frame.iloc[::-1].to_parquet(tmp_path / "a.parquet")
+    assert_same(read_pairs(tmp_path / "a.parquet"), by_rows(tmp_path / "a.parquet"))
+    frame.set_index("annotator_id").to_parquet(tmp_path / "b.parquet")
+    assert read_pairs(tmp_path / "b.parquet").n_annotators == 17
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl", ".csv"])
+def test_numbers_name_people_by_value(tmp_path, ending):
+    rows = [{"chosen": "a", "rejected": "b", "annotator_id": who} for who in (1.0, 2.0, 1.0, 2.5)]
+    if ending == ".csv":
+        (tmp_path / "a.csv").write_text(
+            "chosen,rejected,annotator_id\n" + "".join(f"a,b,{r['annotator_id']}\n" for r in rows)
+        )
+    else:
+        write(tmp_path / f"a{ending}", rows)
+    assert read_pairs(tmp_path / f"a{ending}").annotators == ("1", "2", "2.5")
+    assert_same(read_pairs(tmp_path / f"a{ending}"), by_rows(tmp_path / f"a{ending}"))
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), float("inf"), ""])
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
+def test_nobody_is_called_nan(tmp_path, nothing, ending):
+    who = ["x", "y", nothing] if nothing == "" else [1.0, 2.0, nothing]
+    path = write(tmp_path / f"a{ending}", [{"chosen": "a", "rejected": "b", "annotator_id": one} for one in who])
+    with pytest.raises(InputError, match="row 3, field 'annotator_id': expected a name or number"):
+        read_pairs(path)
+
+
+def test_lines_are_counted_as_the_file_has_them(tmp_path):
+    path = tmp_path / "a.jsonl"
+    good = json.dumps({"chosen": "a", "rejected": "b", "annotator_id": "x"})
+    path.write_text(f'\n\n{good}\n\n\n{good[:-1]}, "weight": 1}}\n')
+    with pytest.raises(InputError, match="row 3, field 'weight'"):
+        read_pairs(path)
+
+
+def test_an_answer_under_two_prompts_may_be_two_items(tmp_path):
+    refusal = {"chosen": "I cannot.", "rejected_features": [9.0], "annotator_id": "x"}
+    rows = [
+        {**refusal, "prompt": "p", "rejected": "b", "chosen_features": [1.0]},
+        {**refusal, "prompt": "q", "rejected": "c", "chosen_features": [2.0]},
+        {**refusal, "prompt": "q", "rejected": "d", "chosen_features": [2.0 + 1e-9]},
+    ]
+    table = read_pairs(write(tmp_path / "a.jsonl", rows))
+    assert table.items == ("I cannot.", "b", "I cannot.", "c", "d")
+    assert table.features[:, 0].tolist() == [1.0, 9.0, 2.0, 9.0, 9.0]
+    assert table.chosen.tolist() == [0, 2, 2]
+    rows.append({**refusal, "prompt": "q", "rejected": "c", "chosen_features": [3.0]})
+    said = (
+        r"row 4, field 'chosen_features': item 'I cannot\.' has other features here than before under the same prompt"
+    )
+    with pytest.raises(InputError, match=said):
+        read_pairs(write(tmp_path / "a.jsonl", rows))
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
+def test_differences_of_rounding_are_one_item(tmp_path, ending):
+    exact = [0.1, 123456.789, -3e-7]
+    single = np.array(exact, dtype=np.float32).astype(float).tolist()
+    row = {"chosen": "a", "rejected": "b", "annotator_id": "x", "rejected_features": [1.0] * 3}
+    rows = [{**row, "chosen_features": own} for own in (exact, single)]
+    path = write(tmp_path / f"a{ending}", rows)
+    assert by_columns(path).features[0].tolist() == exact
+    assert_same(by_columns(path), by_rows(path))
+
+
+def test_rows_that_say_nothing_are_left_out_and_counted(tmp_path):
+    rows = [{**row, "weight": 1.0} for row in drawn(8, n=6)]
+    rows[1]["weight"], rows[4]["weight"] = 0, 0
+    rows[2]["rejected"] = rows[2]["chosen"]
+    table = read_pairs(write(tmp_path / "a.jsonl", rows))
+    assert len(table) == 3
+    assert [count for _, count in table.left_out] == [2, 1]
+
+
+def test_bytes_are_text_or_refused(tmp_path):
+    rows = [{"chosen": "größer".encode(), "rejected": b"b", "annotator_id": b"x", "prompt": b"q"}]
+    table = read_pairs(write(tmp_path / "a.parquet", rows))
+    assert (table.items, table.annotators, table.prompts) == (("größer", "b"), ("x",), ("q",))
+    rows[0]["rejected"] = b"\xff\xfe"
+    with pytest.raises(InputError, match="row 1, field 'rejected': is bytes that are no text in UTF-8"):
+        read_pairs(write(tmp_path / "a.parquet", rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tie": "yes"}, "row 3, field 'tie': expected true or false, got 'yes'"),
+        ({"strength": 1.5}, "row 3, field 'strength': expected a whole number from 1, got 1.5"),
+        ({"strength": 0}, "row 3, field 'strength': expected a whole number from 1, got 0"),
+        ({"strength": None}, "row 3, field 'strength': is empty here and not in other rows"),
+    ],
+)
+def test_ties_and_strengths_are_checked(tmp_path, change, message):
+    rows = [{"chosen": "a", "rejected": "b", "annotator_id": "x", "tie": False, "strength": 2} for _ in range(4)]
+    rows[2] |= change
+    with pytest.raises(InputError) as caught:
+        read_pairs(write(tmp_path / "a.jsonl", rows))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_damaged_files_are_refused_or_read_alike(tmp_path, seed):
+    """One cell of a good file changed at random: by columns nothing is accepted that the rows refuse."""
+    stream = Stream(seed, cell="damage")
+    rows = drawn(seed, n=40, features=1, weight=1, split=1, group=1, told=1, always=1, ties=1, strength=1)
+    values = [
+        None,
+        "",
+        0,
+        -1,
+        1.5,
+        True,
+        "x",
+        [],
+        [1.0],
+        [1.0, 2.0, 3.0],
+        {"a": 1.0},
+        float("nan"),
+        10**30,
+        b"b",
+        "unseen",
+    ]
+    names = sorted(set(rows[0]) - {"other"})
+    row = rows[int(stream.child("row").integers(40, 1)[0])]
+    name = names[int(stream.child("name").integers(len(names), 1)[0])]
+    value = values[int(stream.child("value").integers(len(values), 1)[0])]
+    row[name] = value
+    path = write(tmp_path / "a.jsonl", rows)
+    found = by_columns(path)
+    try:
+        expected = by_rows(path)
+    except InputError:
+        assert found is None
+        return
+    if found is not None:
+        assert_same(found, expected)
