@@ -191,3 +191,16 @@ def test_what_could_not_be_planted_counts_as_nothing():
     early = {**planted(fault), "kernels": {"json": "json"}}
     with Session(early) as session, pytest.raises(RuntimeError, match="imported before the fault was planted: json"):
         session.ask("check", "costs-not-negative", "quick", 0, 300)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "kernel"),
+    [
+        ("sim.estimators.low_rank_descent", "descent_kernels.descend", ("sim.compiled.descent", "descend")),
+        ("sim.algorithms.em_log_linear", "em", ("sim.compiled.em", "_em")),
+        ("sim.compiled.em", "one_pass", ("sim.compiled.em_pass", "serial_pass")),
+        ("sim.algorithms.von_neumann", "regret_matching_kernels.regret_matching", ("sim.compiled.regret_matching", "regret_matching")),
+    ],
+)  # fmt: skip
+def test_kernels_are_found_through_modules_wrappers_and_other_names(module, name, kernel):
+    assert Sources().compiled_of(module, {name}) == {kernel}

@@ -33,6 +33,15 @@ def _is_compiled(node: ast.AST) -> bool:
     return any("njit" in ast.unparse(one) or "intrinsic" in ast.unparse(one) for one in decorators)
 
 
+def _mentioned(node: ast.AST) -> tuple[str, ...]:
+    """A name, or a part of what a name stands for."""
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return (f"{node.value.id}.{node.attr}",)
+    return ()
+
+
 class Module:
     """One module's text and what it defines."""
 
@@ -85,12 +94,36 @@ class Module:
 
     @cached_property
     def names_of_line(self) -> dict[int, set[str]]:
-        """Line -> the names it mentions."""
+        """Line -> the names it mentions, those of a module's parts as module.part."""
         found: dict[int, set[str]] = {}
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Name):
-                found.setdefault(node.lineno, set()).add(node.id)
+            for name in _mentioned(node):
+                found.setdefault(node.lineno, set()).add(name)  # type: ignore[attr-defined]
         return found
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Name at the top level -> the function here that it stands for: `g = f`, or `g = njit(...)(f)`."""
+        found: dict[str, str] = {}
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                value = node.value
+                wrapped = isinstance(value, ast.Call) and "njit" in ast.unparse(value.func) and len(value.args) == 1
+                value = value.args[0] if isinstance(value, ast.Call) and wrapped else value
+                if isinstance(value, ast.Name):
+                    found[node.targets[0].id] = value.id
+        return found
+
+    @cached_property
+    def compiled(self) -> frozenset[str]:
+        """Functions that numba compiles: decorated, or wrapped in an assignment."""
+        wrapped = {
+            node.value.args[0].id
+            for node in self.tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args
+            and "njit" in ast.unparse(node.value.func) and isinstance(node.value.args[0], ast.Name)
+        }  # fmt: skip
+        return frozenset(name for name, own in self.functions.items() if own.compiled or name in wrapped)
 
     @cached_property
     def digest(self) -> str:
@@ -196,8 +229,8 @@ class Sources:
         calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for name, module in self.modules.items():
             for function in module.functions.values():
-                if function.compiled:
-                    names = {node.id for node in ast.walk(function.node) if isinstance(node, ast.Name)}
+                if function.name in module.compiled:
+                    names = {mentioned for node in ast.walk(function.node) for mentioned in _mentioned(node)}
                     calls[name, function.name] = self.compiled_of(name, names)
         return calls
 
@@ -205,10 +238,21 @@ class Sources:
         """Which compiled functions these names stand for in that module."""
         own, found = self.modules[module], set()
         for name in names:
-            source, attribute = own.imported.get(name, (module, name))
-            target = self.modules.get(source)
-            if target is not None and attribute in target.functions and target.functions[attribute].compiled:
-                found.add((source, attribute))
+            first, _, part = name.partition(".")
+            source, attribute = own.imported.get(first, (module, first))
+            if part:
+                # A part of a module: `from sim.compiled import descent`, then `descent.descend`.
+                source, attribute = f"{source}.{attribute}" if attribute else source, part
+            for _ in range(5):  # From alias to alias, and through a name that is imported on.
+                target = self.modules.get(source)
+                if target is None:
+                    break
+                attribute = target.aliases.get(attribute, attribute)
+                if attribute in target.compiled:
+                    found.add((source, attribute))
+                if attribute in target.functions or attribute not in target.imported:
+                    break
+                source, attribute = target.imported[attribute]
         return found
 
     def reached(self, executed: dict[str, set[int]]) -> dict[str, set[int]]:
