@@ -24,6 +24,7 @@ from sim.files.atomic import replacing
 from sim.files.file_rows import NAMES_KEY, known_ending, names_in, read_name, read_rows
 from sim.files.item_features import AnnotatorTable, ItemTable
 from sim.files.pair_table import SPLITS, PairTable
+from sim.files.recognise import hint_of
 
 ANNOTATOR_NAMES_KEY = b"pluralign.annotator_feature_names"
 ALIASES = {
@@ -68,8 +69,7 @@ def _columns(rows: list[dict[str, Any]], path: str | Path) -> dict[str, str]:
         if not here and canonical == "prompt":
             continue  # one question for everybody needs no prompt
         if not here:
-            near = difflib.get_close_matches(canonical, sorted(present), n=1)
-            hint = f"rename '{near[0]}'" if near else f"add it (aliases: {', '.join(names)})"
+            hint = hint_of(canonical, names, present, rows[0])
             raise InputError("the column is missing", file=path, field=canonical, fix=hint)
         found[canonical] = here[0]
     for name in sorted(present - KNOWN):
