@@ -18,7 +18,12 @@ from sim.files.preference_files import table_of_rows
 from sim.plugins import Door, blaming
 
 # Ours that take files, one line a data set; movielens, whose files have different roles, is a command of its own.
-CONVERTERS = Door("converter", {})
+CONVERTERS = Door(
+    "converter",
+    {
+        "community-alignment": "sim.converters.community_alignment:CONVERTER",
+    },
+)
 
 
 @dataclass(frozen=True)
