@@ -25,6 +25,7 @@ CONVERTERS = Door(
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
         "multipref": "sim.converters.multipref:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
+        "tldr": "sim.converters.tldr:CONVERTER",
     },
 )
 
