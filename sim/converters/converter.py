@@ -23,6 +23,7 @@ CONVERTERS = Door(
     {
         "collective-alignment": "sim.converters.collective_alignment:CONVERTER",
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
+        "helpsteer3": "sim.converters.helpsteer3:CONVERTER",
         "multipref": "sim.converters.multipref:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
         "tldr": "sim.converters.tldr:CONVERTER",
