@@ -27,6 +27,7 @@ CONVERTERS = Door(
         "multipref": "sim.converters.multipref:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
         "tldr": "sim.converters.tldr:CONVERTER",
+        "ultrafeedback": "sim.converters.ultrafeedback:CONVERTER",
     },
 )
 
