@@ -21,6 +21,7 @@ from sim.plugins import Door, blaming
 CONVERTERS = Door(
     "converter",
     {
+        "arena": "sim.converters.arena:CONVERTER",
         "collective-alignment": "sim.converters.collective_alignment:CONVERTER",
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
         "helpsteer3": "sim.converters.helpsteer3:CONVERTER",
