@@ -26,6 +26,7 @@ CONVERTERS = Door(
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
         "helpsteer3": "sim.converters.helpsteer3:CONVERTER",
         "multipref": "sim.converters.multipref:CONVERTER",
+        "oasst": "sim.converters.oasst:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
         "tldr": "sim.converters.tldr:CONVERTER",
         "ultrafeedback": "sim.converters.ultrafeedback:CONVERTER",
