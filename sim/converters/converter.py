@@ -26,6 +26,7 @@ CONVERTERS = Door(
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
         "dices": "sim.converters.dices:CONVERTER",
         "helpsteer3": "sim.converters.helpsteer3:CONVERTER",
+        "hh": "sim.converters.hh:CONVERTER",
         "multipref": "sim.converters.multipref:CONVERTER",
         "oasst": "sim.converters.oasst:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
