@@ -30,6 +30,7 @@ CONVERTERS = Door(
         "multipref": "sim.converters.multipref:CONVERTER",
         "oasst": "sim.converters.oasst:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
+        "shp": "sim.converters.shp:CONVERTER",
         "tldr": "sim.converters.tldr:CONVERTER",
         "ultrafeedback": "sim.converters.ultrafeedback:CONVERTER",
     },
