@@ -22,6 +22,7 @@ CONVERTERS = Door(
     "converter",
     {
         "arena": "sim.converters.arena:CONVERTER",
+        "choices": "sim.converters.choices:CONVERTER",
         "collective-alignment": "sim.converters.collective_alignment:CONVERTER",
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
         "dices": "sim.converters.dices:CONVERTER",
