@@ -30,6 +30,7 @@ CONVERTERS = Door(
         "hh": "sim.converters.hh:CONVERTER",
         "multipref": "sim.converters.multipref:CONVERTER",
         "oasst": "sim.converters.oasst:CONVERTER",
+        "preflib": "sim.converters.preflib:CONVERTER",
         "prism": "sim.converters.prism:CONVERTER",
         "shp": "sim.converters.shp:CONVERTER",
         "tldr": "sim.converters.tldr:CONVERTER",
