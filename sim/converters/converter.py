@@ -24,6 +24,7 @@ CONVERTERS = Door(
         "arena": "sim.converters.arena:CONVERTER",
         "choices": "sim.converters.choices:CONVERTER",
         "collective-alignment": "sim.converters.collective_alignment:CONVERTER",
+        "columns": "sim.converters.columns:CONVERTER",
         "community-alignment": "sim.converters.community_alignment:CONVERTER",
         "dices": "sim.converters.dices:CONVERTER",
         "helpsteer3": "sim.converters.helpsteer3:CONVERTER",
