@@ -126,11 +126,12 @@ def _convert(
         click.echo(json.dumps(answer, indent=2, allow_nan=False))
         return
     ties = f", {made.ties} of them ties" if made.ties else ""
-    click.echo(f"{out}: {len(made)} {made.kind} of {people} {'annotator' if people == 1 else 'annotators'}{ties}")
-    for kind, count in made.noted.items():
-        click.echo(f"  {count} {kind}")
-    for kind, count in made.left_out.items():
-        click.echo(f"  left out {count}: {kind}")
+    kind = made.kind.removesuffix("s") if len(made) == 1 else made.kind
+    click.echo(f"{out}: {len(made)} {kind} of {people} {'annotator' if people == 1 else 'annotators'}{ties}")
+    for what, count in made.noted.items():
+        click.echo(f"  {what}: {count}")
+    for why, count in made.left_out.items():
+        click.echo(f"  left out {count}: {why}")
     for note in made.notes:
         click.echo(f"  {note}")
     click.echo(f"  licence  {converter.licence}\n  lost     {converter.loses}")

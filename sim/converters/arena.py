@@ -76,8 +76,8 @@ CONVERTER = Converter(
     schema="Chatbot Arena votes: model_a, model_b, winner (model_a, model_b, tie, 'tie (bothbad)' or both_bad), "
     "conversation_a and conversation_b (lists of role and content), and judge where people are told apart; or "
     "prompt, response_a, response_b, winner_model_a, winner_model_b, winner_tie",
-    licence="chatbot_arena_conversations: prompts CC BY 4.0, responses CC BY-NC 4.0; arena-human-preference-55k: "
-    "Apache 2.0; for the others see their cards",
+    licence="chatbot_arena_conversations: cc, as the head of its card says (its text says more); "
+    "arena-human-preference-55k: Apache 2.0; for the others see their cards",
     loses="which models answered, language, time and moderation flags; images (rows with them are bad); both_bad is a "
     "tie; which turn the vote was cast at",
     options={"both_bad": "tie", "annotator": ""},

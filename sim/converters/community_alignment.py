@@ -68,9 +68,9 @@ def _turn(record: Record, turn: str, so_far: Messages) -> dict[str, Any]:
 CONVERTER = Converter(
     rows,
     schema="Community Alignment conversations: annotator_id, and for first, second, third and fourth each "
-    "<turn>_turn_prompt, <turn>_turn_response_a to _d, <turn>_turn_preferred_response; annotator_age and the like",
+    "TURN_turn_prompt, TURN_turn_response_a to _d, TURN_turn_preferred_response; annotator_age and the like",
     licence="CC BY 4.0",
-    loses="the explanations (<turn>_turn_feedback), assigned_lang, and which prompts were given or people's own; "
+    loses="the explanations (TURN_turn_feedback), assigned_lang, and which prompts were given or people's own; "
     "responses keep the '<|end_of_text|>' that some end with",
     options={"turns": "all"},
 )

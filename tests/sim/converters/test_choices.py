@@ -50,7 +50,7 @@ def test_columns_of_other_names(tmp_path):
             for r in long(1, 1, 1)]  # fmt: skip
     said = printed(tmp_path, "choices", put(tmp_path, rows, "t.csv"), "--out", tmp_path / "o.jsonl", "--person", "who",
                    "--choice", "picked", "--alternative", "option", "--situation", "task")  # fmt: skip
-    assert "1 choices of 1 annotator" in said
+    assert "1 choice of 1 annotator" in said
     assert "cite them" in said
 
 

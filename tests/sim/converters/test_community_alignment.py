@@ -68,6 +68,6 @@ def test_bad_rows_are_named(tmp_path):
 def test_licence_and_losses_are_printed(tmp_path):
     said = printed(tmp_path, "community-alignment", put(tmp_path, [talk("a", "a")]), "--out", tmp_path / "o.jsonl",
                    "--turns", "first")  # fmt: skip
-    assert "1 choices of 1 annotator" in said
+    assert "1 choice of 1 annotator" in said
     assert "CC BY 4.0" in said
     assert "assigned_lang" in said

@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from converting import made_of, printed, put
+from places import ROOT
 
 from pluralign.commands.convert import command
 from sim.converters.answer_checks import check_answer
@@ -24,6 +25,14 @@ def test_each_says_what_it_reads_under_what_licence_and_what_it_loses(name):
     said = " ".join(CliRunner().invoke(command, [name, "--help"]).output.split())
     for part in ("Reads", "Licence:", "Lost:", "--skip-bad", *(f"--{o.replace('_', '-')}" for o in converter.options)):
         assert part in said
+
+
+@pytest.mark.parametrize("name", [name for name in CONVERTERS.ours if name != "columns"])
+def test_the_page_says_the_same(name):
+    page = " ".join((ROOT / "docs" / "converters.md").read_text().split())
+    converter = find_converter(name)
+    assert f"pluralign convert {name} " in page
+    assert f"- Schema: {converter.schema} - Licence: {converter.licence} - Lost: {converter.loses} ```bash" in page
 
 
 def test_an_own_converter_may_leave_out_and_note(tmp_path):

@@ -39,6 +39,6 @@ def test_bad_rows_are_named_by_the_line_of_the_table(tmp_path):
 
 def test_licence_and_losses_are_printed(tmp_path):
     said = printed(tmp_path, "dices", put(tmp_path, [row(7, "No")], "d.csv"), "--out", tmp_path / "o.parquet")
-    assert "1 ratings of 1 annotator" in said
+    assert "1 rating of 1 annotator" in said
     assert "CC BY 4.0" in said
     assert "safety_gold" in said
