@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from sim.converters.answer_checks import check_answer
 from sim.converters.recognise import recognise
-from sim.converters.records import Record, records, unpacked
+from sim.converters.records import Record, is_text, records, unpacked
 from sim.errors import InputError, short
 
 # Where the data names nobody.
@@ -155,10 +155,10 @@ def messages(record: Record, field: str, value: Any, roles: Mapping[str, str] | 
 def _content(value: Any) -> str | None:
     """A message's text, also where it comes as a list of parts that are all text; None where there is more."""
     if isinstance(value, str):
-        return value
+        return value if is_text(value) else None
     parts = value if isinstance(value, list) else []
     found = [part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None for part in parts]
-    texts = [text for text in found if isinstance(text, str)]
+    texts = [text for text in found if is_text(text)]
     return "\n".join(texts) if parts and len(texts) == len(parts) else None
 
 

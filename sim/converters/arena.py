@@ -29,9 +29,6 @@ def rows(files: Sequence[Path], both_bad: str, annotator: str) -> Iterator[Item]
             yield LeftOut("votes that both are bad")
             return
         first, second = _conversations(record)
-        if first == second:
-            yield LeftOut("both responses are the same")
-            return
         prompt, of_a, of_b = divided(first, second)
         if not prompt:
             yield LeftOut("the two conversations begin differently")

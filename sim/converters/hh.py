@@ -19,9 +19,6 @@ def rows(files: Sequence[Path]) -> Iterator[Item]:
 
     def answers(record: Record) -> Iterator[Item]:
         chosen, rejected = (transcript(record, name) for name in ("chosen", "rejected"))
-        if chosen == rejected:
-            yield LeftOut("both responses are the same")
-            return
         prompt, better, worse = divided(chosen, rejected)
         if not prompt:
             yield LeftOut("the two transcripts begin differently")

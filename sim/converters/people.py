@@ -38,6 +38,8 @@ def complete(rows: Sequence[dict[str, Any]]) -> int:
     for row in rows:
         if names:
             row["annotator_features"] = full.get(row["annotator_id"], nothing)
+        elif told:
+            row.pop("annotator_features", None)  # nobody said anything
         if groups:
             row["group_id"] = groups.get(row["annotator_id"])
     return changed

@@ -52,6 +52,8 @@ class Record:
     def text(self, path: str) -> str:
         """A text, which may be empty."""
         found = self.as_is(path)
+        if isinstance(found, str) and not is_text(found):
+            raise self.bad(path, "holds half a character, which no file in UTF-8 can")
         if not isinstance(found, str):
             raise self.bad(path, f"expected text, got {short(found)}")
         return found
@@ -92,6 +94,16 @@ class Record:
         if not isinstance(fields, Mapping):
             raise self.bad(f"{path}[{number}]", f"expected an object, got {short(fields)}")
         return Record(self.file, self.row, fields)
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a text that a file can hold: JSON may escape half a character (a lone surrogate)."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def unpacked(value: Any) -> Any:

@@ -57,7 +57,11 @@ def hint_of(missing: str, aliases: Sequence[str], columns: Collection[str], row:
     if known is not None:
         files = "FILE" if known != "movielens" else "--ratings ... --movies ..."
         return f"it looks like a set that can be converted: pluralign convert {known} {files} --out ANSWERS"
-    near = difflib.get_close_matches(missing, sorted(name for name in columns if _may_be(missing, row.get(name))), n=1)
+    # All but the name is taken for a slip; a name that is only like it must hold what a response or a name can be.
+    slips = sorted(name for name in columns if not isinstance(row.get(name), bool))
+    near = difflib.get_close_matches(missing, slips, n=1, cutoff=0.85) or difflib.get_close_matches(
+        missing, [name for name in slips if _may_be(missing, row.get(name))], n=1
+    )
     if near:
         return f"rename '{near[0]}'"
     told = f"pluralign convert columns FILE --{missing.removesuffix('_id')} COLUMN ..."
@@ -65,5 +69,5 @@ def hint_of(missing: str, aliases: Sequence[str], columns: Collection[str], row:
 
 
 def _may_be(missing: str, value: Any) -> bool:
-    """Whether a column with this value may be the missing one: a flag or an index is no response."""
-    return not isinstance(value, bool) and (missing == "annotator_id" or value is None or isinstance(value, str | list))
+    """Whether a column with this value may be the missing one: an index is no response."""
+    return missing == "annotator_id" or value is None or isinstance(value, str | list)

@@ -77,6 +77,12 @@ def test_parts_of_text_and_another_annotator(tmp_path):
     assert (made.rows[0]["annotator_id"], made.rows[0]["chosen"][0]["content"]) == ("s1", "a")
 
 
+def test_equal_conversations_are_no_comparison(tmp_path):
+    row = vote("model_a")
+    made = made_of("arena", tmp_path, [row, row | {"conversation_b": row["conversation_a"]}])
+    assert (len(made), made.left_out) == (1, {"both responses are the same": 1})
+
+
 def test_bad_rows_are_named_or_left_out(tmp_path):
     rows = [vote("model_a"), vote("model_c"), vote("tie", conversation_a=[{"content": "no role"}])]
     with pytest.raises(InputError, match=r"rows.jsonl, row 2, field 'winner': expected model_a, .* got 'model_c'"):

@@ -101,10 +101,13 @@ def test_one_group_and_one_vector_an_annotator(tmp_path):
         yield base | {"annotator_id": "x", "annotator_features": {"b": 1.0}, "group_id": "g"}
         yield base | {"annotator_id": "x", "annotator_features": {"a": 1.0}, "group_id": "h"}
         yield base | {"annotator_id": "y"}
+        yield base | {"annotator_id": "z", "annotator_features": {"a": 2.0}}
 
     made = Converter(rows, schema="s", licence="l", loses="n").answers([put(tmp_path, [SHP])])
-    assert [r["annotator_features"] for r in made.rows] == [{"b": 1.0}, {"b": 1.0}, {"b": 0.0}]
-    assert [r["group_id"] for r in made.rows] == ["g", "g", None]
+    assert [r["annotator_features"] for r in made.rows] == [
+        {"a": 0.0, "b": 1.0}, {"a": 0.0, "b": 1.0}, {"a": 0.0, "b": 0.0}, {"a": 2.0, "b": 0.0},
+    ]  # fmt: skip
+    assert [r["group_id"] for r in made.rows] == ["g", "g", None, None]
     assert sum(made.noted.values()) == 2
 
 

@@ -32,6 +32,13 @@ def test_another_question_and_rows_without_an_answer(tmp_path):
     assert made.left_out == {"rows without an answer to Q2_harmful_content_overall": 1}
 
 
+def test_nobody_need_say_who_she_is(tmp_path):
+    rows = [{key: value for key, value in row(7, "No").items() if not key.startswith("rater_") or key == "rater_id"}]
+    said = printed(tmp_path, "dices", put(tmp_path, rows), "--out", tmp_path / "o.parquet")
+    assert "1 rating of 1 annotator" in said
+    assert "annotator_features" not in made_of("dices", tmp_path, rows).rows[0]
+
+
 def test_bad_rows_are_named_by_the_line_of_the_table(tmp_path):
     with pytest.raises(InputError, match=r"rows\.csv, row 3, field 'Q_overall': expected No, Unsure, Yes, got 'Maybe'"):
         made_of("dices", tmp_path, [row(7, "No"), row(8, "Maybe")], file="rows.csv")

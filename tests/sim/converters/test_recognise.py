@@ -53,6 +53,7 @@ def test_the_reader_names_the_converter(name, row):
 @pytest.mark.parametrize(("row", "said"), [
     ({"choice": 1, "rejected": "b", "annotator_id": 1}, "pluralign convert columns FILE --chosen COLUMN"),
     ({"if_chosen": True, "rejected": "b", "annotator_id": 1}, "pluralign convert columns FILE --chosen COLUMN"),
+    ({"chosn": 1, "rejected": "b", "annotator_id": 1}, "rename 'chosn'"),
     ({"chosn": "a", "rejected": "b", "annotator_id": 1}, "rename 'chosn'"),
     ({"chosen": "a", "rejected": "b", "annotator_ids": 1}, "rename 'annotator_ids'"),
     ({"chosen": "a", "rejected": "b", "rater": 1}, "convert columns FILE --annotator COLUMN"),

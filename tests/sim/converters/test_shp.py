@@ -36,6 +36,8 @@ def test_a_least_ratio(tmp_path):
 
 
 def test_bad_rows_are_named(tmp_path):
+    with pytest.raises(InputError, match="row 1, field 'human_ref_A': holds half a character"):
+        made_of("shp", tmp_path, [row(1, human_ref_A="\ud83c")])
     with pytest.raises(InputError, match="row 2, field 'labels': expected 1, 0"):
         made_of("shp", tmp_path, [row(1), row("A")])
     with pytest.raises(InputError, match="row 1, field 'history': expected text, got None"):
