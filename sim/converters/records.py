@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from sim.errors import InputError, short
 from sim.reading import LARGEST_TEXT, LONGEST_LINE, bounded, load_json
@@ -96,7 +96,7 @@ class Record:
         return Record(self.file, self.row, fields)
 
 
-def is_text(value: Any) -> bool:
+def is_text(value: Any) -> TypeGuard[str]:
     """Whether it is a text that a file can hold: JSON may escape half a character (a lone surrogate)."""
     if not isinstance(value, str):
         return False

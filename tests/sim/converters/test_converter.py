@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from converting import made_of, printed, put
 from places import ROOT
 
+import pluralign as pl
 from pluralign.commands.convert import command
 from sim.converters.answer_checks import check_answer
 from sim.converters.answers import LeftOut, Noted, divided
@@ -68,6 +69,17 @@ def test_an_own_converter_through_the_command(tmp_path, monkeypatch):
     assert (said["pairs"], said["items"], said["features"]) == (1, 2, [])
     assert "1 of them ties" in printed(tmp_path, "own_one:CONVERTER", "rows.jsonl", "--out", "o.parquet",
                                        "--set", "tie=true")  # fmt: skip
+
+
+def test_from_python(tmp_path):
+    file = put(tmp_path, [SHP, SHP | {"labels": 5}])
+    made = pl.convert("shp", file, out=tmp_path / "o.jsonl", skip_bad=True, ratio=0)
+    assert (made.kind, len(made), made.left_out) == ("pairs", 1, {"bad row, field 'labels'": 1})
+    assert [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()] == [
+        {key: made.rows[0][key] for key in ("annotator_id", "prompt", "chosen", "rejected")}
+    ]
+    with pytest.raises(InputError, match="did you mean 'shp'|nearest|shp"):
+        pl.convert("ship", file)
 
 
 def test_a_broken_line_is_counted_with_skip_bad(tmp_path):
