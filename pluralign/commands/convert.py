@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def _command_of(name: str) -> click.Command:
         _convert(name, files, out, options, skip_bad, as_json)
 
     about = f"Reads {converter.schema}.\n\nLicence: {converter.licence}.\n\nLost: {converter.loses}."
-    if converter.options and not flags:
+    if CONVERTERS.is_ours(name):
+        # What comes out, and what each option takes.
+        about = f"{inspect.getdoc(converter.rows)}\n\n{about}"
+    elif converter.options:
         about += "\n\nOptions (--set): " + ", ".join(f"{key}={value}" for key, value in converter.options.items())
     return click.Command(
         name, callback=run, help=about,
