@@ -88,7 +88,7 @@ CONVERTER = Converter(
     rows,
     schema="comparisons.jsonl of Collective Alignment 1 (prompt.messages, responses with response_index and messages, "
     "metadata.assessments with annotator_id and ranking_blocks), and annotators.jsonl (annotator_id, demographics) "
-    "beside it for the annotators' features",
+    "beside it for the annotators' features; merged_comparisons_annotators.jsonl is not read",
     licence="none is named in the head of the card: read the card (openai/collective-alignment-1)",
     loses="rationales, importance, representativeness, subjectivity, what was called unacceptable, and the ranking of "
     "the other view; of the demographics what is no single answer",

@@ -109,7 +109,7 @@ CONVERTER = Converter(
     rows,
     schema="conversations.jsonl of PRISM (user_id, conversation_history: a list of turn, role user or model, content, "
     "score, if_chosen), and survey.jsonl beside it for the annotators' features (age, gender, education, ..., "
-    "stated_prefs, lm_usecases)",
+    "stated_prefs, lm_usecases); utterances.jsonl holds the same answers and is not read",
     licence="what people wrote CC BY 4.0, the models' responses CC BY-NC 4.0",
     loses="which models answered, conversation types, the feedback after a conversation, written self-descriptions; of "
     "ratings which reply went on, of choices the scores",

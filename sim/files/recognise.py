@@ -22,6 +22,8 @@ _SETS = (
     ("oasst", {"message_id", "parent_id", "message_tree_id", "rank"}),
     ("oasst", {"message_tree_id", "tree_state", "prompt"}),
     ("prism", {"user_id", "conversation_history"}),
+    ("prism", {"user_id", "utterance_id", "interaction_id", "if_chosen"}),
+    ("collective-alignment", {"prompt_id", "annotator_id", "ranking_blocks"}),
     ("dices", {"rater_id", "item_id", "context", "response"}),
     ("shp", {"history", "human_ref_A", "human_ref_B", "labels"}),
     ("movielens", {"userId", "movieId", "rating"}),
