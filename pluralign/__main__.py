@@ -35,7 +35,7 @@ VERBS = {
     "mutate": "Plant faults one at a time and see whether the claims notice.",
     "power": "Plan how many replicates the check of a claim needs.",
     "study": "Run a simulation study from a YAML file; resumes if killed.",
-    "convert": "Convert public data sets to pairwise preferences.",
+    "convert": "Convert public data sets to answers: pairs, choices, rankings, ratings.",
     "fit": "Find the groups hidden in a file of preferences, and a policy for all of them.",
     "predict": "Use a saved fit on new items, pairs and annotators.",
     "report": "Draw tables and figures from a result folder.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class Share(click.FloatRange):
 
 
 class Converters(click.Group):
-    """Ours are commands with options of their own; others' are found by name and take files."""
+    """movielens is a command with options of its own; ours that take files and others' are found by name."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         from sim.converters.converter import CONVERTERS
@@ -30,7 +31,7 @@ class Converters(click.Group):
         if ours is not None:
             return ours
         if ":" in cmd_name or cmd_name in CONVERTERS.names():
-            return _of_others(cmd_name)
+            return _command_of(cmd_name)
         known = (*self.commands, *CONVERTERS.names())
         near = difflib.get_close_matches(cmd_name, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(known)}, or module:NAME of your own"
@@ -44,55 +45,100 @@ class Converters(click.Group):
 
 @click.group("convert", cls=Converters)
 def command() -> None:
-    """Convert public data sets to pairwise preferences that `pluralign fit` reads.
+    """Convert public data sets to answers: pairs, choices, rankings or ratings.
 
-    A converter of your own: pluralign convert mymodule:CONVERTER FILE --out PAIRS (`pluralign new converter NAME`
+    What does not come through is counted and printed, with the data's licence. Pairs of a set that is not listed:
+    pluralign convert columns FILE --chosen COLUMN --rejected COLUMN --annotator COLUMN --out ANSWERS
+
+    A converter of your own: pluralign convert mymodule:CONVERTER FILE --out ANSWERS (`pluralign new converter NAME`
     writes one to begin with).
     """
 
 
-def _of_others(name: str) -> click.Command:
-    """The command of a converter that is not ours; its help is what the converter says of itself."""
-    from sim.converters.converter import find_converter
+def _command_of(name: str) -> click.Command:
+    """The command of a converter that takes files; its help is what the converter says of itself."""
+    from sim.converters.converter import CONVERTERS, find_converter
 
     converter = find_converter(name)
+    # Ours have a flag an option; others' options could have the names of our flags, and are given by --set.
+    flags = {option.replace("-", "_"): option for option in converter.options} if CONVERTERS.is_ours(name) else {}
 
-    def run(files: tuple[str, ...], out: str, settings: tuple[str, ...], as_json: bool) -> None:
-        from sim.files.file_rows import known_ending
-        from sim.files.preference_files import write_pairs
+    def run(
+        files: tuple[str, ...], out: str, settings: tuple[str, ...], skip_bad: bool, as_json: bool, **given: Any
+    ) -> None:
         from sim.settings import parse_override
 
-        known_ending(Path(out))
         options = dict(parse_override(text, next(iter(converter.options), "name") + "=1") for text in settings)
-        table = converter.convert(files, name, options)
-        write_pairs(out, table)
-        answer = {
-            "out": out, "converter": name, "pairs": len(table), "annotators": table.n_annotators,
-            "items": len(table.items), "features": list(table.feature_names), "options": options,
-            "licence": converter.licence, "loses": converter.loses,
-        }  # fmt: skip
-        if as_json:
-            click.echo(json.dumps(answer, indent=2, allow_nan=False))
-            return
-        click.echo(
-            f"{out}: {len(table)} pairs of {table.n_annotators} annotators over {len(table.items)} items, "
-            f"{len(table.feature_names)} features"
-        )
-        click.echo(f"  licence {converter.licence}\n  lost    {converter.loses}")
+        options |= {flags[flag]: value for flag, value in given.items() if value is not None}
+        _convert(name, files, out, options, skip_bad, as_json)
 
     about = f"Reads {converter.schema}.\n\nLicence: {converter.licence}.\n\nLost: {converter.loses}."
-    if converter.options:
+    if CONVERTERS.is_ours(name):
+        # What comes out, and what each option takes.
+        about = f"{inspect.getdoc(converter.rows)}\n\n{about}"
+    elif converter.options:
         about += "\n\nOptions (--set): " + ", ".join(f"{key}={value}" for key, value in converter.options.items())
     return click.Command(
         name, callback=run, help=about,
         params=[
             click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE..."),
             click.Option(["--out"], required=True, type=click.Path(dir_okay=False),
-                         help="PAIRS.parquet (or .jsonl, .jsonl.gz)."),
+                         help="ANSWERS.parquet (or .jsonl, .jsonl.gz)."),
+            *(_flag(flag, converter.options[option]) for flag, option in flags.items()),
             click.Option(["--set", "settings"], multiple=True, metavar="KEY=VALUE", help="An option; repeatable."),
+            click.Option(["--skip-bad"], is_flag=True, help="Leave bad rows out and count them, instead of stopping."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print only JSON on standard output."),
         ],
     )  # fmt: skip
+
+
+def _flag(name: str, default: Any) -> click.Option:
+    is_number = isinstance(default, int | float)
+    said = f"Default {default}." if default != "" else "A column."
+    return click.Option([f"--{name.replace('_', '-')}", name], type=float if is_number else str, help=said,
+                        metavar="NUMBER" if is_number else "COLUMN" if default == "" else "TEXT")  # fmt: skip
+
+
+def _convert(
+    name: str, files: tuple[str, ...], out: str, options: dict[str, Any], skip_bad: bool, as_json: bool
+) -> None:
+    """Convert, write and say what came out and what did not."""
+    from sim.converters.converter import CONVERTERS, find_converter
+    from sim.files.answer_files import write_answers
+    from sim.files.atomic import require_place
+    from sim.files.file_rows import known_ending
+    from sim.files.preference_files import write_pairs
+
+    known_ending(Path(out))  # refused before the work, not after
+    require_place(Path(out).absolute().parent)
+    converter = find_converter(name)
+    made = converter.answers(files, name, options, skip_bad)
+    table = None if CONVERTERS.is_ours(name) else converter.table_of(made, files, name)
+    if table is None:
+        write_answers(out, made.rows, made.kind)
+    else:
+        write_pairs(out, table)
+    people = len(made.annotators)
+    if as_json:
+        answer = {
+            "out": out, "converter": name, "kind": made.kind, made.kind: len(made), "annotators": people,
+            "ties": made.ties, "left_out": made.left_out, "noted": made.noted, "notes": list(made.notes),
+            "options": options, "licence": converter.licence, "loses": converter.loses,
+        }  # fmt: skip
+        if table is not None:
+            answer |= {"items": len(table.items), "features": list(table.feature_names)}
+        click.echo(json.dumps(answer, indent=2, allow_nan=False))
+        return
+    ties = f", {made.ties} of them ties" if made.ties else ""
+    kind = made.kind.removesuffix("s") if len(made) == 1 else made.kind
+    click.echo(f"{out}: {len(made)} {kind} of {people} {'annotator' if people == 1 else 'annotators'}{ties}")
+    for what, count in made.noted.items():
+        click.echo(f"  {what}: {count}")
+    for why, count in made.left_out.items():
+        click.echo(f"  left out {count}: {why}")
+    for note in made.notes:
+        click.echo(f"  {note}")
+    click.echo(f"  licence  {converter.licence}\n  lost     {converter.loses}")
 
 
 @command.command("movielens")

@@ -1,33 +1,59 @@
-"""What a converter is: other people's files in, rows of pairwise answers out."""
+"""What a converter is: other people's files in, rows of answers out."""
 
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sim.converters.answer_checks import check_answer
+from sim.converters.answers import EVERYBODY, POOLED, Converted, Item, LeftOut, Noted
+from sim.converters.people import CHANGED, complete
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_rows
 from sim.plugins import Door, blaming
 
-# Ours with options of their own are commands of `pluralign convert`; these and one's own are found by name.
-CONVERTERS = Door("converter", {})
+# Ours that take files, one line a data set; movielens, whose files have different roles, is a command of its own.
+CONVERTERS = Door(
+    "converter",
+    {
+        "arena": "sim.converters.arena:CONVERTER",
+        "choices": "sim.converters.choices:CONVERTER",
+        "collective-alignment": "sim.converters.collective_alignment:CONVERTER",
+        "columns": "sim.converters.columns:CONVERTER",
+        "community-alignment": "sim.converters.community_alignment:CONVERTER",
+        "dices": "sim.converters.dices:CONVERTER",
+        "helpsteer3": "sim.converters.helpsteer3:CONVERTER",
+        "hh": "sim.converters.hh:CONVERTER",
+        "multipref": "sim.converters.multipref:CONVERTER",
+        "oasst": "sim.converters.oasst:CONVERTER",
+        "preflib": "sim.converters.preflib:CONVERTER",
+        "prism": "sim.converters.prism:CONVERTER",
+        "shp": "sim.converters.shp:CONVERTER",
+        "tldr": "sim.converters.tldr:CONVERTER",
+        "ultrafeedback": "sim.converters.ultrafeedback:CONVERTER",
+    },
+)
 
 
 @dataclass(frozen=True)
 class Converter:
-    """One public data set's way to pairwise answers.
+    """One public data set's way to answers.
 
-    rows(files, **options) -> mappings with the columns of a file of pairwise answers: chosen, rejected, annotator_id,
-    and where there are any prompt, group_id, weight, split, chosen_features, rejected_features, annotator_features.
+    rows(files, **options) -> mappings with the columns of an answer file.  Pairs: chosen, rejected, annotator_id, and
+    where there are any prompt, tie, strength, group_id, weight, split, chosen_features, rejected_features,
+    annotator_features.  Choices: responses and choice, rankings: responses and ranking, ratings: responses and scores,
+    or response and score, in the place of chosen and rejected.  In the place of an answer it may give LeftOut(why),
+    beside one Noted(what), and for a row that is bad the InputError that names it: these are counted and told.
     schema: what the files must hold.  licence: of the data.  loses: what of the data does not come through.
     options: name -> default; what a caller may set.
     """
 
-    rows: Callable[..., Iterable[Mapping[str, Any]]]
+    rows: Callable[..., Iterable[Item]]
     schema: str
     licence: str
     loses: str
@@ -36,11 +62,71 @@ class Converter:
     def convert(
         self, files: Sequence[str | Path], name: str = "converter", options: Mapping[str, Any] | None = None
     ) -> PairTable:
-        """The answers of these files, checked row by row as a file's are.
+        """The pairs of these files as a table, checked row by row as a file's are.
 
         Errors: InputError for a file that is not there, an option there is none of, a row that is no answer, and for
         whatever `rows` raises, with the line it came from.
         """
+        found = []
+        for item in self._items(files, name, options):
+            if isinstance(item, InputError):
+                raise item
+            if isinstance(item, Mapping):
+                found.append(dict(item))
+        if not found:
+            raise self._nothing(files, name)
+        return table_of_rows(found, _made_of(files, name))
+
+    def answers(
+        self,
+        files: Sequence[str | Path],
+        name: str = "converter",
+        options: Mapping[str, Any] | None = None,
+        skip_bad: bool = False,
+    ) -> Converted:
+        """The answers of these files, of whatever kind they are, and what was left out, counted.
+
+        skip_bad: leave bad rows out and count them, instead of refusing the first one.
+        Errors: as of `convert`; and for answers of two kinds, which are no one file.
+        """
+        rows: list[dict[str, Any]] = []
+        kinds: dict[str, int] = {}
+        left_out, noted, skipped = Counter[str](), Counter[str](), []
+        for item in self._items(files, name, options):
+            if isinstance(item, LeftOut):
+                left_out[item.kind] += 1
+            elif isinstance(item, Noted):
+                noted[item.kind] += 1
+            elif isinstance(item, InputError):
+                if not skip_bad:
+                    raise item
+                skipped.append(item)
+                left_out[f"bad row, field '{item.field}'" if item.field else "bad row"] += 1
+            else:
+                rows.append(dict(item))
+                kinds.setdefault(check_answer(item, {"file": _made_of(files, name), "row": len(rows)}), len(rows))
+        if len(kinds) > 1:
+            raise InputError(
+                f"these files hold {' and '.join(kinds)}", file=_made_of(files, name), fix="convert them one by one"
+            )
+        if not rows:
+            raise self._nothing(files, name, left_out, skipped)
+        _put_in_form(rows)
+        if changed := complete(rows):
+            noted[CHANGED] += changed
+        people = {row["annotator_id"] for row in rows}
+        notes = (POOLED,) if people == {EVERYBODY} else ()
+        return Converted(next(iter(kinds)), rows, dict(left_out), dict(noted), notes)
+
+    @staticmethod
+    def table_of(made: Converted, files: Sequence[str | Path], name: str) -> PairTable | None:
+        """Pairs as a table, which checks them as a file's are; None for answers that no table of pairs holds."""
+        extra = {column for row in made.rows for column in row if column in ("tie", "strength")}
+        if made.kind != "pairs" or extra or any(_has_messages(row) for row in made.rows):
+            return None
+        return table_of_rows(made.rows, _made_of(files, name))
+
+    def _items(self, files: Sequence[str | Path], name: str, options: Mapping[str, Any] | None) -> Iterable[Item]:
         paths = [Path(file) for file in files]
         for path in paths:
             if not path.exists():
@@ -51,12 +137,44 @@ class Converter:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"converter '{name}': no option '{option}'", fix=f"its options: {known}")
         with blaming(f"converter '{name}'"):
-            found = [dict(row) for row in self.rows(paths, **{**self.options, **given})]
-        if not found:
-            raise InputError(
-                f"converter '{name}' found no answers", file=" ".join(map(str, paths)), fix=f"it reads {self.schema}"
-            )
-        return table_of_rows(found, f"what converter '{name}' makes of {' '.join(path.name for path in paths)}")
+            for item in self.rows(paths, **{**self.options, **given}):
+                yield item if isinstance(item, Mapping | LeftOut | Noted | InputError) else dict(item)
+
+    def _nothing(
+        self, files: Sequence[str | Path], name: str, left_out: Mapping[str, int] | None = None,
+        bad: Sequence[InputError] = (),
+    ) -> InputError:  # fmt: skip
+        why = [f"{count} left out: {kind}" for kind, count in (left_out or {}).items()]
+        said = f" ({'; '.join(why)})" if why else ""
+        first = f"; the first bad row: {bad[0]}" if bad else ""
+        return InputError(
+            f"converter '{name}' found no answers{said}", file=" ".join(map(str, files)),
+            fix=f"it reads {self.schema}{first}",
+        )  # fmt: skip
+
+
+def _made_of(files: Sequence[str | Path], name: str) -> str:
+    return f"what converter '{name}' makes of {' '.join(Path(file).name for file in files)}"
+
+
+def _has_messages(row: Mapping[str, Any]) -> bool:
+    values = [row.get(name) for name in ("prompt", "chosen", "rejected")]
+    return any(isinstance(value, list) and value and isinstance(value[0], Mapping) for value in values)
+
+
+def _put_in_form(rows: Sequence[dict[str, Any]]) -> None:
+    """One form a column: prompts that are texts become messages where others are; a column of ties that holds none,
+    and a column that is empty, is none.  Changes the rows."""
+    if any(isinstance(row.get("prompt"), list) for row in rows):
+        for row in rows:
+            if isinstance(row.get("prompt"), str):
+                row["prompt"] = [{"role": "user", "content": row["prompt"]}]
+    empty = {name for row in rows for name in row} - {
+        name for row in rows for name, value in row.items() if value is not None and not (name == "tie" and not value)
+    }
+    for row in rows:
+        for name in empty:
+            row.pop(name, None)
 
 
 def find_converter(name: str, folder: str | Path | None = None) -> Converter:

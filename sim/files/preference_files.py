@@ -29,6 +29,7 @@ from sim.files.atomic import replacing
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_table import SPLITS, PairTable
+from sim.files.recognise import hint_of
 
 ALIASES = {
     "prompt": ("prompt", "context"),
@@ -74,8 +75,7 @@ def required_columns(present: set[str], path: str | Path) -> dict[str, str]:
         if not here and canonical == "prompt":
             continue  # one question for everybody needs no prompt
         if not here:
-            near = difflib.get_close_matches(canonical, sorted(present), n=1)
-            hint = f"rename '{near[0]}'" if near else f"add it (aliases: {', '.join(names)})"
+            hint = hint_of(canonical, names, present, rows[0])
             raise InputError("the column is missing", file=path, field=canonical, fix=hint)
         found[canonical] = here[0]
     for name in sorted(present - KNOWN):

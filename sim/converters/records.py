@@ -1,0 +1,243 @@
+"""Records of public data sets' files: JSONL, JSON, CSV (each also .gz) and Parquet, one at a time."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeGuard
+
+from sim.errors import InputError, short
+from sim.reading import LARGEST_TEXT, LONGEST_LINE, bounded, load_json
+
+_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+_READS = "give .jsonl, .json, .csv (each also .gz) or .parquet"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a file.  row: its line in a text file (that of the header of a CSV file is 1), else its number."""
+
+    file: Path
+    row: int
+    fields: Mapping[str, Any]
+
+    def at(self, field: str | None = None) -> dict[str, Any]:
+        """Where it is, for an InputError."""
+        return {"file": self.file, "row": self.row, "field": field}
+
+    def bad(self, field: str, problem: str, fix: str = "mend or delete the row") -> InputError:
+        return InputError(problem, fix=fix, **self.at(field))
+
+    def as_is(self, path: str) -> Any:
+        """What is under a field, `info.post` for a field inside another; None where there is nothing."""
+        found: Any = self.fields
+        for name in path.split("."):
+            found = unpacked(found)
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(name)
+        return found
+
+    def value(self, path: str) -> Any:
+        """`as_is`, and None for an empty text and for nan, as data frames and CSV write what is missing."""
+        found = self.as_is(path)
+        return None if found == "" or (isinstance(found, float) and math.isnan(found)) else found
+
+    def text(self, path: str) -> str:
+        """A text, which may be empty."""
+        found = self.as_is(path)
+        if isinstance(found, str) and not is_text(found):
+            raise self.bad(path, "holds half a character, which no file in UTF-8 can")
+        if not isinstance(found, str):
+            raise self.bad(path, f"expected text, got {short(found)}")
+        return found
+
+    def name(self, path: str) -> str:
+        """The name of a person: a text, or a number, whole as it was before a data frame made it 3.0."""
+        found = self.value(path)
+        if found is None or isinstance(found, list | Mapping | bool):
+            raise self.bad(path, f"expected a name or number, got {short(found)}")
+        return str(int(found)) if isinstance(found, float) and found.is_integer() else str(found)
+
+    def number(self, path: str) -> float:
+        found = self.value(path)
+        try:
+            number = math.nan if found is None or isinstance(found, bool | list | Mapping) else float(found)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.bad(path, f"expected a number, got {short(found)}")
+        return number
+
+    def one_of(self, path: str, known: Mapping[Any, Any]) -> Any:
+        """What `known` holds under the field's value."""
+        found = self.value(path)
+        if isinstance(found, list | Mapping) or found not in known:
+            raise self.bad(path, f"expected {', '.join(map(str, known))}, got {short(found)}")
+        return known[found]
+
+    def list(self, path: str, least: int = 1) -> list[Any]:
+        found = unpacked(self.value(path))
+        if not isinstance(found, list) or len(found) < least:
+            raise self.bad(path, f"expected a list of {least} or more, got {short(found)}")
+        return found
+
+    def inner(self, path: str, number: int, fields: Any) -> Record:
+        """A part of this record, with fields of its own; messages name this record's row."""
+        fields = unpacked(fields)
+        if not isinstance(fields, Mapping):
+            raise self.bad(f"{path}[{number}]", f"expected an object, got {short(fields)}")
+        return Record(self.file, self.row, fields)
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether it is a text that a file can hold: JSON may escape half a character (a lone surrogate)."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def unpacked(value: Any) -> Any:
+    """A list or object that a flat file holds as JSON, as what it is; anything else as it stands."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return load_json(value)
+        except ValueError:
+            return value
+    return value
+
+
+def records(path: Path) -> Iterator[Record | InputError]:
+    """The records of a file, in order; an InputError in the place of one that cannot be read.
+
+    Raises InputError where the file as a whole cannot: it is not there, of no known kind, empty, or breaks off.
+    """
+    ending = ending_of(path)
+    if not path.is_file():
+        problem = "is no file but a folder, a device or a pipe" if path.exists() else "no such file"
+        raise InputError(problem, file=path, fix="check the path")
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty", file=path, fix="download it again")
+    readers = {".parquet": _parquet, ".csv": _csv, ".tsv": _csv, ".json": _json}
+    yield from readers.get(ending, _json_lines)(path)
+
+
+def ending_of(path: Path, known: tuple[str, ...] = _ENDINGS) -> str:
+    """The file's ending without .gz; InputError where it is none of `known`."""
+    name = path.name.lower()
+    ending = Path(name.removesuffix(".gz")).suffix
+    if ending not in known or (ending == ".parquet" and name.endswith(".gz")):
+        fix = _READS if known is _ENDINGS else f"give a file ending in {', '.join(known)}"
+        raise InputError("is of a kind that is not read", file=path, fix=fix)
+    return ending
+
+
+@contextmanager
+def opened(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
+    """A text file, gzip by what it holds, a byte-order mark left out; what breaks inside is an InputError."""
+    try:
+        with path.open("rb") as start:
+            zipped = start.read(2) == b"\x1f\x8b"
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
+            if zipped
+            else path.open(encoding="utf-8-sig", newline=newline)
+        ) as lines:
+            yield lines
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"the gzip file ends or breaks ({error})", file=path, fix="copy it again, whole") from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not text in UTF-8", file=path, fix="give the file as it is published") from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="check the path") from error
+
+
+def _json_lines(path: Path) -> Iterator[Record | InputError]:
+    with opened(path) as lines:
+        for number, line in enumerate(bounded(lines, path), start=1):
+            if line.strip():
+                yield _object(line, path, number)
+
+
+def _object(line: str, path: Path, number: int) -> Record | InputError:
+    try:
+        fields = load_json(line)
+    except ValueError as error:
+        return InputError(f"is not whole JSON ({error})", file=path, row=number, fix="mend or delete the line")
+    return _record(fields, path, number)
+
+
+def _record(fields: Any, path: Path, number: int) -> Record | InputError:
+    if not isinstance(fields, dict):
+        problem = f"expected a JSON object, got {type(fields).__name__}"
+        return InputError(problem, file=path, row=number, fix="mend or delete the row")
+    return Record(path, number, fields)
+
+
+def _json(path: Path) -> Iterator[Record | InputError]:
+    """A list of objects, or (as many sets are published under this ending) an object a line."""
+    with opened(path) as lines:
+        listed = next((line for line in bounded(lines, path) if line.strip()), "").lstrip().startswith("[")
+    if not listed:
+        yield from _json_lines(path)
+        return
+    with opened(path) as lines:
+        text = lines.read(LARGEST_TEXT + 1)
+    if len(text) > LARGEST_TEXT:
+        raise InputError(
+            f"is larger than {LARGEST_TEXT:,} characters", file=path, fix="write one object a line, .jsonl"
+        )
+    try:
+        found = load_json(text)
+    except ValueError as error:
+        raise InputError(f"is not whole JSON ({error})", file=path, fix="copy it again, whole") from error
+    for number, fields in enumerate(found, start=1):
+        yield _record(fields, path, number)
+
+
+def _csv(path: Path) -> Iterator[Record | InputError]:
+    # Python's own limit is 131,072 characters a cell: conversations are longer.
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        with opened(path, newline="") as lines:
+            header = next(iter(bounded(lines, path)), "")
+            lines.seek(0)
+            delimiter = max(",;\t", key=header.count)
+            reader = csv.reader(bounded(lines, path), delimiter=delimiter)
+            names = next(reader)
+            for number, cells in enumerate(reader, start=2):
+                if len(cells) != len(names):
+                    if cells:
+                        problem = f"expected {len(names)} columns, got {len(cells)}"
+                        yield InputError(problem, file=path, row=number, fix="mend or delete the row")
+                    continue
+                yield Record(path, number, dict(zip(names, cells, strict=True)))
+    except csv.Error as error:
+        raise InputError(f"is not CSV ({error})", file=path, fix="give the file as it is published") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _parquet(path: Path) -> Iterator[Record | InputError]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=512):
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield Record(path, number, fields)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"is not a whole Parquet file ({reason})", file=path, fix="copy it again, whole") from error

@@ -1,0 +1,88 @@
+"""Tables of choices, long and wide: pairs of two, else choices that stay one."""
+
+import pyarrow.parquet as pq
+import pytest
+from converting import made_of, printed, put
+from real_files import real_file
+
+from sim.converters.converter import find_converter
+from sim.errors import InputError
+from sim.files.answer_files import write_answers
+from sim.files.preference_files import read_pairs
+
+
+def long(person, taken, situation, n=3):
+    return [{"choice": str(j == taken).upper(), "id": person, "alt": j + 1, "pf": 7 + j, "cl": 5, "chid": situation}
+            for j in range(n)]  # fmt: skip
+
+
+def wide(person, choice, **more):
+    return {"id": person, "choiceid": 1, "choice": choice, "price1": 2400, "time1": 150, "price2": 4000, "time2": 130,
+            **more}  # fmt: skip
+
+
+def test_a_long_table_row_by_row(tmp_path):
+    made = made_of("choices", tmp_path, long(1, 2, 1) + long(1, 0, 2) + long(2, None, 3), file="t.csv.gz")
+    names = ["pf 7, cl 5", "pf 8, cl 5", "pf 9, cl 5"]
+    assert [(r["responses"], r["choice"], r["annotator_id"]) for r in made.rows] == [
+        (names, 2, "1"), (names, 0, "1"), (names, -1, "2")]  # fmt: skip
+    assert made.rows[0]["features"] == [{"pf": 7.0, "cl": 5.0}, {"pf": 8.0, "cl": 5.0}, {"pf": 9.0, "cl": 5.0}]
+    assert made.rows[0]["prompt"] == "Which would you choose?"
+
+
+def test_a_wide_table_of_two_is_pairs(tmp_path):
+    made = made_of("choices", tmp_path, [wide(1, "choice1"), wide(2, 2)], file="t.csv")
+    assert made.kind == "pairs"
+    assert [(r["chosen"], r["rejected"], r["annotator_id"]) for r in made.rows] == [
+        ("price 2400, time 150", "price 4000, time 130", "1"), ("price 4000, time 130", "price 2400, time 150", "2"),
+    ]  # fmt: skip
+    assert made.rows[0]["chosen_features"] == {"price": 2400.0, "time": 150.0}
+
+
+def test_a_wide_table_of_three_is_choices(tmp_path):
+    row = wide(1, "alternative 3", price3=10, time3=20)
+    made = made_of("choices", tmp_path, [row, {**row, "choice": 0}], file="t.csv")
+    assert [(len(r["responses"]), r["choice"]) for r in made.rows] == [(3, 2), (3, -1)]
+
+
+def test_columns_of_other_names(tmp_path):
+    rows = [{"who": r["id"], "picked": r["choice"], "option": r["alt"], "task": r["chid"], "pf": r["pf"]}
+            for r in long(1, 1, 1)]  # fmt: skip
+    said = printed(tmp_path, "choices", put(tmp_path, rows, "t.csv"), "--out", tmp_path / "o.jsonl", "--person", "who",
+                   "--choice", "picked", "--alternative", "option", "--situation", "task")  # fmt: skip
+    assert "1 choice of 1 annotator" in said
+    assert "cite them" in said
+
+
+def test_left_out_and_bad_rows(tmp_path):
+    twice = long(1, 0, 1)
+    twice[1]["choice"] = "TRUE"
+    with pytest.raises(InputError, match="row 3, field 'choice': a second alternative is chosen"):
+        made_of("choices", tmp_path, twice, file="t.csv")
+    with pytest.raises(InputError, match="row 2, field 'choice': expected the number of an alternative"):
+        made_of("choices", tmp_path, [wide(1, "choice7")], file="t.csv")
+    with pytest.raises(InputError, match="row 2, field 'time2': expected a number, got 'soon'"):
+        made_of("choices", tmp_path, [wide(1, "choice1", time2="soon")], file="t.csv")
+    with pytest.raises(InputError, match="field 'chid': the column is missing; add a column 'chid'"):
+        made_of("choices", tmp_path, [{k: v for k, v in r.items() if k != "chid"} for r in long(1, 0, 1)])
+    same = [{**row, "pf": 7} for row in long(1, 0, 1)]
+    made = made_of("choices", tmp_path, same + long(1, 0, 2) + long(1, 0, 3, n=1), skip_bad=True, file="t.csv")
+    assert (len(made), made.left_out) == (
+        1, {"choices between alternatives that are the same": 1, "bad row, field 'choice'": 1})  # fmt: skip
+
+
+def test_electricity(tmp_path):
+    made = find_converter("choices").answers([real_file("choices/electricity.csv.gz")], "choices")
+    assert (made.kind, len(made), len(made.annotators), made.left_out) == ("choices", 4308, 361, {})
+    assert {len(row["responses"]) for row in made.rows} == {4}
+    write_answers(tmp_path / "e.parquet", made.rows, made.kind)
+    assert pq.read_table(tmp_path / "e.parquet").num_rows == 4308
+
+
+def test_train(tmp_path):
+    made = find_converter("choices").answers([real_file("choices/train.csv.gz")], "choices")
+    assert (made.kind, len(made), len(made.annotators), made.left_out) == ("pairs", 2929, 235, {})
+    write_answers(tmp_path / "t.parquet", made.rows, made.kind)
+    table = read_pairs(tmp_path / "t.parquet")
+    assert (len(table), table.n_annotators) == (2929, 235)
+    assert table.feature_names == ("price", "time", "change", "comfort")
