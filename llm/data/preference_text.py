@@ -73,6 +73,11 @@ def require_text(table: PairTable) -> None:
     empty = {j for j, text in enumerate(table.items) if not text.strip()}
     listed = {j for j, text in enumerate(table.items) if _is_list(text)}
     for field, column in (("chosen", table.chosen), ("rejected", table.rejected)):
+        if table.kind == "conversation":
+            raise InputError(
+                "is a conversation (a list of messages)", file=table.source, row=1, field=field,
+                fix="give prompt and answer as texts, as the model's chat template renders them",
+            )  # fmt: skip
         if table.kind == "vector":
             raise InputError("is a list of numbers", file=table.source, row=1, field=field, fix="give the text")
         if table.kind == "number":
@@ -88,6 +93,13 @@ def require_text(table: PairTable) -> None:
                     f"is a list written as text ({table.items[item][:40]}...)", file=table.source, row=row, field=field,
                     fix="write the response itself, not str(list)",
                 )  # fmt: skip
+
+    for row, asked in enumerate(table.prompt.tolist(), start=1):
+        if _is_list(table.prompts[asked]):
+            raise InputError(
+                f"is a list ({table.prompts[asked][:40]}...)", file=table.source, row=row, field="prompt",
+                fix="give the prompt as a text, as the model's chat template renders it",
+            )  # fmt: skip
 
 
 def _is_list(text: str) -> bool:

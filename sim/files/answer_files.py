@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY
 from sim.files.atomic import replacing
-from sim.files.file_rows import NAMES_KEY, known_ending
-from sim.files.preference_files import ANNOTATOR_NAMES_KEY
+from sim.files.file_rows import known_ending
 
 NEEDED = {
     "pairs": ("chosen", "rejected"),

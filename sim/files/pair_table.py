@@ -11,8 +11,9 @@ from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, Preferenc
 
 SPLITS = ("train", "test", "unseen")
 
-# What chosen and rejected are in the file: texts, numbers that stand for items, or vectors of features.
-ItemKind: TypeAlias = Literal["text", "number", "vector"]
+# What chosen and rejected are in the file: texts, numbers that stand for items, vectors of features, or conversations
+# (lists of messages, whose labels are what JSON makes of them).
+ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from sim.errors import InputError, short
 from sim.files.answer_columns import WEIGHTS, table_of_columns
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, parts_of, read_row_set
 from sim.files.atomic import replacing
+from sim.files.conversations import conversation_text, is_conversation
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_table import SPLITS, PairTable
@@ -63,8 +64,8 @@ def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
     return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
 
 
-def required_columns(present: set[str], path: str | Path) -> dict[str, str]:
-    """Canonical name -> the file's name, for the required columns."""
+def required_columns(present: set[str], path: str | Path, first: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Canonical name -> the file's name, for the required columns; first: a row, by which a public set is known."""
     found = {}
     for canonical, names in ALIASES.items():
         here = [name for name in names if name in present]
@@ -75,7 +76,7 @@ def required_columns(present: set[str], path: str | Path) -> dict[str, str]:
         if not here and canonical == "prompt":
             continue  # one question for everybody needs no prompt
         if not here:
-            hint = hint_of(canonical, names, present, rows[0])
+            hint = hint_of(canonical, names, present, first or {})
             raise InputError("the column is missing", file=path, field=canonical, fix=hint)
         found[canonical] = here[0]
     for name in sorted(present - KNOWN):
@@ -123,6 +124,8 @@ def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]]) -> list[
         value = row.get(name)
         if isinstance(value, bytes):
             value = decoded(value, at(name))
+        if is_conversation(value):
+            value = conversation_text(value, at(name))
         if value is None or isinstance(value, dict | bool):
             raise InputError(f"expected text, a number or a list of numbers, got {short(value)}",
                              fix="fill it in or drop the row", **at(name))  # fmt: skip
@@ -135,6 +138,15 @@ def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]]) -> list[
             fix="give both the same type", **at("rejected"),
         )  # fmt: skip
     return found
+
+
+def _prompt(value: Any, where: dict[str, Any]) -> str:
+    """A prompt as one text; none is the empty one."""
+    if is_conversation(value):
+        return conversation_text(value, where)
+    if isinstance(value, bytes):
+        return decoded(value, where)
+    return "" if value is None else str(value)
 
 
 def table_of_rows(
@@ -151,7 +163,7 @@ def table_of_rows(
     """
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
-    columns = required_columns({name for row in rows for name in row}, path)
+    columns = required_columns({name for row in rows for name in row}, path, rows[0])
     find = place or (lambda number: {"file": path, "row": number + 1})
     try:
         return _table(rows, path, columns, ItemTable(names), AnnotatorTable(annotator_names), find)
@@ -166,6 +178,7 @@ def _table(
     rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
     people: AnnotatorTable, place: Place,
 ) -> PairTable:  # fmt: skip
+    conversations = any(is_conversation(rows[0].get(name)) for name in ("chosen", "rejected"))
     prompts: dict[str, int] = {}
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}
@@ -185,7 +198,11 @@ def _table(
             left_out[why] = left_out.get(why, 0) + 1
             continue
         asked = row.get(columns["prompt"]) if "prompt" in columns else ""
-        asked = "" if asked is None else str(decoded(asked, at("prompt")) if isinstance(asked, bytes) else asked)
+        if isinstance(asked, bytes):
+            asked = decoded(asked, at("prompt"))
+        asked = (
+            conversation_text(asked, at("prompt")) if is_conversation(asked) else "" if asked is None else str(asked)
+        )
         a = items.add(first, row.get("chosen_features"), at("chosen"), "chosen_features", asked)
         b = items.add(second, row.get("rejected_features"), at("rejected"), "rejected_features", asked)
         who = read_name(row.get(columns["annotator_id"]), at(columns["annotator_id"]))
@@ -240,7 +257,7 @@ def _table(
         tie=tie if tie.any() else None,
         strength=strength if strength.any() else None,
         left_out=tuple(left_out.items()),
-        kind=items.kind,
+        kind="conversation" if conversations else items.kind,
         source=str(path),
     )
     _check_split(table, path, [place(number) for number in kept])

@@ -199,7 +199,8 @@ def test_what_could_not_be_planted_counts_as_nothing():
         ("sim.estimators.low_rank_descent", "descent_kernels.descend", ("sim.compiled.descent", "descend")),
         ("sim.algorithms.em_log_linear", "em", ("sim.compiled.em", "_em")),
         ("sim.compiled.em", "one_pass", ("sim.compiled.em_pass", "serial_pass")),
-        ("sim.algorithms.von_neumann", "regret_matching_kernels.regret_matching", ("sim.compiled.regret_matching", "regret_matching")),
+        ("sim.algorithms.reduced_pessimism", "frank_wolfe_kernels.frank_wolfe",
+         ("sim.compiled.frank_wolfe", "frank_wolfe")),
     ],
 )  # fmt: skip
 def test_kernels_are_found_through_modules_wrappers_and_other_names(module, name, kernel):

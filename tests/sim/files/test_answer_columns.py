@@ -332,7 +332,6 @@ def test_damaged_files_are_refused_or_read_alike(tmp_path, seed):
         {"a": 1.0},
         float("nan"),
         10**30,
-        b"b",
         "unseen",
     ]
     names = sorted(set(rows[0]) - {"other"})
@@ -349,3 +348,21 @@ def test_damaged_files_are_refused_or_read_alike(tmp_path, seed):
         return
     if found is not None:
         assert_same(found, expected)
+
+
+def test_conversations_are_kept_whole(tmp_path):
+    asked = [{"role": "user", "content": "Why?"}]
+    rows = [
+        {"prompt": asked, "chosen": [{"content": "So.", "role": "assistant"}],
+         "rejected": [{"role": "assistant", "content": "No."}], "annotator_id": "x"},
+        {"prompt": asked, "chosen": [{"role": "assistant", "content": "So."}],
+         "rejected": [{"role": "assistant", "content": "Well."}], "annotator_id": "y"},
+    ]  # fmt: skip
+    table = read_pairs(write(tmp_path / "a.jsonl", rows))
+    assert table.kind == "conversation"
+    assert [json.loads(item)[0]["content"] for item in table.items] == ["So.", "No.", "Well."]
+    assert table.chosen.tolist() == [0, 0]
+    assert json.loads(table.prompts[0]) == [{"content": "Why?", "role": "user"}]
+    rows[1]["chosen"][0]["role"] = "bot"
+    with pytest.raises(InputError, match="row 2, field 'chosen': message 1 has the role 'bot'; use one of system"):
+        read_pairs(write(tmp_path / "a.jsonl", rows))
