@@ -118,7 +118,8 @@ class Prepared:
     differences: (n, d) features of chosen minus rejected, each divided by its standard deviation over the items of
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
     weights: (n,) see `effective_weights`.  scales: the way from the file's units to these.
-    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what is held out.
+    known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what was
+    asked to be held out; held_out: what is, of answers to test by.
     """
 
     table: PairTable
@@ -131,7 +132,8 @@ class Prepared:
     weights: FloatArray
     scales: Scales
     known: Known | None = None
-    hold_out: HoldOut = "items"
+    hold_out: HoldOut | Literal["auto"] = "auto"
+    held_out: HoldOut = "items"
 
     @property
     def contexts(self) -> FloatArray | None:
@@ -239,5 +241,6 @@ def prepare(table: PairTable, stream: Stream, hold_out: HoldOut | Literal["auto"
         unseen=split.rows_of("unseen"),
         weights=effective_weights(split, train),
         scales=Scales(names, mean, np.where(varies, scale, 1.0), varies),
-        hold_out=by,
+        hold_out=hold_out,
+        held_out=by,
     )

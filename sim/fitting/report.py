@@ -20,6 +20,7 @@ from sim.fitting.prepare import Prepared, prepare
 from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
+from sim.fitting.splits import way_to_hold_out
 from sim.plugins import blaming
 from sim.streams import Stream
 
@@ -132,7 +133,8 @@ class FitReport:
     @property
     def _validated_by(self) -> str:
         """Inside the people who train, people cannot be held out."""
-        return "answers" if self.prepared.hold_out == "people" else self.prepared.hold_out
+        by = way_to_hold_out(self.prepared.table, self.prepared.hold_out)
+        return "answers" if by == "people" else by
 
     def _ridge_of(self, name: str) -> float:
         asked = name == self.fits.asked.name and self.settings.ridge is not None
@@ -147,7 +149,7 @@ class FitReport:
             "set_aside_pairs": int((~(prepared.train | prepared.test | prepared.unseen)).sum()),
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),
-            "held_out": prepared.hold_out,
+            "held_out": prepared.held_out,
             "left_out": dict(prepared.table.left_out),
             "unused": [] if prepared.table.strength is None else ["strength"],
         }

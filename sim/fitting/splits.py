@@ -41,14 +41,16 @@ def way_to_hold_out(table: PairTable, asked: HoldOut | Literal["auto"] = "auto")
 
 
 def hold_out(
-    table: PairTable, rows: BoolArray, share: float, stream: Stream, by: HoldOut = "items"
+    table: PairTable, rows: BoolArray, share: float, stream: Stream, by: HoldOut | Literal["auto"] = "auto"
 ) -> tuple[BoolArray, BoolArray]:
-    """(kept, held) masks inside `rows`.
+    """(kept, held) masks inside `rows`; auto: as `way_to_hold_out` says of this table, which may be a thinner one than
+    that it comes from.
 
     items: a share of each annotator's items is set aside: held answers are between two of these, kept answers between
     none, the others are dropped.  prompts: all answers to a share of the prompts.  answers: a share of the answers; so
     too inside the people who train where people are held out.
     """
+    by = way_to_hold_out(table, by)
     if by == "prompts":
         aside = stream.uniforms(len(table.prompts)) < share
         return rows & ~aside[table.prompt], rows & aside[table.prompt]
@@ -87,7 +89,7 @@ def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
 
 
 def with_split(
-    table: PairTable, stream: Stream, by: HoldOut = "items", unseen: float = 0.15, test: float = 0.3
+    table: PairTable, stream: Stream, by: HoldOut | Literal["auto"] = "auto", unseen: float = 0.15, test: float = 0.3
 ) -> PairTable:
     """The table with a split of its own where the file has none: whole unseen annotators, and but for "people" held-out
     answers of the others (answers that would mix two sides of items are left out)."""
@@ -109,7 +111,12 @@ def with_split(
 
 
 def reserve_new_annotators(
-    table: PairTable, unseen: BoolArray, stream: Stream, shown: tuple[int, ...], least: int, by: HoldOut = "items"
+    table: PairTable,
+    unseen: BoolArray,
+    stream: Stream,
+    shown: tuple[int, ...],
+    least: int,
+    by: HoldOut | Literal["auto"] = "auto",
 ) -> tuple[tuple[int, ...], BoolArray, Callable[[int], BoolArray]]:
     """(numbers that can be shown, reserved answers, mask of the first s answers of everybody) for unseen annotators.
 

@@ -154,7 +154,7 @@ def test_each_way_of_holding_out(by):
     prepared = prepare(table, Stream(3), by)
     own = prepared.table
     train, test = prepared.train, prepared.test
-    assert prepared.hold_out == by
+    assert prepared.held_out == by
     assert not set(own.annotator[prepared.unseen]) & set(own.annotator[train | test])
     if by == "people":
         assert not test.any()
