@@ -78,7 +78,7 @@ def test_false_alarms_are_counted_and_a_longer_run_takes_what_there_is(tmp_path)
 
 
 def test_a_claim_that_misses_at_every_seed_stands_out(tmp_path, monkeypatch):
-    from theory.personalization.truthfulness import CostsNotNegative
+    from theory.personalization.costs import CostsNotNegative
 
     variant = next(iter(CostsNotNegative.SETTINGS.values()))
     wrong = type(variant)(variant.setting, Verdict.VIOLATED)

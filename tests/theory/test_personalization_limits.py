@@ -7,8 +7,8 @@ from scipy.optimize import minimize
 from sim.algorithms.opinion_distances import opinion_distance
 from sim.streams import Stream
 from theory.personalization._instances import simplex_points
+from theory.personalization.costs import _least_loss, _loss
 from theory.personalization.personal import _D, _K, _N, GAUSSIAN_CONSTANT
-from theory.personalization.truthfulness import _least_loss, _loss
 
 
 def test_constant_of_the_confidence_set_is_the_normal_limits():
