@@ -272,7 +272,7 @@ FAULTS: tuple[Fault, ...] = (
         what="the sure form of Theorem 6 allows four times the width",
     ),
     _fault(
-        id="utilitarian-bound-four", place=f"{_SURE}:UtilitarianBound.draw",
+        id="utilitarian-bound-four", place="theory.multi_party.utilitarian:UtilitarianBound.draw",
         old="max(2.0 * float(",
         new="max(4.0 * float(",
         what="the sure form of Theorem 5 allows four times the widths",
