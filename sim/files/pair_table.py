@@ -11,6 +11,10 @@ from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, Preferenc
 
 SPLITS = ("train", "test", "unseen")
 
+# Why rows say nothing, in `left_out`.
+OF_WEIGHT_ZERO = "of weight 0"
+SAME_ANSWERS = "whose two answers are the same, which say nothing"
+
 # What chosen and rejected are in the file: texts, numbers that stand for items, vectors of features, or conversations
 # (lists of messages, whose labels are what JSON makes of them).
 ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation"]

@@ -29,7 +29,7 @@ from sim.files.atomic import replacing
 from sim.files.conversations import conversation_text, is_conversation
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
-from sim.files.pair_table import SPLITS, PairTable
+from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
 from sim.files.recognise import hint_of
 
 ALIASES = {
@@ -194,7 +194,7 @@ def _table(
         first, second = _sides(row, at)
         weight = _weight(row.get("weight"), at("weight")) if "weight" in present else 1.0
         if weight == 0.0 or first == second:
-            why = "of weight 0" if weight == 0.0 else "whose two answers are the same, which say nothing"
+            why = OF_WEIGHT_ZERO if weight == 0.0 else SAME_ANSWERS
             left_out[why] = left_out.get(why, 0) + 1
             continue
         asked = row.get(columns["prompt"]) if "prompt" in columns else ""

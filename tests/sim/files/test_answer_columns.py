@@ -147,9 +147,9 @@ def test_ties_and_strengths_of_csv(tmp_path):
 
 
 def test_batches_of_one_file_are_one_table(tmp_path, monkeypatch):
-    monkeypatch.setattr("sim.files.answer_columns._BATCH", 29)
-    for ending in (".parquet", ".jsonl"):
-        path = write(tmp_path / f"a{ending}", drawn(3, features=1, told=1, group=1, ties=1))
+    monkeypatch.setattr("sim.files.arrow_batches.BATCH", 29)
+    for ending, form in ((".parquet", "features"), (".jsonl", "named"), (".jsonl", "vectors")):
+        path = write(tmp_path / f"a{ending}", drawn(3, **{form: 1}, told=1, group=1, ties=1))
         assert_same(by_columns(path), by_rows(path))
 
 
@@ -276,6 +276,26 @@ def test_differences_of_rounding_are_one_item(tmp_path, ending):
     path = write(tmp_path / f"a{ending}", rows)
     assert by_columns(path).features[0].tolist() == exact
     assert_same(by_columns(path), by_rows(path))
+
+
+@pytest.mark.parametrize("form", ["plain", "vectors", "numbers", "features"])
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
+def test_rows_that_say_nothing_are_left_out_by_columns_too(tmp_path, monkeypatch, ending, form):
+    monkeypatch.setattr("sim.files.arrow_batches.BATCH", 50)
+    rows = [{**row, "weight": 1.0} for row in drawn(9, told=1, group=1, **({} if form == "plain" else {form: 1}))]
+    for j in (0, 7, 8, 120):
+        rows[j]["rejected"] = rows[j]["chosen"]
+    for j in (3, 8, 399):
+        rows[j]["weight"] = 0.0
+    # Somebody, and an answer, that only a row which says nothing has.
+    rows[7]["annotator_id"] = 99 if form == "numbers" else "nobody"
+    path = write(tmp_path / f"a{ending}", rows)
+    found = by_columns(path)
+    assert found is not None
+    assert_same(found, by_rows(path))
+    assert dict(found.left_out) == {
+        "of weight 0": 3, "whose two answers are the same, which say nothing": 3,
+    }  # fmt: skip
 
 
 def test_rows_that_say_nothing_are_left_out_and_counted(tmp_path):
