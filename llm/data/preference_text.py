@@ -12,7 +12,7 @@ import numpy as np
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import read_pairs
+from sim.files.preference_files import place_of, read_pairs
 from sim.preferences import BoolArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
@@ -69,37 +69,27 @@ class TextPreferences:
 
 
 def require_text(table: PairTable) -> None:
-    """Refuse what is no text: numbers and feature lists, lists that were turned into text, empty responses."""
+    """Refuse what is no text: numbers, features, messages, lists that were turned into text, empty responses."""
+    if table.kind != "text":
+        problem, fix = {
+            "conversation": ("is a conversation (a list of messages)",
+                             "give prompt and answers as texts, as the model's chat template renders them"),
+            "vector": ("is a list of numbers", "give the text"),
+            "number": (f"is a number ({table.items[table.chosen[0]]}), perhaps a position in a list of answers",
+                       "give the text of the answer"),
+        }[table.kind]  # fmt: skip
+        raise InputError(problem, field="chosen", fix=fix, **place_of(table, 0))
     empty = {j for j, text in enumerate(table.items) if not text.strip()}
     listed = {j for j, text in enumerate(table.items) if _is_list(text)}
     for field, column in (("chosen", table.chosen), ("rejected", table.rejected)):
-        if table.kind == "conversation":
-            raise InputError(
-                "is a conversation (a list of messages)", file=table.source, row=1, field=field,
-                fix="give prompt and answer as texts, as the model's chat template renders them",
-            )  # fmt: skip
-        if table.kind == "vector":
-            raise InputError("is a list of numbers", file=table.source, row=1, field=field, fix="give the text")
-        if table.kind == "number":
-            raise InputError(
-                f"is a number ({table.items[column[0]]}), perhaps a position in a list of answers", file=table.source,
-                row=1, field=field, fix="give the text of the answer",
-            )  # fmt: skip
-        for row, item in enumerate(column.tolist(), start=1):
+        for row, item in enumerate(column.tolist()):
             if item in empty:
-                raise InputError("the response is empty", file=table.source, row=row, field=field, fix="drop the row")
+                raise InputError("the response is empty", field=field, fix="drop the row", **place_of(table, row))
             if item in listed:
                 raise InputError(
-                    f"is a list written as text ({table.items[item][:40]}...)", file=table.source, row=row, field=field,
-                    fix="write the response itself, not str(list)",
+                    f"is a list written as text ({table.items[item][:40]}...)", field=field,
+                    fix="write the response itself, not str(list)", **place_of(table, row),
                 )  # fmt: skip
-
-    for row, asked in enumerate(table.prompt.tolist(), start=1):
-        if _is_list(table.prompts[asked]):
-            raise InputError(
-                f"is a list ({table.prompts[asked][:40]}...)", file=table.source, row=row, field="prompt",
-                fix="give the prompt as a text, as the model's chat template renders it",
-            )  # fmt: skip
 
 
 def _is_list(text: str) -> bool:
@@ -187,14 +177,8 @@ class Tokeniser:
         chosen, rejected = (np.array(columns[field], dtype=np.int64) for field in ("chosen", "rejected"))
         same = keep & (chosen == rejected)
         if same.any() and settings.too_long != "truncate":
-            row = int(np.flatnonzero(same)[0]) + 1
-            raise InputError(
-                "chosen and rejected are the same tokens",
-                file=table.source,
-                row=row,
-                field="rejected",
-                fix="drop the row",
-            )
+            place = place_of(table, int(np.flatnonzero(same)[0]))
+            raise InputError("chosen and rejected are the same tokens", field="rejected", fix="drop the row", **place)
         keep &= ~same
         contexts = np.array([number for number, _ in prompts], dtype=np.int64)[table.prompt]
         pairs = PreferencePairs(contexts, chosen, rejected, table.annotator, table.n_annotators, weights=table.weights)
@@ -208,8 +192,7 @@ class Tokeniser:
         if self._settings.too_long == "error" or room < 1:
             raise InputError(
                 f"the response has {len(tokens)} tokens, the prompt {prompt}, and the window is {self._window}",
-                file=table.source, row=row + 1, field=field,
-                fix="raise data.window, or set data.too_long to drop or truncate",
+                field=field, fix="raise data.window, or set data.too_long to drop or truncate", **place_of(table, row),
             )  # fmt: skip
         self.shortened += 1
         return -1 if self._settings.too_long == "drop" else self._store.add(tokens[:room])

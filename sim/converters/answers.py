@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sim.converters.answer_checks import check_answer
-from sim.converters.recognise import recognise
 from sim.converters.records import Record, is_text, records, unpacked
 from sim.errors import InputError, short
+from sim.files.recognise import recognise
 
 # Where the data names nobody.
 EVERYBODY = "everybody"

@@ -120,11 +120,8 @@ class Converter:
 
     @staticmethod
     def table_of(made: Converted, files: Sequence[str | Path], name: str) -> PairTable | None:
-        """Pairs as a table, which checks them as a file's are; None for answers that no table of pairs holds."""
-        extra = {column for row in made.rows for column in row if column in ("tie", "strength")}
-        if made.kind != "pairs" or extra or any(_has_messages(row) for row in made.rows):
-            return None
-        return table_of_rows(made.rows, _made_of(files, name))
+        """Pairs as a table, which checks them as a file's are; None for answers of another kind."""
+        return table_of_rows(made.rows, _made_of(files, name)) if made.kind == "pairs" else None
 
     def _items(self, files: Sequence[str | Path], name: str, options: Mapping[str, Any] | None) -> Iterable[Item]:
         paths = [Path(file) for file in files]
@@ -155,11 +152,6 @@ class Converter:
 
 def _made_of(files: Sequence[str | Path], name: str) -> str:
     return f"what converter '{name}' makes of {' '.join(Path(file).name for file in files)}"
-
-
-def _has_messages(row: Mapping[str, Any]) -> bool:
-    values = [row.get(name) for name in ("prompt", "chosen", "rejected")]
-    return any(isinstance(value, list) and value and isinstance(value[0], Mapping) for value in values)
 
 
 def _put_in_form(rows: Sequence[dict[str, Any]]) -> None:

@@ -6,13 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sim.converters.answers import Item
 from sim.converters.converter import Converter
-from sim.converters.records import ending_of, opened
+from sim.converters.records import ending_of
 from sim.errors import InputError, short
+from sim.files.text_files import opened
 from sim.reading import bounded
 
+# A row a voter beyond this is no file of answers but a slip in a count.
+MOST_VOTERS = 10_000_000
 _ENDINGS = (".soc", ".soi", ".toc", ".toi")
 _HEAD = re.compile(r"#\s*([^:]+):\s*(.*)")
 _NAME = re.compile(r"ALTERNATIVE NAME (\d+)")
@@ -61,6 +65,11 @@ def _ballots(path: Path, each: bool) -> Iterator[Item]:
                 continue
             row = {"prompt": head.title or stem, "responses": list(head.names.values()), "ranking": ranking}
             # A voter of one election is not one of another: her name has the file's in it.
+            if each and voter + count > MOST_VOTERS:
+                raise InputError(
+                    f"has more than {MOST_VOTERS:,} voters, too many for a row each", file=path, row=number,
+                    fix="set voters to weights: a row an order, with the number of its voters",
+                )  # fmt: skip
             if each:
                 yield from ({**row, "annotator_id": f"{stem} voter {voter + j + 1}"} for j in range(count))
             else:
@@ -82,12 +91,12 @@ def _read_head(line: str, head: _Ballots) -> None:
         head.title = value
 
 
-def _order(line: str, head: _Ballots, where: dict[str, object]) -> tuple[int, list[int | None]]:
+def _order(line: str, head: _Ballots, where: dict[str, Any]) -> tuple[int, list[int | None]]:
     """(voters, a rank an alternative) of a line "12: 3,{1,2}": 1 best, as many better ones as there are plus 1."""
     count, colon, order = line.strip().partition(":")
     if not colon or not count.strip().isdigit() or int(count) < 1:
         problem = f"expected 'voters: order', got {short(line.strip())}"
-        raise InputError(problem, fix="mend or delete the line", **where)  # type: ignore[arg-type]
+        raise InputError(problem, fix="mend or delete the line", **where)
     ranks: dict[int, int] = {}
     for tied, alone in _ORDER.findall(order):
         place = len(ranks) + 1
@@ -96,10 +105,10 @@ def _order(line: str, head: _Ballots, where: dict[str, object]) -> tuple[int, li
                 continue
             if not text.strip().isdigit() or int(text) not in head.names or int(text) in ranks:
                 problem = f"expected each alternative once, by its number, got {short(text.strip())}"
-                raise InputError(problem, fix="mend or delete the line", **where)  # type: ignore[arg-type]
+                raise InputError(problem, fix="mend or delete the line", **where)
             ranks[int(text)] = place
     if not ranks:
-        raise InputError("ranks nothing", fix="mend or delete the line", **where)  # type: ignore[arg-type]
+        raise InputError("ranks nothing", fix="mend or delete the line", **where)
     return int(count), [ranks.get(number) for number in head.names]
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import math
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from sim.errors import InputError, short
-from sim.reading import LARGEST_TEXT, LONGEST_LINE, bounded, load_json
+from sim.files.text_files import delimiter_of, long_cells, opened
+from sim.reading import LARGEST_TEXT, bounded, load_json
 
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _READS = "give .jsonl, .json, .csv (each also .gz) or .parquet"
@@ -141,26 +139,6 @@ def ending_of(path: Path, known: tuple[str, ...] = _ENDINGS) -> str:
     return ending
 
 
-@contextmanager
-def opened(path: Path, newline: str | None = None) -> Iterator[IO[str]]:
-    """A text file, gzip by what it holds, a byte-order mark left out; what breaks inside is an InputError."""
-    try:
-        with path.open("rb") as start:
-            zipped = start.read(2) == b"\x1f\x8b"
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
-            if zipped
-            else path.open(encoding="utf-8-sig", newline=newline)
-        ) as lines:
-            yield lines
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"the gzip file ends or breaks ({error})", file=path, fix="copy it again, whole") from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8", file=path, fix="give the file as it is published") from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, fix="check the path") from error
-
-
 def _json_lines(path: Path) -> Iterator[Record | InputError]:
     with opened(path) as lines:
         for number, line in enumerate(bounded(lines, path), start=1):
@@ -205,26 +183,18 @@ def _json(path: Path) -> Iterator[Record | InputError]:
 
 
 def _csv(path: Path) -> Iterator[Record | InputError]:
-    # Python's own limit is 131,072 characters a cell: conversations are longer.
-    before = csv.field_size_limit(LONGEST_LINE)
-    try:
-        with opened(path, newline="") as lines:
-            header = next(iter(bounded(lines, path)), "")
-            lines.seek(0)
-            delimiter = max(",;\t", key=header.count)
-            reader = csv.reader(bounded(lines, path), delimiter=delimiter)
-            names = next(reader)
-            for number, cells in enumerate(reader, start=2):
-                if len(cells) != len(names):
-                    if cells:
-                        problem = f"expected {len(names)} columns, got {len(cells)}"
-                        yield InputError(problem, file=path, row=number, fix="mend or delete the row")
-                    continue
-                yield Record(path, number, dict(zip(names, cells, strict=True)))
-    except csv.Error as error:
-        raise InputError(f"is not CSV ({error})", file=path, fix="give the file as it is published") from error
-    finally:
-        csv.field_size_limit(before)
+    with long_cells(), opened(path) as lines:
+        header = next(iter(bounded(lines, path)), "")
+        lines.seek(0)
+        reader = csv.reader(bounded(lines, path), delimiter=delimiter_of(header))
+        names = next(reader)
+        for number, cells in enumerate(reader, start=2):
+            if len(cells) != len(names):
+                if cells:
+                    problem = f"expected {len(names)} columns, got {len(cells)}"
+                    yield InputError(problem, file=path, row=number, fix="mend or delete the row")
+                continue
+            yield Record(path, number, dict(zip(names, cells, strict=True)))
 
 
 def _parquet(path: Path) -> Iterator[Record | InputError]:

@@ -6,17 +6,14 @@ Every reader of answers goes through here, by columns (`sim.files.answer_columns
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sim.errors import InputError
+from sim.files.text_files import Count, delimiter_of, long_cells, opened
 from sim.reading import bounded, load_json
 
 NAMES_KEY = b"pluralign.feature_names"
@@ -26,8 +23,6 @@ Kind: TypeAlias = Literal["parquet", "jsonl", "csv", "arrow"]
 _ENDINGS: dict[str, Kind] = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 _PACKED = ("", ".gz", ".zst")
 READABLE = ".parquet, .jsonl or .csv (also .gz or .zst)"
-# A cell of text may be a whole conversation.
-_LONGEST_CELL = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -187,74 +182,26 @@ def names_in(metadata: Mapping[bytes, bytes] | None, key: bytes, path: str | Pat
     return tuple(names)
 
 
-@contextmanager
-def opened(part: Part) -> Iterator[IO[str]]:
-    """A part as text, unpacked, a byte-order mark left out."""
-    if part.packed == ".zst":
-        import pyarrow as pa
-
-        with pa.input_stream(str(part.path), compression="zstd") as raw:
-            yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-    elif part.packed == ".gz":
-        with gzip.open(part.path, "rt", encoding="utf-8-sig", newline="") as lines:
-            yield lines
-    else:
-        with part.path.open(encoding="utf-8-sig", newline="") as lines:
-            yield lines
-
-
-@dataclass
-class _Count:
-    """Lines read so far, for messages about what breaks after them."""
-
-    number: int = field(default=0)
-
-
-@contextmanager
-def _reading(part: Part, count: _Count) -> Iterator[None]:
-    """What goes wrong with a file as a file, said with the last row that was read."""
-    path = part.path
-    try:
-        yield
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"the gzip file ends or breaks after row {count.number} ({error})", file=path, fix="copy it again, whole"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8", file=path, row=count.number + 1, fix="save it as UTF-8") from error
-    except csv.Error as error:
-        problem = f"is not whole CSV ({error})"
-        raise InputError(problem, file=path, row=count.number + 1, fix="write it again") from error
-    except OSError as error:
-        what = error.strerror or "the packed file ends or breaks"
-        raise InputError(f"cannot be read ({what})", file=path, fix="check the path, or copy it again") from error
-
-
 def _json_lines(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each line that is not blank."""
-    count = _Count()
-    with _reading(part, count), opened(part) as lines:
+    count = Count()
+    with opened(part.path, count) as lines:
         for line in bounded(lines, part.path):
-            count.number += 1
+            count.row += 1
             if not line.strip():
                 continue
             try:
                 row = load_json(line)
             except ValueError as error:
                 raise InputError(
-                    f"is not whole JSON ({error})", file=part.path, row=count.number, fix="mend or delete the line"
+                    f"is not whole JSON ({error})", file=part.path, row=count.row, fix="mend or delete the line"
                 ) from error
             if not isinstance(row, dict):
                 raise InputError(
-                    f"expected a JSON object, got {type(row).__name__}", file=part.path, row=count.number,
+                    f"expected a JSON object, got {type(row).__name__}", file=part.path, row=count.row,
                     fix="write one object a line",
                 )  # fmt: skip
-            yield count.number, row
-
-
-def delimiter_of(header: str) -> str:
-    """The separator that a table's first line shows: comma, semicolon or tab."""
-    return max(",;\t", key=header.count)
+            yield count.row, row
 
 
 # A cell of these columns is a number, a truth value or a list that JSON writes.
@@ -294,29 +241,26 @@ def _cell(name: str, text: str) -> Any:
 
 
 def _csv_rows(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(record number, cells by column); the header is no record."""
-    count = _Count()
-    before = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with _reading(part, count), opened(part) as file:
-            lines = bounded(file, part.path)
-            header = next(lines, "")
-            reader = csv.reader(_with_first(header, lines), delimiter=delimiter_of(header), strict=True)
-            names = [name.strip() for name in next(reader, [])]
-            for twice in (name for place, name in enumerate(names) if name in names[:place]):
-                raise InputError("the column stands twice", file=part.path, field=twice, fix="keep one of them")
-            for cells in reader:
-                if not cells:
-                    continue
-                count.number += 1
-                if len(cells) != len(names):
-                    raise InputError(
-                        f"expected {len(names)} cells as in the header, got {len(cells)}", file=part.path,
-                        row=count.number, fix="quote cells that hold the separator",
-                    )  # fmt: skip
-                yield count.number, {name: _cell(name, text) for name, text in zip(names, cells, strict=True) if name}
-    finally:
-        csv.field_size_limit(before)
+    """(row, cells by column), rows counted as a spreadsheet does: the header is the first."""
+    count = Count()
+    with long_cells(), opened(part.path, count) as file:
+        lines = bounded(file, part.path)
+        header = next(lines, "")
+        reader = csv.reader(_with_first(header, lines), delimiter=delimiter_of(header), strict=True)
+        names = [name.strip() for name in next(reader, [])]
+        count.row = 1
+        for twice in (name for place, name in enumerate(names) if name in names[:place]):
+            raise InputError("the column stands twice", file=part.path, field=twice, fix="keep one of them")
+        for cells in reader:
+            count.row += 1
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise InputError(
+                    f"expected {len(names)} cells as in the header, got {len(cells)}", file=part.path, row=count.row,
+                    fix="quote cells that hold the separator",
+                )  # fmt: skip
+            yield count.row, {name: _cell(name, text) for name, text in zip(names, cells, strict=True) if name}
 
 
 def _with_first(first: str, rest: Iterator[str]) -> Iterator[str]:

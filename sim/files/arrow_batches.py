@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, Part, delimiter_of, names_in, opened
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, Part, names_in
 from sim.files.arrow_values import require
+from sim.files.text_files import delimiter_of, opened
 from sim.reading import bounded_bytes
 
 # Rows that are in memory as Arrow's columns at a time, of files that can be read in pieces.
@@ -80,7 +81,7 @@ def _csv_table(part: Part) -> Any:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    with opened(part) as text:
+    with opened(part.path) as text:
         header = text.readline(1 << 20)
     separator = delimiter_of(header)
     names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(separator)]

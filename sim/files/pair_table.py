@@ -16,7 +16,7 @@ OF_WEIGHT_ZERO = "of weight 0"
 SAME_ANSWERS = "whose two answers are the same, which say nothing"
 
 # What chosen and rejected are in the file: texts, numbers that stand for items, vectors of features, or conversations
-# (lists of messages, whose labels are what JSON makes of them).
+# (lists of messages, there or as prompts, whose labels are what JSON makes of them).
 ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation"]
 
 

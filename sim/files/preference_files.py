@@ -59,6 +59,21 @@ def read_pairs(path: str | Path) -> PairTable:
     return table_of_row_set(read_row_set(path), path) if found is None else found
 
 
+def place_of(table: PairTable, answer: int) -> dict[str, Any]:
+    """Where an answer (from 0) of a table as it was read stands, file and row, for a message: the files are read again,
+    since a table does not keep what lies between its answers (blank lines, shards, rows that say nothing)."""
+    path = Path(table.source)
+    if not path.exists():
+        return {"file": table.source, "row": answer + 1}
+    found = read_row_set(path)
+    telling = [number for number, row in enumerate(found.rows) if not _says_nothing(row)]
+    return found.where(telling[answer])
+
+
+def _says_nothing(row: Mapping[str, Any]) -> bool:
+    return row.get("weight") == 0 or row.get("chosen") == row.get("rejected")
+
+
 def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
     """The answers in rows of files; `path` is what messages name that are about no single row."""
     return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
@@ -178,7 +193,7 @@ def _table(
     rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
     people: AnnotatorTable, place: Place,
 ) -> PairTable:  # fmt: skip
-    conversations = any(is_conversation(rows[0].get(name)) for name in ("chosen", "rejected"))
+    conversations = any(is_conversation(row.get(name)) for row in rows for name in ("prompt", "chosen", "rejected"))
     prompts: dict[str, int] = {}
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}

@@ -64,3 +64,11 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("a\n")
     with pytest.raises(InputError, match="is of a kind that is not read; give a file ending in"):
         find_converter("preflib").answers([tmp_path / "t.csv"], "preflib")
+
+
+def test_a_count_that_no_election_has_is_refused_before_a_row_is_made(tmp_path):
+    path = tmp_path / "t.soc"
+    path.write_text("# ALTERNATIVE NAME 1: a\n# ALTERNATIVE NAME 2: b\n4000000000000: 1,2\n")
+    with pytest.raises(InputError, match=r"row 3: has more than 10,000,000 voters.*set voters to weights"):
+        find_converter("preflib").answers([path], "preflib")
+    assert find_converter("preflib").answers([path], "preflib", {"voters": "weights"}).rows[0]["weight"] == 4e12

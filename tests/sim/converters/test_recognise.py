@@ -15,9 +15,9 @@ from test_tldr import comparison as tldr
 from test_tldr import scored
 from test_ultrafeedback import binarized, raw
 
-from sim.converters.recognise import recognise
 from sim.errors import InputError
 from sim.files.preference_files import table_of_rows
+from sim.files.recognise import recognise
 
 SETS = [
     ("arena", vote("tie")), ("community-alignment", talk("a", "a")),
