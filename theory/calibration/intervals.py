@@ -27,7 +27,7 @@ class StudentCoverage(Theorem[CoverSetting]):
     paper = "calibration"
     source = _SOURCE + "intervals"
     statement = "Student's interval covers the mean in 95 % of the trials."
-    SETTINGS = {"as_stated": Variant(CoverSetting(20))}
+    SETTINGS = {"as_stated": Variant(CoverSetting(40))}
 
     def bound(self, setting: CoverSetting) -> Equivalent:
         return Equivalent(0.95, 0.02)
@@ -45,7 +45,7 @@ class SlopeCoverage(StudentCoverage):
 
     claim_id = "slope-coverage"
     statement = "The slope's interval covers the rate in 95 % of the trials, within two."
-    SETTINGS = {"as_stated": Variant(CoverSetting(20))}
+    SETTINGS = {"as_stated": Variant(CoverSetting(60))}
 
     def bound(self, setting: CoverSetting) -> Equivalent:
         return Equivalent(0.95, 0.02)
@@ -97,7 +97,7 @@ class ManyTests(Theorem[ManySetting]):
     paper = "calibration"
     source = _SOURCE + "multiplicity"
     statement = "Holm's adjusted p-values keep the family-wise error, and use all of it."
-    SETTINGS = {"as_stated": Variant(ManySetting(40))}
+    SETTINGS = {"as_stated": Variant(ManySetting(80))}
 
     def bound(self, setting: ManySetting) -> Equivalent:
         if setting.method == "holm":
@@ -116,7 +116,7 @@ class ManyFalse(ManyTests):
     at the whole level. Without the steps its error would be a tenth of it."""
 
     claim_id = "family-wise-error-stepped"
-    SETTINGS = {"as_stated": Variant(ManySetting(40, nulls=1))}
+    SETTINGS = {"as_stated": Variant(ManySetting(80, nulls=1))}
 
 
 class FalseDiscoveries(ManyTests):
@@ -125,7 +125,7 @@ class FalseDiscoveries(ManyTests):
 
     claim_id = "false-discovery-rate"
     statement = "Benjamini and Yekutieli's adjusted p-values keep the false discovery rate, and use all of it."
-    SETTINGS = {"as_stated": Variant(ManySetting(40, "by"))}
+    SETTINGS = {"as_stated": Variant(ManySetting(80, "by"))}
 
 
 THEOREMS = (StudentCoverage(), SlopeCoverage(), BinomialCoverage(), ManyTests(), ManyFalse(), FalseDiscoveries())
