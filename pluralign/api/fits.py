@@ -23,7 +23,7 @@ from sim.fitting.method import Method
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
 from sim.fitting.saved import Names, SavedFit
-from sim.fitting.settings import FitSettings
+from sim.fitting.settings import AskedHoldOut, FitSettings
 from sim.preferences import AnyArray, FloatArray
 
 FIGURES = ("scores", "gains", "groups", "regret", "spectrum", "serving", "selection")
@@ -237,7 +237,7 @@ def fit(
     priorities: Sequence[float] | str | None = None,
     shift: str | None = None,
     network: bool = False,
-    hold_out: Literal["auto", "answers", "items", "prompts", "people"] = "auto",
+    hold_out: AskedHoldOut = "auto",
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from sim.fitting.settings import AskedHoldOut
 
 # What messages of `sim` call an argument is an option here.
 FLAGS = {
@@ -103,7 +106,7 @@ def command(
     seed: int,
     network: bool,
     shift: str | None,
-    hold_out: Literal["auto", "answers", "items", "prompts", "people"],
+    hold_out: AskedHoldOut,
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from sim.arguments import float_array
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.fitting.known import Known
-from sim.fitting.splits import HoldOut, effective_weights, way_to_hold_out, with_split
+from sim.fitting.settings import AskedHoldOut, HoldOut
+from sim.fitting.splits import effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -132,7 +132,7 @@ class Prepared:
     weights: FloatArray
     scales: Scales
     known: Known | None = None
-    hold_out: HoldOut | Literal["auto"] = "auto"
+    hold_out: AskedHoldOut = "auto"
     held_out: HoldOut = "items"
 
     @property
@@ -206,7 +206,7 @@ def _require_no_positions(table: PairTable) -> None:
         )  # fmt: skip
 
 
-def prepare(table: PairTable, stream: Stream, hold_out: HoldOut | Literal["auto"] = "auto") -> Prepared:
+def prepare(table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto") -> Prepared:
     """Split if need be, standardise, weight."""
     decided = _decided(table)
     by = way_to_hold_out(decided, hold_out)

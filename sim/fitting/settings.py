@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from sim.arguments import require_count, require_positive
 from sim.errors import InputError
 
-HOLD_OUTS = ("auto", "answers", "items", "prompts", "people")
+# What is held out to score by, and what may be asked for.
+HoldOut: TypeAlias = Literal["answers", "items", "prompts", "people"]
+AskedHoldOut: TypeAlias = Literal["auto"] | HoldOut
+HOLD_OUTS = ("auto", *get_args(HoldOut))
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class FitSettings:
     beta: float = 0.1
     priorities: tuple[float, ...] | None = None
     shift: str | None = None
-    hold_out: Literal["auto", "answers", "items", "prompts", "people"] = "auto"
+    hold_out: AskedHoldOut = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.files.pair_table import SPLITS, PairTable
+from sim.fitting.settings import AskedHoldOut, HoldOut
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
-
-HoldOut: TypeAlias = Literal["answers", "items", "prompts", "people"]
 
 
 def items_recur(table: PairTable) -> bool:
@@ -23,7 +21,7 @@ def items_recur(table: PairTable) -> bool:
     return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
 
 
-def way_to_hold_out(table: PairTable, asked: HoldOut | Literal["auto"] = "auto") -> HoldOut:
+def way_to_hold_out(table: PairTable, asked: AskedHoldOut = "auto") -> HoldOut:
     """What to hold out of this table: what is asked for, else items where annotators meet the same ones again and again
     and an item is more than its features (films), answers elsewhere.
 
@@ -41,7 +39,7 @@ def way_to_hold_out(table: PairTable, asked: HoldOut | Literal["auto"] = "auto")
 
 
 def hold_out(
-    table: PairTable, rows: BoolArray, share: float, stream: Stream, by: HoldOut | Literal["auto"] = "auto"
+    table: PairTable, rows: BoolArray, share: float, stream: Stream, by: AskedHoldOut = "auto"
 ) -> tuple[BoolArray, BoolArray]:
     """(kept, held) masks inside `rows`; auto: as `way_to_hold_out` says of this table, which may be a thinner one than
     that it comes from.
@@ -89,7 +87,7 @@ def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
 
 
 def with_split(
-    table: PairTable, stream: Stream, by: HoldOut | Literal["auto"] = "auto", unseen: float = 0.15, test: float = 0.3
+    table: PairTable, stream: Stream, by: AskedHoldOut = "auto", unseen: float = 0.15, test: float = 0.3
 ) -> PairTable:
     """The table with a split of its own where the file has none: whole unseen annotators, and but for "people" held-out
     answers of the others (answers that would mix two sides of items are left out)."""
@@ -116,7 +114,7 @@ def reserve_new_annotators(
     stream: Stream,
     shown: tuple[int, ...],
     least: int,
-    by: HoldOut | Literal["auto"] = "auto",
+    by: AskedHoldOut = "auto",
 ) -> tuple[tuple[int, ...], BoolArray, Callable[[int], BoolArray]]:
     """(numbers that can be shown, reserved answers, mask of the first s answers of everybody) for unseen annotators.
 
