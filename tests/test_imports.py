@@ -20,7 +20,7 @@ ALLOWED = {
 # llm sees only the algorithm core of sim, preferences in files, and the intervals over annotators.
 CORE = (
     "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arrays", "sim.arguments",
-    "sim.likelihoods", "sim.settings", "sim.files.atomic", "sim.files.preference_files", "sim.files.pair_table",
+    "sim.likelihoods", "sim.choice_sets", "sim.settings", "sim.files.atomic", "sim.files.preference_files", "sim.files.pair_table",
     "sim.files.figure_files", "sim.files.palette", "sim.estimators.bootstrap", "sim.reading", "sim.install",
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ FLOORS = (
     ("arguments", "plugins", "reading"),
     ("preferences",),
     ("likelihoods", "settings", "compiled"),
-    ("streams",),
+    ("streams", "choice_sets"),
     ("files", "running"),
     ("estimators",),
     ("policies",),

@@ -133,11 +133,11 @@ def em_log_linear(
     differences = float_array("differences", differences, ("n", "d"))
     n, d = differences.shape
     layout = _layout(annotator, n_annotators, n)
-    starts = _starts(start, restarts, n_annotators, n_types, stream)
-    settings = _Settings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
+    starts = starting_splits(start, restarts, n_annotators, n_types, stream)
+    settings = EMSettings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
     origin = np.zeros(d) if centre is None else float_array("centre", centre, (d,))
     batch = _run_batch(differences[None], layout, weight_array("weights", weights, n), starts[None], settings, origin)
-    return _best(batch, 0, differences)
+    return best_of(batch, 0, differences)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +189,10 @@ def em_log_linear_batch(
     if starts is None:
         if len(streams) != B:
             raise ValueError(f"streams must be one a replicate, {B} (got {len(streams)})")
-        starts = np.stack([_starts(None, restarts, n_annotators, n_types, own) for own in streams])
+        starts = np.stack([starting_splits(None, restarts, n_annotators, n_types, own) for own in streams])
     else:
         starts = probability_array("starts", starts, (B, "R", n_annotators, n_types))
-    settings = _Settings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
+    settings = EMSettings(ridge, mass_scaled, max_rounds, tolerance, estep, newton_steps)
     return _run_batch(differences, _layout(annotator, n_annotators, n), np.ones(n), starts, settings, np.zeros(d))
 
 
@@ -226,9 +226,10 @@ def responsibilities_of(
     return gamma
 
 
-def _starts(
+def starting_splits(
     start: FloatArray | None, restarts: int, n_annotators: int, n_types: int, stream: Stream | None
 ) -> FloatArray:
+    """(restarts, n_annotators, n_types) responsibilities to begin with: those given, or random splits."""
     require_count("n_types", n_types, 1, n_annotators)
     if start is not None:
         return probability_array("start", start, ("restarts", n_annotators, n_types)).copy()
@@ -250,8 +251,8 @@ def _rows(differences: FloatArray, layout: _Layout) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """What holds for every run; see `em_log_linear`."""
+class EMSettings:
+    """What holds for every run, checked; see `em_log_linear`."""
 
     ridge: float
     mass_scaled: bool
@@ -269,13 +270,21 @@ class _Settings:
         if self.estep not in ("soft", "hard"):
             raise ValueError(f"estep must be soft or hard (got {self.estep!r})")
 
+    @property
+    def rules(self) -> tuple[float, bool, int, float, int, bool]:
+        """For the kernels. Exact types: one signature a kernel, hence one compilation and one file in the cache."""
+        return (
+            float(self.ridge), bool(self.mass_scaled), int(self.max_rounds), float(self.tolerance),
+            int(self.newton_steps), self.estep == "hard",
+        )  # fmt: skip
+
 
 def _run_batch(
     differences: FloatArray,
     layout: _Layout,
     weights: FloatArray,
     starts: FloatArray,
-    settings: _Settings,
+    settings: EMSettings,
     centre: FloatArray,
 ) -> LogLinearEMBatch:
     from sim.compiled.em import Rules, State, em, em_batch, em_shared
@@ -290,11 +299,7 @@ def _run_batch(
         np.empty((B, R, most + 1)),
     )  # fmt: skip
     rounds, status = np.empty((B, R), np.int64), np.empty((B, R), np.int64)
-    # Exact types: one signature a kernel, hence one compilation and one file in the cache.
-    rules = Rules(
-        float(settings.ridge), bool(settings.mass_scaled), int(most), float(settings.tolerance),
-        int(settings.newton_steps), settings.estep == "hard",
-    )  # fmt: skip
+    rules = Rules(*settings.rules)
 
     def answers(features: FloatArray) -> Answers:
         return Answers(features, own, layout.offsets, layout.tiles, layout.width)
@@ -312,7 +317,8 @@ def _run_batch(
     )
 
 
-def _best(batch: LogLinearEMBatch, b: int, differences: FloatArray) -> LogLinearEM:
+def best_of(batch: LogLinearEMBatch, b: int, differences: FloatArray) -> LogLinearEM:
+    """The best restart of replicate b."""
     r = int(batch.best[b])
     rounds = int(batch.rounds[b, r])
     theta = batch.theta[b, r]

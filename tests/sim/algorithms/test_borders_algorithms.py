@@ -225,6 +225,7 @@ EXCUSED = {
     "PigouDalton": "a result, and an axiom with flags",
 }  # fmt: skip
 ELSEWHERE = {
+    "em_choices": "test_em_choices.py",
     "em_log_linear": "test_borders_em.py",
     "hedge": "test_borders_em.py",
     "lotteries": "test_borders_em.py",
