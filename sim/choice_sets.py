@@ -3,13 +3,14 @@ choice of neither (Davidson 1970), an ordered level two answers with offsets (`s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim.arguments import float_array, index_array, require_count, require_shape, weight_array
 from sim.likelihoods import log_sigmoid
-from sim.preferences import FloatArray, IntArray
+from sim.preferences import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +41,27 @@ class ChoiceSets:
         """Of each choice under one theta (d,); (E,), nats."""
         return choice_log_likelihood(self.offset + self.rows @ theta, self.starts)
 
-    def of_annotator(self, annotator: int) -> ChoiceSets:
-        """Her choices, of one annotator."""
-        return self.only(self.annotator == annotator, np.zeros(len(self), dtype=np.int64), 1)
+    def projected(self, basis: FloatArray, offset: FloatArray) -> ChoiceSets:
+        """Features on a basis (d, k), and more margins (m,) of rows."""
+        return ChoiceSets(
+            self.rows @ basis, self.starts, self.annotator, self.n_annotators, self.weights, self.offset + offset
+        )  # fmt: skip
 
-    def only(self, choices: FloatArray | IntArray, annotator: IntArray, n_annotators: int) -> ChoiceSets:
+    def by_annotator(self) -> Iterator[tuple[int, ChoiceSets]]:
+        """(annotator, her choices as those of one annotator) of everybody who has some, ascending."""
+        order = np.argsort(self.annotator, kind="stable")
+        bounds = np.searchsorted(self.annotator[order], np.arange(self.n_annotators + 1))
+        sizes = np.diff(self.starts)
+        for i in np.flatnonzero(np.diff(bounds)):
+            own = order[bounds[i] : bounds[i + 1]]
+            starts = np.concatenate([[0], np.cumsum(sizes[own])])
+            rows = np.repeat(self.starts[own] - starts[:-1], sizes[own]) + np.arange(starts[-1])
+            yield int(i), ChoiceSets(
+                self.rows[rows], starts, np.zeros(len(own), dtype=np.int64), 1, self.weights[own], self.offset[rows]
+            )  # fmt: skip
+
+    def only(self, mask: BoolArray, annotator: IntArray, n_annotators: int) -> ChoiceSets:
         """The masked choices, by annotators numbered anew: annotator (E,) is for all of them."""
-        mask = np.asarray(choices, dtype=np.bool_)
         kept = np.repeat(mask, np.diff(self.starts))
         starts = np.concatenate([[0], np.cumsum(np.diff(self.starts)[mask])])
         return ChoiceSets(

@@ -23,7 +23,7 @@ from sim.fitting.method import Method
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
 from sim.fitting.saved import Names, SavedFit
-from sim.fitting.settings import AskedHoldOut, FitSettings
+from sim.fitting.settings import AskedHoldOut, AskedLikelihood, FitSettings
 from sim.preferences import AnyArray, FloatArray
 
 FIGURES = ("scores", "gains", "groups", "regret", "spectrum", "serving", "selection")
@@ -238,10 +238,11 @@ def fit(
     shift: str | None = None,
     network: bool = False,
     hold_out: AskedHoldOut = "auto",
+    likelihood: AskedLikelihood = "auto",
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
-    """Find the groups hidden in pairwise preferences, and policies or rewards that serve them.
+    """Find the groups hidden in preferences, and policies or rewards that serve them.
 
     pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
     module:NAME of your own, or its class. n_types: types, clusters or rank; None: chosen on held-out training
@@ -249,7 +250,9 @@ def fit(
     is reported. restarts: random starts. priorities: one positive number a type, for MinMax. shift: with low-rank, a
     region of items that training leaves out. network: with shared, also a learned representation (llm extra).
     hold_out: what is held out to score by where the file has no split; auto: items where people meet the same ones
-    again and again, else answers.  progress: called with a line now and then, e.g. print.
+    again and again, else answers.  likelihood: of an answer: bradley-terry (ties and strengths left out), davidson or
+    rao-kupper (ties), cumulative-logit (strengths, grades), plackett-luce (choices, rankings); auto: the one that uses
+    all that the answers say.  progress: called with a line now and then, e.g. print.
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
@@ -259,7 +262,7 @@ def fit(
         raise InputError("network: belongs to method='shared'", fix="leave it out, or give method='shared'")
     settings = FitSettings(
         method=name, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
-        priorities=_priorities(priorities), shift=shift, hold_out=hold_out, seed=seed,
+        priorities=_priorities(priorities), shift=shift, hold_out=hold_out, likelihood=likelihood, seed=seed,
     )  # fmt: skip
     report = fit_table(read_pairs(pairs), settings, said(progress), _network() if network else ())
     seconds = round(time.monotonic() - began, 1)

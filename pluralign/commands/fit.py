@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sim.fitting.settings import AskedHoldOut
+    from sim.fitting.settings import AskedHoldOut, AskedLikelihood
 
 # What messages of `sim` call an argument is an option here.
 FLAGS = {
@@ -22,6 +22,7 @@ FLAGS = {
     "restarts": "--restarts",
     "network": "--network",
     "hold_out": "--hold-out",
+    "likelihood": "--likelihood",
 }
 
 
@@ -88,6 +89,14 @@ class Positive(click.FloatRange):
     "without; the name of an indicator (Drama), or NAME>VALUE (also >=, <, <=).",
 )  # fmt: skip
 @click.option(
+    "--likelihood",
+    type=click.Choice(["auto", "bradley-terry", "davidson", "rao-kupper", "cumulative-logit", "plackett-luce"]),
+    default="auto",
+    show_default=True,
+    help="Of an answer: ties by davidson or rao-kupper, strengths and grades by cumulative-logit, choices and rankings "
+    "by plackett-luce; bradley-terry leaves ties and strengths out and takes a choice for several pairs.",
+)
+@click.option(
     "--hold-out", type=click.Choice(["auto", "answers", "items", "prompts", "people"]), default="auto",
     show_default=True, help="What is held out to score by where the file has no split; auto: items where people meet "
     "the same ones again and again, else answers.",
@@ -107,6 +116,7 @@ def command(
     network: bool,
     shift: str | None,
     hold_out: AskedHoldOut,
+    likelihood: AskedLikelihood,
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
@@ -132,7 +142,7 @@ def command(
             found = fit(
                 preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
                 restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
-                hold_out=hold_out, progress=progress.show,
+                hold_out=hold_out, likelihood=likelihood, progress=progress.show,
             )  # fmt: skip
         found.save(out)
     for warning in found.warnings:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sim.converters.answer_checks import check_answer
 from sim.converters.records import Record, is_text, records, unpacked
 from sim.errors import InputError, short
+from sim.files.answer_checks import check_answer
 from sim.files.recognise import recognise
 
 # Where the data names nobody.

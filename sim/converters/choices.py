@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.converters.answer_checks import check_answer
 from sim.converters.answers import Item, LeftOut, each
 from sim.converters.converter import Converter
 from sim.converters.records import Record
 from sim.errors import InputError
+from sim.files.answer_checks import check_answer
 
 PROMPT = "Which would you choose?"
 _YES = {"true": True, "1": True, "yes": True, "1.0": True, "false": False, "0": False, "no": False, "0.0": False}

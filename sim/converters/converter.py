@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sim.converters.answer_checks import check_answer
 from sim.converters.answers import EVERYBODY, POOLED, Converted, Item, LeftOut, Noted
 from sim.converters.people import CHANGED, complete
 from sim.errors import InputError
+from sim.files.answer_checks import check_answer
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_rows
 from sim.plugins import Door, blaming

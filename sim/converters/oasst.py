@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.converters.answer_checks import check_answer
 from sim.converters.answers import EVERYBODY, Item, LeftOut, Messages, each
 from sim.converters.converter import Converter
 from sim.converters.records import Record
 from sim.errors import InputError
+from sim.files.answer_checks import check_answer
 
 _ROLES = {"prompter": "user", "assistant": "assistant"}
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from sim.files.answer_cells import WEIGHTS
 from sim.files.answer_sources import Part
 from sim.files.arrow_batches import Batch, batches, pieces
 from sim.files.arrow_values import (
@@ -31,9 +32,6 @@ from sim.files.arrow_values import (
 )
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
 from sim.preferences import FloatArray, IntArray
-
-# Heaviest and lightest weight of an answer.
-WEIGHTS = (1e-6, 1e6)
 
 
 def table_of_columns(

@@ -14,10 +14,46 @@ SPLITS = ("train", "test", "unseen")
 # Why rows say nothing, in `left_out`.
 OF_WEIGHT_ZERO = "of weight 0"
 SAME_ANSWERS = "whose two answers are the same, which say nothing"
+# Items that no file has: none of those offered, and what a grade of one item is against.
+NONE_OF_THEM = "none of them"
+SCALE = "the scale"
 
 # What chosen and rejected are in the file: texts, numbers that stand for items, vectors of features, or conversations
 # (lists of messages, there or as prompts, whose labels are what JSON makes of them).
 ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation"]
+
+
+# What answers are: pairs; choices out of sets, with rankings, which are several each; ratings, compared within
+# annotator and prompt; grades of one item each.
+AnswerKind: TypeAlias = Literal["pairs", "choices", "rankings", "ratings", "grades"]
+
+
+@dataclass(frozen=True, eq=False)
+class Offered:
+    """What the answers to sets are made of: E choices, of each the item taken and the others.
+
+    answer: (E,) the answer a choice is part of, ascending, every answer at least once.  taken: (E,) item.
+    others: (m,) items, choice e has others[starts[e]:starts[e + 1]].  weight: (E,) how much of its answer's weight a
+    choice has.  tie: (E,) whether neither is better, of choices between two.
+    """
+
+    answer: IntArray
+    taken: IntArray
+    starts: IntArray
+    others: IntArray
+    weight: FloatArray
+    tie: BoolArray
+
+    def of(self, rows: IntArray) -> Offered:
+        """The choices of these answers (ascending), which get the numbers 0, 1, ..."""
+        place = np.full(int(self.answer[-1]) + 1 if len(self.answer) else 0, -1)
+        place[rows] = np.arange(len(rows))
+        kept = place[self.answer] >= 0
+        sizes = np.diff(self.starts)
+        return Offered(
+            place[self.answer][kept], self.taken[kept], np.concatenate([[0], np.cumsum(sizes[kept])]),
+            self.others[np.repeat(kept, sizes)], self.weight[kept], self.tie[kept],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +68,9 @@ class PairTable:
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
     tie: (n_pairs,) whether neither is better, or None where no answer is one.  strength: (n_pairs,) how much chosen is
     above rejected, whole numbers from 1, or None.  left_out: why rows of the file are not here, and how many.
-    kind: what the file's answers are.
+    kind: what the file's items are; answers: of which kind the answers are.  offered: what answers other than pairs are
+    made of (chosen and rejected then say no more than the first choice: what it took, and an item it did not);
+    grade: (n_pairs,) of one item each, 0 the lowest, rejected then the item `SCALE`; grades: their names.
     """
 
     items: tuple[str, ...]
@@ -53,6 +91,10 @@ class PairTable:
     strength: IntArray | None = None
     left_out: tuple[tuple[str, int], ...] = ()
     kind: ItemKind = "text"
+    answers: AnswerKind = "pairs"
+    offered: Offered | None = None
+    grade: IntArray | None = None
+    grades: tuple[str, ...] = ()
     source: str = field(default="", compare=False)
 
     def __len__(self) -> int:
@@ -81,9 +123,23 @@ class PairTable:
 
     def select(self, rows: AnyArray) -> PairTable:
         """The answers at `rows` (indices or a mask); items, prompts and annotators keep their numbers."""
-        columns = ("prompt", "chosen", "rejected", "annotator", "weights", "split", "tie", "strength")
+        columns = ("prompt", "chosen", "rejected", "annotator", "weights", "split", "tie", "strength", "grade")
         given = {name: getattr(self, name) for name in columns}
-        return replace(self, **{name: own[rows] for name, own in given.items() if own is not None})
+        found = replace(self, **{name: own[rows] for name, own in given.items() if own is not None})
+        if self.offered is None:
+            return found
+        return replace(found, offered=self.offered.of(np.arange(len(self))[rows]))
+
+    def shown(self) -> tuple[IntArray, IntArray]:
+        """(answer, item) of every item that an answer is about; both as long."""
+        if self.grade is not None:
+            return np.arange(len(self)), self.chosen
+        if self.offered is None:
+            return np.tile(np.arange(len(self)), 2), np.concatenate([self.chosen, self.rejected])
+        own = self.offered
+        answer = np.concatenate([own.answer, np.repeat(own.answer, np.diff(own.starts))])
+        pairs = np.unique(np.stack([answer, np.concatenate([own.taken, own.others])], axis=1), axis=0)
+        return pairs[:, 0], pairs[:, 1]
 
     def pairs(self) -> PreferencePairs:
         """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""

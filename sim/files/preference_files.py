@@ -23,9 +23,11 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError, short
-from sim.files.answer_columns import WEIGHTS, table_of_columns
+from sim.files.answer_cells import cell_strength, cell_tie, cell_weight
+from sim.files.answer_columns import table_of_columns
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, parts_of, read_row_set
 from sim.files.atomic import replacing
+from sim.files.choice_rows import Place, choice_table, kind_of_columns
 from sim.files.conversations import conversation_text, is_conversation
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
@@ -42,11 +44,9 @@ ALIASES = {
 
 KNOWN = frozenset({
     *(name for names in ALIASES.values() for name in names), "group_id", "weight", "split", "chosen_features",
-    "rejected_features", "annotator_features", "tie", "strength",
+    "rejected_features", "annotator_features", "tie", "strength", "responses", "response", "choice", "ranking",
+    "scores", "score", "features",
 })  # fmt: skip
-
-# Where a row is found: its file and number.
-Place = Callable[[int], Mapping[str, Any]]
 
 
 def read_pairs(path: str | Path) -> PairTable:
@@ -79,10 +79,17 @@ def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
     return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
 
 
-def required_columns(present: set[str], path: str | Path, first: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Canonical name -> the file's name, for the required columns; first: a row, by which a public set is known."""
+def required_columns(
+    present: set[str], path: str | Path, first: Mapping[str, Any] | None = None, *, pairs: bool = True
+) -> dict[str, str]:
+    """Canonical name -> the file's name, for the required columns; first: a row, by which a public set is known.
+
+    pairs: whether the answers are pairs, which need chosen and rejected.
+    """
     found = {}
     for canonical, names in ALIASES.items():
+        if not pairs and canonical in ("chosen", "rejected"):
+            continue
         here = [name for name in names if name in present]
         if len(here) > 1:
             raise InputError(
@@ -103,33 +110,6 @@ def required_columns(present: set[str], path: str | Path, first: Mapping[str, An
                 fix=f"rename it if '{near[0]}' is meant, else give it another name",
             )  # fmt: skip
     return found
-
-
-def _weight(value: Any, where: Mapping[str, Any]) -> float:
-    """A weight, 0 for a row that is to be left out."""
-    least, most = WEIGHTS
-    number = not isinstance(value, bool) and isinstance(value, int | float)
-    if not number or (value != 0 and not least <= value <= most):
-        raise InputError(
-            f"expected a positive number, got {short(value)}", fix="give a weight between 1e-6 and 1e6, or 0 for a row "
-            "to be left out", **where,
-        )  # fmt: skip
-    return float(value)
-
-
-def _tie(value: Any, where: Mapping[str, Any]) -> bool:
-    if value is not None and not (isinstance(value, int) and value in (0, 1)):
-        raise InputError(f"expected true or false, got {short(value)}", fix="say whether neither is better", **where)
-    return bool(value)
-
-
-def _strength(value: Any, where: Mapping[str, Any]) -> int:
-    whole = not isinstance(value, bool) and isinstance(value, int | float) and value == value // 1
-    if not whole or not 1 <= value <= 100:
-        raise InputError(
-            f"expected a whole number from 1, got {short(value)}", fix="say how much chosen is above rejected", **where
-        )
-    return int(value)
 
 
 def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]]) -> list[Any]:
@@ -155,15 +135,6 @@ def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]]) -> list[
     return found
 
 
-def _prompt(value: Any, where: dict[str, Any]) -> str:
-    """A prompt as one text; none is the empty one."""
-    if is_conversation(value):
-        return conversation_text(value, where)
-    if isinstance(value, bytes):
-        return decoded(value, where)
-    return "" if value is None else str(value)
-
-
 def table_of_rows(
     rows: Sequence[Mapping[str, Any]],
     path: str | Path,
@@ -178,14 +149,25 @@ def table_of_rows(
     """
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
-    columns = required_columns({name for row in rows for name in row}, path, rows[0])
+    present = {name for row in rows for name in row}
+    kind = kind_of_columns(present, path)
+    columns = required_columns(present, path, rows[0], pairs=kind == "pairs")
     find = place or (lambda number: {"file": path, "row": number + 1})
+
+    def made(items: ItemTable) -> PairTable:
+        people = AnnotatorTable(annotator_names)
+        if kind == "pairs":
+            return _table(rows, path, columns, items, people, find)
+        table, numbers = choice_table(rows, path, kind, columns, items, people, find)
+        _check_split(table, path, [find(number) for number in numbers] if table.split is not None else ())
+        return table
+
     try:
-        return _table(rows, path, columns, ItemTable(names), AnnotatorTable(annotator_names), find)
+        return made(ItemTable(names))
     except OtherFeaturesError:
         if "prompt" not in columns:
             raise
-        return _table(rows, path, columns, ItemTable(names, by_prompt=True), AnnotatorTable(annotator_names), find)
+        return made(ItemTable(names, by_prompt=True))
 
 
 # One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
@@ -207,7 +189,7 @@ def _table(
             return {**place(number), "field": field}
 
         first, second = _sides(row, at)
-        weight = _weight(row.get("weight"), at("weight")) if "weight" in present else 1.0
+        weight = cell_weight(row.get("weight"), at("weight")) if "weight" in present else 1.0
         if weight == 0.0 or first == second:
             why = OF_WEIGHT_ZERO if weight == 0.0 else SAME_ANSWERS
             left_out[why] = left_out.get(why, 0) + 1
@@ -233,8 +215,8 @@ def _table(
         own = {
             "chosen": a, "rejected": b, "annotator": person, "prompt": prompts.setdefault(asked, len(prompts)),
             "weight": weight, "split": SPLITS.index(row["split"]) if "split" in present else 0,
-            "tie": _tie(row.get("tie"), at("tie")),
-            "strength": _strength(row["strength"], at("strength")) if row.get("strength") is not None else 0,
+            "tie": cell_tie(row.get("tie"), at("tie")),
+            "strength": cell_strength(row["strength"], at("strength")) if row.get("strength") is not None else 0,
         }  # fmt: skip
         for name, value in own.items():
             held.setdefault(name, []).append(value)

@@ -14,6 +14,7 @@ from sim.fitting.methods import find_method
 from sim.fitting.prepare import Prepared
 from sim.fitting.settings import FitSettings
 from sim.fitting.splits import hold_out
+from sim.fitting.with_levels import WithLevels
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
@@ -128,8 +129,13 @@ def methods_beside(asked: Method[Any], extra: Sequence[Method[Any]] = ()) -> lis
             f"method: '{asked.name}' stands beside no other", fix="let `beside` begin with pooled or dpo, whose reward "
             "is common to all",
         )  # fmt: skip
-    found = [asked if name == asked.name else find_method(name) for name in asked.beside]
+    found = [asked if name == asked.name else _like(asked, find_method(name)) for name in asked.beside]
     return [*found, *([] if any(m is asked for m in found) else [asked]), *extra]
+
+
+def _like(asked: Method[Any], method: Method[Any]) -> Method[Any]:
+    """On levels as the one that was asked for is."""
+    return WithLevels(method) if isinstance(asked, WithLevels) else method
 
 
 def choose(
@@ -211,7 +217,7 @@ def choose_and_fit(
 ) -> Fits:  # fmt: skip
     """Choose, then fit every method to all training answers at what was chosen."""
     _require_possible(asked, prepared, settings)
-    methods = methods_beside(asked, extra)
+    methods = [m for m in methods_beside(asked, extra) if prepared.is_plain or not m.pairs_only]
     choice = choose(asked, methods, prepared, settings, stream, say)
     fitted: dict[str, tuple[Method[Any], Any]] = {}
     centre: FloatArray | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.method import Fits, Method
+from sim.fitting.outcomes import coin_of, right_of
 from sim.fitting.prepare import Prepared
 from sim.fitting.scores import (
     LEAST_RESERVED,
@@ -17,7 +19,6 @@ from sim.fitting.scores import (
     NewAnnotators,
     NewAnnotatorScore,
     Score,
-    coin,
     difference_both,
     finite,
     longer_wins,
@@ -29,7 +30,7 @@ from sim.fitting.splits import reserve_new_annotators
 from sim.streams import Stream
 
 # Not fitted: what everything must beat. No method may have such a name.
-PLAIN: Mapping[str, Callable[[Prepared], HeldOut]] = {"coin": coin, "length": longer_wins}
+PLAIN: Mapping[str, Callable[[Prepared], HeldOut]] = {"coin": coin_of, "length": longer_wins}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +48,23 @@ class Comparison:
 def held_out_by(method: Method[Any], model: Any, prepared: Prepared) -> HeldOut:
     """Known annotators by their own answers, unseen ones as somebody who has answered nothing."""
     stranger = method.adapt(model, prepared.answers(no_rows(prepared)))
+    test, unseen = prepared.answers(prepared.test), prepared.answers(prepared.unseen)
+    known, of_strangers = method.log_likelihood(model, test), method.log_likelihood(stranger, unseen)
+    if prepared.is_plain:
+        return HeldOut(known, of_strangers)
     return HeldOut(
-        method.log_likelihood(model, prepared.answers(prepared.test)),
-        method.log_likelihood(stranger, prepared.answers(prepared.unseen)),
-    )
+        known, of_strangers,
+        right_of(partial(method.log_likelihood, model), test, known),
+        right_of(partial(method.log_likelihood, stranger), unseen, of_strangers),
+    )  # fmt: skip
 
 
 def compare(fits: Fits, prepared: Prepared, stream: Stream) -> Comparison:
     """Every method's held-out scores; test answers and unseen annotators are read here, once."""
     predicted = {name: held_out_by(method, model, prepared) for name, (method, model) in fits.fitted.items()}
-    predicted |= {name: plain(prepared) for name, plain in PLAIN.items()}
+    # Which of several responses is the longest is no rule anybody would guess by.
+    beside = PLAIN if prepared.is_plain else {"coin": coin_of}
+    predicted |= {name: plain(prepared) for name, plain in beside.items()}
     ours = predicted[fits.asked.name]
     others = [name for name in predicted if name != fits.asked.name]
     return Comparison(
@@ -84,16 +92,18 @@ def new_annotators(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[NewA
     reserved, out = prepared.answers(rest), []
     for shown in steps:
         seen = prepared.answers(first(shown))
-        scores = {
-            name: method.log_likelihood(method.adapt(model, seen), reserved)
-            for name, (method, model) in fits.fitted.items() if name in names
-        }  # fmt: skip
+        scores, right = {}, {}
+        for name, (method, model) in fits.fitted.items():
+            if name in names:
+                own = method.adapt(model, seen)
+                scores[name] = method.log_likelihood(own, reserved)
+                right[name] = right_of(partial(method.log_likelihood, own), reserved, scores[name])
         rows = {}
         for name in names:
             gain = scores[name] - scores[fits.common]
             interval = cluster_interval(gain, reserved.annotator, reserving.child("bootstrap"))
             rows[name] = NewAnnotatorScore(
-                score(scores[name], reserved.annotator, scoring), float(gain.mean()), finite(interval)
+                score(scores[name], reserved.annotator, scoring, right[name]), float(gain.mean()), finite(interval)
             )
         out.append(NewAnnotators(shown, rows))
     return tuple(out)

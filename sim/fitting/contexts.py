@@ -15,6 +15,7 @@ from sim.compiled.context_losses import losses_and_slopes
 from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit, fit_low_rank
 from sim.estimators.unidentified import screen_columns
+from sim.fitting.events import Events
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -117,7 +118,7 @@ def known_contexts(prepared: Prepared) -> Prepared:
     people = screen_columns(standard[trained], table.annotator_feature_names)
     contexts = np.hstack([np.full((table.n_annotators, 1), INTERCEPT), standard[:, people.kept]])
     kept = [name for name, keep in zip(table.annotator_feature_names, people.kept, strict=True) if keep]
-    items = screen_columns(prepared.differences[prepared.train], prepared.feature_names)
+    items = screen_columns(_seen(prepared), prepared.feature_names)
     names = [name for name, keep in zip(prepared.feature_names, items.kept, strict=True) if keep]
     dropped = tuple(
         name for name in table.feature_names if table.features is not None and name not in prepared.feature_names
@@ -125,12 +126,25 @@ def known_contexts(prepared: Prepared) -> Prepared:
     seen = replace(
         prepared, differences=prepared.differences[:, items.kept], features=prepared.features[:, items.kept],
         feature_names=tuple(names), scales=prepared.scales.without(items.kept),
+        events=_with_columns(prepared.events, items.kept), learned=_with_columns(prepared.learned, items.kept),
     )  # fmt: skip
     known = Known(
         contexts, ("intercept", *kept), people, replace(items, constant=(*dropped, *items.constant)),
         table.annotator_feature_names, centre, np.where(varies, scale, 0.0),
     )  # fmt: skip
     return replace(seen, known=known)
+
+
+def _seen(prepared: Prepared) -> FloatArray:
+    """Rows of training answers, all of them where answers are several choices."""
+    if prepared.events is None:
+        return prepared.differences[prepared.train]
+    return prepared.events.rows[prepared.train[prepared.events.answer_of_row]]
+
+
+def _with_columns(events: Events | None, kept: BoolArray) -> Events | None:
+    """What answers are made of, without the columns that are left out."""
+    return None if events is None else replace(events, rows=events.rows[:, kept])
 
 
 def context_answers(answers: Answers) -> ContextAnswers:

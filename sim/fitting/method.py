@@ -159,6 +159,8 @@ class Method(Protocol[Model]):
     size_name: what its size is called; counts: what it counts, in messages.
     like: the method whose size and ridge it takes over, without a search of its own.
     per_annotator: names of the `parameters` that hold a row an annotator, left out of the file for readers.
+    takes_choices: it heeds `Answers.events`: choices, rankings, ties, levels.  pairs_only: it is left out beside others
+    where answers are such.
     """
 
     name: ClassVar[str]
@@ -174,6 +176,8 @@ class Method(Protocol[Model]):
     counts: ClassVar[str] = "sizes"
     like: ClassVar[str | None] = None
     per_annotator: ClassVar[tuple[str, ...]] = ()
+    takes_choices: ClassVar[bool] = False
+    pairs_only: ClassVar[bool] = False
 
     def grid(self, problem: Problem) -> Grid:
         """What to try; the best on held-out training answers is fitted to all of them."""

@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.arguments import float_array
+from sim.choice_sets import ChoiceSets
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
+from sim.fitting.events import Events, events_of
+from sim.fitting.kinds import likelihood_of, pairs_of_choices
 from sim.fitting.known import Known
-from sim.fitting.settings import AskedHoldOut, HoldOut
+from sim.fitting.levels import Levels, levels_of
+from sim.fitting.settings import AskedHoldOut, AskedLikelihood, HoldOut, Likelihood
 from sim.fitting.splits import effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -20,24 +24,27 @@ from sim.streams import Stream
 class Scales:
     """How features in the user's own units become the fit's: (value - mean) / scale, columns `kept` only.
 
-    names, mean, scale: (d_file,), all columns of the file in its order.  kept: (d_file,) mask.
+    names, mean, scale: (d_file,), all columns of the file in its order.  kept: (d_file,) mask.  further: coefficients
+    that are no feature of an item (the constant of a tie), which come last and are 0 of every item.
     """
 
     names: tuple[str, ...]
     mean: FloatArray
     scale: FloatArray
     kept: BoolArray
+    further: int = 0
 
     def standard(self, name: str, values: object) -> FloatArray:
         """(n, d_file) in the user's units -> (n, d) in the fit's; `name` is the argument an error speaks of."""
         found = float_array(name, values, ("n", len(self.names)))
-        return np.asarray((found[:, self.kept] - self.mean[self.kept]) / self.scale[self.kept])
+        own = (found[:, self.kept] - self.mean[self.kept]) / self.scale[self.kept]
+        return np.asarray(own if not self.further else np.pad(own, ((0, 0), (0, self.further))))
 
     def without(self, kept: BoolArray) -> Scales:
         """Only these (d,) of the columns kept so far."""
-        mask = self.kept.copy()
-        mask[np.flatnonzero(self.kept)[~kept]] = False
-        return replace(self, kept=mask)
+        mask, own = self.kept.copy(), len(kept) - self.further
+        mask[np.flatnonzero(self.kept)[~kept[:own]]] = False
+        return replace(self, kept=mask, further=int(kept[own:].sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,9 @@ class Answers:
     chosen, rejected: (n,) rows of `features` (n_items, d).
     contexts: (n_annotators, d_x) what is known of annotators beside their answers, standardised, or None.
     table, rows: the table these answers are some of, and which.
+    events: what the answers are made of where they are not plain pairs, to be scored by; learned: to be fitted to,
+    where that is another; levels: on an ordered scale, whose thresholds `at` sets. `differences`, `chosen` and
+    `rejected` then say no more than the first choice of each answer.
     """
 
     differences: FloatArray
@@ -71,6 +81,9 @@ class Answers:
     given_weights: FloatArray
     table: AnswerTable
     rows: BoolArray
+    events: Events | None = None
+    learned: Events | None = None
+    levels: Levels | None = None
 
     def __len__(self) -> int:
         return len(self.annotator)
@@ -83,8 +96,30 @@ class Answers:
         """
         return np.asarray((self.table.differences @ theta)[self.rows])
 
+    def at(self, thresholds: FloatArray) -> Answers:
+        """The answers on a scale with these thresholds; themselves where there is none."""
+        if self.levels is None:
+            return self
+        return replace(self, events=self.levels.events(self.differences, thresholds), levels=None)
+
+    def choices(self, *, numbered: bool = False, centre: FloatArray | None = None) -> ChoiceSets | None:
+        """What estimators fit where answers are not plain pairs (None for these), with effective weights.
+
+        Annotators 0..n_annotators-1, or with `numbered` their places in `answered`.  centre: (d,) a reward whose
+        margins are given from elsewhere.
+        """
+        own = self.events if self.learned is None else self.learned
+        if own is None:
+            return None
+        offset = None if centre is None else own.rows @ centre
+        if numbered:
+            return own.choices(self.number, len(self.answered), self.weights, offset)
+        return own.choices(self.annotator, self.n_annotators, self.weights, offset)
+
     def widened(self, features: FloatArray) -> Answers:
         """The answers with `features` (n_items, k) of their items beside the ones there are."""
+        if self.events is not None or self.levels is not None:
+            raise InputError("a learned representation is for plain pairs", fix="leave it out")
         table = self.table
         wide = np.hstack([table.differences, features[table.chosen] - features[table.rejected]])
         return replace(
@@ -119,7 +154,8 @@ class Prepared:
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
     weights: (n,) see `effective_weights`.  scales: the way from the file's units to these.
     known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what was
-    asked to be held out; held_out: what is, of answers to test by.
+    asked to be held out; held_out: what is, of answers to test by.  likelihood: of the answers; events, learned,
+    levels: see `Answers`; unused: columns of the file that the likelihood has no place for.
     """
 
     table: PairTable
@@ -134,6 +170,22 @@ class Prepared:
     known: Known | None = None
     hold_out: AskedHoldOut = "auto"
     held_out: HoldOut = "items"
+    likelihood: Likelihood = "bradley-terry"
+    events: Events | None = None
+    learned: Events | None = None
+    levels: Levels | None = None
+    unused: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all answers are plain pairs."""
+        return self.events is None and self.levels is None
+
+    def at(self, thresholds: FloatArray) -> Prepared:
+        """With the levels of answers at these thresholds."""
+        if self.levels is None:
+            return self
+        return replace(self, events=self.levels.events(self.differences, thresholds), levels=None)
 
     @property
     def contexts(self) -> FloatArray | None:
@@ -166,6 +218,9 @@ class Prepared:
             given_weights=np.ones(int(rows.sum())) if self.table.weights is None else self.table.weights[rows],
             table=AnswerTable(self.differences, self.table.chosen, self.table.rejected),
             rows=rows,
+            events=None if self.events is None else self.events.of(rows),
+            learned=None if self.learned is None else self.learned.of(rows),
+            levels=None if self.levels is None else self.levels.of(rows),
         )
 
 
@@ -186,17 +241,6 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
     return np.eye(len(table.items)), table.items
 
 
-def _decided(table: PairTable) -> PairTable:
-    """Without ties, which the likelihood of pairs has no place for; how many goes to what is left out."""
-    if table.tie is None:
-        return table
-    if table.tie.all():
-        fix = "give answers that say which is better"
-        raise InputError("every answer is a tie", file=table.source, field="tie", fix=fix)
-    left_out = (*table.left_out, ("that are ties", int(table.tie.sum())))
-    return replace(table.select(~table.tie), tie=None, left_out=left_out)
-
-
 def _require_no_positions(table: PairTable) -> None:
     """Numbers below ten under more prompts than there are numbers are positions in lists that are not here."""
     if table.kind == "number" and len(table.prompts) > len(table.items) and all(len(name) == 1 for name in table.items):
@@ -206,14 +250,23 @@ def _require_no_positions(table: PairTable) -> None:
         )  # fmt: skip
 
 
-def prepare(table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto") -> Prepared:
-    """Split if need be, standardise, weight."""
-    decided = _decided(table)
-    by = way_to_hold_out(decided, hold_out)
-    split = with_split(decided, stream.child("split"), by)
+def _used(table: PairTable, rows: BoolArray) -> IntArray:
+    """Items that the masked answers are about, as often as they are."""
+    answer, item = table.shown()
+    return item[rows[answer]]
+
+
+# Longer than others for the record it returns.
+def prepare(
+    table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto", likelihood: AskedLikelihood = "auto"
+) -> Prepared:
+    """Settle the likelihood, split if need be, standardise, weight."""
+    told = likelihood_of(table, likelihood)
+    by = way_to_hold_out(told.table, hold_out)
+    split = with_split(told.table, stream.child("split"), by)
     features, names = _item_features(split)
     train = split.rows_of("train")
-    used = np.concatenate([split.chosen[train], split.rejected[train]])
+    used = _used(split, train)
     with np.errstate(over="ignore", invalid="ignore"):
         scale = features[used].std(axis=0)
     if not np.isfinite(scale).all():
@@ -231,16 +284,40 @@ def prepare(table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto") -
         )  # fmt: skip
     mean = features[used].mean(axis=0)
     standard = (features[:, varies] - features[used][:, varies].mean(axis=0)) / scale[varies]
+    kept_names = tuple(name for name, keep in zip(names, varies, strict=True) if keep)
+    if split.grade is not None:
+        standard[-1] = 0.0  # the scale itself: what an item of mean features is worth
+    events, learned, further = _events(split, standard, told.likelihood)
+    if further:
+        standard = np.pad(standard, ((0, 0), (0, len(further))))
     return Prepared(
         table=split,
         differences=standard[split.chosen] - standard[split.rejected],
         features=standard,
-        feature_names=tuple(name for name, keep in zip(names, varies, strict=True) if keep),
+        feature_names=(*kept_names, *further),
         train=train,
         test=split.rows_of("test"),
         unseen=split.rows_of("unseen"),
         weights=effective_weights(split, train),
-        scales=Scales(names, mean, np.where(varies, scale, 1.0), varies),
+        scales=Scales(names, mean, np.where(varies, scale, 1.0), varies, len(further)),
         hold_out=hold_out,
         held_out=by,
+        likelihood=told.likelihood,
+        events=events,
+        learned=learned,
+        levels=levels_of(split, told.likelihood),
+        unused=told.unused,
     )
+
+
+def _events(
+    table: PairTable, features: FloatArray, likelihood: Likelihood
+) -> tuple[Events | None, Events | None, tuple[str, ...]]:
+    """What answers are scored by and fitted to, None for plain pairs and levels; names of further coefficients."""
+    davidson = likelihood == "davidson"
+    if table.offered is None and not davidson:
+        return None, None, ()
+    events, further = events_of(table, features, davidson)
+    if table.answers in ("choices", "rankings") and likelihood == "bradley-terry":
+        return events, events_of(pairs_of_choices(table), features, davidson=False)[0], further
+    return events, None, further

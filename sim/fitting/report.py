@@ -21,6 +21,7 @@ from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
 from sim.fitting.splits import way_to_hold_out
+from sim.fitting.with_levels import WithLevels
 from sim.plugins import blaming
 from sim.streams import Stream
 
@@ -151,7 +152,9 @@ class FitReport:
             "features": list(prepared.feature_names),
             "held_out": prepared.held_out,
             "left_out": dict(prepared.table.left_out),
-            "unused": [] if prepared.table.strength is None else ["strength"],
+            "unused": list(prepared.unused),
+            "answers": prepared.table.answers,
+            "likelihood": prepared.likelihood,
         }
 
 
@@ -205,17 +208,32 @@ def fit(
         return _fit(asked, table, settings, say, extra)
 
 
+def _require_takes_choices(methods: Sequence[Method[Any]], prepared: Prepared) -> None:
+    """A method that knows pairs alone would take the first choice of each answer for the whole of it."""
+    for method in methods:
+        if not method.takes_choices or method.pairs_only:
+            what = f"{prepared.table.answers} ({prepared.likelihood})"
+            raise InputError(
+                f"method: '{method.name}' is for plain pairs, and the answers are {what}", file=prepared.table.source,
+                fix="give another method, or let one of your own heed `answers.events` and say takes_choices = True",
+            )  # fmt: skip
+
+
 def _fit(
     asked: Method[Any], table: PairTable, settings: FitSettings, say: Say, extra: Sequence[Method[Any]]
 ) -> FitReport:
     stream = Stream(settings.seed, cell="fit")
-    prepared = prepare(table, stream, settings.hold_out)
+    prepared = prepare(table, stream, settings.hold_out, settings.likelihood)
+    if not prepared.is_plain:
+        _require_takes_choices([asked, *extra], prepared)
+    if prepared.levels is not None:
+        asked, extra = WithLevels(asked), [WithLevels(method) for method in extra]
     if asked.wants_contexts:
         prepared = known_contexts(prepared)
     n, people = int(prepared.train.sum()), len(prepared.trained)
     context = "" if prepared.contexts is None else f"{prepared.contexts.shape[1]} context and "
     say(f"{n} training answers of {people} annotators, {context}{prepared.differences.shape[1]} item features")
-    if isinstance(asked, ChoosesItself):
+    if prepared.is_plain and isinstance(asked, ChoosesItself):
         fits = asked.fit_all(prepared, settings, stream, say, extra)
     else:
         fits = choose_and_fit(asked, prepared, settings, stream, say, extra)

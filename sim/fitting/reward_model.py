@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim.algorithms.choice_clusters import assign_by_choices
+from sim.algorithms.em_choices import fit_choices
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.shared_representation import fit_head
 from sim.estimators.user_clusters import assign_users
@@ -41,6 +43,8 @@ class RewardModel:
 
     def log_likelihood_of(self, answers: Answers) -> FloatArray:
         """log sigma(<theta_i, d_j>) of each answer; those without a cluster by the clusters' shares; (n,)."""
+        if answers.events is not None:
+            return self._of_events(answers)
         x, annotator = self.seen_by(answers).differences, answers.annotator
         scores = log_sigmoid((x * self.theta[annotator]).sum(axis=1))
         if self.departures is not None and self.shares is not None and self.label is not None:
@@ -50,6 +54,19 @@ class RewardModel:
                 scores[unknown] = _log_mixture(log_sigmoid(margins), self.shares)
         return np.asarray(scores)
 
+    def _of_events(self, answers: Answers) -> FloatArray:
+        """The same for answers that are not plain pairs."""
+        events, annotator = answers.events, answers.annotator
+        assert events is not None
+        scores = events.folded((events.rows * self.theta[annotator[events.answer_of_row]]).sum(axis=1))
+        if self.departures is not None and self.shares is not None and self.label is not None:
+            unknown = self.label[annotator] < 0
+            if unknown.any():
+                own = events.of(unknown)
+                margins = own.rows @ (self.centre + self.departures).T
+                scores[unknown] = _log_mixture(own.folded(margins), self.shares)
+        return scores
+
     def with_heads(self, answers: Answers) -> RewardModel:
         """Departures in the subspace from each annotator's own answers, with the model's ridge; none without answers.
 
@@ -58,9 +75,14 @@ class RewardModel:
         theta = np.tile(self.centre, (answers.n_annotators, 1))
         if not len(answers):
             return replace(self, theta=theta)
+        basis = np.eye(len(self.centre)) if self.subspace is None else self.subspace
+        choices = answers.choices()
+        if choices is not None:
+            for i, own in choices.projected(basis, choices.rows @ self.centre).by_annotator():
+                theta[i] += basis @ fit_choices(own, ridge=self.ridge, mass_scaled=False)
+            return replace(self, theta=theta)
         seen = self.seen_by(answers)
         offset = seen.margins(self.centre)
-        basis = np.eye(len(self.centre)) if self.subspace is None else self.subspace
         for i in answers.answered:
             rows = answers.of(i)
             head = fit_head(
@@ -74,14 +96,22 @@ class RewardModel:
         assert self.departures is not None
         theta, label = np.tile(self.centre, (answers.n_annotators, 1)), np.full(answers.n_annotators, -1)
         if len(answers):
-            found = assign_users(
-                self.departures, answers.differences, answers.annotator, answers.n_annotators,
-                weights=answers.weights, offset=answers.margins(self.centre),
-            )  # fmt: skip
+            found = self._best_clusters(answers)
             own = answers.answered
             label[own] = found[own]
             theta[own] += self.departures[found[own]]
         return replace(self, theta=theta, label=label)
+
+    def _best_clusters(self, answers: Answers) -> IntArray:
+        """The cluster that explains each annotator's answers best; (n_annotators,)."""
+        assert self.departures is not None
+        choices = answers.choices(centre=self.centre)
+        if choices is not None:
+            return assign_by_choices(self.departures, choices)
+        return assign_users(
+            self.departures, answers.differences, answers.annotator, answers.n_annotators,
+            weights=answers.weights, offset=answers.margins(self.centre),
+        )  # fmt: skip
 
 
 def _log_mixture(log_chance: FloatArray, shares: FloatArray) -> FloatArray:
@@ -98,4 +128,7 @@ def _log_mixture(log_chance: FloatArray, shares: FloatArray) -> FloatArray:
 
 def pooled_reward(answers: Answers, ridge: float) -> FloatArray:
     """One reward for everybody; (d,)."""
+    choices = answers.choices()
+    if choices is not None:
+        return fit_choices(choices, ridge=ridge)
     return fit_bradley_terry(answers.differences, answers.weights, ridge=ridge, mass_scaled=True).theta

@@ -23,6 +23,7 @@ from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
+from sim.fitting.with_levels import THRESHOLDS, WithLevels
 from sim.plugins import blaming
 from sim.preferences import AnyArray
 from sim.reading import load_json
@@ -130,6 +131,7 @@ def _model_bytes(report: Report) -> bytes:
         "feature_mean": scales.mean,
         "feature_scale": scales.scale,
         "feature_kept": scales.kept,
+        "further": np.array(scales.further),
         "annotators": np.array(fit.annotators),
         "trained": fit.trained,
         "items_are_features": np.array(fit.items_are_features),
@@ -261,9 +263,11 @@ def load_fit(folder: str | Path) -> SavedFit:
             raise InputError("is not the file that was saved (checksum)", file=path, fix="run `pluralign fit` again")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-        method = find_method(summary["settings"]["method"])
+        method: Method[Any] = find_method(summary["settings"]["method"])
         own: dict[str, AnyArray | None] = dict.fromkeys(found.get("model_none", np.array([], dtype=str)).tolist())
         own |= {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
+        if THRESHOLDS in own:
+            method = WithLevels(method)
         context = None
         if "contexts" in found:
             context = ContextScales(
@@ -274,7 +278,11 @@ def load_fit(folder: str | Path) -> SavedFit:
             method=method,
             model=None,
             scales=Scales(
-                tuple(found["features"].tolist()), found["feature_mean"], found["feature_scale"], found["feature_kept"]
+                tuple(found["features"].tolist()),
+                found["feature_mean"],
+                found["feature_scale"],
+                found["feature_kept"],
+                int(found.get("further", 0)),
             ),
             annotators=tuple(found["annotators"].tolist()),
             trained=found["trained"],

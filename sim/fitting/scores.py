@@ -62,20 +62,29 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Log-likelihoods of held-out answers, nats: known annotators' (n_test,), unseen annotators' (n_unseen,)."""
+    """Log-likelihoods of held-out answers, nats: known annotators' (n_test,), unseen annotators' (n_unseen,); and
+    whether each was the most probable one, None where that is to have had more than an even chance."""
 
     known_users: FloatArray
     unseen_users: FloatArray
+    known_right: FloatArray | None = None
+    unseen_right: FloatArray | None = None
 
     def sets(self) -> dict[str, FloatArray]:
         return {"known_users": self.known_users, "unseen_users": self.unseen_users}
 
+    def right(self) -> dict[str, FloatArray]:
+        """1 where the answer was the most probable, 1/2 at even odds."""
+        known = hits(self.known_users) if self.known_right is None else self.known_right
+        unseen = hits(self.unseen_users) if self.unseen_right is None else self.unseen_right
+        return {"known_users": known, "unseen_users": unseen}
 
-def score(scores: FloatArray, annotator: IntArray, stream: Stream) -> Score:
-    """The mean of (n,) log-likelihoods, and how often the answer had the better chance."""
+
+def score(scores: FloatArray, annotator: IntArray, stream: Stream, right: FloatArray | None = None) -> Score:
+    """The mean of (n,) log-likelihoods, and how often the answer had the best chance; right: (n,), see `HeldOut`."""
     if len(scores) == 0:
         return Score()
-    right = hits(scores)
+    right = hits(scores) if right is None else right
     return Score(
         n_pairs=len(scores),
         n_annotators=len(np.unique(annotator)),
@@ -92,16 +101,19 @@ def _annotators(prepared: Prepared) -> dict[str, IntArray]:
 
 def score_both(held_out: HeldOut, prepared: Prepared, stream: Stream) -> dict[str, Score]:
     """`score` of known and unseen annotators."""
-    sets = held_out.sets()
-    return {name: score(sets[name], annotator, stream) for name, annotator in _annotators(prepared).items()}
+    sets, right = held_out.sets(), held_out.right()
+    return {
+        name: score(sets[name], annotator, stream, right[name]) for name, annotator in _annotators(prepared).items()
+    }
 
 
 def difference_both(ours: HeldOut, other: HeldOut, prepared: Prepared, stream: Stream) -> dict[str, Difference]:
     """Ours minus the other's, where there are answers."""
     out = {}
     own, theirs = ours.sets(), other.sets()
+    own_right, their_right = ours.right(), other.right()
     for name, annotator in _annotators(prepared).items():
-        gain, right = own[name] - theirs[name], hits(own[name]) - hits(theirs[name])
+        gain, right = own[name] - theirs[name], own_right[name] - their_right[name]
         if len(gain):
             out[name] = Difference(
                 log_likelihood=float(gain.mean()),
@@ -110,11 +122,6 @@ def difference_both(ours: HeldOut, other: HeldOut, prepared: Prepared, stream: S
                 accuracy_interval=finite(cluster_interval(right, annotator, stream.child("bootstrap"))),
             )
     return out
-
-
-def coin(prepared: Prepared) -> HeldOut:
-    """Even odds."""
-    return HeldOut(np.full(int(prepared.test.sum()), COIN), np.full(int(prepared.unseen.sum()), COIN))
 
 
 def longer_wins(prepared: Prepared) -> HeldOut:

@@ -12,6 +12,10 @@ from sim.errors import InputError
 HoldOut: TypeAlias = Literal["answers", "items", "prompts", "people"]
 AskedHoldOut: TypeAlias = Literal["auto"] | HoldOut
 HOLD_OUTS = ("auto", *get_args(HoldOut))
+# How likely an answer is, given rewards; see `sim.fitting.kinds`.
+Likelihood: TypeAlias = Literal["bradley-terry", "davidson", "rao-kupper", "cumulative-logit", "plackett-luce"]
+AskedLikelihood: TypeAlias = Literal["auto"] | Likelihood
+LIKELIHOODS = ("auto", *get_args(Likelihood))
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class FitSettings:
     (margins and scores do not depend on it).  priorities: one positive number a type, for MinMax, only for methods of
     types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
     hold_out: what is held out where the file has no split, and in choosing; auto: by how items recur, see
-    `sim.fitting.splits`.
+    `sim.fitting.splits`.  likelihood: of answers given rewards; auto: the one that uses all they say.
 
     Errors: ValueError names the argument; what does not go with the method, `fit` refuses.
     """
@@ -36,6 +40,7 @@ class FitSettings:
     priorities: tuple[float, ...] | None = None
     shift: str | None = None
     hold_out: AskedHoldOut = "auto"
+    likelihood: AskedLikelihood = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,6 +53,9 @@ class FitSettings:
         require_positive(beta=self.beta)
         if self.hold_out not in HOLD_OUTS:
             raise InputError(f"hold_out: expected one of {', '.join(HOLD_OUTS)}, got '{self.hold_out}'", fix="give one")
+        if self.likelihood not in LIKELIHOODS:
+            known = ", ".join(LIKELIHOODS)
+            raise InputError(f"likelihood: expected one of {known}, got '{self.likelihood}'", fix="give one")
         if self.priorities is not None and not (self.priorities and all(0 < c < float("inf") for c in self.priorities)):
             given = ", ".join(f"{c:g}" for c in self.priorities) or "none"
             raise InputError(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from sim.errors import InputError
-from sim.files.pair_table import SPLITS, PairTable
+from sim.files.pair_table import NONE_OF_THEM, SCALE, SPLITS, PairTable
 from sim.fitting.settings import AskedHoldOut, HoldOut
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -16,9 +16,21 @@ from sim.streams import Stream
 
 def items_recur(table: PairTable) -> bool:
     """Whether annotators meet the same item again and again (films) or once (generated responses)."""
-    person = np.concatenate([table.annotator, table.annotator])
-    item = np.concatenate([table.chosen, table.rejected])
+    answer, item = table.shown()
+    person = table.annotator[answer]
     return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
+
+
+def is_designed(table: PairTable) -> bool:
+    """Whether items are nothing but their features: lists of numbers, or texts that spell these out (`price 2, ...`),
+    as `pluralign convert choices` writes them."""
+    if table.kind == "vector" or table.features is None:
+        return table.kind == "vector"
+    for label, values in zip(table.items, table.features, strict=True):
+        spelt = ", ".join(f"{name} {value:g}" for name, value in zip(table.feature_names, values, strict=True))
+        if label not in (spelt, NONE_OF_THEM, SCALE):
+            return False
+    return True
 
 
 def way_to_hold_out(table: PairTable, asked: AskedHoldOut = "auto") -> HoldOut:
@@ -34,7 +46,7 @@ def way_to_hold_out(table: PairTable, asked: AskedHoldOut = "auto") -> HoldOut:
         raise InputError("hold_out: there is one prompt only", file=table.source, fix="hold out answers or items")
     if asked != "auto":
         return asked
-    designed = table.features is None or table.kind == "vector"
+    designed = table.features is None or is_designed(table)
     return "items" if not designed and items_recur(table) else "answers"
 
 
@@ -53,13 +65,14 @@ def hold_out(
         aside = stream.uniforms(len(table.prompts)) < share
         return rows & ~aside[table.prompt], rows & aside[table.prompt]
     if by != "items":
-        held = stream.uniforms(len(table)) < share
-        return rows & ~held, rows & held
+        drawn = stream.uniforms(len(table)) < share
+        return rows & ~drawn, rows & drawn
     n_items = len(table.items)
-    keys = np.concatenate([table.annotator * n_items + table.chosen, table.annotator * n_items + table.rejected])
-    distinct, index = np.unique(keys, return_inverse=True)
-    aside = (stream.uniforms(len(distinct)) < share)[index].reshape(2, len(table))
-    return rows & ~aside[0] & ~aside[1], rows & aside[0] & aside[1]
+    answer, item = table.shown()
+    distinct, index = np.unique(table.annotator[answer] * n_items + item, return_inverse=True)
+    set_aside = (stream.uniforms(len(distinct)) < share)[index]
+    held, size = np.bincount(answer, set_aside, len(table)), np.bincount(answer, minlength=len(table))
+    return rows & (held == 0), rows & (held == size)
 
 
 def independent_share(
@@ -73,15 +86,35 @@ def independent_share(
     return np.maximum(np.minimum(1.0, (items - 1) / np.maximum(answers, 1)), 0.0)
 
 
+def _share_of_table(table: PairTable, rows: BoolArray) -> FloatArray:
+    """`independent_share` of the masked answers, whatever they are made of; (n_annotators,)."""
+    if table.grade is not None or is_designed(table):
+        # Each grade is of another item; alternatives that are made for the question have no noise of their own.
+        return np.ones(table.n_annotators)
+    if table.offered is None:
+        return independent_share(
+            table.annotator[rows], table.chosen[rows], table.rejected[rows], table.n_annotators, len(table.items)
+        )
+    answer, item = table.shown()
+    kept = rows[answer]
+    person, n_items = table.annotator[answer[kept]], len(table.items)
+    items = np.bincount(np.unique(person * n_items + item[kept]) // n_items, minlength=table.n_annotators)
+    assert table.offered is not None
+    own = rows[table.offered.answer]
+    choices = np.bincount(
+        table.annotator[table.offered.answer[own]], table.offered.weight[own], minlength=table.n_annotators
+    )
+    # Every choice is a comparison, a rating as many as it has scores but one; sets that share no item share no noise.
+    return np.clip((items - 1) / np.maximum(choices, 1e-300), 0.0, 1.0)
+
+
 def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
     """(n,) weight of each answer among `rows`: min(1, (items - 1) / answers) of its annotator, zero elsewhere.
 
     m items allow at most m - 1 independent comparisons. Taking 160 answers about 50 films for 160 independent ones
     makes an annotator's posterior over types far too sharp and rewards types that fit her noise.
     """
-    share = independent_share(
-        table.annotator[rows], table.chosen[rows], table.rejected[rows], table.n_annotators, len(table.items)
-    )
+    share = _share_of_table(table, rows)
     weight = np.where(rows, share[table.annotator], 0.0)
     return weight if table.weights is None else weight * table.weights
 

@@ -25,6 +25,8 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     lines += _new_annotator_lines(fit, common)
     if "premise" in fit:
         lines += ["", fit["premise"]]
+    if "levels" in fit:
+        lines += ["", _levels_line(fit["levels"])]
     lines += [*(_group_line(group) for group in fit["groups"]), *_regret_lines(fit)]
     if fit.get("serving"):
         lines += ["", *_serving_lines(fit["serving"])]
@@ -36,6 +38,8 @@ def _data_lines(counts: Mapping[str, Json]) -> list[str]:
     """What is easily overlooked: answers that are neither trained on nor scored, and a fit without features."""
     lines = [f"{count} rows left out {why}" for why, count in counts.get("left_out", {}).items()]
     lines += [f"the column '{name}' is not used: every answer counts alike" for name in counts.get("unused", [])]
+    if counts.get("likelihood", "bradley-terry") != "bradley-terry":
+        lines.append(f"{counts['answers']} by {counts['likelihood']}")
     if counts.get("held_out"):
         lines.append(f"held out: {counts['held_out']}")
     if counts.get("set_aside_pairs"):
@@ -71,6 +75,12 @@ def _new_annotator_lines(fit: Mapping[str, Json], common: str) -> list[str]:
             cells.append(f"{row[name]['gain_over_pooled']:+.4f} [{low:+.4f}, {high:+.4f}]".ljust(30))
         lines.append(f"  {row['answers_shown']:<6} " + "".join(cells).rstrip())
     return lines
+
+
+def _levels_line(levels: Mapping[str, Json]) -> str:
+    at = ", ".join(f"{value:.2f}" for value in levels["thresholds"]) or "none"
+    sides = "on both sides of zero, " if levels["around_zero"] else ""
+    return f"levels {', '.join(levels['names'])}; thresholds {sides}in reward units: {at}"
 
 
 def _group_line(group: Mapping[str, Json]) -> str:

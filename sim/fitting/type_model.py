@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from sim.algorithms.em_log_linear import em_log_linear, responsibilities_of
+from sim.algorithms.em_choices import choice_responsibilities, em_choice_sets
+from sim.algorithms.em_log_linear import LogLinearEM, em_log_linear, responsibilities_of
 from sim.algorithms.model_selection import predictive_log_likelihood
 from sim.fitting.prepare import Answers
 from sim.preferences import FloatArray
@@ -35,7 +37,13 @@ class TypeModel:
         return len(self.mixture)
 
     def log_likelihood_of(self, answers: Answers) -> FloatArray:
-        """log sum_k gamma_ik sigma(<theta_k, d_j>) of each answer; (n,), nats."""
+        """log sum_k gamma_ik sigma(<theta_k, d_j>) of each answer, or of what else it is made of; (n,), nats."""
+        if answers.events is not None:
+            with np.errstate(divide="ignore"):
+                joint = np.log(self.responsibilities[answers.annotator])
+            return np.asarray(
+                np.logaddexp.reduce(joint + answers.events.folded(answers.events.rows @ self.theta.T), axis=1)
+            )
         return predictive_log_likelihood(self.theta, self.responsibilities, answers.differences, answers.annotator)
 
     def given(self, answers: Answers) -> TypeModel:
@@ -61,31 +69,40 @@ def fit_types(
     weights: (n,), the answers' effective weights if None.
     """
     own = answers.weights if weights is None else weights
-    fitted = em_log_linear(
-        answers.differences,
-        answers.number,
-        len(answers.answered),
-        n_types,
-        weights=own,
-        ridge=ridge,
-        restarts=restarts,
-        max_rounds=200,
-        tolerance=1e-6,
-        centre=centre,
-        stream=stream,
-    )
+    fitted = em_of(
+        replace(answers, weights=own), n_types, ridge=ridge, restarts=restarts, max_rounds=200, tolerance=1e-6,
+        centre=centre, stream=stream,
+    )  # fmt: skip
     order = np.argsort(-fitted.mixture, kind="stable")
     theta, mixture = fitted.theta[order], fitted.mixture[order]
     return TypeModel(
         theta=theta,
         mixture=mixture,
         responsibilities=_posterior(theta, mixture, answers, own),
-        log_likelihood=fitted.log_likelihood,
+        log_likelihood=fitted.log_likelihood + constant_of(answers, own),
         ridge=ridge,
         largest_margin=fitted.largest_margin,
         restart_penalised=np.sort(fitted.restart_penalised)[::-1],
     )
 
 
+def em_of(answers: Answers, n_types: int, **settings: Any) -> LogLinearEM:
+    """`em_log_linear` of plain pairs, `em_choice_sets` of all other answers."""
+    choices = answers.choices(numbered=True)
+    if choices is not None:
+        return em_choice_sets(choices, n_types, **settings)
+    return em_log_linear(
+        answers.differences, answers.number, len(answers.answered), n_types, weights=answers.weights, **settings
+    )  # fmt: skip
+
+
+def constant_of(answers: Answers, weights: FloatArray) -> float:
+    """What the likelihood has beside the choices, nats."""
+    return 0.0 if answers.events is None else float(weights @ answers.events.constant)
+
+
 def _posterior(theta: FloatArray, mixture: FloatArray, answers: Answers, weights: FloatArray) -> FloatArray:
+    choices = replace(answers, weights=weights).choices()
+    if choices is not None:
+        return choice_responsibilities(theta, mixture, choices)
     return responsibilities_of(theta, mixture, answers.differences, answers.annotator, answers.n_annotators, weights)

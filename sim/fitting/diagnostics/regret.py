@@ -83,8 +83,9 @@ class GroupRegrets:
 def _candidate_sets(prepared: Prepared) -> tuple[list[np.ndarray[Any, Any]], FloatArray]:
     """Distinct items seen with each prompt (training answers), and the prompts' shares; the most frequent 2,000."""
     rows = prepared.train
-    prompt = np.concatenate([prepared.table.prompt[rows]] * 2)
-    item = np.concatenate([prepared.table.chosen[rows], prepared.table.rejected[rows]])
+    answer, item = prepared.table.shown()
+    own = rows[answer]
+    prompt, item = prepared.table.prompt[answer[own]], item[own]
     counts = np.bincount(prompt, minlength=len(prepared.table.prompts))
     frequent = np.argsort(-counts, kind="stable")[:_MOST_PROMPTS]
     frequent = frequent[counts[frequent] > 0]

@@ -8,10 +8,12 @@ from sim.algorithms.model_selection import bic, n_mixture_parameters
 from sim.estimators.bradley_terry import fit_bradley_terry, is_separable
 from sim.files.atomic import Json
 from sim.fitting.described import Group, strongest
+from sim.fitting.diagnostics.errors import event_errors
 from sim.fitting.diagnostics.regret import group_regrets
 from sim.fitting.method import Candidate, Diagnosis, Fits
+from sim.fitting.outcomes import right_of
 from sim.fitting.prepare import Prepared
-from sim.fitting.scores import score
+from sim.fitting.scores import hits, score
 from sim.fitting.settings import FitSettings
 from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
@@ -26,6 +28,8 @@ def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     Sandwich H^-1 (sum over annotators of g_i g_i') H^-1, g_i the annotator's summed score and H the penalised
     information, responsibilities taken as known (so they are a little too small).
     """
+    if prepared.events is not None:
+        return event_errors(model, prepared)
     rows = prepared.train
     x, person = prepared.differences[rows], prepared.annotator[rows]
     out = np.empty_like(model.theta)
@@ -50,7 +54,9 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
     trained[prepared.trained] = True
     held_out = prepared.answers(prepared.test)
     scores = model.log_likelihood_of(held_out)
-    used = np.concatenate([prepared.table.chosen[prepared.train], prepared.table.rejected[prepared.train]])
+    right = hits(scores) if prepared.is_plain else right_of(model.log_likelihood_of, held_out, scores)
+    answer, item = prepared.table.shown()
+    used = item[prepared.train[answer]]
     seen_often = np.bincount(used, minlength=len(prepared.table.items))
     common = np.flatnonzero(seen_often >= np.quantile(seen_often[seen_often > 0], 0.75))
     groups, names = [], prepared.feature_names
@@ -65,7 +71,7 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
                 n_annotators=int((trained & (member == k)).sum()),
                 strongest_features=strongest(model.theta[k], names, errors[k]),
                 favourite_items=tuple(prepared.table.items[j] for j in top),
-                known_users=score(scores[own], held_out.annotator[own], stream),
+                known_users=score(scores[own], held_out.annotator[own], stream, right[own]),
             )
         )
     return tuple(groups)
@@ -73,7 +79,7 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
 
 def type_bic(model: TypeModel, prepared: Prepared) -> float:
     """BIC with the effective number of answers."""
-    rank = int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
+    rank = int(np.linalg.matrix_rank(_rows(prepared)))
     answers = int(np.clip(prepared.weights.sum(), 1, 2**62))
     return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), answers)
 
@@ -112,10 +118,7 @@ def _with_types(candidate: Candidate) -> dict[str, Json]:
 
 def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
     found = []
-    rows = prepared.differences[prepared.train]
-    nearly = fit_bradley_terry(rows, ridge=1e-6, mass_scaled=True)
-    # The linear program is certain but slow; it is asked only where the fit gets almost every answer right.
-    if nearly.separable or ((rows @ nearly.theta <= 0).mean() < 0.02 and is_separable(rows)):
+    if _separable(prepared):
         found.append(
             "the training answers are separable: one linear rule explains all; the ridge alone keeps the fit finite"
         )
@@ -128,6 +131,22 @@ def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
     if not prepared.unseen.any():
         found.append("no unseen annotators: nothing is known about people outside the file")
     return found
+
+
+def _rows(prepared: Prepared) -> FloatArray:
+    """Features of the taken minus each other alternative, of training answers."""
+    if prepared.events is None:
+        return prepared.differences[prepared.train]
+    return prepared.events.rows[prepared.train[prepared.events.answer_of_row]]
+
+
+def _separable(prepared: Prepared) -> bool:
+    if prepared.levels is not None or (prepared.events is not None and prepared.events.offset.any()):
+        return False  # thresholds hold levels apart
+    rows = _rows(prepared)
+    nearly = fit_bradley_terry(rows, ridge=1e-6, mass_scaled=True)
+    # The linear program is certain but slow; it is asked only where the fit gets almost every answer right.
+    return nearly.separable or bool((rows @ nearly.theta <= 0).mean() < 0.02 and is_separable(rows))
 
 
 def _against_truth(model: TypeModel, prepared: Prepared) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sim.algorithms.choice_clusters import cluster_choices
 from sim.estimators.user_clusters import cluster_users
 from sim.fitting.method import Grid, Group, Problem, Task
 from sim.fitting.methods.rewards import RewardMethod, named_groups
@@ -35,10 +36,14 @@ class Cluster(RewardMethod):
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         centre, annotator, n = task.centre, answers.annotator, answers.n_annotators
         assert centre is not None
-        found = cluster_users(
-            answers.differences, annotator, n, size, task.stream.child("clusters"), weights=answers.weights,
-            offset=answers.differences @ centre, ridge=ridge, restarts=task.restarts,
-        )  # fmt: skip
+        stream, choices = task.stream.child("clusters"), answers.choices(centre=centre)
+        if choices is not None:
+            found = cluster_choices(choices, size, stream, ridge=ridge, restarts=task.restarts)
+        else:
+            found = cluster_users(
+                answers.differences, annotator, n, size, stream, weights=answers.weights,
+                offset=answers.differences @ centre, ridge=ridge, restarts=task.restarts,
+            )  # fmt: skip
         answered = np.bincount(annotator, minlength=n) > 0
         label = np.where(answered, found.label, -1)
         shares = np.bincount(found.label[answered], minlength=size) / answered.sum()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
-from sim.algorithms.em_log_linear import EXACT, em_log_linear
+from sim.algorithms.em_log_linear import EXACT
 from sim.fitting.method import Grid, Problem, Task
 from sim.fitting.methods.types import TypeMethod
 from sim.fitting.prepare import Answers
-from sim.fitting.type_model import RIDGES, TypeModel
+from sim.fitting.type_model import RIDGES, TypeModel, constant_of, em_of
 
 
 class ClusterDPO(TypeMethod):
@@ -30,17 +30,8 @@ class ClusterDPO(TypeMethod):
         labels, _ = k_means(points, size, task.stream.child("k-means"))
         one_hot = np.eye(size)[labels]
         # No EM round: the M-step of the given assignment alone, with the same ridge and centre as EM's.
-        fitted = em_log_linear(
-            answers.differences,
-            annotator,
-            n_own,
-            size,
-            weights=answers.weights,
-            ridge=ridge,
-            start=one_hot[None],
-            max_rounds=0,
-            newton_steps=EXACT,
-            centre=task.centre,
+        fitted = em_of(
+            answers, size, ridge=ridge, start=one_hot[None], max_rounds=0, newton_steps=EXACT, centre=task.centre
         )
         mixture = one_hot.mean(axis=0)
         responsibilities = np.tile(mixture, (answers.n_annotators, 1))
@@ -50,7 +41,7 @@ class ClusterDPO(TypeMethod):
             theta=fitted.theta[order],
             mixture=mixture[order],
             responsibilities=responsibilities[:, order],
-            log_likelihood=fitted.log_likelihood,
+            log_likelihood=fitted.log_likelihood + constant_of(answers, answers.weights),
             ridge=ridge,
             largest_margin=fitted.largest_margin,
             restart_penalised=fitted.restart_penalised,

@@ -43,6 +43,7 @@ class CommonReward(_Common):
 
     name = "pooled"
     title = "one reward for all"
+    takes_choices = True
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), POOLED_RIDGES, untried=0.03, fixed=True)
@@ -52,6 +53,8 @@ class CommonReward(_Common):
 
     @one_thread()
     def log_likelihood(self, model: Vector, answers: Answers) -> FloatArray:
+        if answers.events is not None:
+            return answers.events.folded(answers.events.rows @ model)
         return np.asarray(log_sigmoid(answers.differences @ model))
 
 
@@ -60,6 +63,7 @@ class Popularity(_Common):
 
     name = "popularity"
     title = "popularity of the item"
+    pairs_only = True
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), STRENGTH_RIDGES, untried=3.0, fixed=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from sim.estimators.bilinear_choices import fit_full_choices, fit_low_rank_choices
 from sim.estimators.low_rank import LowRankFit
 from sim.fitting.choose import choose
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, crossed_advantages
@@ -45,11 +46,16 @@ class Bilinear(Method[BilinearModel]):
     """x' Theta phi(a): somebody who has answered nothing is served from her context alone."""
 
     wants_contexts = True
+    takes_choices = True
     size_name = "rank"
 
     @one_thread()
     def log_likelihood(self, model: BilinearModel, answers: Answers) -> FloatArray:
         """log sigma(o + x' Theta z), o the difference of the items' strengths where there are any; (n,), nats."""
+        if answers.events is not None:
+            assert answers.contexts is not None
+            events, who = answers.events, answers.annotator[answers.events.answer_of_row]
+            return events.folded((events.rows * (answers.contexts @ model.theta)[who]).sum(axis=1))
         own = context_answers(answers)
         if model.strength is not None:
             offset = model.strength[answers.chosen] - model.strength[answers.rejected]
@@ -91,6 +97,10 @@ class FullRank(Bilinear):
         return Grid((0,), RIDGES, untried=0.1, fixed=True)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> BilinearModel:
+        choices = answers.choices()
+        if choices is not None:
+            mass = float(choices.weights.sum())
+            return BilinearModel(fit_full_choices(choices, answers.contexts, ridge=ridge * mass), 0)
         return BilinearModel(fit_full(context_answers(answers), ridge), 0)
 
 
@@ -112,6 +122,10 @@ class LowRank(Bilinear):
         return Grid(ranks, RIDGES, untried=0.1)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> BilinearModel:
+        choices = answers.choices()
+        if choices is not None:
+            mass = float(choices.weights.sum())
+            return BilinearModel(fit_low_rank_choices(choices, answers.contexts, size, ridge=ridge * mass), size)
         own = context_answers(answers)
         fitted = fit_of_rank(own, size, ridge, fit_full(own, ridge))
         return BilinearModel(fitted.theta, fitted.rank, fitted=fitted)
@@ -161,7 +175,11 @@ class LowRank(Bilinear):
 
     @one_thread()
     def diagnostics(self, fits: Fits, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say) -> Diagnosis:
-        """The spectrum, serving under a shift, what is not identified."""
+        """The spectrum, serving under a shift, what is not identified; of other answers than pairs the values alone."""
+        if not prepared.is_plain:
+            values = np.linalg.svd(fits.model.theta, compute_uv=False)
+            parts = {"kind": "low-rank", "rank": fits.model.rank, "singular_values": values.tolist()}
+            return Diagnosis(parts, ("tests of the spectrum and of pessimism are for plain pairs",))
         return diagnose_low_rank(fits, prepared, settings, stream, say)
 
 
@@ -170,6 +188,7 @@ class LowRankOnPopularity(LowRank):
 
     name = "low-rank-on-popularity"
     title = "low rank on top of popularity"
+    pairs_only = True
 
 
 def _require_rank(prepared: Prepared, settings: FitSettings) -> None:

@@ -21,6 +21,7 @@ class RewardMethod(Method[RewardModel]):
     """Scores, adaptation and report of a reward an annotator."""
 
     per_annotator = ("theta", "label")
+    takes_choices = True
 
     def log_likelihood(self, model: RewardModel, answers: Answers) -> FloatArray:
         return model.log_likelihood_of(answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.estimators.bilinear_choices import fit_low_rank_choices
 from sim.estimators.shared_representation import fit_shared
 from sim.fitting.method import Diagnosis, Fits, Grid, Group, Problem, Say, Task
 from sim.fitting.methods.rewards import RIDGES, RewardMethod, named_groups
@@ -31,6 +32,11 @@ class Shared(RewardMethod):
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         centre = task.centre
         assert centre is not None
+        choices = answers.choices(centre=centre)
+        if choices is not None:
+            departures = fit_low_rank_choices(choices, None, size, ridge=ridge)
+            subspace = np.linalg.svd(departures, full_matrices=False)[2][:size].T
+            return RewardModel(centre, centre + departures, size, ridge, subspace=subspace)
         fitted = fit_shared(
             answers.differences, answers.annotator, answers.n_annotators, size, weights=answers.weights,
             offset=answers.differences @ centre, ridge=ridge, tolerance=1e-7,

@@ -18,6 +18,7 @@ from sim.streams import Stream
 class TypeMethod(Method[TypeModel]):
     """Scores, adaptation and report of every method whose model is a mixture of types."""
 
+    takes_choices = True
     beside = ("dpo", "em-dpo", "cluster-dpo", "dpo-equal-weights")
     sizes_shared = True
     size_name = "n_types"

@@ -9,7 +9,7 @@ from places import ROOT
 
 import pluralign as pl
 from pluralign.commands.convert import command
-from sim.converters.answer_checks import check_answer
+from sim.files.answer_checks import check_answer
 from sim.converters.answers import LeftOut, Noted, divided
 from sim.converters.converter import CONVERTERS, Converter, find_converter
 from sim.errors import InputError

@@ -1,0 +1,40 @@
+"""Standard errors of types over choices, robust to dependence within annotators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.fitting.prepare import Prepared
+from sim.fitting.type_model import TypeModel
+from sim.preferences import FloatArray
+
+
+def event_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
+    """Standard errors of theta where answers are choices, rankings, ties or levels; (K, d).
+
+    Sandwich H^-1 (sum over annotators of g_i g_i') H^-1, g_i the annotator's summed score and H the penalised
+    information, responsibilities (and thresholds) taken as known, so that they are a little too small.
+    """
+    assert prepared.events is not None
+    events = prepared.events.of(prepared.train)
+    person = prepared.annotator[prepared.train][events.answer]
+    weights = prepared.weights[prepared.train][events.answer] * events.weight
+    first, sizes = events.starts[:-1], np.diff(events.starts)
+    out = np.empty_like(model.theta)
+    for k, theta in enumerate(model.theta):
+        z = events.offset + events.rows @ theta
+        low = np.minimum(np.minimum.reduceat(z, first), 0.0)
+        with np.errstate(under="ignore"):
+            chance = np.exp(np.repeat(low, sizes) - z)
+            chance /= np.repeat(np.exp(low) + np.add.reduceat(chance, first), sizes)
+        share = weights * model.responsibilities[person, k]
+        mean = np.add.reduceat(events.rows * chance[:, None], first, axis=0)
+        information = (events.rows * (chance * np.repeat(share, sizes))[:, None]).T @ events.rows
+        information -= (mean * share[:, None]).T @ mean
+        information += model.ridge * share.sum() * np.eye(len(theta))
+        slopes = (mean * share[:, None]).T
+        by_person = np.stack([np.bincount(person, weights=c, minlength=prepared.n_annotators) for c in slopes], axis=1)
+        by_person = by_person - by_person.mean(axis=0)
+        inverse = np.linalg.inv(information)
+        out[k] = np.sqrt(np.maximum(np.diag(inverse @ (by_person.T @ by_person) @ inverse), 0.0))
+    return out
