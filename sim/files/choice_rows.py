@@ -30,8 +30,13 @@ from sim.preferences import FloatArray
 
 # Where a row is found: its file and number.
 Place = Callable[[int], Mapping[str, Any]]
-# Columns by which an answer is known not to be a pair.
-COLUMNS = {"choice": "choices", "ranking": "rankings", "scores": "ratings", "score": "ratings"}
+# Columns that together say that an answer is not a pair.
+KINDS: tuple[tuple[set[str], AnswerKind], ...] = (
+    ({"responses", "choice"}, "choices"),
+    ({"responses", "ranking"}, "rankings"),
+    ({"responses", "scores"}, "ratings"),
+    ({"response", "score"}, "grades"),
+)
 NO_ORDER = "that order nothing"
 
 
@@ -40,17 +45,17 @@ def kind_of_columns(present: set[str], source: str | Path) -> AnswerKind:
 
     Errors: InputError where a file mixes kinds.
     """
-    pairs = {"chosen", "rejected"} & present
-    found = [name for name in COLUMNS if name in present]
-    if not found or (len(pairs) == 2 and "responses" not in present and "response" not in present):
+    found = [(columns, kind) for columns, kind in KINDS if columns <= present]
+    if not found:
         return "pairs"
-    if len(found) > 1 or pairs:
-        names = [*sorted(pairs), *found]
+    others = [columns for columns, _ in found[1:]] + [{"chosen", "rejected"}] * ({"chosen", "rejected"} <= present)
+    if others:
+        first, second = (" and ".join(sorted(columns)) for columns in (found[0][0], others[0]))
         raise InputError(
-            f"columns {' and '.join(names[:2])} are of two kinds of answer", file=source, field=found[-1],
-            fix="write one kind a file",
+            f"columns {first} are of one kind of answer, {second} of another", file=source,
+            field=sorted(others[0] - found[0][0])[0], fix="write one kind a file",
         )  # fmt: skip
-    return "grades" if found == ["score"] else COLUMNS[found[0]]  # type: ignore[return-value]
+    return found[0][1]
 
 
 @dataclass(eq=False)

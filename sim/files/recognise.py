@@ -59,10 +59,6 @@ def hint_of(missing: str, aliases: Sequence[str], columns: Collection[str], row:
     if known is not None:
         files = "FILE" if known != "movielens" else "--ratings ... --movies ..."
         return f"it looks like a set that can be converted: pluralign convert {known} {files} --out ANSWERS"
-    kinds = {"choice": "choices", "ranking": "rankings", "scores": "ratings"}
-    listed = next((kind for name, kind in kinds.items() if {"responses", name} <= set(columns)), None)
-    if listed is not None:
-        return f"the rows are {listed} among several responses, which no fit reads yet: give pairs"
     # All but the name is taken for a slip; a name that is only like it must hold what a response or a name can be.
     slips = sorted(name for name in columns if not isinstance(row.get(name), bool))
     near = difflib.get_close_matches(missing, slips, n=1, cutoff=0.85) or difflib.get_close_matches(

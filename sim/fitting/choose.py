@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
-from sim.fitting.methods import find_method
+from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared
 from sim.fitting.settings import FitSettings
 from sim.fitting.splits import hold_out
@@ -122,15 +122,19 @@ def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSett
         )  # fmt: skip
 
 
-def methods_beside(asked: Method[Any], extra: Sequence[Method[Any]] = ()) -> list[Method[Any]]:
-    """The methods that `asked` is scored beside, the common one first, itself among them."""
+def methods_beside(asked: Method[Any], extra: Sequence[Method[Any]] = (), *, plain: bool = True) -> list[Method[Any]]:
+    """The methods that `asked` is scored beside, the common one first, itself among them; plain: whether answers are
+    plain pairs, which all of them take."""
     if not asked.beside:
         raise InputError(
             f"method: '{asked.name}' stands beside no other", fix="let `beside` begin with pooled or dpo, whose reward "
             "is common to all",
         )  # fmt: skip
-    found = [asked if name == asked.name else _like(asked, find_method(name)) for name in asked.beside]
-    return [*found, *([] if any(m is asked for m in found) else [asked]), *extra]
+    # Beside low rank stand methods that only its own search for plain pairs makes.
+    names = [name for name in asked.beside if plain or name == asked.name or METHODS.is_ours(name)]
+    found = [asked if name == asked.name else _like(asked, find_method(name)) for name in names]
+    whole = [*found, *([] if any(m is asked for m in found) else [asked]), *extra]
+    return [method for method in whole if plain or not method.pairs_only]
 
 
 def _like(asked: Method[Any], method: Method[Any]) -> Method[Any]:
@@ -217,7 +221,7 @@ def choose_and_fit(
 ) -> Fits:  # fmt: skip
     """Choose, then fit every method to all training answers at what was chosen."""
     _require_possible(asked, prepared, settings)
-    methods = [m for m in methods_beside(asked, extra) if prepared.is_plain or not m.pairs_only]
+    methods = methods_beside(asked, extra, plain=prepared.is_plain)
     choice = choose(asked, methods, prepared, settings, stream, say)
     fitted: dict[str, tuple[Method[Any], Any]] = {}
     centre: FloatArray | None = None

@@ -370,13 +370,6 @@ def test_damaged_files_are_refused_or_read_alike(tmp_path, seed):
         assert_same(found, expected)
 
 
-@pytest.mark.parametrize(("column", "kind"), [("choice", "choices"), ("ranking", "rankings"), ("scores", "ratings")])
-def test_what_no_fit_reads_is_called_by_its_name(tmp_path, column, kind):
-    row = {"prompt": "q", "responses": ["a", "b"], column: [1, 2] if column != "choice" else 0, "annotator_id": "x"}
-    with pytest.raises(InputError, match=f"the rows are {kind} among several responses, which no fit reads yet"):
-        read_pairs(write(tmp_path / "a.jsonl", [row]))
-
-
 def test_conversations_are_kept_whole(tmp_path):
     asked = [{"role": "user", "content": "Why?"}]
     rows = [
