@@ -80,6 +80,11 @@ class Levels:
         below = np.cumsum(shares)[:-1]
         return np.log(below / (1.0 - below))
 
+    def allows(self, thresholds: FloatArray) -> bool:
+        """Whether they ascend, above zero where they lie around it."""
+        first = thresholds[0] > 0.0 if self.around_zero and len(thresholds) else True
+        return bool(first and (np.diff(thresholds) > 0.0).all())
+
     def packed(self, thresholds: FloatArray) -> FloatArray:
         """Free numbers: the first threshold (its logarithm where it must be positive), logarithms of the steps."""
         steps = np.log(np.diff(thresholds))

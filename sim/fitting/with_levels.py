@@ -17,7 +17,7 @@ from sim.preferences import AnyArray, FloatArray
 from sim.streams import Stream
 
 THRESHOLDS = "level_thresholds"
-_SETTLED, _SEARCHED, _FINAL = 1e-4, 2, 12
+_SETTLED, _SEARCHED, _FINAL = 1e-4, 2, 15
 _SAID = (
     "name", "title", "beside", "least_size", "rivals", "size_from", "sizes_shared", "wants_contexts", "takes_shift",
     "size_name", "counts", "like", "per_annotator", "takes_choices", "pairs_only",
@@ -49,21 +49,27 @@ class WithLevels(Method[LevelModel]):
         return self.inner.grid(problem)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> LevelModel:
-        """Block by block up one penalised likelihood: to 1e-4 of a threshold, or 12 turns (2 while searching)."""
+        """Turn by turn up one penalised likelihood, to 1e-4 of a threshold, or 15 turns (2 while searching).
+
+        Rewards and thresholds share their scale, so that plain turns creep: every third goes as far as the two before
+        it, whose changes shrink by a ratio, would go in the end (Aitken).
+        """
         levels = answers.levels
         assert levels is not None
-        thresholds, model = levels.start(), None
-        for _ in range(_FINAL if task.final else _SEARCHED):
+        thresholds, model, before = levels.start(), None, np.zeros(0)
+        for turn in range(_FINAL if task.final else _SEARCHED):
             model = self.inner.fit(answers.at(thresholds), size, ridge, task)
             fitted = model
 
             def score(at: FloatArray, fitted: Any = fitted) -> float:
                 return float(answers.weights @ self.inner.log_likelihood(fitted, answers.at(at)))
 
-            moved = best_thresholds(levels, score, thresholds)
-            change = np.abs(moved - thresholds).max(initial=0.0)
-            thresholds = moved
-            if change < _SETTLED:
+            change = best_thresholds(levels, score, thresholds) - thresholds
+            ratio = float(change @ before / (before @ before)) if turn % 3 == 2 and before.any() else 0.0
+            further = thresholds + change / (1.0 - min(ratio, 0.9)) if ratio > 0.0 else thresholds + change
+            thresholds = further if levels.allows(further) else thresholds + change
+            before = change
+            if np.abs(change).max(initial=0.0) < _SETTLED:
                 break
         return LevelModel(model, thresholds)
 

@@ -9,10 +9,10 @@ from places import ROOT
 
 import pluralign as pl
 from pluralign.commands.convert import command
-from sim.files.answer_checks import check_answer
 from sim.converters.answers import LeftOut, Noted, divided
 from sim.converters.converter import CONVERTERS, Converter, find_converter
 from sim.errors import InputError
+from sim.files.answer_checks import check_answer
 
 SHP = {"history": "h", "human_ref_A": "a", "human_ref_B": "b", "labels": 1}
 

@@ -1,0 +1,271 @@
+"""Every kind of answer through the fits: planted rewards are found, likelihoods are those of the textbook."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime, minimize
+
+from sim.errors import InputError
+from sim.files.preference_files import table_of_rows
+from sim.fitting.events import events_of
+from sim.fitting.kinds import likelihood_of, pairs_of_choices
+from sim.fitting.levels import Levels, best_thresholds
+from sim.fitting.method import Grid, Method, Task
+from sim.fitting.methods.common import CommonReward
+from sim.fitting.prepare import prepare
+from sim.fitting.report import fit
+from sim.fitting.save import load_fit
+from sim.fitting.settings import FitSettings
+from sim.fitting.with_levels import WithLevels
+from sim.streams import Stream
+
+D, PEOPLE, PER = 3, 40, 25
+TASTES = np.array([[2.0, 0.5, -1.0], [-2.0, 1.0, 1.0]])
+ITEMS = np.random.default_rng(0).normal(size=(300, D))
+
+
+def _row(kind, draw, person):
+    """One answer of a person of type person % 2, by the noise that its likelihood has."""
+    taste = TASTES[person % 2]
+    size = 1 if kind == "grades" else 2 if kind in ("ties", "strengths") else 4
+    items = draw.choice(len(ITEMS), size, replace=False)
+    utility, names = ITEMS[items] @ taste, [f"i{j}" for j in items]
+    row = {"annotator_id": f"p{person}", "prompt": "q", "annotator_features": [float(person % 2) + 0.1 * (person % 3)]}
+    vectors = ITEMS[items].tolist()
+    if kind in ("ties", "strengths"):
+        # Strengths by the margin and logistic noise, ties by Davidson's third alternative with nu = 1.
+        margin = utility[0] - utility[1] + draw.logistic()
+        noisy = np.array([*utility, utility.mean()]) + draw.gumbel(size=3)
+        better = noisy[0] > noisy[1] if kind == "ties" else margin > 0
+        first, second = (0, 1) if better else (1, 0)
+        row |= {"chosen": names[first], "rejected": names[second]}
+        row |= {"chosen_features": vectors[first], "rejected_features": vectors[second]}
+        if kind == "ties":
+            return row | {"tie": bool(noisy.argmax() == 2)}
+        return row | {"strength": 1 + int(abs(margin) > 1.5) + int(abs(margin) > 3.0)}
+    if kind == "grades":
+        score = int(np.digitize(utility[0] + draw.logistic(), [-1.0, 1.0]))
+        return row | {"response": names[0], "score": score, "features": vectors[0]}
+    row |= {"responses": names, "features": vectors}
+    noisy = utility + draw.gumbel(size=size)
+    if kind == "choices":
+        return row | {"choice": int(noisy.argmax())}
+    if kind == "rankings":
+        order = np.argsort(-noisy)
+        return row | {"ranking": [int(np.flatnonzero(order == j)[0]) + 1 if j in order[:3] else None for j in range(4)]}
+    return row | {"scores": np.round((utility + draw.logistic(size=size)) / 2).tolist()}
+
+
+def _table(kind, people=PEOPLE, per=PER):
+    draw = np.random.default_rng(1)
+    return table_of_rows([_row(kind, draw, i) for i in range(people) for _ in range(per)], kind)
+
+
+KINDS = {
+    "choices": "plackett-luce", "rankings": "plackett-luce", "ties": "davidson", "strengths": "cumulative-logit",
+    "grades": "cumulative-logit", "ratings": "davidson",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_types_are_found_whatever_the_answers_are(kind):
+    report = fit(_table(kind), FitSettings(n_types=2, restarts=3, ridge=0.003))
+    counts = report.as_json()["counts"]
+    assert (counts["likelihood"], counts["left_out"]) == (KINDS[kind], {})
+    scale = report.prepared.scales.scale
+    theta = np.asarray(report.model.theta)[:, :D] / scale
+    theta = theta[np.argsort(-theta[:, 0])]
+    # Two scores are the differences of two logistic noises, rounded: their scale is another.
+    if kind == "ratings":
+        theta *= np.linalg.norm(TASTES) / np.linalg.norm(theta)
+    np.testing.assert_allclose(theta, TASTES, atol=0.45)
+    truth = np.arange(PEOPLE) % 2
+    member = report.model.responsibilities.argmax(axis=1)
+    names = [int(name[1:]) for name in report.prepared.table.annotators]
+    assert len({(truth[names[i]], member[i]) for i in report.prepared.trained}) == 2
+    known, beside = report.comparison.test["known_users"], report.comparison.baselines
+    assert known.log_likelihood > beside["dpo"]["known_users"].log_likelihood + 0.1
+    assert known.accuracy > beside["coin"]["known_users"].accuracy + 0.1
+
+
+@pytest.mark.parametrize("kind", ["choices", "ties", "grades"])
+@pytest.mark.parametrize("method", ["personal", "shared", "cluster", "low-rank", "cluster-dpo"])
+def test_every_method_takes_every_kind(kind, method, tmp_path):
+    size = None if method == "personal" else 2 if method in ("cluster", "cluster-dpo") else 1
+    report = fit(_table(kind, 20, 16), FitSettings(method, n_types=size, max_types=2, restarts=2))
+    assert report.comparison.test["known_users"].log_likelihood > report.comparison.baselines["coin"][
+        "known_users"
+    ].log_likelihood + (0.02 if method == "cluster-dpo" else 0.1)
+    report.save(tmp_path / "fit")
+    read = load_fit(tmp_path / "fit")
+    who = read.annotators[int(read.trained[0])]
+    mine = read.predict_proba(ITEMS[:5], ITEMS[5:10], who)
+    np.testing.assert_allclose(mine, report.saved().predict_proba(ITEMS[:5], ITEMS[5:10], who), atol=1e-12)
+    theirs = read.predict_proba(ITEMS[5:10], ITEMS[:5], who)
+    np.testing.assert_allclose(mine + theirs, 1.0, atol=1e-9)
+
+
+def _textbook_ties(theta, nu, x, tie):
+    """Davidson (1970): a : b : tie = e^u : e^0 : nu e^(u/2)."""
+    u = x @ theta
+    total = np.exp(u) + 1.0 + nu * np.exp(u / 2)
+    return np.log(np.where(tie, nu * np.exp(u / 2), np.exp(u)) / total)
+
+
+def test_ties_are_davidsons():
+    table = _table("ties", 8, 12)
+    theta, nu = np.array([0.7, -0.4, 1.1]), 0.6
+    events, names = events_of(table, table.features, davidson=True)
+    assert names == ("tie",)
+    x = table.features[table.chosen] - table.features[table.rejected]
+    expected = _textbook_ties(theta, nu, x, table.tie)
+    np.testing.assert_allclose(events.folded(events.rows @ np.append(theta, np.log(nu))), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("ties", "n", "thresholds"), [(False, 3, [0.8, 2.0]), (True, 3, [0.4, 1.5]), (True, 2, [0.9])])
+def test_levels_of_pairs_sum_to_one_and_are_cumulative(ties, n, thresholds):
+    """P(level) = F(b - z) - F(a - z), over both directions; slopes against finite differences."""
+    at, z = np.array(thresholds), np.linspace(-3, 3, 7)
+    edges = np.concatenate([[-at[0]] if ties else [0.0], at, [np.inf]])
+    total = np.zeros(7)
+    for code in range(n):
+        levels = Levels(np.full(7, code), n, True, ties, ())
+        for sign in (1.0, -1.0) if not (ties and code == 0) else (1.0,):
+            events = levels.events(sign * z[:, None], at)
+            found = np.exp(events.folded(events.rows @ np.ones(1)))
+            low, high = edges[code] - sign * z, edges[code + 1] - sign * z
+            np.testing.assert_allclose(found, 1 / (1 + np.exp(-high)) - 1 / (1 + np.exp(-low)), atol=1e-12)
+            total += found
+    np.testing.assert_allclose(total, 1.0, atol=1e-12)
+
+
+def test_grades_sum_to_one():
+    z, at = np.linspace(-2, 2, 5), np.array([-1.0, 0.3, 2.0])
+    chances = [Levels(np.full(5, c), 4, False, False, ()).events(z[:, None], at) for c in range(4)]
+    np.testing.assert_allclose(sum(np.exp(e.folded(e.rows @ np.ones(1))) for e in chances), 1.0, atol=1e-12)
+
+
+def test_pooled_strengths_and_thresholds_are_the_joint_maximum():
+    """Turn by turn reaches what SciPy reaches at once, on the textbook likelihood."""
+    prepared = prepare(_table("strengths"), Stream(0))
+    answers = prepared.answers(prepared.train)
+    model = WithLevels(CommonReward()).fit(answers, 0, 0.01, Task(Stream(0), None, 1, final=True))
+    x, code, w = answers.differences, answers.levels.code, answers.weights
+    # The ridge is scaled by the plain answers that levels are taken apart into.
+    mass = w[answers.levels.events(x, np.array([1.0, 2.0])).answer].sum()
+
+    def loss(free):
+        theta, at = free[:D], np.array([np.exp(free[D]), np.exp(free[D]) + np.exp(free[D + 1])])
+        edges = np.concatenate([[0.0], at, [np.inf]])
+        z = x @ theta
+        chance = 1 / (1 + np.exp(z - edges[code + 1])) - 1 / (1 + np.exp(z - edges[code]))
+        return -w @ np.log(chance) + 0.5 * 0.01 * mass * theta @ theta
+
+    best = minimize(loss, np.zeros(D + 2), method="BFGS", options={"gtol": 1e-6})
+    np.testing.assert_allclose(model.inner, best.x[:D], atol=5e-4)
+    expected = [np.exp(best.x[D]), np.exp(best.x[D]) + np.exp(best.x[D + 1])]
+    np.testing.assert_allclose(model.thresholds, expected, atol=5e-4)
+    assert np.abs(approx_fprime(best.x, loss, 1e-6)).max() < 0.05
+
+
+def test_thresholds_pack_and_unpack():
+    for around_zero, at in ((True, [0.3, 0.9, 4.0]), (False, [-2.0, 0.1, 0.2])):
+        levels = Levels(np.array([0, 1, 2, 3]), 4, around_zero, False, ())
+        np.testing.assert_allclose(levels.unpacked(levels.packed(np.array(at))), at)
+    assert len(best_thresholds(Levels(np.zeros(3, int), 1, True, False, ()), lambda at: 0.0, np.zeros(0))) == 0
+
+
+def test_a_ranking_is_plackett_luce():
+    from sim.likelihoods import plackett_luce_log_likelihood
+
+    table = _table("rankings", 6, 10)
+    theta = np.array([0.5, -1.0, 0.3])
+    events, _ = events_of(table, table.features, davidson=False)
+    own, found = table.offered, events.folded(events.rows @ theta)
+    for answer in range(len(table)):
+        mine = np.flatnonzero(own.answer == answer)
+        last = mine[-1]
+        order = [*own.taken[mine], *own.others[own.starts[last] : own.starts[last + 1]]]
+        utility = (table.features[order] @ theta)[None]
+        assert found[answer] == pytest.approx(plackett_luce_log_likelihood(utility, len(mine))[0], abs=1e-12)
+
+
+def test_each_other_outcome_has_its_own_chance():
+    """The chances of all alternatives of a choice sum to one, whichever was taken."""
+    table = _table("choices", 6, 10)
+    events, _ = events_of(table, table.features, davidson=False)
+    theta = np.array([0.5, -1.0, 0.3])
+    total = np.zeros(len(table))
+    for number in range(4):
+        other, possible = events.outcome(number)
+        assert possible.all()
+        total += np.exp(other.folded(other.rows @ theta))
+    np.testing.assert_allclose(total, 1.0, atol=1e-12)
+    assert not events.outcome(4)[1].any()
+
+
+def test_what_a_likelihood_leaves_out_is_counted():
+    ties, strengths, ratings = _table("ties", 6, 10), _table("strengths", 6, 10), _table("ratings", 6, 10)
+    told = likelihood_of(ties, "bradley-terry")
+    assert told.table.left_out == (("that are ties", int(ties.tie.sum())),)
+    assert len(told.table) == (~ties.tie).sum()
+    assert likelihood_of(strengths, "bradley-terry").unused == ("strength",)
+    assert likelihood_of(strengths, "auto").unused == ()
+    left = likelihood_of(ratings, "bradley-terry").table
+    assert left.left_out == (("comparisons within ratings that tie", int(ratings.offered.tie.sum())),)
+    assert not left.offered.tie.any()
+    for table, asked in ((ties, "plackett-luce"), (ratings, "cumulative-logit"), (_table("choices", 4, 4), "davidson")):
+        with pytest.raises(InputError, match=f"likelihood: {asked} is not for"):
+            likelihood_of(table, asked)
+    assert likelihood_of(ties, "cumulative-logit").likelihood == "rao-kupper"
+    with pytest.raises(InputError, match="needs strengths"):
+        likelihood_of(told.table, "cumulative-logit")
+
+
+def test_pairs_made_of_choices_weigh_what_the_choice_did():
+    table = pairs_of_choices(_table("choices", 4, 5))
+    own = table.offered
+    np.testing.assert_allclose(np.bincount(own.answer, own.weight), 1.0)
+    assert (np.diff(own.starts) == 1).all()
+    report = fit(_table("choices"), FitSettings(n_types=2, restarts=2, ridge=0.01, likelihood="bradley-terry"))
+    whole = fit(_table("choices"), FitSettings(n_types=2, restarts=2, ridge=0.01))
+    # Both are scored as choices out of four.
+    assert report.comparison.baselines["coin"]["known_users"].log_likelihood == pytest.approx(-np.log(4))
+    ours, pairs = (r.comparison.test["known_users"].log_likelihood for r in (whole, report))
+    assert pairs < ours < 0
+
+
+def test_nobody_elses_method_gets_half_an_answer():
+    class Mine(Method[float]):
+        name = "mine"
+        beside = ("pooled",)
+
+        def grid(self, problem):
+            return Grid((0,), (1.0,), 1.0, fixed=True)
+
+    with pytest.raises(InputError, match=r"'mine' is for plain pairs, and the answers are choices \(plackett-luce\)"):
+        fit(_table("choices", 6, 6), FitSettings("pooled"), extra=[Mine()])
+
+
+def test_effective_weights_by_kind():
+    """m items allow m - 1 comparisons: rankings of new items count whole, of the same items again they do not."""
+    once = table_of_rows(
+        [{"annotator_id": "x", "responses": [f"{q}{j}" for j in range(4)], "ranking": [1, 2, 3, 4]} for q in range(5)],
+        "t",
+    )
+    again = table_of_rows(
+        [{"annotator_id": "x", "responses": ["a", "b", "c", "d"], "ranking": [1, 2, 3, 4]} for _ in range(5)], "t"
+    )
+    from sim.fitting.splits import effective_weights
+
+    everything = np.ones(5, dtype=bool)
+    np.testing.assert_allclose(effective_weights(once, everything), 1.0)
+    np.testing.assert_allclose(effective_weights(again, everything), 3 / 15)
+
+
+def test_prepare_splits_answers_and_not_their_choices():
+    prepared = prepare(_table("rankings"), Stream(0))
+    assert prepared.held_out == "items" or prepared.held_out == "answers"
+    kept = prepared.answers(prepared.train)
+    assert len(np.unique(kept.events.answer)) == len(kept)
