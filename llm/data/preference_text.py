@@ -205,12 +205,12 @@ def load_preferences(
     if not settings.train:
         raise InputError("no data", field="data.train", fix="give a file of preferences (--data FILE)")
     tokeniser, notes = Tokeniser(tokenizer, store, window, settings), []
-    table = read_pairs(settings.train)
+    table = read_pairs(settings.train).require_pairs("training")
     require_text(table)
     pairs, keep = tokeniser.pairs(table)
     notes += [f"{settings.train}: {count} rows {why}, left out" for why, count in table.left_out]
     if settings.test is not None:
-        other = read_pairs(settings.test)
+        other = read_pairs(settings.test).require_pairs("training")
         require_text(other)
         both = sorted(set(table.annotators) & set(other.annotators))
         if both and not settings.same_annotators:

@@ -155,7 +155,7 @@ def measure_cpu(seconds: float = 0.3) -> float:
 
 def count_data(path: str) -> tuple[int, int, int]:
     """(pairs, mean prompt tokens, mean response tokens) of a preference file, at four bytes a token."""
-    table = read_pairs(path)
+    table = read_pairs(path).require_pairs("training")
     sizes = np.array([len(text.encode()) for text in table.items])
     prompts = np.array([len(text.encode()) for text in table.prompts])
     responses = np.concatenate([sizes[table.chosen], sizes[table.rejected]])

@@ -106,7 +106,7 @@ def _of_frame(data: Frame) -> PairTable:
 
 def write_pairs(path: str | Path, pairs: Frame) -> None:
     """Write answers to .parquet, .jsonl or .jsonl.gz, whole or not at all.  pairs: whatever `read_pairs` takes."""
-    preference_files.write_pairs(path, read_pairs(pairs))
+    preference_files.write_pairs(path, read_pairs(pairs).require_pairs("a file of pairs"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class Differences:
 
 def differences_of(data: Frame) -> Differences:
     """Answers as log-linear rewards take them; data: whatever `read_pairs` takes."""
-    pairs = read_pairs(data)
+    pairs = read_pairs(data).require_pairs("it")
     if pairs.features is None and len(pairs) * len(pairs.items) > _MOST_INDICATORS:
         raise InputError(
             f"the {len(pairs.items)} items have no features, and one indicator each is too many", file=pairs.source,

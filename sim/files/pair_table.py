@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from sim.errors import InputError
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, PreferencePairs
 
 SPLITS = ("train", "test", "unseen")
@@ -141,8 +142,18 @@ class PairTable:
         pairs = np.unique(np.stack([answer, np.concatenate([own.taken, own.others])], axis=1), axis=0)
         return pairs[:, 0], pairs[:, 1]
 
+    def require_pairs(self, who: str) -> PairTable:
+        """The same table; InputError where its answers are no pairs, which `who` alone takes."""
+        if self.answers != "pairs":
+            raise InputError(
+                f"the answers are {self.answers}, and {who} takes pairs", file=self.source,
+                fix="give chosen and rejected, or fit them: pluralign fit",
+            )  # fmt: skip
+        return self
+
     def pairs(self) -> PreferencePairs:
         """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""
+        self.require_pairs("the algorithm")
         return PreferencePairs(
             self.prompt, self.chosen, self.rejected, self.annotator, self.n_annotators, weights=self.weights
         )

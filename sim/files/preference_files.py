@@ -315,6 +315,7 @@ def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
 
 def write_pairs(path: str | Path, table: PairTable) -> None:
     """Write a table to .parquet, .jsonl or .jsonl.gz, whole or not at all."""
+    table.require_pairs("a file of pairs")
     target = Path(path)
     ending = known_ending(target)
     if ending == ".parquet":

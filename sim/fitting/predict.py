@@ -15,6 +15,7 @@ from sim.files.atomic import Json, replacing
 from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_row_set
+from sim.fitting.assign import assign_answers
 from sim.fitting.saved import Assigned, SavedFit
 from sim.preferences import FloatArray, IntArray
 
@@ -76,7 +77,10 @@ def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def assign_pairs(fit: SavedFit, table: PairTable) -> Assigned:
-    """New annotators from answers of theirs; annotators of the fit stay known beside them."""
+    """New annotators from answers of theirs, of whatever kind; annotators of the fit stay known beside them."""
+    if table.answers != "pairs" or (table.tie is not None and table.tie.any()) or fit.has_levels:
+        items = _features(fit, table.features, table.feature_names, table.items, table.source)
+        return assign_answers(fit, table, items, _told(fit, table, table.annotators))
     features = _features(fit, table.features, table.feature_names, table.items, table.source)
     return fit.assign(
         features[table.chosen],
@@ -162,6 +166,7 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
         raise InputError(
             "annotators: the file's own column says whose answers they are", file=table.source, fix="leave it out"
         )
+    table.require_pairs("predict")
     features = _features(fit, table.features, table.feature_names, table.items, table.source)
     strangers = tuple(sorted(set(table.annotators) - fit.known))
     names = [table.annotators[i] for i in table.annotator]

@@ -81,6 +81,11 @@ class SavedFit:
         return own if self.earlier is None else own | self.earlier.known
 
     @property
+    def has_levels(self) -> bool:
+        """Whether it was fitted to ordered levels."""
+        return "levels" in self.summary
+
+    @property
     def fitted(self) -> SavedFit:
         """What was fitted, before anybody was assigned: new annotators and strangers are served by it."""
         return self if self.earlier is None else self.earlier.fitted
@@ -146,7 +151,7 @@ class SavedFit:
         one, other = place[:n], place[n:]
         given_weights = weight_array("weights", weights, n)
         own = independent_share(index, one, other, len(names), len(both))[index] * given_weights
-        contexts = self._contexts(annotator_features, n)
+        contexts = self.contexts_of(annotator_features, n)
         people = None if contexts is None else contexts[np.unique(index, return_index=True)[1]]
         if contexts is not None and people is not None and not np.array_equal(people[index], contexts):
             odd = int(np.flatnonzero((people[index] != contexts).any(axis=1))[0])
@@ -174,7 +179,7 @@ class SavedFit:
             return self.scales.standard(name, np.eye(len(place))[[place[str(item)] for item in found]])
         return self.scales.standard(name, np.atleast_2d(found))
 
-    def _contexts(self, values: Any, n: int) -> FloatArray | None:
+    def contexts_of(self, values: Any, n: int) -> FloatArray | None:
         """(n, d_x) of annotators the fit does not know; None where it needs nothing of them."""
         if self.context is None:
             if values is not None:
@@ -221,7 +226,7 @@ class SavedFit:
         n = len(first)
         names, out = self._asked(annotator, n, unknown), np.empty(n)
         if annotator_features is not None:
-            self._contexts(annotator_features, n)
+            self.contexts_of(annotator_features, n)
         left, fit = np.arange(n), self
         while True:
             number = fit._numbers([names[row] for row in left])
@@ -236,7 +241,7 @@ class SavedFit:
             fit = fit.earlier
         if len(left):
             told = None if annotator_features is None else np.asarray(annotator_features)[left]
-            contexts, nobody = fit._contexts(told, len(left)), np.arange(0)
+            contexts, nobody = fit.contexts_of(told, len(left)), np.arange(0)
             none = _answers(
                 first[:0], np.concatenate([first, second]), (nobody, nobody), nobody, len(left), np.ones(0), contexts
             )

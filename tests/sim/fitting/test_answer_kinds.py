@@ -7,12 +7,13 @@ import pytest
 from scipy.optimize import approx_fprime, minimize
 
 from sim.errors import InputError
-from sim.files.preference_files import table_of_rows
+from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting.events import events_of
 from sim.fitting.kinds import likelihood_of, pairs_of_choices
 from sim.fitting.levels import Levels, best_thresholds
 from sim.fitting.method import Grid, Method, Task
 from sim.fitting.methods.common import CommonReward
+from sim.fitting.predict import assign_pairs
 from sim.fitting.prepare import prepare
 from sim.fitting.report import fit
 from sim.fitting.save import load_fit
@@ -269,3 +270,36 @@ def test_prepare_splits_answers_and_not_their_choices():
     assert prepared.held_out == "items" or prepared.held_out == "answers"
     kept = prepared.answers(prepared.train)
     assert len(np.unique(kept.events.answer)) == len(kept)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_annotator_is_assigned_by_answers_of_the_kind(kind, tmp_path):
+    """To the type that she was made of, as those of the fit are."""
+    report = fit(_table(kind, 20, 16), FitSettings(n_types=2, restarts=2, ridge=0.01, max_types=2))
+    report.save(tmp_path / "fit")
+    read = load_fit(tmp_path / "fit")
+    draw = np.random.default_rng(9)
+    rows = [{**_row(kind, draw, person), "annotator_id": f"new {person}"} for person in (0, 1) for _ in range(12)]
+    found = assign_pairs(read, table_of_rows(rows, "new"))
+    assert found.annotators == ("new 0", "new 1")
+    new = np.stack([found.table["group_1"], found.table["group_2"]], axis=1).argmax(axis=1)
+    names = [int(name[1:]) % 2 for name in report.prepared.table.annotators]
+    member = report.model.responsibilities.argmax(axis=1)
+    of_type = {names[i]: member[i] for i in report.prepared.trained}
+    assert new.tolist() == [of_type[0], of_type[1]]
+    chance = found.fit.predict_proba(ITEMS[:1], ITEMS[1:2], "new 0")
+    assert 0.0 < chance[0] < 1.0
+
+
+def test_a_level_that_the_fit_has_not_is_named(tmp_path):
+    fit(_table("strengths", 10, 10), FitSettings("pooled", ridge=0.1)).save(tmp_path / "fit")
+    row = {**_row("strengths", np.random.default_rng(0), 1), "strength": 9}
+    with pytest.raises(InputError, match="level 'strength 9' is none of the fit's"):
+        assign_pairs(load_fit(tmp_path / "fit"), table_of_rows([row], "new"))
+
+
+def test_what_takes_pairs_says_so():
+    table = _table("choices", 4, 4)
+    for take in (table.pairs, lambda: write_pairs("x.jsonl", table)):
+        with pytest.raises(InputError, match="the answers are choices, and .* takes pairs"):
+            take()
