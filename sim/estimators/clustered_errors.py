@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim.arguments import float_array, require_count, require_not_negative
-from sim.estimators.choice_sets import ChoiceSets, annotator_scores, choice_sets, derivatives, log_probabilities
+from sim.estimators.choice_panel import ChoicePanel, annotator_scores, choice_panel, derivatives, log_probabilities
 from sim.preferences import FloatArray
 
 # Curvature left in some direction, over that at theta = 0, below which it is asked whether the choices are separated.
@@ -102,11 +102,11 @@ def conditional_logit(
 ) -> ConditionalLogit:
     """Maximise sum_e w_e log P_e(theta) - 0.5 ridge |theta|^2 by Newton with Armijo halving.
 
-    log P_e = -log(1 + sum_j exp(-<theta, row_j>)), see `sim.estimators.choice_sets`.  Stops when the Newton decrement
+    log P_e = -log(1 + sum_j exp(-<theta, row_j>)), see `sim.estimators.choice_panel`.  Stops when the Newton decrement
     g' H^-1 g, twice what is left to gain, is at most tolerance nats: no scale of a feature matters.
     Errors: ValueError where a combination of the features is the same in all alternatives of every choice.
     """
-    sets = choice_sets(rows=rows, starts=starts, annotator=annotator, n_annotators=n_annotators, weights=weights)
+    sets = choice_panel(rows=rows, starts=starts, annotator=annotator, n_annotators=n_annotators, weights=weights)
     require_not_negative(ridge=ridge, tolerance=tolerance)
     require_count("max_steps", max_steps, 0)
     d = sets.rows.shape[1]
@@ -142,33 +142,33 @@ def conditional_logit(
     return _result(theta, sets, information, ridge, (null, steps, float(np.abs(gradient).max()), status))
 
 
-def _value(theta: FloatArray, sets: ChoiceSets, ridge: float) -> float:
+def _value(theta: FloatArray, sets: ChoicePanel, ridge: float) -> float:
     return float(sets.weights @ log_probabilities(theta, sets)[0]) - 0.5 * ridge * float(theta @ theta)
 
 
 def _result(
-    theta: FloatArray, sets: ChoiceSets, information: FloatArray, ridge: float,
+    theta: FloatArray, sets: ChoicePanel, information: FloatArray, ridge: float,
     ended: tuple[float, int, float, LogitStatus],
 ) -> ConditionalLogit:  # fmt: skip
     null, steps, largest, status = ended
     scores = annotator_scores(theta, sets)
-    nothing = np.full(information.shape, np.nan)
-    known = status is not LogitStatus.SEPARATED
+    covariance, clustered = np.full((2, *information.shape), np.nan)
+    if status is not LogitStatus.SEPARATED:
+        covariance = np.asarray(np.linalg.inv(information))
+        clustered = clustered_covariance(information, scores, len(sets.answered))
     return ConditionalLogit(
-        theta, _value(theta, sets, 0.0), null, -information, np.linalg.inv(information) if known else nothing,
-        clustered_covariance(information, scores, len(sets.answered)) if known else nothing.copy(), scores, steps,
-        largest, status,
-    )  # fmt: skip
+        theta, _value(theta, sets, 0.0), null, -information, covariance, clustered, scores, steps, largest, status
+    )
 
 
-def _counted_rows(sets: ChoiceSets) -> FloatArray:
+def _counted_rows(sets: ChoicePanel) -> FloatArray:
     """Rows of choices that count, each column divided by its largest entry."""
     rows = sets.rows[np.repeat(sets.weights > 0, np.diff(sets.starts))]
     scale = np.abs(rows).max(axis=0)
     return np.asarray(rows / np.where(scale > 0, scale, 1.0))
 
 
-def _require_identified(sets: ChoiceSets) -> None:
+def _require_identified(sets: ChoicePanel) -> None:
     rows = _counted_rows(sets)
     values, vectors = np.linalg.eigh(rows.T @ rows)
     if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
@@ -186,7 +186,7 @@ def _is_flat(information: FloatArray, start_curvature: FloatArray) -> bool:
     return bool(eigh(information, start_curvature, eigvals_only=True)[0] < _FLAT)
 
 
-def is_separated(sets: ChoiceSets) -> bool:
+def is_separated(sets: ChoicePanel) -> bool:
     """Whether some theta contradicts no choice and agrees with at least one (an LP, certain up to its tolerance).
 
     max sum_j <theta, row_j>  s.t.  <theta, row_j> >= 0,  |theta_i| <= 1: positive where the likelihood rises forever

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sim.arguments import float_array, index_array, require_count, require_not_negative
 from sim.compiled.structs import PanelChoices
-from sim.estimators.choice_sets import ChoiceSets, choice_sets
+from sim.estimators.choice_panel import ChoicePanel, choice_panel
 from sim.estimators.clustered_errors import LogitStatus, clustered_covariance, conditional_logit
 from sim.estimators.panel_draws import normal_draws
 from sim.preferences import FloatArray, IntArray
@@ -22,6 +22,8 @@ from sim.streams import Stream
 
 # Step of the Hessian's differences, in standard errors.
 _STEP = 1e-3
+# Curvature, over that of the scores' outer product, below which there are no classical standard errors.
+_FLAT = 1e-6
 
 
 class MixedStatus(IntEnum):
@@ -52,7 +54,8 @@ class MixedLogit:
     factor factor'.  log_likelihood, simulated; doubled: the same parameters' under twice the draws, fresh ones.
     parameters (p,): mean, then factor's free entries, row by row; covariance (p, p): inverse of minus the Hessian;
     outer (p, p): inverse of the scores' outer product; clustered (p, p): the sandwich by person.  scores (N, p).
-    conditional_means (N, d): E[theta_i | her choices], the mean for who made none.
+    conditional_means (N, d): E[theta_i | her choices], the mean for who made none.  logit_log_likelihood: of the
+    conditional logit.  decrement: about twice what is left to gain, nats.
     """
 
     mean: FloatArray
@@ -68,7 +71,7 @@ class MixedLogit:
     clustered: FloatArray
     scores: FloatArray
     conditional_means: FloatArray
-    start_log_likelihood: float
+    logit_log_likelihood: float
     steps: int
     decrement: float
     status: MixedStatus
@@ -113,7 +116,7 @@ class SimulatedLikelihood:
     sets: choices as given, each person's together.  draws (N, q, R).
     """
 
-    sets: ChoiceSets
+    sets: ChoicePanel
     people: IntArray
     random: IntArray
     correlated: bool
@@ -147,6 +150,17 @@ class SimulatedLikelihood:
         return float(values.sum()), scores.sum(axis=0)
 
 
+class _Ended(NamedTuple):
+    """How the search went; start: the conditional logit's log-likelihood."""
+
+    draws: int
+    doubled: float
+    start: float
+    steps: int
+    decrement: float
+    status: MixedStatus
+
+
 # Long for its docstring.
 def mixed_logit(
     *,
@@ -167,7 +181,7 @@ def mixed_logit(
 ) -> MixedLogit:
     """Maximise sum_i log (1/R) sum_r prod_{e of i} P_e(mean + L eps_ir)^w_e by BFGS with the exact gradient.
 
-    log P_e(theta) = -log(1 + sum_j exp(-<theta, row_j>)), see `sim.estimators.choice_sets`.  random: numbers of the
+    log P_e(theta) = -log(1 + sum_j exp(-<theta, row_j>)), see `sim.estimators.choice_panel`.  random: numbers of the
     coefficients that vary over people, none: the conditional logit.  correlated: L lower triangular, else diagonal.
     draws, kind, antithetic: R a person, see `panel_draws.normal_draws`.  start: parameters (p,), see `MixedLogit`;
     default the conditional logit's theta and half of its size as deviations.
@@ -176,7 +190,7 @@ def mixed_logit(
     matters; stops when g' B g, about twice what is left to gain in nats, is at most tolerance.  Errors: ValueError,
     also where the choices are separated.
     """
-    sets = choice_sets(rows=rows, starts=starts, annotator=annotator, n_annotators=n_annotators, weights=weights)
+    sets = choice_panel(rows=rows, starts=starts, annotator=annotator, n_annotators=n_annotators, weights=weights)
     d = sets.rows.shape[1]
     vary = np.unique(index_array("random", np.asarray(random, dtype=np.int64) if len(random) == 0 else random, d))
     require_not_negative(tolerance=tolerance)
@@ -188,17 +202,19 @@ def mixed_logit(
         eps = normal_draws(sets.n_annotators, len(vary), R, at, kind=kind, antithetic=antithetic)
         return SimulatedLikelihood(ordered, people, vary, correlated, eps)
 
-    own_likelihood = likelihood(draws if len(vary) else 1, own)
+    require_count("draws", draws)
     parameters, logit_value = _start(sets, vary, correlated, start)
-    parameters, steps, reached = _maximise(own_likelihood, parameters, tolerance, max_steps)
-    parameters = _signed(own_likelihood, parameters)
+    simulated = likelihood(draws if len(vary) else 1, own)
+    parameters, steps, decrement = _maximise(simulated, parameters, tolerance, max_steps)
+    parameters = _signed(simulated, parameters)
     doubled = likelihood(2 * draws if len(vary) else 1, own.child("doubled")).value(parameters)[0]
-    return _result(own_likelihood, parameters, (draws, doubled, logit_value, steps, reached, tolerance))
+    status = MixedStatus.CONVERGED
+    if decrement > tolerance:
+        status = MixedStatus.MAX_STEPS if steps >= max_steps else MixedStatus.STALLED
+    return _result(simulated, parameters, _Ended(draws, doubled, logit_value, steps, decrement, status))
 
 
-def _start(
-    sets: ChoiceSets, vary: IntArray, correlated: bool, start: FloatArray | None
-) -> tuple[FloatArray, float]:
+def _start(sets: ChoicePanel, vary: IntArray, correlated: bool, start: FloatArray | None) -> tuple[FloatArray, float]:
     """(parameters, the conditional logit's log-likelihood)."""
     logit = conditional_logit(
         rows=sets.rows, starts=sets.starts, annotator=sets.annotator, n_annotators=sets.n_annotators,
@@ -228,21 +244,19 @@ def _maximise(
     """(parameters, steps, decrement g' B g): BFGS, its units renewed until they agree that there is nothing to gain."""
     from scipy.optimize import minimize
 
-    steps = 0
-    for _ in range(5):
+    steps, moved = 0, True
+    while True:
         _, scores, _ = likelihood.by_person(parameters)
         units = _whitening(scores)
         decrement = float(np.sum((scores.sum(axis=0) @ units) ** 2))
-        if decrement <= tolerance or steps >= max_steps:
-            break
+        if decrement <= tolerance or steps >= max_steps or not moved:
+            return parameters, steps, decrement
         objective = _in_units(likelihood, parameters, units)
         limits = {"gtol": 0.5 * np.sqrt(tolerance / len(parameters)), "maxiter": max_steps - steps, "norm": np.inf}
         found = minimize(objective, np.zeros(len(parameters)), jac=True, method="BFGS", options=limits)
         steps += int(found.nit)
+        moved = found.nit > 0
         parameters = parameters + units @ found.x
-        if found.nit == 0:
-            break
-    return parameters, steps, decrement
 
 
 def _in_units(
@@ -273,24 +287,19 @@ def information_matrix(likelihood: SimulatedLikelihood, parameters: FloatArray) 
     return np.asarray(back.T @ (0.5 * (slopes + slopes.T)) @ back)
 
 
-def _result(
-    likelihood: SimulatedLikelihood, parameters: FloatArray, ended: tuple[int, float, float, int, float, float]
-) -> MixedLogit:
-    draws, doubled, logit_value, steps, _, tolerance = ended
+def _result(likelihood: SimulatedLikelihood, parameters: FloatArray, ended: _Ended) -> MixedLogit:
     values, scores, means = likelihood.by_person(parameters)
     units = _whitening(scores)
-    decrement = float(np.sum((scores.sum(axis=0) @ units) ** 2))
     information = information_matrix(likelihood, parameters)
-    status = MixedStatus.CONVERGED if decrement <= tolerance else MixedStatus.STALLED
-    clusters = len(likelihood.sets.answered)
-    nothing = np.full(information.shape, np.nan)
-    scaled = units.T @ information @ units
-    if np.linalg.eigvalsh(0.5 * (scaled + scaled.T))[0] <= 1e-6:
-        status, covariance, clustered = MixedStatus.FLAT, nothing, nothing
+    status, nothing = ended.status, np.full(information.shape, np.nan)
+    if np.linalg.eigvalsh(units.T @ information @ units)[0] <= _FLAT:
+        status, covariance, clustered = MixedStatus.FLAT, nothing, nothing.copy()
     else:
-        covariance, clustered = np.linalg.inv(information), clustered_covariance(information, scores, clusters)
+        covariance = np.asarray(np.linalg.inv(information))
+        clustered = clustered_covariance(information, scores, len(likelihood.sets.answered))
     mean, factor = likelihood.split(parameters)
     return MixedLogit(
-        mean, factor, likelihood.random, likelihood.correlated, draws, float(values.sum()), doubled, parameters,
-        covariance, units @ units.T, clustered, scores, means, logit_value, steps, decrement, status,
+        mean, factor, likelihood.random, likelihood.correlated, ended.draws, float(values.sum()), ended.doubled,
+        parameters, covariance, units @ units.T, clustered, scores, means, ended.start, ended.steps, ended.decrement,
+        status,
     )  # fmt: skip
