@@ -123,9 +123,10 @@ def test_kernel_equals_its_own_python_function_and_brute_force():
         assert compiled[2][i] == pytest.approx(eps @ chance, abs=1e-12)
 
 
-def test_many_choices_a_person_and_huge_margins_are_finite():
+@pytest.mark.parametrize("size", [0.1, 1e3])
+def test_many_choices_a_person_and_huge_margins_are_finite(size):
     """2,000 sets of four: the product of the denominators passes 10^280 and is taken apart; margins reach 10^4."""
-    rows = 1e3 * Stream(3).normals((6000, 2))
+    rows = size * Stream(3).normals((6000, 2))
     sets = {"rows": rows, "starts": np.arange(0, 6001, 3), "annotator": np.zeros(2000, dtype=int)}
     simulated = _likelihood(sets, [0], False, 3)
     parameters = np.array([1.0, -1.0, 2.0])
@@ -281,6 +282,17 @@ def test_draws_are_standard_normal_and_keyed(kind):
     if kind == "sobol":
         # Each block is evenly spread for itself: its mean is far closer to zero than chance's 1 / sqrt(512).
         assert np.abs(draws.mean(axis=2)).max() < 0.01
+
+
+def test_a_deviation_has_no_sign():
+    arrays = _planted()
+    once = mixed_logit(**arrays, random=[0, 1], draws=64)
+    start = once.parameters * [1, 1, 1, -1, 1]
+    turned = mixed_logit(**arrays, random=[0, 1], draws=64, start=start)
+    assert (turned.factor[np.diag_indices(2)] > 0).all()
+    # The draws are mirrored in one direction, so that the maximum moves a little.
+    assert turned.deviations == pytest.approx(once.deviations, abs=0.1)
+    assert turned.log_likelihood == pytest.approx(once.log_likelihood, abs=0.5)
 
 
 def test_ways_to_end():
