@@ -8,6 +8,7 @@ import pytest
 from looks import looks
 from planted_choices import planted_choices
 from real_files import real_file
+from typed_commands import typed, typed_json
 
 import pluralign as pl
 from sim.estimators.clustered_errors import conditional_logit
@@ -123,6 +124,30 @@ def test_separated_choices_print_no_errors(planted):
 def test_refused(given, message):
     with pytest.raises(ValueError, match=message):
         pl.conditional_logit(**given)
+
+
+def test_the_command_says_what_the_functions_do(planted, tmp_path, monkeypatch, capsys):
+    _, listed = planted
+    _long(listed).rename(columns={"id": "who"}).to_csv(tmp_path / "long.csv", index=False)
+    words = ("choice-model", tmp_path / "long.csv", "--person", "who")
+    told = typed_json(monkeypatch, capsys, *words)
+    assert told == pl.conditional_logit(tmp_path / "long.csv", person="who").as_dict()
+    mixed = pl.mixed_logit(tmp_path / "long.csv", random=["a"], draws=64, seed=2, person="who")
+    more = ("--random", "a", "--draws", 64, "--seed", 2)
+    assert typed_json(monkeypatch, capsys, *words, *more) == mixed.as_dict()
+    _, out, _ = typed(monkeypatch, capsys, *words, *more)
+    assert out.strip() == repr(mixed)
+    both = pl.mixed_logit(tmp_path / "long.csv", correlated=True, draws=32, person="who")
+    more = ("--random", "all", "--correlated", "--draws", 32)
+    assert typed_json(monkeypatch, capsys, *words, *more) == both.as_dict()
+    for bad, message in (
+        (("--correlated",), "--correlated belongs to --random"),
+        (("--random", "c"), "--random: no feature 'c'"),
+        (("--random", "a", "--ridge", 1), "--ridge is of a fit without --random"),
+    ):
+        code, _, err = typed(monkeypatch, capsys, *words, *bad)
+        assert code == 2
+        assert message in err
 
 
 def test_an_unknown_random_feature_is_refused(planted):

@@ -172,6 +172,7 @@ def test_without_random_coefficients_it_is_the_conditional_logit():
     assert fit.doubled == pytest.approx(logit.log_likelihood, abs=1e-9)
     assert fit.mean_errors() == pytest.approx(logit.errors, rel=1e-5)
     assert fit.mean_errors(fit.clustered) == pytest.approx(logit.clustered_errors, rel=1e-5)
+    assert fit.outer == pytest.approx(np.linalg.inv(fit.scores.T @ fit.scores), rel=1e-6)
     assert (fit.deviations == 0).all()
     assert np.isnan(fit.deviation_errors()).all()
 
