@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -22,7 +23,7 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
-    table: str, vary: str | None, correlated: bool, draws: int, seed: int, ridge: float, as_json: bool, **columns: str
+    table: str, vary: str | None, correlated: bool, draws: int, seed: int, ridge: float, as_json: bool, **columns: Any
 ) -> None:
     """Fit a conditional logit of choices, or with --random a mixed logit, with errors clustered by person.
 
