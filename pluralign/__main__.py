@@ -38,6 +38,7 @@ VERBS = {
     "convert": "Convert public data sets to answers: pairs, choices, rankings, ratings.",
     "fit": "Find the groups hidden in a file of preferences, and a policy for all of them.",
     "predict": "Use a saved fit on new items, pairs and annotators.",
+    "choice-model": "Logit of choices among several, one taste for all or each her own, with errors.",
     "report": "Draw tables and figures from a result folder.",
     "aggregate": "Aggregate a table of rewards (CSV) into one number a response, and choose.",
     "pool": "Pool probabilistic opinions; with --mechanism, costs that make truth best.",

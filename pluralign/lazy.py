@@ -16,7 +16,7 @@ class LazyVerbs(click.Group):
     verbs: ClassVar[Mapping[str, str]] = {}
 
     def load(self, name: str) -> click.Command:
-        command = importlib.import_module(f"pluralign.commands.{name}").command
+        command = importlib.import_module(f"pluralign.commands.{name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

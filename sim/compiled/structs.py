@@ -139,3 +139,16 @@ class Profile(NamedTuple):
     slope: FloatArray
     curvature: FloatArray
     work: HeadScratch
+
+
+class PanelChoices(NamedTuple):
+    """Choices of people, one person's next to each other.
+
+    rows (m, d), features of the chosen minus those of another; those of choice e at starts[e]:starts[e + 1]; choices of
+    person i at people[i]:people[i + 1]; weight (E,).
+    """
+
+    rows: FloatArray
+    starts: IntArray
+    people: IntArray
+    weight: FloatArray

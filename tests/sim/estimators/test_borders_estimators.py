@@ -5,9 +5,13 @@ import pytest
 from borders import assert_complete, assert_refuses, assert_works, border, cases
 
 from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.choice_panel import choice_panel, pair_panel
+from sim.estimators.clustered_errors import clustered_covariance, conditional_logit
 from sim.estimators.confidence import Ellipsoid, answer_covariance
 from sim.estimators.likelihood_set import LikelihoodSet
+from sim.estimators.mixed_logit import mixed_logit
 from sim.estimators.nuclear_norm import fit_nuclear_norm, largest_penalty
+from sim.estimators.panel_draws import normal_draws
 from sim.estimators.party_confidence import PartyConfidence, gains, party_confidence
 from sim.estimators.party_rewards import estimate_party_rewards, estimation_rate
 from sim.estimators.plackett_luce import fit_plackett_luce
@@ -25,6 +29,12 @@ THETA = S.child("theta").normals((3, 2))
 SPACE = reduced_subspace(THETA, 1)
 PARTIES = {"theta": np.zeros((2, 3)), "covariance": np.tile(np.eye(3), (2, 1, 1)), "radius": np.ones(2)}
 SET = PartyConfidence(**PARTIES)
+CHOICES = {"rows": S.child("rows").normals((24, 2)), "starts": np.arange(0, 25, 2), "annotator": np.arange(12) % 4,
+           "n_annotators": 4, "weights": np.ones(12)}  # fmt: skip
+CHOICES_BAD = {
+    "rows": "nan axis", "starts": ("short", "index", "minus", [0, 0, *range(4, 25, 2)]),
+    "annotator": "index minus short axis", "n_annotators": (0, 1.5), "weights": "nan minus short",
+}  # fmt: skip
 
 BORDERS = (
     border(cluster_interval, {"values": np.arange(6.0), "cluster": np.arange(6), "stream": S, "draws": 10},
@@ -54,6 +64,17 @@ BORDERS = (
            tolerance=(NAN, 0.0), max_steps=(-1, 1.5)),
     border(penalty, {"criterion": "bic", "n": 10, "d_x": 2, "d_phi": 2},
            criterion=("best", "held_out"), n=NO_COUNT, d_x=NO_COUNT, d_phi=NO_COUNT),
+    border(choice_panel, CHOICES, **CHOICES_BAD),
+    border(pair_panel, {"differences": Z, "annotator": np.arange(20)}, differences="nan axis", annotator="short axis",
+           n_annotators=(0, 1.5), weights=([1.0], np.zeros(20))),
+    border(conditional_logit, CHOICES, **CHOICES_BAD, ridge=(NAN, -1.0), tolerance=(NAN, -1.0), max_steps=(-1, 1.5)),
+    border(clustered_covariance, {"information": np.eye(2), "scores": Z}, information="nan short narrow",
+           scores="nan axis", clusters=(0, 21, 1.5)),
+    border(mixed_logit, {**CHOICES, "random": [0], "draws": 4, "start": np.ones(3)}, **CHOICES_BAD,
+           random=([2], [-1], [0.5]), draws=NO_COUNT, kind=("uniform",), start="nan short axis", tolerance=(NAN, -1.0),
+           max_steps=(-1, 1.5)),
+    border(normal_draws, {"n_people": 2, "dimension": 1, "draws": 4, "stream": S}, n_people=NO_COUNT,
+           dimension=(-1, 1.5), draws=NO_COUNT, kind=("uniform",)),
     border(choose_rank, {"contexts": X, "differences": Z, "ranks": [1], "fold": np.arange(20) % 2},
            contexts="nan short axis", differences="nan short axis", ranks=((), (9,)), criterion=("best",),
            fold="short", ridge=(NAN, -1.0)),
@@ -80,6 +101,17 @@ BORDERS = (*BORDERS, NUCLEAR)
 
 EXCUSED = {
     "curvature": "elementwise; infinite margins have curvature 0",
+    "ChoicePanel": "made by choice_panel, which checks",
+    "ConditionalLogit": "a result",
+    "MixedLogit": "a result",
+    "SimulatedLikelihood": "made by mixed_logit, which checks",
+    "annotator_scores": "of a checked panel",
+    "choice_scores": "of a checked panel",
+    "derivatives": "of a checked panel",
+    "free_entries": "two values",
+    "information_matrix": "of a checked likelihood",
+    "is_separated": "of a checked panel",
+    "log_probabilities": "of a checked panel",
     "PlackettLuceFit": "a result",
     "RankChoice": "a result",
     "Screened": "a result",

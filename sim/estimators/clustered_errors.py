@@ -1,0 +1,200 @@
+"""The conditional logit of choices, exact, with standard errors that know who answered.
+
+One person's choices are not independent: the sandwich with scores summed by person holds all the same, as long as
+people are independent of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from sim.arguments import float_array, require_count, require_not_negative
+from sim.estimators.choice_panel import ChoicePanel, annotator_scores, choice_panel, derivatives, log_probabilities
+from sim.preferences import FloatArray
+
+# Curvature left in some direction, over that at theta = 0, below which it is asked whether the choices are separated.
+_FLAT = 1e-5
+
+
+class LogitStatus(IntEnum):
+    """How a fit ended."""
+
+    CONVERGED = 0
+    STALLED = 1
+    MAX_STEPS = 2
+    SEPARATED = 3
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do."""
+        return {
+            LogitStatus.CONVERGED: "the gradient is below its tolerance",
+            LogitStatus.STALLED: "no step improved the likelihood; scale the features or give a ridge",
+            LogitStatus.MAX_STEPS: "the step limit was reached first; raise max_steps or give a ridge",
+            LogitStatus.SEPARATED: "a direction of theta contradicts no choice, so that the likelihood has no maximum "
+            "and theta is where the search stopped; give a ridge or leave out a feature",
+        }[self]
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalLogit:
+    """theta (d,); log_likelihood and that of equal chances, nats, without the ridge; hessian (d, d) of the penalised
+    log-likelihood; covariance (d, d), classical: minus its inverse; clustered (d, d): the sandwich by person; scores
+    (n_annotators, d).
+
+    Both covariances are NaN where the status is SEPARATED.
+    """
+
+    theta: FloatArray
+    log_likelihood: float
+    null_log_likelihood: float
+    hessian: FloatArray
+    covariance: FloatArray
+    clustered: FloatArray
+    scores: FloatArray
+    steps: int
+    gradient_norm: float
+    status: LogitStatus
+
+    @property
+    def errors(self) -> FloatArray:
+        """Classical standard errors (d,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def clustered_errors(self) -> FloatArray:
+        """Standard errors (d,) clustered by person."""
+        return np.sqrt(np.diag(self.clustered))
+
+
+def clustered_covariance(information: FloatArray, scores: FloatArray, clusters: int | None = None) -> FloatArray:
+    """H^-1 (sum_i s_i s_i') H^-1 * G / (G - 1).
+
+    information: (p, p) minus the Hessian of the log-likelihood.  scores: (G, p), a row a cluster; clusters: G where
+    some rows stand for people without a choice.  With one cluster it is NaN: nothing is known about how people vary.
+    """
+    scores = float_array("scores", scores, ("G", "p"))
+    information = float_array("information", information, (scores.shape[1], scores.shape[1]))
+    groups = len(scores) if clusters is None else clusters
+    require_count("clusters", groups, 1, len(scores))
+    if groups == 1:
+        return np.full(information.shape, np.nan)
+    bread = np.linalg.inv(information)
+    half = scores @ bread
+    return np.asarray(half.T @ half * (groups / (groups - 1)))
+
+
+# Long for its docstring and one loop, whose value, gradient and step each branch reads.
+def conditional_logit(
+    *,
+    rows: Any,
+    starts: Any,
+    annotator: Any,
+    n_annotators: int | None = None,
+    weights: Any = None,
+    ridge: float = 0.0,
+    tolerance: float = 1e-9,
+    max_steps: int = 100,
+) -> ConditionalLogit:
+    """Maximise sum_e w_e log P_e(theta) - 0.5 ridge |theta|^2 by Newton with Armijo halving.
+
+    log P_e = -log(1 + sum_j exp(-<theta, row_j>)), see `sim.estimators.choice_panel`.  Stops when the Newton decrement
+    g' H^-1 g, twice what is left to gain, is at most tolerance nats: no scale of a feature matters.
+    Errors: ValueError where a combination of the features is the same in all alternatives of every choice.
+    """
+    sets = choice_panel(rows=rows, starts=starts, annotator=annotator, n_annotators=n_annotators, weights=weights)
+    require_not_negative(ridge=ridge, tolerance=tolerance)
+    require_count("max_steps", max_steps, 0)
+    d = sets.rows.shape[1]
+    if ridge == 0.0:
+        _require_identified(sets)
+    penalty, theta = ridge * np.eye(d), np.zeros(d)
+    null, gradient, start_curvature = derivatives(theta, sets)
+    value, information = null, start_curvature + penalty
+    status, steps = LogitStatus.MAX_STEPS, 0
+    while True:
+        step = np.linalg.lstsq(information, gradient, rcond=None)[0]
+        decrement = float(gradient @ step)
+        if decrement <= tolerance:
+            status = LogitStatus.CONVERGED
+            break
+        if steps == max_steps:
+            break
+        size = 1.0
+        # The last term is the rounding of the value itself: below it no gain can be seen.
+        least = value - 1e-14 * abs(value)
+        while size > 1e-12 and not _value(theta + size * step, sets, ridge) >= least + 1e-4 * size * decrement:
+            size *= 0.5
+        if size <= 1e-12:
+            status = LogitStatus.STALLED
+            break
+        theta = theta + size * step
+        value, gradient, information = derivatives(theta, sets)
+        value, gradient = value - 0.5 * ridge * float(theta @ theta), gradient - ridge * theta
+        information = information + penalty
+        steps += 1
+    if ridge == 0.0 and _is_flat(information, start_curvature) and is_separated(sets):
+        status = LogitStatus.SEPARATED
+    return _result(theta, sets, information, ridge, (null, steps, float(np.abs(gradient).max()), status))
+
+
+def _value(theta: FloatArray, sets: ChoicePanel, ridge: float) -> float:
+    return float(sets.weights @ log_probabilities(theta, sets)[0]) - 0.5 * ridge * float(theta @ theta)
+
+
+def _result(
+    theta: FloatArray, sets: ChoicePanel, information: FloatArray, ridge: float,
+    ended: tuple[float, int, float, LogitStatus],
+) -> ConditionalLogit:  # fmt: skip
+    null, steps, largest, status = ended
+    scores = annotator_scores(theta, sets)
+    covariance, clustered = np.full((2, *information.shape), np.nan)
+    if status is not LogitStatus.SEPARATED:
+        covariance = np.asarray(np.linalg.inv(information))
+        clustered = clustered_covariance(information, scores, len(sets.answered))
+    return ConditionalLogit(
+        theta, _value(theta, sets, 0.0), null, -information, covariance, clustered, scores, steps, largest, status
+    )
+
+
+def _counted_rows(sets: ChoicePanel) -> FloatArray:
+    """Rows of choices that count, each column divided by its largest entry."""
+    rows = sets.rows[np.repeat(sets.weights > 0, np.diff(sets.starts))]
+    scale = np.abs(rows).max(axis=0)
+    return np.asarray(rows / np.where(scale > 0, scale, 1.0))
+
+
+def _require_identified(sets: ChoicePanel) -> None:
+    rows = _counted_rows(sets)
+    values, vectors = np.linalg.eigh(rows.T @ rows)
+    if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
+        involved = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-3).tolist()
+        raise ValueError(
+            f"rows must not be collinear: a combination of the columns {involved} is the same in all alternatives of "
+            "every choice, so that its coefficient could be anything; leave one of them out, or give a ridge"
+        )
+
+
+def _is_flat(information: FloatArray, start_curvature: FloatArray) -> bool:
+    """Whether some direction kept next to none of the curvature that it had at theta = 0."""
+    from scipy.linalg import eigh
+
+    return bool(eigh(information, start_curvature, eigvals_only=True)[0] < _FLAT)
+
+
+def is_separated(sets: ChoicePanel) -> bool:
+    """Whether some theta contradicts no choice and agrees with at least one (an LP, certain up to its tolerance).
+
+    max sum_j <theta, row_j>  s.t.  <theta, row_j> >= 0,  |theta_i| <= 1: positive where the likelihood rises forever
+    along theta, quasi-complete separation included.
+    """
+    from scipy.optimize import linprog
+
+    rows = _counted_rows(sets)
+    d = rows.shape[1]
+    solved = linprog(-rows.mean(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=[(-1.0, 1.0)] * d)
+    return bool(solved.success and -solved.fun > 1e-9)

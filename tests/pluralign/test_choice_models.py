@@ -1,0 +1,161 @@
+"""`pl.conditional_logit` and `pl.mixed_logit`: files, rows and arrays are the same; what is printed and refused."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from looks import looks
+from planted_choices import planted_choices
+from real_files import real_file
+from typed_commands import typed, typed_json
+
+import pluralign as pl
+from sim.estimators.clustered_errors import conditional_logit
+from sim.streams import Stream
+
+
+@pytest.fixture(scope="module")
+def planted():
+    thetas = np.array([1.0, -0.8]) + [[0.8, 0.0]] * Stream(1).normals((40, 1))
+    return planted_choices(1, 40, 5, thetas, sizes=(3, 4))
+
+
+def _long(listed):
+    """The table as a file has it, a row an alternative; who took what as TRUE."""
+    return pd.DataFrame(
+        [
+            {"choice": str(j == taken).upper(), "id": f"p{who}", "alt": j + 1, "a": a, "b": b, "chid": number}
+            for number, (who, x, taken) in enumerate(listed) for j, (a, b) in enumerate(x)
+        ]
+    )  # fmt: skip
+
+
+def _rows(listed):
+    return [
+        {"annotator_id": f"p{who}", "choice": taken, "features": [{"a": x[0], "b": x[1]} for x in features]}
+        for who, features, taken in listed
+    ]
+
+
+def test_files_rows_and_arrays_are_the_same(planted, tmp_path):
+    arrays, listed = planted
+    _long(listed).to_csv(tmp_path / "long.csv", index=False)
+    direct = conditional_logit(**arrays)
+    named = np.array([f"p{who}" for who in arrays["annotator"]])
+    for found in (
+        pl.conditional_logit(tmp_path / "long.csv"),
+        pl.conditional_logit(_rows(listed)),
+        pl.conditional_logit(rows=arrays["rows"], starts=arrays["starts"], annotator=named, feature_names=["a", "b"]),
+    ):
+        assert found.theta == pytest.approx(direct.theta, rel=1e-6)
+        assert found.errors == pytest.approx(direct.errors, rel=1e-6)
+        assert found.clustered_errors == pytest.approx(direct.clustered_errors, rel=1e-6)
+        assert found.null_log_likelihood == pytest.approx(direct.null_log_likelihood)
+        assert found.features == ("a", "b")
+        assert sorted(found.annotators) == sorted(set(named))
+    looks(found, tmp_path)
+
+
+def test_columns_of_other_names(planted, tmp_path):
+    _, listed = planted
+    table = _long(listed).rename(columns={"id": "who", "chid": "task"})
+    table.to_csv(tmp_path / "long.csv", index=False)
+    found = pl.conditional_logit(tmp_path / "long.csv", person="who", situation="task")
+    assert found.n_choices == len(listed)
+    with pytest.raises(pl.InputError, match="no option 'persons'"):
+        pl.conditional_logit(tmp_path / "long.csv", persons="who")
+
+
+def test_mixed(planted, tmp_path):
+    arrays, listed = planted
+    found = pl.mixed_logit(_rows(listed), random=["a"], draws=64, seed=3)
+    by_number = pl.mixed_logit(**arrays, random=[0], draws=64, seed=3)
+    assert found.theta == pytest.approx(by_number.theta)
+    assert found.deviations[0] > 0.3
+    assert found.deviations[1] == 0
+    assert found.conditional_means.shape == (40, 2)
+    told = found.as_dict()
+    assert told["random"] == ["a"]
+    assert told["deviation_errors"][1] is None
+    assert list(told["conditional_means"]) == [f"p{i}" for i in range(40)]
+    json.dumps(told, allow_nan=False)
+    assert "64 draws a person; with twice as many, fresh," in repr(found)
+    assert "columns more" not in repr(found)
+    looks(found, tmp_path)
+    every = pl.mixed_logit(_rows(listed), draws=32, correlated=True)
+    assert every.as_dict()["random"] == ["a", "b"]
+    assert every.title == "mixed logit, correlated"
+
+
+def test_who_took_none_is_left_out_and_said(planted):
+    _, listed = planted
+    rows = _rows(listed)
+    found = pl.conditional_logit([*rows, {**rows[0], "choice": -1}])
+    assert found.left_out == {"choices of none": 1}
+    assert "left out: 1 choices of none" in repr(found)
+    assert found.theta == pytest.approx(pl.conditional_logit(rows).theta)
+
+
+def test_separated_choices_print_no_errors(planted):
+    arrays, _ = planted
+    found = pl.conditional_logit(**{**arrays, "rows": np.abs(arrays["rows"])})
+    assert found.as_dict()["errors"] == [None, None]
+    assert "give a ridge" in found.estimate.status.message
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "choices must be given, or all of rows, starts and annotator"),
+        ({"choices": "t.csv", "rows": np.ones((2, 1))}, "rows: choices is given too"),
+        ({"choices": "nowhere.csv"}, "no such file"),
+        ({"choices": []}, "there is no choice among the rows"),
+        ({"choices": [{"choice": 0, "annotator_id": "a"}]}, "row 1, field 'features': the column is missing"),
+        ({"choices": [{"choice": 2, "annotator_id": "a", "features": [{"x": 1}, {"x": 2}]}]}, "number of one of 2"),
+        ({"choices": [{"choice": 0, "annotator_id": "a", "features": [{"x": 1}, {"y": 2}]}]}, "the features x"),
+        ({"rows": np.ones((2, 1)), "starts": [0, 2], "annotator": [0], "person": "who"}, "arrays have no columns"),
+        ({"rows": np.ones((2, 1)), "starts": [0, 1], "annotator": [0]}, "starts must rise"),
+        ({"rows": np.ones((2, 1)), "starts": [0, 2], "annotator": [0], "feature_names": "ab"}, "feature_names must"),
+        ({"rows": np.ones((2, 2)), "starts": [0, 2], "annotator": [0], "feature_names": "ab"}, "features a, b is the"),
+    ],
+)  # fmt: skip
+def test_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        pl.conditional_logit(**given)
+
+
+def test_the_command_says_what_the_functions_do(planted, tmp_path, monkeypatch, capsys):
+    _, listed = planted
+    _long(listed).rename(columns={"id": "who"}).to_csv(tmp_path / "long.csv", index=False)
+    words = ("choice-model", tmp_path / "long.csv", "--person", "who")
+    told = typed_json(monkeypatch, capsys, *words)
+    assert told == pl.conditional_logit(tmp_path / "long.csv", person="who").as_dict()
+    mixed = pl.mixed_logit(tmp_path / "long.csv", random=["a"], draws=64, seed=2, person="who")
+    more = ("--random", "a", "--draws", 64, "--seed", 2)
+    assert typed_json(monkeypatch, capsys, *words, *more) == mixed.as_dict()
+    _, out, _ = typed(monkeypatch, capsys, *words, *more)
+    assert out.strip() == repr(mixed)
+    both = pl.mixed_logit(tmp_path / "long.csv", correlated=True, draws=32, person="who")
+    more = ("--random", "all", "--correlated", "--draws", 32)
+    assert typed_json(monkeypatch, capsys, *words, *more) == both.as_dict()
+    for bad, message in (
+        (("--correlated",), "--correlated belongs to --random"),
+        (("--random", "c"), "--random: no feature 'c'"),
+        (("--random", "a", "--ridge", 1), "--ridge is of a fit without --random"),
+    ):
+        code, _, err = typed(monkeypatch, capsys, *words, *bad)
+        assert code == 2
+        assert message in err
+
+
+def test_an_unknown_random_feature_is_refused(planted):
+    with pytest.raises(pl.InputError, match="random: no feature 'c'; the features: a, b"):
+        pl.mixed_logit(_rows(planted[1]), random=["c"])
+
+
+def test_electricity():
+    found = pl.conditional_logit(real_file("choices/electricity.csv.gz"))
+    assert found.log_likelihood == pytest.approx(-4958.65, abs=0.01)
+    assert found.features == ("pf", "cl", "loc", "wk", "tod", "seas")
