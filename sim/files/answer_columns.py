@@ -199,13 +199,17 @@ class _Reading:
         if (group := columns.get("group_id")) is not None and group.null_count < len(group):
             require(is_text(group.type) or pa.types.is_integer(group.type))
             self._hold("group", (annotator, self.groups.of(group, str)))
+        tied = np.zeros(len(annotator), dtype=np.bool_)
         if (tie := columns.get("tie")) is not None and tie.null_count < len(tie):
             require(pa.types.is_boolean(tie.type))
-            self._hold("tie", tie.fill_null(False).to_numpy(zero_copy_only=False))
+            tied = tie.fill_null(False).to_numpy(zero_copy_only=False)
+            self._hold("tie", tied)
         if (strength := columns.get("strength")) is not None and strength.null_count < len(strength):
-            require(pa.types.is_integer(strength.type) and strength.null_count == 0)
-            found = strength.to_numpy(zero_copy_only=False).astype(np.int64)
-            require((found >= 1).all())
+            require(pa.types.is_integer(strength.type))
+            found = strength.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+            # A tie has no strength, whether a file leaves it empty or not.
+            lacking = strength.is_null().to_numpy(zero_copy_only=False)
+            require((found[~lacking] >= 1).all() and tied[lacking].all())
             self._hold("strength", found)
         if (told := columns.get("annotator_features")) is not None and told.null_count < len(told):
             filled = told.is_valid().to_numpy(zero_copy_only=False)

@@ -225,8 +225,10 @@ def _table(
         told = ", ".join(f"{count} rows {why}" for why, count in left_out.items())
         raise InputError(f"no answer is left ({told})", file=path, fix="give answers that say which is better")
     strength = np.array(held["strength"], dtype=np.int64)
-    if strength.any() and not strength.all():
-        empty = kept[int(np.flatnonzero(strength == 0)[0])]
+    # A tie has no strength, whether a file leaves it empty or not.
+    lacking = (strength == 0) & ~np.array(held["tie"], dtype=np.bool_)
+    if strength.any() and lacking.any():
+        empty = kept[int(np.flatnonzero(lacking)[0])]
         raise InputError(
             "is empty here and not in other rows", fix="say in every row how much chosen is above rejected, or in none",
             **{**place(empty), "field": "strength"},
@@ -307,7 +309,7 @@ def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
         if table.tie is not None:
             row["tie"] = bool(table.tie[j])
         if table.strength is not None:
-            row["strength"] = int(table.strength[j])
+            row["strength"] = int(table.strength[j]) or None
         if told is not None:
             row["annotator_features"] = told[table.annotator[j]]
         yield row

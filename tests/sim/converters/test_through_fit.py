@@ -18,13 +18,14 @@ SETS = Path(__file__).parents[3] / "examples" / "sets"
 CASES = {
     "community-alignment": (["community_alignment.jsonl"], "choices", "plackett-luce"),
     "collective-alignment": (
-        ["collective_alignment_comparisons.jsonl", "collective_alignment_annotators.jsonl"], "rankings", "plackett-luce",
+        ["collective_alignment_comparisons.jsonl", "collective_alignment_annotators.jsonl"], "rankings",
+        "plackett-luce",
     ),
-    "prism": (["prism_conversations.jsonl", "prism_survey.jsonl"], "ratings", "bradley-terry"),
+    "prism": (["prism_conversations.jsonl", "prism_survey.jsonl"], "ratings", "davidson"),
     "multipref": (["multipref.jsonl"], "pairs", "cumulative-logit"),
     "tldr": (["tldr.jsonl"], "pairs", "bradley-terry"),
     "helpsteer3": (["helpsteer3.jsonl"], "pairs", "cumulative-logit"),
-    "ultrafeedback": (["ultrafeedback.jsonl"], "pairs", "bradley-terry"),
+    "ultrafeedback": (["ultrafeedback.jsonl"], "pairs", "davidson"),
     "arena": (["arena.jsonl"], "pairs", "davidson"),
     "oasst": (["oasst.jsonl"], "rankings", "plackett-luce"),
     "dices": (["dices.csv"], "grades", "cumulative-logit"),
@@ -36,23 +37,25 @@ CASES = {
 
 
 def _with_features(rows):
-    """The same people's answers again and again, each response with numbers of its own, as an embedding would give."""
+    """The same people's answers a dozen times, each time to other responses, with numbers as an embedding has them."""
     draw = np.random.default_rng(0)
-    known: dict[str, list[float]] = {}
+    known: dict[tuple[str, int], list[float]] = {}
 
-    def numbers(response):
-        return known.setdefault(str(response), draw.normal(size=2).tolist())
+    def numbers(response, again):
+        return known.setdefault((str(response), again), draw.normal(size=2).tolist())
 
     out = []
-    for row in rows * 12:
-        row = dict(row)
-        if "chosen" in row:
-            row |= {"chosen_features": numbers(row["chosen"]), "rejected_features": numbers(row["rejected"])}
-        elif "responses" in row:
-            row["features"] = [numbers(response) for response in row["responses"]]
-        else:
-            row["features"] = numbers(row["response"])
-        out.append(row)
+    for again in range(12):
+        for row in rows:
+            row = dict(row)
+            if "chosen" in row:
+                row["chosen_features"] = numbers(row["chosen"], again)
+                row["rejected_features"] = numbers(row["rejected"], again)
+            elif "responses" in row:
+                row["features"] = [numbers(response, again) for response in row["responses"]]
+            else:
+                row["features"] = numbers(row["response"], again)
+            out.append({**row, "prompt": f"{row.get('prompt')} {again}"})
     return out
 
 

@@ -386,3 +386,19 @@ def test_conversations_are_kept_whole(tmp_path):
     rows[1]["chosen"][0]["role"] = "bot"
     with pytest.raises(InputError, match="row 2, field 'chosen': message 1 has the role 'bot'; use one of system"):
         read_pairs(write(tmp_path / "a.jsonl", rows))
+
+
+@pytest.mark.parametrize("strength", [None, 1])
+def test_a_tie_needs_no_strength(tmp_path, strength):
+    rows = [
+        {"chosen": "a", "rejected": "b", "annotator_id": "x", "tie": True, "strength": strength},
+        {"chosen": "a", "rejected": "c", "annotator_id": "x", "tie": False, "strength": 2},
+    ]
+    path = write(tmp_path / "a.jsonl", rows)
+    table = read_pairs(path)
+    assert (table.tie.tolist(), table.strength.tolist()) == ([True, False], [strength or 0, 2])
+    assert_same(table, by_rows(path))
+    rows[0]["tie"] = False
+    if strength is None:
+        with pytest.raises(InputError, match="is empty here and not in other rows"):
+            read_pairs(write(tmp_path / "b.jsonl", rows))

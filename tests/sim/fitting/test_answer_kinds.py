@@ -301,5 +301,5 @@ def test_a_level_that_the_fit_has_not_is_named(tmp_path):
 def test_what_takes_pairs_says_so():
     table = _table("choices", 4, 4)
     for take in (table.pairs, lambda: write_pairs("x.jsonl", table)):
-        with pytest.raises(InputError, match="the answers are choices, and .* takes pairs"):
+        with pytest.raises(InputError, match=r"the answers are choices, and .* takes pairs"):
             take()
