@@ -2,7 +2,8 @@
 
 Fifty answers to ten questions, five to a question, described by four numbers; 36 annotators of two hidden types, two
 thirds of whom like warm answers with examples and one third short and careful ones, choose between two answers to one
-question, twenty times each. What is known of an annotator says a little about her type. For language models: passages
+question, twenty times each. What is known of an annotator says a little about her type. The same annotators rank four of a question's five answers, and
+say of two how much better one is, or that neither is. For language models: passages
 of template sentences, and 12 annotators of whom two thirds prefer praise and one third blame. Nobody is behind them.
 """
 
@@ -35,6 +36,9 @@ def main(folder: Path) -> None:
     _films(rng, folder / "movielens")
     _write(folder / "texts.jsonl.gz", [{"text": " ".join(_sentence(rng)[0] for _ in range(3))} for _ in range(600)])
     _write(folder / "text_pairs.jsonl.gz", [row for person in range(12) for row in _text_answers(rng, person)])
+    people = [(f"a{person + 1:02d}", types[person]) for person in range(ANNOTATORS)]
+    _write(folder / "rankings.jsonl.gz", [row for name, own in people for row in _rankings(rng, name, own, values)])
+    _write(folder / "strengths.jsonl.gz", [row for name, own in people for row in _strengths(rng, name, own, values)])
 
 
 def _answers(rng: np.random.Generator, name: str, own_type: int, values: np.ndarray) -> list[dict]:
@@ -56,6 +60,42 @@ def _answers(rng: np.random.Generator, name: str, own_type: int, values: np.ndar
                 "annotator_features": told,
             }
         )
+    return rows
+
+
+def _rankings(rng: np.random.Generator, name: str, own_type: int, values: np.ndarray) -> list[dict]:
+    """The best two of four answers, by their worth and Gumbel noise; two are not ranked."""
+    rows = []
+    for _ in range(10):
+        question, offered = int(rng.integers(QUESTIONS)), rng.choice(CHOICES, size=4, replace=False)
+        order = np.argsort(-(values[question, offered] @ TASTES[own_type] + rng.gumbel(size=4))).tolist()
+        rows.append(
+            {
+                "annotator_id": name,
+                "prompt": f"question {question + 1}",
+                "responses": [f"answer {question + 1}{'abcde'[j]}" for j in offered],
+                "ranking": [order.index(j) + 1 if order.index(j) < 2 else None for j in range(4)],
+                "features": [_named(values[question, j]) for j in offered],
+            }
+        )
+    return rows
+
+
+def _strengths(rng: np.random.Generator, name: str, own_type: int, values: np.ndarray) -> list[dict]:
+    """Neither is better where the noisy margin is below 0.6; slightly, clearly and far better with bounds 2 and 4."""
+    rows = []
+    for row in _answers(rng, name, own_type, values):
+        margin = sum(
+            (row["chosen_features"][k] - row["rejected_features"][k]) * t
+            for k, t in zip(FEATURES, TASTES[own_type], strict=True)
+        )
+        noisy = margin + float(rng.logistic())
+        if noisy < 0:
+            for part in ("", "_features"):
+                row[f"chosen{part}"], row[f"rejected{part}"] = row[f"rejected{part}"], row[f"chosen{part}"]
+        tie = bool(abs(noisy) < 0.6)
+        strength = None if tie else 1 + int(abs(noisy) > 2) + int(abs(noisy) > 4)
+        rows.append({**row, "tie": tie, "strength": strength})
     return rows
 
 

@@ -59,7 +59,8 @@ def _gain_lines(fit: Mapping[str, Json], users: str, common: str) -> list[str]:
         if gain and gain["log_likelihood_interval"]:
             low, high = gain["log_likelihood_interval"]
             lines.append(f"    {name:<23} {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]")
-    return [f"  gain over {common} (nats a pair)", *lines] if lines else []
+    unit = "a pair" if fit["counts"].get("answers", "pairs") == "pairs" else "an answer"
+    return [f"  gain over {common} (nats {unit})", *lines] if lines else []
 
 
 def _new_annotator_lines(fit: Mapping[str, Json], common: str) -> list[str]:
