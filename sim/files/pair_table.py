@@ -108,7 +108,7 @@ class PairTable:
         has = [name for name in ("weights", "split", "group", "tie", "strength") if getattr(self, name) is not None]
         also = f"; with {', '.join(has)}" if has else ""
         return (
-            f"<Pairs: {len(self)} answers of {self.n_annotators} annotators about {len(self.items)} "
+            f"<{self.answers.capitalize()}: {len(self)} answers of {self.n_annotators} annotators about {len(self.items)} "
             f"items, {features}{told}{also}>"
         )
 
