@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.distinct import present
 from sim.errors import InputError, short
 from sim.files.answer_columns import WEIGHTS, table_of_columns
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, parts_of, read_row_set
@@ -283,7 +284,7 @@ def _check_split(table: PairTable, path: str | Path, places: Sequence[Mapping[st
     """People of `unseen` are nowhere else; `test` asks for later answers of people in `train`."""
     if table.split is None:
         return
-    people = [set(np.unique(table.annotator[table.rows_of(name)]).tolist()) for name in SPLITS]
+    people = [set(present(table.annotator[table.rows_of(name)], table.n_annotators).tolist()) for name in SPLITS]
     leaked = (people[0] | people[1]) & people[2]
     if leaked:
         who = table.annotators[min(leaked)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from sim.arguments import float_array
+from sim.distinct import present
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.fitting.known import Known
@@ -98,12 +100,12 @@ class Answers:
         """The rows of one annotator."""
         return np.flatnonzero(self.annotator == annotator)
 
-    @property
+    @cached_property
     def answered(self) -> IntArray:
         """The annotators with an answer here, ascending."""
-        return np.unique(self.annotator)
+        return present(self.annotator, self.n_annotators)
 
-    @property
+    @cached_property
     def number(self) -> IntArray:
         """(n,) place of each row's annotator in `answered`."""
         place = np.full(self.n_annotators, -1)
@@ -147,13 +149,24 @@ class Prepared:
     def n_annotators(self) -> int:
         return self.table.n_annotators
 
-    @property
+    @cached_property
     def trained(self) -> IntArray:
         """Annotators with training answers, ascending."""
-        return np.unique(self.annotator[self.train])
+        return present(self.annotator[self.train], self.n_annotators)
+
+    @cached_property
+    def _last(self) -> list[Answers]:
+        """The answers asked for last: a search fits the same ones at every size and ridge."""
+        return []
 
     def answers(self, rows: BoolArray) -> Answers:
         """The masked answers, with their effective weights among themselves."""
+        if not (self._last and np.array_equal(self._last[0].rows, rows)):
+            self._last[:] = []
+            self._last.append(self._answers(rows.copy()))
+        return self._last[0]
+
+    def _answers(self, rows: BoolArray) -> Answers:
         return Answers(
             differences=self.differences[rows],
             annotator=self.annotator[rows],

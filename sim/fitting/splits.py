@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sim.distinct import distinct, numbered
 from sim.errors import InputError
 from sim.files.pair_table import SPLITS, PairTable
 from sim.fitting.settings import AskedHoldOut, HoldOut
@@ -18,7 +19,7 @@ def items_recur(table: PairTable) -> bool:
     """Whether annotators meet the same item again and again (films) or once (generated responses)."""
     person = np.concatenate([table.annotator, table.annotator])
     item = np.concatenate([table.chosen, table.rejected])
-    return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
+    return len(person) >= 1.5 * len(distinct(person * len(table.items) + item))
 
 
 def way_to_hold_out(table: PairTable, asked: AskedHoldOut = "auto") -> HoldOut:
@@ -57,8 +58,8 @@ def hold_out(
         return rows & ~held, rows & held
     n_items = len(table.items)
     keys = np.concatenate([table.annotator * n_items + table.chosen, table.annotator * n_items + table.rejected])
-    distinct, index = np.unique(keys, return_inverse=True)
-    aside = (stream.uniforms(len(distinct)) < share)[index].reshape(2, len(table))
+    index, n_distinct = numbered(keys)
+    aside = (stream.uniforms(n_distinct) < share)[index].reshape(2, len(table))
     return rows & ~aside[0] & ~aside[1], rows & aside[0] & aside[1]
 
 
@@ -68,8 +69,7 @@ def independent_share(
     """min(1, (items - 1) / answers) of each annotator, zero without answers; (n_annotators,)."""
     answers = np.bincount(annotator, minlength=n_annotators)
     person, item = np.concatenate([annotator, annotator]), np.concatenate([chosen, rejected])
-    distinct = np.unique(person * n_items + item) // n_items
-    items = np.bincount(distinct, minlength=n_annotators)
+    items = np.bincount(distinct(person * n_items + item) // n_items, minlength=n_annotators)
     return np.maximum(np.minimum(1.0, (items - 1) / np.maximum(answers, 1)), 0.0)
 
 
