@@ -15,11 +15,13 @@ from sim.fitting.scores import score
 from sim.fitting.settings import FitSettings
 from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 _FAVOURITES = 6
 
 
+@one_thread()
 def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     """Standard errors of theta, robust to dependence within annotators; (K, d).
 
@@ -71,9 +73,14 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
     return tuple(groups)
 
 
-def type_bic(model: TypeModel, prepared: Prepared) -> float:
-    """BIC with the effective number of answers."""
-    rank = int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
+@one_thread()
+def n_identified(prepared: Prepared) -> int:
+    """Coefficients of a type that training answers say something about."""
+    return int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
+
+
+def type_bic(model: TypeModel, prepared: Prepared, rank: int) -> float:
+    """BIC with the effective number of answers; rank: `n_identified`."""
     answers = int(np.clip(prepared.weights.sum(), 1, 2**62))
     return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), answers)
 
@@ -81,7 +88,7 @@ def type_bic(model: TypeModel, prepared: Prepared) -> float:
 def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Diagnosis:
     """Regrets, criteria, restarts, agreement with the file's groups; warnings."""
     model, pooled = fits.model, fits.fitted[fits.common][1]
-    choice = fits.choice
+    choice, rank = fits.choice, n_identified(prepared)
 
     def tried(*methods: str) -> list[dict[str, Json]]:
         return [_with_types(candidate) for candidate in choice.of(*methods)]
@@ -92,8 +99,8 @@ def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Dia
             "chosen": {"n_types": model.n_types, "ridge": model.ridge},
             "candidates": tried("dpo", "em-dpo"),
             "clusters": tried("cluster-dpo"),
-            "bic": type_bic(model, prepared),
-            "bic_pooled": type_bic(pooled, prepared),
+            "bic": type_bic(model, prepared, rank),
+            "bic_pooled": type_bic(pooled, prepared, rank),
         },
         "fit": {
             "log_likelihood": model.log_likelihood,
