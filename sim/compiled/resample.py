@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from sim.arrays import IntArray
 from sim.compiled.jit import JIT
 from sim.compiled.philox import fill_part
 
@@ -13,7 +14,7 @@ from sim.compiled.philox import fill_part
 BLOCK = 128
 
 
-def sum_plan(n):
+def sum_plan(n: int) -> tuple[IntArray, IntArray]:
     """How NumPy sums a row of n numbers: sizes of the blocks from left to right, and how many pairs of partial sums
     are added up after each.
 
@@ -22,7 +23,7 @@ def sum_plan(n):
     sizes: list[int] = []
     merges: list[int] = []
 
-    def halve(count):
+    def halve(count: int) -> None:
         if count <= BLOCK:
             sizes.append(count)
             merges.append(0)
