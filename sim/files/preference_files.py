@@ -30,6 +30,7 @@ from sim.files.atomic import replacing
 from sim.files.conversations import conversation_text, is_conversation
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
+from sim.files.pair_columns import columns_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
 from sim.files.recognise import hint_of
 
@@ -337,10 +338,9 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
     target = Path(path)
     ending = known_ending(target)
     if ending == ".parquet":
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        written = pa.Table.from_pylist(list(_rows_of(table)))
+        written = columns_of(table)
         keys = {} if table.features is None else {NAMES_KEY: json.dumps(table.feature_names).encode()}
         if table.annotator_features is not None:
             keys[ANNOTATOR_NAMES_KEY] = json.dumps(table.annotator_feature_names).encode()
