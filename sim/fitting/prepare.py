@@ -227,8 +227,9 @@ def prepare(table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto") -
     features, names = _item_features(split)
     train = split.rows_of("train")
     used = np.concatenate([split.chosen[train], split.rejected[train]])
+    values = features[used]
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = features[used].std(axis=0)
+        scale = values.std(axis=0)
     if not np.isfinite(scale).all():
         huge = names[int(np.flatnonzero(~np.isfinite(scale))[0])]
         raise InputError(
@@ -236,14 +237,15 @@ def prepare(table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto") -
             fix="give it in larger units, or its logarithm",
         )  # fmt: skip
     # The standard deviation of a constant 0.1 is 1e-17, not 0.
-    varies = scale > 1e-12 * np.abs(features[used]).max(axis=0)
+    varies = scale > 1e-12 * np.abs(features[present(used, len(features))]).max(axis=0)
     if not varies.any():
         raise InputError(
             "every feature is constant over the training items", file=table.source, field="chosen_features",
             fix="give features in which the items differ",
         )  # fmt: skip
-    mean = features[used].mean(axis=0)
-    standard = (features[:, varies] - features[used][:, varies].mean(axis=0)) / scale[varies]
+    mean = values.mean(axis=0)
+    standard = (features[:, varies] - values[:, varies].mean(axis=0)) / scale[varies]
+    del values
     return Prepared(
         table=split,
         differences=standard[split.chosen] - standard[split.rejected],

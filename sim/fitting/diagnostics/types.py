@@ -29,7 +29,7 @@ def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     information, responsibilities taken as known (so they are a little too small).
     """
     rows = prepared.train
-    x, person = prepared.differences[rows], prepared.annotator[rows]
+    x, person = prepared.answers(rows).differences, prepared.annotator[rows]
     out = np.empty_like(model.theta)
     for k, theta in enumerate(model.theta):
         weight = prepared.weights[rows] * model.responsibilities[person, k]
@@ -76,7 +76,7 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
 @one_thread()
 def n_identified(prepared: Prepared) -> int:
     """Coefficients of a type that training answers say something about."""
-    return int(np.linalg.matrix_rank(prepared.differences[prepared.train]))
+    return int(np.linalg.matrix_rank(prepared.answers(prepared.train).differences))
 
 
 def type_bic(model: TypeModel, prepared: Prepared, rank: int) -> float:
@@ -119,7 +119,7 @@ def _with_types(candidate: Candidate) -> dict[str, Json]:
 
 def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
     found = []
-    rows = prepared.differences[prepared.train]
+    rows = prepared.answers(prepared.train).differences
     nearly = fit_bradley_terry(rows, ridge=1e-6, mass_scaled=True)
     # The linear program is certain but slow; it is asked only where the fit gets almost every answer right.
     if nearly.separable or ((rows @ nearly.theta <= 0).mean() < 0.02 and is_separable(rows)):
