@@ -10,6 +10,7 @@ import numpy as np
 import opponents
 from duel import Candidate, Duel, Skipped
 from low_rank_duels import LOW_RANK_DUELS
+from reading_duels import READING_DUELS
 
 from sim.algorithms.em_dpo import em_dpo, random_split
 from sim.algorithms.em_log_linear import em_log_linear
@@ -286,4 +287,5 @@ DUELS: dict[str, Callable[[], Duel]] = {
     "leximin": leximin_lotteries,
     "parties": party_rewards,
     **LOW_RANK_DUELS,
+    **READING_DUELS,
 }

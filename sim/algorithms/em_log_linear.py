@@ -5,6 +5,7 @@ Tested equal to `em_dpo` over `LogLinear` policies; about a hundred times faster
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -22,12 +23,15 @@ from sim.arguments import (
     weight_array,
 )
 from sim.compiled.tiles import TILE, padded, row_length
+from sim.distinct import stable_order
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
 
 EXACT = 30
 # From this many numbers on, one restart is shared between threads instead of one thread a restart.
 _PARALLEL_FROM = 1 << 21
+# Answers that are turned at once, so that their rows are still at hand.
+_TURNED = 1 << 12
 
 
 class EMRunStatus(IntEnum):
@@ -87,14 +91,13 @@ def _layout(annotator: AnyArray, n_annotators: int, n: int) -> _Layout:
     if n == 0:
         raise ValueError("annotator must hold at least one answer's (got none)")
     in_order = bool((annotator[1:] >= annotator[:-1]).all())
-    order = np.arange(annotator.size) if in_order else np.argsort(annotator, kind="stable")
+    order = np.arange(annotator.size) if in_order else stable_order(annotator)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(annotator, minlength=n_annotators))])
-    tiles, start = [0], 0
-    for i in range(n_annotators):
-        if i > start and offsets[i + 1] - offsets[start] > TILE:
-            tiles.append(i)
-            start = i
-    tiles.append(n_annotators)
+    tiles, ends = [0], offsets.tolist()
+    while tiles[-1] < n_annotators:
+        # As many whole annotators as a tile holds, and one at least.
+        fit = bisect_right(ends, ends[tiles[-1]] + TILE) - 1
+        tiles.append(max(fit, tiles[-1] + 1))
     at = np.array(tiles, dtype=np.int64)
     # More than a tile where one annotator alone needs it.
     width = row_length(max(TILE, int((offsets[at[1:]] - offsets[at[:-1]]).max())))
@@ -246,7 +249,10 @@ def _rows(differences: FloatArray, layout: _Layout) -> FloatArray:
     B, n, d = differences.shape
     rows = np.zeros((B, padded(d), row_length(n)))
     for b in range(B):
-        rows[b, :d, :n] = (differences[b] if layout.sorted else differences[b][layout.order]).T
+        for lo in range(0, n, _TURNED):
+            some = slice(lo, min(lo + _TURNED, n))
+            own = differences[b, some] if layout.sorted else differences[b].take(layout.order[some], axis=0)
+            rows[b, :d, some] = own.T
     return rows
 
 

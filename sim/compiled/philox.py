@@ -54,7 +54,7 @@ def uniform_pair(block, replicate, k0, k1):  # type: ignore[no-untyped-def]
 
 
 @njit(**INNER)
-def _fill(out, start, lo, hi, replicate, k0, k1):  # type: ignore[no-untyped-def]
+def fill_part(out, start, lo, hi, replicate, k0, k1):  # type: ignore[no-untyped-def]
     """out[lo..hi-1] = numbers start + lo .. start + hi - 1 of the stream."""
     if (start + lo) % 2 == 1:
         out[lo] = uniform_pair(np.uint64((start + lo) // 2), replicate, k0, k1)[1]
@@ -72,7 +72,7 @@ def _fill(out, start, lo, hi, replicate, k0, k1):  # type: ignore[no-untyped-def
 def fill_serial(out, start, replicate, k0, k1):  # type: ignore[no-untyped-def]
     """out[i] = number start + i of the stream."""
     if out.size > 0:
-        _fill(out, start, 0, out.size, replicate, k0, k1)
+        fill_part(out, start, 0, out.size, replicate, k0, k1)
 
 
 @njit(**FAST_PARALLEL)
@@ -81,4 +81,4 @@ def fill_parallel(out, start, replicate, k0, k1):  # type: ignore[no-untyped-def
     chunks = (out.size + _CHUNK - 1) // _CHUNK
     for chunk in prange(chunks):
         lo = chunk * _CHUNK
-        _fill(out, start, lo, min(lo + _CHUNK, out.size), replicate, k0, k1)
+        fill_part(out, start, lo, min(lo + _CHUNK, out.size), replicate, k0, k1)

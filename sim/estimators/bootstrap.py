@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sim.arguments import float_array, require_count, require_shape
+from sim.distinct import numbered
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -16,21 +19,30 @@ def cluster_interval(
 
     For a paired comparison pass the differences. With one cluster there is no spread to learn from: (-inf, inf).
     """
-    values = float_array("values", values, ("n",))
-    require_shape("cluster", cluster, values.shape)
+    return cluster_intervals([values], cluster, stream, level=level, draws=draws)[0]
+
+
+def cluster_intervals(
+    values: Sequence[FloatArray], cluster: IntArray, stream: Stream, *, level: float = 0.95, draws: int = 2000
+) -> list[tuple[float, float]]:
+    """`cluster_interval` of several quantities of the same answers, each (n,), from the same draws of clusters: drawing
+    costs more than adding up."""
+    columns = [float_array("values", one, ("n",)) for one in values]
+    for one in columns:
+        require_shape("cluster", cluster, one.shape)
     require_count("draws", draws)
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1 (got {level})")
-    _, index = np.unique(cluster, return_inverse=True)
-    sums, counts = np.bincount(index, weights=values), np.bincount(index)
-    n = len(sums)
+    index, n = numbered(np.asarray(cluster))
     if n < 2:
-        return -np.inf, np.inf
-    means = np.empty(draws)
-    block = max(1, 2_000_000 // n)
-    for lo in range(0, draws, block):
-        rows = min(block, draws - lo)
-        picked = stream.integers(n, (rows, n), start=lo * n)
-        means[lo : lo + rows] = sums[picked].sum(axis=1) / counts[picked].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        return [(-np.inf, np.inf)] * len(columns)
+    from sim.compiled.resample import resampled_sums, sum_plan
+
+    counts = np.bincount(index)
+    rows = np.stack([*(np.bincount(index, weights=one) for one in columns), counts.astype(np.float64)], axis=1)
+    sums = np.empty((draws, rows.shape[1]))
+    k0, k1 = stream.key
+    resampled_sums(rows, *sum_plan(n), sums, np.uint64(stream.replicate), np.uint64(k0), np.uint64(k1))
+    edges = [(1 - level) / 2, (1 + level) / 2]
+    found = [np.quantile(one / sums[:, -1], edges) for one in sums[:, :-1].T]
+    return [(float(low), float(high)) for low, high in found]

@@ -108,8 +108,8 @@ class PairTable:
         has = [name for name in ("weights", "split", "group", "tie", "strength") if getattr(self, name) is not None]
         also = f"; with {', '.join(has)}" if has else ""
         return (
-            f"<{self.answers.capitalize()}: {len(self)} answers of {self.n_annotators} annotators about {len(self.items)} "
-            f"items, {features}{told}{also}>"
+            f"<{self.answers.capitalize()}: {len(self)} answers of {self.n_annotators} annotators about "
+            f"{len(self.items)} items, {features}{told}{also}>"
         )
 
     @property

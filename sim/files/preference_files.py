@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.distinct import present
 from sim.errors import InputError, short
 from sim.files.answer_cells import cell_strength, cell_tie, cell_weight
 from sim.files.answer_columns import table_of_columns
@@ -31,6 +32,7 @@ from sim.files.choice_rows import Place, choice_table, kind_of_columns
 from sim.files.conversations import conversation_text, is_conversation
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
+from sim.files.pair_columns import columns_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
 from sim.files.recognise import hint_of
 
@@ -267,7 +269,7 @@ def _check_split(table: PairTable, path: str | Path, places: Sequence[Mapping[st
     """People of `unseen` are nowhere else; `test` asks for later answers of people in `train`."""
     if table.split is None:
         return
-    people = [set(np.unique(table.annotator[table.rows_of(name)]).tolist()) for name in SPLITS]
+    people = [set(present(table.annotator[table.rows_of(name)], table.n_annotators).tolist()) for name in SPLITS]
     leaked = (people[0] | people[1]) & people[2]
     if leaked:
         who = table.annotators[min(leaked)]
@@ -321,10 +323,9 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
     target = Path(path)
     ending = known_ending(target)
     if ending == ".parquet":
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        written = pa.Table.from_pylist(list(_rows_of(table)))
+        written = columns_of(table)
         keys = {} if table.features is None else {NAMES_KEY: json.dumps(table.feature_names).encode()}
         if table.annotator_features is not None:
             keys[ANNOTATOR_NAMES_KEY] = json.dumps(table.annotator_feature_names).encode()

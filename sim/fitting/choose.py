@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.distinct import present
 from sim.errors import InputError
 from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
 from sim.fitting.methods import METHODS, find_method
@@ -33,7 +34,7 @@ class _Search:
         self.kept: BoolArray | None = kept if kept.any() and held.any() else None
         self.held = prepared.answers(held)
         own = prepared.train if self.kept is None else self.kept
-        self.n_annotators = len(np.unique(prepared.annotator[own]))
+        self.n_annotators = len(present(prepared.annotator[own], prepared.n_annotators))
         self.centre: FloatArray | None = None
         self.tried: list[Candidate] = []
         self.began = time.monotonic()

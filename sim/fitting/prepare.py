@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from sim.arguments import float_array
 from sim.choice_sets import ChoiceSets
+from sim.distinct import present
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.fitting.events import Events, events_of
@@ -133,12 +135,12 @@ class Answers:
         """The rows of one annotator."""
         return np.flatnonzero(self.annotator == annotator)
 
-    @property
+    @cached_property
     def answered(self) -> IntArray:
         """The annotators with an answer here, ascending."""
-        return np.unique(self.annotator)
+        return present(self.annotator, self.n_annotators)
 
-    @property
+    @cached_property
     def number(self) -> IntArray:
         """(n,) place of each row's annotator in `answered`."""
         place = np.full(self.n_annotators, -1)
@@ -199,13 +201,24 @@ class Prepared:
     def n_annotators(self) -> int:
         return self.table.n_annotators
 
-    @property
+    @cached_property
     def trained(self) -> IntArray:
         """Annotators with training answers, ascending."""
-        return np.unique(self.annotator[self.train])
+        return present(self.annotator[self.train], self.n_annotators)
+
+    @cached_property
+    def _last(self) -> list[Answers]:
+        """The answers asked for last: a search fits the same ones at every size and ridge."""
+        return []
 
     def answers(self, rows: BoolArray) -> Answers:
         """The masked answers, with their effective weights among themselves."""
+        if not (self._last and np.array_equal(self._last[0].rows, rows)):
+            self._last[:] = []
+            self._last.append(self._answers(rows.copy()))
+        return self._last[0]
+
+    def _answers(self, rows: BoolArray) -> Answers:
         return Answers(
             differences=self.differences[rows],
             annotator=self.annotator[rows],
@@ -267,8 +280,9 @@ def prepare(
     features, names = _item_features(split)
     train = split.rows_of("train")
     used = _used(split, train)
+    values = features[used]
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = features[used].std(axis=0)
+        scale = values.std(axis=0)
     if not np.isfinite(scale).all():
         huge = names[int(np.flatnonzero(~np.isfinite(scale))[0])]
         raise InputError(
@@ -276,14 +290,15 @@ def prepare(
             fix="give it in larger units, or its logarithm",
         )  # fmt: skip
     # The standard deviation of a constant 0.1 is 1e-17, not 0.
-    varies = scale > 1e-12 * np.abs(features[used]).max(axis=0)
+    varies = scale > 1e-12 * np.abs(features[present(used, len(features))]).max(axis=0)
     if not varies.any():
         raise InputError(
             "every feature is constant over the training items", file=table.source, field="chosen_features",
             fix="give features in which the items differ",
         )  # fmt: skip
-    mean = features[used].mean(axis=0)
-    standard = (features[:, varies] - features[used][:, varies].mean(axis=0)) / scale[varies]
+    mean = values.mean(axis=0)
+    standard = (features[:, varies] - values[:, varies].mean(axis=0)) / scale[varies]
+    del values
     kept_names = tuple(name for name, keep in zip(names, varies, strict=True) if keep)
     if split.grade is not None:
         standard[-1] = 0.0  # the scale itself: what an item of mean features is worth

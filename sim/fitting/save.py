@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import yaml
 
+from sim.distinct import present
 from sim.errors import InputError
 from sim.files.atomic import Json, require_place, write_json, write_text
 from sim.fitting.method import Fits, Method
@@ -219,7 +220,7 @@ def _write_annotators(path: Path, report: Report) -> None:
     columns: Mapping[str, Any] = method.table(report.model)
     if not columns and prepared.known is not None:
         columns = method.table_of_contexts(report.model, prepared.known.contexts)
-        rows = np.unique(prepared.annotator)
+        rows = present(prepared.annotator, prepared.n_annotators)
     else:
         rows = prepared.trained
     found: dict[str, Any] = {"annotator_id": [prepared.table.annotators[i] for i in rows]}

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from sim.estimators.bootstrap import cluster_interval
+from sim.distinct import numbered
+from sim.estimators.bootstrap import cluster_intervals
 from sim.files.atomic import Json
 from sim.fitting.prepare import Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -85,13 +86,14 @@ def score(scores: FloatArray, annotator: IntArray, stream: Stream, right: FloatA
     if len(scores) == 0:
         return Score()
     right = hits(scores) if right is None else right
+    of_right, of_scores = cluster_intervals([right, scores], annotator, stream.child("bootstrap"))
     return Score(
         n_pairs=len(scores),
-        n_annotators=len(np.unique(annotator)),
+        n_annotators=numbered(annotator)[1],
         accuracy=float(right.mean()),
-        accuracy_interval=finite(cluster_interval(right, annotator, stream.child("bootstrap"))),
+        accuracy_interval=finite(of_right),
         log_likelihood=float(scores.mean()),
-        log_likelihood_interval=finite(cluster_interval(scores, annotator, stream.child("bootstrap"))),
+        log_likelihood_interval=finite(of_scores),
     )
 
 
@@ -115,11 +117,12 @@ def difference_both(ours: HeldOut, other: HeldOut, prepared: Prepared, stream: S
     for name, annotator in _annotators(prepared).items():
         gain, right = own[name] - theirs[name], own_right[name] - their_right[name]
         if len(gain):
+            of_gain, of_right = cluster_intervals([gain, right], annotator, stream.child("bootstrap"))
             out[name] = Difference(
                 log_likelihood=float(gain.mean()),
-                log_likelihood_interval=finite(cluster_interval(gain, annotator, stream.child("bootstrap"))),
+                log_likelihood_interval=finite(of_gain),
                 accuracy=float(right.mean()),
-                accuracy_interval=finite(cluster_interval(right, annotator, stream.child("bootstrap"))),
+                accuracy_interval=finite(of_right),
             )
     return out
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sim.distinct import distinct, numbered
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM, SCALE, SPLITS, PairTable
 from sim.fitting.settings import AskedHoldOut, HoldOut
@@ -18,7 +19,7 @@ def items_recur(table: PairTable) -> bool:
     """Whether annotators meet the same item again and again (films) or once (generated responses)."""
     answer, item = table.shown()
     person = table.annotator[answer]
-    return len(person) >= 1.5 * len(np.unique(person * len(table.items) + item))
+    return len(person) >= 1.5 * len(distinct(person * len(table.items) + item))
 
 
 def is_designed(table: PairTable) -> bool:
@@ -62,16 +63,19 @@ def hold_out(
     """
     by = way_to_hold_out(table, by)
     if by == "prompts":
-        aside = stream.uniforms(len(table.prompts)) < share
-        return rows & ~aside[table.prompt], rows & aside[table.prompt]
+        of_prompts = stream.uniforms(len(table.prompts)) < share
+        return rows & ~of_prompts[table.prompt], rows & of_prompts[table.prompt]
     if by != "items":
         drawn = stream.uniforms(len(table)) < share
         return rows & ~drawn, rows & drawn
     n_items = len(table.items)
     answer, item = table.shown()
-    distinct, index = np.unique(table.annotator[answer] * n_items + item, return_inverse=True)
-    set_aside = (stream.uniforms(len(distinct)) < share)[index]
-    held, size = np.bincount(answer, set_aside, len(table)), np.bincount(answer, minlength=len(table))
+    index, n_distinct = numbered(table.annotator[answer] * n_items + item)
+    aside = (stream.uniforms(n_distinct) < share)[index]
+    if table.offered is None and table.grade is None:
+        first, second = aside.reshape(2, len(table))
+        return rows & ~first & ~second, rows & first & second
+    held, size = np.bincount(answer, aside, len(table)), np.bincount(answer, minlength=len(table))
     return rows & (held == 0), rows & (held == size)
 
 
@@ -81,8 +85,7 @@ def independent_share(
     """min(1, (items - 1) / answers) of each annotator, zero without answers; (n_annotators,)."""
     answers = np.bincount(annotator, minlength=n_annotators)
     person, item = np.concatenate([annotator, annotator]), np.concatenate([chosen, rejected])
-    distinct = np.unique(person * n_items + item) // n_items
-    items = np.bincount(distinct, minlength=n_annotators)
+    items = np.bincount(distinct(person * n_items + item) // n_items, minlength=n_annotators)
     return np.maximum(np.minimum(1.0, (items - 1) / np.maximum(answers, 1)), 0.0)
 
 

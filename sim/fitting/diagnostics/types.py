@@ -17,11 +17,13 @@ from sim.fitting.scores import hits, score
 from sim.fitting.settings import FitSettings
 from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 _FAVOURITES = 6
 
 
+@one_thread()
 def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     """Standard errors of theta, robust to dependence within annotators; (K, d).
 
@@ -31,7 +33,7 @@ def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     if prepared.events is not None:
         return event_errors(model, prepared)
     rows = prepared.train
-    x, person = prepared.differences[rows], prepared.annotator[rows]
+    x, person = prepared.answers(rows).differences, prepared.annotator[rows]
     out = np.empty_like(model.theta)
     for k, theta in enumerate(model.theta):
         weight = prepared.weights[rows] * model.responsibilities[person, k]
@@ -77,9 +79,14 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
     return tuple(groups)
 
 
-def type_bic(model: TypeModel, prepared: Prepared) -> float:
-    """BIC with the effective number of answers."""
-    rank = int(np.linalg.matrix_rank(_rows(prepared)))
+@one_thread()
+def n_identified(prepared: Prepared) -> int:
+    """Coefficients of a type that training answers say something about."""
+    return int(np.linalg.matrix_rank(_rows(prepared)))
+
+
+def type_bic(model: TypeModel, prepared: Prepared, rank: int) -> float:
+    """BIC with the effective number of answers; rank: `n_identified`."""
     answers = int(np.clip(prepared.weights.sum(), 1, 2**62))
     return bic(model.log_likelihood, n_mixture_parameters(rank, model.n_types), answers)
 
@@ -87,7 +94,7 @@ def type_bic(model: TypeModel, prepared: Prepared) -> float:
 def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Diagnosis:
     """Regrets, criteria, restarts, agreement with the file's groups; warnings."""
     model, pooled = fits.model, fits.fitted[fits.common][1]
-    choice = fits.choice
+    choice, rank = fits.choice, n_identified(prepared)
 
     def tried(*methods: str) -> list[dict[str, Json]]:
         return [_with_types(candidate) for candidate in choice.of(*methods)]
@@ -98,8 +105,8 @@ def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Dia
             "chosen": {"n_types": model.n_types, "ridge": model.ridge},
             "candidates": tried("dpo", "em-dpo"),
             "clusters": tried("cluster-dpo"),
-            "bic": type_bic(model, prepared),
-            "bic_pooled": type_bic(pooled, prepared),
+            "bic": type_bic(model, prepared, rank),
+            "bic_pooled": type_bic(pooled, prepared, rank),
         },
         "fit": {
             "log_likelihood": model.log_likelihood,
@@ -136,7 +143,7 @@ def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
 def _rows(prepared: Prepared) -> FloatArray:
     """Features of the taken minus each other alternative, of training answers."""
     if prepared.events is None:
-        return prepared.differences[prepared.train]
+        return prepared.answers(prepared.train).differences
     return prepared.events.rows[prepared.train[prepared.events.answer_of_row]]
 
 

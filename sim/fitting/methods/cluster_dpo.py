@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
@@ -10,6 +12,20 @@ from sim.fitting.method import Grid, Problem, Task
 from sim.fitting.methods.types import TypeMethod
 from sim.fitting.prepare import Answers
 from sim.fitting.type_model import RIDGES, TypeModel, constant_of, em_of
+from sim.preferences import IntArray
+from sim.streams import Stream
+
+# Clusters do not depend on the ridge: they are found once for the answers that a search fits at every one.
+_LABELS: WeakKeyDictionary[Answers, dict[tuple[int, Stream], IntArray]] = WeakKeyDictionary()
+
+
+def _labels(answers: Answers, size: int, stream: Stream) -> IntArray:
+    """The cluster of each annotator with answers."""
+    found = _LABELS.setdefault(answers, {})
+    if (size, stream) not in found:
+        points = mean_chosen_features(answers.features[answers.chosen], answers.number, len(answers.answered))
+        found[size, stream], _ = k_means(points, size, stream)
+    return found[size, stream]
 
 
 class ClusterDPO(TypeMethod):
@@ -25,10 +41,7 @@ class ClusterDPO(TypeMethod):
         return Grid((problem.size or 2,), ridges, ridges[len(ridges) // 2])
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> TypeModel:
-        n_own, annotator = len(answers.answered), answers.number
-        points = mean_chosen_features(answers.features[answers.chosen], annotator, n_own)
-        labels, _ = k_means(points, size, task.stream.child("k-means"))
-        one_hot = np.eye(size)[labels]
+        one_hot = np.eye(size)[_labels(answers, size, task.stream.child("k-means"))]
         # No EM round: the M-step of the given assignment alone, with the same ridge and centre as EM's.
         fitted = em_of(
             answers, size, ridge=ridge, start=one_hot[None], max_rounds=0, newton_steps=EXACT, centre=task.centre

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim.errors import InputError
+from sim.files import pair_columns, preference_files
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs, table_of_rows, write_pairs
 from sim.files.ranking_files import read_rankings, write_rankings
@@ -67,6 +69,17 @@ def test_round_trip(tmp_path, ending):
     pairs = again.pairs()
     assert pairs.n_annotators == 2
     assert pairs.pair_weights().tolist() == [1.0, 0.5, 2.0]
+
+
+@pytest.mark.parametrize("without", [(), ("features", "annotator_features", "weights", "split", "group")])
+def test_columns_are_those_of_the_rows(monkeypatch, without):
+    """Parquet is written by columns and JSON lines by rows: Arrow makes the same table of the rows."""
+    monkeypatch.setattr(pair_columns, "_TAKEN", 2)
+    table = replace(_table(), tie=np.array([True, False, False]), strength=np.array([1, 3, 2]))
+    table = replace(table, **dict.fromkeys(without))
+    expected, got = pa.Table.from_pylist(list(preference_files._rows_of(table))), pair_columns.columns_of(table)
+    assert got.schema == expected.schema
+    assert got.to_pylist() == expected.to_pylist()
 
 
 @pytest.mark.parametrize("alias", ["annotator_id", "user_id", "annotator"])
