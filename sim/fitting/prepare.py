@@ -181,12 +181,13 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
             f"{len(table.items)} items)",
             file=table.source,
             field="chosen_features",
-            fix="add columns chosen_features and rejected_features (a list of numbers each)",
+            fix="add columns chosen_features and rejected_features (a list of numbers each)"
+            + (", or make them of the texts (features='words')" if table.kind in ("text", "conversation") else ""),
         )
     return np.eye(len(table.items)), table.items
 
 
-def _decided(table: PairTable) -> PairTable:
+def without_ties(table: PairTable) -> PairTable:
     """Without ties, which the likelihood of pairs has no place for; how many goes to what is left out."""
     if table.tie is None:
         return table
@@ -208,7 +209,7 @@ def _require_no_positions(table: PairTable) -> None:
 
 def prepare(table: PairTable, stream: Stream, hold_out: AskedHoldOut = "auto") -> Prepared:
     """Split if need be, standardise, weight."""
-    decided = _decided(table)
+    decided = without_ties(table)
     by = way_to_hold_out(decided, hold_out)
     split = with_split(decided, stream.child("split"), by)
     features, names = _item_features(split)

@@ -23,6 +23,7 @@ from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
+from sim.fitting.text_features.saved_text import TextPart, read_text_part
 from sim.plugins import blaming
 from sim.preferences import AnyArray
 from sim.reading import load_json
@@ -53,6 +54,9 @@ class Report(Protocol):
 
     @property
     def model(self) -> Any: ...
+
+    @property
+    def text_part(self) -> TextPart | None: ...
 
     def as_json(self) -> dict[str, Json]: ...
 
@@ -142,6 +146,8 @@ def _model_bytes(report: Report) -> bytes:
             "context_kept": context.kept,
             "contexts": context.contexts,
         }
+    if fit.text is not None:
+        arrays |= fit.text.arrays()
     own = _parameters(fit.method, fit.model)
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
     none = [name for name, values in own.items() if values is None]
@@ -168,6 +174,7 @@ def usable_fit(report: Report) -> SavedFit:
         items_are_features=prepared.table.features is None,
         context=context,
         summary=report.as_json(),
+        text=report.text_part,
     )
 
 
@@ -282,6 +289,7 @@ def load_fit(folder: str | Path) -> SavedFit:
             context=context,
             summary=summary,
             folder=Path(folder),
+            text=read_text_part(found),
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error

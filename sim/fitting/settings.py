@@ -22,7 +22,8 @@ class FitSettings:
     (margins and scores do not depend on it).  priorities: one positive number a type, for MinMax, only for methods of
     types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
     hold_out: what is held out where the file has no split, and in choosing; auto: by how items recur, see
-    `sim.fitting.splits`.
+    `sim.fitting.splits`.  features: columns of the file, or of the items' texts: words, or what an encoder that `fit`
+    is given makes of them (its name, for the record).
 
     Errors: ValueError names the argument; what does not go with the method, `fit` refuses.
     """
@@ -36,6 +37,7 @@ class FitSettings:
     priorities: tuple[float, ...] | None = None
     shift: str | None = None
     hold_out: AskedHoldOut = "auto"
+    features: str = "columns"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sim.files.atomic import Json
+from sim.fitting.text_features.told import example_lines, features_lines
 
 
 def fit_text(fit: Mapping[str, Json], out: str) -> str:
@@ -15,6 +16,8 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     if "full_parameters" in fit.get("fit", {}):
         head += f" ({fit['fit']['parameters']} numbers; full rank {fit['fit']['full_parameters']})"
     lines = [head, *_data_lines(fit["counts"])]
+    if "features" in fit:
+        lines += features_lines(fit["features"])
     common = fit["titles"].get(fit["common"], fit["common"])
     for users in ("known_users", "unseen_users"):
         test = fit["test"][users]
@@ -25,7 +28,9 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     lines += _new_annotator_lines(fit, common)
     if "premise" in fit:
         lines += ["", fit["premise"]]
-    lines += [*(_group_line(group) for group in fit["groups"]), *_regret_lines(fit)]
+    for group in fit["groups"]:
+        lines += [_group_line(group), *example_lines(group.get("examples", {"more": [], "less": []}))]
+    lines += _regret_lines(fit)
     if fit.get("serving"):
         lines += ["", *_serving_lines(fit["serving"])]
     lines.append(f"\nresults in {out}/")

@@ -1,0 +1,118 @@
+"""From a table of texts to one with features: split, learn from training texts, choose how many directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.estimators.bradley_terry import fit_bradley_terry
+from sim.files.pair_table import PairTable
+from sim.fitting.common_rewards import POOLED_RIDGES
+from sim.fitting.method import Candidate, Say
+from sim.fitting.prepare import without_ties
+from sim.fitting.settings import AskedHoldOut, HoldOut
+from sim.fitting.splits import effective_weights, hold_out, way_to_hold_out, with_split
+from sim.fitting.text_features.cache import cached
+from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder, encoded, learn_directions
+from sim.fitting.text_features.texts import require_texts, response_texts
+from sim.fitting.text_features.words import LEAST_TEXTS, MOST_WORDS, WordFeatures, learn_words
+from sim.likelihoods import log_sigmoid
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+
+DIMENSIONS = (8, 16, 32, 64, 128)
+# Where nothing can be held out.
+_UNTRIED = 0.03
+
+TextFeatures: TypeAlias = WordFeatures | EncodedFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class Featured:
+    """table: with its split and its features; held_out: what is held out to test by.  made: what makes the same
+    features of other texts.  kind, place: words, embedding or hidden, and of which model.  tried, chosen: dimensions
+    (`size`) and ridges by held-out training answers."""
+
+    table: PairTable
+    held_out: HoldOut
+    made: TextFeatures
+    kind: str
+    place: str
+    tried: tuple[Candidate, ...]
+    chosen: Candidate
+
+
+def featured(
+    table: PairTable, features: str, encoder: TextEncoder | None, stream: Stream, asked: AskedHoldOut, say: Say
+) -> Featured:
+    """The table with features of its items' texts, in place of any in the file.
+
+    Vocabulary, idf and directions are learned from the items of training answers; other texts are only mapped.  The
+    number of directions is chosen by the pooled reward, with the ridge that suits it, on a third of the training
+    answers that are held out; test answers are not read.
+    Errors: InputError where the items are no texts, or all texts say the same.
+    """
+    require_texts(table, features)
+    # An item will be its features, as it is to be known before the split.
+    bare = replace(without_ties(table), features=np.zeros((len(table.items), 1)), feature_names=("text",))
+    by = way_to_hold_out(bare, asked)
+    split = with_split(bare, stream.child("split"), by)
+    train = split.rows_of("train")
+    used = np.unique(np.concatenate([split.chosen[train], split.rejected[train]]))
+    say(f"{features} of {len(table.items)} texts, learned from {len(used)}")
+    made, values = _learned(response_texts(table.items, table.kind), used, encoder)
+    if made.dimension == 0:
+        raise InputError(
+            f"features: the {len(used)} texts of training answers are all empty or say the same, as far as {features} "
+            "go", file=table.source, field="chosen", fix="give texts that differ, or features of another kind",
+        )  # fmt: skip
+    tried, chosen = _choose_dimension(split, values, used, stream.child("text-features"), asked, say)
+    made = made.first(chosen.size)
+    found = replace(split, features=values[:, : chosen.size], feature_names=made.names)
+    place = "" if encoder is None else encoder.place
+    return Featured(found, by, made, "words" if encoder is None else encoder.kind, place, tried, chosen)
+
+
+def _learned(texts: list[str], used: IntArray, encoder: TextEncoder | None) -> tuple[TextFeatures, FloatArray]:
+    """What was learned from the texts `used`, and (n_texts, d) features of all."""
+    training = [texts[item] for item in used]
+    if encoder is not None:
+        vectors = encoded(encoder, texts)
+        found = learn_directions(encoder, vectors[used], DIMENSIONS[-1])
+        return found, np.asarray((vectors - found.mean) @ found.directions.astype(np.float64))
+    settings = {"kind": "words", "largest": DIMENSIONS[-1], "least_texts": LEAST_TEXTS, "most_words": MOST_WORDS}
+
+    def make() -> dict[str, object]:
+        own = learn_words(training, DIMENSIONS[-1])
+        return {**own.arrays(), "features": own.of(texts)}
+
+    arrays = cached(settings, (training, texts), make)  # type: ignore[arg-type]
+    return WordFeatures.from_arrays(arrays), arrays["features"]
+
+
+def _choose_dimension(
+    table: PairTable, values: FloatArray, used: IntArray, stream: Stream, asked: AskedHoldOut, say: Say
+) -> tuple[tuple[Candidate, ...], Candidate]:
+    """The number of leading directions, and its ridge, that serve held-out training answers best."""
+    most = values.shape[1]
+    sizes = [size for size in DIMENSIONS if size < most] + [min(most, DIMENSIONS[-1])]
+    kept, held = hold_out(table, table.rows_of("train"), 1 / 3, stream, asked)
+    if not (kept.any() and held.any()):
+        return (), Candidate("text-features", sizes[0], _UNTRIED, float("nan"))
+    scale = values[used].std(axis=0)
+    standard = (values - values[used].mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    differences = standard[table.chosen] - standard[table.rejected]
+    weights = effective_weights(table, kept)[kept]
+    tried = []
+    for size in sizes:
+        own = np.ascontiguousarray(differences[:, :size])
+        for ridge in POOLED_RIDGES:
+            theta = fit_bradley_terry(own[kept], weights, ridge=ridge, mass_scaled=True).theta
+            score = float(log_sigmoid(own[held] @ theta).mean())
+            tried.append(Candidate("text-features", size, ridge, score))
+    best = max(tried, key=lambda candidate: candidate.held_out)
+    say(f"{best.size} of {most} directions (held-out log-likelihood {best.held_out:.4f})")
+    return tuple(tried), best
