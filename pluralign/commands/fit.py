@@ -22,6 +22,7 @@ FLAGS = {
     "restarts": "--restarts",
     "network": "--network",
     "hold_out": "--hold-out",
+    "features": "--features",
 }
 
 
@@ -92,6 +93,12 @@ class Positive(click.FloatRange):
     show_default=True, help="What is held out to score by where the file has no split; auto: items where people meet "
     "the same ones again and again, else answers.",
 )  # fmt: skip
+@click.option(
+    "--features", default="columns", show_default=True, metavar="columns|words|embedding|FOLDER",
+    help="What an item is: the file's feature columns; or, made of its text, words (tf-idf, their leading directions), "
+    "embedding (a sentence model that a package carries, needs the embeddings extra), or FOLDER, hidden states of the "
+    "causal language model there (needs the llm extra). How many directions is chosen on held-out training answers.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     preferences: str,
@@ -107,6 +114,7 @@ def command(
     network: bool,
     shift: str | None,
     hold_out: AskedHoldOut,
+    features: str,
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
@@ -132,7 +140,7 @@ def command(
             found = fit(
                 preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
                 restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
-                hold_out=hold_out, progress=progress.show,
+                hold_out=hold_out, features=features, progress=progress.show,
             )  # fmt: skip
         found.save(out)
     for warning in found.warnings:
