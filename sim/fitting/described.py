@@ -34,13 +34,16 @@ def strongest(values: FloatArray, names: tuple[str, ...], errors: FloatArray | N
 
 @dataclass(frozen=True)
 class Examples:
-    """Texts of training items that a group prefers most more, and most less, than the common reward does."""
+    """Texts of training items that a group prefers most more, and most less, than the common reward does; and words,
+    where words are what the features are made of."""
 
     more: tuple[str, ...]
     less: tuple[str, ...]
+    more_words: tuple[str, ...] = ()
+    less_words: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Json]:
-        return {"more": list(self.more), "less": list(self.less)}
+        return {name: list(texts) for name, texts in vars(self).items()}
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,6 @@ def _fit(
     groups = asked.describe(fits.model, prepared, fits.centre, score)
     if of_texts is None:
         return FitReport(settings, prepared, fits, comparison, groups, diagnosis)
-    groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared)
+    groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)
     carried = what_is_carried(fits, prepared, score.child("carried"))
     return FitReport(settings, prepared, fits, comparison, groups, diagnosis, TextReport(of_texts, carried))

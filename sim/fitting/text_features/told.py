@@ -64,6 +64,12 @@ def _gain_line(name: str, row: Mapping[str, Json]) -> str:
     return f"    {_NAMES[name]:<23} {row['over_coin']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def example_lines(examples: Mapping[str, Json]) -> list[str]:
+def words_of_group(examples: Mapping[str, Json]) -> str:
+    """`more WORD, WORD; less WORD`, empty where features are no words."""
+    told = [f"{side} {', '.join(examples[f'{side}_words'])}" for side in ("more", "less") if examples[f"{side}_words"]]
+    return "; ".join(told)
+
+
+def example_lines(examples: Mapping[str, Json] | None) -> list[str]:
     """A group's examples, a line each."""
-    return [f"    {side}: {text}" for side in ("more", "less") for text in examples[side]]
+    return [f"    {side}: {text}" for side in ("more", "less") for text in (examples or {}).get(side, [])]
