@@ -18,7 +18,7 @@ from sim.fitting.splits import effective_weights, hold_out, way_to_hold_out, wit
 from sim.fitting.text_features.cache import cached
 from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder, encoded, learn_directions
 from sim.fitting.text_features.texts import require_texts, response_texts
-from sim.fitting.text_features.words import LEAST_TEXTS, MOST_WORDS, WordFeatures, learn_words
+from sim.fitting.text_features.words import LEAST_MET, MOST_WORDS, WordFeatures, learn_words
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -61,10 +61,11 @@ def featured(
     by = way_to_hold_out(bare, asked)
     split = with_split(bare, stream.child("split"), by)
     train = split.rows_of("train")
-    used = np.unique(np.concatenate([split.chosen[train], split.rejected[train]]))
+    used, uses = np.unique(np.concatenate([split.chosen[train], split.rejected[train]]), return_counts=True)
     say(f"{features} of {len(table.items)} texts, learned from {len(used)}")
-    made, values = _learned(response_texts(table.items, table.kind), used, encoder)
-    if made.dimension == 0:
+    made, values = _learned(response_texts(table.items, table.kind), used, uses, encoder)
+    spread = values[used].std(axis=0)
+    if not (spread > 1e-9 * np.abs(values[used]).max(initial=0.0)).any():
         raise InputError(
             f"features: the {len(used)} texts of training answers are all empty or say the same, as far as {features} "
             "go", file=table.source, field="chosen", fix="give texts that differ, or features of another kind",
@@ -76,17 +77,20 @@ def featured(
     return Featured(found, by, made, "words" if encoder is None else encoder.kind, place, tried, chosen)
 
 
-def _learned(texts: list[str], used: IntArray, encoder: TextEncoder | None) -> tuple[TextFeatures, FloatArray]:
-    """What was learned from the texts `used`, and (n_texts, d) features of all."""
+def _learned(
+    texts: list[str], used: IntArray, uses: IntArray, encoder: TextEncoder | None
+) -> tuple[TextFeatures, FloatArray]:
+    """What was learned from the texts `used`, each in `uses` training answers, and (n_texts, d) features of all."""
     training = [texts[item] for item in used]
     if encoder is not None:
         vectors = encoded(encoder, texts)
         found = learn_directions(encoder, vectors[used], DIMENSIONS[-1])
         return found, np.asarray((vectors - found.mean) @ found.directions.astype(np.float64))
-    settings = {"kind": "words", "largest": DIMENSIONS[-1], "least_texts": LEAST_TEXTS, "most_words": MOST_WORDS}
+    settings = {"kind": "words", "largest": DIMENSIONS[-1], "least_met": LEAST_MET, "most_words": MOST_WORDS,
+                "uses": uses.tolist()}  # fmt: skip
 
     def make() -> dict[str, object]:
-        own = learn_words(training, DIMENSIONS[-1])
+        own = learn_words(training, DIMENSIONS[-1], uses.tolist())
         return {**own.arrays(), "features": own.of(texts)}
 
     arrays = cached(settings, (training, texts), make)  # type: ignore[arg-type]

@@ -20,8 +20,8 @@ from scipy.sparse.linalg import svds
 
 from sim.preferences import AnyArray, FloatArray
 
-# Words of fewer training texts tell two of them apart at most.
-LEAST_TEXTS, MOST_WORDS = 2, 10_000
+# A word that was met once in training tells one answer, and no other.
+LEAST_MET, MOST_WORDS = 2, 10_000
 # A longer run of letters is no word, and an array of words gives each as much room as the longest.
 _LONGEST = 40
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
@@ -66,16 +66,20 @@ class WordFeatures:
         return cls(tuple(arrays["vocabulary"].tolist()), arrays["idf"], arrays["directions"])
 
 
-def learn_words(texts: Sequence[str], largest: int) -> WordFeatures:
+def learn_words(texts: Sequence[str], largest: int, uses: Sequence[int] | None = None) -> WordFeatures:
     """Vocabulary, idf and up to `largest` directions of these texts alone; fewer where they do not span as many.
 
-    Words of a single text are left out unless all are, and beyond 10,000 the rarest.
+    uses: how many answers each text is in, once if None.  Words of a single use are left out unless all are, and beyond
+    10,000 those of the fewest texts.
     """
-    seen: Counter[str] = Counter(word for text in texts for word in set(words_of(text)))
-    often = {word: count for word, count in seen.items() if count >= LEAST_TEXTS} or dict(seen)
-    kept = sorted(sorted(often), key=lambda word: -often[word])[:MOST_WORDS]
-    vocabulary = tuple(sorted(kept))
-    share = np.array([often[word] for word in vocabulary], dtype=np.float64)
+    own = [set(words_of(text)) for text in texts]
+    seen: Counter[str] = Counter(word for words in own for word in words)
+    met: Counter[str] = Counter()
+    for words, count in zip(own, [1] * len(own) if uses is None else uses, strict=True):
+        met.update(dict.fromkeys(words, count))
+    often = [word for word in seen if met[word] >= LEAST_MET] or list(seen)
+    vocabulary = tuple(sorted(sorted(often, key=lambda word: (-seen[word], word))[:MOST_WORDS]))
+    share = np.array([seen[word] for word in vocabulary], dtype=np.float64)
     idf = 1.0 + np.log((1.0 + len(texts)) / (1.0 + share))
     weights = tf_idf(texts, vocabulary, idf)
     return WordFeatures(vocabulary, idf, leading_directions(weights, largest).astype(np.float32))
