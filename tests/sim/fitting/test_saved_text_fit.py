@@ -133,17 +133,9 @@ def test_columns_are_what_they_were(folder, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("rows", "features", "message"),
     [
-        (
-            None,
-            "word",
-            "--features: there is neither a kind nor a folder called 'word'; give columns, words, embedding",
-        ),
+        (None, "word", "--features: there is neither a kind nor a folder called 'word'; give columns, words,"),
         (None, "./no/such/folder", "--features: there is neither a kind nor a folder called './no/such/folder'"),
-        (
-            [{"chosen": 1, "rejected": 2}],
-            "words",
-            "--features: words are made of texts, and the answers here are numbers",
-        ),
+        ([{"chosen": 1, "rejected": 2}], "words", "--features: words are made of texts, and the answers here are num"),
         ([{"chosen": [1.0], "rejected": [2.0]}], "words", "the answers here are lists of numbers; give the responses"),
         ([{"chosen": ".", "rejected": "!"}], "words", "texts of training answers are all empty or say the same"),
         ([{"chosen": "so", "rejected": "so."}], "words", "texts of training answers are all empty or say the same"),
@@ -153,9 +145,8 @@ def test_one_line_says_what_is_wrong(folder, monkeypatch, capsys, rows, features
     path = folder / "made.jsonl"
     if rows is not None:
         path = folder / "odd.jsonl"
-        path.write_text(
-            "".join(json.dumps({**row, "annotator_id": f"a{i % 4}"}) + "\n" for row in rows for i in range(20))
-        )
+        written = [{**row, "annotator_id": f"a{i % 4}"} for row in rows for i in range(20)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in written))
     code, out, err = _run(monkeypatch, capsys, "fit", path, "--features", features, "--out", folder / "never")
     assert (code, out) == (2, "")
     assert message in err
