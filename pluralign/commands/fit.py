@@ -23,6 +23,7 @@ FLAGS = {
     "network": "--network",
     "hold_out": "--hold-out",
     "likelihood": "--likelihood",
+    "features": "--features",
 }
 
 
@@ -101,6 +102,12 @@ class Positive(click.FloatRange):
     show_default=True, help="What is held out to score by where the file has no split; auto: items where people meet "
     "the same ones again and again, else answers.",
 )  # fmt: skip
+@click.option(
+    "--features", default="columns", show_default=True, metavar="columns|words|embedding|FOLDER",
+    help="What an item is: the file's feature columns; or, made of its text, words (tf-idf, their leading directions), "
+    "embedding (a sentence model that a package carries, needs the embeddings extra), or FOLDER, hidden states of the "
+    "causal language model there (needs the llm extra). How many directions is chosen on held-out training answers.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     preferences: str,
@@ -117,6 +124,7 @@ def command(
     shift: str | None,
     hold_out: AskedHoldOut,
     likelihood: AskedLikelihood,
+    features: str,
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
@@ -142,7 +150,8 @@ def command(
             found = fit(
                 preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
                 restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
-                hold_out=hold_out, likelihood=likelihood, progress=progress.show,
+                hold_out=hold_out, likelihood=likelihood, features=features,
+                progress=progress.show,
             )  # fmt: skip
         found.save(out)
     for warning in found.warnings:

@@ -36,8 +36,13 @@ def cache_folder() -> Path:
         text = source.read_bytes()
         if source.is_relative_to(compiled) or b"njit" in text:
             digest.update(source.name.encode() + text)
+    return cache_root() / f"numba-{digest.hexdigest()}"
+
+
+def cache_root() -> Path:
+    """Where everything is kept that can be made again."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "pluralign" / f"numba-{digest.hexdigest()}"
+    return Path(root) / "pluralign"
 
 
 # Set on numba itself and not in the environment: numba may have been imported before us, and it reads the

@@ -33,6 +33,20 @@ def strongest(values: FloatArray, names: tuple[str, ...], errors: FloatArray | N
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Texts of training items that a group prefers most more, and most less, than the common reward does; and words,
+    where words are what the features are made of."""
+
+    more: tuple[str, ...]
+    less: tuple[str, ...]
+    more_words: tuple[str, ...] = ()
+    less_words: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        return {name: list(texts) for name, texts in vars(self).items()}
+
+
+@dataclass(frozen=True)
 class Group:
     """A type, cluster or direction: its share (None: directions have none), and what sets it apart from the common
     reward; further fields where the method knows them."""
@@ -45,6 +59,7 @@ class Group:
     favourite_items: tuple[str, ...] | None = None
     known_users: Score | None = None
     context: tuple[Trait, ...] | None = None
+    examples: Examples | None = None
 
     def as_json(self) -> dict[str, Json]:
         found: dict[str, Json] = {"group": self.group, "share": self.share}
@@ -59,4 +74,6 @@ class Group:
             found["favourite_items"] = list(self.favourite_items)
         if self.known_users is not None:
             found["known_users"] = self.known_users.as_json()
+        if self.examples is not None:
+            found["examples"] = self.examples.as_json()
         return found

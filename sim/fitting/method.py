@@ -204,6 +204,10 @@ class Method(Protocol[Model]):
         """Types, clusters or directions for a reader; () if it has none.  centre: (d,) the common reward."""
         ...
 
+    def departures(self, model: Model, centre: FloatArray) -> FloatArray | None:
+        """What each group of `describe` adds to the common reward, (n_groups, d); None where that is no vector."""
+        return None
+
     def parameters(self, model: Model) -> Mapping[str, FloatArray | None]:
         """Everything `restore` needs, as named arrays (None is kept as none)."""
         ...

@@ -128,6 +128,9 @@ def _features(
                 raise InputError(f"item '{item}' was not fitted, and the fit has no features", file=file,
                                  fix="score items of the fit, or fit with features")  # fmt: skip
         return np.eye(len(place))[[place[item] for item in labels]]
+    if fit.text is not None:
+        # Features that the file may have of its own are not the fit's.
+        return fit.text.of(labels)
     if features is None:
         raise InputError(
             "the items have no features", file=file, fix=f"give the fit's {len(fit.features)} features, in its units"

@@ -249,7 +249,8 @@ def _item_features(table: PairTable) -> tuple[FloatArray, tuple[str, ...]]:
             f"{len(table.items)} items)",
             file=table.source,
             field="chosen_features",
-            fix="add columns chosen_features and rejected_features (a list of numbers each)",
+            fix="add columns chosen_features and rejected_features (a list of numbers each)"
+            + (", or make them of the texts (features='words')" if table.kind in ("text", "conversation") else ""),
         )
     return np.eye(len(table.items)), table.items
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +21,12 @@ from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
 from sim.fitting.splits import way_to_hold_out
+from sim.fitting.text_features.carried import what_is_carried
+from sim.fitting.text_features.encoded import TextEncoder
+from sim.fitting.text_features.examples import with_examples
+from sim.fitting.text_features.learn import Featured, featured
+from sim.fitting.text_features.saved_text import TextPart
+from sim.fitting.text_features.told import TextReport
 from sim.fitting.with_levels import WithLevels
 from sim.plugins import blaming
 from sim.streams import Stream
@@ -40,7 +46,8 @@ class FitReport:
     """What a fit found: the models, their held-out scores beside each other, and what they say.
 
     `as_json` is the object that `--json` prints; `save` writes the folder that `load_fit` reads; `saved` is what
-    `load_fit` would read, at once.
+    `load_fit` would read, at once.  texts: how features were made of texts, and what they carry; None where the file's
+    own are used.
     """
 
     settings: FitSettings
@@ -49,6 +56,12 @@ class FitReport:
     comparison: Comparison
     groups: tuple[Group, ...]
     diagnosis: Diagnosis
+    texts: TextReport | None = None
+
+    @property
+    def text_part(self) -> TextPart | None:
+        """What makes the fit's features of texts."""
+        return None if self.texts is None else self.texts.part
 
     @property
     def model(self) -> Any:
@@ -90,6 +103,7 @@ class FitReport:
             "against_pooled": _all_json(comparison.against_common),
             **self._new_annotators(),
             "groups": [group.as_json() for group in self.groups],
+            **({} if self.texts is None else {"features": self.texts.as_json()}),
             "selection": self._selection(parts.pop("selection", {})),
             "counts": {**self._counts(), **parts.pop("counts", {})},
             "warnings": list(self.warnings),
@@ -129,6 +143,7 @@ class FitReport:
             "candidates": [candidate.as_json() for candidate in choice.tried],
             **own,
             "chosen": {**chosen, **own.get("chosen", {})},
+            **({} if self.texts is None else {"features": self.texts.selection()}),
         }
 
     @property
@@ -192,20 +207,24 @@ def fit(
     settings: FitSettings | None = None,
     on_progress: Say | None = None,
     extra: Sequence[Method[Any]] = (),
+    encoder: TextEncoder | None = None,
 ) -> FitReport:
     """Fit a method and those beside it, and score them; test answers and unseen annotators are read once, at the end.
 
-    settings.method: a name of ours or module:NAME.  extra: further methods to fit and score beside them.
+    settings.method: a name of ours or module:NAME.  extra: further methods to fit and score beside them.  encoder: what
+    makes features of the items' texts, where settings.features says neither columns nor words.
     Errors: InputError where the method or the table does not allow what is asked for.
     """
     settings = settings or FitSettings()
     say = on_progress or (lambda _: None)
     asked = find_method(settings.method)
     require_allowed(asked, settings, extra)
+    if (encoder is None) != (settings.features in ("columns", "words")):
+        raise ValueError(f"features: '{settings.features}' and the encoder do not go together (got {encoder})")
     if METHODS.is_ours(settings.method):
-        return _fit(asked, table, settings, say, extra)
+        return _fit(asked, table, settings, say, extra, encoder)
     with blaming(f"method {asked.name}"):
-        return _fit(asked, table, settings, say, extra)
+        return _fit(asked, table, settings, say, extra, encoder)
 
 
 def _require_takes_choices(methods: Sequence[Method[Any]], prepared: Prepared) -> None:
@@ -220,10 +239,18 @@ def _require_takes_choices(methods: Sequence[Method[Any]], prepared: Prepared) -
 
 
 def _fit(
-    asked: Method[Any], table: PairTable, settings: FitSettings, say: Say, extra: Sequence[Method[Any]]
-) -> FitReport:
+    asked: Method[Any], table: PairTable, settings: FitSettings, say: Say, extra: Sequence[Method[Any]],
+    encoder: TextEncoder | None,
+) -> FitReport:  # fmt: skip
     stream = Stream(settings.seed, cell="fit")
+    of_texts: Featured | None = None
+    if settings.features != "columns":
+        of_texts = featured(table, settings.features, encoder, stream, settings, say)
+        table = of_texts.table
     prepared = prepare(table, stream, settings.hold_out, settings.likelihood)
+    if of_texts is not None:
+        # The split was made of the whole table; what answers are left might look otherwise.
+        prepared = replace(prepared, held_out=of_texts.held_out)
     if not prepared.is_plain:
         _require_takes_choices([asked, *extra], prepared)
     if prepared.levels is not None:
@@ -242,4 +269,8 @@ def _fit(
     say("scoring held-out answers")
     comparison = compare(fits, prepared, score)
     groups = asked.describe(fits.model, prepared, fits.centre, score)
-    return FitReport(settings, prepared, fits, comparison, groups, diagnosis)
+    if of_texts is None:
+        return FitReport(settings, prepared, fits, comparison, groups, diagnosis)
+    groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)
+    carried = what_is_carried(fits, prepared, score.child("carried"))
+    return FitReport(settings, prepared, fits, comparison, groups, diagnosis, TextReport(of_texts, carried))

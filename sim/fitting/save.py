@@ -24,6 +24,7 @@ from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
+from sim.fitting.text_features.saved_text import TextPart, read_text_part
 from sim.fitting.with_levels import THRESHOLDS, WithLevels
 from sim.plugins import blaming
 from sim.preferences import AnyArray
@@ -55,6 +56,9 @@ class Report(Protocol):
 
     @property
     def model(self) -> Any: ...
+
+    @property
+    def text_part(self) -> TextPart | None: ...
 
     def as_json(self) -> dict[str, Json]: ...
 
@@ -145,6 +149,8 @@ def _model_bytes(report: Report) -> bytes:
             "context_kept": context.kept,
             "contexts": context.contexts,
         }
+    if fit.text is not None:
+        arrays |= fit.text.arrays()
     own = _parameters(fit.method, fit.model)
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
     none = [name for name, values in own.items() if values is None]
@@ -171,6 +177,7 @@ def usable_fit(report: Report) -> SavedFit:
         items_are_features=prepared.table.features is None,
         context=context,
         summary=report.as_json(),
+        text=report.text_part,
     )
 
 
@@ -291,6 +298,7 @@ def load_fit(folder: str | Path) -> SavedFit:
             context=context,
             summary=summary,
             folder=Path(folder),
+            text=read_text_part(found),
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error

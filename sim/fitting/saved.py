@@ -14,6 +14,7 @@ from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
 from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
+from sim.fitting.text_features.saved_text import TextPart
 from sim.preferences import AnyArray, FloatArray, IntArray
 
 FORMAT = 2
@@ -56,7 +57,8 @@ class SavedFit:
     features: names, in the order in which `chosen`, `rejected` and `items` give them, in the user's own units.  Where
     the fit had no features, items are themselves the features (`items_are_features`) and are given by name.
     annotators: names, matched as texts; those in `trained` have a row of their own in the model.  earlier: the fit that
-    annotators were assigned by, asked about everybody else.
+    annotators were assigned by, asked about everybody else.  text: what makes the features of items that are given by
+    their texts, where the fit made its own so.
     """
 
     method: Method[Any]
@@ -69,6 +71,7 @@ class SavedFit:
     summary: Mapping[str, Any]
     folder: Path | None = None
     earlier: SavedFit | None = None
+    text: TextPart | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -96,7 +99,8 @@ class SavedFit:
     ) -> FloatArray:  # fmt: skip
         """P(the annotator prefers chosen to rejected) of each row; (n,).
 
-        chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`).  annotator: one name
+        chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`, or n texts, `text`).
+        annotator: one name
         for all rows, n names, or None for somebody who has answered nothing.  annotator_features: (n, d_x) of
         strangers, for methods that serve them by these.  unknown: what to do with a name the fit does not know.
         Errors: ValueError names the argument.
@@ -177,6 +181,8 @@ class SavedFit:
                     f"{name}: item '{missing[0]}' is not one of the fit's {len(place)}; it has no features"
                 )
             return self.scales.standard(name, np.eye(len(place))[[place[str(item)] for item in found]])
+        if self.text is not None and found.dtype.kind in "UO":
+            found = self.text.of([str(text) for text in np.atleast_1d(found)])
         return self.scales.standard(name, np.atleast_2d(found))
 
     def contexts_of(self, values: Any, n: int) -> FloatArray | None:

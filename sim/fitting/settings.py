@@ -27,6 +27,8 @@ class FitSettings:
     types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
     hold_out: what is held out where the file has no split, and in choosing; auto: by how items recur, see
     `sim.fitting.splits`.  likelihood: of answers given rewards; auto: the one that uses all they say.
+    features: columns of the file, or of the items' texts: words, or what an encoder that `fit`
+    is given makes of them (its name, for the record).
 
     Errors: ValueError names the argument; what does not go with the method, `fit` refuses.
     """
@@ -41,6 +43,7 @@ class FitSettings:
     shift: str | None = None
     hold_out: AskedHoldOut = "auto"
     likelihood: AskedLikelihood = "auto"
+    features: str = "columns"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sim.files.atomic import Json
+from sim.fitting.text_features.told import example_lines, features_lines, words_of_group
 
 
 def fit_text(fit: Mapping[str, Json], out: str) -> str:
@@ -15,6 +16,8 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     if "full_parameters" in fit.get("fit", {}):
         head += f" ({fit['fit']['parameters']} numbers; full rank {fit['fit']['full_parameters']})"
     lines = [head, *_data_lines(fit["counts"])]
+    if "features" in fit:
+        lines += features_lines(fit["features"])
     common = fit["titles"].get(fit["common"], fit["common"])
     for users in ("known_users", "unseen_users"):
         test = fit["test"][users]
@@ -27,7 +30,9 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
         lines += ["", fit["premise"]]
     if "levels" in fit:
         lines += ["", _levels_line(fit["levels"])]
-    lines += [*(_group_line(group) for group in fit["groups"]), *_regret_lines(fit)]
+    for group in fit["groups"]:
+        lines += [_group_line(group), *example_lines(group.get("examples"))]
+    lines += _regret_lines(fit)
     if fit.get("serving"):
         lines += ["", *_serving_lines(fit["serving"])]
     lines.append(f"\nresults in {out}/")
@@ -88,6 +93,10 @@ def _group_line(group: Mapping[str, Json]) -> str:
     name = f"group {group['group']}" if isinstance(group["group"], int) else group["group"]
     share = "" if group["share"] is None else f" {group['share']:.0%}"
     people = f", {group['n_annotators']} people" if "n_annotators" in group else ""
+    if "examples" in group:
+        # Directions among texts have no names that say anything.
+        told = words_of_group(group["examples"])
+        return f"  {name}{share}{people}" + (f": {told}" if told else "")
     traits = ", ".join(_trait(row) for row in group["against_pooled"][:4]) or "-"
     if "context" in group:
         who = ", ".join(_trait(row) for row in group["context"][:3])

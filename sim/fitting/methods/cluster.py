@@ -65,6 +65,9 @@ class Cluster(RewardMethod):
         names = [f"cluster {c + 1}" for c in range(model.size)]
         return named_groups(names, list(model.shares), model.departures, prepared.feature_names)
 
+    def departures(self, model: RewardModel, centre: FloatArray) -> FloatArray | None:
+        return model.departures
+
     def table(self, model: RewardModel) -> Mapping[str, AnyArray]:
         assert model.label is not None
         return {"theta": model.theta, "cluster": model.label + 1}

@@ -45,12 +45,15 @@ class Shared(RewardMethod):
         return RewardModel(centre, theta, size, ridge, subspace=fitted.subspace)
 
     def describe(self, model: RewardModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
+        names = [f"direction {c + 1}" for c in range(model.size)]
+        return named_groups(names, [None] * model.size, self.departures(model, centre), prepared.feature_names)
+
+    def departures(self, model: RewardModel, centre: FloatArray) -> FloatArray:
         """Principal axes of the heads: the subspace's own axes are arbitrary."""
         assert model.subspace is not None
         heads = (model.theta - model.centre) @ model.subspace
         turned = np.linalg.svd(heads - heads.mean(axis=0), full_matrices=False)[2]
-        names = [f"direction {c + 1}" for c in range(model.size)]
-        return named_groups(names, [None] * model.size, turned @ model.subspace.T, prepared.feature_names)
+        return np.asarray(turned @ model.subspace.T)
 
     def diagnostics(self, fits: Fits, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say) -> Diagnosis:
         found = super().diagnostics(fits, prepared, settings, stream, say)

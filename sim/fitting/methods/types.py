@@ -44,6 +44,9 @@ class TypeMethod(Method[TypeModel]):
     def describe(self, model: TypeModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
         return describe_types(model, centre, prepared, stream)
 
+    def departures(self, model: TypeModel, centre: FloatArray) -> FloatArray | None:
+        return model.theta - centre
+
     def parameters(self, model: TypeModel) -> Mapping[str, FloatArray | None]:
         return {
             "theta": model.theta,
