@@ -21,6 +21,7 @@ class SharedNetwork(Shared):
     name = "shared-network"
     title = "shared network"
     like = "shared"
+    takes_choices = False
 
     def fit_rows(self, prepared: Prepared, rows: BoolArray, size: int, ridge: float, task: Task) -> RewardModel:
         centre = task.centre

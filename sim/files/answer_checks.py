@@ -57,6 +57,11 @@ def _check_pair(row: Mapping[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
+def _is_whole(value: Any) -> bool:
+    """1.0 too: pandas makes floats of a column with an empty cell."""
+    return not isinstance(value, bool) and isinstance(value, int | float) and value == value // 1
+
+
 def _check_responses(row: Mapping[str, Any], least: int) -> str:
     responses = row.get("responses")
     if not isinstance(responses, list) or len(responses) < least:
@@ -68,7 +73,7 @@ def _check_choice(row: Mapping[str, Any]) -> tuple[str, str]:
     if problem := _check_responses(row, 2):
         return "responses", problem
     choice, last = row["choice"], len(row["responses"]) - 1
-    if isinstance(choice, bool) or not isinstance(choice, int) or not -1 <= choice <= last:
+    if not _is_whole(choice) or not -1 <= choice <= last:
         return "choice", f"expected a whole number from -1 to {last}, got {short(choice)}"
     return "", ""
 
@@ -80,7 +85,7 @@ def _check_ranking(row: Mapping[str, Any]) -> tuple[str, str]:
     if not isinstance(ranking, list) or len(ranking) != len(row["responses"]):
         return "ranking", f"expected a rank for each of {len(row['responses'])} responses, got {short(ranking)}"
     for rank in ranking:
-        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+        if rank is not None and (not _is_whole(rank) or rank < 1):
             return "ranking", f"expected whole numbers from 1, got {short(rank)}"
     if all(rank is None for rank in ranking):
         return "ranking", "ranks nothing"

@@ -13,7 +13,7 @@ and prompt, so that the use of the scale cancels; equal ones tie.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ KINDS: tuple[tuple[set[str], AnswerKind], ...] = (
     ({"responses", "scores"}, "ratings"),
     ({"response", "score"}, "grades"),
 )
-NO_ORDER = "that order nothing"
+NO_ORDER, TWICE = "that order nothing", "that offer a response twice"
+# More are no levels that anybody told apart.
+_MOST_GRADES = 50
 
 
 def kind_of_columns(present: set[str], source: str | Path) -> AnswerKind:
@@ -148,6 +150,9 @@ class _Reading:
                 f"expected train, test or unseen, got {short(split)}", fix="use one of them", **at("split")
             )
         places = self._places(row, asked, at)
+        if len(set(places)) < len(places):
+            self._leave(TWICE)
+            return
         if not self._choose(row, places):
             self._leave(NO_ORDER)
             return
@@ -188,8 +193,6 @@ class _Reading:
             if is_conversation(value):
                 value = conversation_text(value, where)
             found.append(self.items.add(value, None if listed is None else listed[j], where, "features", asked))
-        if len(set(found)) < len(found):
-            raise InputError("offers a response twice", fix="drop one of the two, or the row", **where)
         return found
 
     def _choose(self, row: Mapping[str, Any], places: list[int]) -> bool:
@@ -241,14 +244,19 @@ def choice_table(
     grades: tuple[str, ...] = ()
     if kind == "grades":
         levels, grade = np.unique([score for _, score in reading.graded], return_inverse=True)
-        grades = tuple(f"{level:g}" for level in levels)
+        grades = tuple(repr(float(level)).removesuffix(".0") for level in levels)
+        if len(grades) > _MOST_GRADES:
+            raise InputError(
+                f"has {len(grades)} different values, and at most {_MOST_GRADES} are levels of a scale", file=source,
+                field="score", fix="round the scores",
+            )  # fmt: skip
         chosen, rejected = np.array([item for item, _ in reading.graded]), np.full(reading.told, len(labels))
         labels.append(SCALE)
         features = None if features is None else np.vstack([features, features.mean(axis=0)])
     else:
         offered = reading.choices.offered()
         if kind == "choices":
-            offered, labels, features, feature_names = _none_of_them(offered, labels, features, feature_names)
+            offered, labels, features = _none_of_them(offered, labels, features)
         first = np.searchsorted(offered.answer, np.arange(reading.told))
         chosen, rejected = offered.taken[first], offered.others[offered.starts[first]]
     table = PairTable(
@@ -278,22 +286,17 @@ def choice_table(
 
 
 def _none_of_them(
-    offered: Offered, labels: list[str], features: FloatArray | None, names: tuple[str, ...]
-) -> tuple[Offered, list[str], FloatArray | None, tuple[str, ...]]:
-    """Where somebody took none of those offered, none is an item of its own in every set (all features zero, and one
-    more that only it has); where nobody ever did, it was not offered."""
+    offered: Offered, labels: list[str], features: FloatArray | None
+) -> tuple[Offered, list[str], FloatArray | None]:
+    """Where somebody took none of those offered, none is an item of its own in every set; where nobody ever did, it was
+    not offered.  It has no features: what it is worth is a constant of the model (`sim.fitting.events`)."""
     if not (offered.taken == -1).any():
         kept = offered.others >= 0
         sizes = np.add.reduceat(kept.astype(np.int64), offered.starts[:-1])
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        own = Offered(offered.answer, offered.taken, starts, offered.others[kept], offered.weight, offered.tie)
-        return own, labels, features, names
+        return replace(offered, starts=starts, others=offered.others[kept]), labels, features
     none = len(labels)
     taken, others = (np.where(places == -1, none, places) for places in (offered.taken, offered.others))
-    own = Offered(offered.answer, taken, offered.starts, others, offered.weight, offered.tie)
     if features is not None:
-        wide = np.zeros((none + 1, features.shape[1] + 1))
-        wide[:none, :-1] = features
-        wide[none, -1] = 1.0
-        features, names = wide, (*names, NONE_OF_THEM)
-    return own, [*labels, NONE_OF_THEM], features, names
+        features = np.vstack([features, np.zeros(features.shape[1])])
+    return replace(offered, taken=taken, others=others, none=none), [*labels, NONE_OF_THEM], features

@@ -35,7 +35,8 @@ class Offered:
 
     answer: (E,) the answer a choice is part of, ascending, every answer at least once.  taken: (E,) item.
     others: (m,) items, choice e has others[starts[e]:starts[e + 1]].  weight: (E,) how much of its answer's weight a
-    choice has.  tie: (E,) whether neither is better, of choices between two.
+    choice has.  tie: (E,) whether neither is better, of choices between two.  none: the item that stands for none of
+    those offered, in every set, -1 where nobody took it.
     """
 
     answer: IntArray
@@ -44,6 +45,7 @@ class Offered:
     others: IntArray
     weight: FloatArray
     tie: BoolArray
+    none: int = -1
 
     def of(self, rows: IntArray) -> Offered:
         """The choices of these answers (ascending), which get the numbers 0, 1, ..."""
@@ -53,7 +55,7 @@ class Offered:
         sizes = np.diff(self.starts)
         return Offered(
             place[self.answer][kept], self.taken[kept], np.concatenate([[0], np.cumsum(sizes[kept])]),
-            self.others[np.repeat(kept, sizes)], self.weight[kept], self.tie[kept],
+            self.others[np.repeat(kept, sizes)], self.weight[kept], self.tie[kept], self.none,
         )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ class PairTable:
         return replace(found, offered=self.offered.of(np.arange(len(self))[rows]))
 
     def shown(self) -> tuple[IntArray, IntArray]:
-        """(answer, item) of every item that an answer is about; both as long."""
+        """(answer, item) of every item that an answer is about, none of those offered left out; both as long."""
         if self.grade is not None:
             return np.arange(len(self)), self.chosen
         if self.offered is None:
@@ -140,7 +142,8 @@ class PairTable:
         own = self.offered
         answer = np.concatenate([own.answer, np.repeat(own.answer, np.diff(own.starts))])
         pairs = np.unique(np.stack([answer, np.concatenate([own.taken, own.others])], axis=1), axis=0)
-        return pairs[:, 0], pairs[:, 1]
+        kept = pairs[:, 1] != own.none
+        return pairs[kept, 0], pairs[kept, 1]
 
     def require_pairs(self, who: str) -> PairTable:
         """The same table; InputError where its answers are no pairs, which `who` alone takes."""

@@ -86,8 +86,10 @@ def required_columns(
 ) -> dict[str, str]:
     """Canonical name -> the file's name, for the required columns; first: a row, by which a public set is known.
 
-    pairs: whether the answers are pairs, which need chosen and rejected.
+    pairs: whether the answers are pairs, which need chosen and rejected, and no columns of another kind.
     """
+    if pairs:
+        kind_of_columns(present, path)
     found = {}
     for canonical, names in ALIASES.items():
         if not pairs and canonical in ("chosen", "rejected"):

@@ -7,46 +7,55 @@ from dataclasses import replace
 import numpy as np
 
 from sim.errors import InputError
-from sim.files.pair_table import PairTable
-from sim.fitting.events import events_of
+from sim.files.pair_table import NONE_OF_THEM, PairTable
+from sim.fitting.events import TIE, Events
 from sim.fitting.kinds import likelihood_of
 from sim.fitting.levels import Levels, levels_of
-from sim.fitting.prepare import Answers, AnswerTable
+from sim.fitting.prepare import Answers, AnswerTable, scored_and_learned
 from sim.fitting.saved import Assigned, SavedFit
+from sim.fitting.settings import Likelihood
 from sim.fitting.splits import effective_weights
 from sim.preferences import FloatArray
 
 
+def is_for_tables(fit: SavedFit, table: PairTable) -> bool:
+    """Whether these answers, or this fit, are of other kinds than plain pairs."""
+    return table.answers != "pairs" or fit.has_levels or fit.scales.further > 0 or table.tie is not None
+
+
 def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: FloatArray | None) -> Assigned:
-    """What the fit makes of the annotators of a table; nothing is refitted.
+    """What the fit makes of the annotators of a table, in the order in which they appear; nothing is refitted.
 
     items: (n_items, d_file) in the user's units, in the fit's order.  told: (n, d_x) of each answer's annotator, or
-    None.  Errors: InputError where the fit's likelihood is not for such answers.
+    None.  Errors: InputError where the fit knows nothing of such answers.
     """
-    likelihood = fit.summary["counts"]["likelihood"]
-    if likelihood == "bradley-terry" and fit.summary["counts"]["answers"] != table.answers:
-        likelihood = "auto"
-    known = likelihood_of(table, likelihood)
-    own, standard = known.table, fit.scales.standard("features", items)
+    further = _further(fit)
+    likelihood = _likelihood(fit, table, further)
+    own, standard = likelihood_of(table, likelihood).table, fit.scales.standard("features", items)
     if own.grade is not None:
         standard[-1] = 0.0
-    levels = None
-    if fit.has_levels:
-        levels = _levels_of_fit(fit, own, known.likelihood)
-    everything = np.ones(len(own), dtype=np.bool_)
-    n = len(own.annotators)
+    if own.offered is not None and own.offered.none >= 0:
+        if NONE_OF_THEM not in further:
+            raise InputError(
+                "somebody took none of those offered, which nobody did in the fit", file=table.source, field="choice",
+                fix="leave these choices out",
+            )  # fmt: skip
+        standard[own.offered.none] = 0.0
+    everything, n = np.ones(len(own), dtype=np.bool_), len(own.annotators)
     people = None
     if told is not None:
         people = fit.contexts_of(told[np.unique(table.annotator, return_index=True)[1]], n)
-    events = None
-    if levels is None and (own.offered is not None or known.likelihood == "davidson"):
-        further = fit.scales.further
-        events, _ = events_of(own, standard[:, : standard.shape[1] - further], known.likelihood == "davidson")
+    levels = _levels_of_fit(fit, own, likelihood) if fit.has_levels else None
+    events = learned = None
+    if levels is None:
+        bare = standard[:, : standard.shape[1] - len(further)]
+        events, learned, names = scored_and_learned(own, bare, likelihood, NONE_OF_THEM in further)
+        events, learned = (_with_columns(part, names, further) for part in (events, learned))
     differences = standard[own.chosen] - standard[own.rejected]
     answers = Answers(
         differences, own.annotator, n, effective_weights(own, everything), own.chosen, own.rejected, standard, people,
         np.ones(len(own)) if own.weights is None else own.weights, AnswerTable(differences, own.chosen, own.rejected),
-        everything, events=events, levels=levels,
+        everything, events=events, learned=learned, levels=levels,
     )  # fmt: skip
     model = fit.method.adapt(fit.fitted.model, answers)
     context = fit.context if fit.context is None or people is None else replace(fit.context, contexts=people)
@@ -57,11 +66,53 @@ def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: Flo
     return Assigned(own.annotators, columns, with_them)
 
 
+def _with_columns(events: Events | None, names: tuple[str, ...], further: tuple[str, ...]) -> Events | None:
+    """With a column for every further coefficient of the fit, zero for those that these answers do not touch."""
+    if events is None or names == further:
+        return events
+    d = events.rows.shape[1] - len(names)
+    rows = np.pad(events.rows[:, :d], ((0, 0), (0, len(further))))
+    for number, name in enumerate(names):
+        rows[:, d + further.index(name)] = events.rows[:, d + number]
+    return replace(events, rows=rows)
+
+
+def _further(fit: SavedFit) -> tuple[str, ...]:
+    """Names of the fit's coefficients beyond those of features."""
+    names = fit.summary["counts"]["features"]
+    return tuple(names[len(names) - fit.scales.further :])
+
+
+def _likelihood(fit: SavedFit, table: PairTable, further: tuple[str, ...]) -> Likelihood:
+    """By which likelihood the fit takes such answers: that of its own, or the one without what it does not know."""
+    counts = fit.summary["counts"]
+    own, kind = counts.get("likelihood", "bradley-terry"), counts.get("answers", "pairs")
+    if fit.has_levels and kind != table.answers:
+        raise InputError(
+            f"the answers are {table.answers}, and the fit is of {kind} by {own}", file=table.source,
+            fix=f"give {kind}, or fit again",
+        )  # fmt: skip
+    if fit.has_levels and own == "cumulative-logit" and table.answers == "pairs" and table.strength is None:
+        raise InputError(
+            "the column is missing: the fit is of how much better one is", file=table.source, field="strength",
+            fix="say how much chosen is above rejected, or fit again without strengths",
+        )  # fmt: skip
+    if fit.has_levels:
+        found: Likelihood = own
+    elif table.answers in ("choices", "rankings"):
+        found = "bradley-terry" if own == "bradley-terry" and kind in ("choices", "rankings") else "plackett-luce"
+    elif table.answers == "grades":
+        raise InputError(f"the answers are grades, and the fit is of {kind}", file=table.source, fix=f"give {kind}")
+    else:
+        found = "davidson" if TIE in further else "bradley-terry"
+    return found
+
+
 def _levels_of_fit(fit: SavedFit, table: PairTable, likelihood: str) -> Levels:
     """The levels of the answers, numbered as the fit numbers its own."""
-    names, found = fit.summary["levels"]["names"], levels_of(table, likelihood)
-    if found is None:
-        found = Levels(np.zeros(len(table), dtype=np.int64), 1, True, False, ("strength 1",))
+    told = fit.summary["levels"]
+    names, found = told["names"], levels_of(table, likelihood)
+    assert found is not None
     place = {name: number for number, name in enumerate(names)}
     for name in found.names:
         if name not in place:
@@ -70,4 +121,4 @@ def _levels_of_fit(fit: SavedFit, table: PairTable, likelihood: str) -> Levels:
                 fix="give answers on the same scale",
             )  # fmt: skip
     code = np.array([place[name] for name in found.names])[found.code]
-    return Levels(code, len(names), fit.summary["levels"]["around_zero"], "tie" in names, tuple(names))
+    return Levels(code, len(names), told["around_zero"], "tie" in names, tuple(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,18 @@ def common_reward(method: Method[Any], model: Any) -> FloatArray:
     )
 
 
-def _problem(method: Method[Any], asked: Method[Any], settings: FitSettings, people: int, features: int) -> Problem:
+def _contexts(prepared: Prepared) -> int | None:
+    return None if prepared.contexts is None else prepared.contexts.shape[1]
+
+
+def _problem(
+    method: Method[Any], asked: Method[Any], settings: FitSettings, people: int, prepared: Prepared
+) -> Problem:
     shared = method is asked or (asked.sizes_shared and method.sizes_shared)
     # One policy for everybody has one type, and so have those beside it.
     wanted = 1 if asked.sizes_shared and asked.least_size == 0 else settings.n_types
-    return Problem(people, features, wanted if shared else None, settings.ridge, settings.max_types)
+    features, size = prepared.differences.shape[1], wanted if shared else None
+    return Problem(people, features, size, settings.ridge, settings.max_types, _contexts(prepared))
 
 
 def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSettings) -> None:
@@ -105,7 +113,7 @@ def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSett
     size, people, width = settings.n_types, len(prepared.trained), prepared.differences.shape[1]
     if size is None:
         return
-    grid = method.grid(Problem(people, width, size, settings.ridge, settings.max_types))
+    grid = method.grid(Problem(people, width, size, settings.ridge, settings.max_types, _contexts(prepared)))
     if grid.fixed:
         if size not in grid.sizes:
             raise InputError(
@@ -154,22 +162,22 @@ def choose(
     """The best size and ridge of each method, by a third of each annotator's items held out of the training answers."""
     search = _Search(prepared, stream, say)
     chosen: dict[str, Candidate] = {}
-    features, people = prepared.differences.shape[1], len(prepared.trained)
+    people = len(prepared.trained)
     for method in methods:
         if method.like is not None:
             continue
         held_by = people if method.sizes_shared else search.n_annotators
-        problem = _problem(method, asked, settings, held_by, features)
+        problem = _problem(method, asked, settings, held_by, prepared)
         if method.size_from is not None and problem.size is None:
             # At least two, so that there is something to compare where one type was found.
             size = max(chosen[method.size_from].size, 2)
-            problem = Problem(held_by, features, size, settings.ridge, settings.max_types)
+            problem = replace(problem, size=size)
         if method.size_from is not None and problem.size is not None:
             possible = min(problem.size, search.n_annotators)
-            problem = Problem(held_by, features, possible, settings.ridge, settings.max_types)
+            problem = replace(problem, size=possible)
         grid = method.grid(problem)
         search.search(method, grid)
-        wanted = _problem(method, asked, settings, held_by, features).size
+        wanted = _problem(method, asked, settings, held_by, prepared).size
         chosen[method.name] = _best(search, method, grid, wanted, chosen)
     for method in methods:
         if method.like is not None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.choice_sets import ChoiceSets, choice_log_likelihood
-from sim.files.pair_table import PairTable
+from sim.files.pair_table import NONE_OF_THEM, Offered, PairTable
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 TIE = "tie"
@@ -28,7 +28,9 @@ class Events:
 
     rows: (m, d) features of the taken minus each other alternative.  starts: (E + 1,) rows of each choice.
     answer: (E,) the answer it is part of, ascending.  weight: (E,) of that answer's weight.  offset: (m,) margins given
-    from elsewhere.  constant: (n,) what is added to each answer's log-likelihood.
+    from elsewhere.  constant: (n,) what is added to each answer's log-likelihood.  whole: whether an answer is right as
+    far as all of its choices are, not the first.  pull: (n, d) the features that each answer speaks for, where that is
+    not the mean of its rows.
     """
 
     rows: FloatArray
@@ -37,6 +39,8 @@ class Events:
     weight: FloatArray
     offset: FloatArray
     constant: FloatArray
+    whole: bool = False
+    pull: FloatArray | None = None
 
     @property
     def answer_of_row(self) -> IntArray:
@@ -50,7 +54,8 @@ class Events:
         of_rows = np.repeat(kept, sizes)
         return Events(
             self.rows[of_rows], np.concatenate([[0], np.cumsum(sizes[kept])]), place[self.answer[kept]],
-            self.weight[kept], self.offset[of_rows], self.constant[rows],
+            self.weight[kept], self.offset[of_rows], self.constant[rows], self.whole,
+            None if self.pull is None else self.pull[rows],
         )  # fmt: skip
 
     def folded(self, margins: FloatArray) -> FloatArray:
@@ -58,8 +63,7 @@ class Events:
         offset = self.offset.reshape(-1, *[1] * (margins.ndim - 1))
         found = choice_log_likelihood(margins + offset, self.starts)
         found = found * self.weight.reshape(-1, *[1] * (margins.ndim - 1))
-        first = np.searchsorted(self.answer, np.arange(len(self.constant)))
-        total = np.add.reduceat(found, first, axis=0) if len(first) else found
+        total = np.add.reduceat(found, self.first, axis=0) if len(self.constant) else found
         return np.asarray(total + self.constant.reshape(-1, *[1] * (margins.ndim - 1)))
 
     def choices(
@@ -71,21 +75,35 @@ class Events:
             self.offset if offset is None else self.offset + offset,
         )  # fmt: skip
 
-    def outcome(self, number: int) -> tuple[Events, BoolArray]:
-        """The first choice of each answer as if alternative `number` of its set had been taken (0: the one that was),
-        and which answers have so many alternatives."""
-        first = np.searchsorted(self.answer, np.arange(len(self.constant)))
+    def pulls(self) -> FloatArray:
+        """(n, d) the features that each answer speaks for: the taken minus the others, on average."""
+        if self.pull is not None:
+            return self.pull
+        first = np.searchsorted(self.answer_of_row, np.arange(len(self.constant)))
+        sizes = np.bincount(self.answer_of_row, minlength=len(self.constant))
+        return np.asarray(np.add.reduceat(self.rows, first, axis=0) / sizes[:, None])
+
+    @property
+    def first(self) -> IntArray:
+        """(n,) the first choice of each answer."""
+        return np.searchsorted(self.answer, np.arange(len(self.constant)))
+
+    def outcome(self, number: int, place: int = 0) -> tuple[Events, BoolArray]:
+        """Choice `place` of each answer (the last where it has fewer) as if alternative `number` of its set had been
+        taken (0: the one that was), and which answers have so many alternatives."""
+        counts = np.bincount(self.answer, minlength=len(self.constant))
+        first = self.first + np.minimum(place, counts - 1)
         sizes = np.diff(self.starts)[first]
         possible = number <= sizes
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        place = np.repeat(self.starts[first] - starts[:-1], sizes) + np.arange(starts[-1])
-        rows, offset = self.rows[place], self.offset[place]
+        at = np.repeat(self.starts[first] - starts[:-1], sizes) + np.arange(starts[-1])
+        rows, offset = self.rows[at], self.offset[at]
         if number > 0:
             # x_j - x_i = (x_0 - x_i) - (x_0 - x_j); against the one that was taken, x_j - x_0.
             own = np.minimum(starts[:-1] + number - 1, starts[1:] - 1)
             taken = np.repeat(own, sizes)
             rows, offset = rows - rows[taken], offset - offset[taken]
-            rows[own], offset[own] = -self.rows[place][own], -self.offset[place][own]
+            rows[own], offset[own] = -self.rows[at][own], -self.offset[at][own]
         n = len(first)
         return Events(rows, starts, np.arange(n), np.ones(n), offset, np.zeros(n)), possible
 
@@ -96,28 +114,47 @@ def chances_by_coin(events: Events) -> FloatArray:
     return np.bincount(events.answer, found, len(events.constant)).astype(np.float64)
 
 
-def events_of(table: PairTable, features: FloatArray, davidson: bool) -> tuple[Events, tuple[str, ...]]:
+def events_of(
+    table: PairTable, features: FloatArray, *, davidson: bool = False, none: bool | None = None
+) -> tuple[Events, tuple[str, ...]]:
     """The answers of a table with offered sets, or of pairs some of which tie, over (n_items, d) features; and the
     names of coefficients beyond those of features.
 
-    davidson: whether ties are an outcome of choices between two; else ties must be gone.
+    davidson: whether ties are an outcome of choices between two; else ties must be gone.  none: whether taking none of
+    those offered is, by a constant of its own; by default where somebody did.
     """
-    if table.offered is not None:
-        own = table.offered
-        answer, taken, starts, others, weight, tie = (
-            own.answer, own.taken, own.starts, own.others, own.weight, own.tie,
-        )  # fmt: skip
-    else:
+    own = table.offered
+    if own is None:
         n = len(table)
-        answer, taken, starts, others = np.arange(n), table.chosen, np.arange(n + 1), table.rejected
-        weight, tie = np.ones(n), np.zeros(n, dtype=np.bool_) if table.tie is None else table.tie
-    sizes = np.diff(starts)
-    rows = features[np.repeat(taken, sizes)] - features[others]
+        tie = np.zeros(n, dtype=np.bool_) if table.tie is None else table.tie
+        own = Offered(np.arange(n), table.chosen, np.arange(n + 1), table.rejected, np.ones(n), tie)
+    sizes = np.diff(own.starts)
+    rows, starts = features[np.repeat(own.taken, sizes)] - features[own.others], own.starts
+    names: tuple[str, ...] = ()
+    if none or (none is None and own.none >= 0):
+        rows, starts, names = *_with_none(rows, own, features), (NONE_OF_THEM,)
     if davidson:
-        rows, starts = _with_ties(rows, starts, tie)
-    n, m = len(table), len(rows)
-    events = Events(rows, starts.astype(np.int64), answer, weight, np.zeros(m), np.zeros(n))
-    return events, (TIE,) if davidson else ()
+        rows, starts = _with_ties(rows, starts, own.tie)
+        names = (*names, TIE)
+    events = Events(
+        rows, starts.astype(np.int64), own.answer, own.weight, np.zeros(len(rows)), np.zeros(len(table)),
+        table.answers == "ratings",
+    )  # fmt: skip
+    return events, names
+
+
+def _with_none(rows: FloatArray, own: Offered, features: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Sets with none of those offered among the alternatives, worth a constant and nothing else."""
+    sizes = np.diff(own.starts)
+    wide = np.zeros((len(rows), rows.shape[1] + 1))
+    wide[:, :-1] = rows
+    if own.none >= 0:
+        wide[:, -1] = np.repeat(own.taken == own.none, sizes) * 1.0 - (own.others == own.none)
+        return wide, own.starts
+    # Nobody took it here: one more row a choice, the taken minus none.
+    last = np.pad(features[own.taken], ((0, 0), (0, 1)))
+    last[:, -1] = -1.0
+    return np.insert(wide, own.starts[1:], last, axis=0), own.starts + np.arange(len(own.starts))
 
 
 def _with_ties(rows: FloatArray, starts: IntArray, tie: BoolArray) -> tuple[FloatArray, IntArray]:

@@ -113,6 +113,6 @@ def pairs_of_choices(table: PairTable) -> PairTable:
     m = len(own.others)
     pairs = Offered(
         np.repeat(own.answer, sizes), np.repeat(own.taken, sizes), np.arange(m + 1), own.others,
-        np.repeat(own.weight / sizes, sizes), np.zeros(m, dtype=np.bool_),
+        np.repeat(own.weight / sizes, sizes), np.zeros(m, dtype=np.bool_), own.none,
     )  # fmt: skip
     return replace(table, offered=pairs)

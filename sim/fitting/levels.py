@@ -5,8 +5,8 @@ around l:  P = sigma(b - z) - sigma(a - z) = sigma(z - a) sigma(b - z) (1 - e^(a
 ones with offsets, and a constant of the thresholds: every method fits it by what fits choices.
 
 Thresholds are common to all annotators and types and are fitted with the rewards, turn by turn: rewards at given
-thresholds, thresholds at given rewards; each turn raises one penalised likelihood.  Of pairs they lie around zero, of
-strengths 1..L (and ties): -c_{L-1}, ..., c_{L-1}; of grades anywhere.
+thresholds, thresholds at given rewards, both by the penalised likelihood of the method.  Of pairs they lie around
+zero, of strengths 1..L (and ties): -c_{L-1}, ..., c_{L-1}; of grades anywhere.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from sim.preferences import BoolArray, FloatArray, IntArray
 @dataclass(frozen=True, eq=False)
 class Levels:
     """code: (n,) level of each answer.  n: number of levels in use.  around_zero: whether levels are of pairs (0 a tie
-    where `ties`, else the least strength), or of one item each, from below."""
+    where `ties`, else the least strength), or of one item each, from below.  thresholds: where they are set already."""
 
     code: IntArray
     n: int
     around_zero: bool
     ties: bool
     names: tuple[str, ...]
+    thresholds: FloatArray | None = None
 
     @property
     def n_thresholds(self) -> int:
@@ -67,7 +68,24 @@ class Levels:
         with np.errstate(invalid="ignore"):
             constant = np.where(np.isfinite(low) & np.isfinite(high), np.log(-np.expm1(low - high)), 0.0)
         rows = (differences[answer] * sign[:, None])[kept]
-        return Events(rows, np.arange(m + 1), answer[kept], np.ones(m), offset[kept], constant)
+        pull = differences * self.worth(code)[:, None]
+        return Events(rows, np.arange(m + 1), answer[kept], np.ones(m), offset[kept], constant, pull=pull)
+
+    def worth(self, code: IntArray | None = None) -> FloatArray:
+        """How much each answer speaks for its first item: a strength from 1, 0 of a tie; a grade against the mean."""
+        own = (self.code if code is None else code).astype(np.float64)
+        if self.around_zero:
+            return own if self.ties else own + 1.0
+        return own - (own.mean() if len(own) else 0.0)
+
+    def unseen(self) -> IntArray:
+        """Levels that none of these answers has."""
+        return np.flatnonzero(np.bincount(self.code, minlength=self.n) == 0)
+
+    def share_of(self, thresholds: FloatArray, level: IntArray) -> FloatArray:
+        """log P(level) of answers with a margin of zero; (len(level),)."""
+        nothing = self.events(np.zeros((len(level), 1)), thresholds, level)
+        return nothing.folded(np.zeros(len(nothing.rows)))
 
     def start(self) -> FloatArray:
         """Thresholds that give each level its share where all margins are zero; (n_thresholds,)."""
@@ -115,10 +133,18 @@ def levels_of(table: PairTable, likelihood: str) -> Levels | None:
 
 
 def best_thresholds(levels: Levels, score: Callable[[FloatArray], float], start: FloatArray) -> FloatArray:
-    """argmax of score(thresholds), from `start`; thresholds that no answer separates cannot be told."""
+    """argmax of score(thresholds), from `start`.
+
+    A level that none of the answers has (others may) is held open as by half an answer with a margin of zero.
+    """
     if not levels.n_thresholds:
         return start
-    found = minimize(
-        lambda free: -score(levels.unpacked(free)), levels.packed(start), method="L-BFGS-B", options={"maxiter": 50}
-    )  # fmt: skip
+    unseen = levels.unseen()
+
+    def loss(free: FloatArray) -> float:
+        at = levels.unpacked(free)
+        held_open = 0.5 * float(levels.share_of(at, unseen).sum()) if len(unseen) else 0.0
+        return -score(at) - held_open
+
+    found = minimize(loss, levels.packed(start), method="L-BFGS-B", options={"maxiter": 50})
     return levels.unpacked(found.x)

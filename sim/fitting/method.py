@@ -68,13 +68,15 @@ class Candidate:
 @dataclass(frozen=True)
 class Problem:
     """What a grid may depend on: annotators with training answers, features, the size and ridge asked for (None: to be
-    chosen) and the largest size to try (`max_types`)."""
+    chosen), the largest size to try (`max_types`), and what is known of annotators (a number), where a method wants it.
+    """
 
     n_annotators: int
     n_features: int
     size: int | None = None
     ridge: float | None = None
     largest: int = 8
+    n_contexts: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,25 @@ def right_of(score: Callable[[Answers], FloatArray], answers: Answers, scores: F
     """1 where the answer was the most probable one, 1/2 where another was as probable; (n,).
 
     score: log-likelihoods of answers, (n,); scores: of these.  Of a ranking, whether its first place was; of a rating,
-    its first comparison.
+    the share of its comparisons.
     """
     if answers.events is None and answers.levels is None:
         return hits(scores)
     if not len(answers):
         return np.ones(0)
+    events = answers.events
+    if events is None or answers.levels is not None or not events.whole:
+        return _right_in(score, answers, scores, 0)
+    counts = np.bincount(events.answer, minlength=len(answers))
+    found = [_right_in(score, answers, scores, place) for place in range(int(counts.max()))]
+    asked = np.arange(len(found))[:, None] < counts
+    return np.asarray((np.stack(found) * asked).sum(axis=0) / counts)
+
+
+def _right_in(score: Callable[[Answers], FloatArray], answers: Answers, scores: FloatArray, place: int) -> FloatArray:
+    """The same for choice `place` of each answer."""
     own, best = scores, np.full(len(answers), -np.inf)
-    for number, (other, possible) in enumerate(_others(answers)):
+    for number, (other, possible) in enumerate(_others(answers, place)):
         found = score(other)
         if number == 0:
             own = found
@@ -35,23 +46,27 @@ def right_of(score: Callable[[Answers], FloatArray], answers: Answers, scores: F
     return np.where(np.abs(own - best) < _EQUAL, 0.5, (own > best).astype(np.float64))
 
 
-def _others(answers: Answers) -> Iterator[tuple[Answers, BoolArray]]:
+def _others(answers: Answers, place: int) -> Iterator[tuple[Answers, BoolArray]]:
     """The answers as they were, then each other outcome, and of which of them it is one."""
     everywhere = np.ones(len(answers), dtype=np.bool_)
-    if answers.events is not None:
+    levels = answers.levels
+    if levels is None:
+        assert answers.events is not None
         most = int(np.diff(answers.events.starts).max())
         for number in range(most + 1):
-            events, possible = answers.events.outcome(number)
+            events, possible = answers.events.outcome(number, place)
             yield replace(answers, events=events, learned=None), possible
         return
-    levels = answers.levels
-    assert levels is not None
     yield answers, everywhere
+
+    def at(other: Answers) -> Answers:
+        return other if levels.thresholds is None else other.at(levels.thresholds)
+
     for code in range(levels.n):
         as_if = replace(answers, levels=replace(levels, code=np.full(len(answers), code)))
-        yield as_if, levels.code != code
+        yield at(as_if), levels.code != code
         if levels.around_zero and not (levels.ties and code == 0):
-            yield replace(as_if, differences=-answers.differences), everywhere
+            yield at(replace(as_if, differences=-answers.differences)), everywhere
 
 
 def coin_of(prepared: Prepared) -> HeldOut:

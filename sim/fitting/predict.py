@@ -15,7 +15,7 @@ from sim.files.atomic import Json, replacing
 from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_row_set
-from sim.fitting.assign import assign_answers
+from sim.fitting.assign import assign_answers, is_for_tables
 from sim.fitting.saved import Assigned, SavedFit
 from sim.preferences import FloatArray, IntArray
 
@@ -78,7 +78,7 @@ def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def assign_pairs(fit: SavedFit, table: PairTable) -> Assigned:
     """New annotators from answers of theirs, of whatever kind; annotators of the fit stay known beside them."""
-    if table.answers != "pairs" or (table.tie is not None and table.tie.any()) or fit.has_levels:
+    if is_for_tables(fit, table):
         items = _features(fit, table.features, table.feature_names, table.items, table.source)
         return assign_answers(fit, table, items, _told(fit, table, table.annotators))
     features = _features(fit, table.features, table.feature_names, table.items, table.source)

@@ -102,7 +102,8 @@ class Answers:
         """The answers on a scale with these thresholds; themselves where there is none."""
         if self.levels is None:
             return self
-        return replace(self, events=self.levels.events(self.differences, thresholds), levels=None)
+        levels = replace(self.levels, thresholds=thresholds)
+        return replace(self, events=levels.events(self.differences, thresholds), levels=levels)
 
     def choices(self, *, numbered: bool = False, centre: FloatArray | None = None) -> ChoiceSets | None:
         """What estimators fit where answers are not plain pairs (None for these), with effective weights.
@@ -187,7 +188,8 @@ class Prepared:
         """With the levels of answers at these thresholds."""
         if self.levels is None:
             return self
-        return replace(self, events=self.levels.events(self.differences, thresholds), levels=None)
+        levels = replace(self.levels, thresholds=thresholds)
+        return replace(self, events=levels.events(self.differences, thresholds), levels=levels)
 
     @property
     def contexts(self) -> FloatArray | None:
@@ -276,6 +278,9 @@ def prepare(
 ) -> Prepared:
     """Settle the likelihood, split if need be, standardise, weight."""
     told = likelihood_of(table, likelihood)
+    if told.likelihood in ("rao-kupper", "cumulative-logit") and told.table.tie is not None and told.table.tie.all():
+        fix = "give answers that say which is better"
+        raise InputError("every answer is a tie", file=table.source, field="tie", fix=fix)
     by = way_to_hold_out(told.table, hold_out)
     split = with_split(told.table, stream.child("split"), by)
     features, names = _item_features(split)
@@ -303,7 +308,9 @@ def prepare(
     kept_names = tuple(name for name, keep in zip(names, varies, strict=True) if keep)
     if split.grade is not None:
         standard[-1] = 0.0  # the scale itself: what an item of mean features is worth
-    events, learned, further = _events(split, standard, told.likelihood)
+    if split.offered is not None and split.offered.none >= 0:
+        standard[split.offered.none] = 0.0  # a constant of its own says what none of those offered is worth
+    events, learned, further = scored_and_learned(split, standard, told.likelihood)
     if further:
         standard = np.pad(standard, ((0, 0), (0, len(further))))
     return Prepared(
@@ -326,14 +333,17 @@ def prepare(
     )
 
 
-def _events(
-    table: PairTable, features: FloatArray, likelihood: Likelihood
+def scored_and_learned(
+    table: PairTable, features: FloatArray, likelihood: Likelihood, none: bool | None = None
 ) -> tuple[Events | None, Events | None, tuple[str, ...]]:
-    """What answers are scored by and fitted to, None for plain pairs and levels; names of further coefficients."""
+    """What answers are scored by and fitted to, None for plain pairs and levels; names of further coefficients.
+
+    none: see `events_of`.
+    """
     davidson = likelihood == "davidson"
     if table.offered is None and not davidson:
         return None, None, ()
-    events, further = events_of(table, features, davidson)
+    events, further = events_of(table, features, davidson=davidson, none=none)
     if table.answers in ("choices", "rankings") and likelihood == "bradley-terry":
-        return events, events_of(pairs_of_choices(table), features, davidson=False)[0], further
+        return events, events_of(pairs_of_choices(table), features, none=none)[0], further
     return events, None, further

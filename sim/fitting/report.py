@@ -253,6 +253,8 @@ def _fit(
         prepared = replace(prepared, held_out=of_texts.held_out)
     if not prepared.is_plain:
         _require_takes_choices([asked, *extra], prepared)
+        if settings.shift is not None:
+            raise InputError("shift: is for plain pairs", file=table.source, fix="leave it out")
     if prepared.levels is not None:
         asked, extra = WithLevels(asked), [WithLevels(method) for method in extra]
     if asked.wants_contexts:

@@ -23,10 +23,10 @@ def items_recur(table: PairTable) -> bool:
 
 
 def is_designed(table: PairTable) -> bool:
-    """Whether items are nothing but their features: lists of numbers, or texts that spell these out (`price 2, ...`),
-    as `pluralign convert choices` writes them."""
-    if table.kind == "vector" or table.features is None:
-        return table.kind == "vector"
+    """Whether items are nothing but features that were made for the question: texts that spell these out (`price 2,
+    ...`), as `pluralign convert choices` writes them.  A list of numbers may as well be an embedding of something."""
+    if table.features is None:
+        return False
     for label, values in zip(table.items, table.features, strict=True):
         spelt = ", ".join(f"{name} {value:g}" for name, value in zip(table.feature_names, values, strict=True))
         if label not in (spelt, NONE_OF_THEM, SCALE):
@@ -41,13 +41,16 @@ def way_to_hold_out(table: PairTable, asked: AskedHoldOut = "auto") -> HoldOut:
     Two answers about one film are not independent: with a random split a model would learn the test film from the
     training one. Items that are nothing but their features (designed alternatives, given as lists of numbers) have
     nothing of their own to be learned, and of items without features nothing can be predicted once nobody was asked
-    about them: there answers are held out, and none is lost between the two sides.
+    about them: there answers are held out, and none is lost between the two sides;
+    so they are where a set of several would have to fall wholly on one side.
     """
     if asked == "prompts" and len(table.prompts) < 2:
         raise InputError("hold_out: there is one prompt only", file=table.source, fix="hold out answers or items")
     if asked != "auto":
         return asked
-    designed = table.features is None or is_designed(table)
+    designed = table.features is None or table.kind == "vector" or is_designed(table)
+    # Of four alternatives all would have to be held out by chance, or none.
+    designed |= table.offered is not None
     return "items" if not designed and items_recur(table) else "answers"
 
 
@@ -114,8 +117,9 @@ def _share_of_table(table: PairTable, rows: BoolArray) -> FloatArray:
 def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
     """(n,) weight of each answer among `rows`: min(1, (items - 1) / answers) of its annotator, zero elsewhere.
 
-    m items allow at most m - 1 independent comparisons. Taking 160 answers about 50 films for 160 independent ones
-    makes an annotator's posterior over types far too sharp and rewards types that fit her noise.
+    m items allow at most m - 1 independent comparisons (items that spell out their features, made for the question,
+    have no noise of their own: there each answer counts whole). Taking 160 answers about 50 films for 160 independent
+    ones makes an annotator's posterior over types far too sharp and rewards types that fit her noise.
     """
     share = _share_of_table(table, rows)
     weight = np.where(rows, share[table.annotator], 0.0)

@@ -46,6 +46,14 @@ class TypeModel:
             )
         return predictive_log_likelihood(self.theta, self.responsibilities, answers.differences, answers.annotator)
 
+    def observed(self, answers: Answers) -> float:
+        """sum_i log sum_k eta_k exp(S_ik), S_ik the weighted log-likelihood of annotator i's answers by type k."""
+        assert answers.events is not None
+        own = answers.events.folded(answers.events.rows @ self.theta.T) * answers.weights[:, None]
+        totals = np.stack([np.bincount(answers.annotator, column, answers.n_annotators) for column in own.T], axis=1)
+        with np.errstate(divide="ignore"):
+            return float(np.logaddexp.reduce(totals + np.log(self.mixture), axis=1).sum())
+
     def given(self, answers: Answers) -> TypeModel:
         """With the posterior over types given these answers alone; the mixture where there is none."""
         if len(answers):

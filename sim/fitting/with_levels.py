@@ -13,6 +13,7 @@ from sim.fitting.levels import best_thresholds
 from sim.fitting.method import Diagnosis, Fits, Grid, Method, Problem, Say, Task
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.settings import FitSettings
+from sim.fitting.type_model import TypeModel
 from sim.preferences import AnyArray, FloatArray
 from sim.streams import Stream
 
@@ -32,6 +33,8 @@ class LevelModel:
     thresholds: FloatArray
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner" or name.startswith("__"):
+            raise AttributeError(name)  # while it is being copied, there is no model yet
         return getattr(self.inner, name)
 
 
@@ -49,29 +52,37 @@ class WithLevels(Method[LevelModel]):
         return self.inner.grid(problem)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> LevelModel:
-        """Turn by turn up one penalised likelihood, to 1e-4 of a threshold, or 15 turns (2 while searching).
+        """Turn by turn, to 1e-4 of a threshold, or 15 turns (2 while searching); rewards last.
 
-        Rewards and thresholds share their scale, so that plain turns creep: every third goes as far as the two before
-        it, whose changes shrink by a ratio, would go in the end (Aitken).
+        Rewards and thresholds share their scale, so that plain turns, which raise the likelihood each, creep: every
+        third but the last goes as far as the two before it, whose changes shrink by a ratio, would go in the end
+        (Aitken).
         """
         levels = answers.levels
         assert levels is not None
         thresholds, model, before = levels.start(), None, np.zeros(0)
-        for turn in range(_FINAL if task.final else _SEARCHED):
+        turns = _FINAL if task.final else _SEARCHED
+        for turn in range(turns):
             model = self.inner.fit(answers.at(thresholds), size, ridge, task)
-            fitted = model
 
-            def score(at: FloatArray, fitted: Any = fitted) -> float:
-                return float(answers.weights @ self.inner.log_likelihood(fitted, answers.at(at)))
+            def score(at: FloatArray, fitted: Any = model) -> float:
+                seen = answers.at(at)
+                if isinstance(fitted, TypeModel):
+                    return fitted.observed(seen)
+                return float(answers.weights @ self.inner.log_likelihood(fitted, seen))
 
             change = best_thresholds(levels, score, thresholds) - thresholds
-            ratio = float(change @ before / (before @ before)) if turn % 3 == 2 and before.any() else 0.0
+            ratio = (
+                float(change @ before / (before @ before))
+                if turn % 3 == 2 and turn < turns - 2 and before.any()
+                else 0.0
+            )
             further = thresholds + change / (1.0 - min(ratio, 0.9)) if ratio > 0.0 else thresholds + change
             thresholds = further if levels.allows(further) else thresholds + change
             before = change
             if np.abs(change).max(initial=0.0) < _SETTLED:
                 break
-        return LevelModel(model, thresholds)
+        return LevelModel(self.inner.fit(answers.at(thresholds), size, ridge, task), thresholds)
 
     def log_likelihood(self, model: LevelModel, answers: Answers) -> FloatArray:
         return self.inner.log_likelihood(model.inner, answers.at(model.thresholds))

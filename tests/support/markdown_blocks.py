@@ -30,6 +30,7 @@ NOT_RUN = (
     "installs",
     "takes minutes",
     "needs MovieLens",
+    "needs real data",
     "needs IMDb reviews",
     "needs a language model",
     "needs several machines",

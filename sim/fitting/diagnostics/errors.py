@@ -15,8 +15,9 @@ def event_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     Sandwich H^-1 (sum over annotators of g_i g_i') H^-1, g_i the annotator's summed score and H the penalised
     information, responsibilities (and thresholds) taken as known, so that they are a little too small.
     """
-    assert prepared.events is not None
-    events = prepared.events.of(prepared.train)
+    own = prepared.events if prepared.learned is None else prepared.learned
+    assert own is not None
+    events = own.of(prepared.train)
     person = prepared.annotator[prepared.train][events.answer]
     weights = prepared.weights[prepared.train][events.answer] * events.weight
     first, sizes = events.starts[:-1], np.diff(events.starts)
@@ -35,6 +36,6 @@ def event_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
         slopes = (mean * share[:, None]).T
         by_person = np.stack([np.bincount(person, weights=c, minlength=prepared.n_annotators) for c in slopes], axis=1)
         by_person = by_person - by_person.mean(axis=0)
-        inverse = np.linalg.inv(information)
+        inverse = np.linalg.pinv(information, hermitian=True)  # nobody may be of this type
         out[k] = np.sqrt(np.maximum(np.diag(inverse @ (by_person.T @ by_person) @ inverse), 0.0))
     return out

@@ -23,7 +23,8 @@ def _labels(answers: Answers, size: int, stream: Stream) -> IntArray:
     """The cluster of each annotator with answers."""
     found = _LABELS.setdefault(answers, {})
     if (size, stream) not in found:
-        points = mean_chosen_features(answers.features[answers.chosen], answers.number, len(answers.answered))
+        spoken_for = answers.features[answers.chosen] if answers.events is None else answers.events.pulls()
+        points = mean_chosen_features(spoken_for, answers.number, len(answers.answered))
         found[size, stream], _ = k_means(points, size, stream)
     return found[size, stream]
 

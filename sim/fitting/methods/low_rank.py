@@ -119,7 +119,10 @@ class LowRank(Bilinear):
 
     def grid(self, problem: Problem) -> Grid:
         ranks = ranks_up_to(problem.largest) if problem.size is None else (problem.size,)
-        return Grid(ranks, RIDGES, untried=0.1)
+        if problem.n_contexts is None:
+            return Grid(ranks, RIDGES, untried=0.1)
+        most = min(problem.n_contexts, problem.n_features)
+        return Grid(tuple(rank for rank in ranks if rank <= most) or (most,), RIDGES, untried=0.1, largest=most)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> BilinearModel:
         choices = answers.choices()

@@ -38,9 +38,8 @@ def test_none_of_them_is_an_alternative_where_somebody_took_it():
     rows = [_row(choice=-1, features=[[1.0], [2.0], [3.0]]), _row(choice=0, features=[[1.0], [2.0], [3.0]])]
     table = table_of_rows(rows, "t")
     assert _sets(table) == [(0, NONE_OF_THEM, ["a", "b", "c"]), (1, "a", ["b", "c", NONE_OF_THEM])]
-    assert table.feature_names == ("feature 1", NONE_OF_THEM)
-    np.testing.assert_array_equal(table.features[-1], [0.0, 1.0])
-    np.testing.assert_array_equal(table.features[:3, 1], 0.0)
+    assert (table.feature_names, table.offered.none) == (("feature 1",), 3)
+    assert 3 not in table.shown()[1]
 
 
 @pytest.mark.parametrize(("ranking", "expected"), [
@@ -93,7 +92,7 @@ def test_answers_that_are_selected_keep_their_choices():
     ([_row(ranking=[0, 1, 2])], "whole numbers from 1"),
     ([_row(scores=[1, 2, float("nan")])], "expected a number"),
     ([_row(choice=0, responses=["a"])], "expected a list of 2 or more responses"),
-    ([_row(choice=0, responses=["a", "b", "a"])], "offers a response twice"),
+    ([_row(choice=0, responses=["a", "b", "a"])], "no answer is left (1 rows that offer a response twice)"),
     ([_row(choice=0, features=[[1.0], [2.0]])], "features of each of 3 responses"),
     ([_row(choice=0, features=[[1.0], [2.0], [float("inf")]])], "not finite"),
     ([_row(choice=0, annotator_id=None)], "expected a name or number"),
@@ -112,3 +111,24 @@ def test_what_is_wrong_is_said(rows, said):
 def test_one_answer_with_other_features_under_another_prompt_is_another_item():
     rows = [_row(choice=0, features=[[1.0], [2.0], [3.0]]), _row(prompt="r", choice=0, features=[[4.0], [2.0], [3.0]])]
     assert len(table_of_rows(rows, "t").items) == 6
+
+
+def test_a_file_of_two_kinds_is_refused_by_columns_too(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "mixed.parquet"
+    pq.write_table(pa.Table.from_pylist([_row(choice=0, chosen="a", rejected="b")]), path)
+    with pytest.raises(InputError, match="of one kind of answer"):
+        read_pairs(path)
+
+
+def test_whole_numbers_that_came_as_floats_are_whole():
+    assert _sets(table_of_rows([_row(ranking=[1.0, 2.0, None])], "t")) == [(0, "a", ["b", "c"]), (0, "b", ["c"])]
+    assert _sets(table_of_rows([_row(choice=1.0)], "t")) == [(0, "b", ["a", "c"])]
+
+
+def test_scores_without_end_are_no_levels():
+    rows = [{"annotator_id": "x", "response": f"r{j}", "score": j / 7} for j in range(60)]
+    with pytest.raises(InputError, match="has 60 different values"):
+        table_of_rows(rows, "t")
