@@ -93,7 +93,9 @@ class EpisodicMDP:
         probability_array("behaviour", behaviour, self.features.shape[:2], 1e-5)
         u = stream.child("trajectories").uniforms((n, 2 * self.horizon))
         states, actions = np.empty((n, self.horizon), dtype=np.int64), np.empty((n, self.horizon), dtype=np.int64)
-        first, acting, moving = (np.cumsum(law, axis=-1, dtype=float) for law in (self.law, behaviour, self.transitions))
+        first, acting, moving = (
+            np.cumsum(law, axis=-1, dtype=float) for law in (self.law, behaviour, self.transitions)
+        )
         walks.walk(u, first, acting, moving, states, actions)
         return states, actions
 

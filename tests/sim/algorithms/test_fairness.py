@@ -71,8 +71,8 @@ def test_optima_are_efficient_and_their_weights_prove_it(rule):
 
 
 def test_what_one_party_would_lose_is_no_gain_of_all():
-    """A Nash lottery that is off its corner by 1.5e-7: going there gives two parties 8e-8 and takes 6e-8 from the first,
-    less than what HiGHS overlooks unless it is told otherwise."""
+    """A Nash lottery 1.5e-7 off its corner: going there gives two parties 8e-8 and takes 6e-8 from the first, less than
+    what HiGHS overlooks unless it is told otherwise."""
     u = np.array([[1.0307, 0.6084], [0.5038, 1.1390], [0.9298, 1.0875]])
     p = np.array([1.5e-7, 1.0 - 1.5e-7])
     found = pareto_lottery(u, p)
