@@ -55,7 +55,7 @@ class NashGapRate(Theorem[GapSetting]):
         return np.array(found)
 
     def control(self, setting: GapSetting) -> tuple[Control[GapSetting], ...]:
-        return (Control("a radius that does not shrink", replace(setting, frozen=5.0)),)
+        return (Control("a radius that does not shrink", replace(setting, frozen=5.0, replicates=20)),)
 
 
 @dataclass(frozen=True)

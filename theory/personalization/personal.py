@@ -57,9 +57,10 @@ class SharedRate(Theorem[ErrorSetting]):
         )
 
     def control(self, setting: ErrorSetting) -> tuple[Control[ErrorSetting], ...]:
+        broken = replace(setting, replicates=16)
         return (
-            Control("annotators without a common subspace (A1 broken)", replace(setting, layout="independent")),
-            Control("true rank 6 fitted with rank 2 (A1 broken)", replace(setting, true_rank=6)),
+            Control("annotators without a common subspace (A1 broken)", replace(broken, layout="independent")),
+            Control("true rank 6 fitted with rank 2 (A1 broken)", replace(broken, true_rank=6)),
         )
 
 
@@ -72,7 +73,8 @@ class NoDiversityRate(SharedRate):
     SETTINGS = {"as_stated": Variant(ErrorSetting(layout="line"))}
 
     def control(self, setting: ErrorSetting) -> tuple[Control[ErrorSetting], ...]:
-        return (Control("true rank 6 fitted with rank 2 (A1 broken)", replace(setting, layout="diverse", true_rank=6)),)
+        broken = replace(setting, layout="diverse", true_rank=6, replicates=16)
+        return (Control("true rank 6 fitted with rank 2 (A1 broken)", broken),)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class NewUserRate(Theorem[NewUserSetting]):
         return np.array(errors)
 
     def control(self, setting: NewUserSetting) -> tuple[Control[NewUserSetting], ...]:
-        return (Control("others on one line, the new head orthogonal to it", replace(setting, source="line")),)
+        broken = replace(setting, source="line", replicates=16)
+        return (Control("others on one line, the new head orthogonal to it", broken),)
 
 
 @dataclass(frozen=True)
