@@ -1,4 +1,4 @@
-"""Compiled walks through an episodic MDP."""
+"""Compiled draws of actions and states from tables of laws."""
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ def _pick(edges, uniform):
     for k in range(last):
         found += scaled >= edges[k]
     return found
+
+
+@njit(**JIT)
+def pick_rows(edges, rows, uniform, picked):
+    """picked (n,): a place of row `rows` (n,) of cumulative laws (S, A) for each uniform (n,)."""
+    for i in range(picked.size):
+        picked[i] = _pick(edges[rows[i]], uniform[i])
 
 
 @njit(**JIT)

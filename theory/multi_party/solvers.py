@@ -148,7 +148,7 @@ class ProductScale(Theorem[ScaleSetting]):
 class UsableSetting(Setting):
     """alike: all parties have the same worst action."""
 
-    replicates: int = 400
+    replicates: int = 1200
     alike: bool = False
 
 

@@ -72,6 +72,19 @@ def test_kernels_of_walks_equal_their_python_functions():
             assert states[i, h + 1] == np.searchsorted(edges / edges[-1], uniform[i, 2 * h + 2], side="right")
 
 
+def test_places_of_rows_are_those_of_the_inverse_distribution_function():
+    laws, rows = np.array([[0.2, 0.0, 0.8], [0.5, 0.5, 0.0]]), np.arange(400) % 2
+    edges, uniform = np.cumsum(laws, axis=1), Stream(12).uniforms(400)
+    uniform[:2] = 0.0
+    picked, slow = np.empty((2, 400), np.int64)
+    kernels.pick_rows(edges, rows, uniform, picked)
+    kernels.pick_rows.py_func(edges, rows, uniform, slow)
+    expected = [np.searchsorted(edges[row], u, side="right") for row, u in zip(rows, uniform, strict=True)]
+    assert (picked == slow).all()
+    assert (picked == expected).all()
+    assert (laws[rows, picked] > 0).all()
+
+
 def test_answers_follow_the_returns():
     mdp = random_mdp(3, 2, 2, 3, Stream(8))
     theta = np.array([[6.0, -4.0], [-6.0, 4.0]])
