@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from sim.algorithms.welfare import WelfareRule
+from sim.algorithms.welfare_programs import (
+    floor_program,
+    level_program,
+    set_numbers,
+    utilitarian_program,
+    welfare_program,
+)
 from sim.arguments import (
     float_array,
     index_array,
@@ -19,7 +25,7 @@ from sim.arguments import (
     require_same_shape,
     require_shape,
 )
-from sim.cones import modelling, solve
+from sim.cones import Program, modelling, solve
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray
 
@@ -68,18 +74,13 @@ def utilitarian_policy(
     gradient at the answer, independent of the solver.
     """
     _require_states(features, law, confidence)
-    cp = modelling()
     S, A, d = features.shape
     origin = np.zeros(d) if reference is None else float_array("reference", reference, (d,))
     weighted = law[:, None, None] * features
-    pi = cp.Variable((S, A), nonneg=True)
-    mean = weighted.reshape(S * A, d).T @ cp.reshape(pi, S * A, order="C") - origin
-    total = confidence.theta.sum(axis=0) @ mean
-    for m, radius in enumerate(confidence.radius):
-        total = total - radius * cp.norm(confidence._whitener[m] @ mean)
-    problem = cp.Problem(cp.Maximize(total), [cp.sum(pi, axis=1) == 1])
-    solve(problem)
-    policy = np.maximum(np.full((S, A), 1.0) if pi.value is None else np.asarray(pi.value), 0.0)
+    program = utilitarian_program(S, A, d, len(confidence.theta))
+    moved = set_numbers(origin[None], confidence)["norms"][:, 0]
+    found = program.solve(origin=moved, **set_numbers(weighted.reshape(S * A, d), confidence))["policy"]
+    policy = np.maximum(np.full((S, A), 1.0) if found is None else found, 0.0)
     policy /= policy.sum(axis=1, keepdims=True)
     vector = np.einsum("sa,sad->d", policy, weighted) - origin
     value = float(confidence.reward_bounds(vector).sum())
@@ -127,28 +128,15 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     tested by a program of its own, at most M levels.
     """
     float_array("features", features, ("A", confidence.theta.shape[1]))
-    cp = modelling()
-    M, A = len(confidence.theta), len(features)
-    p, q, t = cp.Variable(A, nonneg=True), cp.Variable((M, A), nonneg=True), cp.Variable(M)
-    rules: list[Any] = [cp.sum(p) == 1, cp.sum(q, axis=1) == 1, t >= 0]
-    for m in range(M):
-        z = features.T @ (p - q[m])
-        rules.append(t[m] <= confidence.theta[m] @ z - confidence.radius[m] * cp.norm(confidence._whitener[m] @ z))
-    weights = None
+    M, (A, d) = len(confidence.theta), features.shape
+    numbers, weights = set_numbers(features, confidence), None
     if np.isneginf(rule.alpha):
-        weights = _raise_levels(cp, t, rules)
+        found, weights = _raise_levels((A, d, M), numbers)
     else:
-        alpha = rule.alpha
-        worth = (
-            cp.sum(cp.log(t)) if alpha == 0.0 else cp.sum(t) if alpha == 1.0
-            else cp.sum(cp.power(t, alpha)) * np.sign(alpha)
-        )  # fmt: skip
-        solve(cp.Problem(cp.Maximize(worth), rules))
-    if p.value is None:
-        raise RuntimeError("Clarabel found no lottery; are the features finite and the covariances positive?")
-    lottery = np.maximum(p.value, 0.0)
+        found = _found(welfare_program(A, d, M, float(rule.alpha)), **numbers)
+    lottery = np.maximum(found["lottery"], 0.0)
     lottery /= lottery.sum()
-    against = np.maximum(q.value, 0.0)
+    against = np.maximum(found["against"], 0.0)
     z = (lottery - against / against.sum(axis=1, keepdims=True)) @ features
     # Recomputed, so that the promise holds whatever the solver's tolerance.
     own = np.maximum([confidence.reward_bounds(z[m])[m] for m in range(M)], 0.0)
@@ -190,32 +178,37 @@ def _lottery_gap(
     return max(up + down, 0.0) / worth
 
 
-def _raise_levels(cp: Any, t: Any, rules: list[Any], slack: float = 1e-6) -> FloatArray:
-    """Leximin on t: raise the common level of the free parties, fix those that cannot rise further; returns the first
-    level's duals (M,)."""
-    M = t.shape[0]
+def _found(program: Program, **numbers: FloatArray) -> dict[str, FloatArray]:
+    found = program.solve(**numbers)
+    if found["lottery"] is None:
+        raise RuntimeError("Clarabel found no lottery; are the features finite and the covariances positive?")
+    return found
+
+
+def _raise_levels(
+    shape: tuple[int, int, int], numbers: dict[str, FloatArray], slack: float = 1e-6
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Leximin on t: raise the common level of the free parties, fix those that cannot rise further; returns the last
+    program's answers and the first level's duals (M,)."""
+    raising, testing, M = level_program(*shape), floor_program(*shape), shape[2]
     level, fixed, weights = np.zeros(M), np.zeros(M, dtype=bool), np.zeros(M)
     for _ in range(M):
         if fixed.all():
             break
-        z = cp.Variable()
-        held = [t[m] >= (level[m] - slack if fixed[m] else z) for m in range(M)]
-        solve(cp.Problem(cp.Maximize(z), rules + held))
-        reached = float(z.value)
+        found = _found(raising, floor=np.where(fixed, level - slack, 0.0), free=np.where(fixed, 0.0, 1.0), **numbers)
+        reached = float(found["level"])
         if not fixed.any():
-            weights = np.maximum(np.array([float(rule.dual_value) for rule in held]), 0.0)
-        tight = [m for m in np.flatnonzero(~fixed) if t.value[m] <= reached + 10 * slack]
+            weights = np.maximum(found["prices"], 0.0)
+        tight = [m for m in np.flatnonzero(~fixed) if found["gains"][m] <= reached + 10 * slack]
         stuck = []
         for m in tight:
-            held = [t[k] >= (level[k] if fixed[k] else reached) - slack for k in range(M)]
-            solve(cp.Problem(cp.Maximize(t[m]), rules + held))
-            if t.value[m] <= reached + 20 * slack:
+            floor = np.where(fixed, level, reached) - slack
+            alone = _found(testing, floor=floor, weights=np.eye(M)[m], **numbers)
+            if alone["gains"][m] <= reached + 20 * slack:
                 stuck.append(m)
         for m in stuck or tight:
             fixed[m], level[m] = True, reached
-    held = [t[m] >= level[m] - slack for m in range(M)]
-    solve(cp.Problem(cp.Maximize(cp.sum(t)), rules + held))
-    return weights
+    return _found(testing, floor=level - slack, weights=np.ones(M), **numbers), weights
 
 
 def joint_value(

@@ -78,9 +78,11 @@ class ContextualPool:
 
     def _actions(self, laws: FloatArray, contexts: IntArray, stream: Stream) -> IntArray:
         """One action a row, by the inverse distribution function of its context."""
-        edges = np.cumsum(laws, axis=1)
-        uniform = stream.uniforms(contexts.shape)[..., None] * edges[contexts, -1:]
-        return np.asarray(np.minimum((uniform >= edges[contexts]).sum(axis=-1), laws.shape[1] - 1))
+        from sim.compiled.trajectories import pick_rows
+
+        edges, picked = np.cumsum(laws, axis=1, dtype=float), np.empty(contexts.shape, dtype=np.int64)
+        pick_rows(edges, contexts.ravel(), stream.uniforms(contexts.shape).ravel(), picked.reshape(-1))
+        return picked
 
     def value(self, theta: FloatArray, policy: FloatArray) -> FloatArray:
         """J(pi; r_i) = sum_s law(s) sum_a pi(a|s) r_i(s, a); policy (S, A) -> (N,)."""

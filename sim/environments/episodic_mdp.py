@@ -87,17 +87,16 @@ class EpisodicMDP:
 
     def trajectories(self, n: int, behaviour: FloatArray, stream: Stream) -> tuple[IntArray, IntArray]:
         """n trajectories under a stationary behaviour policy (S, A); states and actions (n, H)."""
+        from sim.compiled import trajectories as walks
+
         require_count("n", n)
         probability_array("behaviour", behaviour, self.features.shape[:2], 1e-5)
         u = stream.child("trajectories").uniforms((n, 2 * self.horizon))
         states, actions = np.empty((n, self.horizon), dtype=np.int64), np.empty((n, self.horizon), dtype=np.int64)
-        acting, moving = np.cumsum(behaviour, axis=1), np.cumsum(self.transitions, axis=-1)
-        state = _pick(np.cumsum(self.law), u[:, 0])
-        for h in range(self.horizon):
-            action = _pick(acting[state], u[:, 2 * h + 1])
-            states[:, h], actions[:, h] = state, action
-            if h < self.horizon - 1:
-                state = _pick(moving[h][state, action], u[:, 2 * h + 2])
+        first, acting, moving = (
+            np.cumsum(law, axis=-1, dtype=float) for law in (self.law, behaviour, self.transitions)
+        )
+        walks.walk(u, first, acting, moving, states, actions)
         return states, actions
 
     @property
@@ -124,26 +123,16 @@ class EpisodicMDP:
 
         P(first preferred) = sigma(sum_h R_m(s_h, a_h) - sum_h R_m(s'_h, a'_h)), theta (M, d).
         """
+        from sim.compiled.trajectories import add_features
         from sim.environments.trajectory_pool import sign_answers
 
         float_array("theta", theta, ("M", self.features.shape[2]))
         require_count("per_annotator", per_annotator)
-        M = len(theta)
-        totals = []
-        for name in ("first", "second"):
-            states, actions = self.trajectories(M * per_annotator, behaviour, stream.child(name))
-            totals.append(self.features[states, actions].sum(axis=1).reshape(M, per_annotator, -1))
-        return sign_answers(totals[0] - totals[1], theta, stream)
-
-
-def _pick(edges: FloatArray, uniform: FloatArray) -> IntArray:
-    """One index a row by the inverse distribution function; edges (n, k) or (k,), cumulative."""
-    last = edges.shape[-1] - 1
-    scaled = uniform * edges[..., -1]
-    found = np.zeros(len(uniform), dtype=np.int64)
-    for k in range(last):
-        found += scaled >= edges[..., k]
-    return found
+        M, d = theta.shape
+        totals, features = np.empty((2, M * per_annotator, d)), np.require(self.features, float, ["C", "W"])
+        for name, own in zip(("first", "second"), totals, strict=True):
+            add_features(features, *self.trajectories(M * per_annotator, behaviour, stream.child(name)), own)
+        return sign_answers((totals[0] - totals[1]).reshape(M, per_annotator, d), theta, stream)
 
 
 def _require_sizes(n_states: int, n_actions: int, d: int, horizon: int) -> None:

@@ -30,7 +30,7 @@ class BoundaryError(Theorem[BoundarySetting]):
     paper = "calibration"
     source = _SOURCE + "judges"
     statement = "At the edge of its claim a judge of means says VIOLATED in 5 % of the trials."
-    SETTINGS = {"as_stated": Variant(BoundarySetting(20, "at-most"))}
+    SETTINGS = {"as_stated": Variant(BoundarySetting(30, "at-most"))}
 
     def bound(self, setting: BoundarySetting) -> Equivalent:
         return Equivalent(0.05, 0.02)
@@ -46,7 +46,7 @@ class BoundaryAtLeast(BoundaryError):
     """As `judge-level-at-most`, of the judge of means that are at least the limit: its own edge and its own side."""
 
     claim_id = "judge-level-at-least"
-    SETTINGS = {"as_stated": Variant(BoundarySetting(20, "at-least"))}
+    SETTINGS = {"as_stated": Variant(BoundarySetting(30, "at-least"))}
 
 
 class BoundaryEquivalent(BoundaryError):
@@ -54,7 +54,7 @@ class BoundaryEquivalent(BoundaryError):
     interval lies outside in one trial in twenty."""
 
     claim_id = "judge-level-equivalent"
-    SETTINGS = {"as_stated": Variant(BoundarySetting(20, "equivalent"))}
+    SETTINGS = {"as_stated": Variant(BoundarySetting(30, "equivalent"))}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class PromisedPower(Theorem[PowerSetting]):
     paper = "calibration"
     source = _SOURCE + "judges"
     statement = "The power that a judge of means promises is the frequency with which it sees the departure."
-    SETTINGS = {"as_stated": Variant(PowerSetting(20))}
+    SETTINGS = {"as_stated": Variant(PowerSetting(45))}
 
     def bound(self, setting: PowerSetting) -> Equivalent:
         return Equivalent(0.0, 0.05)

@@ -143,7 +143,7 @@ class LowAgainstFull(Theorem[GainSetting]):
     SETTINGS = {"as_stated": Variant(GainSetting())}
     # Shape, samples pooled within a draw: more where they are cheap or noisy.
     _SHAPES = (
-        (Size(6, 6, 1), 10), (Size(6, 6, 2), 4), (Size(5, 8, 2), 4), (Size(10, 10, 2), 4), (Size(12, 12, 2), 4)
+        (Size(6, 6, 1), 20), (Size(6, 6, 2), 8), (Size(5, 8, 2), 8), (Size(10, 10, 2), 6), (Size(12, 12, 2), 3)
     )  # fmt: skip
 
     def bound(self, setting: GainSetting) -> Bound:

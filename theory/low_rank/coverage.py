@@ -170,7 +170,7 @@ class WaldCoverage(Theorem[CoverageSetting]):
     claim_id, paper, source = "wald-coverage", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "With a split, the Wald set of level 1 - delta misses with frequency delta."
     cost = 6.0
-    SETTINGS = {"as_stated": Variant(CoverageSetting(n=2000, replicates=900))}
+    SETTINGS = {"as_stated": Variant(CoverageSetting(n=2000, replicates=1500))}
 
     def bound(self, setting: CoverageSetting) -> Bound:
         return Equivalent(DELTA, 0.04)
@@ -193,12 +193,12 @@ class WaldReuse(WaldCoverage):
     cost = 6.0
     SETTINGS = {
         "as_stated": Variant(
-            CoverageSetting(size=GAUSSIAN, fitted=2, n=2000, bounded=False, split=False, replicates=1200)
+            CoverageSetting(size=GAUSSIAN, fitted=2, n=2000, bounded=False, split=False, replicates=2000)
         )
     }
 
     def control(self, setting: CoverageSetting) -> tuple[Control[CoverageSetting], ...]:
-        return (Control("rank 1 assumed", replace(setting, fitted=1)),)
+        return (Control("rank 1 assumed", replace(setting, fitted=1, replicates=400)),)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class ErrorLaw(Theorem[CoverageSetting]):
     cost = 5.0
     SETTINGS = {
         "as_stated": Variant(
-            CoverageSetting(size=GAUSSIAN, fitted=2, n=3000, bounded=False, split=False, replicates=400)
+            CoverageSetting(size=GAUSSIAN, fitted=2, n=3000, bounded=False, split=False, replicates=800)
         )
     }
 
@@ -46,7 +46,7 @@ class ErrorLaw(Theorem[CoverageSetting]):
     def control(self, setting: CoverageSetting) -> tuple[Control[CoverageSetting], ...]:
         return (
             Control("rank 3 assumed", replace(setting, fitted=3, replicates=150)),
-            Control("the factors' entries counted", replace(setting, parameters="factors")),
+            Control("the factors' entries counted", replace(setting, parameters="factors", replicates=150)),
         )
 
 

@@ -102,7 +102,7 @@ class DimensionSetting(Setting):
     """rank: of Theta, and fitted; None, as large as it can be."""
 
     rank: int | None = 2
-    replicates: int = 30
+    replicates: int = 40
 
 
 class LossRatio(Theorem[DimensionSetting]):
@@ -150,13 +150,13 @@ class RankSetting(Setting):
     """reduced: the policy in the reduced subspace; otherwise over all coefficients."""
 
     reduced: bool = True
-    replicates: int = 170
+    replicates: int = 260
 
 
 class LossOfRank(Theorem[RankSetting]):
     """Reconstructed. The loss grows with the parameters: at least as k^(1/2), as its bound does, and about as k, as the
     squared error does. Slope in [.5, 1.05] over ranks 1, 3, 6, k = 17, 45, 72, scenario B, 2,000 answers, 50 targets.
-    Over 1,500 draws it is .94 with a standard error of .01, so near to 1 that the draws of one check (.025) cannot
+    Over 1,500 draws it is .94 with a standard error of .01, so near to 1 that the draws of one check (.02) cannot
     tell the two apart: the limit is the 1 of the squared error and two such errors. The ranks of a draw share contexts,
     features and the uniform numbers behind answers. Control: the pessimistic policy over all coefficients, whose loss
     does not know the rank."""

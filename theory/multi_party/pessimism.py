@@ -181,7 +181,7 @@ class ShiftInvariance(Theorem[ShiftSetting]):
 
     claim_id, paper, source = "utilitarian-origin", PAPER.name, f"{ARXIV}, Algorithm 1 (Utilitarian) and Theorem 5"
     statement = "The pessimistic Utilitarian policy does not depend on the origin of the features."
-    cost = 8.0
+    cost = 3.0
     SETTINGS = {
         "as_printed": Variant(ShiftSetting(reference=False), Verdict.VIOLATED, "Without a reference vector."),
         "as_corrected": Variant(ShiftSetting(), Verdict.HOLDS, "With a reference vector among the features."),

@@ -107,7 +107,7 @@ class CountsMean(Theorem[CountSetting]):
 class BonusSetting(Setting):
     """times: how many times the answers the bonus is told of."""
 
-    replicates: int = 2000
+    replicates: int = 4500
     times: float = 1.0
 
 

@@ -61,7 +61,7 @@ class LotteryPromise(Theorem[PromiseSetting]):
 
     claim_id, paper, source = "lottery-promise", PAPER.name, f"{DERIVED}, for Algorithm 1 with mixed strategies"
     statement = "The pessimistic lottery gives every party at least what it guarantees."
-    cost = 8.0
+    cost = 4.0
     SETTINGS = {"as_stated": Variant(PromiseSetting())}
 
     def bound(self, setting: PromiseSetting) -> Bound:
@@ -148,7 +148,7 @@ class ProductScale(Theorem[ScaleSetting]):
 class UsableSetting(Setting):
     """alike: all parties have the same worst action."""
 
-    replicates: int = 400
+    replicates: int = 1200
     alike: bool = False
 
 

@@ -57,9 +57,10 @@ class SharedRate(Theorem[ErrorSetting]):
         )
 
     def control(self, setting: ErrorSetting) -> tuple[Control[ErrorSetting], ...]:
+        broken = replace(setting, replicates=16)
         return (
-            Control("annotators without a common subspace (A1 broken)", replace(setting, layout="independent")),
-            Control("true rank 6 fitted with rank 2 (A1 broken)", replace(setting, true_rank=6)),
+            Control("annotators without a common subspace (A1 broken)", replace(broken, layout="independent")),
+            Control("true rank 6 fitted with rank 2 (A1 broken)", replace(broken, true_rank=6)),
         )
 
 
@@ -72,7 +73,8 @@ class NoDiversityRate(SharedRate):
     SETTINGS = {"as_stated": Variant(ErrorSetting(layout="line"))}
 
     def control(self, setting: ErrorSetting) -> tuple[Control[ErrorSetting], ...]:
-        return (Control("true rank 6 fitted with rank 2 (A1 broken)", replace(setting, layout="diverse", true_rank=6)),)
+        broken = replace(setting, layout="diverse", true_rank=6, replicates=16)
+        return (Control("true rank 6 fitted with rank 2 (A1 broken)", broken),)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class NewUserRate(Theorem[NewUserSetting]):
         return np.array(errors)
 
     def control(self, setting: NewUserSetting) -> tuple[Control[NewUserSetting], ...]:
-        return (Control("others on one line, the new head orthogonal to it", replace(setting, source="line")),)
+        broken = replace(setting, source="line", replicates=16)
+        return (Control("others on one line, the new head orthogonal to it", broken),)
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,9 @@ class ConfidenceSet(Theorem[SetSetting]):
     )
     cost = 10.0
     SETTINGS = {
-        "as_corrected": Variant(SetSetting(), statement="zeta' with the normal limit's constant.", attained=(0.65, 0.9))
+        "as_corrected": Variant(
+            SetSetting(replicates=400), statement="zeta' with the normal limit's constant.", attained=(0.65, 0.9)
+        )
     }
 
     def bound(self, setting: SetSetting) -> Bound:
@@ -263,7 +268,8 @@ class ConfidenceSet(Theorem[SetSetting]):
         return float(squared.max() / bracket)
 
     def control(self, setting: SetSetting) -> tuple[Control[SetSetting], ...]:
-        return (Control("annotators without a common subspace (A1 broken)", replace(setting, layout="independent")),)
+        broken = replace(setting, layout="independent", replicates=100)
+        return (Control("annotators without a common subspace (A1 broken)", broken),)
 
 
 THEOREMS = (SharedRate(), NoDiversityRate(), SharedGain(), NewUserRate(), FitsStationary(), ConfidenceSet())

@@ -161,13 +161,14 @@ def _grid_error(answers: str, n: int, stream: Stream) -> float:
     x = 4.0 * stream.child("x").uniforms((n, per, offered)) - 2.0
     noise = stream.child("gumbel").gumbels((n, per, offered))
     top = np.argmax(truth[:, None, None] * x + noise, axis=2)
-    u = x[..., None] * grid
-    picked = np.take_along_axis(u, top[:, :, None, None], axis=2)[:, :, 0]
-    likelihood = np.exp((picked - np.logaddexp.reduce(u, axis=2)).sum(axis=1))
-    law = np.full(41, 1 / 41)
+    # P(top) = 1 / sum_j e^(u_j - u_top); |u| is at most 8. A round reads the table twice: in half of the memory, which
+    # moves the error by 5e-6.
+    apart = x - np.take_along_axis(x, top[:, :, None], axis=2)
+    likelihood = (1.0 / np.exp(apart[..., None] * grid).sum(axis=2)).prod(axis=1).astype(np.float32)
+    by_point, law = np.ascontiguousarray(likelihood.T), np.full(41, 1 / 41, dtype=np.float32)
     for _ in range(400):
         # the mean of the posteriors, without writing them out
-        law = law * (likelihood.T @ (1.0 / (likelihood @ law))) / n
+        law = law * (by_point @ (1.0 / (likelihood @ law))) / np.float32(n)
     target = 0.5 * (grid >= -2 - 1e-9) + 0.5 * (grid >= 2 - 1e-9)
     return float(np.abs(np.cumsum(law) - target)[:-1].sum() * (grid[1] - grid[0]))
 

@@ -196,6 +196,7 @@ BORDERS = (
 
 _RESULT = "a result"
 EXCUSED = {
+    "set_numbers": "of features that its callers have checked",
     "find_rule": "a name; what is not one is refused in test_own_rules",
     "as_rule": "anything; what is no rule is refused in test_own_rules",
     "log_mean_exp": "the formula under the checked functions; logarithms may be -inf",

@@ -70,6 +70,19 @@ def test_optima_are_efficient_and_their_weights_prove_it(rule):
         assert (found.weights @ u).max() <= found.weights @ u @ p + 1e-5
 
 
+def test_what_one_party_would_lose_is_no_gain_of_all():
+    """A Nash lottery 1.5e-7 off its corner: going there gives two parties 8e-8 and takes 6e-8 from the first, less than
+    what HiGHS overlooks unless it is told otherwise."""
+    u = np.array([[1.0307, 0.6084], [0.5038, 1.1390], [0.9298, 1.0875]])
+    p = np.array([1.5e-7, 1.0 - 1.5e-7])
+    found = pareto_lottery(u, p)
+    assert found.efficient
+    assert found.weights is not None
+    assert (found.weights @ u).max() <= found.weights @ u @ p * (1.0 + 1e-9)
+    # From the other corner, by hand: the first party loses and the others gain, whatever the amount.
+    assert pareto_lottery(u, p[::-1]).efficient
+
+
 def test_which_choice_stays_when_scales_or_zeros_change():
     u, stream = table(4, 9, 2), Stream(3)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sim.compiled import trajectories as kernels
 from sim.environments.episodic_mdp import EpisodicMDP, linear_mdp, random_mdp
 from sim.streams import Stream
 
@@ -47,6 +48,41 @@ def test_trajectories_follow_the_occupancies():
         if h < 2:
             law = np.einsum("s,sa,sat->t", law, behaviour, mdp.transitions[h])
     assert actions.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_kernels_of_walks_equal_their_python_functions():
+    mdp, horizon = random_mdp(4, 3, 5, 3, Stream(10)), 3
+    uniform, behaviour = Stream(11).uniforms((200, 2 * horizon)), np.full((4, 3), 1 / 3)
+    laws = [np.cumsum(law, axis=-1) for law in (mdp.law, behaviour, mdp.transitions)]
+    found = []
+    for walk, add in ((kernels.walk, kernels.add_features), (kernels.walk.py_func, kernels.add_features.py_func)):
+        states, actions = np.empty((2, 200, horizon), np.int64)
+        totals = np.empty((200, 5))
+        walk(uniform, *laws, states, actions)
+        add(mdp.features, states, actions, totals)
+        found.append((states, actions, totals))
+    assert all((own == other).all() for own, other in zip(*found, strict=True))
+    states, actions, totals = found[0]
+    assert totals == pytest.approx(mdp.features[states, actions].sum(axis=1), abs=1e-15)
+    # By hand: the inverse distribution function, step by step.
+    assert (states[:, 0] == np.searchsorted(laws[0], uniform[:, 0], side="right")).all()
+    for i in range(200):
+        for h in range(horizon - 1):
+            edges = laws[2][h, states[i, h], actions[i, h]]
+            assert states[i, h + 1] == np.searchsorted(edges / edges[-1], uniform[i, 2 * h + 2], side="right")
+
+
+def test_places_of_rows_are_those_of_the_inverse_distribution_function():
+    laws, rows = np.array([[0.2, 0.0, 0.8], [0.5, 0.5, 0.0]]), np.arange(400) % 2
+    edges, uniform = np.cumsum(laws, axis=1), Stream(12).uniforms(400)
+    uniform[:2] = 0.0
+    picked, slow = np.empty((2, 400), np.int64)
+    kernels.pick_rows(edges, rows, uniform, picked)
+    kernels.pick_rows.py_func(edges, rows, uniform, slow)
+    expected = [np.searchsorted(edges[row], u, side="right") for row, u in zip(rows, uniform, strict=True)]
+    assert (picked == slow).all()
+    assert (picked == expected).all()
+    assert (laws[rows, picked] > 0).all()
 
 
 def test_answers_follow_the_returns():

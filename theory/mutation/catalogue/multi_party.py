@@ -158,9 +158,9 @@ FAULTS: tuple[Fault, ...] = (
         what="widths are taken in the covariance's norm instead of its inverse's",
     ),
     _fault(
-        id="utilitarian-no-pessimism", place=f"{_POLICIES}:utilitarian_policy",
-        old="total = total - radius * cp.norm",
-        new="total = total - 0.0 * radius * cp.norm",
+        id="utilitarian-no-pessimism", place="sim.algorithms.welfare_programs:utilitarian_program",
+        old="total = total - cp.norm",
+        new="total = total - 0.0 * cp.norm",
         what="the Utilitarian policy forgets the confidence set",
     ),
     _fault(
