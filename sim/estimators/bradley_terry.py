@@ -95,7 +95,8 @@ def fit_bradley_terry(
         rows, own, weights is None, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
     )
     theta = theta[:d]
-    separable = bool((differences[own > 0] @ theta > 0).all())
+    counting = differences if own.all() else differences[own > 0]
+    separable = bool((counting @ theta > 0).all())
     return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), separable)
 
 

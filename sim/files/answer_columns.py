@@ -51,6 +51,9 @@ def table_of_columns(
         return reading.table(source)
     except (Rarer, InputError, pa.ArrowException, OSError, OverflowError):
         return None
+    finally:
+        # Arrow keeps what it has freed, for columns to come; none come.
+        pa.default_memory_pool().release_unused()
 
 
 def table_of_arrow(table: Any, resolve: Callable[[set[str]], dict[str, str]], source: str) -> PairTable | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from borders import assert_complete, assert_refuses, assert_works, border, cases
 
-from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.bootstrap import cluster_interval, cluster_intervals
 from sim.estimators.choice_panel import choice_panel, pair_panel
 from sim.estimators.clustered_errors import clustered_covariance, conditional_logit
 from sim.estimators.confidence import Ellipsoid, answer_covariance
@@ -38,6 +38,8 @@ CHOICES_BAD = {
 
 BORDERS = (
     border(cluster_interval, {"values": np.arange(6.0), "cluster": np.arange(6), "stream": S, "draws": 10},
+           values="nan axis", cluster="short", level=(NAN, 0.0, 1.0), draws=NO_COUNT),
+    border(cluster_intervals, {"values": np.ones((2, 6)), "cluster": np.arange(6), "stream": S, "draws": 10},
            values="nan axis", cluster="short", level=(NAN, 0.0, 1.0), draws=NO_COUNT),
     border(Ellipsoid, {"estimate": np.zeros(2), "covariance": np.eye(2), "radius": 1.0},
            estimate="nan axis", covariance="nan short axis", radius=(NAN, -1.0)),
