@@ -36,11 +36,14 @@ def _featured(table, features="words", encoder=None):
     return featured(table, features, encoder, Stream(0, cell="fit"), "auto", lambda _: None)
 
 
-@pytest.mark.parametrize("dense", [500, 3])
-def test_words_are_those_of_scikit_learn(dense, monkeypatch):
-    """tf-idf entry by entry; features by their inner products with each other, whatever signs the directions have."""
+@pytest.mark.parametrize(("dense", "n"), [(500, 60), (16, 15), (3, 60)])
+def test_words_are_those_of_scikit_learn(dense, n, monkeypatch):
+    """tf-idf entry by entry; features by their inner products with each other, whatever signs the directions have.
+
+    Three ways: by the words' own products, by the few texts, by a sparse decomposition.
+    """
     monkeypatch.setattr(words, "_DENSE", dense)
-    texts, others = _texts(), ["Superb, SUPERB and loud; it's new", "nothing known here", ""]
+    texts, others = _texts(n), ["Superb, SUPERB and loud; it's new", "nothing known here", ""]
     found = learn_words(texts, 6)
     theirs = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\w+(?:['’]\w+)*").fit(texts)
     assert found.vocabulary == tuple(theirs.get_feature_names_out())
