@@ -55,6 +55,7 @@ def test_words_are_those_of_scikit_learn(dense, n, monkeypatch):
         expected = theirs.transform(some).toarray() @ rows[:6].T
         assert np.abs(found.of(some)) == pytest.approx(np.abs(expected), abs=1e-5)
     assert values[5] > values[6] + 1e-3  # six directions are well defined here
+    assert (len(found.vocabulary) > dense) == (dense < 500)
     largest = found.directions[np.abs(found.directions).argmax(axis=0), np.arange(6)]
     assert (largest > 0).all()
 
