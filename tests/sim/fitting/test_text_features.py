@@ -1,5 +1,6 @@
 """Features made of texts: against scikit-learn, blind to what tests, kept by content."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -118,10 +119,13 @@ def test_the_split_is_that_of_items_with_features():
     rows = rows_of_made_texts(people=12, split=False)
     for number, row in enumerate(rows):
         row["chosen"], row["rejected"] = rows[number % 8]["chosen"], rows[number % 8 + 8]["rejected"]
-    report = fit(table_of_rows(rows, "again.jsonl"), FitSettings("pooled", features="words"))
-    assert report.prepared.held_out == "items"
-    report = fit(table_of_made_texts(people=12, split=False), FitSettings("pooled", features="words"))
-    assert report.prepared.held_out == "answers"
+    found = _featured(table_of_rows(rows, "again.jsonl"))
+    assert found.held_out == "items"
+    side = np.zeros((12, len(found.table.items), 3), dtype=bool)
+    for item in (found.table.chosen, found.table.rejected):
+        side[found.table.annotator, item, found.table.split] = True
+    assert not (side[:, :, 0] & side[:, :, 1]).any()
+    assert _featured(table_of_made_texts(people=12, split=False)).held_out == "answers"
 
 
 def test_the_cache_is_read_and_a_damaged_one_is_made_again(folder, monkeypatch):
@@ -132,14 +136,17 @@ def test_the_cache_is_read_and_a_damaged_one_is_made_again(folder, monkeypatch):
     assert np.array_equal(_featured(table).table.features, first.table.features)
     assert len(made) == 1
     content = path.read_bytes()
-    for damage in (content[:-40], content[:200] + b"\0" + content[201:], b"", b"x\n"):
+    other = io.BytesIO()
+    np.savez(other, **{**first.made.arrays(), "features": 2 * first.table.features})
+    whole_but_another = content[:33] + other.getvalue()
+    for damage in (content[:-40], content[:200] + b"\0" + content[201:], b"", b"x\n", whole_but_another):
         path.write_bytes(damage)
         again = _featured(table)
         assert np.array_equal(again.table.features, first.table.features)
         assert path.read_bytes() == content
-    assert len(made) == 5
-    _featured(replace(table, items=(table.items[0] + " more", *table.items[1:])))
     assert len(made) == 6
+    _featured(replace(table, items=(table.items[0] + " more", *table.items[1:])))
+    assert len(made) == 7
     assert len(list(folder.iterdir())) == 2
 
 
@@ -154,9 +161,16 @@ def test_keys_tell_lists_of_texts_apart():
     settings = {"kind": "words"}
     keys = {
         cache.cache_key(settings, texts)
-        for texts in ((["ab"], ["c"]), (["a"], ["bc"]), (["ab", "c"], []), (["ab"], ["c", ""]), (["\ud800"], []))
+        for texts in (
+            (["ab"], ["c"]),
+            (["a"], ["bc"]),
+            (["ab", "c"], []),
+            (["ab"], ["c", ""]),
+            (["\ud800"], []),
+            (["a", "bc"], []),
+        )
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert cache.cache_key({"kind": "other"}, (["ab"], ["c"])) not in keys
 
 
