@@ -256,7 +256,7 @@ def test_what_is_shown_is_short_and_obeyed_by_nothing():
 def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return fit(table_of_made_texts(people=60), FitSettings("em-dpo", n_types=2, restarts=3, features="words"))
+        return fit(table_of_made_texts(people=40), FitSettings("em-dpo", n_types=2, restarts=2, features="words"))
 
 
 def test_planted_tastes_are_found(report):
@@ -269,10 +269,12 @@ def test_planted_tastes_are_found(report):
         found = [word for text in texts for word in text.split()]
         return sum(word in GOOD for word in found), sum(word in BAD for word in found)
 
-    signs = set()
-    for own in told:
+    signs, member = set(), report.model.responsibilities.argmax(axis=1)
+    for k, own in enumerate(told):
         good, bad = counts(own.more)
         wants_good = good > bad
+        parties = [report.prepared.table.group[i] for i in report.prepared.trained if member[i] == k]
+        assert (parties.count("good") > len(parties) / 2) == wants_good
         signs.add(wants_good)
         assert max(good, bad) == 9 if wants_good else min(good, bad) == 0
         assert counts(own.less) == ((0, 9) if wants_good else (9, 0))
