@@ -73,7 +73,8 @@ class HiddenStateEncoder:
     kind = "hidden"
 
     def __init__(self, folder: str | Path) -> None:
-        self.place = str(folder)
+        # A fit that was saved is also used from elsewhere.
+        self.place = str(Path(folder).absolute())
         if not Path(folder).is_dir():
             raise InputError("features: no such folder", file=folder, fix="give the folder of a causal language model")
         if not (Path(folder) / "config.json").is_file():

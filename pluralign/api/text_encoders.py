@@ -39,7 +39,7 @@ def _opened(kind: str, place: str) -> TextEncoder:
     try:
         from llm.base.text_encoders import HiddenStateEncoder, SentenceEncoder
     except ImportError as error:
-        line = install_line("llm,embeddings" if kind == "embedding" else "llm")
+        line = install_line("embeddings" if kind == "embedding" else "llm")
         raise InputError(f"features: {kind} needs {error.name}", fix=line) from error
     return SentenceEncoder() if kind == "embedding" else HiddenStateEncoder(place)
 

@@ -130,11 +130,12 @@ def command(
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
 
     PREFERENCES is Parquet, JSONL or CSV, or a folder of shards, with columns chosen, rejected, annotator_id (and
-    prompt, split, weight, chosen_features, rejected_features). The fit is log-linear in the items' features. The number
-    of types (rank, clusters) and the shrinkage are chosen on held-out training answers; test answers are read once, at
-    the end. Pooled DPO, k-means clusters, a coin and "the longer response" are scored beside it. The four reward
-    methods are scored beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs. Low-rank
-    needs the column annotator_features and serves new annotators by it alone.
+    prompt, split, weight, chosen_features, rejected_features). The fit is log-linear in the items' features, the file's
+    or, with --features, made of the responses' texts. The number of types (rank, clusters) and the shrinkage are chosen
+    on held-out training answers; test answers are read once, at the end. Pooled DPO, k-means clusters, a coin and "the
+    longer response" are scored beside it. The four reward methods are scored beside each other, also on new annotators
+    after 5, 10, 20 and 40 answers of theirs. Low-rank needs the column annotator_features and serves new annotators by
+    it alone.
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """

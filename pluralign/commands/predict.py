@@ -25,7 +25,8 @@ def command(
 
     FIT is a folder of `pluralign fit`. ITEMS_OR_PAIRS is Parquet or JSONL, with the features that were fitted, in their
     own units: pairs (chosen, rejected, annotator_id, chosen_features, rejected_features) get the chance that chosen is
-    preferred; items (item, features) the log-odds of being preferred to the mean training item.
+    preferred; items (item, features) the log-odds of being preferred to the mean training item. A fit of texts (fit
+    --features words and the like) makes its features of the texts that chosen, rejected or item are.
 
     Example: pluralign predict groups new_films.parquet --annotator 414
     """

@@ -17,6 +17,7 @@ from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_row_set
 from sim.fitting.assign import assign_answers, is_for_tables
 from sim.fitting.saved import Assigned, SavedFit
+from sim.fitting.text_features.texts import require_texts
 from sim.preferences import FloatArray, IntArray
 
 
@@ -78,10 +79,9 @@ def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def assign_pairs(fit: SavedFit, table: PairTable) -> Assigned:
     """New annotators from answers of theirs, of whatever kind; annotators of the fit stay known beside them."""
+    features = _features_of_table(fit, table)
     if is_for_tables(fit, table):
-        items = _features(fit, table.features, table.feature_names, table.items, table.source)
-        return assign_answers(fit, table, items, _told(fit, table, table.annotators))
-    features = _features(fit, table.features, table.feature_names, table.items, table.source)
+        return assign_answers(fit, table, features, _told(fit, table, table.annotators))
     return fit.assign(
         features[table.chosen],
         features[table.rejected],
@@ -138,6 +138,12 @@ def _features(
     return features[:, _places(fit.features, names, file)]
 
 
+def _features_of_table(fit: SavedFit, table: PairTable) -> FloatArray:
+    if fit.text is not None:
+        require_texts(table, "the fit's features")
+    return _features(fit, table.features, table.feature_names, table.items, table.source)
+
+
 def predict_items(fit: SavedFit, items: Items, source: str | Path, annotators: Sequence[str] = ()) -> Predictions:
     """Scores for each of `annotators`; of none, for those whose answers were assigned last, or for somebody who has
     answered nothing where none were.  source: what messages name."""
@@ -170,7 +176,7 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
             "annotators: the file's own column says whose answers they are", file=table.source, fix="leave it out"
         )
     table.require_pairs("predict")
-    features = _features(fit, table.features, table.feature_names, table.items, table.source)
+    features = _features_of_table(fit, table)
     strangers = tuple(sorted(set(table.annotators) - fit.known))
     names = [table.annotators[i] for i in table.annotator]
     value = fit.predict_proba(

@@ -100,9 +100,9 @@ class SavedFit:
         """P(the annotator prefers chosen to rejected) of each row; (n,).
 
         chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`, or n texts, `text`).
-        annotator: one name
-        for all rows, n names, or None for somebody who has answered nothing.  annotator_features: (n, d_x) of
-        strangers, for methods that serve them by these.  unknown: what to do with a name the fit does not know.
+        annotator: one name for all rows, n names, or None for somebody who has answered nothing.  annotator_features:
+        (n, d_x) of strangers, for methods that serve them by these.  unknown: what to do with a name the fit does not
+        know.
         Errors: ValueError names the argument.
         """
         first, second = self._items("chosen", chosen), self._items("rejected", rejected)

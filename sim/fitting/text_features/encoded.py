@@ -41,7 +41,9 @@ def encoded(encoder: TextEncoder, texts: Sequence[str]) -> FloatArray:
 
     Errors: InputError where a number is not finite.
     """
-    found = cached(encoder.identity, (texts,), lambda: {"encoded": encoder.encode(texts)})["encoded"]
+    # What models compute in; half the room in the cache.
+    made = cached(encoder.identity, (texts,), lambda: {"encoded": np.asarray(encoder.encode(texts), dtype=np.float32)})
+    found = made["encoded"].astype(np.float64)
     if not np.isfinite(found).all():
         odd = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
         raise InputError(

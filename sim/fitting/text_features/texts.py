@@ -19,7 +19,7 @@ def require_texts(table: PairTable, features: str) -> None:
         came = {"number": "numbers", "vector": "lists of numbers"}[table.kind]
         raise InputError(
             f"features: {features} are made of texts, and the answers here are {came}", file=table.source,
-            field="chosen", fix="give the responses as texts, or take the file's own columns (features='columns')",
+            field="chosen", fix="give the responses as texts, or fit the file's own columns (features='columns')",
         )  # fmt: skip
 
 

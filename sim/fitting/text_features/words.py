@@ -107,7 +107,12 @@ def leading_directions(weights: Any, largest: int) -> FloatArray:
     variance left out, so that d <= min(largest, rank)."""
     if min(weights.shape) == 0:
         return np.zeros((weights.shape[1], 0))
-    if min(weights.shape) <= max(_DENSE, largest + 1):
+    dense = max(_DENSE, largest + 1)
+    if weights.shape[1] <= dense:
+        # However many texts there are.
+        squares, columns = np.linalg.eigh((weights.T @ weights).toarray())
+        values, rows = np.sqrt(np.maximum(squares[::-1], 0.0)), columns.T[::-1]
+    elif weights.shape[0] <= dense:
         _, values, rows = np.linalg.svd(weights.toarray(), full_matrices=False)
     else:
         start = np.ones(min(weights.shape)) / np.sqrt(min(weights.shape))

@@ -97,6 +97,18 @@ def test_the_file_s_own_features_do_not_stand_in_the_way(folder):
     assert fit.predict(path, ["p0"]).value == pytest.approx(fit.predict(_items(folder), ["p0"]).value)
 
 
+@pytest.mark.parametrize("sides", [(1, 2), ([1.0], [2.0])])
+def test_numbers_are_no_texts(folder, sides):
+    """A vector would be scored by the name it is given, `item 1`."""
+    rows = [{"annotator_id": "new", "chosen": sides[0], "rejected": sides[1]}]
+    fit = pl.load_fit(folder / "fit")
+    for use in (fit.predict, fit.assign):
+        with pytest.raises(
+            InputError, match="features: the fit's features are made of texts, and the answers here are"
+        ):
+            use(rows)
+
+
 def test_what_is_printed(folder, monkeypatch, capsys):
     """Examples of each group in the users' own texts, and what would turn a terminal red written out."""
     rows = rows_of_made_texts(people=16)

@@ -1,5 +1,6 @@
 """Features made of texts: against scikit-learn, blind to what tests, kept by content."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -36,11 +37,14 @@ def _featured(table, features="words", encoder=None):
     return featured(table, features, encoder, Stream(0, cell="fit"), "auto", lambda _: None)
 
 
-@pytest.mark.parametrize("dense", [500, 3])
-def test_words_are_those_of_scikit_learn(dense, monkeypatch):
-    """tf-idf entry by entry; features by their inner products with each other, whatever signs the directions have."""
+@pytest.mark.parametrize(("dense", "n"), [(500, 60), (16, 15), (3, 60)])
+def test_words_are_those_of_scikit_learn(dense, n, monkeypatch):
+    """tf-idf entry by entry; features by their inner products with each other, whatever signs the directions have.
+
+    Three ways: by the words' own products, by the few texts, by a sparse decomposition.
+    """
     monkeypatch.setattr(words, "_DENSE", dense)
-    texts, others = _texts(), ["Superb, SUPERB and loud; it's new", "nothing known here", ""]
+    texts, others = _texts(n), ["Superb, SUPERB and loud; it's new", "nothing known here", ""]
     found = learn_words(texts, 6)
     theirs = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\w+(?:['’]\w+)*").fit(texts)
     assert found.vocabulary == tuple(theirs.get_feature_names_out())
@@ -52,6 +56,7 @@ def test_words_are_those_of_scikit_learn(dense, monkeypatch):
         expected = theirs.transform(some).toarray() @ rows[:6].T
         assert np.abs(found.of(some)) == pytest.approx(np.abs(expected), abs=1e-5)
     assert values[5] > values[6] + 1e-3  # six directions are well defined here
+    assert (len(found.vocabulary) > dense) == (dense < 500)
     largest = found.directions[np.abs(found.directions).argmax(axis=0), np.arange(6)]
     assert (largest > 0).all()
 
@@ -114,10 +119,13 @@ def test_the_split_is_that_of_items_with_features():
     rows = rows_of_made_texts(people=12, split=False)
     for number, row in enumerate(rows):
         row["chosen"], row["rejected"] = rows[number % 8]["chosen"], rows[number % 8 + 8]["rejected"]
-    report = fit(table_of_rows(rows, "again.jsonl"), FitSettings("pooled", features="words"))
-    assert report.prepared.held_out == "items"
-    report = fit(table_of_made_texts(people=12, split=False), FitSettings("pooled", features="words"))
-    assert report.prepared.held_out == "answers"
+    found = _featured(table_of_rows(rows, "again.jsonl"))
+    assert found.held_out == "items"
+    side = np.zeros((12, len(found.table.items), 3), dtype=bool)
+    for item in (found.table.chosen, found.table.rejected):
+        side[found.table.annotator, item, found.table.split] = True
+    assert not (side[:, :, 0] & side[:, :, 1]).any()
+    assert _featured(table_of_made_texts(people=12, split=False)).held_out == "answers"
 
 
 def test_the_cache_is_read_and_a_damaged_one_is_made_again(folder, monkeypatch):
@@ -128,14 +136,17 @@ def test_the_cache_is_read_and_a_damaged_one_is_made_again(folder, monkeypatch):
     assert np.array_equal(_featured(table).table.features, first.table.features)
     assert len(made) == 1
     content = path.read_bytes()
-    for damage in (content[:-40], content[:200] + b"\0" + content[201:], b"", b"x\n"):
+    other = io.BytesIO()
+    np.savez(other, **{**first.made.arrays(), "features": 2 * first.table.features})
+    whole_but_another = content[:33] + other.getvalue()
+    for damage in (content[:-40], content[:200] + b"\0" + content[201:], b"", b"x\n", whole_but_another):
         path.write_bytes(damage)
         again = _featured(table)
         assert np.array_equal(again.table.features, first.table.features)
         assert path.read_bytes() == content
-    assert len(made) == 5
-    _featured(replace(table, items=(table.items[0] + " more", *table.items[1:])))
     assert len(made) == 6
+    _featured(replace(table, items=(table.items[0] + " more", *table.items[1:])))
+    assert len(made) == 7
     assert len(list(folder.iterdir())) == 2
 
 
@@ -150,9 +161,16 @@ def test_keys_tell_lists_of_texts_apart():
     settings = {"kind": "words"}
     keys = {
         cache.cache_key(settings, texts)
-        for texts in ((["ab"], ["c"]), (["a"], ["bc"]), (["ab", "c"], []), (["ab"], ["c", ""]), (["\ud800"], []))
+        for texts in (
+            (["ab"], ["c"]),
+            (["a"], ["bc"]),
+            (["ab", "c"], []),
+            (["ab"], ["c", ""]),
+            (["\ud800"], []),
+            (["a", "bc"], []),
+        )
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert cache.cache_key({"kind": "other"}, (["ab"], ["c"])) not in keys
 
 
@@ -238,7 +256,7 @@ def test_what_is_shown_is_short_and_obeyed_by_nothing():
 def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return fit(table_of_made_texts(people=60), FitSettings("em-dpo", n_types=2, restarts=3, features="words"))
+        return fit(table_of_made_texts(people=40), FitSettings("em-dpo", n_types=2, restarts=2, features="words"))
 
 
 def test_planted_tastes_are_found(report):
@@ -251,10 +269,12 @@ def test_planted_tastes_are_found(report):
         found = [word for text in texts for word in text.split()]
         return sum(word in GOOD for word in found), sum(word in BAD for word in found)
 
-    signs = set()
-    for own in told:
+    signs, member = set(), report.model.responsibilities.argmax(axis=1)
+    for k, own in enumerate(told):
         good, bad = counts(own.more)
         wants_good = good > bad
+        parties = [report.prepared.table.group[i] for i in report.prepared.trained if member[i] == k]
+        assert (parties.count("good") > len(parties) / 2) == wants_good
         signs.add(wants_good)
         assert max(good, bad) == 9 if wants_good else min(good, bad) == 0
         assert counts(own.less) == ((0, 9) if wants_good else (9, 0))
