@@ -226,6 +226,7 @@ EXCUSED = {
     "PigouDalton": "a result, and an axiom with flags",
 }  # fmt: skip
 ELSEWHERE = {
+    "choice_clusters": "test_choice_clusters.py",
     "em_choices": "test_em_choices.py",
     "em_log_linear": "test_borders_em.py",
     "hedge": "test_borders_em.py",

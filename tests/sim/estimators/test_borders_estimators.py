@@ -119,6 +119,7 @@ EXCUSED = {
     "Screened": "a result",
 }
 ELSEWHERE = {
+    "bilinear_choices": "test_bilinear_choices.py",
     "bradley_terry": "test_borders_fits.py",
     "low_rank": "test_borders_fits.py",
     "low_rank_descent": "test_borders_fits.py",
