@@ -73,7 +73,7 @@ def draw(rows, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("answers", help="a file of choices, as `pluralign convert choices` writes it")
-    parser.add_argument("--seeds", type=int, default=10, help="splits into training and held-out answers")
+    parser.add_argument("--seeds", type=int, default=5, help="splits into training and held-out answers")
     parser.add_argument("--restarts", type=int, default=5)
     parser.add_argument("--out", default=".", help="folder for the figure")
     given = parser.parse_args()
