@@ -64,9 +64,11 @@ def _kernels(path):
             if flags:
                 found[node.name] = (flags[0], bodies[node.name])
         elif isinstance(node, ast.Assign) and "njit" in ast.unparse(node.value):
-            # name = njit(**FLAGS)(function)
-            call = node.value
-            found[node.targets[0].id] = (ast.unparse(call.func), bodies[call.args[0].id])
+            # name = njit(**FLAGS)(function), or (made(kernel, ...)), which will call the kernel it is given
+            call, names = node.value, set()
+            for own in (n.id for n in ast.walk(call.args[0]) if isinstance(n, ast.Name)):
+                names |= bodies.get(own, {own}) | ({own} if isinstance(call.args[0], ast.Call) else set())
+            found[node.targets[0].id] = (ast.unparse(call.func), names)
     return found
 
 

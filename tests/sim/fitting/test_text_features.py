@@ -34,7 +34,7 @@ def _texts(n=60):
 
 
 def _featured(table, features="words", encoder=None):
-    return featured(table, features, encoder, Stream(0, cell="fit"), "auto", lambda _: None)
+    return featured(table, features, encoder, Stream(0, cell="fit"), FitSettings(), lambda _: None)
 
 
 @pytest.mark.parametrize(("dense", "n"), [(500, 60), (16, 15), (3, 60)])

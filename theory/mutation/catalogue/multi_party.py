@@ -225,8 +225,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="pool-one-law", place=f"{_POOL}:ContextualPool._actions",
-        old="edges = np.cumsum(laws, axis=1)",
-        new="edges = np.cumsum(laws[:1].repeat(len(laws), axis=0), axis=1)",
+        old="edges, picked = np.cumsum(laws, axis=1, dtype=float)",
+        new="edges, picked = np.cumsum(laws[:1].repeat(len(laws), axis=0), axis=1, dtype=float)",
         what="actions are drawn by the first context's law in every context",
     ),
     _fault(
