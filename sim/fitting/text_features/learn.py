@@ -107,7 +107,9 @@ def _choose_dimension(
     if not (kept.any() and held.any()):
         return (), Candidate("text-features", sizes[0], _UNTRIED, float("nan"))
     scale = values[used].std(axis=0)
-    standard = (values - values[used].mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    # The standard deviation of a constant 0.1 is 1e-17, not 0.
+    varies = scale > 1e-12 * np.abs(values[used]).max(axis=0)
+    standard = (values - values[used].mean(axis=0)) / np.where(varies, scale, 1.0)
     differences = standard[table.chosen] - standard[table.rejected]
     weights = effective_weights(table, kept)[kept]
     tried = []
