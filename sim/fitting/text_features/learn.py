@@ -149,7 +149,9 @@ def _of_pairs(
 ) -> list[Candidate]:
     """Every dimension and ridge, of plain pairs."""
     scale = values[used].std(axis=0)
-    standard = (values - values[used].mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    # The standard deviation of a constant 0.1 is 1e-17, not 0.
+    varies = scale > 1e-12 * np.abs(values[used]).max(axis=0)
+    standard = (values - values[used].mean(axis=0)) / np.where(varies, scale, 1.0)
     differences = standard[table.chosen] - standard[table.rejected]
     weights = effective_weights(table, kept)[kept]
     tried = []
