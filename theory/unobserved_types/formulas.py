@@ -188,7 +188,8 @@ class CompiledAgrees(Theorem[CompiledSetting]):
 
     The limit follows from the slower one's stopping rule, a gradient of at most 1e-8 times the answers' weight (about
     270 a type) in each of 12 entries: with a ridge of 1 theta is off by at most sqrt(12) 270 1e-8 = 1e-5, the score of
-    an annotator (10 differences no longer than sqrt(8)) by 3e-4, and gamma by a quarter of that, 1e-4.
+    an annotator (10 differences no longer than sqrt(8)) by 3e-4, and gamma by a quarter of that, 1e-4. It is loose:
+    what is measured is a hundredth of it (share .01), so that a fault smaller than the limit is not seen here.
     """
 
     claim_id, paper, source = "em-compiled", PAPER.name, f"{ARXIV}, Algorithm 1"
