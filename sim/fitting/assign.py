@@ -14,13 +14,14 @@ from sim.fitting.levels import Levels, levels_of
 from sim.fitting.prepare import Answers, AnswerTable, scored_and_learned
 from sim.fitting.saved import Assigned, SavedFit
 from sim.fitting.settings import Likelihood
-from sim.fitting.splits import effective_weights
+from sim.fitting.splits import effective_weights, is_designed
 from sim.preferences import FloatArray
 
 
 def is_for_tables(fit: SavedFit, table: PairTable) -> bool:
-    """Whether these answers, or this fit, are of other kinds than plain pairs."""
-    return table.answers != "pairs" or fit.has_levels or fit.scales.further > 0 or table.tie is not None
+    """Whether these answers, or this fit, are of other kinds than plain pairs, or weigh as no arrays would tell."""
+    other = table.answers != "pairs" or table.tie is not None or is_designed(table)
+    return other or fit.has_levels or fit.scales.further > 0
 
 
 def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: FloatArray | None) -> Assigned:
