@@ -9,7 +9,9 @@ pytest.importorskip("torch")
 
 from tiny_llm import open_tiny, tiny, write_pairs  # noqa: F401
 
-from llm.data.preference_text import DataSettings, Tokeniser, load_preferences, require_text
+from llm.data.answer_texts import require_text
+from llm.data.preference_text import DataSettings, load_preferences
+from llm.data.tokeniser import Tokeniser
 from sim.errors import InputError
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream

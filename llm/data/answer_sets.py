@@ -1,0 +1,31 @@
+"""Answers in tokens: one set of them, and the sets that a run trains and is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.preferences import PreferencePairs
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerSet:
+    """Answers of some annotators in tokens. group: (n_annotators,) names, "" where the file has none."""
+
+    pairs: PreferencePairs
+    annotators: tuple[str, ...]
+    group: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class TextPreferences:
+    """train and held_out share their annotators; unseen holds people who are nowhere else; known_test later answers
+    of training annotators where the file marks some. notes: what was left out or changed, for the reader."""
+
+    train: AnswerSet
+    held_out: AnswerSet
+    unseen: AnswerSet
+    known_test: AnswerSet
+    notes: tuple[str, ...]
