@@ -21,11 +21,13 @@ class AnswerSet:
 
 @dataclass(frozen=True, eq=False)
 class TextPreferences:
-    """train and held_out share their annotators; unseen holds people who are nowhere else; known_test later answers
-    of training annotators where the file marks some. notes: what was left out or changed, for the reader."""
+    """train, held_out and new_prompts share their annotators: held_out is about prompts that are in train, new_prompts
+    about others.  unseen holds people who are nowhere else; known_test later answers of training annotators where the
+    file marks some.  notes: what was left out or changed, for the reader."""
 
     train: AnswerSet
     held_out: AnswerSet
+    new_prompts: AnswerSet
     unseen: AnswerSet
     known_test: AnswerSet
     notes: tuple[str, ...]

@@ -10,8 +10,10 @@ from typing import Literal
 class DataSettings:
     """train, test: files (.jsonl, .jsonl.gz, .parquet) or folders saved by `datasets`.
 
-    Without `test` and without a split column, the share `unseen` of the annotators is kept for evaluation. All answers
-    to the share `held_out` of the prompts stop training early and choose the number of types.
+    Without `test` and without a split column, the share `unseen` of the annotators is kept for evaluation.
+    new_prompts: all answers to this share of the prompts are kept out, and reported.  held_out: this share of each
+    annotator's answers is kept out, about prompts that are in training; they stop training and choose the number of
+    types. Where no prompt has two answers, those to the new prompts do.
     same_annotators: whether `test` may hold people who are in `train`.
     window: most tokens of prompt and response together (default: the model's, at most 512); too_long: what to do with
     a longer response.  append_end: whether responses end with the end token; false for continuations cut at a length.
@@ -21,13 +23,15 @@ class DataSettings:
     test: str | None = None
     unseen: float = 0.2
     held_out: float = 0.1
+    new_prompts: float = 0.1
     same_annotators: bool = False
     window: int | None = None
     too_long: Literal["error", "drop", "truncate"] = "error"
     append_end: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.unseen < 1 or not 0 <= self.held_out < 1:
-            raise ValueError(f"data.unseen and data.held_out must lie in [0, 1) (got {self.unseen}, {self.held_out})")
+        for name in ("unseen", "held_out", "new_prompts"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"data.{name} must lie in [0, 1) (got {getattr(self, name)})")
         if self.window is not None and self.window < 2:
             raise ValueError(f"data.window must be at least 2 (got {self.window})")

@@ -10,7 +10,7 @@ from llm.base.tokens import TokenStore
 from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.data.answer_texts import require_text
 from llm.data.data_settings import DataSettings
-from llm.data.splits import answers_of, hold_out, some_annotators
+from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, some_annotators
 from llm.data.tokeniser import Tokeniser
 from sim.errors import InputError
 from sim.files.preference_files import read_pairs
@@ -63,11 +63,18 @@ def load_preferences(
             f"{int((counts == 1).sum())} annotators have a single answer: it is not held out, and says little about "
             "their group"
         )
-    held = hold_out(pairs.contexts, pairs.annotator, train_rows, settings.held_out, stream.child("held-out"))
+    new = hold_out_prompts(pairs.contexts, pairs.annotator, train_rows, settings.new_prompts, stream.child("held-out"))
+    held = hold_out_answers(pairs, train_rows & ~new, settings.held_out, stream.child("held-out answers"))
+    if settings.held_out and not held.any():
+        notes.append(
+            "no prompt has answers of two annotators: groups are found by what their answers have in common as texts "
+            "alone, and answers are held out on new prompts only"
+        )
     people = np.unique(pairs.annotator[train_rows])
     return TextPreferences(
-        train=answers_of(table, pairs, train_rows & ~held, people),
+        train=answers_of(table, pairs, train_rows & ~held & ~new, people),
         held_out=answers_of(table, pairs, train_rows & held, people),
+        new_prompts=answers_of(table, pairs, train_rows & new, people),
         unseen=unseen,
         known_test=answers_of(table, pairs, known_rows, people),
         notes=tuple(notes),

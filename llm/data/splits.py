@@ -6,7 +6,7 @@ import numpy as np
 
 from llm.data.answer_sets import AnswerSet
 from sim.files.pair_table import PairTable
-from sim.preferences import BoolArray, IntArray, PreferencePairs
+from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
 
@@ -18,11 +18,52 @@ def some_annotators(n: int, share: float, stream: Stream) -> BoolArray:
     return chosen
 
 
-def hold_out(contexts: IntArray, annotator: IntArray, rows: BoolArray, share: float, stream: Stream) -> BoolArray:
+def hold_out_answers(pairs: PreferencePairs, rows: BoolArray, share: float, stream: Stream) -> BoolArray:
+    """About a random share of each annotator's answers, of those about what somebody answers in training too.
+
+    Such answers say whether an annotator is in the right group, whatever a policy makes of prompts it never saw. They
+    are drawn among pairs that several answer; where hardly any are, among prompts that several answer.  Everybody keeps
+    an answer, and every pair (or prompt) drawn from keeps one.  Empty where no prompt has two answers.
+    """
+    held = np.zeros_like(rows)
+    target = share * np.bincount(pairs.annotator[rows], minlength=pairs.n_annotators).astype(np.float64)
+    for about in (_pair_numbers(pairs), pairs.contexts):
+        held = _spread(about, pairs.annotator, rows, target, stream)
+        if held.sum() >= 0.5 * target.sum():
+            break
+    return held
+
+
+def _pair_numbers(pairs: PreferencePairs) -> IntArray:
+    """One number for each prompt with the same two responses, whichever was chosen; (n,)."""
+    low, high = np.minimum(pairs.chosen, pairs.rejected), np.maximum(pairs.chosen, pairs.rejected)
+    return np.unique(np.stack([pairs.contexts, low, high], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _spread(about: IntArray, annotator: IntArray, rows: BoolArray, target: FloatArray, stream: Stream) -> BoolArray:
+    """Rows in random order, as long as their annotator is below her target, and she and `about` keep another."""
+    held = np.zeros_like(rows)
+    left_about = np.bincount(about[rows], minlength=int(about.max(initial=0)) + 1).tolist()
+    left, taken = np.bincount(annotator[rows], minlength=len(target)).tolist(), [0] * len(target)
+    # A target of 2.3 is 2 or 3 answers, by chance: shares hold on average for people with few answers, too.
+    wanted = np.floor(target + stream.child("rounding").uniforms(len(target))).astype(int).tolist()
+    places = np.flatnonzero(rows)
+    for row in places[stream.permutation(len(places))].tolist():
+        who, what = int(annotator[row]), int(about[row])
+        if taken[who] < wanted[who] and left[who] > 1 and left_about[what] > 1:
+            held[row] = True
+            taken[who] += 1
+            left[who] -= 1
+            left_about[what] -= 1
+    return held
+
+
+def hold_out_prompts(
+    contexts: IntArray, annotator: IntArray, rows: BoolArray, share: float, stream: Stream
+) -> BoolArray:
     """All answers to a random share of the prompts; people who answered nothing else keep theirs for training.
 
-    Prompts and not answers are drawn: annotators share prompts, and a policy that has seen somebody's answer to a
-    prompt has memorised part of everybody's.
+    What these say of is what carries over to prompts nobody answered in training.
     """
     prompts = np.unique(contexts[rows])
     size = round(share * len(prompts)) if share > 0 else 0

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings
 from llm.base.journal import Journal
 from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
-from llm.data.preference_text import AnswerSet, TextPreferences
+from llm.data.answer_sets import TextPreferences
+from llm.runs.response_embeddings import RunEmbeddings
 from llm.runs.run_folder import save_metrics
 from llm.runs.run_settings import RunSettings
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
-from llm.training.group_training import GroupFit, RoundRecord, fit_groups
+from llm.training.group_training import GroupFit, RoundRecord, adjusted_rand_index, fit_groups
+from llm.training.heads_start import HeadsStart
 from sim.errors import InputError
-from sim.preferences import FloatArray
 from sim.streams import Stream
 
 
@@ -38,6 +36,10 @@ class RunInputs:
     progress: Progress
     record: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def embeddings(self) -> RunEmbeddings:
+        return RunEmbeddings(self.base, self.tokenizer, self.settings.groups.embedding, self.journal)
+
 
 def candidate_types(settings: RunSettings, data: TextPreferences) -> list[int]:
     """The numbers of types to fit; raises InputError where the answers are too few for them."""
@@ -51,7 +53,7 @@ def candidate_types(settings: RunSettings, data: TextPreferences) -> list[int]:
             f"{max(candidates)} types need at least as many annotators ({data.train.pairs.n_annotators} train)",
             field="groups.types", fix="ask for fewer",
         )  # fmt: skip
-    if len(candidates) > 1 and not len(data.held_out):
+    if len(candidates) > 1 and not len(data.held_out) and not len(data.new_prompts):
         raise InputError("choosing types needs held-out answers", field="data.held_out", fix="set it above 0")
     return candidates
 
@@ -64,7 +66,7 @@ def fit_candidates(inputs: RunInputs) -> dict[int, GroupFit]:
 
 def best_types(fits: Mapping[int, GroupFit]) -> int:
     """The number of types whose held-out log-likelihood is largest."""
-    return max(fits, key=lambda k: fits[k].held_out) if len(fits) > 1 else next(iter(fits))
+    return max(fits, key=lambda k: fits[k].judged) if len(fits) > 1 else next(iter(fits))
 
 
 def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
@@ -84,12 +86,9 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
             )
         )  # fmt: skip
 
-    def features() -> FloatArray:
-        return chosen_embeddings(base, inputs.tokenizer, data.train, settings.groups.embedding)
-
     return fit_groups(
-        settings.method, policies, data.train, data.held_out, settings.groups, own, features=features,
-        truth=data.train.group, on_round=watch.on_round,
+        settings.method, policies, data, settings.groups, own, features=inputs.embeddings, truth=data.train.group,
+        on_round=watch.on_round, on_start=watch.on_start,
     )  # fmt: skip
 
 
@@ -110,25 +109,32 @@ class _Watch:
             "loss_last": report.record[-1]["loss"] if report.record else None,
         })  # fmt: skip
 
+    def on_start(self, heads: HeadsStart) -> None:
+        truth = self._inputs.data.train.group
+        rand = adjusted_rand_index(truth, heads.responsibilities) if any(truth) else None
+        self._inputs.record.append({
+            "phase": "heads", "types": self._n_types, **heads.as_json(),
+            **({} if rand is None else {"adjusted_rand_index": rand}),
+        })  # fmt: skip
+        shares = ", ".join(f"{share:.2f}" for share in heads.responsibilities.mean(axis=0))
+        agreement = "" if rand is None else f"; adjusted Rand index {rand:.2f}"
+        self._inputs.progress(
+            f"{'K = ' + str(self._n_types) + ', ' if self._many else ''}linear heads: shares {shares}{agreement}"
+        )
+
     def on_round(self, row: RoundRecord) -> None:
         self._round = row.round + 1
         self._inputs.record.append({"phase": "round", "types": self._n_types, **row.as_json()})
         save_metrics(self._inputs.out / "metrics.jsonl", self._inputs.record)
-        held = "-" if row.held_out_log_likelihood is None else format(row.held_out_log_likelihood, ".4f")
+        seen, new = (
+            "-" if value is None else format(value, ".4f")
+            for value in (row.held_out_log_likelihood, row.new_prompts_log_likelihood)
+        )
         shares = ", ".join(f"{share:.2f}" for share in row.mixture)
         rand = row.adjusted_rand_index
         agreement = "" if rand is None else f", adjusted Rand index {rand:.2f}"
         self._inputs.progress(
             f"{'K = ' + str(self._n_types) + ', ' if self._many else ''}round {row.round}: shares {shares}; "
-            f"log-likelihood {row.log_likelihood:.1f}; held out {held}{agreement}"
+            f"log-likelihood {row.log_likelihood:.1f}; held out {seen}, "
+            f"on new prompts {new}{agreement}"
         )
-
-
-def chosen_embeddings(base: SharedBase, tokenizer: Any, answers: AnswerSet, embedding: str) -> FloatArray:
-    """Embedding of each chosen response; "hidden" is the base's own mean hidden state, else a sentence model."""
-    pairs = answers.pairs
-    rows, back = np.unique(np.stack([pairs.contexts, pairs.chosen], axis=1), axis=0, return_inverse=True)
-    if embedding == "hidden":
-        return hidden_state_embeddings(base, rows[:, 0], rows[:, 1])[back]
-    texts = [tokenizer.decode(base.store[r], skip_special_tokens=True) for r in rows[:, 1].tolist()]
-    return sentence_embeddings(texts, embedding, str(base.device))[back]

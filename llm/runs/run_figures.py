@@ -50,8 +50,9 @@ def training_figure(rows: list[dict[str, Any]]) -> Any:
         x = [row["round"] for row in own]
         label = f"{n_types} type{'s' if n_types > 1 else ''}"
         axes[0].plot(x, [row["log_likelihood"] for row in own], "o-", ms=3, color=_COLOURS[place % 8], label=label)
-        held = [np.nan if row["held_out_log_likelihood"] is None else row["held_out_log_likelihood"] for row in own]
-        axes[1].plot(x, held, "o-", ms=3, color=_COLOURS[place % 8], label=label)
+        for name, style in (("held_out", "o-"), ("new_prompts", "o:")):
+            held = [np.nan if (value := row[f"{name}_log_likelihood"]) is None else value for row in own]
+            axes[1].plot(x, held, style, ms=3, color=_COLOURS[place % 8], label=label if style == "o-" else None)
         if truth:
             values = [row.get("adjusted_rand_index", np.nan) for row in own]
             axes[2].plot(x, values, "o-", ms=3, color=_COLOURS[place % 8], label=label)
@@ -60,7 +61,7 @@ def training_figure(rows: list[dict[str, Any]]) -> Any:
                 axes[2].plot(x, [row["mixture"][k] for row in own], "o-", ms=3, color=_COLOURS[(place + k) % 8])
     titles = (
         "training answers (log-likelihood, nats)",
-        "held-out answers (nats a pair)",
+        "held-out answers (nats a pair; dotted: new prompts)",
         "adjusted Rand index against the known groups" if truth else "shares of the groups",
     )
     for axis, title in zip(axes, titles, strict=True):

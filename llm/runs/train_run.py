@@ -31,7 +31,8 @@ from sim.streams import Stream
 class RunSummary:
     """run.json without the settings: how a run ended.
 
-    held_out_log_likelihood: mean nats a held-out answer (None where nothing is held out), at `best_round`.
+    held_out_log_likelihood, new_prompts_log_likelihood: mean nats a held-out answer to prompts that were seen and to
+    new prompts (None where nothing is held out), at `best_round`, which the first chose, or the second without it.
     candidates: the same for each number of types that was tried.  adjusted_rand_index: against known groups.
     """
 
@@ -39,6 +40,7 @@ class RunSummary:
     n_types: int
     mixture: tuple[float, ...]
     held_out_log_likelihood: float | None
+    new_prompts_log_likelihood: float | None
     best_round: int
     status: str
     adjusted_rand_index: float | None
@@ -46,6 +48,7 @@ class RunSummary:
     n_annotators: int
     n_pairs: int
     n_held_out: int
+    n_new_prompts: int
     n_unseen_annotators: int
     notes: tuple[str, ...]
     versions: Mapping[str, str]
@@ -113,7 +116,7 @@ def _finished(out: Path, same: Mapping[str, Any]) -> RunSummary | None:
 
 def _prepare_reference(inputs: RunInputs, hashes: Mapping[str, str]) -> None:
     base, file = inputs.base, inputs.out / "reference.safetensors"
-    sets = (inputs.data.train, inputs.data.held_out)
+    sets = (inputs.data.train, inputs.data.held_out, inputs.data.new_prompts)
     contexts = np.concatenate([s.pairs.contexts for s in sets for _ in range(2)])
     responses = np.concatenate([column for s in sets for column in (s.pairs.chosen, s.pairs.rejected)])
     # Distinct rows only: annotators share pairs.
@@ -131,13 +134,15 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         n_types=best,
         mixture=tuple(fit.mixture.tolist()),
         held_out_log_likelihood=_finite(fit.held_out),
+        new_prompts_log_likelihood=_finite(fit.new_prompts),
         best_round=fit.best_round,
         status=fit.status,
         adjusted_rand_index=adjusted_rand_index(truth, fit.responsibilities) if any(truth) else None,
-        candidates={str(k): _finite(f.held_out) for k, f in fits.items()},
+        candidates={str(k): _finite(f.judged) for k, f in fits.items()},
         n_annotators=data.train.pairs.n_annotators,
         n_pairs=len(data.train),
         n_held_out=len(data.held_out),
+        n_new_prompts=len(data.new_prompts),
         n_unseen_annotators=data.unseen.pairs.n_annotators,
         notes=tuple(data.notes),
         versions=versions(),

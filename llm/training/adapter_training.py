@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,11 @@ from sim.streams import Stream
 class DPOTraining:
     """How an adapter is fitted; every fit starts a fresh optimiser from the present parameters.
 
-    rate, schedule: peak learning rate; constant, linear or cosine after `warmup` (a share of the fit's steps).
+    rate, schedule: peak learning rate; constant, linear or cosine after `warmup` (a share of one epoch's steps for a
+    constant rate, of all epochs' for the others).
+    epochs, settled: a fit ends after `epochs` passes, or with the first that lowers the mean loss by less than the
+    share `settled` of all that the passes since the first have: it has all but reached what its own objective gives. 0
+    makes every pass.
     batch: pairs an optimiser step.  micro_tokens: padded tokens in one forward pass; more are accumulated.
     skip_below: answers whose weight is below this are left out (the share they hold is reported).
     normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one.
@@ -32,7 +36,8 @@ class DPOTraining:
     """
 
     rate: float = 5e-5
-    epochs: int = 1
+    epochs: int = 8
+    settled: float = 0.1
     batch: int = 32
     micro_tokens: int = 16_384
     optimizer: Literal["adamw", "rmsprop"] = "adamw"
@@ -50,7 +55,7 @@ class DPOTraining:
         for name in ("rate", "epochs", "batch", "micro_tokens", "clip", "checkpoint_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"training.{name} must be positive (got {getattr(self, name)})")
-        for name in ("warmup", "skip_below"):
+        for name in ("warmup", "skip_below", "settled"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"training.{name} must lie in [0, 1) (got {getattr(self, name)})")
         if self.weight_decay < 0:
@@ -76,6 +81,19 @@ def rate_factor(step: int, total: int, training: DPOTraining) -> float:
         return 1.0
     done = (step - warm) / max(1, total - warm)
     return 1.0 - done if training.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def is_settled(losses: Sequence[float], per_epoch: int, share: float) -> bool:
+    """Whether the last pass lowered the mean loss by less than `share` of what the passes since the first have.
+
+    losses: one a step, whole passes.  Not in proportion to the loss itself: an adapter that starts as the reference
+    gains little in its first passes and most in those that follow.
+    """
+    if share == 0 or len(losses) < 2 * per_epoch:
+        return False
+    passes = np.reshape(losses, (-1, per_epoch)).mean(axis=1)
+    gained = passes[0] - passes[-1]
+    return bool(gained <= 0 or passes[-2] - passes[-1] < share * gained)
 
 
 def fit_adapter(
@@ -113,6 +131,8 @@ def fit_adapter(
     lengths = prompt + np.maximum(base.store.lengths(chosen), base.store.lengths(rejected))
     per_epoch = math.ceil(len(used) / training.batch)
     total = per_epoch * training.epochs
+    # Under a constant rate the number of passes is not known beforehand: the warm-up is the first pass's.
+    scheduled = per_epoch if training.schedule == "constant" else total
     parameters = base.parameters_of(name)
     journal = journal or Journal(None)
     part = f"part-{key}"
@@ -126,12 +146,14 @@ def fit_adapter(
         done = _resume(journal, part, parameters, optimizer, record)
         step = 0
         for epoch in range(training.epochs):
+            if is_settled([row["loss"] for row in record[: epoch * per_epoch]], per_epoch, training.settled):
+                break
             for rows in step_batches(lengths, training.batch, stream.child(f"epoch/{epoch}"), training.bucket):
                 if step < done:
                     step += 1
                     continue
                 for group in optimizer.param_groups:
-                    group["lr"] = training.rate * rate_factor(step, total, training)
+                    group["lr"] = training.rate * rate_factor(step, scheduled, training)
                 optimizer.zero_grad(set_to_none=True)
                 batch_loss, batch_margin, batch_right = 0.0, 0.0, 0.0
                 for piece in micro_batches(rows, lengths, training.micro_tokens):
@@ -163,7 +185,7 @@ def fit_adapter(
             parameter.grad = None
         if training.gradient_checkpointing:
             base.model.eval()
-    return FitReport(total, len(used), share, tuple(record))
+    return FitReport(len(record), len(used), share, tuple(record))
 
 
 def _forward(

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from llm.data.preference_text import AnswerSet
+from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.training.adapter_policy import AdapterPolicy
+from llm.training.heads_start import HeadsStart, heads_start, leading_features
 from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
 from sim.algorithms.cross_fit import CrossFit, Fixed
 from sim.algorithms.em_dpo import EMRound, EStep, Posterior, em_dpo, hard_posterior, random_split, soft_posterior
@@ -32,8 +33,10 @@ class GroupSettings:
 
     rounds: EM rounds after the start (for clusters and pooled DPO: further fits, so that all take equal steps).
     estep: soft, hard (classification EM) or crossfit (scores the half of the answers just not trained on).
-    start: a random split, or k-means clusters of what annotators chose.
-    patience: rounds without a better held-out likelihood before training stops; the best round is kept.
+    start: groups from linear heads on the base's hidden states (see `heads_start`; `restarts` of them a strength of
+    the ridge), a random split, or k-means clusters of what annotators chose.
+    patience: rounds without a better likelihood of held-out answers to prompts that were seen, before training stops;
+    the best round is kept.
     tolerance: relative change of the likelihood that counts as converged.
     """
 
@@ -41,7 +44,8 @@ class GroupSettings:
     max_types: int = 4
     rounds: int = 8
     estep: Literal["soft", "hard", "crossfit"] = "soft"
-    start: Literal["random", "clusters"] = "random"
+    start: Literal["heads", "random", "clusters"] = "heads"
+    restarts: int = 20
     patience: int = 3
     tolerance: float = 1e-4
     embedding: str = "hidden"
@@ -51,6 +55,8 @@ class GroupSettings:
             raise ValueError(
                 f"groups.types and groups.max_types must be at least 1 (got {self.types}, {self.max_types})"
             )
+        if self.restarts < 1:
+            raise ValueError(f"groups.restarts must be at least 1 (got {self.restarts})")
         if self.rounds < 0 or self.patience < 1 or self.tolerance < 0:
             raise ValueError(
                 f"groups.rounds and tolerance must not be negative, patience at least 1 (got {self.rounds}, "
@@ -58,10 +64,19 @@ class GroupSettings:
             )
 
 
+class Embeddings(Protocol):
+    """Embeddings of responses: those chosen (n, d), and (chosen, rejected) of the same space, each (n, d)."""
+
+    def chosen(self, answers: AnswerSet) -> FloatArray: ...
+
+    def both(self, answers: AnswerSet) -> tuple[FloatArray, FloatArray]: ...
+
+
 @dataclass(frozen=True)
 class RoundRecord:
-    """One round: shares (K,), log-likelihood of the training answers (nats), mean nats a held-out answer (None where
-    nothing is held out), whose step the guard took back (K,), and mean entropy of the responsibilities (nats).
+    """One round: shares (K,), log-likelihood of the training answers (nats), mean nats a held-out answer to prompts
+    that were seen and to new prompts (None where nothing is held out), whose step the guard took back (K,), and mean
+    entropy of the responsibilities (nats).
 
     adjusted_rand_index: against known groups, None (and left out of the record) where they are not known.
     """
@@ -70,6 +85,7 @@ class RoundRecord:
     mixture: tuple[float, ...]
     log_likelihood: float
     held_out_log_likelihood: float | None
+    new_prompts_log_likelihood: float | None
     undone: tuple[bool, ...]
     entropy: float
     adjusted_rand_index: float | None = None
@@ -85,7 +101,9 @@ class RoundRecord:
 class _BestRound:
     """The round to go back to."""
 
+    judged: float
     held_out: float
+    new_prompts: float
     number: int
     mixture: FloatArray
     responsibilities: FloatArray
@@ -96,16 +114,24 @@ class _BestRound:
 class GroupFit:
     """Policies of the best round, their mixture (K,), responsibilities (n_annotators, K), and the rounds' record.
 
-    held_out: mean nats a held-out answer at the best round (nan where nothing is held out).
+    held_out, new_prompts: mean nats a held-out answer to prompts that were seen, and to new ones, at the best round
+    (nan where nothing is held out).  heads: how the start was found, if so.
     """
 
     policies: tuple[AdapterPolicy, ...]
     mixture: FloatArray
     responsibilities: FloatArray
     held_out: float
+    new_prompts: float
     best_round: int
     status: str
     rounds: tuple[RoundRecord, ...]
+    heads: HeadsStart | None = None
+
+    @property
+    def judged(self) -> float:
+        """What chose the round: `held_out`, or `new_prompts` where no answer to a prompt that was seen is held out."""
+        return self.held_out if math.isfinite(self.held_out) else self.new_prompts
 
 
 def predictive(policies: Sequence[AdapterPolicy], responsibilities: FloatArray, answers: AnswerSet) -> FloatArray:
@@ -126,22 +152,25 @@ def cluster_annotators(train: AnswerSet, features: FloatArray, n_types: int, str
 def fit_groups(
     method: Method,
     policies: Sequence[AdapterPolicy],
-    train: AnswerSet,
-    held_out: AnswerSet,
+    data: TextPreferences,
     settings: GroupSettings,
     stream: Stream,
     *,
-    features: Callable[[], FloatArray],
+    features: Embeddings,
     truth: Sequence[str] = (),
+    on_start: Callable[[HeadsStart], None] = lambda heads: None,
     on_round: Callable[[RoundRecord], None] = lambda row: None,
 ) -> GroupFit:
     """Fit one adapter a group, in place.
 
-    features: embedding of each chosen response (n, d), asked for only by clusters.  truth: group names, used for a
-    line of the record (adjusted Rand index) and never by the fit.
+    features: embeddings of responses, asked for only by heads and clusters.  truth: group names, used for a line of the
+    record (adjusted Rand index) and never by the fit.
     """
-    start, estep = _start(method, len(policies), train, settings, stream, features)
-    watch = _Watch(policies, held_out, settings.patience, truth, on_round)
+    train = data.train
+    start, estep, heads = _start(method, len(policies), data, settings, stream, features)
+    if heads is not None:
+        on_start(heads)
+    watch = _Watch(policies, data, settings.patience, truth, on_round)
     result = em_dpo(
         train.pairs, policies, start=start, estep=estep, max_rounds=settings.rounds, tolerance=settings.tolerance,
         # The halves of a cross-fit change every round, so an M-step is not judged on the answers it was given.
@@ -157,29 +186,35 @@ def fit_groups(
         mixture=best.mixture,
         responsibilities=best.responsibilities,
         held_out=best.held_out,
+        new_prompts=best.new_prompts,
         best_round=best.number,
         status=result.status.value,
         rounds=tuple(watch.record),
+        heads=heads,
     )
 
 
 def _start(
-    method: Method, n_types: int, train: AnswerSet, settings: GroupSettings, stream: Stream,
-    features: Callable[[], FloatArray],
-) -> tuple[FloatArray | Posterior, EStep]:  # fmt: skip
-    """What EM begins with, and its E-step."""
+    method: Method, n_types: int, data: TextPreferences, settings: GroupSettings, stream: Stream, features: Embeddings,
+) -> tuple[FloatArray | Posterior, EStep, HeadsStart | None]:  # fmt: skip
+    """What EM begins with, its E-step, and the linear heads that gave the start."""
     estep: EStep = hard_posterior if settings.estep == "hard" else soft_posterior
     start: FloatArray | Posterior
+    train, heads = data.train, None
     if method == "cluster-dpo" or (settings.start == "clusters" and n_types > 1):
-        start = cluster_annotators(train, features(), n_types, stream)
+        start = cluster_annotators(train, features.chosen(train), n_types, stream)
+    elif settings.start == "heads" and n_types > 1:
+        told = leading_features(features.both(train), features.both(data.held_out))
+        heads = heads_start(told, train, data.held_out, n_types, settings.restarts, stream)
+        start = heads.responsibilities
     else:
         start = random_split(train.pairs.n_annotators, n_types, stream.child("start"))
     if method == "cluster-dpo":
-        return start, Fixed(start)
+        return start, Fixed(start), heads
     if settings.estep == "crossfit" and method == "em-dpo":
         crossed = CrossFit(train.pairs.annotator, stream)
-        return crossed.first(start, train.pairs.annotator), crossed
-    return start, estep
+        return crossed.first(start, train.pairs.annotator), crossed, heads
+    return start, estep, heads
 
 
 class _Watch:
@@ -188,25 +223,26 @@ class _Watch:
     def __init__(
         self,
         policies: Sequence[AdapterPolicy],
-        held_out: AnswerSet,
+        data: TextPreferences,
         patience: int,
         truth: Sequence[str],
         on_round: Callable[[RoundRecord], None],
     ) -> None:
-        self._policies, self._held_out, self._patience = policies, held_out, patience
+        self._policies, self._data, self._patience = policies, data, patience
         self._truth, self._on_round = truth, on_round
         self.record: list[RoundRecord] = []
         self.best: _BestRound | None = None
 
     def __call__(self, current: EMRound) -> bool:
         gamma = current.posterior.responsibilities
-        held_out = self._held_out
-        score = float(predictive(self._policies, gamma, held_out).mean()) if len(held_out) else float("nan")
+        seen, new = (self._score(gamma, answers) for answers in (self._data.held_out, self._data.new_prompts))
+        score = seen if math.isfinite(seen) else new
         row = RoundRecord(
             round=current.number,
             mixture=tuple(gamma.mean(axis=0).tolist()),
             log_likelihood=current.posterior.log_likelihood,
-            held_out_log_likelihood=score if math.isfinite(score) else None,
+            held_out_log_likelihood=seen if math.isfinite(seen) else None,
+            new_prompts_log_likelihood=new if math.isfinite(new) else None,
             undone=tuple(current.undone),
             entropy=float(-(gamma * np.log(np.maximum(gamma, 1e-300))).sum(axis=1).mean()),
             adjusted_rand_index=adjusted_rand_index(self._truth, gamma) if any(self._truth) else None,
@@ -214,10 +250,14 @@ class _Watch:
         self.record.append(row)
         self._on_round(row)
         # Without held-out answers every round counts as better: the last one is kept.
-        if self.best is None or not math.isfinite(score) or score > self.best.held_out:
+        if self.best is None or not math.isfinite(score) or score > self.best.judged:
             states = tuple(policy.snapshot() for policy in self._policies)
-            self.best = _BestRound(score, current.number, gamma.mean(axis=0), gamma, states)
+            self.best = _BestRound(score, seen, new, current.number, gamma.mean(axis=0), gamma, states)
         return current.number - self.best.number >= self._patience
+
+    def _score(self, responsibilities: FloatArray, answers: AnswerSet) -> float:
+        """Mean nats an answer; nan where there is none."""
+        return float(predictive(self._policies, responsibilities, answers).mean()) if len(answers) else float("nan")
 
 
 def adjusted_rand_index(truth: Sequence[str], responsibilities: FloatArray) -> float:

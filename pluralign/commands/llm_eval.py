@@ -78,7 +78,7 @@ def command(
             others[label] = other
         answers = None
         if data is not None:
-            settings = replace(opened.settings.data, train=data, test=None, unseen=0.0, held_out=0.0)
+            settings = replace(opened.settings.data, train=data, test=None, unseen=0.0, held_out=0.0, new_prompts=0.0)
             answers = load_preferences(
                 settings, opened.tokenizer, opened.base.store, opened.mixture.window, Stream(seed, "eval-data")
             ).train

@@ -49,7 +49,8 @@ def command(
 
     from llm.base.generation import Sampling
     from llm.base.reference_policy import ReferencePolicy
-    from llm.data.preference_text import DataSettings, Tokeniser
+    from llm.data.data_settings import DataSettings
+    from llm.data.tokeniser import Tokeniser
     from llm.runs.adapter_mixtures import AdapterMixture
     from llm.runs.open_run import open_run, run_settings
     from llm.runs.run_folder import read_mixture

@@ -67,11 +67,14 @@ def command(
         click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
     shares = ", ".join(f"{share:.3f}" for share in summary.mixture)
-    held = summary.held_out_log_likelihood
+    seen, new = (
+        "-" if value is None else format(value, ".4f")
+        for value in (summary.held_out_log_likelihood, summary.new_prompts_log_likelihood)
+    )
     lines = [
         f"{summary.method} with {summary.n_types} types, shares {shares} (round {summary.best_round}: "
         f"{summary.status})",
-        f"held-out log-likelihood {'-' if held is None else format(held, '.4f')} nats a pair (a coin: -0.6931)",
+        f"held-out log-likelihood {seen} nats a pair, {new} on new prompts (a coin: -0.6931)",
     ]
     if summary.adjusted_rand_index is not None:
         lines.append(f"adjusted Rand index against group_id {summary.adjusted_rand_index:.3f}")

@@ -55,7 +55,12 @@ def test_splits(tiny, tmp_path):  # noqa: F811
     assert len(data.train.annotators) == 12
     assert len(data.unseen.annotators) == 6
     assert data.train.annotators == data.held_out.annotators
-    assert not set(data.train.pairs.contexts) & set(data.held_out.pairs.contexts), "a held-out prompt was trained on"
+    trained = set(data.train.pairs.contexts)
+    assert set(data.held_out.pairs.contexts) <= trained, (
+        "a held-out answer is about a prompt nobody answers in training"
+    )
+    assert len(data.new_prompts)
+    assert not set(data.new_prompts.pairs.contexts) & trained, "a new prompt was trained on"
     assert 0.1 < len(data.held_out) / (len(data.train) + len(data.held_out)) < 0.35
     assert not set(data.train.annotators) & set(data.unseen.annotators)
     rows = [json.loads(line) for line in path.read_text().splitlines()]

@@ -147,7 +147,7 @@ def test_divergence_stops_with_a_message(tiny):  # noqa: F811
     with torch.no_grad():
         next(iter(base.parameters_of("one").values())).fill_(float("nan"))
     with pytest.raises(InputError, match="diverged at step 1 of 1"):
-        fit_adapter(base, "one", pairs, np.ones(24), 0.1, DPOTraining(batch=24), Stream(3))
+        fit_adapter(base, "one", pairs, np.ones(24), 0.1, DPOTraining(batch=24, epochs=1), Stream(3))
 
 
 def test_identical_adapters_are_a_fixed_point_and_a_split_is_not(tiny):  # noqa: F811

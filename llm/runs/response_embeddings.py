@@ -1,0 +1,52 @@
+"""Embeddings of a run's responses, each computed once and kept with the run's finished pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings
+from llm.base.journal import Journal, fingerprint
+from llm.base.shared_base import SharedBase
+from llm.data.answer_sets import AnswerSet
+from sim.preferences import FloatArray, IntArray
+
+
+class RunEmbeddings:
+    """Of responses to their prompts: "hidden" is the base's own mean final hidden state, else a sentence model, which
+    reads the response alone."""
+
+    def __init__(self, base: SharedBase, tokenizer: Any, embedding: str, journal: Journal) -> None:
+        self._base, self._tokenizer, self._embedding, self._journal = base, tokenizer, embedding, journal
+
+    def chosen(self, answers: AnswerSet) -> FloatArray:
+        """(n, d)."""
+        return self._of(answers.pairs.contexts, answers.pairs.chosen)
+
+    def both(self, answers: AnswerSet) -> tuple[FloatArray, FloatArray]:
+        """Of the chosen and of the rejected; (n, d) each."""
+        pairs, n = answers.pairs, len(answers)
+        found = self._of(np.concatenate([pairs.contexts] * 2), np.concatenate([pairs.chosen, pairs.rejected]))
+        return found[:n], found[n:]
+
+    def _of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        # Annotators share responses: each is read once.
+        rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+        own = rows[:, 0], rows[:, 1]
+        key = "embedding-" + fingerprint(self._base.identity, self._embedding, self._base.store.digest(*own))
+        kept = self._journal.read(key)
+        if kept is not None:
+            return np.asarray(kept[0]["embeddings"].numpy())[back]
+        found = self._computed(*own)
+        self._journal.write(key, {"embeddings": torch.from_numpy(found)})
+        return found[back]
+
+    def _computed(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        if self._embedding == "hidden":
+            return hidden_state_embeddings(self._base, contexts, responses)
+        texts = [
+            self._tokenizer.decode(self._base.store[number], skip_special_tokens=True) for number in responses.tolist()
+        ]
+        return sentence_embeddings(texts, self._embedding, str(self._base.device))

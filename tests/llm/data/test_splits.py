@@ -1,0 +1,76 @@
+"""Which answers are held out: about prompts that were seen, about new ones, or neither."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from llm.data.splits import hold_out_answers, hold_out_prompts
+from sim.preferences import PreferencePairs
+from sim.streams import Stream
+
+
+def _pairs(contexts, annotator, responses=None):
+    """One pair a prompt for everybody, or `responses` (n, 2)."""
+    contexts, annotator = np.array(contexts), np.array(annotator)
+    pair = np.stack([2 * contexts, 2 * contexts + 1], axis=1) if responses is None else np.array(responses)
+    # Every other answer prefers the second response: the pair is the same.
+    turned = np.arange(len(contexts)) % 2 == 1
+    pair[turned] = pair[turned, ::-1]
+    return PreferencePairs(contexts, pair[:, 0], pair[:, 1], annotator, int(annotator.max()) + 1)
+
+
+def test_answers_held_out_are_about_pairs_that_others_answer():
+    contexts, annotator = np.tile(np.arange(20), 30), np.repeat(np.arange(30), 20)
+    pairs = _pairs(contexts, annotator)
+    everywhere = np.ones(len(pairs), dtype=bool)
+    held = hold_out_answers(pairs, everywhere, 0.2, Stream(1))
+    assert np.bincount(annotator[held]).tolist() == [4] * 30, "each annotator gives her share"
+    assert set(contexts[held]) <= set(contexts[~held])
+    assert (hold_out_answers(pairs, everywhere, 0.2, Stream(1)) == held).all()
+    assert (hold_out_answers(pairs, everywhere, 0.2, Stream(2)) != held).any()
+
+
+def test_shares_hold_on_average_for_people_with_few_answers():
+    contexts, annotator = np.tile(np.arange(4), 500), np.repeat(np.arange(500), 4)
+    held = hold_out_answers(_pairs(contexts, annotator), np.ones(2000, dtype=bool), 0.1, Stream(3))
+    assert held.mean() == pytest.approx(0.1, abs=0.02)
+    assert np.bincount(annotator[~held]).min() >= 3
+
+
+def test_where_no_pair_is_shared_prompts_are():
+    contexts, annotator = np.tile(np.arange(10), 12), np.repeat(np.arange(12), 10)
+    own = np.arange(240).reshape(120, 2)
+    held = hold_out_answers(_pairs(contexts, annotator, own), np.ones(120, dtype=bool), 0.2, Stream(1))
+    assert held.sum() == 24
+    assert set(contexts[held]) <= set(contexts[~held])
+
+
+def test_where_no_prompt_has_two_answers_none_is_held_out():
+    contexts, annotator = np.arange(40), np.repeat(np.arange(4), 10)
+    assert not hold_out_answers(_pairs(contexts, annotator), np.ones(40, dtype=bool), 0.5, Stream(1)).any()
+
+
+def test_everybody_and_every_pair_keeps_an_answer():
+    contexts, annotator = np.repeat(np.arange(8), 2), np.array([0, 1] * 4 + [2, 3] * 4)
+    held = hold_out_answers(_pairs(contexts, annotator), np.ones(16, dtype=bool), 0.9, Stream(1))
+    assert np.bincount(contexts[~held], minlength=8).min() >= 1
+    assert np.bincount(annotator[~held], minlength=4).min() >= 1
+    assert held.sum() == 8
+
+
+def test_rows_that_are_no_candidates_are_never_drawn():
+    contexts, annotator = np.tile(np.arange(20), 10), np.repeat(np.arange(10), 20)
+    rows = annotator < 5
+    held = hold_out_answers(_pairs(contexts, annotator), rows, 0.2, Stream(1))
+    assert held.any()
+    assert not (held & ~rows).any()
+    assert not (hold_out_prompts(contexts, annotator, rows, 0.2, Stream(1)) & ~rows).any()
+
+
+def test_new_prompts_are_whole():
+    contexts, annotator = np.tile(np.arange(20), 10), np.repeat(np.arange(10), 20)
+    held = hold_out_prompts(contexts, annotator, np.ones(200, dtype=bool), 0.25, Stream(1))
+    assert len(set(contexts[held])) == 5
+    assert not set(contexts[held]) & set(contexts[~held])
+    assert not hold_out_prompts(np.zeros(5, dtype=int), np.arange(5), np.ones(5, dtype=bool), 0.5, Stream(1)).any()
