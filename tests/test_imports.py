@@ -22,7 +22,7 @@ CORE = (
     "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arrays", "sim.arguments",
     "sim.likelihoods", "sim.choice_sets", "sim.settings", "sim.files.atomic", "sim.files.preference_files",
     "sim.files.pair_table", "sim.files.figure_files", "sim.files.palette", "sim.estimators.bootstrap", "sim.reading",
-    "sim.install",
+    "sim.install", "sim.answer_kinds",
 )  # fmt: skip
 
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
@@ -33,6 +33,7 @@ FLOORS = (
     ("likelihoods", "settings", "compiled"),
     ("streams", "choice_sets"),
     ("files", "running"),
+    ("answer_kinds",),
     ("estimators",),
     ("policies",),
     ("environments",),

@@ -15,6 +15,7 @@ from pluralign.api.frames import Frame, is_path, rows_of, said
 from pluralign.api.pairs import read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
+from sim.answer_kinds.kinds import AskedLikelihood
 from sim.errors import InputError
 from sim.files.answer_sources import NAMES_KEY
 from sim.files.item_files import items_of_rows
@@ -24,7 +25,7 @@ from sim.fitting.method import Method
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
 from sim.fitting.saved import Names, SavedFit
-from sim.fitting.settings import AskedHoldOut, AskedLikelihood, FitSettings
+from sim.fitting.settings import AskedHoldOut, FitSettings
 from sim.preferences import AnyArray, FloatArray
 
 FIGURES = ("scores", "gains", "groups", "regret", "spectrum", "serving", "selection")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sim.fitting.settings import AskedHoldOut, AskedLikelihood
+    from sim.answer_kinds.kinds import AskedLikelihood
+    from sim.fitting.settings import AskedHoldOut
 
 # What messages of `sim` call an argument is an option here.
 FLAGS = {

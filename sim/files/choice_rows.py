@@ -289,7 +289,7 @@ def _none_of_them(
     offered: Offered, labels: list[str], features: FloatArray | None
 ) -> tuple[Offered, list[str], FloatArray | None]:
     """Where somebody took none of those offered, none is an item of its own in every set; where nobody ever did, it was
-    not offered.  It has no features: what it is worth is a constant of the model (`sim.fitting.events`)."""
+    not offered.  It has no features: what it is worth is a constant of the model (`sim.answer_kinds.events`)."""
     if not (offered.taken == -1).any():
         kept = offered.others >= 0
         sizes = np.add.reduceat(kept.astype(np.int64), offered.starts[:-1])

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from sim.answer_kinds.events import TIE, Events
+from sim.answer_kinds.kinds import Likelihood, likelihood_of
+from sim.answer_kinds.levels import Levels, levels_of
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM, PairTable
-from sim.fitting.events import TIE, Events
-from sim.fitting.kinds import likelihood_of
-from sim.fitting.levels import Levels, levels_of
 from sim.fitting.prepare import Answers, AnswerTable, scored_and_learned
 from sim.fitting.saved import Assigned, SavedFit
-from sim.fitting.settings import Likelihood
 from sim.fitting.splits import effective_weights, is_designed
 from sim.preferences import FloatArray
 

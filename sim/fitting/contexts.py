@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 
+from sim.answer_kinds.events import Events
 from sim.compiled.context_losses import losses_and_slopes
 from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit, fit_low_rank
 from sim.estimators.unidentified import screen_columns
-from sim.fitting.events import Events
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray

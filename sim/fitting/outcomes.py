@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.fitting.events import chances_by_coin
+from sim.answer_kinds.events import chances_by_coin
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.scores import COIN, HeldOut, hits
 from sim.preferences import BoolArray, FloatArray

@@ -7,16 +7,16 @@ from functools import cached_property
 
 import numpy as np
 
+from sim.answer_kinds.events import Events, events_of
+from sim.answer_kinds.kinds import AskedLikelihood, Likelihood, likelihood_of, pairs_of_choices
+from sim.answer_kinds.levels import Levels, levels_of
 from sim.arguments import float_array
 from sim.choice_sets import ChoiceSets
 from sim.distinct import present
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
-from sim.fitting.events import Events, events_of
-from sim.fitting.kinds import likelihood_of, pairs_of_choices
 from sim.fitting.known import Known
-from sim.fitting.levels import Levels, levels_of
-from sim.fitting.settings import AskedHoldOut, AskedLikelihood, HoldOut, Likelihood
+from sim.fitting.settings import AskedHoldOut, HoldOut
 from sim.fitting.splits import effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from sim.answer_kinds.kinds import LIKELIHOODS, AskedLikelihood
 from sim.arguments import require_count, require_positive
 from sim.errors import InputError
 
@@ -12,10 +13,6 @@ from sim.errors import InputError
 HoldOut: TypeAlias = Literal["answers", "items", "prompts", "people"]
 AskedHoldOut: TypeAlias = Literal["auto"] | HoldOut
 HOLD_OUTS = ("auto", *get_args(HoldOut))
-# How likely an answer is, given rewards; see `sim.fitting.kinds`.
-Likelihood: TypeAlias = Literal["bradley-terry", "davidson", "rao-kupper", "cumulative-logit", "plackett-luce"]
-AskedLikelihood: TypeAlias = Literal["auto"] | Likelihood
-LIKELIHOODS = ("auto", *get_args(Likelihood))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sim.answer_kinds.levels import best_thresholds
 from sim.fitting.described import Group
-from sim.fitting.levels import best_thresholds
 from sim.fitting.method import Diagnosis, Fits, Grid, Method, Problem, Say, Task
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.settings import FitSettings

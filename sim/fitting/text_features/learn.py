@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from sim.answer_kinds.kinds import likelihood_of
 from sim.errors import InputError
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.files.pair_table import NONE_OF_THEM, PairTable
 from sim.fitting.common_rewards import POOLED_RIDGES
-from sim.fitting.kinds import likelihood_of
 from sim.fitting.method import Candidate, Method, Say, Task
 from sim.fitting.methods.common import CommonReward
 from sim.fitting.prepare import prepare

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
 
+from sim.answer_kinds.events import events_of
+from sim.answer_kinds.kinds import likelihood_of, pairs_of_choices
+from sim.answer_kinds.levels import Levels, best_thresholds
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM
 from sim.files.preference_files import table_of_rows, write_pairs
-from sim.fitting.events import events_of
-from sim.fitting.kinds import likelihood_of, pairs_of_choices
-from sim.fitting.levels import Levels, best_thresholds
 from sim.fitting.method import Grid, Method, Task
 from sim.fitting.methods.common import CommonReward
 from sim.fitting.predict import assign_pairs

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 
+from sim.answer_kinds.events import Events
 from sim.files.pair_table import PairTable
-from sim.fitting.events import Events
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.files.pair_table import Offered, PairTable
-from sim.fitting.settings import AskedLikelihood, Likelihood
+
+# How likely an answer is, given rewards.
+Likelihood: TypeAlias = Literal["bradley-terry", "davidson", "rao-kupper", "cumulative-logit", "plackett-luce"]
+AskedLikelihood: TypeAlias = Literal["auto"] | Likelihood
+LIKELIHOODS = ("auto", *get_args(Likelihood))
 
 # What may be asked for of each kind of answer; the first is what `auto` is, where ties or strengths need nothing else.
 _OF_KIND: dict[str, tuple[Likelihood, ...]] = {

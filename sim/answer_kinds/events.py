@@ -6,7 +6,7 @@ Every kind of answer becomes choices out of sets (`sim.choice_sets`), so that on
 - a ranking: one for each place, out of those not yet placed (Plackett-Luce);
 - a tie, by Davidson (1970): P(tie) / sqrt(P(a) P(b)) = e^nu, a third alternative half way between the two with a
   constant of its own; nu is one more coefficient, each type's or annotator's own, named `tie`;
-- a level of an ordered scale: see `sim.fitting.levels`.
+- a level of an ordered scale: see `sim.answer_kinds.levels`.
 """
 
 from __future__ import annotations

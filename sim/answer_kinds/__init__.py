@@ -1,0 +1,1 @@
+"""What answers are to a likelihood: pairs, ties, ordered levels, choices out of sets, rankings and ratings."""
