@@ -7,18 +7,21 @@ log-linear policies and tested equal to this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from sim.answer_kinds.response_choices import ResponseChoices
 from sim.arguments import float_array, require_count, require_not_negative
 from sim.policies.protocol import Penalised, PreferencePolicy, Restorable, choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, Observations
 from sim.streams import Stream
 
 _SMALLEST_SHARE = 1e-300
+_NONE: FloatArray = np.zeros(0)
+_NONE.flags.writeable = False
 
 
 class EMStatus(Enum):
@@ -46,13 +49,14 @@ class Posterior:
 class EMRound:
     """What `on_round` sees after each E-step; round 0 is the start. `penalised` and the posterior belong to
     the policies as they are at that moment, `mixture` (K,) is what their E-step used, `undone` says which
-    M-steps of this round the guard undid (K,)."""
+    M-steps of this round the guard undid (K,).  constants: of `ResponseChoices`, as that E-step used them."""
 
     number: int
     mixture: FloatArray
     posterior: Posterior
     penalised: float
     undone: tuple[bool, ...]
+    constants: FloatArray = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,8 @@ class EMResult:
     """mixture (K,), responsibilities (n_annotators, K) of the returned policies, traces a round (nats).
 
     `log_likelihood[t]` and `penalised[t]` belong to the policies before round t's M-step; the last entries
-    belong to the returned ones.  `kept` counts M-steps that the guard undid.
+    belong to the returned ones.  `kept` counts M-steps that the guard undid.  constants: of `ResponseChoices`, what
+    their answers share beside rewards (thresholds of ordered levels, the constant of ties).
     """
 
     policies: tuple[PreferencePolicy, ...]
@@ -70,6 +75,7 @@ class EMResult:
     penalised: FloatArray
     kept: int
     status: EMStatus
+    constants: FloatArray = field(default_factory=lambda: _NONE)
 
     @property
     def rounds(self) -> int:
@@ -119,7 +125,7 @@ def random_split(n_annotators: int, n_types: int, stream: Stream) -> FloatArray:
 
 # Long for its docstring and its arguments; what is left reads as the algorithm's steps.
 def em_dpo(
-    observations: Observations,
+    observations: Observations | ResponseChoices,
     policies: Sequence[PreferencePolicy],
     *,
     start: FloatArray | Posterior | Literal["policies"] | None = None,
@@ -133,7 +139,8 @@ def em_dpo(
     """Fit one policy a type by EM, in place (arXiv 2405.15065, Algorithm 1).
 
     E-step: gamma_ik proportional to eta_k prod_{j of i} p_k(answer j);  M-step: eta_k = mean_i gamma_ik and
-    phi_k = argmax sum_j gamma_{i(j) k} log p_k(answer j) - penalty_k.  (The paper prints argmin in section 4
+    phi_k = argmax sum_j gamma_{i(j) k} log p_k(answer j) - penalty_k, then thresholds and tie constants that answers
+    share, given the policies (`ResponseChoices.refined`).  (The paper prints argmin in section 4
     and divides eta by |H|; both are slips.)
 
     start: (n_annotators, K) responsibilities for a first M-step (a `Posterior` where answers weigh differently,
@@ -167,6 +174,7 @@ def em_dpo(
         mixture = first.responsibilities.mean(axis=0)
         for k, policy in enumerate(policies):
             policy.fit(observations, weights * first.answer_weights[:, k])
+        observations = _refined(observations, policies, first, weights)
     answers = scores()
     posterior = estep(answers, annotator, n_annotators, mixture)
     likelihood = [posterior.log_likelihood]
@@ -174,7 +182,9 @@ def em_dpo(
     status = EMStatus.MAX_ROUNDS
     undone: tuple[bool, ...] = (False,) * n_types
     for number in range(max_rounds + 1):
-        if on_round is not None and on_round(EMRound(number, mixture, posterior, penalised[-1], undone)):
+        if on_round is not None and on_round(EMRound(
+            number, mixture, posterior, penalised[-1], undone, constants_of(observations)
+        )):  # fmt: skip
             status = EMStatus.STOPPED
             break
         if number > 0 and abs(penalised[-1] - penalised[-2]) <= tolerance * max(1.0, abs(penalised[-1])):
@@ -185,6 +195,7 @@ def em_dpo(
         mixture = posterior.responsibilities.mean(axis=0)
         undone = _maximise(observations, policies, posterior, answers, weights, guard)
         kept += sum(undone)
+        observations = _refined(observations, policies, posterior, weights)
         answers = scores()
         posterior = estep(answers, annotator, n_annotators, mixture)
         likelihood.append(posterior.log_likelihood)
@@ -197,11 +208,27 @@ def em_dpo(
         penalised=np.array(penalised),
         kept=kept,
         status=status,
+        constants=constants_of(observations),
     )
 
 
+def constants_of(observations: Observations | ResponseChoices) -> FloatArray:
+    """What answers share beside rewards; none but of `ResponseChoices`."""
+    return observations.constants if isinstance(observations, ResponseChoices) else _NONE
+
+
+def _refined(
+    observations: Observations | ResponseChoices, policies: Sequence[PreferencePolicy], posterior: Posterior,
+    weights: FloatArray,
+) -> Observations | ResponseChoices:  # fmt: skip
+    """With the constants that are best for the policies as they are: the second half of an M-step (ECM)."""
+    if not isinstance(observations, ResponseChoices):
+        return observations
+    return observations.refined(policies, posterior.answer_weights * weights[:, None])
+
+
 def _maximise(
-    observations: Observations,
+    observations: Observations | ResponseChoices,
     policies: Sequence[PreferencePolicy],
     posterior: Posterior,
     answers: FloatArray,

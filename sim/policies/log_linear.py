@@ -19,7 +19,7 @@ from sim.arguments import (
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.plackett_luce import fit_plackett_luce
 from sim.policies.finite import RewardPolicy
-from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
+from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs, Rankings
 
 
 class FeatureMap(Protocol):
@@ -160,6 +160,8 @@ class LogLinear(RewardPolicy):
         return np.broadcast_to(self._log_reference, (len(contexts), self.features.n_actions))
 
     def fit(self, observations: Observations, weights: FloatArray) -> None:
+        if not isinstance(observations, PreferencePairs | Rankings):
+            raise TypeError(f"expected pairs or rankings, got {type(observations).__name__}; fit it with em_choices")
         weights = weight_array("weights", weights, len(observations))
         if isinstance(observations, PreferencePairs):
             fitted = fit_bradley_terry(

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from sim.answer_kinds.response_choices import ResponseChoices
 from sim.likelihoods import log_sigmoid, plackett_luce_log_likelihood
 from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
 from sim.streams import Stream
@@ -22,8 +23,9 @@ class PreferencePolicy(Protocol):
         """beta log(pi / pi_ref) at each row, up to a term that depends on the context alone; (n,)."""
         ...
 
-    def fit(self, observations: Observations, weights: FloatArray) -> None:
-        """Weighted DPO (pairs) or its Plackett-Luce form (rankings), in place; weights (n,)."""
+    def fit(self, observations: Any, weights: FloatArray) -> None:
+        """Weighted DPO (pairs), its Plackett-Luce form (rankings) or that of any kind of answer (`ResponseChoices`), in
+        place; weights (n,).  A policy says which of them it takes, and raises TypeError for the others."""
         ...
 
     def sample(self, contexts: AnyArray, stream: Stream) -> AnyArray:
@@ -71,12 +73,15 @@ class FinitePolicy(ScoredPolicy, Protocol):
         ...
 
 
-def choice_log_likelihood(policy: PreferencePolicy, observations: Observations) -> FloatArray:
+def choice_log_likelihood(policy: PreferencePolicy, observations: Observations | ResponseChoices) -> FloatArray:
     """Log-likelihood of each answer under `policy`; (n,), nats.
 
     Pairs: log sigma(u_chosen - u_rejected).  Rankings (Plackett-Luce): the sum over the ranked places s of
-    u_s - logsumexp of u over the responses not placed before s.  With two responses both are the same.
+    u_s - logsumexp of u over the responses not placed before s.  With two responses both are the same.  Answers of
+    other kinds: see `ResponseChoices`.
     """
+    if isinstance(observations, ResponseChoices):
+        return observations.folded(observations.rewards_of(policy))
     if isinstance(observations, PreferencePairs):
         margin = policy.implicit_reward(observations.contexts, observations.chosen)
         margin = margin - policy.implicit_reward(observations.contexts, observations.rejected)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.arguments import float_array, index_array, require_finite, require_positive, require_shape, weight_array
 from sim.policies.finite import RewardPolicy
-from sim.preferences import AnyArray, FloatArray, IntArray, Observations, PreferencePairs
+from sim.preferences import AnyArray, FloatArray, IntArray, Observations, PreferencePairs, Rankings
 
 _MAX_STEPS = 100
 
@@ -55,6 +55,8 @@ class SoftmaxTable(RewardPolicy):
         return np.asarray(self._log_reference[contexts])
 
     def fit(self, observations: Observations, weights: FloatArray) -> None:
+        if not isinstance(observations, PreferencePairs | Rankings):
+            raise TypeError(f"expected pairs or rankings, got {type(observations).__name__}; fit it with em_choices")
         weights = weight_array("weights", weights, len(observations))
         self._require_in_table(observations)
         ridge = self.ridge * (weights.sum() if self.mass_scaled else 1.0)
