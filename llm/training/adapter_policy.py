@@ -14,7 +14,8 @@ from llm.base.generation import Sampling, sample_responses
 from llm.base.journal import Journal, fingerprint
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_training import DPOTraining, FitReport, fit_adapter
-from sim.preferences import AnyArray, FloatArray, Observations, PreferencePairs
+from sim.answer_kinds.response_choices import ResponseChoices
+from sim.preferences import AnyArray, FloatArray, PreferencePairs
 from sim.streams import Stream
 
 # Evaluations of fewer rows are cheaper to repeat than to keep.
@@ -97,16 +98,16 @@ class AdapterPolicy:
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         return self.beta * self.log_ratio(contexts, responses)
 
-    def fit(self, observations: Observations, weights: FloatArray) -> None:
+    def fit(self, observations: PreferencePairs | ResponseChoices, weights: FloatArray) -> None:
         """Weighted DPO from the present parameters; a fit that the journal knows is read, not repeated."""
-        if not isinstance(observations, PreferencePairs):
-            raise TypeError("an adapter is fitted to pairs; rankings are not supported")
+        if not isinstance(observations, PreferencePairs | ResponseChoices):
+            raise TypeError(f"expected pairs or choices, got {type(observations).__name__}")
         weights = np.asarray(weights, dtype=np.float64)
         number, self._fits = self._fits, self._fits + 1
         if not weights.any():
             return
         stream = self._stream.child(f"fit/{number}")
-        data = self.base.store.digest(observations.contexts, observations.chosen, observations.rejected)
+        data = _digest(self.base, observations)
         key = fingerprint(self.identity, data, weights, self.beta, asdict(self.training), asdict(stream))
         kept = self._journal.read(f"fit-{key}")
         if kept is not None:
@@ -140,3 +141,12 @@ class AdapterPolicy:
         tensors, known = state
         self._put(tensors)
         self._known = dict(known)
+
+
+def _digest(base: SharedBase, observations: PreferencePairs | ResponseChoices) -> str:
+    """A fingerprint of what is answered, whatever the numbers of its tokens are."""
+    if isinstance(observations, PreferencePairs):
+        return base.store.digest(observations.contexts, observations.chosen, observations.rejected)
+    own = observations
+    parts = (own.first, own.second, own.scale, own.starts, own.answer, own.weight, own.offset(), own.constant())
+    return fingerprint(base.store.digest(own.contexts, own.responses), *parts)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from llm.base.journal import Journal
-from llm.base.sequences import collate
 from llm.base.shared_base import SharedBase
+from llm.training.answer_objectives import objective_of
 from llm.training.batches import micro_batches, step_batches
-from llm.training.losses import margins, weighted_dpo_loss
+from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.preferences import FloatArray, PreferencePairs
 from sim.streams import Stream
@@ -99,7 +99,7 @@ def is_settled(losses: Sequence[float], per_epoch: int, share: float) -> bool:
 def fit_adapter(
     base: SharedBase,
     name: str,
-    pairs: PreferencePairs,
+    observations: PreferencePairs | ResponseChoices,
     weights: FloatArray,
     beta: float,
     training: DPOTraining,
@@ -111,8 +111,9 @@ def fit_adapter(
 ) -> FitReport:
     """Minimise the weighted DPO loss over adapter `name`, in place.
 
-    A batch B contributes -sum_{j in B} v_j log sigma(M_j) / (|B| v_mean) with v_mean the mean weight of the answers
-    used: over an epoch this is the loss normalised by the group's mass, and with 0/1 weights plain DPO.
+    A batch B contributes -sum_{j in B} v_j log p(answer j) / (|B| v_mean) with v_mean the mean weight of the answers
+    used: over an epoch this is the loss normalised by the group's mass.  Of pairs log p = log sigma(M_j), and with 0/1
+    weights this is plain DPO.
     journal, key: where an unfinished fit keeps its parameters, optimiser and step.
     """
     # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
@@ -121,14 +122,8 @@ def fit_adapter(
     if used.size == 0 or total_weight <= 0:
         return FitReport(0, 0, 0.0, ())
     share = float(1.0 - weights[used].sum() / total_weight)
-    contexts, chosen, rejected = pairs.contexts[used], pairs.chosen[used], pairs.rejected[used]
     mean = float(weights[used].mean()) if training.normalised else 1.0
-    weight = torch.as_tensor(weights[used] / mean, dtype=torch.float32)
-    reference = torch.as_tensor(
-        np.stack([base.reference(contexts, chosen), base.reference(contexts, rejected)]), dtype=torch.float32
-    )
-    prompt = base.store.lengths(contexts)
-    lengths = prompt + np.maximum(base.store.lengths(chosen), base.store.lengths(rejected))
+    objective = objective_of(base, observations.select(used), weights[used] / mean, beta)
     per_epoch = math.ceil(len(used) / training.batch)
     total = per_epoch * training.epochs
     # Under a constant rate the number of passes is not known beforehand: the warm-up is the first pass's.
@@ -148,7 +143,8 @@ def fit_adapter(
         for epoch in range(training.epochs):
             if is_settled([row["loss"] for row in record[: epoch * per_epoch]], per_epoch, training.settled):
                 break
-            for rows in step_batches(lengths, training.batch, stream.child(f"epoch/{epoch}"), training.bucket):
+            order = stream.child(f"epoch/{epoch}")
+            for rows in step_batches(objective.lengths, training.batch, order, training.bucket):
                 if step < done:
                     step += 1
                     continue
@@ -156,11 +152,8 @@ def fit_adapter(
                     group["lr"] = training.rate * rate_factor(step, scheduled, training)
                 optimizer.zero_grad(set_to_none=True)
                 batch_loss, batch_margin, batch_right = 0.0, 0.0, 0.0
-                for piece in micro_batches(rows, lengths, training.micro_tokens):
-                    loss, margin = _forward(
-                        base, contexts[piece], chosen[piece], rejected[piece], reference[:, piece], weight[piece],
-                        beta, len(rows),
-                    )  # fmt: skip
+                for piece in micro_batches(rows, objective.lengths, training.micro_tokens, objective.sequences):
+                    loss, margin = objective(piece, len(rows))
                     loss.backward()
                     batch_loss += float(loss.detach())
                     batch_margin += float(margin.sum())
@@ -186,24 +179,6 @@ def fit_adapter(
         if training.gradient_checkpointing:
             base.model.eval()
     return FitReport(len(record), len(used), share, tuple(record))
-
-
-def _forward(
-    base: SharedBase,
-    contexts: Any,
-    chosen: Any,
-    rejected: Any,
-    reference: torch.Tensor,
-    weight: torch.Tensor,
-    beta: float,
-    batch: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss of one piece of a batch of `batch` pairs, and its margins without gradient."""
-    both = np.concatenate([contexts, contexts]), np.concatenate([chosen, rejected])
-    scores = base.scorer(collate(base.store, *both, base.pad, base.device))
-    half, reference = len(chosen), reference.to(scores.device)
-    margin = margins(scores[:half], scores[half:], reference[0], reference[1], beta)
-    return weighted_dpo_loss(margin, weight.to(scores.device), float(batch)), margin.detach()
 
 
 def start_gradient_checkpointing(base: SharedBase) -> None:

@@ -30,11 +30,15 @@ def step_batches(lengths: IntArray, batch: int, stream: Stream, bucket: bool = T
     return [cut[j] for j in stream.child("batches").permutation(len(cut))]
 
 
-def micro_batches(rows: IntArray, lengths: IntArray, tokens: int) -> Iterator[IntArray]:
-    """A step's pairs in pieces of at most `tokens` padded tokens (two sequences a pair); gradients add up."""
+def micro_batches(rows: IntArray, lengths: IntArray, tokens: int, sequences: IntArray) -> Iterator[IntArray]:
+    """A step's answers in pieces of at most `tokens` padded tokens; gradients add up.
+
+    lengths: (n,) tokens of each answer's longest sequence.  sequences: (n,) how many it has, two of a pair.
+    """
     rows = rows[np.argsort(lengths[rows], kind="stable")[::-1]]
     start = 0
     while start < len(rows):
-        size = max(1, tokens // (2 * int(lengths[rows[start]])))
+        most = tokens // int(lengths[rows[start]])
+        size = max(1, int(np.searchsorted(np.cumsum(sequences[rows[start:]]), most, side="right")))
         yield rows[start : start + size]
         start += size

@@ -112,7 +112,7 @@ def test_batches_hold_every_pair_once():
     assert np.mean(spread) < 0.4 * np.mean(
         [np.ptp(lengths[rows]) for rows in step_batches(lengths, 16, Stream(2), False)]
     )
-    pieces = list(micro_batches(np.arange(40), lengths, 300))
+    pieces = list(micro_batches(np.arange(40), lengths, 300, np.full(len(lengths), 2)))
     assert sorted(np.concatenate(pieces).tolist()) == list(range(40))
     assert all(len(p) == 1 or 2 * lengths[p].max() * len(p) <= 300 for p in pieces)
 
