@@ -10,6 +10,11 @@ from pathlib import Path
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
 
 
+def file_hash(file: str | Path) -> str:
+    """Hash of one file: its name and content."""
+    return _hash([Path(file)])
+
+
 def weights_hash(folder: str | Path) -> str:
     """Hash of a model folder's configuration and weights: what makes a base the same base."""
     folder = Path(folder)

@@ -1,0 +1,89 @@
+"""Models in GGUF files, turned once into folders of safetensors that everything else reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from llm.base.identity import file_hash
+from llm.base.progress import Progress
+from sim.errors import InputError
+
+
+def gguf_file_of(place: str | Path) -> Path | None:
+    """The GGUF file that a path means: itself, or the only one in a folder without config.json; None for others."""
+    path = Path(place)
+    if path.suffix == ".gguf" and path.is_file():
+        return path
+    if not path.is_dir() or (path / "config.json").is_file():
+        return None
+    found = sorted(path.glob("*.gguf"))
+    if len(found) > 1:
+        raise InputError(
+            f"holds {len(found)} GGUF files ({', '.join(file.name for file in found[:4])})", file=path,
+            fix="give one of the files",
+        )  # fmt: skip
+    return found[0] if found else None
+
+
+def cache_folder() -> Path:
+    """Where converted models lie: PLURALIGN_CACHE, else pluralign in the user's cache folder."""
+    own = os.environ.get("PLURALIGN_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pluralign"
+
+
+def converted(file: Path, progress: Progress = lambda text: None) -> Path:
+    """The folder of safetensors, configuration and tokenizer that a GGUF file was turned into, now or before.
+
+    Weights are de-quantised to float32: exactly what the file's numbers say, four to eight times as large.  The folder
+    is named by the file's content, so that a file that changed is converted anew.
+    """
+    folder = cache_folder() / "gguf" / f"{file.stem}-{file_hash(file)[:16]}"
+    if (folder / "config.json").is_file():
+        return folder
+    progress(f"note: {file.name} is converted once to {folder}")
+    model, tokenizer = _opened(file)
+    _as_plain(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        temporary.chmod(0o755)
+        if not folder.exists():
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _opened(file: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+    try:
+        import gguf  # noqa: F401  # what transformers reads such files with
+
+        model = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **options)
+        return model, AutoTokenizer.from_pretrained(str(file.parent), **options)
+    except ImportError as error:
+        raise InputError(f"needs {error.name}", file=file, fix="pip install gguf") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"is not a language model that can be read ({reason})", file=file) from error
+
+
+def _as_plain(model: Any) -> None:
+    """Forget that the weights came in fewer bits: they no longer do, and saving would be refused."""
+    for name in ("hf_quantizer", "quantization_method"):
+        if hasattr(model, name):
+            setattr(model, name, None)
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
