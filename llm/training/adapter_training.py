@@ -14,6 +14,7 @@ from llm.base.journal import Journal
 from llm.base.sequences import collate
 from llm.base.shared_base import SharedBase
 from llm.training.batches import micro_batches, step_batches
+from llm.training.finite import require_finite
 from llm.training.losses import margins, weighted_dpo_loss
 from sim.errors import InputError
 from sim.preferences import FloatArray, PreferencePairs
@@ -158,11 +159,13 @@ def fit_adapter(
                 step += 1
                 on_step(step, total)
                 if step % training.checkpoint_steps == 0 and step < total:
+                    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
                     _checkpoint(journal, part, parameters, optimizer, step, record)
         for parameter in parameters.values():
             parameter.grad = None
         if training.gradient_checkpointing:
             base.model.eval()
+    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
     return FitReport(total, len(used), share, tuple(record))
 
 
