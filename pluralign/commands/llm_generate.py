@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pluralign.commands.llm_options import training_warnings
+from pluralign.commands.llm_options import clock, training_warnings
 
 
 @click.command("generate")
@@ -49,7 +49,8 @@ def command(
 
     from llm.base.generation import Sampling
     from llm.base.reference_policy import ReferencePolicy
-    from llm.data.preference_text import DataSettings, Tokeniser
+    from llm.data.data_settings import DataSettings
+    from llm.data.tokeniser import Tokeniser
     from llm.runs.adapter_mixtures import AdapterMixture
     from llm.runs.open_run import open_run, run_settings
     from llm.runs.run_folder import read_mixture
@@ -66,7 +67,7 @@ def command(
     made_with = run_settings(run).sampling
     sampling = Sampling(max_new_tokens or made_with.max_new_tokens, temperature, made_with.batch)
     with training_warnings():
-        opened = open_run(run, model=model, device=device, sampling=sampling)
+        opened = open_run(run, model=model, device=device, sampling=sampling, progress=clock())
         room = opened.mixture.window
         tokeniser = Tokeniser(opened.tokenizer, opened.base.store, room, DataSettings())
         contexts = np.repeat(np.array([tokeniser.prompt(text)[0] for text in asked], dtype=np.int64), samples)
