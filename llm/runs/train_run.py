@@ -82,6 +82,8 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     for note in data.notes:
         progress(f"note: {note}")
     begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
+    # What is left of an end that was killed: until this one ends there is no mixture to open.
+    (out / "mixture.json").unlink(missing_ok=True)
     write_json(out / "config.json", stamped(begun))
     journal = Journal(out / "journal", progress)
     inputs = RunInputs(settings, base, tokenizer, data, stream, journal, out, progress)
