@@ -61,12 +61,22 @@ def save_adapter(base: SharedBase, name: str, folder: Path) -> None:
             )
         written = Path(temporary) / name if (Path(temporary) / name).is_dir() else Path(temporary)
         (written / "README.md").unlink(missing_ok=True)
+        _in_one_order(written / "adapter_config.json")
         if folder.is_dir():
             _replace_files(written, folder)
             return
         written.chmod(0o755)
         os.replace(written, folder)
         Path(temporary).mkdir(exist_ok=True)
+
+
+def _in_one_order(config: Path) -> None:
+    """PEFT writes the layers as a set, whose order differs from process to process: equal adapters, equal files."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    for name, value in content.items():
+        if name.endswith("_modules") and isinstance(value, list):
+            content[name] = sorted(value)
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _replace_files(written: Path, folder: Path) -> None:
