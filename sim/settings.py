@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -142,6 +143,7 @@ def settings_from(kind: type[T], content: Mapping[str, Any], file: str | Path | 
     """The dataclass `kind` from a mapping; `file` and the dotted `prefix` are what messages name.
 
     A value must be of its field's kind: a plain type, an optional one, a Literal, tuple[KIND, ...] or a dataclass.
+    Texts that are paths below a home are written out (`in_home`).
     A ValueError of the dataclass itself becomes an InputError with the file and the section.
     """
     hints, names = get_type_hints(kind), [field.name for field in fields(kind)]  # type: ignore[arg-type]
@@ -188,10 +190,21 @@ def _convert(hint: Any, value: Any, file: str | Path | None, key: str) -> Any:
         value = _number(value)
     if hint is float and isinstance(value, float) and not abs(value) < float("inf"):
         raise InputError(f"expected a finite number, got {value}", file=file, field=key)
+    if hint is str and isinstance(value, str):
+        return in_home(value)
     if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
         raise InputError(f"expected {expected}, got {short(value)}", file=file, field=key)
     return value
+
+
+def in_home(text: str) -> str:
+    """A text that is a path below somebody's home, `~/x` or `~name/x`, written out; any other as it is.
+
+    Nobody else does it: the shell expands what stands alone on the command line, not what stands in a YAML file or
+    behind KEY=. What is kept of the settings then names one place, whoever reads it.
+    """
+    return os.path.expanduser(text) if text == "~" or (text.startswith("~") and "/" in text) else text
 
 
 def _convert_option(options: tuple[Any, ...], value: Any, file: str | Path | None, key: str) -> Any:

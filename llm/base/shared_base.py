@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
-from llm.base.journal import Journal, fingerprint
+from llm.base.journal import Journal
+from llm.base.progress import Progress
 from llm.base.sequences import ResponseScorer, eval_tokens_for, score_rows
+from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
-from sim.files.atomic import replacing
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
 
 # Rows of the reference pass that are lost if it is killed.
 _CHUNK = 8192
+_REFERENCE = "reference"
 
 
 @contextmanager
@@ -92,6 +92,11 @@ class SharedBase:
         return next(self.model.parameters()).device
 
     @property
+    def computed_in(self) -> dict[str, str]:
+        """What numbers depend on beside the weights: dtype and device of the base."""
+        return computed_in(self.model)
+
+    @property
     def adapters(self) -> tuple[str, ...]:
         return () if self._wrapped is None else tuple(self._wrapped.peft_config)
 
@@ -139,9 +144,11 @@ class SharedBase:
                     self._wrapped = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
                 else:
                     self._wrapped.load_adapter(str(folder), **options)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise InputError(f"does not fit this base ({reason})", file=folder, fix="load its own base") from error
+            raise InputError(
+                f"is damaged or does not fit this base ({reason})", file=folder, fix="load its own base"
+            ) from error
 
     def parameters_of(self, name: str) -> dict[str, torch.nn.Parameter]:
         """The adapter's parameters under names without the adapter's own."""
@@ -178,21 +185,17 @@ class SharedBase:
         return np.array([self._reference[row] for row in rows])
 
     def prepare_reference(
-        self, path: str | Path, hashes: dict[str, str], contexts: IntArray, responses: IntArray, journal: Journal
-    ) -> bool:
+        self, path: str | Path, hashes: dict[str, str], contexts: IntArray, responses: IntArray, journal: Journal,
+        progress: Progress = lambda text: None,
+    ) -> bool:  # fmt: skip
         """Reference scores of these rows from the file `path`, or computed and written there; True if read.
 
-        hashes: what the numbers depend on (base, tokenizer, data); the file is refused if one differs.
+        hashes: what the numbers depend on (base, tokenizer, data, dtype, device); the file is refused if one differs,
+        and computed again if it is damaged.
         """
         target = Path(path)
-        if target.is_file():
-            stored, found = _read_reference(target)
-            for name, value in hashes.items():
-                if found.get(name) != value:
-                    raise InputError(
-                        f"was computed with another {name} ({found.get(name)}, now {value})", file=target,
-                        fix="delete it, or choose another --out",
-                    )  # fmt: skip
+        stored = _read_reference(target, hashes, len(contexts), progress)
+        if stored is not None:
             self._remember(contexts, responses, stored)
             return True
         scores = np.empty(len(contexts))
@@ -204,9 +207,7 @@ class SharedBase:
             if kept is None:
                 journal.write(key, {"scores": torch.from_numpy(scores[part])})
         self._remember(contexts, responses, scores)
-        with replacing(target) as temporary:
-            # One entry: safetensors writes several in no fixed order, and equal caches should be equal files.
-            save_file({"log_probability": torch.from_numpy(scores)}, temporary, metadata={"hashes": json.dumps(hashes)})
+        write_tensors(target, {"log_probability": torch.from_numpy(scores)}, {"hashes": hashes}, _REFERENCE)
         return False
 
     def _remember(self, contexts: IntArray, responses: IntArray, scores: FloatArray) -> None:
@@ -214,12 +215,21 @@ class SharedBase:
         self._reference.update(zip(rows, scores.tolist(), strict=True))
 
 
-def _read_reference(path: Path) -> tuple[FloatArray, dict[str, str]]:
-    from safetensors import SafetensorError
-
+def _read_reference(path: Path, hashes: dict[str, str], n: int, progress: Progress) -> FloatArray | None:
+    """The n scores in a cache; None where there is none, or none to be believed. Another run's is refused."""
+    if not path.is_file():
+        return None
     try:
-        with safe_open(path, framework="pt") as stored:
-            hashes = json.loads((stored.metadata() or {}).get("hashes", "{}"))
-            return stored.get_tensor("log_probability").double().numpy(), dict(hashes)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"is not a whole cache of reference scores ({error})", file=path, fix="delete it") from error
+        tensors, notes = read_tensors(path, _REFERENCE)
+        scores, found = tensors["log_probability"].double().numpy(), notes["hashes"]
+    except (Damaged, KeyError) as error:
+        progress(f"note: {path} was damaged ({error}) and is computed again")
+        return None
+    for name, value in hashes.items():
+        if found.get(name) != value:
+            raise InputError(
+                f"was computed with another {name} ({found.get(name)}, now {value})", file=path,
+                fix="delete it, or choose another --out",
+            )  # fmt: skip
+    assert len(scores) == n, "the data's hash is that of the rows"
+    return np.asarray(scores)

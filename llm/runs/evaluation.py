@@ -14,6 +14,7 @@ from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, 
 from llm.runs.margins import difference, infer_groups, length_margins, margins_of, match_groups, summarise
 from llm.runs.minmax_runs import distinct_prompts
 from llm.runs.open_run import OpenRun
+from llm.runs.run_folder import RESPONSIBILITIES
 from llm.runs.sampled_tables import sampled_tables
 from llm.runs.table_rows import Ensemble, table_rows
 from llm.scorers.named_scorers import Scorer
@@ -157,7 +158,7 @@ def known_groups(run: OpenRun) -> tuple[tuple[str, ...], FloatArray] | None:
     train = run.preferences().train
     if not any(train.group):
         return None
-    table = pq.read_table(run.folder / "responsibilities.parquet").to_pydict()
+    table = pq.read_table(run.folder / RESPONSIBILITIES).to_pydict()
     place = {name: j for j, name in enumerate(table["annotator_id"])}
     columns = [name for name in table if name.startswith("group_")]
     gamma = np.array([[table[column][place[who]] for column in columns] for who in train.annotators])

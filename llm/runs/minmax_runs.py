@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from llm.base.folder_format import read_stamped, stamped
+from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
 from llm.base.journal import Journal
 from llm.base.progress import Progress
 from llm.runs.open_run import OpenRun
@@ -25,6 +25,7 @@ from sim.streams import Stream
 
 # Draws of the regret matrix from its standard errors, for the intervals of the weights.
 _DRAWS = 400
+_DIRECT = "direct.json"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,10 @@ class MinMaxReport:
 
 @dataclass(frozen=True)
 class DirectReport:
-    """direct.json: regrets (K,) of the direct policy on fresh samples, beside the ensemble's worst one."""
+    """direct.json: regrets (K,) of the direct policy on fresh samples, beside the ensemble's worst one.
+
+    files: name in the run's folder -> checksum of the policy's adapter.
+    """
 
     priorities: tuple[float, ...] | None
     settings: SaddleSettings
@@ -77,6 +81,7 @@ class DirectReport:
     kl_to_reference: float
     record: tuple[SaddleStep, ...]
     seed: int
+    files: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,6 +97,19 @@ def read_tuples(folder: Path) -> list[MinMaxTuple]:
         return [MinMaxTuple(**{key: _frozen(value) for key, value in row.items()}) for row in content["tuples"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"is no result of this version ({error})", file=path, fix=MINMAX_AGAIN) from error
+
+
+def direct_adapter(folder: Path) -> Path | None:
+    """The adapter of a run's direct saddle point, as it was written; None where there is none that is finished."""
+    path = folder / _DIRECT
+    if not path.is_file():
+        return None
+    again = f"{MINMAX_AGAIN} with --direct"
+    files = read_stamped(path, again).get("files")
+    if not isinstance(files, dict) or not files:
+        raise InputError("is no result of this version", file=path, fix=again)
+    require_unchanged(folder, files, again)
+    return folder / "direct"
 
 
 def _frozen(value: Any) -> Any:
@@ -211,7 +229,7 @@ def direct_run(
     stream = Stream(seed, "direct")
     contexts = distinct_prompts(run.preferences().train.pairs.contexts, prompts, stream.child("prompts"))
     matrix, error = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
-    journal = Journal(run.folder / "journal")
+    journal = Journal(run.folder / "journal", progress)
     found = direct_saddle_point(
         run.base, run.policies, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
         journal=journal, progress=progress,
@@ -225,6 +243,8 @@ def direct_run(
         run.policies, matrix, beta=run.mixture.beta, priorities=None if priorities is None else list(priorities),
         standard_error=error,
     )  # fmt: skip
+    # The adapter counts from the moment its report stands beside it: `direct_adapter`.
+    (run.folder / _DIRECT).unlink(missing_ok=True)
     save_adapter(run.base, "direct", run.folder / "direct")
     report = DirectReport(
         priorities=None if priorities is None else tuple(priorities),
@@ -237,7 +257,8 @@ def direct_run(
         kl_to_reference=float(found.policy.log_ratio(repeated, drawn).mean()),
         record=found.record,
         seed=seed,
+        files=checksums(run.folder, ["direct"]),
     )
-    write_json(run.folder / "direct.json", stamped(report.as_json()))
+    write_json(run.folder / _DIRECT, stamped(report.as_json()))
     journal.clear()
     return report

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from llm.base.device import pick_device, pick_dtype
-from llm.base.folder_format import read_stamped
+from llm.base.folder_format import read_stamped, require_unchanged
 from llm.base.generation import Sampling
 from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
 from llm.data.preference_text import DataSettings, TextPreferences, load_preferences
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_mixture
+from llm.runs.run_origin import Origin, computed_in, read_origin, require_same_data
 from llm.runs.run_settings import RunSettings
 from llm.training.adapter_policy import AdapterPolicy
 from sim.errors import InputError
@@ -63,9 +65,12 @@ class OpenRun:
     policies: tuple[AdapterPolicy, ...]
     mixture: MixtureFile
     settings: RunSettings
+    origin: Origin
 
     def preferences(self, data: DataSettings | None = None) -> TextPreferences:
-        """The run's own data with its own split, or other data."""
+        """The run's own data with its own split (refused if it is not what the run was trained on), or other data."""
+        if data is None:
+            require_same_data(self.origin, self.settings.data, self.folder)
         stream = Stream(self.settings.seed, "llm")
         return load_preferences(
             data or self.settings.data, self.tokenizer, self.base.store, self.mixture.window, stream
@@ -74,6 +79,11 @@ class OpenRun:
 
 def run_settings(folder: str | Path) -> RunSettings:
     """The settings a run was made with."""
+    return read_config(folder)[0]
+
+
+def read_config(folder: str | Path) -> tuple[RunSettings, Origin, dict[str, str]]:
+    """(settings, origin, versions) of the run that began in a folder."""
     path = Path(folder) / "config.json"
     try:
         content = read_stamped(path, TRAIN_AGAIN)
@@ -81,8 +91,8 @@ def run_settings(folder: str | Path) -> RunSettings:
         raise InputError(
             "holds no config.json", file=folder, fix="give a folder written by pluralign llm train"
         ) from error
-    content.pop("versions", None)
-    return settings_from(RunSettings, content, str(path))
+    versions, origin = content.pop("versions", {}), content.pop("origin", None)
+    return settings_from(RunSettings, content, str(path)), read_origin(origin, path, TRAIN_AGAIN), versions
 
 
 def open_run(
@@ -93,13 +103,16 @@ def open_run(
     sampling: Sampling | None = None,
     base: tuple[SharedBase, Any] | None = None,
     prefix: str = "",
+    progress: Progress = lambda text: None,
 ) -> OpenRun:
     """Load a run's adapters on its base, or on an open one (`base`) under names that begin with `prefix`.
 
-    model: where the base lies now, if it was moved.  The base is refused if its hash differs from the run's.
+    model: where the base lies now, if it was moved.  The base is refused if its hash differs from the run's, and the
+    folder if a file of it is not as it was written; other numbers than those of training are said to `progress`.
     """
     folder = Path(folder)
-    mixture, settings = read_mixture(folder), run_settings(folder)
+    mixture, (settings, origin, _) = read_mixture(folder), read_config(folder)
+    require_unchanged(folder, mixture.files, TRAIN_AGAIN)
     settings = replace(settings, device=device or settings.device)
     if base is None:
         shared, tokenizer, hashes = open_base(model or mixture.base, settings)
@@ -113,8 +126,11 @@ def open_run(
         shared, tokenizer = base
         if shared.identity != mixture.base_hash:
             raise InputError("was trained on another base", file=folder, fix="compare runs of one base only")
+    here = replace(origin, dtype=shared.computed_in["dtype"], device=shared.computed_in["device"])
+    if here != origin:
+        progress(f"note: {folder} was trained {computed_in(origin)}, and is used {computed_in(here)}")
     policies = []
     for name in mixture.adapters:
         shared.load_adapter(prefix + name, folder / name)
         policies.append(AdapterPolicy(shared, prefix + name, beta=mixture.beta, sampling=sampling or settings.sampling))
-    return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings)
+    return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings, origin)

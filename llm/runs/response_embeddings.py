@@ -35,7 +35,9 @@ class RunEmbeddings:
         # Annotators share responses: each is read once.
         rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
         own = rows[:, 0], rows[:, 1]
-        key = "embedding-" + fingerprint(self._base.identity, self._embedding, self._base.store.digest(*own))
+        key = "embedding-" + fingerprint(
+            self._base.identity, self._base.computed_in, self._embedding, self._base.store.digest(*own)
+        )  # fmt: skip
         kept = self._journal.read(key)
         if kept is not None:
             return np.asarray(kept[0]["embeddings"].numpy())[back]

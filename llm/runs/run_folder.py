@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llm.base.folder_format import read_stamped, stamped
+from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
 from llm.base.shared_base import SharedBase
+from llm.base.tensor_files import disk_errors
 from llm.training.group_training import GroupFit
 from sim.errors import InputError
 from sim.files.atomic import replacing, write_json, write_text
+from sim.files.locks import held
 from sim.preferences import FloatArray, IntArray
 
 TRAIN_AGAIN = "run `pluralign llm train` again, with another --out"
+RESPONSIBILITIES = "responsibilities.parquet"
 EVAL_AGAIN = "run `pluralign llm eval` again"
 MINMAX_AGAIN = "run `pluralign llm minmax` again"
 
 
 @dataclass(frozen=True)
 class MixtureFile:
-    """mixture.json: the groups' adapters in order, their shares eta, and MinMax weights once there are any."""
+    """mixture.json: the groups' adapters in order, their shares eta, and MinMax weights once there are any.
+
+    files: name in the folder -> checksum, of everything else that a finished run is read from.
+    """
 
     base: str
     base_hash: str
@@ -37,22 +44,48 @@ class MixtureFile:
     priorities: tuple[float, ...] | None = None
     append_end: bool = True
     window: int = 512
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_adapter(base: SharedBase, name: str, folder: Path) -> None:
-    """One PEFT folder, loadable alone by `PeftModel.from_pretrained`; whole or not at all."""
+    """One PEFT folder, loadable alone by `PeftModel.from_pretrained`.
+
+    A new folder is there whole or not at all. In one that is there each file takes its predecessor's place: there is an
+    adapter at every moment, and whether its files belong together is what their checksums are for.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        base.peft.save_pretrained(
-            temporary, selected_adapters=[name], safe_serialization=True, save_embedding_layers=False
-        )
+        with disk_errors(folder):
+            base.peft.save_pretrained(
+                temporary, selected_adapters=[name], safe_serialization=True, save_embedding_layers=False
+            )
         written = Path(temporary) / name if (Path(temporary) / name).is_dir() else Path(temporary)
         (written / "README.md").unlink(missing_ok=True)
-        if folder.exists():
-            shutil.rmtree(folder)
-        shutil.move(str(written), folder)
-        folder.chmod(0o755)
+        _in_one_order(written / "adapter_config.json")
+        if folder.is_dir():
+            _replace_files(written, folder)
+            return
+        written.chmod(0o755)
+        os.replace(written, folder)
         Path(temporary).mkdir(exist_ok=True)
+
+
+def _in_one_order(config: Path) -> None:
+    """PEFT writes the layers as a set, whose order differs from process to process: equal adapters, equal files."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    for name, value in content.items():
+        if name.endswith("_modules") and isinstance(value, list):
+            content[name] = sorted(value)
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _replace_files(written: Path, folder: Path) -> None:
+    names = {path.name for path in written.iterdir()}
+    for name in sorted(names):
+        os.replace(written / name, folder / name)
+    for old in folder.iterdir():
+        if old.name not in names and old.is_file():
+            old.unlink()
 
 
 def save_responsibilities(path: Path, annotators: Sequence[str], gamma: FloatArray, answers: IntArray) -> None:
@@ -74,11 +107,12 @@ def save_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def save_run(
     out: Path, base: SharedBase, fit: GroupFit, mixture: MixtureFile, annotators: Sequence[str], answers: IntArray
 ) -> None:
-    """Adapters, mixture.json and responsibilities.parquet of a finished fit."""
+    """Adapters, responsibilities.parquet and, after them, mixture.json with their checksums."""
     for name, policy in zip(mixture.adapters, fit.policies, strict=True):
         save_adapter(base, policy.name, out / name)
-    save_responsibilities(out / "responsibilities.parquet", annotators, fit.responsibilities, answers)
-    save_mixture(out, mixture)
+    save_responsibilities(out / RESPONSIBILITIES, annotators, fit.responsibilities, answers)
+    written = checksums(out, [*mixture.adapters, RESPONSIBILITIES, "metrics.jsonl", "config.json"])
+    save_mixture(out, replace(mixture, files=written))
 
 
 def save_mixture(out: Path, mixture: MixtureFile) -> None:
@@ -98,7 +132,7 @@ def read_mixture(folder: str | Path) -> MixtureFile:
         lists = {name: None if content.get(name) is None else tuple(content[name])
                  for name in ("adapters", "mixture", "weights", "priorities")}  # fmt: skip
         mixture = MixtureFile(**{**content, **lists})
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(f"is not a mixture of this version ({error})", file=path, fix="train again") from error
     if len(mixture.adapters) != len(mixture.mixture) or not mixture.adapters:
         raise InputError(
@@ -107,9 +141,24 @@ def read_mixture(folder: str | Path) -> MixtureFile:
     return mixture
 
 
+def read_whole(folder: str | Path) -> MixtureFile:
+    """`read_mixture` of a run whose other files are as they were written."""
+    mixture = read_mixture(folder)
+    require_unchanged(Path(folder), mixture.files, TRAIN_AGAIN)
+    return mixture
+
+
+@contextmanager
+def held_run(folder: str | Path) -> Iterator[None]:
+    """A finished run's folder for this process alone; another is refused, and so is a folder that holds no run."""
+    read_mixture(folder)
+    with held(folder):
+        yield
+
+
 def read_written(folder: Path) -> dict[str, dict[str, Any]]:
     """What `train` and `eval` wrote about a run: the contents of run.json and eval.json, those that are there."""
-    read_mixture(folder)
+    read_whole(folder)
     fixes = {"run": TRAIN_AGAIN, "eval": EVAL_AGAIN}
     return {
         name: read_stamped(folder / f"{name}.json", fix)

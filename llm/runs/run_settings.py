@@ -42,5 +42,5 @@ class RunSettings:
             raise ValueError(f"seed must not be negative (got {self.seed})")
 
 
-# What changes neither the path nor the result of a run.
-FREE = ("device", "threads", "keep_journal")
+# What changes neither the path nor the result of a run. What device and dtype came to is in its origin.
+FREE = ("device", "dtype", "threads", "keep_journal")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm.runs.minmax_runs import read_tuples
+from llm.runs.minmax_runs import direct_adapter, read_tuples
 from llm.runs.open_run import OpenRun
 from llm.training.adapter_policy import AdapterPolicy
 from sim.preferences import FloatArray
@@ -40,8 +40,8 @@ def table_rows(
             name = f"{label} {_tuple_name(row.priorities)}"
             ensembles.append(Ensemble(name, tuple(keys), np.array(row.weights), "minmax"))
         ensembles.append(Ensemble(f"{label} by shares", tuple(keys), np.array(opened.mixture.mixture), "shares"))
-    direct = run.folder / "direct"
-    if (direct / "adapter_model.safetensors").is_file():
+    direct = direct_adapter(run.folder)
+    if direct is not None:
         run.base.load_adapter("direct", direct)
         policies["direct saddle point"] = AdapterPolicy(
             run.base, "direct", beta=run.mixture.beta, sampling=run.policies[0].sampling

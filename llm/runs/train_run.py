@@ -17,14 +17,18 @@ from llm.base.journal import Journal
 from llm.base.progress import Progress
 from llm.data.preference_text import TextPreferences, load_preferences
 from llm.runs.number_of_types import RunInputs, best_types, fit_candidates
-from llm.runs.open_run import open_base, window_of
-from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, save_run
+from llm.runs.open_run import open_base, read_config, window_of
+from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_whole, save_run
+from llm.runs.run_origin import Origin, origin_of, read_origin, require_same_data, require_same_origin
 from llm.runs.run_settings import FREE, RunSettings
 from llm.training.group_training import GroupFit, Method, adjusted_rand_index
 from sim.errors import InputError
 from sim.files.atomic import write_json
+from sim.files.locks import held
 from sim.settings import resolved
 from sim.streams import Stream
+
+_REFERENCE = "reference.safetensors"
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,34 @@ class RunSummary:
 
 
 def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambda text: None) -> RunSummary:
-    """Fit the policies of a run and write its folder; a finished one is returned, an interrupted one resumed."""
+    """Fit the policies of a run and write its folder; a finished one is returned, an interrupted one resumed.
+
+    Two processes never work in one folder: the second is refused.
+    """
     out = Path(out)
-    plain = resolved(settings)
-    same = {key: value for key, value in plain.items() if key not in FREE}
-    finished = _finished(out, same)
+    finished = _finished(out, settings, progress)
     if finished is not None:
-        progress(f"{out} is finished; nothing to do")
         return finished
+    with held(out):
+        # Between the look and the lock another process may have ended it.
+        return _finished(out, settings, progress) or _train(settings, out, progress)
+
+
+def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     base, tokenizer, hashes = open_base(settings.model, settings)
     stream = Stream(settings.seed, "llm")
     window = window_of(base, settings.data)
     data = load_preferences(settings.data, tokenizer, base.store, window, stream)
+    origin = origin_of(base, hashes, settings.data)
+    _look_at_what_is_there(out, origin, progress)
     for note in data.notes:
         progress(f"note: {note}")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "config.json", stamped({**plain, "versions": versions()}))
-    inputs = RunInputs(settings, base, tokenizer, data, stream, Journal(out / "journal"), out, progress)
+    begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
+    # What is left of an end that was killed: until this one ends there is no mixture to open.
+    (out / "mixture.json").unlink(missing_ok=True)
+    write_json(out / "config.json", stamped(begun))
+    journal = Journal(out / "journal", progress)
+    inputs = RunInputs(settings, base, tokenizer, data, stream, journal, out, progress)
     _prepare_reference(inputs, hashes)
     fits = fit_candidates(inputs)
     best = best_types(fits)
@@ -86,13 +101,31 @@ def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambd
     counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
     save_run(out, base, fits[best], mixture, data.train.annotators, counts)
     summary = _summary(settings.method, fits, best, data)
-    write_json(out / "run.json", stamped({**summary.as_json(), "settings": same}))
+    ended = {**summary.as_json(), "settings": _deciding(settings), "origin": origin.as_json()}
+    write_json(out / "run.json", stamped(ended))
     if not settings.keep_journal:
-        inputs.journal.clear()
+        journal.clear()
     return summary
 
 
-def _finished(out: Path, same: Mapping[str, Any]) -> RunSummary | None:
+def _deciding(settings: RunSettings) -> dict[str, Any]:
+    """The settings that decide the result."""
+    return {key: value for key, value in resolved(settings).items() if key not in FREE}
+
+
+def _look_at_what_is_there(out: Path, origin: Origin, progress: Progress) -> None:
+    """Unfinished work of another origin is refused; where nothing was computed yet there is nothing to mix."""
+    if not (out / "config.json").is_file() or not ((out / _REFERENCE).exists() or (out / "journal").exists()):
+        return
+    _, before, made_with = read_config(out)
+    require_same_origin(before, origin, out)
+    changed = [f"{name} {old} (now {new})" for name, new in versions().items() if (old := made_with.get(name)) != new]
+    if changed:
+        progress(f"note: {out} was begun with {', '.join(changed)}: a part of its numbers is theirs")
+
+
+def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummary | None:
+    """The summary of a run that ended in this folder, as it was and on the same data; None where none has."""
     # An unfinished run of another format is refused like a finished one: its journal would be read as if it were ours.
     content: dict[str, Any] = {}
     for name in ("config.json", "run.json"):
@@ -102,28 +135,34 @@ def _finished(out: Path, same: Mapping[str, Any]) -> RunSummary | None:
     if not path.is_file():
         return None
     try:
-        stored = content.pop("settings")
+        stored, origin = content.pop("settings"), read_origin(content.pop("origin"), path, TRAIN_AGAIN)
         summary = RunSummary(**{**content, "mixture": tuple(content["mixture"]), "notes": tuple(content["notes"])})
     except (KeyError, TypeError) as error:
         raise InputError("is not a run of this version", file=path, fix="choose another --out") from error
-    if stored != json.loads(json.dumps(same)):
-        changed = sorted(key for key in same if stored.get(key) != json.loads(json.dumps(same[key])))
+    same = json.loads(json.dumps(_deciding(settings)))
+    changed = sorted(key for key in same if stored.get(key) != same[key])
+    if settings.dtype not in ("auto", origin.dtype):
+        changed.append("dtype")
+    if changed:
         raise InputError(
             f"holds a run with other settings ({', '.join(changed)})", file=out, fix="choose another --out"
         )
+    require_same_data(origin, settings.data, out)
+    read_whole(out)
+    progress(f"{out} is finished; nothing to do")
     return summary
 
 
 def _prepare_reference(inputs: RunInputs, hashes: Mapping[str, str]) -> None:
-    base, file = inputs.base, inputs.out / "reference.safetensors"
+    base, file = inputs.base, inputs.out / _REFERENCE
     sets = (inputs.data.train, inputs.data.held_out, inputs.data.new_prompts)
     contexts = np.concatenate([s.pairs.contexts for s in sets for _ in range(2)])
     responses = np.concatenate([column for s in sets for column in (s.pairs.chosen, s.pairs.rejected)])
     # Distinct rows only: annotators share pairs.
     rows = np.unique(np.stack([contexts, responses], axis=1), axis=0)
-    keys = {**hashes, "data": base.store.digest(rows[:, 0], rows[:, 1])}
+    keys = {**hashes, **base.computed_in, "data": base.store.digest(rows[:, 0], rows[:, 1])}
     inputs.progress(f"reference scores of {len(rows)} responses")
-    if base.prepare_reference(file, keys, rows[:, 0], rows[:, 1], inputs.journal):
+    if base.prepare_reference(file, keys, rows[:, 0], rows[:, 1], inputs.journal, inputs.progress):
         inputs.progress(f"reference scores were read from {file}")
 
 

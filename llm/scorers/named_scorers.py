@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from llm.base.folder_format import read_stamped
 from llm.scorers.grammar import GrammarScorer
 from llm.scorers.sentiment import LexiconSentiment, SentimentScorer
 from sim.errors import InputError
 from sim.preferences import FloatArray
-from sim.reading import load_json
 
 
 class Scorer(Protocol):
@@ -72,8 +72,8 @@ def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Sc
     place = None if folder is None else Path(folder)
     if place is not None:
         try:
-            content = load_json((place / "make.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = read_stamped(place / "make.json", "run `pluralign llm make-imdb` again, with another --out")
+        except OSError as error:
             raise InputError("holds no make.json", file=place, fix="give a folder written by llm make-imdb") from error
         for row in content["groups"]:
             found[row["group_id"]] = make_scorer(row["scorer"], place / "scorers")

@@ -15,6 +15,7 @@ from llm.base.journal import Journal, fingerprint
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_training import DPOTraining, FitReport, fit_adapter
 from sim.answer_kinds.response_choices import ResponseChoices
+from sim.errors import InputError
 from sim.preferences import AnyArray, FloatArray, PreferencePairs
 from sim.streams import Stream
 
@@ -56,9 +57,10 @@ class AdapterPolicy:
 
     @property
     def identity(self) -> str:
-        """Fingerprint of base and adapter as they are."""
+        """Fingerprint of base and adapter as they are, and of the numbers they are computed in."""
         if self._identity is None:
-            self._identity = fingerprint(self.base.identity, asdict(self.base.lora), self._tensors())
+            base = self.base
+            self._identity = fingerprint(base.identity, base.computed_in, asdict(base.lora), self._tensors())
         return self._identity
 
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -78,7 +80,7 @@ class AdapterPolicy:
 
     def _evaluate(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         if len(contexts) < _WORTH_KEEPING:
-            return self.base.score(self.name, contexts, responses)
+            return self._score(contexts, responses)
         # Annotators share pairs: each response is scored once.
         rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
         return self._kept(rows[:, 0], rows[:, 1])[back]
@@ -88,8 +90,17 @@ class AdapterPolicy:
         kept = self._journal.read(piece)
         if kept is not None:
             return np.asarray(kept[0]["scores"].numpy())
-        scores = self.base.score(self.name, contexts, responses)
+        scores = self._score(contexts, responses)
         self._journal.write(piece, {"scores": torch.from_numpy(scores)})
+        return scores
+
+    def _score(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        scores = self.base.score(self.name, contexts, responses)
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"log-probabilities of '{self.name}' are not finite: its training diverged", field="training.rate",
+                fix=f"lower the rate (now {self.training.rate:g})",
+            )  # fmt: skip
         return scores
 
     def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:

@@ -14,6 +14,7 @@ from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
 from llm.training.answer_objectives import objective_of
 from llm.training.batches import micro_batches, step_batches
+from llm.training.finite import require_finite
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.preferences import FloatArray, PreferencePairs
@@ -173,11 +174,13 @@ def fit_adapter(
                 step += 1
                 on_step(step, total)
                 if step % training.checkpoint_steps == 0 and step < total:
+                    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
                     _checkpoint(journal, part, parameters, optimizer, step, record)
         for parameter in parameters.values():
             parameter.grad = None
         if training.gradient_checkpointing:
             base.model.eval()
+    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
     return FitReport(len(record), len(used), share, tuple(record))
 
 

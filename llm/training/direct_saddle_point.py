@@ -24,6 +24,7 @@ from llm.base.progress import Progress
 from llm.base.sequences import collate
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_policy import AdapterPolicy
+from llm.training.finite import require_finite
 from sim.algorithms.regret import checked_priorities
 from sim.errors import InputError
 from sim.preferences import FloatArray, IntArray
@@ -152,6 +153,7 @@ def direct_saddle_point(
         )  # fmt: skip
         state.step += 1
         if state.step % settings.checkpoint_steps == 0 or state.step == settings.steps:
+            require_finite(parameters, "the direct policy", "direct.rate", settings.rate)
             state.save(journal, key, parameters, optimizer)
             recent = np.mean([row.regret for row in state.record[-settings.checkpoint_steps :]], axis=0)
             shown = ", ".join(f"{value:.3f}" for value in recent)

@@ -17,6 +17,7 @@ from llm.base.journal import Journal
 from llm.base.plain_text import passages
 from llm.base.progress import Progress
 from llm.training.batches import step_batches
+from llm.training.finite import require_finite
 from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
 from sim.streams import Stream
@@ -121,8 +122,10 @@ def descend(
                 left = (time.monotonic() - began) / (step - first) * (steps - step)
                 progress(f"step {step}/{steps}: loss {smooth:.3f}; about {left:.0f} s left")
             if step % settings.checkpoint_steps == 0 and step < steps:
+                require_finite(parameters, "training", "rate", settings.rate)
                 _keep(kept, parameters, optimizer, step, seen)
         epoch += 1
+    require_finite(parameters, "training", "rate", settings.rate)
     took = time.monotonic() - began
     return seen, took * seen / fresh if fresh else 0.0
 
@@ -160,4 +163,7 @@ def held_out_loss(model: Any, rows: list[NDArray[Any]], pad: int, tokenizer: Any
             losses = _token_losses(model, *_batch(part, pad, device))
             total, count = total + float(losses.double().sum()), count + losses.numel()
             text_bytes += sum(len(t.encode()) for t in tokenizer.batch_decode(part, skip_special_tokens=True))
-    return total / count, text_bytes
+    loss = total / count
+    if not math.isfinite(loss):
+        raise InputError(f"the loss on held-out documents is {loss}", field="rate", fix="lower it")
+    return loss, text_bytes

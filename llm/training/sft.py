@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,18 @@ import numpy as np
 import torch
 
 from llm.base.device import pick_device
-from llm.base.folder_format import FORMAT, read_stamped, stamped
-from llm.base.identity import versions
+from llm.base.folder_format import FORMAT, checksums, file_checksum, read_stamped, require_unchanged, stamped
+from llm.base.identity import tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.plain_text import read_documents
 from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
+from llm.base.tensor_files import computed_in, disk_errors
 from llm.training.next_token_training import Checkpoints, descend, held_out_loss, token_rows
 from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
 from sim.files.atomic import write_json
+from sim.files.locks import held
 from sim.settings import resolved
 from sim.streams import Stream
 
@@ -54,17 +57,29 @@ class SftSummary:
 
 
 _FREE = ("threads", "device", "checkpoint_steps")
+_AGAIN = "run `pluralign llm sft` again, with another --out"
 
 
 def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambda text: None) -> SftSummary:
-    """Train, and write a model folder with sft.json; a finished one is returned, an interrupted one resumed."""
+    """Train, and write a model folder with sft.json; a finished one is returned, an interrupted one resumed.
+
+    Two processes never work at one folder: the second is refused.
+    """
     out = Path(out)
-    same = {key: value for key, value in resolved(settings).items() if key not in _FREE}
-    finished = _finished(out, same)
+    finished = _finished(out, settings, progress)
     if finished is not None:
-        progress(f"{out} is finished; nothing to do")
         return finished
-    if out.exists() and any(out.iterdir()):
+    unfinished = out.parent / f".{out.name}-unfinished"
+    with held(unfinished):
+        # Between the look and the lock another process may have ended it.
+        summary = _finished(out, settings, progress) or _train(settings, out, Journal(unfinished, progress), progress)
+    with suppress(OSError):  # of a training that was killed and ended now
+        unfinished.rmdir()
+    return summary
+
+
+def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progress) -> SftSummary:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("exists and is no model of this command", file=out, fix="choose another --out")
     if not settings.data:
         raise InputError("no data", field="data", fix="give a file of texts (--data FILE)")
@@ -73,6 +88,7 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
         torch.set_num_threads(settings.threads)
     stream = Stream(settings.seed, "sft")
     training, judged = _split(read_documents(settings.data, settings.limit), settings.held_out, stream)
+    data = file_checksum(Path(settings.data))
     if settings.model is None:
         size = SIZES[settings.size]
         progress(
@@ -84,7 +100,7 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
         model, tokenizer = load_base(settings.model, device)
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     rows = token_rows(training, tokenizer, settings, start, end)
-    held = token_rows(judged, tokenizer, settings, start, end)
+    held_rows = token_rows(judged, tokenizer, settings, start, end)
     if len(rows) < settings.batch:
         raise InputError(
             f"{len(rows)} passages do not fill a batch of {settings.batch}", file=settings.data,
@@ -93,11 +109,14 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
     steps = settings.steps or max(1, round(settings.epochs * len(rows) / settings.batch))
     count = sum(p.numel() for p in model.parameters())
     progress(f"{count:,} parameters; {len(rows):,} passages, {sum(map(len, rows)):,} tokens; {steps} steps")
-    kept = Checkpoints(Journal(out.parent / f".{out.name}-unfinished"), f"sft-{fingerprint(FORMAT, same)}")
+    hashes = () if settings.model is None else (weights_hash(settings.model), tokenizer_hash(settings.model))
+    origin = {"data": data, "base": list(hashes), **computed_in(model)}
+    kept = Checkpoints(journal, f"sft-{fingerprint(FORMAT, _deciding(settings), origin)}")
+    _look_at_what_is_there(kept, progress)
     pad = end if pad is None else pad
     seen, seconds = descend(model, rows, steps, settings, stream, kept, pad, progress)
-    loss, text_bytes = held_out_loss(model, held, pad, tokenizer)
-    tokens = sum(len(row) - 1 for row in held)
+    loss, text_bytes = held_out_loss(model, held_rows, pad, tokenizer)
+    tokens = sum(len(row) - 1 for row in held_rows)
     summary = SftSummary(
         parameters=count,
         steps=steps,
@@ -110,9 +129,23 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
         bits_per_byte=loss * tokens / math.log(2) / text_bytes,
         versions=versions(),
     )
-    _save(model, tokenizer, out, {**summary.as_json(), "settings": same})
-    kept.journal.clear()
+    _save(model, tokenizer, out, {**summary.as_json(), "settings": _deciding(settings), "origin": origin})
+    journal.clear()
     return summary
+
+
+def _deciding(settings: SftSettings) -> dict[str, Any]:
+    """The settings that decide the result."""
+    return {key: value for key, value in resolved(settings).items() if key not in _FREE}
+
+
+def _look_at_what_is_there(kept: Checkpoints, progress: Progress) -> None:
+    """Unfinished work of other settings, data, dtype or device has another key: it is left behind, and said to be."""
+    folder = kept.journal.folder
+    assert folder is not None
+    others = [path for path in folder.glob("sft-*.safetensors") if path.stem != kept.key]
+    if others and not (folder / f"{kept.key}.safetensors").is_file():
+        progress(f"note: what {folder} holds is of other settings, data or device, and is not continued")
 
 
 def _split(documents: list[str], held_out: float, stream: Stream) -> tuple[list[str], list[str]]:
@@ -125,18 +158,30 @@ def _split(documents: list[str], held_out: float, stream: Stream) -> tuple[list[
     )
 
 
-def _finished(out: Path, same: Mapping[str, Any]) -> SftSummary | None:
+def _finished(out: Path, settings: SftSettings, progress: Progress) -> SftSummary | None:
+    """The summary of a training that ended in this folder, as it was and on the same data; None where none has."""
     path = out / "sft.json"
     if not path.is_file():
         return None
-    content = read_stamped(path, "run `pluralign llm sft` again, with another --out")
-    stored = content.pop("settings", None)
-    if stored != json.loads(json.dumps(same)):
+    content = read_stamped(path, _AGAIN)
+    stored, origin, files = (content.pop(name, None) for name in ("settings", "origin", "files"))
+    if stored != json.loads(json.dumps(_deciding(settings))):
         raise InputError("holds a model trained with other settings", file=out, fix="choose another --out")
     try:
-        return SftSummary(**content)
-    except TypeError as error:
+        summary, data = SftSummary(**content), origin["data"]
+        require_unchanged(out, files, _AGAIN)
+    except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f"is no summary of this version ({error})", file=path, fix="choose another --out") from error
+    if not Path(settings.data).is_file():
+        raise InputError(f"is not there, and {out} was trained on it", file=settings.data, field="data",
+                         fix="put it back")  # fmt: skip
+    if file_checksum(Path(settings.data)) != data:
+        raise InputError(
+            f"was changed since {out} was trained on it", file=settings.data, field="data",
+            fix="put the old one back, or train with another --out",
+        )  # fmt: skip
+    progress(f"{out} is finished; nothing to do")
+    return summary
 
 
 def _save(model: Any, tokenizer: Any, out: Path, summary: Mapping[str, Any]) -> None:
@@ -144,9 +189,11 @@ def _save(model: Any, tokenizer: Any, out: Path, summary: Mapping[str, Any]) -> 
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        model.save_pretrained(temporary, safe_serialization=True)
-        tokenizer.save_pretrained(temporary)
-        write_json(temporary / "sft.json", stamped(summary))
+        with disk_errors(out):
+            model.save_pretrained(temporary, safe_serialization=True)
+            tokenizer.save_pretrained(temporary)
+        files = checksums(temporary, sorted(path.name for path in temporary.iterdir()))
+        write_json(temporary / "sft.json", stamped({**summary, "files": files}))
         temporary.chmod(0o755)
         if out.exists():
             out.rmdir()

@@ -57,6 +57,7 @@ def command(
     from llm.runs.evaluation import evaluate
     from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
+    from llm.runs.run_folder import held_run
     from llm.runs.twin_of_run import twin_of
     from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
@@ -64,12 +65,12 @@ def command(
     from sim.streams import Stream
 
     judges = scorers_of(made, scorers)
-    with training_warnings():
+    with training_warnings(), held_run(run):
         say = clock()
-        opened = open_run(run, model=model, device=device)
+        opened = open_run(run, model=model, device=device, progress=say)
         others: dict[str, Any] = {}
         for number, place in enumerate(against):
-            other = open_run(place, base=(opened.base, opened.tokenizer), prefix=f"other{number}_")
+            other = open_run(place, base=(opened.base, opened.tokenizer), prefix=f"other{number}_", progress=say)
             label = other.mixture.method
             if label in others or label == opened.mixture.method:
                 label = Path(place).name
@@ -92,11 +93,11 @@ def command(
             opened, others, answers=answers, scorers=judges, prompts=prompts, samples=samples, seed=seed, progress=say
         )
         beside = twin_of(opened, others, found, twin, seed, say)
-    content = {"run": run, "against": list(others), "seed": seed, **found.as_json()}
-    if beside is not None:
-        content["twin"] = beside.as_json()
-    write_json(Path(run) / "eval.json", stamped(content))
-    figures = draw_run(Path(run))
+        content = {"run": run, "against": list(others), "seed": seed, **found.as_json()}
+        if beside is not None:
+            content["twin"] = beside.as_json()
+        write_json(Path(run) / "eval.json", stamped(content))
+        figures = draw_run(Path(run))
     if as_json:
         click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
         return

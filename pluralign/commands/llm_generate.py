@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pluralign.commands.llm_options import training_warnings
+from pluralign.commands.llm_options import clock, training_warnings
 
 
 @click.command("generate")
@@ -67,7 +67,7 @@ def command(
     made_with = run_settings(run).sampling
     sampling = Sampling(max_new_tokens or made_with.max_new_tokens, temperature, made_with.batch)
     with training_warnings():
-        opened = open_run(run, model=model, device=device, sampling=sampling)
+        opened = open_run(run, model=model, device=device, sampling=sampling, progress=clock())
         room = opened.mixture.window
         tokeniser = Tokeniser(opened.tokenizer, opened.base.store, room, DataSettings())
         contexts = np.repeat(np.array([tokeniser.prompt(text)[0] for text in asked], dtype=np.int64), samples)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from pathlib import Path
 
 import click
 
@@ -39,11 +41,14 @@ def command(
     """
     from llm.data.imdb import make_imdb
     from llm.data.imdb_settings import ImdbSettings
+    from sim.files.locks import held
     from sim.settings import read_settings
 
     given = {"data": data, "model": model, "scenario": scenario, "seed": seed, "device": device}
     settings = read_settings(ImdbSettings, config, overrides, given)
-    with training_warnings():
+    # A finished folder is only read.
+    alone = nullcontext() if (Path(out) / "make.json").is_file() else held(out)
+    with training_warnings(), alone:
         summary = make_imdb(settings, out, clock())
     if as_json:
         click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))

@@ -51,14 +51,15 @@ def command(
     """
     from llm.runs.minmax_runs import direct_run, minmax_run
     from llm.runs.open_run import open_run
+    from llm.runs.run_folder import held_run
     from llm.training.direct_saddle_point import SaddleSettings
     from sim.settings import read_settings
 
     asked = [numbers("--priorities", text) for text in priorities]
     settings = read_settings(SaddleSettings, config, overrides)
-    with training_warnings():
+    with training_warnings(), held_run(run):
         say = clock()
-        opened = open_run(run, model=model, device=device)
+        opened = open_run(run, model=model, device=device, progress=say)
         asked = asked or [(1.0,) * len(opened.policies)]
         report = minmax_run(opened, asked, prompts=prompts, samples=samples, rounds=rounds, seed=seed, progress=say)
         found = None

@@ -28,6 +28,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.files.atomic import beside
+from sim.files.locks import is_at, locked
 
 VERSION = 2
 _NAME = re.compile(r"records-(\d{4,})\.jsonl")
@@ -148,7 +149,7 @@ class Records:
             except FileExistsError:  # another run was faster
                 continue
             # Between its making and its lock another run may have merged it away, and another have made its like.
-            if _lock(file) and _is_at(file, path):
+            if locked(file) and is_at(file, path):
                 file.write(_header())
                 return file
             file.close()
@@ -191,25 +192,10 @@ def _exclusive(path: Path) -> FileIO | None:
         file = path.open("r+b", buffering=0)
     except OSError:
         return None
-    if _lock(file):
+    if locked(file):
         return file
     file.close()
     return None
-
-
-def _lock(file: FileIO) -> bool:
-    """Whether this process has the file now; where the system has no such locks, always."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _link(temporary: Path, path: Path) -> None:
@@ -222,10 +208,3 @@ def _link(temporary: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from None
         os.replace(temporary, path)
-
-
-def _is_at(file: FileIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

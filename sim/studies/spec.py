@@ -14,7 +14,7 @@ from sim.errors import InputError, short
 from sim.plugins import Sources, blaming, looking_in, together
 from sim.running.fingerprint import SIM
 from sim.running.memory import require_memory
-from sim.settings import parse_override, read_mapping, require_known
+from sim.settings import in_home, parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
 
@@ -126,7 +126,7 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
         settings={name: _frozen(value) for name, value in content["settings"].items() if name not in content["grid"]},
         grid={name: _values(name, values, file) for name, values in content["grid"].items()},
         figure=_figure(content, definition, file),
-        reference=None if reference is None else file.parent / str(reference),
+        reference=None if reference is None else file.parent / in_home(str(reference)),
         file=file,
     )
     _require_tasks_fit(spec)

@@ -102,3 +102,17 @@ def test_override_texts():
         parse_override("a", "n=3")
     with pytest.raises(InputError, match="the value is not YAML; quote it"):
         parse_override("a=[")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("~/a/b", "/home/of/x/a/b"), ("~", "/home/of/x"), ("a/~/b", "a/~/b"), ("~ or so", "~ or so"), ("", "")],
+)
+def test_paths_below_home_are_written_out_wherever_they_come_from(tmp_path, monkeypatch, text, wanted):
+    monkeypatch.setenv("HOME", "/home/of/x")
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"name: '{text}'\n")
+    assert read_settings(Outer, path).name == wanted
+    assert read_settings(Outer, None, [f"name='{text}'"]).name == wanted
+    assert read_settings(Outer, None, (), {"name": text}).name == wanted
+    assert resolved(read_settings(Outer, path))["name"] == wanted

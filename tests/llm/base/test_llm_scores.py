@@ -202,5 +202,9 @@ def test_reference_is_cached_and_refused_when_something_differs(tiny, tmp_path):
         with pytest.raises(InputError, match=f"another {name}"):
             again.prepare_reference(path, {**hashes, name: "x"}, contexts, responses, Journal(None))
     path.write_bytes(b"broken")
-    with pytest.raises(InputError, match="whole cache"):
-        again.prepare_reference(path, hashes, contexts, responses, Journal(None))
+    del again.score
+    said = []
+    assert not again.prepare_reference(path, hashes, contexts, responses, Journal(None), said.append)
+    assert f"note: {path} was damaged" in said[0]
+    assert again.prepare_reference(path, hashes, contexts, responses, Journal(None))
+    assert (again.reference(contexts, responses) == wanted).all()

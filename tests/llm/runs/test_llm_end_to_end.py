@@ -199,6 +199,7 @@ def test_kill_and_restart_gives_the_same_run(tiny, tmp_path):  # noqa: F811
     done = subprocess.run(arguments(cut), check=True, capture_output=True, text=True, cwd=root, env=environment)
     assert "round 2" in done.stderr
     for name in ("run.json", "mixture.json", "metrics.jsonl", "group_0/adapter_model.safetensors",
+                 "group_0/adapter_config.json",
                  "group_1/adapter_model.safetensors", "responsibilities.parquet", "reference.safetensors"):  # fmt: skip
         assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 

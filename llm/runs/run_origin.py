@@ -1,0 +1,87 @@
+"""What a run's numbers come from beside its settings: its data, its base, and the numbers it is computed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.base.folder_format import file_checksum
+from llm.base.shared_base import SharedBase
+from llm.data.data_settings import DataSettings
+from sim.errors import InputError
+from sim.files.answer_sources import parts_of
+
+
+@dataclass(frozen=True)
+class Origin:
+    """base, tokenizer: hashes of their files.  data: "train" (and "test") -> checksum of the file's bytes, or of a
+    folder's files.  dtype, device: of the base's weights; of a GPU, its name too."""
+
+    base: str
+    tokenizer: str
+    data: Mapping[str, str]
+    dtype: str
+    device: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def origin_of(base: SharedBase, hashes: Mapping[str, str], settings: DataSettings) -> Origin:
+    data = {name: data_checksum(path) for name, path in _files(settings).items()}
+    return Origin(base=hashes["base"], tokenizer=hashes["tokenizer"], data=data, **base.computed_in)
+
+
+def read_origin(content: Any, file: Path, fix: str) -> Origin:
+    """The `origin` of a config.json or run.json."""
+    try:
+        return Origin(**content)
+    except TypeError as error:
+        raise InputError(f"is not a run of this version ({error})", file=file, fix=fix) from error
+
+
+def data_checksum(path: str) -> str:
+    """Checksum of everything that is read of a path: a file, or the parts of a folder in their order."""
+    parts = [part.path for part in parts_of(path)]
+    found = [file_checksum(part) for part in parts]
+    return found[0] if not Path(path).is_dir() else "+".join(
+        f"{part.name}:{checksum}" for part, checksum in zip(parts, found, strict=True)
+    )  # fmt: skip
+
+
+def require_same_data(origin: Origin, settings: DataSettings, folder: Path) -> None:
+    """InputError where a file that a run was trained on is gone, or is not what it was."""
+    for name, path in _files(settings).items():
+        field = f"data.{name}"
+        if not Path(path).exists():
+            raise InputError(f"is not there, and {folder} was trained on it", file=path, field=field, fix="put it back")
+        if data_checksum(path) != origin.data.get(name):
+            raise InputError(
+                f"was changed since {folder} was trained on it", file=path, field=field,
+                fix="put the old one back, or train with another --out",
+            )  # fmt: skip
+
+
+def require_same_origin(before: Origin, now: Origin, folder: Path) -> None:
+    """InputError where an unfinished run would go on with other data, another base, or in other numbers."""
+    fix = "give what it began with, or delete the folder, or choose another --out"
+    for name, one, other in (
+        ("data", before.data, now.data), ("base", before.base, now.base), ("tokenizer", before.tokenizer, now.tokenizer)
+    ):  # fmt: skip
+        if one != other:
+            raise InputError(f"holds an unfinished run; its {name} changed since it began", file=folder, fix=fix)
+    if computed_in(before) != computed_in(now):
+        raise InputError(
+            f"holds an unfinished run, begun {computed_in(before)}, and this is {computed_in(now)}", file=folder,
+            fix="set dtype and --device as they were, or delete the folder, or choose another --out",
+        )  # fmt: skip
+
+
+def computed_in(origin: Origin) -> str:
+    return f"in {origin.dtype} on {origin.device}"
+
+
+def _files(settings: DataSettings) -> dict[str, str]:
+    return {name: path for name, path in (("train", settings.train), ("test", settings.test)) if path}
