@@ -23,7 +23,7 @@ from sim.settings import read_settings  # noqa: E402
 
 FAST = [
     "threads=1", "device=cpu", "training.rate=2e-3", "training.batch=16", "training.checkpoint_steps=2", "lora.rank=2",
-    "groups.rounds=1", "sampling.max_new_tokens=4",
+    "training.epochs=1", "groups.rounds=1", "sampling.max_new_tokens=4",
 ]  # fmt: skip
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
