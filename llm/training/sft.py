@@ -19,7 +19,7 @@ from llm.base.device import pick_device
 from llm.base.folder_format import FORMAT, read_stamped, stamped
 from llm.base.identity import versions
 from llm.base.journal import Journal, fingerprint
-from llm.base.plain_text import read_documents
+from llm.base.plain_text import Document, read_documents
 from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from llm.training.next_token_training import Checkpoints, descend, held_out_loss, token_rows
@@ -72,13 +72,21 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     stream = Stream(settings.seed, "sft")
-    training, judged = _split(read_documents(settings.data, settings.limit), settings.held_out, stream)
+    training, judged = _split(
+        read_documents(settings.data, settings.limit, tidied=settings.tidy), settings.held_out, stream
+    )
     if settings.model is None:
+        texts = [text for text in training if isinstance(text, str)]
+        if len(texts) < len(training):
+            raise InputError(
+                "conversations need a model with a chat template", file=settings.data, field="messages",
+                fix="give --model FOLDER, or texts",
+            )  # fmt: skip
         size = SIZES[settings.size]
         progress(
             f"tokenizer of {size.vocabulary} tokens from {min(len(training), settings.tokenizer_documents)} documents"
         )
-        tokenizer = train_tokenizer(training[: settings.tokenizer_documents], size.vocabulary)
+        tokenizer = train_tokenizer(texts[: settings.tokenizer_documents], size.vocabulary)
         model = new_mistral(size, max(512, settings.length), stream.child("model"), device)
     else:
         model, tokenizer = load_base(settings.model, device)
@@ -115,7 +123,7 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
     return summary
 
 
-def _split(documents: list[str], held_out: float, stream: Stream) -> tuple[list[str], list[str]]:
+def _split(documents: list[Document], held_out: float, stream: Stream) -> tuple[list[Document], list[Document]]:
     """(documents to train on, documents to be judged on), each in the file's order."""
     judged = np.zeros(len(documents), dtype=np.bool_)
     judged[stream.child("held-out").permutation(len(documents))[: max(1, round(held_out * len(documents)))]] = True
