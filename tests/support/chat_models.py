@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 CHATML = (
@@ -28,3 +29,13 @@ def chat_tokenizer(family: str | None) -> Any:
         tokenizer.add_special_tokens({"additional_special_tokens": ["<|h|>", "<|e|>"], "eos_token": "<|eot|>"})
         tokenizer.chat_template = LLAMA
     return tokenizer
+
+
+def chat_folder(folder: Path, family: str | None = "chatml") -> Path:
+    """A random model of two layers with such a tokenizer, as a folder."""
+    from llm.base.small_mistral import SIZES, new_mistral
+    from sim.streams import Stream
+
+    new_mistral(SIZES["mini"], 256, Stream(0, "chat")).save_pretrained(folder, safe_serialization=True)
+    chat_tokenizer(family).save_pretrained(folder)
+    return folder
