@@ -79,6 +79,8 @@ class PairWriter:
         found = ""
         if self._table.prompt_kind != "conversation":
             asked, first, second, found = self._texts(asked, first, second, row)
+            # The space after "Assistant:" is the transcript's own.
+            first, second = (text.strip() if found == "transcripts" else text for text in (first, second))
         chosen, rejected = ([{"role": "assistant", "content": text}] for text in (first, second))
         return self._asked(asked, row), chosen, rejected, found
 

@@ -160,6 +160,7 @@ def test_transcripts_without_a_prompt_have_their_own(tmp_path):
     assert "10 rows are transcripts without a prompt" in notes
     told = "\n\nAssistant: What?\n\nHuman: It"
     contexts, chosen, _ = loaded(write(tmp_path / "q.jsonl", of(told)), chat=True)
+    assert chosen[0] == "kind<|im_end|>\n"
     assert contexts[0].count("<|im_start|>user") == 2
     assert contexts[0].endswith("It<|im_end|>\n<|im_start|>assistant\n")
     other = rows_of(lambda t, j: (None, f"kind {t}", f"knew {t}"))
