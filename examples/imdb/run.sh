@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 pluralign=${PLURALIGN:-pluralign}
 step() { echo "== $(date +%T) $*"; $pluralign llm "$@"; }
 
-step sft --data "$reviews" --size tiny --steps 650 --out "$out/sft"
+step sft --data "$reviews" --set tidy=true --size tiny --steps 650 --out "$out/sft"
 step make-imdb --config "$here/$scenario.yaml" --data "$reviews" --model "$out/sft" --out "$out/$scenario"
 for method in em-dpo dpo cluster-dpo; do
     step train --config "$here/train.yaml" --model "$out/sft" --data "$out/$scenario/pairs.jsonl" \

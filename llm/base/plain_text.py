@@ -1,29 +1,38 @@
-"""Plain text in files: one document a row."""
+"""Plain text and conversations in files: one document a row."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from sim.errors import InputError
+from sim.files.conversations import conversation_text, is_conversation
 from sim.reading import bounded, load_json
 
 _BREAK = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
+# White space after a sentence and whatever quotes close it.
+_GAP = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')]))\s+(?=[\"'(A-Z0-9])")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(A-Z0-9])")
 
 
-def read_documents(path: str | Path, limit: int | None = None) -> list[str]:
-    """Field `text` of each row of a .jsonl or .jsonl.gz file, line breaks and markup for them as single spaces."""
+# A text, or the messages of a conversation.
+Document: TypeAlias = str | list[dict[str, Any]]
+
+
+def read_documents(path: str | Path, limit: int | None = None, *, tidied: bool = False) -> list[Document]:
+    """Field `text` or `messages` of each row of a .jsonl or .jsonl.gz file; tidied: texts as `tidy` has them."""
     place = Path(path)
     if not place.is_file():
         raise InputError("no such file", file=place, fix="check the path")
     if not place.name.endswith((".jsonl", ".jsonl.gz")):
         raise InputError("expected a file ending in .jsonl or .jsonl.gz", file=place, fix='one {"text": ...} a line')
     opener = gzip.open if place.name.endswith(".gz") else open
-    documents: list[str] = []
+    documents: list[Document] = []
     row = 0
     try:
         with opener(place, "rt", encoding="utf-8") as lines:
@@ -32,11 +41,8 @@ def read_documents(path: str | Path, limit: int | None = None) -> list[str]:
                     break
                 if not line.strip():
                     continue
-                content = load_json(line)
-                text = content.get("text") if isinstance(content, dict) else None
-                if not isinstance(text, str) or not text.strip():
-                    raise InputError("expected a text", file=place, row=row, field="text", fix="fill it in or drop it")
-                documents.append(tidy(text))
+                found = _document(load_json(line), {"file": place, "row": row})
+                documents.append(tidy(found) if tidied and isinstance(found, str) else found)
     except InputError:
         raise
     except (ValueError, EOFError, OSError, zlib.error) as error:
@@ -44,6 +50,17 @@ def read_documents(path: str | Path, limit: int | None = None) -> list[str]:
     if not documents:
         raise InputError("holds no text", file=place, fix="write one document a line")
     return documents
+
+
+def _document(content: Any, where: dict[str, Any]) -> Document:
+    told = content if isinstance(content, dict) else {}
+    if is_conversation(told.get("messages")):
+        messages: list[dict[str, Any]] = json.loads(conversation_text(told["messages"], {**where, "field": "messages"}))
+        return messages
+    text = told.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise InputError("expected a text", **where, field="text", fix="fill it in or drop it; or give messages")
+    return text
 
 
 def tidy(text: str) -> str:
@@ -56,8 +73,19 @@ def sentences(text: str) -> list[str]:
     return [part for part in _SENTENCE.split(text) if part]
 
 
+def cuts(text: str, words: int) -> list[str]:
+    """Pieces of a text as it stands, line breaks and all, cut between sentences after about `words` words."""
+    out, begun = [], 0
+    for gap in _GAP.finditer(text):
+        if len(text[begun : gap.start()].split()) >= words:
+            out.append(text[begun : gap.start()])
+            begun = gap.end()
+    return [*out, text[begun:]] if text[begun:].strip() else out
+
+
 def passages(text: str, words: int) -> list[str]:
-    """Whole sentences put together until about `words` words: documents a small model can learn to begin and end."""
+    """Whole sentences of a tidy text put together until about `words` words: documents a small model can learn to begin
+    and end."""
     out: list[str] = []
     held: list[str] = []
     count = 0

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
+from sim.files.conversations import is_conversation
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import place_of
 
 
 def require_text(table: PairTable) -> None:
-    """Refuse what is no text: numbers, features, messages, lists that were turned into text, empty responses."""
-    if table.kind != "text":
+    """Refuse what is neither text nor a conversation: numbers, features, lists that were turned into text, empty
+    responses."""
+    if table.kind in ("vector", "number"):
         problem, fix = {
-            "conversation": ("is a conversation (a list of messages)",
-                             "give prompt and answers as texts, as the model's chat template renders them"),
             "vector": ("is a list of numbers", "give the text"),
             "number": (f"is a number ({table.items[table.chosen[0]]}), perhaps a position in a list of answers",
                        "give the text of the answer"),
         }[table.kind]  # fmt: skip
         raise InputError(problem, field="chosen", fix=fix, **place_of(table, 0))
+    listed = {j for j, text in enumerate(table.prompts) if table.prompt_kind == "text" and _holds_messages(text)}
+    for row in (row for row, prompt in enumerate(table.prompt.tolist()) if prompt in listed):
+        raise InputError("is a list of messages written as text", field="prompt", fix="write the list itself, as JSON",
+                         **place_of(table, row))  # fmt: skip
+    if table.kind == "conversation":
+        return
     empty = {j for j, text in enumerate(table.items) if not text.strip()}
     listed = {j for j, text in enumerate(table.items) if _is_list(text)}
     for field, column in (("chosen", table.chosen), ("rejected", table.rejected)):
@@ -37,16 +45,26 @@ def require_text(table: PairTable) -> None:
 
 
 def _is_list(text: str) -> bool:
-    """Whether a text is a list or mapping that somebody turned into text: "['a', 'b']"."""
+    return _parsed(text) is not None
+
+
+def _holds_messages(text: str) -> bool:
+    found = _parsed(text)
+    return is_conversation(found) and all("role" in message for message in found)
+
+
+def _parsed(text: str) -> Any:
+    """The list or mapping that somebody turned into a text ("['a', 'b']"); None for any other text."""
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("{") and text.endswith("}")):
-        return False
+        return None
     for parse in (json.loads, ast.literal_eval):
         try:
-            return isinstance(parse(text), list | dict)
+            found = parse(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-    return False
+        return found if isinstance(found, list | dict) else None
+    return None
 
 
 def are_transcripts(table: PairTable) -> bool:
@@ -56,8 +74,13 @@ def are_transcripts(table: PairTable) -> bool:
     """
     asked = np.concatenate([table.prompt, table.prompt])
     given = np.concatenate([table.chosen, table.rejected])
-    prompts, texts = table.prompts, table.items
+    if (table.kind == "conversation") != (table.prompt_kind == "conversation"):
+        return False
+    prompts: Sequence[Any] = table.prompts
+    answers: Sequence[Any] = table.items
+    if table.kind == "conversation":
+        prompts, answers = ([json.loads(label) for label in labels] for labels in (prompts, answers))
     return all(
-        prompts[p] != "" and texts[r].startswith(prompts[p]) and len(texts[r]) > len(prompts[p])
+        len(answers[r]) > len(prompts[p]) > 0 and answers[r][: len(prompts[p])] == prompts[p]
         for p, r in set(zip(asked.tolist(), given.tolist(), strict=True))
     )

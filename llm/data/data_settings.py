@@ -16,7 +16,10 @@ class DataSettings:
     types. Where no prompt has two answers, those to the new prompts do.
     same_annotators: whether `test` may hold people who are in `train`.
     window: most tokens of prompt and response together (default: the model's, at most 512); too_long: what to do with
-    a longer response.  append_end: whether responses end with the end token; false for continuations cut at a length.
+    a pair that is longer: truncate cuts the prompt from the left, down to half the window, then the responses at their
+    ends.  append_end: whether responses that are texts end with the end token; false for continuations cut at a length.
+    chat: whether plain texts are turns of a conversation, the prompt the user's and the response the assistant's, for
+    models that know their chat template only; message lists are rendered by it either way.
     """
 
     train: str = ""
@@ -28,6 +31,7 @@ class DataSettings:
     window: int | None = None
     too_long: Literal["error", "drop", "truncate"] = "error"
     append_end: bool = True
+    chat: bool = False
 
     def __post_init__(self) -> None:
         for name in ("unseen", "held_out", "new_prompts"):

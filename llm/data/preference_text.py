@@ -25,11 +25,12 @@ def load_preferences(
     """Read, check, tokenise and split; see DataSettings."""
     if not settings.train:
         raise InputError("no data", field="data.train", fix="give a file of preferences (--data FILE)")
-    tokeniser, notes = Tokeniser(tokenizer, store, window, settings), []
+    tokeniser = Tokeniser(tokenizer, store, window, settings)
     table = read_pairs(settings.train).require_pairs("training")
     require_text(table)
-    pairs, keep = tokeniser.pairs(table)
-    notes += [f"{settings.train}: {count} rows {why}, left out" for why, count in table.left_out]
+    tokenised = tokeniser.pairs(table)
+    pairs, keep = tokenised.pairs, tokenised.keep
+    notes = [f"{settings.train}: {count} rows {why}, left out" for why, count in table.left_out]
     if settings.test is not None:
         other = read_pairs(settings.test).require_pairs("training")
         require_text(other)
@@ -39,9 +40,9 @@ def load_preferences(
                 f"{len(both)} annotators are in {settings.train} too (the first is {both[0]})", file=settings.test,
                 field="annotator_id", fix="split by annotator, or set data.same_annotators=true",
             )  # fmt: skip
-        test_pairs, test_keep = tokeniser.pairs(other)
+        test = tokeniser.pairs(other)
         notes += [f"{settings.test}: {count} rows {why}, left out" for why, count in other.left_out]
-        unseen = answers_of(other, test_pairs, test_keep)
+        unseen = answers_of(other, test.pairs, test.keep)
         train_rows, known_rows = keep, np.zeros_like(keep)
     elif table.split is not None:
         unseen = answers_of(table, pairs, keep & table.rows_of("unseen"))
@@ -50,21 +51,19 @@ def load_preferences(
         apart = some_annotators(table.n_annotators, settings.unseen, stream.child("unseen"))
         unseen = answers_of(table, pairs, keep & apart[table.annotator])
         train_rows, known_rows = keep & ~apart[table.annotator], np.zeros_like(keep)
+    notes += tokeniser.notes()
     if not train_rows.any():
-        raise InputError("no answers are left to train on", file=settings.train, fix="give more rows")
-    if tokeniser.transcripts:
-        notes.append("the answers are whole transcripts: the prompt is taken off each")
-    if tokeniser.shortened:
-        what = "dropped" if settings.too_long == "drop" else "cut"
-        notes.append(f"{tokeniser.shortened} responses longer than the window of {window} tokens were {what}")
+        told = "".join(f"; {note}" for note in notes)
+        raise InputError(f"no answers are left to train on{told}", file=settings.train, fix="give more rows")
     counts = np.bincount(pairs.annotator[train_rows], minlength=pairs.n_annotators)
     if (counts == 1).any():
         notes.append(
             f"{int((counts == 1).sum())} annotators have a single answer: it is not held out, and says little about "
             "their group"
         )
-    new = hold_out_prompts(pairs.contexts, pairs.annotator, train_rows, settings.new_prompts, stream.child("held-out"))
-    held = hold_out_answers(pairs, train_rows & ~new, settings.held_out, stream.child("held-out answers"))
+    asked = tokenised.prompt
+    new = hold_out_prompts(asked, pairs.annotator, train_rows, settings.new_prompts, stream.child("held-out"))
+    held = hold_out_answers(pairs, asked, train_rows & ~new, settings.held_out, stream.child("held-out answers"))
     if settings.held_out and not held.any():
         notes.append(
             "no prompt has answers of two annotators: groups are found by what their answers have in common as texts "

@@ -18,26 +18,29 @@ def some_annotators(n: int, share: float, stream: Stream) -> BoolArray:
     return chosen
 
 
-def hold_out_answers(pairs: PreferencePairs, rows: BoolArray, share: float, stream: Stream) -> BoolArray:
+def hold_out_answers(
+    pairs: PreferencePairs, prompt: IntArray, rows: BoolArray, share: float, stream: Stream
+) -> BoolArray:
     """About a random share of each annotator's answers, of those about what somebody answers in training too.
 
     Such answers say whether an annotator is in the right group, whatever a policy makes of prompts it never saw. They
     are drawn among pairs that several answer; where hardly any are, among prompts that several answer.  Everybody keeps
-    an answer, and every pair (or prompt) drawn from keeps one.  Empty where no prompt has two answers.
+    an answer, and every pair (or prompt) drawn from keeps one.  Empty where no prompt has two answers.  prompt: (n,)
+    number of each answer's prompt, whose tokens may differ from answer to answer.
     """
     held = np.zeros_like(rows)
     target = share * np.bincount(pairs.annotator[rows], minlength=pairs.n_annotators).astype(np.float64)
-    for about in (_pair_numbers(pairs), pairs.contexts):
+    for about in (_pair_numbers(pairs, prompt), prompt):
         held = _spread(about, pairs.annotator, rows, target, stream)
         if held.sum() >= 0.5 * target.sum():
             break
     return held
 
 
-def _pair_numbers(pairs: PreferencePairs) -> IntArray:
+def _pair_numbers(pairs: PreferencePairs, prompt: IntArray) -> IntArray:
     """One number for each prompt with the same two responses, whichever was chosen; (n,)."""
     low, high = np.minimum(pairs.chosen, pairs.rejected), np.maximum(pairs.chosen, pairs.rejected)
-    return np.unique(np.stack([pairs.contexts, low, high], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(np.stack([prompt, low, high], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _spread(about: IntArray, annotator: IntArray, rows: BoolArray, target: FloatArray, stream: Stream) -> BoolArray:
@@ -58,17 +61,15 @@ def _spread(about: IntArray, annotator: IntArray, rows: BoolArray, target: Float
     return held
 
 
-def hold_out_prompts(
-    contexts: IntArray, annotator: IntArray, rows: BoolArray, share: float, stream: Stream
-) -> BoolArray:
+def hold_out_prompts(prompt: IntArray, annotator: IntArray, rows: BoolArray, share: float, stream: Stream) -> BoolArray:
     """All answers to a random share of the prompts; people who answered nothing else keep theirs for training.
 
     What these say of is what carries over to prompts nobody answered in training.
     """
-    prompts = np.unique(contexts[rows])
+    prompts = np.unique(prompt[rows])
     size = round(share * len(prompts)) if share > 0 else 0
     chosen = prompts[stream.permutation(len(prompts))[: min(size, len(prompts) - 1)]]
-    held = rows & np.isin(contexts, chosen)
+    held = rows & np.isin(prompt, chosen)
     left = np.bincount(annotator[rows & ~held], minlength=int(annotator.max()) + 1)
     return np.asarray(held & (left[annotator] > 0), dtype=np.bool_)
 

@@ -2,93 +2,161 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from llm.base.tokens import TokenStore
-from llm.data.answer_texts import are_transcripts
 from llm.data.data_settings import DataSettings
+from llm.data.rendered_tokens import RenderedTokens, divided
+from llm.data.windows import TokenPair, cut
+from llm.data.written_pairs import Messages, PairWriter, WrittenPair
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import place_of
-from sim.preferences import BoolArray, PreferencePairs
+from sim.preferences import BoolArray, IntArray, PreferencePairs
+
+# By this note a run tells, later, that its prompts are turns of a conversation.
+CHAT_NOTE = "conversations are rendered by the tokenizer's chat template"
+
+
+@dataclass(frozen=True, eq=False)
+class TokenisedPairs:
+    """All rows in tokens, which of them to keep, and the number of each one's prompt.
+
+    Rows of one prompt may have several contexts: the end of a prompt may merge with the answers, or be cut for them.
+    """
+
+    pairs: PreferencePairs
+    keep: BoolArray
+    prompt: IntArray
+
+
+_FIELDS = ("prompt", "chosen", "rejected")
+_Numbers: TypeAlias = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """found: what was done to a pair, in words of `notes`; numbers: of context, chosen and rejected, or left out."""
+
+    found: list[str]
+    prompt: int
+    numbers: _Numbers | None
 
 
 class Tokeniser:
     """Prompts and responses as rows of a token store."""
 
     def __init__(self, tokenizer: Any, store: TokenStore, window: int, settings: DataSettings) -> None:
-        self._tokenizer, self._store, self._window, self._settings = tokenizer, store, window, settings
-        self.shortened = 0
-        self.transcripts = False
+        self._tokens, self._store, self._window, self._settings = RenderedTokens(tokenizer), store, window, settings
+        self._found: Counter[str] = Counter()
+        self._chat = False
 
     def prompt(self, text: str) -> tuple[int, list[int]]:
-        tokens = list(self._tokenizer(text)["input_ids"])
-        end = self._tokenizer.eos_token_id
-        if tokens and tokens[-1] == end:
-            tokens.pop()
-        if not tokens:
-            # A response needs a token before it; tokenizers without a beginning token give none for no text.
-            start = self._tokenizer.bos_token_id
-            tokens = [end if start is None else start]
+        """The number and tokens of a text that is to be continued."""
+        return self._asked(self._tokens.text(text))
+
+    def chat_prompt(self, messages: Messages, where: Callable[[], Mapping[str, Any]]) -> tuple[int, list[int]]:
+        """The number and tokens of a conversation that is to be answered; where: tells what an InputError names."""
+        return self._asked(self._tokens.conversation(messages, asks=True, options={}, where=where))
+
+    def _asked(self, tokens: list[int]) -> tuple[int, list[int]]:
+        tokens = tokens or [self._tokens.start]
         return self._store.add(tokens), tokens
 
-    def response(self, prompt: str, prompt_tokens: list[int], response: str) -> list[int]:
-        """Tokens of the response after the prompt: those of the joint text where the prompt's are its beginning.
-
-        response: without the prompt.
-        """
-        joint = list(self._tokenizer(prompt + response)["input_ids"])
-        end = self._tokenizer.eos_token_id
-        if joint and joint[-1] == end:
-            joint.pop()
-        known = len(prompt_tokens)
-        tokens = (
-            joint[known:]
-            if joint[:known] == prompt_tokens and len(joint) > known
-            else list(self._tokenizer(response, add_special_tokens=False)["input_ids"])
-        )
-        return [*tokens, end] if self._settings.append_end else tokens
-
-    def pairs(self, table: PairTable) -> tuple[PreferencePairs, BoolArray]:
-        """All rows in tokens, and which to keep."""
-        settings, whole = self._settings, are_transcripts(table)
-        self.transcripts = self.transcripts or whole
-        prompts = [self.prompt(text) for text in table.prompts]
-        known: dict[tuple[int, int], int] = {}
-        keep = np.ones(len(table), dtype=np.bool_)
-        columns: dict[str, list[int]] = {"chosen": [], "rejected": []}
-        for row in range(len(table)):
-            prompt_tokens = prompts[table.prompt[row]][1]
-            for field, items in (("chosen", table.chosen), ("rejected", table.rejected)):
-                key = (int(table.prompt[row]), int(items[row]))
-                if key not in known:
-                    prompt, text = table.prompts[key[0]], table.items[key[1]]
-                    tokens = self.response(prompt, prompt_tokens, text.removeprefix(prompt) if whole else text)
-                    known[key] = self._fitting(tokens, len(prompt_tokens), table, row, field)
-                if known[key] < 0:
-                    keep[row] = False
-                columns[field].append(max(known[key], 0))
-        chosen, rejected = (np.array(columns[field], dtype=np.int64) for field in ("chosen", "rejected"))
-        same = keep & (chosen == rejected)
-        if same.any() and settings.too_long != "truncate":
-            place = place_of(table, int(np.flatnonzero(same)[0]))
-            raise InputError("chosen and rejected are the same tokens", field="rejected", fix="drop the row", **place)
-        keep &= ~same
-        contexts = np.array([number for number, _ in prompts], dtype=np.int64)[table.prompt]
+    def pairs(self, table: PairTable) -> TokenisedPairs:
+        """All rows in tokens; errors name the row."""
+        writer = PairWriter(table, self._settings.chat)
+        self._chat = self._chat or writer.chat
+        known: dict[tuple[int, ...], _Outcome] = {}
+        prompts: dict[str, int] = {}
+        numbers = np.stack([table.prompt, table.chosen, table.rejected], axis=1).tolist()
+        columns = np.zeros((4, len(table)), dtype=np.int64)
+        keep = np.zeros(len(table), dtype=np.bool_)
+        for row, own in enumerate(map(tuple, numbers)):
+            if own not in known:
+                written = writer.pair(row)
+                prompt = prompts.setdefault(repr((written.prompt, written.options)), len(prompts))
+                found, numbered = self._fitted(self._token_pair(written, table, row), table, row)
+                known[own] = _Outcome([*found, *([written.found] if written.found else [])], prompt, numbered)
+            outcome = known[own]
+            self._found.update(outcome.found)
+            keep[row] = outcome.numbers is not None
+            columns[:, row] = (*(outcome.numbers or (0, 0, 0)), outcome.prompt)
+        contexts, chosen, rejected, prompt_numbers = columns
         pairs = PreferencePairs(contexts, chosen, rejected, table.annotator, table.n_annotators, weights=table.weights)
-        return pairs, keep
+        return TokenisedPairs(pairs, keep, prompt_numbers)
 
-    def _fitting(self, tokens: list[int], prompt: int, table: PairTable, row: int, field: str) -> int:
-        """The response's number; -1 if its row is dropped."""
-        room = self._window - prompt
-        if len(tokens) <= room:
-            return self._store.add(tokens)
-        if self._settings.too_long == "error" or room < 1:
+    def _token_pair(self, pair: WrittenPair, table: PairTable, row: int) -> TokenPair:
+        tokens = self._tokens
+        if isinstance(pair.prompt, str):
+            whole = tokens.ended_text if self._settings.append_end else lambda asked, text: tokens.text(asked + text)
+            prompt = tokens.text(pair.prompt)
+            chosen, rejected = (whole(pair.prompt, str(text)) for text in (pair.chosen, pair.rejected))
+        else:
+            prompt, chosen, rejected = (self._rendered(pair, name, table, row) for name in _FIELDS)
+        known = divided(prompt, chosen, rejected)
+        for name, response in (("chosen", chosen), ("rejected", rejected)):
+            if len(response) == known:
+                raise InputError("the response has no tokens", field=name, fix="drop the row", **place_of(table, row))
+        merged = known < len(prompt)
+        return TokenPair(prompt[:known] or [tokens.start], chosen[known:], rejected[known:], merged)
+
+    def _rendered(self, pair: WrittenPair, name: str, table: PairTable, row: int) -> list[int]:
+        asks = name == "prompt"
+        messages: Messages = [*pair.prompt, *([] if asks else getattr(pair, name))]
+        return self._tokens.conversation(
+            messages, asks=asks, options=pair.options, where=lambda: {**place_of(table, row), "field": name}
+        )
+
+    def _fitted(self, pair: TokenPair, table: PairTable, row: int) -> tuple[list[str], _Numbers | None]:
+        """(what was done to it, in words of `notes`; its numbers, None where it is left out)."""
+        excess, window, done = pair.excess(self._window), self._window, ["merged"] if pair.merged else []
+        if excess and self._settings.too_long == "error":
+            prompt = len(pair.context)
+            response = len(pair.rejected if excess == "rejected" else pair.chosen)
+            long = f"the response has {response} tokens, the prompt {prompt}"
             raise InputError(
-                f"the response has {len(tokens)} tokens, the prompt {prompt}, and the window is {self._window}",
-                field=field, fix="raise data.window, or set data.too_long to drop or truncate", **place_of(table, row),
+                f"{f'the prompt has {prompt} tokens' if excess == 'prompt' else long}, and the window is {window}",
+                field=excess,
+                fix="raise data.window, or set data.too_long to drop or truncate", **place_of(table, row),
             )  # fmt: skip
-        self.shortened += 1
-        return -1 if self._settings.too_long == "drop" else self._store.add(tokens[:room])
+        if excess and self._settings.too_long == "drop":
+            return ["prompt-dropped" if excess == "prompt" else "response-dropped"], None
+        if excess:
+            pair = cut(pair, window, self._tokens.begin)
+            done += ["prompt-cut"] * pair.cut_prompt + ["response-cut"] * pair.cut_response
+        if pair.chosen == pair.rejected:
+            if not pair.cut_response:
+                place = place_of(table, row)
+                raise InputError(
+                    "chosen and rejected are the same tokens", field="rejected", fix="drop the row", **place
+                )
+            return ["same-dropped"], None
+        context, chosen, rejected = map(self._store.add, (pair.context, pair.chosen, pair.rejected))
+        return done, (context, chosen, rejected)
+
+    def notes(self) -> list[str]:
+        """What was found, dropped and changed in all rows so far, for the reader."""
+        longer, tokens = f"longer than the window of {self._window} tokens", self._tokens
+        counted = {
+            "prompt-dropped": f"whose prompt is {longer}, dropped",
+            "response-dropped": f"with responses {longer}, dropped",
+            "prompt-cut": f"{longer}, whose prompt was cut from the left",
+            "response-cut": f"with responses {longer}, which were cut at their end",
+            "same-dropped": "whose answers are the same tokens once they are cut, left out",
+            "repeated": "are whole transcripts: the prompt is taken off the answers",
+            "transcripts": 'are transcripts without a prompt: it is their common beginning, through "Assistant:"',
+            "conversations": "are whole conversations: the turns both begin with are the prompt",
+            "merged": "where the prompt's last tokens are others once an answer follows: the answers begin there",
+        }
+        notes = [f"{self._found[why]} rows {told}" for why, told in counted.items() if self._found[why]]
+        if tokens.doubled:
+            notes.append("texts begin with the begin token that the tokenizer puts there too: one is kept")
+        if tokens.ended:
+            notes.append("responses end with an end token of their own: none is added to those")
+        return [*notes, *([CHAT_NOTE] if self._chat else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from llm.base.journal import Journal
-from llm.base.plain_text import passages
+from llm.base.plain_text import Document, cuts, passages
 from llm.base.progress import Progress
+from llm.data.rendered_tokens import RenderedTokens
 from llm.training.batches import step_batches
 from llm.training.finite import require_finite
 from llm.training.sft_settings import SftSettings
@@ -34,17 +35,25 @@ class Checkpoints:
 
 
 def token_rows(
-    documents: list[str], tokenizer: Any, settings: SftSettings, start: int | None, end: int
+    documents: Sequence[Document], tokenizer: Any, settings: SftSettings, start: int | None, end: int
 ) -> list[NDArray[Any]]:
-    """Passages as token rows <s> ... </s>; one that is longer than `length` is cut and then has no end."""
-    texts = [part for document in documents for part in passages(document, settings.passage_words)]
-    rows = []
+    """Passages as token rows <s> ... </s>; one that is longer than `length` is cut and then has no end.
+
+    A text that was rendered before, and holds these tokens itself, gets no second ones.
+    """
+    parts = passages if settings.tidy else cuts
+    texts = [part for text in documents if isinstance(text, str) for part in parts(text, settings.passage_words)]
+    found: list[list[int]] = []
     for lo in range(0, len(texts), 4096):
         for ids in tokenizer(texts[lo : lo + 4096], add_special_tokens=False)["input_ids"]:
-            row = [*([] if start is None else [start]), *ids, end][: settings.length]
-            if len(row) > 2:
-                rows.append(np.array(row, dtype=np.int32))
-    return rows
+            first = [] if start is None or ids[:1] == [start] else [start]
+            found.append([*first, *ids, *([] if ids[-1:] == [end] else [end])])
+    rendered, where = RenderedTokens(tokenizer), {"file": settings.data, "field": "messages"}
+    for messages in documents:
+        if not isinstance(messages, str):
+            found.append(rendered.conversation(messages, asks=False, options={}, where=lambda: where))
+    rows = [ids[: settings.length] for ids in found]
+    return [np.array(row, dtype=np.int32) for row in rows if len(row) > 2]
 
 
 def _batch(rows: list[NDArray[Any]], pad: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,7 +20,7 @@ from llm.base.device import pick_device
 from llm.base.folder_format import FORMAT, checksums, file_checksum, read_stamped, require_unchanged, stamped
 from llm.base.identity import tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal, fingerprint
-from llm.base.plain_text import read_documents
+from llm.base.plain_text import Document, read_documents
 from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from llm.base.tensor_files import computed_in, disk_errors
@@ -87,14 +87,22 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     stream = Stream(settings.seed, "sft")
-    training, judged = _split(read_documents(settings.data, settings.limit), settings.held_out, stream)
+    training, judged = _split(
+        read_documents(settings.data, settings.limit, tidied=settings.tidy), settings.held_out, stream
+    )
     data = file_checksum(Path(settings.data))
     if settings.model is None:
+        texts = [text for text in training if isinstance(text, str)]
+        if len(texts) < len(training):
+            raise InputError(
+                "conversations need a model with a chat template", file=settings.data, field="messages",
+                fix="give --model FOLDER, or texts",
+            )  # fmt: skip
         size = SIZES[settings.size]
         progress(
             f"tokenizer of {size.vocabulary} tokens from {min(len(training), settings.tokenizer_documents)} documents"
         )
-        tokenizer = train_tokenizer(training[: settings.tokenizer_documents], size.vocabulary)
+        tokenizer = train_tokenizer(texts[: settings.tokenizer_documents], size.vocabulary)
         model = new_mistral(size, max(512, settings.length), stream.child("model"), device)
     else:
         model, tokenizer = load_base(settings.model, device)
@@ -148,7 +156,7 @@ def _look_at_what_is_there(kept: Checkpoints, progress: Progress) -> None:
         progress(f"note: what {folder} holds is of other settings, data or device, and is not continued")
 
 
-def _split(documents: list[str], held_out: float, stream: Stream) -> tuple[list[str], list[str]]:
+def _split(documents: list[Document], held_out: float, stream: Stream) -> tuple[list[Document], list[Document]]:
     """(documents to train on, documents to be judged on), each in the file's order."""
     judged = np.zeros(len(documents), dtype=np.bool_)
     judged[stream.child("held-out").permutation(len(documents))[: max(1, round(held_out * len(documents)))]] = True

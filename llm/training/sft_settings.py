@@ -10,10 +10,13 @@ from sim.errors import InputError
 
 @dataclass(frozen=True)
 class SftSettings:
-    """data: .jsonl[.gz] with `text`.  size: shape of a new model; model: a folder to continue instead.
+    """data: .jsonl[.gz] with `text`, or with `messages`, which the chat template of `model` renders.  size: shape of a
+    new model; model: a folder to continue instead.
 
-    Documents are cut into passages of whole sentences (about `passage_words` words), each <s> ... </s>, at most
-    `length` tokens.  held_out: share of the documents the model is judged on and never trained on.
+    Texts are cut into passages of whole sentences (about `passage_words` words), each <s> ... </s>, at most `length`
+    tokens; a conversation is one passage, and all its tokens are learned.  tidy: whether line breaks, <br /> and
+    repeated spaces are one space each, as suits reviews from the web; else texts are kept as they are.
+    held_out: share of the documents the model is judged on and never trained on.
     steps: optimiser steps, None for `epochs` passes.  tokenizer_documents: how many the tokenizer learns from.
     """
 
@@ -22,6 +25,7 @@ class SftSettings:
     size: str = "tiny"
     length: int = 96
     passage_words: int = 50
+    tidy: bool = False
     batch: int = 64
     epochs: float = 1.0
     steps: int | None = None

@@ -17,6 +17,9 @@ from pluralign.commands.llm_options import clock, training_warnings
     "--prompt", "prompts", multiple=True, help="A prompt; repeatable (default: one a line from standard input)."
 )
 @click.option(
+    "--chat/--no-chat", default=None, help="Whether prompts are turns of a conversation (default: as in training)."
+)
+@click.option(
     "--group", help="An adapter (group_0, ...), reference, or mixture (default: MinMax weights, else shares)."
 )
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt.")
@@ -29,6 +32,7 @@ from pluralign.commands.llm_options import clock, training_warnings
 def command(
     run: str,
     prompts: tuple[str, ...],
+    chat: bool | None,
     group: str | None,
     samples: int,
     max_new_tokens: int | None,
@@ -41,7 +45,8 @@ def command(
     """Sample responses from a run's ensemble or from one of its groups.
 
     From the ensemble the member is drawn once a response, which then answers alone: that is the paper's policy.
-    The same seed gives the same responses, whatever else is in the batch.
+    The same seed gives the same responses, whatever else is in the batch. Of a run trained on conversations a prompt is
+    one turn of the user, or a list of messages as JSON, and the tokenizer's chat template renders it.
 
     Example: pluralign llm generate run --prompt "This film is" --group group_1
     """
@@ -49,6 +54,7 @@ def command(
 
     from llm.base.generation import Sampling
     from llm.base.reference_policy import ReferencePolicy
+    from llm.data.chat_prompts import messages_of, trained_on_conversations
     from llm.data.data_settings import DataSettings
     from llm.data.tokeniser import Tokeniser
     from llm.runs.adapter_mixtures import AdapterMixture
@@ -70,7 +76,11 @@ def command(
         opened = open_run(run, model=model, device=device, sampling=sampling, progress=clock())
         room = opened.mixture.window
         tokeniser = Tokeniser(opened.tokenizer, opened.base.store, room, DataSettings())
-        contexts = np.repeat(np.array([tokeniser.prompt(text)[0] for text in asked], dtype=np.int64), samples)
+        if trained_on_conversations(run, opened.settings.data) if chat is None else chat:
+            first = [tokeniser.chat_prompt(messages_of(text), lambda: {"field": "prompt"})[0] for text in asked]
+        else:
+            first = [tokeniser.prompt(text)[0] for text in asked]
+        contexts = np.repeat(np.array(first, dtype=np.int64), samples)
         longest = int(opened.base.store.lengths(contexts).max())
         if longest + sampling.max_new_tokens > int(opened.base.model.config.max_position_embeddings):
             raise InputError(

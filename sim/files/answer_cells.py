@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.errors import InputError, short
-from sim.files.conversations import conversation_text, is_conversation
+from sim.files.conversations import Forms
 from sim.files.file_rows import decoded
 
 # Lightest and heaviest weight of an answer.
@@ -42,10 +42,12 @@ def cell_strength(value: Any, where: Mapping[str, Any]) -> int:
     return int(value)
 
 
-def cell_prompt(value: Any, where: dict[str, Any]) -> str:
+def cell_prompt(value: Any, where: dict[str, Any], forms: Forms) -> str:
     """A prompt as one text; none is the empty one."""
-    if is_conversation(value):
-        return conversation_text(value, where)
+    value = forms.text(value, "prompt", where)
     if isinstance(value, bytes):
         return decoded(value, where)
+    if isinstance(value, list | dict):
+        fix = "give the text of the prompt, or its messages"
+        raise InputError(f"expected text or a list of messages, got {short(value)}", fix=fix, **where)
     return "" if value is None else str(value)

@@ -95,6 +95,9 @@ class _Reading:
         n = len(columns["chosen"])
         if not n:
             return
+        if in_cells:
+            # Messages in a cell are for the pass over rows.
+            require(not any(_may_hold_messages(columns[name]) for name in ("prompt", "chosen") if name in columns))
         require(not self.batches or (self.schema_names, self.schema_told) == (batch.names, batch.told))
         self.schema_names, self.schema_told = batch.names, batch.told
         self.batches += 1
@@ -293,6 +296,12 @@ class _Reading:
         require((own[annotator] == code).all())
         labels = list(self.groups.numbers)
         return tuple("" if place < 0 else labels[place] for place in own.tolist())
+
+
+def _may_hold_messages(column: Any) -> bool:
+    import pyarrow.compute as pc
+
+    return is_text(column.type) and bool(pc.any(pc.match_substring_regex(column, r"^\s*\[\s*\{")).as_py())
 
 
 def _sound(split: IntArray, annotator: IntArray, n_people: int) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from sim.errors import InputError
+from sim.files.conversations import messages_in
 from sim.files.text_files import Count, delimiter_of, long_cells, opened
 from sim.reading import bounded, load_json
 
@@ -216,6 +217,7 @@ _CELLS: dict[str, Callable[[str], Any]] = {
 
 # As in `sim.files.preference_files`; a person's number is a text in a cell, and may have become a decimal one.
 _PEOPLE = ("annotator_id", "user_id", "annotator", "worker")
+_TOLD = ("prompt", "context", "chosen", "rejected", "response")
 _WHOLE = re.compile(r"(-?\d+)\.0*")
 
 
@@ -233,7 +235,8 @@ def _cell(name: str, text: str) -> Any:
         return cell_name(text)
     parse = _CELLS.get(name)
     if parse is None:
-        return text
+        # A cell holds no list but as JSON; one of messages is read as in other files.
+        return (messages_in(text) or text) if name in _TOLD else text
     try:
         return parse(text.lower() if name == "tie" else text)
     except ValueError:

@@ -22,7 +22,7 @@ import numpy as np
 from sim.errors import InputError, short
 from sim.files.answer_cells import cell_prompt, cell_weight
 from sim.files.answer_checks import check_answer
-from sim.files.conversations import conversation_text, is_conversation
+from sim.files.conversations import Forms
 from sim.files.file_rows import decoded, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable
 from sim.files.pair_table import NONE_OF_THEM, OF_WEIGHT_ZERO, SCALE, SPLITS, AnswerKind, Offered, PairTable
@@ -118,6 +118,7 @@ class _Reading:
     people: AnnotatorTable
     place: Place
     choices: _Choices = field(default_factory=_Choices)
+    forms: Forms = field(default_factory=Forms)
     prompts: dict[str, int] = field(default_factory=dict)
     annotators: dict[str, int] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
@@ -143,7 +144,7 @@ class _Reading:
         if weight == 0.0:
             self._leave(OF_WEIGHT_ZERO)
             return
-        asked = cell_prompt(canonical.get("prompt"), at("prompt"))
+        asked = cell_prompt(canonical.get("prompt"), at("prompt"), self.forms)
         split = row.get("split")
         if split is not None and split not in SPLITS:
             raise InputError(
@@ -190,8 +191,7 @@ class _Reading:
         found = []
         for j, response in enumerate(responses):
             value = decoded(response, where) if isinstance(response, bytes) else response
-            if is_conversation(value):
-                value = conversation_text(value, where)
+            value = self.forms.text(value, "answers", where)
             found.append(self.items.add(value, None if listed is None else listed[j], where, "features", asked))
         return found
 
@@ -275,7 +275,8 @@ def choice_table(
         annotator_features=known,
         annotator_feature_names=known_names,
         left_out=tuple(reading.left_out.items()),
-        kind=items.kind,
+        kind="conversation" if reading.forms.conversations("answers") else items.kind,
+        prompt_kind="conversation" if reading.forms.conversations("prompt") else "text",
         answers=kind,
         offered=offered,
         grade=grade,

@@ -1,12 +1,15 @@
-"""Pairwise answers as Arrow columns, to be written."""
+"""Pairwise answers as Arrow columns and as rows, to be written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from sim.errors import InputError
+from sim.files.conversations import RENDERING
 from sim.files.pair_table import SPLITS, PairTable
 from sim.preferences import FloatArray, IntArray
 
@@ -24,8 +27,17 @@ def columns_of(table: PairTable) -> Any:
         flat = [part for piece in pieces for part in (piece.chunks if isinstance(piece, pa.ChunkedArray) else [piece])]
         return pa.chunked_array(flat, values.type)
 
-    def texts(names: Sequence[str], place: IntArray) -> Any:
+    def texts(names: Sequence[str | None], place: IntArray) -> Any:
         return taken(pa.array(names, pa.string()), place)
+
+    def texts_or_messages(names: Sequence[str], place: IntArray, kind: str) -> Any:
+        if kind != "conversation":
+            return texts(names, place)
+        try:
+            return taken(pa.array([json.loads(name) for name in names]), place)
+        except pa.ArrowException as error:
+            problem = "messages of several forms (text and lists of parts) are no column of Parquet"
+            raise InputError(problem, fix="write a file ending in .jsonl") from error
 
     def lists(values: FloatArray, place: IntArray) -> Any:
         rows, width = values.shape
@@ -33,9 +45,9 @@ def columns_of(table: PairTable) -> Any:
         return taken(pa.ListArray.from_arrays(ends, pa.array(values.ravel())), place)
 
     columns: dict[str, Any] = {
-        "prompt": texts(table.prompts, table.prompt),
-        "chosen": texts(table.items, table.chosen),
-        "rejected": texts(table.items, table.rejected),
+        "prompt": texts_or_messages(table.prompts, table.prompt, table.prompt_kind),
+        "chosen": texts_or_messages(table.items, table.chosen, table.kind),
+        "rejected": texts_or_messages(table.items, table.rejected, table.kind),
         "annotator_id": texts(table.annotators, table.annotator),
     }
     if table.split is not None:
@@ -53,4 +65,44 @@ def columns_of(table: PairTable) -> Any:
         columns["strength"] = pa.array(table.strength, pa.int64())
     if table.annotator_features is not None:
         columns["annotator_features"] = lists(table.annotator_features, table.annotator)
+    if table.rendering is not None:
+        told = [json.loads(beside) if beside else {} for beside in table.rendering]
+        for name in RENDERING:
+            columns[name] = texts([json.dumps(own[name]) if name in own else None for own in told], table.prompt)
     return pa.table(columns)
+
+
+def _told(label: str, kind: str) -> Any:
+    """A text as it is, a conversation as its messages."""
+    return json.loads(label) if kind == "conversation" else label
+
+
+def rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
+    """The answers as rows, features as lists."""
+    vectors = None if table.features is None else table.features.tolist()
+    told = None if table.annotator_features is None else table.annotator_features.tolist()
+    for j in range(len(table)):
+        row: dict[str, Any] = {
+            "prompt": _told(table.prompts[table.prompt[j]], table.prompt_kind),
+            "chosen": _told(table.items[table.chosen[j]], table.kind),
+            "rejected": _told(table.items[table.rejected[j]], table.kind),
+            "annotator_id": table.annotators[table.annotator[j]],
+        }
+        if table.split is not None:
+            row["split"] = SPLITS[table.split[j]]
+        if table.weights is not None:
+            row["weight"] = float(table.weights[j])
+        if table.group is not None:
+            row["group_id"] = table.group[table.annotator[j]]
+        if vectors is not None:
+            row["chosen_features"] = vectors[table.chosen[j]]
+            row["rejected_features"] = vectors[table.rejected[j]]
+        if table.tie is not None:
+            row["tie"] = bool(table.tie[j])
+        if table.strength is not None:
+            row["strength"] = int(table.strength[j]) or None
+        if told is not None:
+            row["annotator_features"] = told[table.annotator[j]]
+        if table.rendering is not None and (beside := table.rendering[table.prompt[j]]):
+            row |= json.loads(beside)
+        yield row

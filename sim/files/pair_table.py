@@ -20,7 +20,7 @@ NONE_OF_THEM = "none of them"
 SCALE = "the scale"
 
 # What chosen and rejected are in the file: texts, numbers that stand for items, vectors of features, or conversations
-# (lists of messages, there or as prompts, whose labels are what JSON makes of them).
+# (lists of messages, whose labels are what JSON makes of them).
 ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation"]
 
 
@@ -71,8 +71,10 @@ class PairTable:
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
     tie: (n_pairs,) whether neither is better, or None where no answer is one.  strength: (n_pairs,) how much chosen is
     above rejected, whole numbers from 1, or None.  left_out: why rows of the file are not here, and how many.
-    kind: what the file's items are; answers: of which kind the answers are.  offered: what answers other than pairs are
-    made of (chosen and rejected then say no more than the first choice: what it took, and an item it did not);
+    kind, prompt_kind: what the file's items and prompts are.  rendering: (n_prompts,) what goes to a chat template
+    beside a prompt's messages (tools, chat_template_kwargs), as JSON, or None; prompts that differ in it are two.
+    answers: of which kind the answers are.  offered: what answers other than pairs are made of (chosen and rejected
+    then say no more than the first choice: what it took, and an item it did not);
     grade: (n_pairs,) of one item each, 0 the lowest, rejected then the item `SCALE`; grades: their names.
     """
 
@@ -94,6 +96,8 @@ class PairTable:
     strength: IntArray | None = None
     left_out: tuple[tuple[str, int], ...] = ()
     kind: ItemKind = "text"
+    prompt_kind: Literal["text", "conversation"] = "text"
+    rendering: tuple[str, ...] | None = None
     answers: AnswerKind = "pairs"
     offered: Offered | None = None
     grade: IntArray | None = None

@@ -6,6 +6,8 @@ Columns: `prompt` (or `context`), `chosen`, `rejected`, `annotator_id` (or `user
 Parquet keeps the names in its schema under `pluralign.feature_names`).
 `chosen` and `rejected` may themselves be lists of numbers; these are then the features. `annotator_features` tells, in
 the same form, who the annotator is (names under `pluralign.annotator_feature_names`).
+`prompt`, `chosen` and `rejected` may be conversations, lists of messages (`sim.files.conversations`); `tools` and
+`chat_template_kwargs` then go to the chat template with them.
 
 Files are read by columns (`sim.files.answer_columns`); where that pass gives up, row by row, here.
 """
@@ -16,7 +18,7 @@ import difflib
 import gzip
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,15 @@ import numpy as np
 
 from sim.distinct import present
 from sim.errors import InputError, short
-from sim.files.answer_cells import cell_strength, cell_tie, cell_weight
+from sim.files.answer_cells import cell_prompt, cell_strength, cell_tie, cell_weight
 from sim.files.answer_columns import table_of_columns
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, parts_of, read_row_set
 from sim.files.atomic import replacing
 from sim.files.choice_rows import Place, choice_table, kind_of_columns
-from sim.files.conversations import conversation_text, is_conversation
+from sim.files.conversations import RENDERING, Forms, rendering_of
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
-from sim.files.pair_columns import columns_of
+from sim.files.pair_columns import columns_of, rows_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
 from sim.files.recognise import hint_of
 
@@ -47,7 +49,7 @@ ALIASES = {
 KNOWN = frozenset({
     *(name for names in ALIASES.values() for name in names), "group_id", "weight", "split", "chosen_features",
     "rejected_features", "annotator_features", "tie", "strength", "responses", "response", "choice", "ranking",
-    "scores", "score", "features",
+    "scores", "score", "features", *RENDERING,
 })  # fmt: skip
 
 
@@ -116,15 +118,14 @@ def required_columns(
     return found
 
 
-def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]]) -> list[Any]:
+def _sides(row: Mapping[str, Any], at: Callable[[str], dict[str, Any]], forms: Forms) -> list[Any]:
     """chosen and rejected, of one type, each a text, a number or a list."""
     found = []
     for name in ("chosen", "rejected"):
         value = row.get(name)
         if isinstance(value, bytes):
             value = decoded(value, at(name))
-        if is_conversation(value):
-            value = conversation_text(value, at(name))
+        value = forms.text(value, "answers", at(name))
         if value is None or isinstance(value, dict | bool):
             raise InputError(f"expected text, a number or a list of numbers, got {short(value)}",
                              fix="fill it in or drop the row", **at(name))  # fmt: skip
@@ -179,8 +180,8 @@ def _table(
     rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
     people: AnnotatorTable, place: Place,
 ) -> PairTable:  # fmt: skip
-    conversations = any(is_conversation(row.get(name)) for row in rows for name in ("prompt", "chosen", "rejected"))
-    prompts: dict[str, int] = {}
+    forms = Forms()
+    prompts: dict[tuple[str, str], int] = {}
     annotators: dict[str, int] = {}
     groups: dict[int, str] = {}
     left_out: dict[str, int] = {}
@@ -192,18 +193,14 @@ def _table(
         def at(field: str, number: int = number) -> dict[str, Any]:
             return {**place(number), "field": field}
 
-        first, second = _sides(row, at)
+        first, second = _sides(row, at, forms)
         weight = cell_weight(row.get("weight"), at("weight")) if "weight" in present else 1.0
         if weight == 0.0 or first == second:
             why = OF_WEIGHT_ZERO if weight == 0.0 else SAME_ANSWERS
             left_out[why] = left_out.get(why, 0) + 1
             continue
-        asked = row.get(columns["prompt"]) if "prompt" in columns else ""
-        if isinstance(asked, bytes):
-            asked = decoded(asked, at("prompt"))
-        asked = (
-            conversation_text(asked, at("prompt")) if is_conversation(asked) else "" if asked is None else str(asked)
-        )
+        asked = cell_prompt(row.get(columns["prompt"]), at("prompt"), forms) if "prompt" in columns else ""
+        beside = rendering_of(row, at) if forms.any() else ""
         a = items.add(first, row.get("chosen_features"), at("chosen"), "chosen_features", asked)
         b = items.add(second, row.get("rejected_features"), at("rejected"), "rejected_features", asked)
         who = read_name(row.get(columns["annotator_id"]), at(columns["annotator_id"]))
@@ -217,7 +214,8 @@ def _table(
                 f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")
             )
         own = {
-            "chosen": a, "rejected": b, "annotator": person, "prompt": prompts.setdefault(asked, len(prompts)),
+            "chosen": a, "rejected": b, "annotator": person,
+            "prompt": prompts.setdefault((asked, beside), len(prompts)),
             "weight": weight, "split": SPLITS.index(row["split"]) if "split" in present else 0,
             "tie": cell_tie(row.get("tie"), at("tie")),
             "strength": cell_strength(row["strength"], at("strength")) if row.get("strength") is not None else 0,
@@ -246,7 +244,7 @@ def _table(
         items=tuple(items.labels),
         features=features,
         feature_names=feature_names,
-        prompts=tuple(prompts),
+        prompts=tuple(asked for asked, _ in prompts),
         prompt=whole["prompt"],
         chosen=whole["chosen"],
         rejected=whole["rejected"],
@@ -260,7 +258,9 @@ def _table(
         tie=tie if tie.any() else None,
         strength=strength if strength.any() else None,
         left_out=tuple(left_out.items()),
-        kind="conversation" if conversations else items.kind,
+        kind="conversation" if forms.conversations("answers") else items.kind,
+        prompt_kind="conversation" if forms.conversations("prompt") else "text",
+        rendering=tuple(beside for _, beside in prompts) if any(beside for _, beside in prompts) else None,
         source=str(path),
     )
     _check_split(table, path, [place(number) for number in kept])
@@ -291,34 +291,6 @@ def _check_split(table: PairTable, path: str | Path, places: Sequence[Mapping[st
         )  # fmt: skip
 
 
-def _rows_of(table: PairTable) -> Iterable[dict[str, Any]]:
-    vectors = None if table.features is None else table.features.tolist()
-    told = None if table.annotator_features is None else table.annotator_features.tolist()
-    for j in range(len(table)):
-        row: dict[str, Any] = {
-            "prompt": table.prompts[table.prompt[j]],
-            "chosen": table.items[table.chosen[j]],
-            "rejected": table.items[table.rejected[j]],
-            "annotator_id": table.annotators[table.annotator[j]],
-        }
-        if table.split is not None:
-            row["split"] = SPLITS[table.split[j]]
-        if table.weights is not None:
-            row["weight"] = float(table.weights[j])
-        if table.group is not None:
-            row["group_id"] = table.group[table.annotator[j]]
-        if vectors is not None:
-            row["chosen_features"] = vectors[table.chosen[j]]
-            row["rejected_features"] = vectors[table.rejected[j]]
-        if table.tie is not None:
-            row["tie"] = bool(table.tie[j])
-        if table.strength is not None:
-            row["strength"] = int(table.strength[j]) or None
-        if told is not None:
-            row["annotator_features"] = told[table.annotator[j]]
-        yield row
-
-
 def write_pairs(path: str | Path, table: PairTable) -> None:
     """Write a table to .parquet, .jsonl or .jsonl.gz, whole or not at all."""
     table.require_pairs("a file of pairs")
@@ -339,7 +311,7 @@ def write_pairs(path: str | Path, table: PairTable) -> None:
     with replacing(target) as temporary:
         opener = gzip.open if ending.endswith(".gz") else open
         with opener(temporary, "wt", encoding="utf-8") as lines:
-            for row in _rows_of(table):
+            for row in rows_of(table):
                 for name in ("chosen_features", "rejected_features", "annotator_features"):
                     if name in row:
                         of = table.annotator_feature_names if name == "annotator_features" else table.feature_names

@@ -192,18 +192,6 @@ def test_a_message_names_the_files_own_row(tmp_path):
         require_text(read_pairs(path))
 
 
-@pytest.mark.parametrize("field", ["prompt", "chosen"])
-def test_messages_are_not_trained_on_as_their_json(tmp_path, field):
-    said = [{"role": "user" if field == "prompt" else "assistant", "content": "Why?"}]
-    row = (
-        {**ROW, field: said}
-        if field == "prompt"
-        else {**ROW, "chosen": said, "rejected": [{**said[0], "content": "No"}]}
-    )
-    with pytest.raises(InputError, match="row 1, field 'chosen': is a conversation"):
-        require_text(read_pairs(_write(tmp_path / "p.jsonl", [row])))
-
-
 def test_a_prompt_in_brackets_is_a_text(tiny, tmp_path):  # noqa: F811
     data, _, _ = _load(tiny, _write(tmp_path / "p.jsonl", [{**ROW, "prompt": "[3, 1, 2]"}]), unseen=0.0, held_out=0.0)
     assert len(data.train) == 1

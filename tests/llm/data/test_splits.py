@@ -24,16 +24,16 @@ def test_answers_held_out_are_about_pairs_that_others_answer():
     contexts, annotator = np.tile(np.arange(20), 30), np.repeat(np.arange(30), 20)
     pairs = _pairs(contexts, annotator)
     everywhere = np.ones(len(pairs), dtype=bool)
-    held = hold_out_answers(pairs, everywhere, 0.2, Stream(1))
+    held = hold_out_answers(pairs, pairs.contexts, everywhere, 0.2, Stream(1))
     assert np.bincount(annotator[held]).tolist() == [4] * 30, "each annotator gives her share"
     assert set(contexts[held]) <= set(contexts[~held])
-    assert (hold_out_answers(pairs, everywhere, 0.2, Stream(1)) == held).all()
-    assert (hold_out_answers(pairs, everywhere, 0.2, Stream(2)) != held).any()
+    assert (hold_out_answers(pairs, pairs.contexts, everywhere, 0.2, Stream(1)) == held).all()
+    assert (hold_out_answers(pairs, pairs.contexts, everywhere, 0.2, Stream(2)) != held).any()
 
 
 def test_shares_hold_on_average_for_people_with_few_answers():
     contexts, annotator = np.tile(np.arange(4), 500), np.repeat(np.arange(500), 4)
-    held = hold_out_answers(_pairs(contexts, annotator), np.ones(2000, dtype=bool), 0.1, Stream(3))
+    held = hold_out_answers(_pairs(contexts, annotator), contexts, np.ones(2000, dtype=bool), 0.1, Stream(3))
     assert held.mean() == pytest.approx(0.1, abs=0.02)
     assert np.bincount(annotator[~held]).min() >= 3
 
@@ -41,19 +41,19 @@ def test_shares_hold_on_average_for_people_with_few_answers():
 def test_where_no_pair_is_shared_prompts_are():
     contexts, annotator = np.tile(np.arange(10), 12), np.repeat(np.arange(12), 10)
     own = np.arange(240).reshape(120, 2)
-    held = hold_out_answers(_pairs(contexts, annotator, own), np.ones(120, dtype=bool), 0.2, Stream(1))
+    held = hold_out_answers(_pairs(contexts, annotator, own), contexts, np.ones(120, dtype=bool), 0.2, Stream(1))
     assert held.sum() == 24
     assert set(contexts[held]) <= set(contexts[~held])
 
 
 def test_where_no_prompt_has_two_answers_none_is_held_out():
     contexts, annotator = np.arange(40), np.repeat(np.arange(4), 10)
-    assert not hold_out_answers(_pairs(contexts, annotator), np.ones(40, dtype=bool), 0.5, Stream(1)).any()
+    assert not hold_out_answers(_pairs(contexts, annotator), contexts, np.ones(40, dtype=bool), 0.5, Stream(1)).any()
 
 
 def test_everybody_and_every_pair_keeps_an_answer():
     contexts, annotator = np.repeat(np.arange(8), 2), np.array([0, 1] * 4 + [2, 3] * 4)
-    held = hold_out_answers(_pairs(contexts, annotator), np.ones(16, dtype=bool), 0.9, Stream(1))
+    held = hold_out_answers(_pairs(contexts, annotator), contexts, np.ones(16, dtype=bool), 0.9, Stream(1))
     assert np.bincount(contexts[~held], minlength=8).min() >= 1
     assert np.bincount(annotator[~held], minlength=4).min() >= 1
     assert held.sum() == 8
@@ -62,7 +62,7 @@ def test_everybody_and_every_pair_keeps_an_answer():
 def test_rows_that_are_no_candidates_are_never_drawn():
     contexts, annotator = np.tile(np.arange(20), 10), np.repeat(np.arange(10), 20)
     rows = annotator < 5
-    held = hold_out_answers(_pairs(contexts, annotator), rows, 0.2, Stream(1))
+    held = hold_out_answers(_pairs(contexts, annotator), contexts, rows, 0.2, Stream(1))
     assert held.any()
     assert not (held & ~rows).any()
     assert not (hold_out_prompts(contexts, annotator, rows, 0.2, Stream(1)) & ~rows).any()

@@ -228,7 +228,7 @@ def test_the_last_step_may_not_write_nan(tiny, tmp_path, monkeypatch):
     contexts, responses = random_rows(base, 8)
     pairs = PreferencePairs(contexts, responses, np.roll(responses, 1), np.zeros(8, dtype=np.int64), 1)
     # The first step of rmsprop is ten times the rate: beyond float32.
-    training = DPOTraining(rate=3e38, batch=8, warmup=0.0, optimizer="rmsprop")
+    training = DPOTraining(rate=3e38, epochs=1, batch=8, warmup=0.0, optimizer="rmsprop")
     policy = AdapterPolicy(base, "one", beta=0.1, training=training, journal=Journal(tmp_path / "journal"))
     start = policy.snapshot()[0]
     with pytest.raises(InputError, match=r"training of 'one' diverged: .* is not finite after an optimiser step"):

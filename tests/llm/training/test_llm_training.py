@@ -1,5 +1,6 @@
 """Weighted DPO of adapters: gradients, weights, skipping, resuming, and parity with TRL step for step."""
 
+import json
 import math
 
 import numpy as np
@@ -251,6 +252,7 @@ def test_parity_with_trl_step_for_step(tiny, tmp_path):  # noqa: F811
 
     from llm.base.small_mistral import load_base
     from llm.data.preference_text import DataSettings, Tokeniser
+    from sim.files.preference_files import read_pairs
 
     base, tokenizer = open_tiny(tiny)
     base.add_adapter("one", Stream(1))
@@ -263,13 +265,10 @@ def test_parity_with_trl_step_for_step(tiny, tmp_path):  # noqa: F811
         b = b if a != b else b + " It was."
         a, b = (" " + a, " " + b) if score(a) >= score(b) else (" " + b, " " + a)
         rows.append({"prompt": prompt, "chosen": a, "rejected": b})
-    contexts, chosen, rejected = [], [], []
-    for row in rows:
-        number, tokens = tokeniser.prompt(row["prompt"])
-        contexts.append(number)
-        chosen.append(base.store.add(tokeniser.response(row["prompt"], tokens, row["chosen"])))
-        rejected.append(base.store.add(tokeniser.response(row["prompt"], tokens, row["rejected"])))
-    pairs = PreferencePairs(*(np.array(c) for c in (contexts, chosen, rejected)), np.zeros(40, dtype=np.int64), 1)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({**row, "annotator_id": "a"}) + "\n" for row in rows))
+    pairs = tokeniser.pairs(read_pairs(path)).pairs
+    assert len(pairs) == 40
     weights = (np.arange(40) % 5 != 0).astype(float)
     training = DPOTraining(rate=1e-3, batch=8, epochs=1, schedule="linear", warmup=0.0, bucket=False, clip=1.0)
     stream = Stream(11)
