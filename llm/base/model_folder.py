@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,6 +145,14 @@ def _without_adapter(folder: Path) -> Iterator[Path]:
         yield Path(place)
 
 
+@contextmanager
+def wrapping() -> Iterator[None]:
+    """PEFT asks transformers for an attribute that transformers renamed; its warning is not our user's business."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
 def _with_adapter(model: Any, folder: Path) -> Any:
     """The model with the adapter of a folder added to its weights."""
     from peft import PeftModel
@@ -152,7 +161,8 @@ def _with_adapter(model: Any, folder: Path) -> Any:
         raise InputError(f"has {_ADAPTER}, no {_ADAPTER_WEIGHTS}", file=folder, fix="save the adapter as safetensors")
     kind = _adapter_config(folder).get("peft_type")
     try:
-        wrapped = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+        with wrapping():
+            wrapped = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
         merge = getattr(wrapped, "merge_and_unload", None)
         merged = None if merge is None else merge(safe_merge=True)
     except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError) as error:

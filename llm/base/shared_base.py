@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 
 from llm.base.journal import Journal, fingerprint
 from llm.base.linear_layers import AdaptedLayers, layers_to_adapt
+from llm.base.model_folder import wrapping
 from llm.base.sequences import ResponseScorer, eval_tokens_for, score_rows
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
@@ -26,14 +26,6 @@ from sim.streams import Stream
 
 # Rows of the reference pass that are lost if it is killed.
 _CHUNK = 8192
-
-
-@contextmanager
-def _wrapping() -> Iterator[None]:
-    """PEFT asks transformers for an attribute that transformers renamed; its warning is not our user's business."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        yield
 
 
 @dataclass(frozen=True)
@@ -119,7 +111,7 @@ class SharedBase:
             target_modules=list(wanted.targets), task_type="CAUSAL_LM",
             fan_in_fan_out=wanted.transposed,
         )  # fmt: skip
-        with torch.random.fork_rng(devices=[]), _wrapping():
+        with torch.random.fork_rng(devices=[]), wrapping():
             torch.manual_seed(stream.integer_seed())
             if self._wrapped is None:
                 self._wrapped = get_peft_model(self.model, config, adapter_name=name).eval()
@@ -144,7 +136,7 @@ class SharedBase:
             raise InputError("holds no adapter_model.safetensors", file=folder, fix="give a folder written by training")
         options = {"adapter_name": name, "is_trainable": False, "use_safetensors": True}
         try:
-            with _wrapping():
+            with wrapping():
                 if self._wrapped is None:
                     self._wrapped = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
                 else:
