@@ -28,7 +28,10 @@ _NEOX = "query_key_value dense dense_h_to_4h dense_4h_to_h"
 # Linear layers of one block, and those of them in attention, as the architecture's papers and code have them.
 LAYERS = {
     **dict.fromkeys(
-        "mistral llama qwen2 qwen3 gemma2 gemma3 gemma3-images granite cohere mistral3-images".split(),
+        [
+            "mistral", "llama", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3-images", "granite", "cohere",
+            "mistral3-images",
+        ],
         (_GATED, _SEPARATE),
     ),
     "phi3": ("qkv_proj o_proj gate_up_proj down_proj", "qkv_proj o_proj"),
@@ -204,17 +207,18 @@ def test_layers_that_are_not_there_are_named_with_those_that_are(folders):
     assert len(base.adapted_layers.paths) == 4
 
 
-def test_a_router_of_experts_gets_no_adapter():
-    """Where it is a plain linear layer; a name still reaches it."""
+def test_a_router_of_experts_and_a_head_in_the_decoder_get_no_adapter():
+    """A router where it is a plain linear layer; a name still reaches it, and never a head."""
     from types import SimpleNamespace
 
     from llm.base.linear_layers import layers_to_adapt
 
     decoder = torch.nn.ModuleDict({
         "gate": torch.nn.Linear(4, 2), "shared_expert_gate": torch.nn.Linear(4, 1), "gate_proj": torch.nn.Linear(4, 4),
+        "head": torch.nn.Linear(4, 9),
     })  # fmt: skip
     model = SimpleNamespace(
-        get_decoder=lambda: decoder, get_output_embeddings=lambda: None, get_input_embeddings=lambda: None,
+        get_decoder=lambda: decoder, get_output_embeddings=lambda: decoder["head"], get_input_embeddings=lambda: None,
         named_modules=decoder.named_modules,
     )  # fmt: skip
     assert layers_to_adapt("all-linear", 1, model).paths == ("gate_proj",)

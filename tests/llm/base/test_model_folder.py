@@ -167,8 +167,9 @@ def test_a_response_ends_at_any_end_token_of_the_folder(plain):
 def test_longest_input_by_any_name():
     for name, make in CONFIGURATIONS.items():
         assert longest_input(make()) == (None if name == "bloom" else 64), name
-    text = SimpleNamespace(max_seq_len=33)
-    assert longest_input(SimpleNamespace(get_text_config=lambda: text)) == 33
+    for name in ("n_positions", "max_seq_len", "seq_length"):
+        text = SimpleNamespace(**{name: 33})
+        assert longest_input(SimpleNamespace(get_text_config=lambda text=text: text)) == 33
     wrong = SimpleNamespace(max_position_embeddings=None, n_positions=0)
     assert longest_input(SimpleNamespace(get_text_config=lambda: wrong)) is None
 
