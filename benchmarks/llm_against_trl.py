@@ -64,7 +64,7 @@ def ours(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool) -
     base = SharedBase(
         new_mistral(SIZES["tiny"], 512, Stream(0)), TokenStore(), pad=tokenizer.pad_token_id,
         end=tokenizer.eos_token_id,
-        lora=LoraSettings(rank=8),
+        lora=LoraSettings(rank=8, layers="attention"),
     )  # fmt: skip
     end = tokenizer.eos_token_id
     prompt = [tokenizer(row["prompt"])["input_ids"] for row in rows]

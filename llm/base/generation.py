@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from llm.base.output_head import float32_head
 from llm.base.shared_base import SharedBase
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -50,7 +53,7 @@ def sample_responses(
 ) -> IntArray:
     """One response a context from adapter `name` (None: the reference); numbers of the token store, (n,).
 
-    A response ends with the end token, or where `max_new_tokens` cuts it: then it is a prefix, and its
+    A response ends with an end token (`base.ends`), or where `max_new_tokens` cuts it: then it is a prefix, and its
     log-probability that of the prefix, so that log-ratios of sampled responses stay exact.
     """
     uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
@@ -75,19 +78,37 @@ def _generate(
         ids[j, width - len(prompt) :] = prompt
         seen[j, width - len(prompt) :] = 1
     device = base.device
-    with torch.inference_mode():
+    with torch.inference_mode(), _policy_alone(model, base):
         written = model.generate(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=torch.from_numpy(seen).to(device),
             max_new_tokens=sampling.max_new_tokens,
-            do_sample=False,
             logits_processor=[InverseDistribution(torch.from_numpy(uniforms).to(device), width, sampling.temperature)],
-            pad_token_id=base.pad,
-            eos_token_id=base.end,
-            use_cache=True,
         )
     responses = []
     for row in written[:, width:].tolist():
-        end = row.index(base.end) + 1 if base.end in row else len(row)
+        end = next((j + 1 for j, token in enumerate(row) if token in base.ends), len(row))
         responses.append(row[:end])
     return responses
+
+
+@contextmanager
+def _policy_alone(model: Any, base: SharedBase) -> Iterator[None]:
+    """While this lasts, `generate` samples the policy and nothing but it.
+
+    A folder's generation_config.json may penalise repetitions, suppress or force tokens, cut the distribution, or
+    ask for beams: each makes another policy, whose log-probabilities are not those that are scored. transformers
+    fills in from it whatever a call leaves open, so it is replaced, not overruled.
+    """
+    from transformers import GenerationConfig
+
+    before = model.generation_config
+    model.generation_config = GenerationConfig(
+        do_sample=False, pad_token_id=base.pad, eos_token_id=list(base.ends), use_cache=True
+    )
+    try:
+        # Logits in the precision of the scores.
+        with float32_head(model.get_output_embeddings()):
+            yield
+    finally:
+        model.generation_config = before

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from llm.base.model_folder import base_folder
+
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
 
 
@@ -16,14 +18,24 @@ def file_hash(file: str | Path) -> str:
 
 
 def weights_hash(folder: str | Path) -> str:
-    """Hash of a model folder's configuration and weights: what makes a base the same base."""
+    """Hash of a model folder's configuration, weights and adapter: what makes a base the same base.
+
+    Of a folder that holds an adapter alone, also those of the folder that it names as its base.
+    """
     folder = Path(folder)
-    return _hash([folder / "config.json", *sorted(folder.glob("*.safetensors"))])
+    weights = (*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.gguf")))
+    found = _hash([folder / "config.json", folder / "adapter_config.json", *weights])
+    if not (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file():
+        return found
+    return hashlib.blake2b(f"{found}{weights_hash(base_folder(folder))}".encode(), digest_size=16).hexdigest()
 
 
 def tokenizer_hash(folder: str | Path) -> str:
-    """Hash of a model folder's tokenizer files."""
-    return _hash([Path(folder) / name for name in _TOKENIZER_FILES])
+    """Hash of a model's tokenizer files."""
+    place = Path(folder)
+    if not any((place / name).is_file() for name in _TOKENIZER_FILES) and (place / "adapter_config.json").is_file():
+        place = base_folder(place)
+    return _hash([place / name for name in _TOKENIZER_FILES])
 
 
 def _hash(files: Sequence[Path]) -> str:

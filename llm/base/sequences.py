@@ -17,6 +17,8 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from llm.base.dropout import probe_tokens
+from llm.base.output_head import Transformation, float32_head, float32_logits, logit_transformations
 from llm.base.tokens import TokenStore
 from sim.preferences import IntArray
 
@@ -83,8 +85,10 @@ def length_batches(lengths: IntArray, tokens: int) -> Iterator[IntArray]:
 class ResponseScorer:
     """Response log-probabilities of one causal LM (transformers), only at the positions that matter.
 
-    The head is applied to the hidden states of response tokens alone. Some architectures scale or cap their
-    logits afterwards; `__init__` compares both routes on a probe and takes the model's own where they differ.
+    The head is applied to the hidden states of response tokens alone.  What the configuration says is done to logits
+    afterwards (scaled, capped) is done here too; `__init__` compares with the model's own logits on a probe and takes
+    the model's own route where no known transformation gives them.  Logits are float32 for every model; see
+    `float32_logits`.
     """
 
     def __init__(self, model: Any, *, probe: bool = True) -> None:
@@ -93,15 +97,24 @@ class ResponseScorer:
         self._model = model
         self._decoder, self._head = model.get_decoder(), model.get_output_embeddings()
         possible = self._head is not None and self._decoder is not model
-        self.direct = possible and (not probe or self._routes_agree())
+        found = (self._matching_transformation() if probe else self._candidates()[0]) if possible else None
+        self.direct = found is not None
+        self._transform: Transformation = found or (lambda logits: logits)
 
-    def _routes_agree(self) -> bool:
-        device = next(self._model.parameters()).device
-        probe = torch.arange(3, 11, device=device)[None] % int(self._model.config.vocab_size)
-        with torch.no_grad():
+    def _candidates(self) -> list[Transformation]:
+        return logit_transformations(self._model.config)
+
+    def _matching_transformation(self) -> Transformation | None:
+        """The known transformation that gives the model's own logits on a probe, or None."""
+        probe = probe_tokens(self._model)
+        with torch.no_grad(), float32_head(self._head):
             own = self._model(input_ids=probe, use_cache=False).logits.float()
-            ours = self._head(self._decoder(input_ids=probe, use_cache=False).last_hidden_state).float()
-        return bool(torch.allclose(own, ours, rtol=1e-4, atol=1e-4))
+        with torch.no_grad():
+            raw = float32_logits(self._head, self._decoder(input_ids=probe, use_cache=False).last_hidden_state)
+        for transform in self._candidates():
+            if torch.allclose(own, transform(raw), rtol=1e-4, atol=1e-4):
+                return transform
+        return None
 
     def __call__(self, batch: SequenceBatch) -> torch.Tensor:
         """log pi(y | x) of each row; (B,) float32, differentiable."""
@@ -116,9 +129,10 @@ class ResponseScorer:
             flat = batch.row * hidden.shape[1] + batch.before
             return self._token_log_probabilities(hidden.flatten(0, 1).index_select(0, flat), batch.wanted)
         first = int(batch.before.min())
-        logits = self._model(
-            input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.input_ids.shape[1] - first
-        ).logits
+        with float32_head(self._head):
+            logits = self._model(
+                input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.input_ids.shape[1] - first
+            ).logits
         picked = logits[batch.row, batch.before - first]
         return -functional.cross_entropy(picked.float(), batch.wanted, reduction="none")
 
@@ -136,7 +150,7 @@ class ResponseScorer:
         return torch.cat(parts)
 
     def _score(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return -functional.cross_entropy(self._head(hidden).float(), wanted, reduction="none")
+        return -functional.cross_entropy(self._transform(float32_logits(self._head, hidden)), wanted, reduction="none")
 
 
 def score_rows(

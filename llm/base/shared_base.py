@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import torch
 from safetensors import SafetensorError
 
 from llm.base.journal import Journal
+from llm.base.linear_layers import AdaptedLayers, layers_to_adapt
+from llm.base.model_folder import wrapping
 from llm.base.progress import Progress
 from llm.base.sequences import ResponseScorer, eval_tokens_for, score_rows
 from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
@@ -27,34 +28,22 @@ _CHUNK = 8192
 _REFERENCE = "reference"
 
 
-@contextmanager
-def _wrapping() -> Iterator[None]:
-    """PEFT asks transformers for an attribute that transformers renamed; its warning is not our user's business."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        yield
-
-
 @dataclass(frozen=True)
 class LoraSettings:
     """rank r, alpha (the update is alpha / r B A), and the linear layers that get an adapter.
 
-    layers: names as in the model's modules, or "attention" (q, k, v, o) or "all-linear".
+    layers: "all-linear" (every linear layer of the decoder but routers of experts), "attention" (those of them that
+    lie in attention, whatever they are called), or names as in the model's modules, with commas between.  The head
+    and the embeddings never get one.
     """
 
     rank: int = 8
     alpha: float = 16.0
-    layers: str = "attention"
+    layers: str = "all-linear"
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0:
             raise ValueError(f"lora.rank and lora.alpha must be positive (got {self.rank}, {self.alpha})")
-
-    @property
-    def target_modules(self) -> str | list[str]:
-        if self.layers == "attention":
-            return ["q_proj", "k_proj", "v_proj", "o_proj"]
-        return self.layers if self.layers == "all-linear" else self.layers.replace(" ", "").split(",")
 
 
 class SharedBase:
@@ -74,16 +63,19 @@ class SharedBase:
         identity: str = "",
         eval_tokens: int | None = None,
         probe: bool = True,
+        ends: tuple[int, ...] = (),
     ) -> None:
         """model: a transformers causal LM, taken over and frozen.  identity: hash of its weights.
-        pad, end: token numbers.  eval_tokens: padded tokens in one batch without gradients (default: see
-        `eval_tokens_for`).  probe: see ResponseScorer."""
-        self.store, self.pad, self.end, self.identity = store, pad, end, identity
+        pad, end: token numbers.  ends: all that end a sampled response (see `end_tokens`).  eval_tokens: padded tokens
+        in one batch without gradients (default: see `eval_tokens_for`).  probe: see ResponseScorer."""
+        self.store, self.pad, self.end, self.identity, self.probe = store, pad, end, identity, probe
+        self.ends = tuple(dict.fromkeys((end, *ends)))
         self.lora = lora or LoraSettings()
         self.model: Any = model.eval()
         self.eval_tokens = eval_tokens or eval_tokens_for(self.device.type)
         self.model.requires_grad_(False)
         self._wrapped: Any = None
+        self._adapted: AdaptedLayers | None = None
         self.scorer = ResponseScorer(model, probe=probe)
         self._reference: dict[tuple[int, int], float] = {}
 
@@ -107,28 +99,38 @@ class SharedBase:
             raise ValueError("this base has no adapter yet; call add_adapter first")
         return self._wrapped
 
+    @property
+    def adapted_layers(self) -> AdaptedLayers:
+        """The layers that `add_adapter` gives an adapter, and its parameters; InputError where there are none."""
+        if self._adapted is None:
+            self._adapted = layers_to_adapt(self.lora.layers, self.lora.rank, self.model)
+        return self._adapted
+
     def add_adapter(self, name: str, stream: Stream) -> None:
         """A new adapter that starts as the reference: B = 0, A drawn from `stream`."""
         from peft import LoraConfig, get_peft_model
 
+        wanted = self.adapted_layers
         config = LoraConfig(
             r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=0.0, bias="none",
-            target_modules=self.lora.target_modules, task_type="CAUSAL_LM",
+            target_modules=list(wanted.targets), task_type="CAUSAL_LM",
+            fan_in_fan_out=wanted.transposed,
         )  # fmt: skip
-        with torch.random.fork_rng(devices=[]), _wrapping():
+        with torch.random.fork_rng(devices=[]), wrapping():
             torch.manual_seed(stream.integer_seed())
-            try:
-                if self._wrapped is None:
-                    self._wrapped = get_peft_model(self.model, config, adapter_name=name).eval()
-                else:
-                    self._wrapped.add_adapter(name, config)
-            except ValueError as error:
-                raise InputError(
-                    f"no layer of this model is called {self.lora.layers}: {error}", field="lora.layers",
-                    fix="use all-linear or names of the model's linear layers",
-                ) from error  # fmt: skip
+            if self._wrapped is None:
+                self._wrapped = get_peft_model(self.model, config, adapter_name=name).eval()
+            else:
+                self._wrapped.add_adapter(name, config)
         # The drawing above runs on the CPU's generator whatever the device, so a start is the same everywhere.
         self._wrapped.to(self.device)
+        # Ours is a promise about what is trained; PEFT has rules of its own for some architectures.
+        got = sum(value.numel() for value in self.parameters_of(name).values())
+        if got != wanted.parameters:
+            raise InputError(
+                f"PEFT put {got:,} parameters on it, not the {wanted.parameters:,} of {', '.join(wanted.names)}",
+                field="lora.layers", fix="name other linear layers",
+            )  # fmt: skip
 
     def load_adapter(self, name: str, folder: str | Path) -> None:
         """Load a PEFT folder (safetensors only) as adapter `name`."""
@@ -139,7 +141,7 @@ class SharedBase:
             raise InputError("holds no adapter_model.safetensors", file=folder, fix="give a folder written by training")
         options = {"adapter_name": name, "is_trainable": False, "use_safetensors": True}
         try:
-            with _wrapping():
+            with wrapping():
                 if self._wrapped is None:
                     self._wrapped = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
                 else:

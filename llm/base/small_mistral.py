@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from llm.base.model_folder import base_folder, open_model, tokenizer_folder
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -81,18 +82,21 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
 
 
 def load_base(path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """(model, tokenizer) of a local folder: safetensors only, no code of the folder is run, nothing is fetched."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """(model, tokenizer) of a local folder: safetensors only, no code of the folder is run, nothing is fetched.
+
+    See `open_model` for models of images and text, and for folders with adapters.
+    """
+    from transformers import AutoTokenizer
 
     folder = Path(path)
-    if not folder.is_dir():
-        raise InputError("no such folder", file=folder, fix="give the folder of a causal language model")
-    if not (folder / "config.json").is_file():
-        raise InputError("holds no config.json", file=folder, fix="give the folder of a causal language model")
-    options = {"local_files_only": True, "trust_remote_code": False}
+    base_folder(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, use_safetensors=True, **options)
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
+        model = open_model(folder, dtype)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(tokenizer_folder(folder)), local_files_only=True, trust_remote_code=False
+        )
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"is not a causal language model that can be opened ({reason})", file=folder) from error

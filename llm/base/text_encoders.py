@@ -15,6 +15,7 @@ import numpy as np
 from llm.base.device import pick_device
 from llm.base.embeddings import hidden_state_embeddings, minilm_folder, sentence_embeddings
 from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.model_folder import longest_input
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
@@ -87,7 +88,7 @@ class HiddenStateEncoder:
         """(n, hidden)."""
         with _quietly():
             model, tokenizer = load_base(self.place, pick_device("auto"))
-        window = min(_WINDOW, int(getattr(model.config, "max_position_embeddings", _WINDOW) or _WINDOW))
+        window = min(_WINDOW, longest_input(model.config) or _WINDOW)
         beginning, end = tokenizer.bos_token_id, tokenizer.eos_token_id
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or 0)
         store = TokenStore()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from llm.base.generation import Sampling
+from llm.base.model_folder import longest_input
 from llm.base.sequences import eval_tokens_for
 from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
@@ -36,7 +37,8 @@ def _config(settings: PlanSettings) -> Any:
         path = Path(settings.model) / "config.json"
         try:
             content = load_json(path.read_text(encoding="utf-8"))
-            return CONFIG_MAPPING[content["model_type"]].from_dict(content)
+            # Of a model of images and text the language part is what is trained.
+            return CONFIG_MAPPING[content["model_type"]].from_dict(content).get_text_config()
         except OSError as error:
             raise InputError("holds no config.json", file=settings.model, fix="give a model folder") from error
         except (ValueError, KeyError) as error:
@@ -69,9 +71,10 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     dtype = torch.bfloat16 if on_gpu else torch.float32
     prompt, response = settings.prompt_tokens, settings.response_tokens
     length = prompt + response
-    if length > int(getattr(config, "max_position_embeddings", length)):
+    most = longest_input(config)
+    if most is not None and length > most:
         raise InputError(
-            f"{length} tokens do not fit the model's {config.max_position_embeddings} positions",
+            f"{length} tokens do not fit the model's {most} positions",
             fix="lower prompt_tokens or response_tokens",
         )
     pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // (2 * length)))

@@ -61,6 +61,7 @@ def candidate_types(settings: RunSettings, data: TextPreferences) -> list[int]:
 def fit_candidates(inputs: RunInputs) -> dict[int, GroupFit]:
     """A fit for each number of types that the settings allow."""
     candidates = candidate_types(inputs.settings, inputs.data)
+    inputs.progress(f"note: {inputs.base.adapted_layers}")
     return {n_types: _fit_candidate(inputs, n_types, many=len(candidates) > 1) for n_types in candidates}
 
 

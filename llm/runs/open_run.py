@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm.base.device import pick_device, pick_dtype
+from llm.base.device import choose_arithmetic, pick_device, pick_dtype
 from llm.base.folder_format import read_stamped, require_unchanged
 from llm.base.generation import Sampling
 from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.model_folder import end_tokens, longest_input
 from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
@@ -33,6 +34,7 @@ def open_base(model: str, settings: RunSettings) -> tuple[SharedBase, Any, dict[
     device = pick_device(settings.device)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    choose_arithmetic(device)
     network, tokenizer = load_base(model, device, pick_dtype(settings.dtype, device))
     found = {"base": weights_hash(model), "tokenizer": tokenizer_hash(model)}
     end = tokenizer.eos_token_id
@@ -40,19 +42,19 @@ def open_base(model: str, settings: RunSettings) -> tuple[SharedBase, Any, dict[
         raise InputError("its tokenizer has no end token", file=model, fix="set eos_token in tokenizer_config.json")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     base = SharedBase(
-        network, TokenStore(), pad=pad, end=end, lora=settings.lora, identity=found["base"],
-        eval_tokens=settings.eval_tokens,
+        network, TokenStore(), pad=pad, end=end, ends=end_tokens(network, tokenizer), lora=settings.lora,
+        identity=found["base"], eval_tokens=settings.eval_tokens,
     )  # fmt: skip
     return base, tokenizer, found
 
 
 def window_of(base: SharedBase, settings: DataSettings) -> int:
-    longest = int(getattr(base.model.config, "max_position_embeddings", 512) or 512)
-    if settings.window is not None and settings.window > longest:
+    longest = longest_input(base.model.config)
+    if settings.window is not None and longest is not None and settings.window > longest:
         raise InputError(
             f"the model reads {longest} tokens, the window is {settings.window}", field="data.window", fix="lower it"
         )
-    return settings.window or min(512, longest)
+    return settings.window or min(512, longest or 512)
 
 
 @dataclass(frozen=True, eq=False)

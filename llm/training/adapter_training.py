@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from llm.base.dropout import require_no_randomness, silence_dropout
 from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
 from llm.training.answer_objectives import objective_of
@@ -185,20 +186,23 @@ def fit_adapter(
 
 
 def start_gradient_checkpointing(base: SharedBase) -> None:
+    """Recompute activations in the backward pass; InputError where the model cannot, or would be random with it."""
     model = base.model
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable()
-    else:  # before transformers 5.23
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    try:
+        if hasattr(model, "activation_checkpointing_enable"):
+            model.activation_checkpointing_enable()
+        else:  # before transformers 5.23
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    except ValueError as error:
+        raise InputError(
+            f"this model cannot recompute its activations ({error})", field="training.gradient_checkpointing",
+            fix="leave it off",
+        ) from error  # fmt: skip
     # transformers recomputes only in training mode; dropout is zero in adapters, and must be zero in the base.
-    base.model.train()
-    for module in base.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    base.model.config.attention_dropout = 0.0
-    for module in base.model.modules():
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
+    model.train()
+    silence_dropout(model)
+    if base.probe:
+        require_no_randomness(model)
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], training: DPOTraining) -> torch.optim.Optimizer:

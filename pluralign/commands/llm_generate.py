@@ -53,6 +53,7 @@ def command(
     import numpy as np
 
     from llm.base.generation import Sampling
+    from llm.base.model_folder import longest_input
     from llm.base.reference_policy import ReferencePolicy
     from llm.data.chat_prompts import messages_of, trained_on_conversations
     from llm.data.data_settings import DataSettings
@@ -82,7 +83,8 @@ def command(
             first = [tokeniser.prompt(text)[0] for text in asked]
         contexts = np.repeat(np.array(first, dtype=np.int64), samples)
         longest = int(opened.base.store.lengths(contexts).max())
-        if longest + sampling.max_new_tokens > int(opened.base.model.config.max_position_embeddings):
+        most = longest_input(opened.base.model.config)
+        if most is not None and longest + sampling.max_new_tokens > most:
             raise InputError(
                 f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones do not fit the model",
                 fix="shorten the prompt or --max-new-tokens",

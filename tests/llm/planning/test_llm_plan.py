@@ -45,8 +45,8 @@ def test_plan_counts_parameters_and_work():
         assert found.memory_bytes.weights == pytest.approx(4 * size.parameters, rel=0.02)
     seven = plan(PlanSettings(device="h200", types=3))
     assert seven.parameters == 7_248_023_552
-    # q and o: 4096 x 4096; k and v: 4096 x 1024; rank 8, 32 layers.
-    assert seven.adapter_parameters == 32 * 8 * (2 * (4096 + 4096) + 2 * (4096 + 1024))
+    # q and o: 4096 x 4096; k and v: 4096 x 1024; gate, up and down: 4096 x 14336; rank 8, 32 layers.
+    assert seven.adapter_parameters == 32 * 8 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
     assert seven.memory_bytes.adapters == pytest.approx(3 * 4 * seven.adapter_parameters, rel=0.01)
     more = plan(PlanSettings(size="tiny", types=3, rounds=17), flops=1e12)
     less = plan(PlanSettings(size="tiny", types=3, rounds=8), flops=1e12)

@@ -277,8 +277,7 @@ def test_parity_with_trl_step_for_step(tiny, tmp_path):  # noqa: F811
     order = used[np.concatenate(step_batches(np.ones(len(used)), 8, stream.child("epoch/0"), bucket=False))]
 
     model, _ = load_base(tiny)
-    config = LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
-                        task_type="CAUSAL_LM")  # fmt: skip
+    config = LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
     arguments = DPOConfig(
         output_dir=str(tmp_path), per_device_train_batch_size=8, num_train_epochs=1, learning_rate=1e-3, beta=0.1,
         lr_scheduler_type="linear", logging_steps=1, report_to="none", bf16=False, use_cpu=True, save_strategy="no",
