@@ -9,24 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from llm.base.identity import file_hash
-from llm.base.progress import Progress
+from llm.base.model_folder import gguf_file_of
 from sim.errors import InputError
 
 
-def gguf_file_of(place: str | Path) -> Path | None:
-    """The GGUF file that a path means: itself, or the only one in a folder without config.json; None for others."""
-    path = Path(place)
-    if path.suffix == ".gguf" and path.is_file():
-        return path
-    if not path.is_dir() or (path / "config.json").is_file():
-        return None
-    found = sorted(path.glob("*.gguf"))
-    if len(found) > 1:
-        raise InputError(
-            f"holds {len(found)} GGUF files ({', '.join(file.name for file in found[:4])})", file=path,
-            fix="give one of the files",
-        )  # fmt: skip
-    return found[0] if found else None
+def plain_folder(place: str | Path) -> Path:
+    """The folder that a model is opened from: the one given, or what its GGUF file was turned into."""
+    file = gguf_file_of(place)
+    return Path(place) if file is None else converted(file)
 
 
 def cache_folder() -> Path:
@@ -37,7 +27,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pluralign"
 
 
-def converted(file: Path, progress: Progress = lambda text: None) -> Path:
+def converted(file: Path) -> Path:
     """The folder of safetensors, configuration and tokenizer that a GGUF file was turned into, now or before.
 
     Weights are de-quantised to float32: exactly what the file's numbers say, four to eight times as large.  The folder
@@ -46,7 +36,6 @@ def converted(file: Path, progress: Progress = lambda text: None) -> Path:
     folder = cache_folder() / "gguf" / f"{file.stem}-{file_hash(file)[:16]}"
     if (folder / "config.json").is_file():
         return folder
-    progress(f"note: {file.name} is converted once to {folder}")
     model, tokenizer = _opened(file)
     _as_plain(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -68,13 +57,12 @@ def _opened(file: Path) -> tuple[Any, Any]:
 
     options = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        import gguf  # noqa: F401  # what transformers reads such files with
-
         model = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **options)
         return model, AutoTokenizer.from_pretrained(str(file.parent), **options)
     except ImportError as error:
         raise InputError(f"needs {error.name}", file=file, fix="pip install gguf") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    # A file that is cut or of another kind ends in whatever the reader meets first.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"is not a language model that can be read ({reason})", file=file) from error
 

@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from llm.base.model_folder import base_folder
+from llm.base.model_folder import base_folder, gguf_file_of
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
 
 
 def file_hash(file: str | Path) -> str:
@@ -20,9 +27,12 @@ def file_hash(file: str | Path) -> str:
 def weights_hash(folder: str | Path) -> str:
     """Hash of a model folder's configuration, weights and adapter: what makes a base the same base.
 
-    Of a folder that holds an adapter alone, also those of the folder that it names as its base.
+    Of a folder that holds an adapter alone, also those of the folder that it names as its base; of a GGUF file, the
+    file's own, which holds its tokenizer too.
     """
     folder = Path(folder)
+    if (alone := gguf_file_of(folder)) is not None:
+        return file_hash(alone)
     weights = (*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.gguf")))
     found = _hash([folder / "config.json", folder / "adapter_config.json", *weights])
     if not (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file():

@@ -50,6 +50,22 @@ def end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
     return (tokenizer.eos_token_id, *sorted(kept))
 
 
+def gguf_file_of(place: str | Path) -> Path | None:
+    """The GGUF file that a path means: itself, or the only one in a folder without config.json; None for others."""
+    path = Path(place)
+    if path.suffix == ".gguf" and path.is_file():
+        return path
+    if not path.is_dir() or (path / "config.json").is_file():
+        return None
+    found = sorted(path.glob("*.gguf"))
+    if len(found) > 1:
+        raise InputError(
+            f"holds {len(found)} GGUF files ({', '.join(file.name for file in found[:4])})", file=path,
+            fix="give one of the files",
+        )  # fmt: skip
+    return found[0] if found else None
+
+
 def base_folder(folder: Path) -> Path:
     """The folder with the configuration and the weights: this one, or the one that an adapter's folder names."""
     if not folder.is_dir():

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from llm.base.gguf_models import plain_folder
 from llm.base.model_folder import base_folder, open_model, tokenizer_folder
 from sim.errors import InputError
 from sim.streams import Stream
@@ -84,11 +85,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
 def load_base(path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
     """(model, tokenizer) of a local folder: safetensors only, no code of the folder is run, nothing is fetched.
 
+    path: a folder, or a GGUF file (or a folder with one), which is turned into a folder of safetensors once.
     See `open_model` for models of images and text, and for folders with adapters.
     """
     from transformers import AutoTokenizer
 
-    folder = Path(path)
+    folder = plain_folder(path)
     base_folder(folder)
     try:
         model = open_model(folder, dtype)

@@ -23,7 +23,8 @@ class AnswerSet:
 class TextPreferences:
     """train, held_out and new_prompts share their annotators: held_out is about prompts that are in train, new_prompts
     about others.  unseen holds people who are nowhere else; known_test later answers of training annotators where the
-    file marks some.  notes: what was left out or changed, for the reader."""
+    file marks some.  notes: what was left out or changed, for the reader.  chat: whether prompts are turns of
+    a conversation, rendered by the chat template."""
 
     train: AnswerSet
     held_out: AnswerSet
@@ -31,3 +32,4 @@ class TextPreferences:
     unseen: AnswerSet
     known_test: AnswerSet
     notes: tuple[str, ...]
+    chat: bool = False

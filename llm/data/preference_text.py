@@ -77,4 +77,5 @@ def load_preferences(
         unseen=unseen,
         known_test=answers_of(table, pairs, known_rows, people),
         notes=tuple(notes),
+        chat=tokeniser.chat,
     )

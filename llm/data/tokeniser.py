@@ -19,9 +19,6 @@ from sim.files.pair_table import PairTable
 from sim.files.preference_files import place_of
 from sim.preferences import BoolArray, IntArray, PreferencePairs
 
-# By this note a run tells, later, that its prompts are turns of a conversation.
-CHAT_NOTE = "conversations are rendered by the tokenizer's chat template"
-
 
 @dataclass(frozen=True, eq=False)
 class TokenisedPairs:
@@ -54,7 +51,7 @@ class Tokeniser:
     def __init__(self, tokenizer: Any, store: TokenStore, window: int, settings: DataSettings) -> None:
         self._tokens, self._store, self._window, self._settings = RenderedTokens(tokenizer), store, window, settings
         self._found: Counter[str] = Counter()
-        self._chat = False
+        self.chat = False
 
     def prompt(self, text: str) -> tuple[int, list[int]]:
         """The number and tokens of a text that is to be continued."""
@@ -71,7 +68,7 @@ class Tokeniser:
     def pairs(self, table: PairTable) -> TokenisedPairs:
         """All rows in tokens; errors name the row."""
         writer = PairWriter(table, self._settings.chat)
-        self._chat = self._chat or writer.chat
+        self.chat = self.chat or writer.chat
         known: dict[tuple[int, ...], _Outcome] = {}
         prompts: dict[str, int] = {}
         numbers = np.stack([table.prompt, table.chosen, table.rejected], axis=1).tolist()
@@ -159,4 +156,4 @@ class Tokeniser:
             notes.append("texts begin with the begin token that the tokenizer puts there too: one is kept")
         if tokens.ended:
             notes.append("responses end with an end token of their own: none is added to those")
-        return [*notes, *([CHAT_NOTE] if self._chat else [])]
+        return [*notes, *(["conversations are rendered by the tokenizer's chat template"] if self.chat else [])]

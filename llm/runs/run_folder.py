@@ -30,7 +30,8 @@ MINMAX_AGAIN = "run `pluralign llm minmax` again"
 class MixtureFile:
     """mixture.json: the groups' adapters in order, their shares eta, and MinMax weights once there are any.
 
-    files: name in the folder -> checksum, of everything else that a finished run is read from.
+    chat: whether prompts are turns of a conversation.  files: name in the folder -> checksum, of everything else that a
+    finished run is read from.
     """
 
     base: str
@@ -44,6 +45,7 @@ class MixtureFile:
     priorities: tuple[float, ...] | None = None
     append_end: bool = True
     window: int = 512
+    chat: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -97,6 +97,7 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
         base=str(settings.model), base_hash=hashes["base"], tokenizer_hash=hashes["tokenizer"], beta=settings.beta,
         method=settings.method, adapters=tuple(f"group_{k}" for k in range(best)),
         mixture=tuple(fits[best].mixture.tolist()), append_end=settings.data.append_end, window=window,
+        chat=data.chat,
     )  # fmt: skip
     counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
     save_run(out, base, fits[best], mixture, data.train.annotators, counts)

@@ -55,7 +55,7 @@ def command(
     from llm.base.generation import Sampling
     from llm.base.model_folder import longest_input
     from llm.base.reference_policy import ReferencePolicy
-    from llm.data.chat_prompts import messages_of, trained_on_conversations
+    from llm.data.chat_prompts import messages_of
     from llm.data.data_settings import DataSettings
     from llm.data.tokeniser import Tokeniser
     from llm.runs.adapter_mixtures import AdapterMixture
@@ -77,7 +77,7 @@ def command(
         opened = open_run(run, model=model, device=device, sampling=sampling, progress=clock())
         room = opened.mixture.window
         tokeniser = Tokeniser(opened.tokenizer, opened.base.store, room, DataSettings())
-        if trained_on_conversations(run, opened.settings.data) if chat is None else chat:
+        if opened.mixture.chat if chat is None else chat:
             first = [tokeniser.chat_prompt(messages_of(text), lambda: {"field": "prompt"})[0] for text in asked]
         else:
             first = [tokeniser.prompt(text)[0] for text in asked]

@@ -1,0 +1,117 @@
+"""GGUF files become folders once, of the same logits, and are known by their content."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+gguf = pytest.importorskip("gguf", reason="pip install gguf")
+
+from llm.base.gguf_models import cache_folder, converted, plain_folder  # noqa: E402
+from llm.base.identity import weights_hash  # noqa: E402
+from llm.base.model_folder import gguf_file_of  # noqa: E402
+from llm.base.small_mistral import load_base  # noqa: E402
+from sim.errors import InputError  # noqa: E402
+
+HIDDEN, LAYERS, HEADS, FORWARD = 32, 2, 4, 64
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLURALIGN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def write_gguf(path, seed=0):
+    """A tiny Llama with random weights and byte-level tokens."""
+    rng = np.random.default_rng(seed)
+    tokens = ["<unk>", "<s>", "</s>", *(chr(33 + j) for j in range(94)), "Ġ", "ab"]
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_context_length(64)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_merges(["a b"])
+    writer.add_token_types([3, 3, 3, *[1] * 96])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+
+    def tensor(name, *shape):
+        value = np.ones(shape) if len(shape) == 1 else 0.05 * rng.normal(size=shape)
+        writer.add_tensor(name, value.astype(np.float32))
+
+    tensor("token_embd.weight", len(tokens), HIDDEN)
+    tensor("output_norm.weight", HIDDEN)
+    for layer in range(LAYERS):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensor(f"blk.{layer}.{name}.weight", HIDDEN, HIDDEN)
+        for name, shape in (
+            ("ffn_gate", (FORWARD, HIDDEN)),
+            ("ffn_up", (FORWARD, HIDDEN)),
+            ("ffn_down", (HIDDEN, FORWARD)),
+        ):
+            tensor(f"blk.{layer}.{name}.weight", *shape)
+        for name in ("attn_norm", "ffn_norm"):
+            tensor(f"blk.{layer}.{name}.weight", HIDDEN)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_file_is_converted_once(tmp_path, cache):
+    file = write_gguf(tmp_path / "tiny.gguf")
+    model, tokenizer = load_base(file)
+    assert tokenizer("ab")["input_ids"]
+    assert model.dtype == torch.float32
+    folder = plain_folder(file)
+    assert folder.parent == cache / "gguf" == cache_folder() / "gguf"
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    again, _ = load_base(tmp_path)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+    ids = torch.arange(3, 13)[None]
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, again(ids).logits)
+        from transformers import AutoModelForCausalLM
+
+        direct = AutoModelForCausalLM.from_pretrained(str(tmp_path), gguf_file="tiny.gguf", dtype=torch.float32)
+        assert torch.allclose(direct(ids).logits, model(ids).logits, atol=1e-6)
+    assert list(cache.glob("gguf/*")) == [folder]
+
+
+def test_another_content_is_another_model(tmp_path, cache):
+    file = write_gguf(tmp_path / "tiny.gguf")
+    first = converted(file)
+    hashed = weights_hash(tmp_path)
+    assert weights_hash(file) == hashed
+    write_gguf(file, seed=1)
+    assert converted(file) != first
+    assert weights_hash(file) != hashed
+
+
+def test_which_file_is_meant(tmp_path):
+    (tmp_path / "a.gguf").write_bytes(b"x")
+    assert gguf_file_of(tmp_path) == gguf_file_of(tmp_path / "a.gguf") == tmp_path / "a.gguf"
+    shutil.copy(tmp_path / "a.gguf", tmp_path / "b.gguf")
+    with pytest.raises(InputError, match=r"holds 2 GGUF files \(a.gguf, b.gguf\); give one of the files"):
+        gguf_file_of(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert gguf_file_of(tmp_path) is None
+
+
+def test_a_broken_file_is_one_line_and_leaves_nothing(tmp_path, cache):
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF but no more")
+    with pytest.raises(InputError, match=r"broken.gguf: is not a language model that can be read"):
+        load_base(tmp_path / "broken.gguf")
+    assert not list(cache.rglob("*.safetensors"))
