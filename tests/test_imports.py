@@ -20,9 +20,8 @@ ALLOWED = {
 # llm sees only the algorithm core of sim, preferences in files, and the intervals over annotators.
 CORE = (
     "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arrays", "sim.arguments",
-    "sim.likelihoods", "sim.choice_sets", "sim.settings", "sim.files.atomic", "sim.files.preference_files",
-    "sim.files.pair_table", "sim.files.figure_files", "sim.files.palette", "sim.estimators.bootstrap", "sim.reading",
-    "sim.install", "sim.answer_kinds",
+    "sim.likelihoods", "sim.choice_sets", "sim.answer_kinds", "sim.settings", "sim.files", "sim.estimators.bootstrap",
+    "sim.reading", "sim.install",
 )  # fmt: skip
 
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.

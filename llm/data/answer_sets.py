@@ -4,19 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.preferences import PreferencePairs
+import numpy as np
+
+from sim.answer_kinds.response_choices import ResponseChoices
+from sim.preferences import BoolArray, IntArray, PreferencePairs
 
 
 @dataclass(frozen=True, eq=False)
 class AnswerSet:
-    """Answers of some annotators in tokens. group: (n_annotators,) names, "" where the file has none."""
+    """Answers of some annotators in tokens. group: (n_annotators,) names, "" where the file has none.
+
+    choices: what the answers say, where they are not pairs whose one response is better; pairs then hold the response
+    taken first and another one, and tie which of them say that neither is better (n,).
+    """
 
     pairs: PreferencePairs
     annotators: tuple[str, ...]
     group: tuple[str, ...]
+    choices: ResponseChoices | None = None
+    tie: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def observations(self) -> PreferencePairs | ResponseChoices:
+        """What a policy is fitted to."""
+        return self.pairs if self.choices is None else self.choices
+
+    @property
+    def decided(self) -> BoolArray:
+        """(n,) whether the first of `pairs` is better than the second."""
+        return np.ones(len(self), dtype=np.bool_) if self.tie is None else ~self.tie
+
+    @property
+    def rows(self) -> tuple[IntArray, IntArray]:
+        """(context, response) of everything that a policy must score, each once; two columns."""
+        own, pairs = self.choices, self.pairs
+        contexts = [pairs.contexts, pairs.contexts, *([] if own is None else [own.contexts])]
+        responses = [pairs.chosen, pairs.rejected, *([] if own is None else [own.responses])]
+        found = np.unique(np.stack([np.concatenate(contexts), np.concatenate(responses)], axis=1), axis=0)
+        return found[:, 0], found[:, 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +52,7 @@ class TextPreferences:
     """train, held_out and new_prompts share their annotators: held_out is about prompts that are in train, new_prompts
     about others.  unseen holds people who are nowhere else; known_test later answers of training annotators where the
     file marks some.  notes: what was left out or changed, for the reader.  chat: whether prompts are turns of
-    a conversation, rendered by the chat template."""
+    a conversation, rendered by the chat template.  likelihood: of the answers."""
 
     train: AnswerSet
     held_out: AnswerSet
@@ -33,3 +61,4 @@ class TextPreferences:
     known_test: AnswerSet
     notes: tuple[str, ...]
     chat: bool = False
+    likelihood: str = "bradley-terry"

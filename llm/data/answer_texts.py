@@ -33,12 +33,15 @@ def require_text(table: PairTable) -> None:
         return
     empty = {j for j, text in enumerate(table.items) if not text.strip()}
     listed = {j for j, text in enumerate(table.items) if _is_list(text)}
-    for field, column in (("chosen", table.chosen), ("rejected", table.rejected)):
-        for row, item in enumerate(column.tolist()):
-            if item in empty:
-                raise InputError("the response is empty", field=field, fix="drop the row", **place_of(table, row))
-            if item in listed:
-                raise InputError(
+    columns = (("chosen", table.chosen), ("rejected", table.rejected))
+    shown = [(field, row, item) for field, column in columns for row, item in enumerate(column.tolist())]
+    if table.answers != "pairs":
+        shown = [("responses", row, item) for row, item in zip(*map(np.ndarray.tolist, table.shown()), strict=True)]
+    for field, row, item in shown:
+        if item in empty:
+            raise InputError("the response is empty", field=field, fix="drop the row", **place_of(table, row))
+        if item in listed:
+            raise InputError(
                     f"is a list written as text ({table.items[item][:40]}...)", field=field,
                     fix="write the response itself, not str(list)", **place_of(table, row),
                 )  # fmt: skip
@@ -72,8 +75,8 @@ def are_transcripts(table: PairTable) -> bool:
 
     One that happens to begin with its prompt's letters ("The", "Then it rained.") is an answer like the others.
     """
-    asked = np.concatenate([table.prompt, table.prompt])
-    given = np.concatenate([table.chosen, table.rejected])
+    rows, given = table.shown()
+    asked = table.prompt[rows]
     if (table.kind == "conversation") != (table.prompt_kind == "conversation"):
         return False
     prompts: Sequence[Any] = table.prompts

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sim.answer_kinds.kinds import LIKELIHOODS, AskedLikelihood
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -20,6 +22,8 @@ class DataSettings:
     ends.  append_end: whether responses that are texts end with the end token; false for continuations cut at a length.
     chat: whether plain texts are turns of a conversation, the prompt the user's and the response the assistant's, for
     models that know their chat template only; message lists are rendered by it either way.
+    likelihood: of answers that are more than a better and a worse response (ties, strengths, choices, rankings,
+    ratings); auto takes the one that uses all they say, bradley-terry leaves out what pairs cannot.
     """
 
     train: str = ""
@@ -32,10 +36,13 @@ class DataSettings:
     too_long: Literal["error", "drop", "truncate"] = "error"
     append_end: bool = True
     chat: bool = False
+    likelihood: AskedLikelihood = "auto"
 
     def __post_init__(self) -> None:
         for name in ("unseen", "held_out", "new_prompts"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"data.{name} must lie in [0, 1) (got {getattr(self, name)})")
+        if self.likelihood not in LIKELIHOODS:
+            raise ValueError(f"data.likelihood must be one of {', '.join(LIKELIHOODS)} (got '{self.likelihood}')")
         if self.window is not None and self.window < 2:
             raise ValueError(f"data.window must be at least 2 (got {self.window})")

@@ -116,7 +116,7 @@ def _annotate(
                 a, b = pool.first[j], pool.second[j]
                 rows.append({
                     "prompt": pool.prompts[j], "chosen": a if wins else b, "rejected": b if wins else a,
-                    "annotator_id": f"{name}-{i:04d}", "group_id": groups[g][0], "split": name, "tie": tie,
+                    "annotator_id": f"{name}-{i:04d}", "group_id": groups[g][0], "split": name, "coin": tie,
                 })  # fmt: skip
     return rows, ties
 

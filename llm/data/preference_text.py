@@ -11,8 +11,10 @@ from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.data.answer_texts import require_text
 from llm.data.data_settings import DataSettings
 from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, some_annotators
-from llm.data.tokeniser import Tokeniser
+from llm.data.tokeniser import TokenisedPairs, Tokeniser
+from sim.answer_kinds.kinds import Likelihood, likelihood_of
 from sim.errors import InputError
+from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream
 
@@ -26,30 +28,25 @@ def load_preferences(
     if not settings.train:
         raise InputError("no data", field="data.train", fix="give a file of preferences (--data FILE)")
     tokeniser = Tokeniser(tokenizer, store, window, settings)
-    table = read_pairs(settings.train).require_pairs("training")
-    require_text(table)
-    tokenised = tokeniser.pairs(table)
+    table, tokenised, likelihood, notes = _tokenised(settings.train, settings, tokeniser)
     pairs, keep = tokenised.pairs, tokenised.keep
-    notes = [f"{settings.train}: {count} rows {why}, left out" for why, count in table.left_out]
     if settings.test is not None:
-        other = read_pairs(settings.test).require_pairs("training")
-        require_text(other)
+        other, test, _, left_out = _tokenised(settings.test, settings, tokeniser)
+        notes += left_out
         both = sorted(set(table.annotators) & set(other.annotators))
         if both and not settings.same_annotators:
             raise InputError(
                 f"{len(both)} annotators are in {settings.train} too (the first is {both[0]})", file=settings.test,
                 field="annotator_id", fix="split by annotator, or set data.same_annotators=true",
             )  # fmt: skip
-        test = tokeniser.pairs(other)
-        notes += [f"{settings.test}: {count} rows {why}, left out" for why, count in other.left_out]
-        unseen = answers_of(other, test.pairs, test.keep)
+        unseen = answers_of(other, test, test.keep)
         train_rows, known_rows = keep, np.zeros_like(keep)
     elif table.split is not None:
-        unseen = answers_of(table, pairs, keep & table.rows_of("unseen"))
+        unseen = answers_of(table, tokenised, keep & table.rows_of("unseen"))
         train_rows, known_rows = keep & table.rows_of("train"), keep & table.rows_of("test")
     else:
         apart = some_annotators(table.n_annotators, settings.unseen, stream.child("unseen"))
-        unseen = answers_of(table, pairs, keep & apart[table.annotator])
+        unseen = answers_of(table, tokenised, keep & apart[table.annotator])
         train_rows, known_rows = keep & ~apart[table.annotator], np.zeros_like(keep)
     notes += tokeniser.notes()
     if not train_rows.any():
@@ -71,11 +68,32 @@ def load_preferences(
         )
     people = np.unique(pairs.annotator[train_rows])
     return TextPreferences(
-        train=answers_of(table, pairs, train_rows & ~held & ~new, people),
-        held_out=answers_of(table, pairs, train_rows & held, people),
-        new_prompts=answers_of(table, pairs, train_rows & new, people),
+        train=answers_of(table, tokenised, train_rows & ~held & ~new, people),
+        held_out=answers_of(table, tokenised, train_rows & held, people),
+        new_prompts=answers_of(table, tokenised, train_rows & new, people),
         unseen=unseen,
-        known_test=answers_of(table, pairs, known_rows, people),
+        known_test=answers_of(table, tokenised, known_rows, people),
         notes=tuple(notes),
         chat=tokeniser.chat,
+        likelihood=likelihood,
     )
+
+
+def _tokenised(
+    path: str, settings: DataSettings, tokeniser: Tokeniser
+) -> tuple[PairTable, TokenisedPairs, Likelihood, list[str]]:
+    """(answers as they are used, in tokens, their likelihood, what was left out of them)."""
+    table = read_pairs(path)
+    if table.answers == "grades":
+        raise InputError(
+            "the answers are grades of one response each, which compare nothing", file=path,
+            fix="give several responses and their scores, or fit rewards: pluralign fit",
+        )  # fmt: skip
+    require_text(table)
+    told = likelihood_of(table, settings.likelihood)
+    notes = [f"{path}: {count} rows {why}, left out" for why, count in told.table.left_out]
+    notes += [f"{path}: {column} says nothing to the likelihood {told.likelihood}" for column in told.unused]
+    plain = told.likelihood == "bradley-terry" and told.table.answers == "pairs"
+    if plain:
+        return told.table, tokeniser.pairs(told.table), told.likelihood, notes
+    return told.table, tokeniser.choices(told.table, told.likelihood), told.likelihood, notes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from llm.data.answer_sets import AnswerSet
+from llm.data.tokeniser import TokenisedPairs
 from sim.files.pair_table import PairTable
 from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -74,12 +77,18 @@ def hold_out_prompts(prompt: IntArray, annotator: IntArray, rows: BoolArray, sha
     return np.asarray(held & (left[annotator] > 0), dtype=np.bool_)
 
 
-def answers_of(table: PairTable, pairs: PreferencePairs, rows: BoolArray, people: IntArray | None = None) -> AnswerSet:
+def answers_of(
+    table: PairTable, tokenised: TokenisedPairs, rows: BoolArray, people: IntArray | None = None
+) -> AnswerSet:
     """The rows as a set of their own, annotators numbered anew (as `people` if given)."""
+    pairs, choices = tokenised.pairs, tokenised.choices
     people = np.unique(pairs.annotator[rows]) if people is None else people
     number = np.full(pairs.n_annotators, -1, dtype=np.int64)
     number[people] = np.arange(len(people))
     part = pairs.select(rows)
+    if choices is not None:
+        choices = choices.select(rows)
+        choices = replace(choices, annotator=number[choices.annotator], n_annotators=len(people))
     group = tuple("" if table.group is None else table.group[i] for i in people.tolist())
     return AnswerSet(
         PreferencePairs(
@@ -87,4 +96,6 @@ def answers_of(table: PairTable, pairs: PreferencePairs, rows: BoolArray, people
         ),
         tuple(table.annotators[i] for i in people.tolist()),
         group,
+        choices,
+        None if tokenised.tie is None else tokenised.tie[rows],
     )

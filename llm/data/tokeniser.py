@@ -11,9 +11,12 @@ import numpy as np
 
 from llm.base.tokens import TokenStore
 from llm.data.data_settings import DataSettings
-from llm.data.rendered_tokens import RenderedTokens, divided
-from llm.data.windows import TokenPair, cut
+from llm.data.rendered_tokens import RenderedTokens, common_length, divided
+from llm.data.tokenised_choices import ties_of, tokenised_choices
+from llm.data.windows import TokenPair, TokenSet, cut
 from llm.data.written_pairs import Messages, PairWriter, WrittenPair
+from sim.answer_kinds.kinds import Likelihood
+from sim.answer_kinds.response_choices import ResponseChoices, response_choices
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import place_of
@@ -25,11 +28,14 @@ class TokenisedPairs:
     """All rows in tokens, which of them to keep, and the number of each one's prompt.
 
     Rows of one prompt may have several contexts: the end of a prompt may merge with the answers, or be cut for them.
+    choices: of all rows, where they are more than pairs; tie: which of them say that neither is better.
     """
 
     pairs: PreferencePairs
     keep: BoolArray
     prompt: IntArray
+    choices: ResponseChoices | None = None
+    tie: BoolArray | None = None
 
 
 _FIELDS = ("prompt", "chosen", "rejected")
@@ -88,14 +94,57 @@ class Tokeniser:
         pairs = PreferencePairs(contexts, chosen, rejected, table.annotator, table.n_annotators, weights=table.weights)
         return TokenisedPairs(pairs, keep, prompt_numbers)
 
-    def _token_pair(self, pair: WrittenPair, table: PairTable, row: int) -> TokenPair:
+    def choices(self, table: PairTable, likelihood: Likelihood) -> TokenisedPairs:
+        """All answers of another kind in tokens, those left out whole of which a response is too long; errors name the
+        row."""
+        writer = PairWriter(table, self._settings.chat)
+        self.chat = self.chat or writer.chat
+        own = response_choices(table, likelihood)
+        row_of = dict(zip(table.prompt[::-1].tolist(), range(len(table) - 1, -1, -1), strict=True))
+
+        def written(prompt: int, items: list[int]) -> TokenSet:
+            row = row_of[prompt]
+            whole = [self._whole(writer.alone(row, item), table, row)[:2] for item in items]
+            known = min(common_length(asked, answered) for asked, answered in whole)
+            if known < len(whole[0][0]):
+                self._found["merged"] += len(items)
+            found = TokenSet(whole[0][0][:known] or [self._tokens.start], tuple(told[known:] for _, told in whole))
+            if found.excess(self._window) and self._settings.too_long == "error":
+                raise InputError(
+                    f"prompt and response have {len(found.context) + max(map(len, found.responses))} tokens, and the "
+                    f"window is {self._window}", field="prompt",
+                    fix="raise data.window, or set data.too_long to drop or truncate", **place_of(table, row),
+                )  # fmt: skip
+            return found
+
+        truncate = self._settings.too_long == "truncate"
+        found = tokenised_choices(own, written, self._store.add, self._window, self._tokens.begin, truncate)
+        self._found.update(found.counts)
+        slot = {key: j for j, key in enumerate(zip(own.contexts.tolist(), own.responses.tolist(), strict=True))}
+        first, second = (
+            np.array([slot[p, i] for p, i in zip(table.prompt.tolist(), items.tolist(), strict=True)], dtype=np.int64)
+            for items in (table.chosen, table.rejected)
+        )
+        told = found.choices
+        pairs = PreferencePairs(
+            told.contexts[first], told.responses[first], told.responses[second], table.annotator, table.n_annotators,
+            weights=table.weights,
+        )  # fmt: skip
+        return TokenisedPairs(pairs, found.keep, table.prompt, told, ties_of(table))
+
+    def _whole(self, pair: WrittenPair, table: PairTable, row: int) -> tuple[list[int], list[int], list[int]]:
+        """Tokens of the prompt, and of the prompt with each response."""
         tokens = self._tokens
         if isinstance(pair.prompt, str):
             whole = tokens.ended_text if self._settings.append_end else lambda asked, text: tokens.text(asked + text)
-            prompt = tokens.text(pair.prompt)
             chosen, rejected = (whole(pair.prompt, str(text)) for text in (pair.chosen, pair.rejected))
-        else:
-            prompt, chosen, rejected = (self._rendered(pair, name, table, row) for name in _FIELDS)
+            return tokens.text(pair.prompt), chosen, rejected
+        prompt, chosen, rejected = (self._rendered(pair, name, table, row) for name in _FIELDS)
+        return prompt, chosen, rejected
+
+    def _token_pair(self, pair: WrittenPair, table: PairTable, row: int) -> TokenPair:
+        tokens = self._tokens
+        prompt, chosen, rejected = self._whole(pair, table, row)
         known = divided(prompt, chosen, rejected)
         for name, response in (("chosen", chosen), ("rejected", rejected)):
             if len(response) == known:
@@ -145,6 +194,10 @@ class Tokeniser:
             "response-dropped": f"with responses {longer}, dropped",
             "prompt-cut": f"{longer}, whose prompt was cut from the left",
             "response-cut": f"with responses {longer}, which were cut at their end",
+            "answers-dropped": f"with responses {longer}, dropped",
+            "answers-same": "with two responses of the same tokens, left out",
+            "prompts-cut": f"{longer}: prompts cut from the left",
+            "responses-cut": f"{longer}: responses cut at their end",
             "same-dropped": "whose answers are the same tokens once they are cut, left out",
             "repeated": "are whole transcripts: the prompt is taken off the answers",
             "transcripts": 'are transcripts without a prompt: it is their common beginning, through "Assistant:"',

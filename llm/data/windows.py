@@ -48,3 +48,28 @@ def cut(pair: TokenPair, window: int, begin: int | None) -> TokenPair:
         pair, context=context, chosen=pair.chosen[:left], rejected=pair.rejected[:left],
         cut_prompt=len(context) < len(pair.context), cut_response=longest > left,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """A context and all responses to it in tokens. cut_prompt, cut_responses: whether they were cut."""
+
+    context: Tokens
+    responses: tuple[Tokens, ...]
+    cut_prompt: bool = False
+    cut_responses: tuple[bool, ...] = ()
+
+    def excess(self, window: int) -> bool:
+        """Whether a response does not fit behind the context."""
+        return len(self.context) + max(map(len, self.responses)) > window
+
+
+def cut_set(tokens: TokenSet, window: int, begin: int | None) -> TokenSet:
+    """The same as `cut`, for any number of responses: one context for all."""
+    longest = max(tokens.responses, key=len)
+    pair = cut(TokenPair(tokens.context, longest, longest), window, begin)
+    left = window - len(pair.context)
+    return TokenSet(
+        pair.context, tuple(response[:left] for response in tokens.responses), pair.cut_prompt,
+        tuple(len(response) > left for response in tokens.responses),
+    )  # fmt: skip

@@ -46,9 +46,18 @@ class PairWriter:
 
     def pair(self, row: int) -> WrittenPair:
         """Errors: InputError with the row, where nothing is left of a prompt or of an answer."""
+        return self._written(row, int(self._table.chosen[row]), int(self._table.rejected[row]))
+
+    def alone(self, row: int, item: int) -> WrittenPair:
+        """One response of a set to the prompt of this row, in both places of a pair."""
+        if self._table.kind == "conversation" and self._table.prompt_kind != "conversation":
+            self._refuse("the responses of a set are conversations without a prompt", "prompt", "give the prompt", row)
+        return self._written(row, item, item)
+
+    def _written(self, row: int, first_item: int, second_item: int) -> WrittenPair:
         table = self._table
         number = int(table.prompt[row])
-        asked, sides = table.prompts[number], (table.items[table.chosen[row]], table.items[table.rejected[row]])
+        asked, sides = table.prompts[number], (table.items[first_item], table.items[second_item])
         if not self.chat:
             asked, first, second, how = self._texts(asked, *sides, row)
             return WrittenPair(asked, first, second, found=how)

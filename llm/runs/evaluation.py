@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,8 @@ def evaluate(
     if not len(answers):
         raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
     who = _who_is_who(run, answers, stream)
+    # Of two responses that are alike none should be preferred.
+    who = replace(who, used=who.used & answers.decided)
     of_pair = who.group[answers.pairs.annotator]
     policies, ensembles, grouping = table_rows(run, others)
     progress(

@@ -103,7 +103,9 @@ def infer_groups(
     pairs = answers.pairs
     asked = split_answers(pairs.annotator, stream.child("infer"))
     scores = np.stack([log_sigmoid(margins_of(policy, answers)) for policy in policies], axis=1)
-    posterior = soft_posterior(scores * asked[:, None], pairs.annotator, pairs.n_annotators, mixture)
+    posterior = soft_posterior(
+        scores * (asked & answers.decided)[:, None], pairs.annotator, pairs.n_annotators, mixture
+    )
     return posterior.responsibilities.argmax(axis=1), ~asked
 
 

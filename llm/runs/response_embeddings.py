@@ -23,15 +23,10 @@ class RunEmbeddings:
 
     def chosen(self, answers: AnswerSet) -> FloatArray:
         """(n, d)."""
-        return self._of(answers.pairs.contexts, answers.pairs.chosen)
+        return self.of(answers.pairs.contexts, answers.pairs.chosen)
 
-    def both(self, answers: AnswerSet) -> tuple[FloatArray, FloatArray]:
-        """Of the chosen and of the rejected; (n, d) each."""
-        pairs, n = answers.pairs, len(answers)
-        found = self._of(np.concatenate([pairs.contexts] * 2), np.concatenate([pairs.chosen, pairs.rejected]))
-        return found[:n], found[n:]
-
-    def _of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+    def of(self, contexts: IntArray, responses: IntArray) -> FloatArray:
+        """Of responses to contexts, by number; (n, d)."""
         # Annotators share responses: each is read once.
         rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
         own = rows[:, 0], rows[:, 1]

@@ -22,9 +22,11 @@ from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_whole, save_run
 from llm.runs.run_origin import Origin, origin_of, read_origin, require_same_data, require_same_origin
 from llm.runs.run_settings import FREE, RunSettings
 from llm.training.group_training import GroupFit, Method, adjusted_rand_index
+from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
+from sim.preferences import FloatArray, PreferencePairs
 from sim.settings import resolved
 from sim.streams import Stream
 
@@ -37,12 +39,15 @@ class RunSummary:
 
     held_out_log_likelihood, new_prompts_log_likelihood: mean nats a held-out answer to prompts that were seen and to
     new prompts (None where nothing is held out), at `best_round`, which the first chose, or the second without it.
+    likelihood, constants: of the answers, and its thresholds between levels or constant of ties by name.
     candidates: the same for each number of types that was tried.  adjusted_rand_index: against known groups.
     """
 
     method: Method
     n_types: int
     mixture: tuple[float, ...]
+    likelihood: str
+    constants: Mapping[str, float]
     held_out_log_likelihood: float | None
     new_prompts_log_likelihood: float | None
     best_round: int
@@ -157,10 +162,8 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
 def _prepare_reference(inputs: RunInputs, hashes: Mapping[str, str]) -> None:
     base, file = inputs.base, inputs.out / _REFERENCE
     sets = (inputs.data.train, inputs.data.held_out, inputs.data.new_prompts)
-    contexts = np.concatenate([s.pairs.contexts for s in sets for _ in range(2)])
-    responses = np.concatenate([column for s in sets for column in (s.pairs.chosen, s.pairs.rejected)])
     # Distinct rows only: annotators share pairs.
-    rows = np.unique(np.stack([contexts, responses], axis=1), axis=0)
+    rows = np.unique(np.concatenate([np.stack(answers.rows, axis=1) for answers in sets]), axis=0)
     keys = {**hashes, **base.computed_in, "data": base.store.digest(rows[:, 0], rows[:, 1])}
     inputs.progress(f"reference scores of {len(rows)} responses")
     if base.prepare_reference(file, keys, rows[:, 0], rows[:, 1], inputs.journal, inputs.progress):
@@ -173,6 +176,8 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         method=method,
         n_types=best,
         mixture=tuple(fit.mixture.tolist()),
+        likelihood=data.likelihood,
+        constants=_named(data.train.observations, fit.constants),
         held_out_log_likelihood=_finite(fit.held_out),
         new_prompts_log_likelihood=_finite(fit.new_prompts),
         best_round=fit.best_round,
@@ -187,6 +192,11 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         notes=tuple(data.notes),
         versions=versions(),
     )
+
+
+def _named(observations: PreferencePairs | ResponseChoices, constants: FloatArray) -> dict[str, float]:
+    names = observations.names() if isinstance(observations, ResponseChoices) else ()
+    return dict(zip(names, constants.tolist(), strict=True))
 
 
 def _finite(value: float) -> float | None:

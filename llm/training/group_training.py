@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.training.adapter_policy import AdapterPolicy
-from llm.training.heads_start import HeadsStart, heads_start, leading_features
+from llm.training.heads_start import HeadAnswers, HeadsStart, heads_start, leading_features
 from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
 from sim.algorithms.cross_fit import CrossFit, Fixed
 from sim.algorithms.em_dpo import EMRound, EStep, Posterior, em_dpo, hard_posterior, random_split, soft_posterior
+from sim.answer_kinds.response_choices import ResponseChoices, choices_of_pairs
 from sim.policies.protocol import choice_log_likelihood
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
 Method = Literal["em-dpo", "cluster-dpo", "dpo"]
@@ -65,11 +66,11 @@ class GroupSettings:
 
 
 class Embeddings(Protocol):
-    """Embeddings of responses: those chosen (n, d), and (chosen, rejected) of the same space, each (n, d)."""
+    """Embeddings of responses: of those chosen (n, d), and of any by context and response (n, d)."""
 
     def chosen(self, answers: AnswerSet) -> FloatArray: ...
 
-    def both(self, answers: AnswerSet) -> tuple[FloatArray, FloatArray]: ...
+    def of(self, contexts: IntArray, responses: IntArray) -> FloatArray: ...
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,15 @@ class RoundRecord:
     new_prompts_log_likelihood: float | None
     undone: tuple[bool, ...]
     entropy: float
+    constants: tuple[float, ...] = ()
     adjusted_rand_index: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         row = asdict(self)
         if self.adjusted_rand_index is None:
             del row["adjusted_rand_index"]
+        if not self.constants:
+            del row["constants"]
         return row
 
 
@@ -107,6 +111,7 @@ class _BestRound:
     number: int
     mixture: FloatArray
     responsibilities: FloatArray
+    constants: FloatArray
     states: tuple[Any, ...]
 
 
@@ -115,7 +120,7 @@ class GroupFit:
     """Policies of the best round, their mixture (K,), responsibilities (n_annotators, K), and the rounds' record.
 
     held_out, new_prompts: mean nats a held-out answer to prompts that were seen, and to new ones, at the best round
-    (nan where nothing is held out).  heads: how the start was found, if so.
+    (nan where nothing is held out).  constants: of answers that are not pairs.  heads: how the start was found, if so.
     """
 
     policies: tuple[AdapterPolicy, ...]
@@ -126,6 +131,7 @@ class GroupFit:
     best_round: int
     status: str
     rounds: tuple[RoundRecord, ...]
+    constants: FloatArray
     heads: HeadsStart | None = None
 
     @property
@@ -134,9 +140,17 @@ class GroupFit:
         return self.held_out if math.isfinite(self.held_out) else self.new_prompts
 
 
-def predictive(policies: Sequence[AdapterPolicy], responsibilities: FloatArray, answers: AnswerSet) -> FloatArray:
-    """log sum_k gamma_ik sigma(M_kj) for each new answer j of a known annotator i; (n,), nats."""
-    columns = np.stack([choice_log_likelihood(policy, answers.pairs) for policy in policies], axis=1)
+def predictive(
+    policies: Sequence[AdapterPolicy], responsibilities: FloatArray, answers: AnswerSet, constants: FloatArray
+) -> FloatArray:
+    """log sum_k gamma_ik p_k(answer j) for each new answer j of a known annotator i; (n,), nats.
+
+    constants: of answers that are not pairs, see `ResponseChoices`.
+    """
+    own = answers.observations
+    if isinstance(own, ResponseChoices):
+        own = replace(own, constants=constants)
+    columns = np.stack([choice_log_likelihood(policy, own) for policy in policies], axis=1)
     with np.errstate(divide="ignore"):
         joint = np.log(responsibilities[answers.pairs.annotator]) + columns
     return np.asarray(np.logaddexp.reduce(joint, axis=1))
@@ -172,7 +186,8 @@ def fit_groups(
         on_start(heads)
     watch = _Watch(policies, data, settings.patience, truth, on_round)
     result = em_dpo(
-        train.pairs, policies, start=start, estep=estep, max_rounds=settings.rounds, tolerance=settings.tolerance,
+        train.observations, policies, start=start, estep=estep, max_rounds=settings.rounds,
+        tolerance=settings.tolerance,
         # The halves of a cross-fit change every round, so an M-step is not judged on the answers it was given.
         guard=not (settings.estep == "crossfit" and method == "em-dpo"),
         stream=stream, on_round=watch,
@@ -190,6 +205,7 @@ def fit_groups(
         best_round=best.number,
         status=result.status.value,
         rounds=tuple(watch.record),
+        constants=best.constants,
         heads=heads,
     )
 
@@ -204,8 +220,8 @@ def _start(
     if method == "cluster-dpo" or (settings.start == "clusters" and n_types > 1):
         start = cluster_annotators(train, features.chosen(train), n_types, stream)
     elif settings.start == "heads" and n_types > 1:
-        told = leading_features(features.both(train), features.both(data.held_out))
-        heads = heads_start(told, train, data.held_out, n_types, settings.restarts, stream)
+        told = leading_features(_head_answers(train, features), _head_answers(data.held_out, features))
+        heads = heads_start(*told, n_types, settings.restarts, stream)
         start = heads.responsibilities
     else:
         start = random_split(train.pairs.n_annotators, n_types, stream.child("start"))
@@ -215,6 +231,12 @@ def _start(
         crossed = CrossFit(train.pairs.annotator, stream)
         return crossed.first(start, train.pairs.annotator), crossed, heads
     return start, estep, heads
+
+
+def _head_answers(answers: AnswerSet, features: Embeddings) -> HeadAnswers:
+    own = answers.observations
+    choices = choices_of_pairs(own) if isinstance(own, PreferencePairs) else own
+    return HeadAnswers(choices, features.of(choices.contexts, choices.responses))
 
 
 class _Watch:
@@ -235,7 +257,10 @@ class _Watch:
 
     def __call__(self, current: EMRound) -> bool:
         gamma = current.posterior.responsibilities
-        seen, new = (self._score(gamma, answers) for answers in (self._data.held_out, self._data.new_prompts))
+        constants = current.constants
+        seen, new = (
+            self._score(gamma, answers, constants) for answers in (self._data.held_out, self._data.new_prompts)
+        )
         score = seen if math.isfinite(seen) else new
         row = RoundRecord(
             round=current.number,
@@ -244,6 +269,7 @@ class _Watch:
             held_out_log_likelihood=seen if math.isfinite(seen) else None,
             new_prompts_log_likelihood=new if math.isfinite(new) else None,
             undone=tuple(current.undone),
+            constants=tuple(constants.tolist()),
             entropy=float(-(gamma * np.log(np.maximum(gamma, 1e-300))).sum(axis=1).mean()),
             adjusted_rand_index=adjusted_rand_index(self._truth, gamma) if any(self._truth) else None,
         )
@@ -252,12 +278,16 @@ class _Watch:
         # Without held-out answers every round counts as better: the last one is kept.
         if self.best is None or not math.isfinite(score) or score > self.best.judged:
             states = tuple(policy.snapshot() for policy in self._policies)
-            self.best = _BestRound(score, seen, new, current.number, gamma.mean(axis=0), gamma, states)
+            self.best = _BestRound(score, seen, new, current.number, gamma.mean(axis=0), gamma, constants, states)
         return current.number - self.best.number >= self._patience
 
-    def _score(self, responsibilities: FloatArray, answers: AnswerSet) -> float:
+    def _score(self, responsibilities: FloatArray, answers: AnswerSet, constants: FloatArray) -> float:
         """Mean nats an answer; nan where there is none."""
-        return float(predictive(self._policies, responsibilities, answers).mean()) if len(answers) else float("nan")
+        return (
+            float(predictive(self._policies, responsibilities, answers, constants).mean())
+            if len(answers)
+            else float("nan")
+        )
 
 
 def adjusted_rand_index(truth: Sequence[str], responsibilities: FloatArray) -> float:

@@ -8,14 +8,15 @@ responsibilities are a start that already knows the groups, as far as linear rew
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from llm.data.answer_sets import AnswerSet
-from sim.algorithms.em_log_linear import LogLinearEM, em_log_linear
-from sim.likelihoods import log_sigmoid
+from sim.algorithms.em_choices import em_choice_sets
+from sim.algorithms.em_log_linear import LogLinearEM
+from sim.answer_kinds.response_choices import ResponseChoices
+from sim.choice_sets import ChoiceSets
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -27,12 +28,19 @@ _DIRECTIONS = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """Of chosen and rejected minus each other: differences (n, d) of the training answers and of those held out (m, d),
-    in the leading directions of the training answers' features, their mean squared length one."""
+class HeadAnswers:
+    """Answers and the features (S, d) of the responses they are about."""
 
-    train: FloatArray
-    held_out: FloatArray
+    choices: ResponseChoices
+    features: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    @property
+    def differences(self) -> FloatArray:
+        """Of features, a row of the choices each; (m, d)."""
+        return self.choices.differences(self.features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,29 +67,30 @@ class HeadsStart:
 
 
 def leading_features(
-    train: tuple[FloatArray, FloatArray], held_out: tuple[FloatArray, FloatArray], directions: int = _DIRECTIONS
-) -> Features:
-    """Differences of features of (chosen, rejected), each (n, d), rotated to at most `directions` principal directions.
+    train: HeadAnswers, held_out: HeadAnswers, directions: int = _DIRECTIONS
+) -> tuple[HeadAnswers, HeadAnswers]:
+    """The same answers with features rotated to at most `directions` principal directions of the training answers'
+    differences, whose mean squared length becomes one.
 
     Directions keep their size: hidden states vary most in few of them, and the ridge then holds the others back.
     """
-    differences = train[0] - train[1]
+    differences = train.differences
     _, size, rotation = np.linalg.svd(differences, full_matrices=False)
-    kept = rotation[: min(directions, int((size > 1e-10 * max(size[0], 1e-300)).sum()))]
-    scale = float(np.sqrt(np.mean((differences @ kept.T) ** 2) * len(kept))) or 1.0
-    return Features(differences @ kept.T / scale, (held_out[0] - held_out[1]) @ kept.T / scale)
+    kept = rotation[: min(directions, int((size > 1e-10 * max(size[0], 1e-300)).sum()))].T
+    scale = float(np.sqrt(np.mean((differences @ kept) ** 2) * kept.shape[1])) if kept.size else 1.0
+    told = (replace(own, features=own.features @ kept / scale) for own in (train, held_out))
+    return next(told), next(told)
 
 
 def heads_start(
-    features: Features,
-    train: AnswerSet,
-    held_out: AnswerSet,
+    train: HeadAnswers,
+    held_out: HeadAnswers,
     n_types: int,
     restarts: int,
     stream: Stream,
     ridges: Sequence[float] = RIDGES,
 ) -> HeadsStart:
-    """EM over K linear heads (`em_log_linear`) from `restarts` random splits at each ridge.
+    """EM over K linear heads (`em_choices`) from `restarts` random splits at each ridge.
 
     Of the restarts the largest penalised log-likelihood is kept, of the ridges the largest held-out log-likelihood; the
     strongest ridge where nothing is held out.
@@ -89,19 +98,40 @@ def heads_start(
     fits: dict[float, LogLinearEM] = {}
     scores: dict[float, float | None] = {}
     for ridge in ridges:
-        fits[ridge] = em_log_linear(
-            features.train, train.pairs.annotator, train.pairs.n_annotators, n_types, weights=train.pairs.weights,
-            ridge=ridge, restarts=restarts, stream=stream.child("heads"),
-        )  # fmt: skip
-        scores[ridge] = _held_out(fits[ridge], features.held_out, held_out) if len(held_out) else None
+        fits[ridge], constants = _fitted(train, n_types, ridge, restarts, stream.child("heads"))
+        scores[ridge] = _held_out(fits[ridge], held_out, constants) if len(held_out) else None
     known = {ridge: score for ridge, score in scores.items() if score is not None}
     best = max(known, key=lambda ridge: known[ridge]) if known else max(ridges)
     penalised = np.sort(fits[best].restart_penalised)[::-1]
     return HeadsStart(fits[best].responsibilities, best, scores, tuple(penalised.tolist()))
 
 
-def _held_out(fit: LogLinearEM, differences: FloatArray, answers: AnswerSet) -> float:
-    """Mean of log sum_k gamma_ik sigma(<theta_k, difference>) over new answers of known annotators."""
+def _fitted(
+    train: HeadAnswers, n_types: int, ridge: float, restarts: int, stream: Stream
+) -> tuple[LogLinearEM, FloatArray]:
+    """The fit, and the constants it was made at: of ties and levels, found once from rewards at their shares."""
+    choices, differences = train.choices, train.differences
+    weights = choices.pair_weights()
+    everybody = np.zeros((len(choices.contexts), 1))
+    choices = choices.refitted(everybody, weights[:, None])
+    turns = 2 if len(choices.constants) else 1
+    fit: LogLinearEM | None = None
+    for _ in range(turns):
+        if fit is not None:
+            gamma = fit.responsibilities[choices.annotator]
+            choices = choices.refitted(train.features @ fit.theta.T, weights[:, None] * gamma)
+        sets = ChoiceSets(
+            differences, choices.starts, choices.annotator[choices.answer], choices.n_annotators,
+            weights[choices.answer] * choices.weight, choices.offset(),
+        )  # fmt: skip
+        fit = em_choice_sets(sets, n_types, ridge=ridge, restarts=restarts, stream=stream)
+    assert fit is not None
+    return fit, choices.constants
+
+
+def _held_out(fit: LogLinearEM, answers: HeadAnswers, constants: FloatArray) -> float:
+    """Mean of log sum_k gamma_ik p_k(answer) over new answers of known annotators."""
     with np.errstate(divide="ignore"):
-        shares = np.log(fit.responsibilities[answers.pairs.annotator])
-    return float(np.logaddexp.reduce(shares + log_sigmoid(differences @ fit.theta.T), axis=1).mean())
+        shares = np.log(fit.responsibilities[answers.choices.annotator])
+    own = answers.choices.folded(answers.features @ fit.theta.T, constants)
+    return float(np.logaddexp.reduce(shares + own, axis=1).mean())

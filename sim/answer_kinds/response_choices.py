@@ -18,7 +18,7 @@ from sim.answer_kinds.levels import Levels, best_thresholds, levels_of
 from sim.choice_sets import choice_log_likelihood
 from sim.errors import InputError
 from sim.files.pair_table import SCALE, Offered, PairTable
-from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 
 # The tie's constant is looked for within these: e^8 ties for each answer that says which is better, and back.
 _TIE_RANGE = (-8.0, 8.0)
@@ -61,15 +61,21 @@ class ResponseChoices:
         return np.ones(len(self)) if self.weights is None else self.weights
 
     def select(self, rows: AnyArray) -> Self:
-        """The answers at `rows` (a mask, or ascending indices); contexts, responses, annotators keep their numbers."""
+        """The answers at `rows` (a mask, or ascending indices) and the responses they are about; annotators keep their
+        numbers."""
         mask = np.zeros(len(self), dtype=np.bool_)
         mask[rows] = True
         kept, sizes = mask[self.answer], np.diff(self.starts)
         of_rows = np.repeat(kept, sizes)
+        first, second = self.first[of_rows], self.second[of_rows]
+        used = np.unique(np.concatenate([first, second[second >= 0]]))
+        place = np.full(len(self.contexts) + 1, -1, dtype=np.int64)
+        place[used] = np.arange(len(used))
         return replace(
-            self, first=self.first[of_rows], second=self.second[of_rows], scale=self.scale[of_rows],
-            tie=self.tie[of_rows], starts=np.concatenate([[0], np.cumsum(sizes[kept])]),
-            answer=(np.cumsum(mask) - 1)[self.answer[kept]], weight=self.weight[kept], annotator=self.annotator[mask],
+            self, contexts=self.contexts[used], responses=self.responses[used], first=place[first],
+            second=place[second], scale=self.scale[of_rows], tie=self.tie[of_rows],
+            starts=np.concatenate([[0], np.cumsum(sizes[kept])]), answer=(np.cumsum(mask) - 1)[self.answer[kept]],
+            weight=self.weight[kept], annotator=self.annotator[mask],
             weights=None if self.weights is None else self.weights[mask],
             levels=None if self.levels is None else self.levels.of(mask),
         )  # fmt: skip
@@ -151,6 +157,18 @@ def _bounds(levels: Levels, thresholds: FloatArray) -> tuple[FloatArray, FloatAr
     """Offsets (m,) of the rows of ordered answers, in the order of `response_choices`, and constants (n,)."""
     events = levels.events(np.zeros((len(levels.code), 1)), thresholds)
     return events.offset, events.constant
+
+
+def choices_of_pairs(pairs: PreferencePairs) -> ResponseChoices:
+    """Plain pairs in this form: log sigma(r[chosen] - r[rejected])."""
+    n = len(pairs)
+    rows = np.concatenate([np.stack([pairs.contexts, column], axis=1) for column in (pairs.chosen, pairs.rejected)])
+    slots, back = np.unique(rows, axis=0, return_inverse=True)
+    back = back.reshape(-1)
+    return ResponseChoices(
+        slots[:, 0], slots[:, 1], back[:n], back[n:], np.ones(n), np.zeros(n), np.arange(n + 1), np.arange(n),
+        np.ones(n), pairs.annotator, pairs.n_annotators, pairs.weights,
+    )  # fmt: skip
 
 
 def response_choices(table: PairTable, likelihood: Likelihood) -> ResponseChoices:

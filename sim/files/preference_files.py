@@ -75,7 +75,7 @@ def place_of(table: PairTable, answer: int) -> dict[str, Any]:
 
 
 def _says_nothing(row: Mapping[str, Any]) -> bool:
-    return row.get("weight") == 0 or row.get("chosen") == row.get("rejected")
+    return row.get("weight") == 0 or ("chosen" in row and row["chosen"] == row.get("rejected"))
 
 
 def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:

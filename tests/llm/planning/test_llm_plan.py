@@ -86,7 +86,7 @@ def run(size, pairs):
     data = PreferencePairs(*rows, np.arange(pairs) % 4, 4)
     for k in range(2):
         base.add_adapter(f"g{k}", Stream(k))
-        policy = AdapterPolicy(base, f"g{k}", beta=.1, training=DPOTraining(batch=32))
+        policy = AdapterPolicy(base, f"g{k}", beta=.1, training=DPOTraining(batch=32, epochs=1))
         policy.fit(data, np.ones(pairs))
         policy.implicit_reward(data.contexts, data.chosen)
 run("mini", 4)                       # libraries' own memory is there before counting

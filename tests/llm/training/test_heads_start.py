@@ -1,5 +1,7 @@
 """Groups from linear heads on frozen features: planted tastes come back, and what they are chosen by is held out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,9 @@ pytest.importorskip("torch")
 from llm.data.answer_sets import AnswerSet
 from llm.training.adapter_training import is_settled
 from llm.training.group_training import adjusted_rand_index, cluster_annotators
-from llm.training.heads_start import heads_start, leading_features
+from llm.training.heads_start import HeadAnswers, heads_start, leading_features
+from sim.algorithms.em_log_linear import em_log_linear
+from sim.answer_kinds.response_choices import choices_of_pairs
 from sim.preferences import PreferencePairs
 from sim.streams import Stream
 
@@ -31,15 +35,22 @@ def _answers(people=40, answers=30, d=12, stream=None, tastes=None, first=0):
     return AnswerSet(pairs, names, tuple("ab"[g] for g in group)), (chosen, rejected), tastes
 
 
+def _head_answers(answers, chosen, rejected):
+    own = choices_of_pairs(answers.pairs)
+    of_response = np.empty((int(own.responses.max()) + 1, chosen.shape[1]))
+    of_response[answers.pairs.chosen], of_response[answers.pairs.rejected] = chosen, rejected
+    return HeadAnswers(own, of_response[own.responses])
+
+
 def _planted():
     train, seen, tastes = _answers()
     held, other, _ = _answers(answers=4, stream=Stream(5), tastes=tastes, first=10_000)
-    return train, held, leading_features(seen, other), seen[0]
+    return train, *leading_features(_head_answers(train, *seen), _head_answers(held, *other)), seen[0]
 
 
 def test_planted_tastes_come_back_where_clusters_of_what_was_chosen_do_not():
-    train, held, features, chosen = _planted()
-    found = heads_start(features, train, held, 2, 10, Stream(1))
+    train, features, held, chosen = _planted()
+    found = heads_start(features, held, 2, 10, Stream(1))
     assert adjusted_rand_index(train.group, found.responsibilities) > 0.9
     clusters = cluster_annotators(train, chosen, 2, Stream(1))
     assert adjusted_rand_index(train.group, clusters) < 0.5
@@ -48,26 +59,66 @@ def test_planted_tastes_come_back_where_clusters_of_what_was_chosen_do_not():
 
 
 def test_the_ridge_is_chosen_by_held_out_answers():
-    train, held, features, _ = _planted()
-    found = heads_start(features, train, held, 2, 3, Stream(1), ridges=(1e-3, 10.0))
+    _, features, held, _ = _planted()
+    found = heads_start(features, held, 2, 3, Stream(1), ridges=(1e-3, 10.0))
     assert found.ridge == 1e-3
     assert found.held_out[1e-3] > found.held_out[10.0] > -0.7
-    nothing = AnswerSet(held.pairs.select(np.zeros(len(held), dtype=bool)), held.annotators, held.group)
-    alone = heads_start(features, train, nothing, 2, 3, Stream(1), ridges=(1e-3, 10.0))
+    nothing = HeadAnswers(held.choices.select(np.zeros(len(held), dtype=bool)), held.features[:0])
+    alone = heads_start(features, nothing, 2, 3, Stream(1), ridges=(1e-3, 10.0))
     assert alone.ridge == 10.0, "without held-out answers the strongest"
     assert alone.held_out == {1e-3: None, 10.0: None}
 
 
+def test_pairs_give_the_heads_of_em_log_linear():
+    train, features, held, _ = _planted()
+    found = heads_start(features, held, 2, 4, Stream(1), ridges=(1e-3,))
+    other = em_log_linear(
+        features.differences, train.pairs.annotator, train.pairs.n_annotators, 2, ridge=1e-3, restarts=4,
+        stream=Stream(1).child("heads"),
+    )  # fmt: skip
+    assert found.responsibilities == pytest.approx(other.responsibilities, abs=1e-6)
+
+
 def test_leading_features_keep_lengths_and_directions():
-    _, (chosen, rejected), _ = _answers(people=10)
-    found = leading_features((chosen, rejected), (chosen[:7], rejected[:7]))
+    answers, (chosen, rejected), _ = _answers(people=10)
+    own = _head_answers(answers, chosen, rejected)
+    found, again = leading_features(own, own)
     difference = chosen - rejected
     scale = (difference**2).sum(axis=1).mean()
-    assert found.train @ found.train.T == pytest.approx(difference @ difference.T / scale, abs=1e-9)
-    assert found.held_out == pytest.approx(found.train[:7], abs=1e-12)
-    few = leading_features((chosen, rejected), (chosen, rejected), directions=3)
-    assert few.train.shape == (len(difference), 3)
-    assert (few.train**2).sum(axis=1).mean() == pytest.approx(1.0)
+    assert found.differences @ found.differences.T == pytest.approx(difference @ difference.T / scale, abs=1e-9)
+    assert again.features == pytest.approx(found.features, abs=1e-12)
+    few, _ = leading_features(own, own, directions=3)
+    assert few.differences.shape == (len(difference), 3)
+    assert (few.differences**2).sum(axis=1).mean() == pytest.approx(1.0)
+
+
+def test_ties_and_strengths_start_groups_too():
+    """Answers with ties: the groups come back, at a constant that is not zero."""
+    train, features, held, _ = _planted()
+    rewards = features.features @ np.linalg.svd(features.differences, full_matrices=False)[2][0]
+    gap = np.abs(rewards[features.choices.first] - rewards[features.choices.second])
+    tie = gap < np.quantile(gap, 0.2)
+    doubled = _davidson(features.choices, tie)
+    start = heads_start(
+        HeadAnswers(doubled, features.features),
+        HeadAnswers(doubled.select(np.zeros(len(doubled), dtype=bool)), features.features[:0]),
+        2,
+        6,
+        Stream(1),
+        ridges=(1e-3,),
+    )
+    assert adjusted_rand_index(train.group, start.responsibilities) > 0.8
+    assert len(held)
+
+
+def _davidson(pairs, tie):
+    """Pairs, some of which tie, as `response_choices` makes them."""
+    return replace(
+        pairs, first=np.repeat(pairs.first, 2), second=np.repeat(pairs.second, 2),
+        scale=np.stack([np.where(tie, -0.5, 1.0), np.full(len(tie), 0.5)], axis=1).ravel(),
+        tie=np.stack([tie * 1.0, np.where(tie, 1.0, -1.0)], axis=1).ravel(), starts=2 * pairs.starts,
+        constants=np.zeros(1),
+    )  # fmt: skip
 
 
 def test_a_fit_is_settled_when_a_pass_gains_less_than_its_share():
