@@ -78,8 +78,9 @@ def leading_features(
     _, size, rotation = np.linalg.svd(differences, full_matrices=False)
     kept = rotation[: min(directions, int((size > 1e-10 * max(size[0], 1e-300)).sum()))].T
     scale = float(np.sqrt(np.mean((differences @ kept) ** 2) * kept.shape[1])) if kept.size else 1.0
-    told = (replace(own, features=own.features @ kept / scale) for own in (train, held_out))
-    return next(told), next(told)
+    # Nothing held out has features of no width.
+    held = held_out.features @ kept / scale if len(held_out.features) else np.zeros((0, kept.shape[1]))
+    return replace(train, features=train.features @ kept / scale), replace(held_out, features=held)
 
 
 def heads_start(

@@ -138,7 +138,10 @@ def test_generate(runs):
     options = ["--prompt", "The film", "--samples", 60, "--seed", 3]
     rows = _json("generate", runs / "em-dpo", *options)["responses"]
     assert len(rows) == 60
-    assert {row["policy"] for row in rows} == {"group_0", "group_1"}
+    mixture = json.loads((runs / "em-dpo" / "mixture.json").read_text())
+    weights = mixture["weights"] or mixture["mixture"]
+    share = np.mean([row["policy"] == "group_0" for row in rows])
+    assert share == pytest.approx(weights[0], abs=0.25), "an ensemble draws its member by the weights"
     assert _json("generate", runs / "em-dpo", *options)["responses"] == rows
     # Which words a policy this small ends up writing is not this test's business; that its group matters is.
     texts = [

@@ -87,6 +87,8 @@ def test_leading_features_keep_lengths_and_directions():
     scale = (difference**2).sum(axis=1).mean()
     assert found.differences @ found.differences.T == pytest.approx(difference @ difference.T / scale, abs=1e-9)
     assert again.features == pytest.approx(found.features, abs=1e-12)
+    nothing = HeadAnswers(own.choices.select(np.zeros(len(own), dtype=bool)), np.empty((0, 0)))
+    assert leading_features(own, nothing)[1].features.shape == (0, found.features.shape[1])
     few, _ = leading_features(own, own, directions=3)
     assert few.differences.shape == (len(difference), 3)
     assert (few.differences**2).sum(axis=1).mean() == pytest.approx(1.0)
