@@ -68,6 +68,7 @@ class SharedBase:
         """model: a transformers causal LM, taken over and frozen.  identity: hash of its weights.
         pad, end: token numbers.  ends: all that end a sampled response (see `end_tokens`).  eval_tokens: padded tokens
         in one batch without gradients (default: see `eval_tokens_for`).  probe: see ResponseScorer."""
+        self._threads = torch.get_num_threads()
         self.store, self.pad, self.end, self.identity, self.probe = store, pad, end, identity, probe
         self.ends = tuple(dict.fromkeys((end, *ends)))
         self.lora = lora or LoraSettings()
@@ -160,6 +161,10 @@ class SharedBase:
     @contextmanager
     def using(self, name: str | None) -> Iterator[Any]:
         """The model with adapter `name` alone, or as the reference (None)."""
+        # Compiled kernels of `sim` share OpenMP with torch and leave it with threads of their own number; two threads
+        # that wait for each other on a busy core made every operation twenty times as slow.
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
         if self._wrapped is None:
             if name is not None:
                 raise ValueError(f"no adapter '{name}'")

@@ -46,7 +46,7 @@ class GroupSettings:
     rounds: int = 8
     estep: Literal["soft", "hard", "crossfit"] = "soft"
     start: Literal["heads", "random", "clusters"] = "heads"
-    restarts: int = 20
+    restarts: int = 10
     patience: int = 3
     tolerance: float = 1e-4
     embedding: str = "hidden"

@@ -25,6 +25,8 @@ RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 # Directions kept of the features: more add noise to heads of a few thousand answers, and time with their square.
 _DIRECTIONS = 128
+# Relative change of the penalised likelihood that ends a restart: a start need not be sharper.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,7 @@ def _fitted(
             differences, choices.starts, choices.annotator[choices.answer], choices.n_annotators,
             weights[choices.answer] * choices.weight, choices.offset(),
         )  # fmt: skip
-        fit = em_choice_sets(sets, n_types, ridge=ridge, restarts=restarts, stream=stream)
+        fit = em_choice_sets(sets, n_types, ridge=ridge, restarts=restarts, tolerance=_TOLERANCE, stream=stream)
     assert fit is not None
     return fit, choices.constants
 

@@ -208,3 +208,15 @@ def test_reference_is_cached_and_refused_when_something_differs(tiny, tmp_path):
     assert f"note: {path} was damaged" in said[0]
     assert again.prepare_reference(path, hashes, contexts, responses, Journal(None))
     assert (again.reference(contexts, responses) == wanted).all()
+
+
+def test_torch_keeps_its_threads_whatever_kernels_leave_it(tiny):  # noqa: F811
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        base, _ = open_tiny(tiny)
+        torch.set_num_threads(3)
+        with base.using(None):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -44,7 +44,7 @@ def runs(tiny, tmp_path_factory):  # noqa: F811
     pairs = write_pairs(folder / "pairs.jsonl", annotators=12, answers=24)
     for method in ("em-dpo", "cluster-dpo", "dpo"):
         common = ["--model", tiny, "--data", pairs, "--method", method, "--out", folder / method]
-        _run("train", *common, *FAST, *SHORT, "--set", "groups.rounds=9", "--set", "groups.patience=9")
+        _run("train", *common, *FAST, *SHORT, "--set", "groups.rounds=3")
     return folder
 
 
@@ -70,7 +70,7 @@ def test_files_of_a_run(runs):
     assert (folder / "group_1" / "adapter_model.safetensors").is_file()
     assert not (folder / "journal").exists()
     assert not [path for path in folder.rglob("*") if path.suffix in (".pt", ".bin", ".pkl", ".pth")]
-    assert json.loads((folder / "config.json").read_text())["groups"]["rounds"] == 9
+    assert json.loads((folder / "config.json").read_text())["groups"]["rounds"] == 3
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -157,7 +157,7 @@ def test_types_are_chosen_by_held_out_answers(tiny, tmp_path):  # noqa: F811
     pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=16, answers=30)
     common = ["--model", tiny, "--data", pairs, "--types", "auto", "--set", "groups.max_types=2", *FAST, *SHORT]
     summary = _json("train", *common, "--out", tmp_path / "run", "--set",
-                    "data.held_out=0.2", "--set", "groups.rounds=8", "--set", "groups.patience=9")  # fmt: skip
+                    "data.held_out=0.2", "--set", "groups.rounds=2")  # fmt: skip
     assert summary["n_types"] == 2
     assert summary["candidates"]["2"] > summary["candidates"]["1"]
     assert (tmp_path / "run" / "group_1").is_dir()
@@ -168,8 +168,8 @@ def test_types_are_chosen_by_held_out_answers(tiny, tmp_path):  # noqa: F811
 def test_other_e_steps(tiny, tmp_path, estep):  # noqa: F811
     pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=12, answers=24)
     summary = _json("train", "--model", tiny, "--data", pairs, "--out", tmp_path / "run", *FAST, *SHORT, "--set",
-                    f"groups.estep={estep}", "--set", "groups.rounds=5", "--set", "groups.patience=6",
-                    "--set", "training.epochs=8")  # fmt: skip
+                    f"groups.estep={estep}", "--set", "groups.rounds=2",
+                    "--set", "training.epochs=6")  # fmt: skip
     assert summary["adjusted_rand_index"] > 0.6
 
 
@@ -221,7 +221,7 @@ def test_a_finished_run_is_not_repeated_and_not_overwritten(runs, tiny, capsys, 
         *FAST,
         *SHORT,
     ]
-    assert "nothing to do" in _run(*common, "--set", "groups.rounds=9", "--set", "groups.patience=9").stderr
+    assert "nothing to do" in _run(*common, "--set", "groups.rounds=3").stderr
     with pytest.raises(InputError, match=r"other settings \(groups\)"):
         _run(*common, "--set", "groups.rounds=4")
 

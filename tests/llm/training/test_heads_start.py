@@ -74,6 +74,7 @@ def test_pairs_give_the_heads_of_em_log_linear():
     found = heads_start(features, held, 2, 4, Stream(1), ridges=(1e-3,))
     other = em_log_linear(
         features.differences, train.pairs.annotator, train.pairs.n_annotators, 2, ridge=1e-3, restarts=4,
+        tolerance=1e-6,
         stream=Stream(1).child("heads"),
     )  # fmt: skip
     assert found.responsibilities == pytest.approx(other.responsibilities, abs=1e-6)
