@@ -131,4 +131,5 @@ def test_a_fit_is_settled_when_a_pass_gains_less_than_its_share():
     assert is_settled([0.7, 0.7, 0.4, 0.4, 0.38, 0.38], 2, 0.1)
     assert is_settled([0.7, 0.7, 0.4, 0.4, 0.41, 0.41], 2, 0.1), "a pass that made it worse"
     assert is_settled([0.7, 0.7, 0.71, 0.7], 2, 0.1)
+    assert is_settled([0.7, 0.9, 0.85], 1, 0.1), "worse than after the first pass"
     assert not is_settled([0.7, 0.7, 0.71, 0.7], 2, 0.0), "0 makes every pass"
