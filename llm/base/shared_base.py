@@ -99,8 +99,8 @@ class SharedBase:
 
     @property
     def rounded(self) -> bool:
-        """Whether scores are computed in a shorter format than float32."""
-        return self.scoring == "same" and next(self.model.parameters()).dtype in SHORT
+        """Whether the base computes in a shorter format than float32."""
+        return next(self.model.parameters()).dtype in SHORT
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -201,18 +201,25 @@ class SharedBase:
         Batches are decided by the set of rows alone: an adapter that is zero scores it bit by bit as the reference.
         """
         with self.scoring_as(name):
-            return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
+            return self._scores(contexts, responses)
+
+    def _scores(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """Of the model as it is: with the adapter, and in the numbers, that are in use."""
+        return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
 
     def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64.
 
-        In bfloat16 a row's score depends on the batch it happened to be in; see `reference_beside`.
+        It is what training subtracts, so it is computed in the numbers of training whatever `scoring` says: what
+        bfloat16 does to the score of a policy near the reference it does to the reference, too.  A row's score depends
+        on the batch it happened to be in; see `reference_beside` for what is subtracted from scores.
         """
         rows = list(zip(contexts.tolist(), responses.tolist(), strict=True))
         missing = sorted({row for row in rows if row not in self._reference})
         if missing:
             wanted = np.array(missing, dtype=np.int64)
-            scores = self.score(None, wanted[:, 0], wanted[:, 1])
+            with self.using(None):
+                scores = self._scores(wanted[:, 0], wanted[:, 1])
             self._reference.update(zip(missing, scores.tolist(), strict=True))
         return np.array([self._reference[row] for row in rows])
 
@@ -221,9 +228,9 @@ class SharedBase:
     ) -> FloatArray:
         """log pi_ref of these rows to be subtracted from a policy's scores of the same rows; (n,) float64.
 
-        In a shorter format than float32: from the same batches, so that what rounding does to both alike cancels; one
-        pass a set of rows, kept in this object, and of sets of `keep_from` rows or more in the journal.  In float32 the
-        scores of `reference`, which differ from those of other batches by 1e-5 nats.
+        Of a base in a shorter format than float32: from the same batches in the numbers of `scoring`, so that what
+        rounding does to both alike cancels; one pass a set of rows, kept in this object, and of sets of `keep_from`
+        rows or more in the journal.  Of a float32 base the scores of `reference`: batches move them by 1e-5 nats.
         """
         if not self.rounded:
             return self.reference(contexts, responses)

@@ -111,6 +111,10 @@ def test_float32_scores_are_those_of_a_float32_model(short):
         assert short.score(name, contexts, responses) == pytest.approx(wanted, abs=FLOAT32)
         short.scorer.direct = True
     assert policy.log_ratio(contexts, responses) == pytest.approx(plain.log_ratio(contexts, responses), abs=FLOAT32)
+    short.scoring = "same"
+    trained_on = short.score(None, contexts, responses)
+    short.scoring = "float32"
+    assert (short.reference(contexts, responses) == trained_on).all(), "training subtracts what training computes"
     tokens = [token_average_log_ratios([p], np.ones((1, 1)), contexts, responses) for p in (policy, plain)]
     assert tokens[0] == pytest.approx(tokens[1], abs=FLOAT32)
     after = dict(short.model.named_parameters())
@@ -174,7 +178,6 @@ def test_responsibilities_and_groups_of_planted_answers(short):
     def margins():
         for policy in policies:
             policy.changed()
-        short._reference.clear()
         own = [p.implicit_reward(contexts, sides[0]) - p.implicit_reward(contexts, sides[1]) for p in policies]
         return np.stack(own)
 
@@ -194,7 +197,7 @@ def test_responsibilities_and_groups_of_planted_answers(short):
     rounded = margins()
     assert np.abs(rounded - truth).max() > 0.1 * BFLOAT16
     change = np.abs(responsibilities(rounded) - exact)
-    assert change.mean() < 0.01
+    assert change.mean() < 0.006
     assert adjusted_rand_score(exact.argmax(axis=1), responsibilities(rounded).argmax(axis=1)) == 1.0
 
 
@@ -221,9 +224,9 @@ def test_scores_are_kept_under_all_they_depend_on(tiny, tmp_path, monkeypatch):
     log_ratios(eval_tokens=77)
     assert kept() == [2, 2]
     log_ratios(scoring="float32")
-    assert kept() == [3, 2], "float32 scores need no reference of their own batches"
+    assert kept() == [3, 3]
     log_ratios(dtype=torch.float32)
-    assert kept() == [4, 2]
+    assert kept() == [4, 3], "a float32 base needs no reference of its own batches"
 
 
 def test_a_bfloat16_run_goes_on_to_the_same_bytes(settings, tmp_path, monkeypatch, refused):
