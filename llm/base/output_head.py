@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import torch
@@ -65,7 +65,7 @@ class _FrozenProjection(torch.autograd.Function):
         ctx.dtype = hidden.dtype
         wide = hidden.float()
         out = torch.empty(*hidden.shape[:-1], weight.shape[0], dtype=torch.float32, device=hidden.device)
-        with exact_short_products(hidden.device):
+        with _products(hidden.dtype, hidden.device):
             for part in _pieces(weight):
                 out[..., part] = wide @ weight[part].float().T
         return out
@@ -74,11 +74,16 @@ class _FrozenProjection(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         (gradient,), (weight,) = gradients, ctx.saved_tensors
         out = torch.zeros(*gradient.shape[:-1], weight.shape[1], dtype=torch.float32, device=gradient.device)
-        # Here TF32 rounds the gradient, to more bits than those it is returned in.
-        with exact_short_products(gradient.device):
+        # TF32 rounds the gradient of a shorter format, to more bits than those it is returned in.
+        with _products(ctx.dtype, gradient.device):
             for part in _pieces(weight):
                 out += gradient[..., part] @ weight[part].float()
         return out.to(ctx.dtype), None
+
+
+def _products(dtype: torch.dtype, device: Any) -> AbstractContextManager[None]:
+    """TF32 products where it holds hidden states of this dtype exactly, IEEE's where they are float32 numbers."""
+    return nullcontext() if dtype == torch.float32 else exact_short_products(device)
 
 
 def _pieces(weight: torch.Tensor) -> Iterator[slice]:

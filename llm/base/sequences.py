@@ -1,6 +1,8 @@
 """Log-probabilities of responses under a causal language model.
 
-    log pi(y | x) = sum_{t in response} log softmax(logits_{t-1})[y_t],     summed in float32, prompt masked
+    log pi(y | x) = sum_{t in response} log softmax(logits_{t-1})[y_t],     prompt masked
+
+summed in float64 where scores are computed, in float32 in training.
 
 Rows are padded on the right and no attention mask is given: under causal attention a token never sees what comes
 after it, so padding cannot reach a response, and the attention kernel may take its fast causal path.
@@ -82,6 +84,20 @@ def length_batches(lengths: IntArray, tokens: int) -> Iterator[IntArray]:
         start += size
 
 
+def distinct_rows(store: TokenStore, contexts: IntArray, responses: IntArray) -> tuple[IntArray, IntArray]:
+    """(rows (m, 2), place (n,)): each (context, response) once, and where each of the n is among them.
+
+    Their order is that of their tokens alone, so equal sets of rows are scored in equal batches, whatever the order
+    they are asked for in and whatever the numbers of their tokens.
+    """
+    numbers, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+    tokens = [(store[c].tobytes(), store[r].tobytes()) for c, r in numbers.tolist()]
+    order = np.array(sorted(range(len(tokens)), key=tokens.__getitem__), dtype=np.int64)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return numbers[order], place[back.reshape(-1)]
+
+
 class ResponseScorer:
     """Response log-probabilities of one causal LM (transformers), only at the positions that matter.
 
@@ -116,11 +132,11 @@ class ResponseScorer:
                 return transform
         return None
 
-    def __call__(self, batch: SequenceBatch) -> torch.Tensor:
-        """log pi(y | x) of each row; (B,) float32, differentiable."""
+    def __call__(self, batch: SequenceBatch, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """log pi(y | x) of each row; (B,), summed in `dtype`, differentiable."""
         tokens = self.tokens(batch)
-        total = torch.zeros(len(batch.input_ids), dtype=torch.float32, device=tokens.device)
-        return total.index_add(0, batch.row, tokens)
+        total = torch.zeros(len(batch.input_ids), dtype=dtype, device=tokens.device)
+        return total.index_add(0, batch.row, tokens.to(dtype))
 
     def tokens(self, batch: SequenceBatch) -> torch.Tensor:
         """log pi(y_t | x, y_<t) of every response token, rows one after the other; (n_tokens,) float32."""
@@ -162,11 +178,15 @@ def score_rows(
     tokens: int,
     device: Any,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """log pi(y | x) of many rows without gradients, in batches of like length; (n,) float64."""
-    out = np.empty(len(contexts))
-    lengths = store.lengths(contexts) + store.lengths(responses)
+    """log pi(y | x) of many rows without gradients, in batches of like length that the set of rows decides.
+
+    Each distinct row is scored once.  (n,) float64.
+    """
+    distinct, place = distinct_rows(store, contexts, responses)
+    prompts, answers = distinct[:, 0], distinct[:, 1]
+    out = np.empty(len(distinct))
     with torch.inference_mode():
-        for rows in length_batches(lengths, tokens):
-            batch = collate(store, contexts[rows], responses[rows], pad, device)
-            out[rows] = scorer(batch).double().cpu().numpy()
-    return out
+        for rows in length_batches(store.lengths(prompts) + store.lengths(answers), tokens):
+            batch = collate(store, prompts[rows], answers[rows], pad, device)
+            out[rows] = scorer(batch, torch.float64).cpu().numpy()
+    return np.asarray(out[place])

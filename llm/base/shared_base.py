@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from llm.base.float32_arithmetic import SHORT, float32_arithmetic
 from llm.base.journal import Journal
 from llm.base.linear_layers import AdaptedLayers, layers_to_adapt
 from llm.base.model_folder import wrapping
 from llm.base.progress import Progress
-from llm.base.sequences import ResponseScorer, eval_tokens_for, score_rows
+from llm.base.sequences import ResponseScorer, distinct_rows, eval_tokens_for, score_rows
 from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
@@ -26,6 +27,9 @@ from sim.streams import Stream
 # Rows of the reference pass that are lost if it is killed.
 _CHUNK = 8192
 _REFERENCE = "reference"
+
+# In which numbers scores without gradients are computed: as the base has its weights, or float32.
+Scoring: TypeAlias = Literal["same", "float32"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,15 @@ class SharedBase:
         eval_tokens: int | None = None,
         probe: bool = True,
         ends: tuple[int, ...] = (),
+        scoring: Scoring = "same",
     ) -> None:
         """model: a transformers causal LM, taken over and frozen.  identity: hash of its weights.
         pad, end: token numbers.  ends: all that end a sampled response (see `end_tokens`).  eval_tokens: padded tokens
-        in one batch without gradients (default: see `eval_tokens_for`).  probe: see ResponseScorer."""
+        in one batch without gradients (default: see `eval_tokens_for`).
+        probe: see ResponseScorer.  scoring: see `scoring_as`."""
         self._threads = torch.get_num_threads()
         self.store, self.pad, self.end, self.identity, self.probe = store, pad, end, identity, probe
+        self.scoring = scoring
         self.ends = tuple(dict.fromkeys((end, *ends)))
         self.lora = lora or LoraSettings()
         self.model: Any = model.eval()
@@ -79,6 +86,7 @@ class SharedBase:
         self._adapted: AdaptedLayers | None = None
         self.scorer = ResponseScorer(model, probe=probe)
         self._reference: dict[tuple[int, int], float] = {}
+        self._of_sets: dict[str, FloatArray] = {}
 
     @property
     def device(self) -> torch.device:
@@ -86,8 +94,14 @@ class SharedBase:
 
     @property
     def computed_in(self) -> dict[str, str]:
-        """What numbers depend on beside the weights: dtype and device of the base."""
-        return computed_in(self.model)
+        """What numbers depend on beside the weights: dtype and device of the base, and the dtype of its scores."""
+        own = computed_in(self.model)
+        return {**own, "scoring": "float32" if self.scoring == "float32" else own["dtype"]}
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the base computes in a shorter format than float32."""
+        return next(self.model.parameters()).dtype in SHORT
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -176,20 +190,66 @@ class SharedBase:
             self._wrapped.set_adapter(name)
             yield self.model
 
+    @contextmanager
+    def scoring_as(self, name: str | None) -> Iterator[Any]:
+        """`using`, in the numbers of scores: a bfloat16 base computes in float32 here where `scoring` says so."""
+        with self.using(name) as model:
+            if self.scoring == "same":
+                yield model
+            else:
+                with float32_arithmetic(model):
+                    yield model
+
     def score(self, name: str | None, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        """log pi(response | context) under adapter `name`, or the reference (None); (n,) float64."""
-        with self.using(name):
-            return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
+        """log pi(response | context) under adapter `name`, or the reference (None); (n,) float64.
+
+        Batches are decided by the set of rows alone: an adapter that is zero scores it bit by bit as the reference.
+        """
+        with self.scoring_as(name):
+            return self._scores(contexts, responses)
+
+    def _scores(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """Of the model as it is: with the adapter, and in the numbers, that are in use."""
+        return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
 
     def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64."""
+        """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64.
+
+        It is what training subtracts, so it is computed in the numbers of training whatever `scoring` says: what
+        bfloat16 does to the score of a policy near the reference it does to the reference, too.  A row's score depends
+        on the batch it happened to be in; see `reference_beside` for what is subtracted from scores.
+        """
         rows = list(zip(contexts.tolist(), responses.tolist(), strict=True))
         missing = sorted({row for row in rows if row not in self._reference})
         if missing:
             wanted = np.array(missing, dtype=np.int64)
-            scores = self.score(None, wanted[:, 0], wanted[:, 1])
+            with self.using(None):
+                scores = self._scores(wanted[:, 0], wanted[:, 1])
             self._reference.update(zip(missing, scores.tolist(), strict=True))
         return np.array([self._reference[row] for row in rows])
+
+    def reference_beside(
+        self, contexts: AnyArray, responses: AnyArray, journal: Journal | None = None, keep_from: int = 0
+    ) -> FloatArray:
+        """log pi_ref of these rows to be subtracted from a policy's scores of the same rows; (n,) float64.
+
+        Of a base in a shorter format than float32: from the same batches in the numbers of `scoring`, so that what
+        rounding does to both alike cancels; one pass a set of rows, kept in this object, and of sets of `keep_from`
+        rows or more in the journal.  Of a float32 base the scores of `reference`: batches move them by 1e-5 nats.
+        """
+        if not self.rounded:
+            return self.reference(contexts, responses)
+        rows, place = distinct_rows(self.store, contexts, responses)
+        digest = self.store.digest(rows[:, 0], rows[:, 1])
+        piece = "beside-" + fingerprint(self.identity, self.computed_in, self.eval_tokens, digest)
+        if piece not in self._of_sets:
+            own = journal if journal is not None and len(rows) >= keep_from else Journal(None)
+            kept = own.read(piece)
+            scores = kept[0]["scores"].numpy() if kept else self.score(None, rows[:, 0], rows[:, 1])
+            if kept is None:
+                own.write(piece, {"scores": torch.from_numpy(scores)})
+            self._of_sets[piece] = scores
+        return np.asarray(self._of_sets[piece][place])
 
     def prepare_reference(
         self, path: str | Path, hashes: dict[str, str], contexts: IntArray, responses: IntArray, journal: Journal,

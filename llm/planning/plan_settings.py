@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm.base.generation import Sampling
-from llm.base.shared_base import LoraSettings
+from llm.base.shared_base import LoraSettings, Scoring
 from llm.training.adapter_training import DPOTraining
 
 
@@ -15,6 +15,7 @@ class PlanSettings:
     """model: a folder (its config.json alone is read); size: a shape of `llm sft`, or mistral-7b.
 
     pairs, prompt_tokens, response_tokens: the data; types, rounds: K groups, EM rounds.  device: cpu, h200, h100, a100.
+    scoring: as of a run; "float32" counts in memory, not in hours.
     """
 
     model: str | None = None
@@ -28,6 +29,7 @@ class PlanSettings:
     lora: LoraSettings = field(default_factory=LoraSettings)
     training: DPOTraining = field(default_factory=DPOTraining)
     sampling: Sampling = field(default_factory=Sampling)
+    scoring: Scoring = "same"
     eval_tokens: int | None = None
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ def rehearse(
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         parameters = sum(p.numel() for p in model.parameters())
         embedding = model.get_input_embeddings().weight.numel()
-        base = SharedBase(model, TokenStore(), pad=0, end=0, lora=settings.lora, probe=False)
+        base = SharedBase(model, TokenStore(), pad=0, end=0, lora=settings.lora, probe=False, scoring=settings.scoring)
         weights = bytes_.live
         for k in range(settings.types):
             base.add_adapter(f"group_{k}", Stream(role=str(k)))
@@ -52,7 +52,7 @@ def rehearse(
         own = base.parameters_of("group_0")
         # The guard's copy of the adapter in training, and the copies of the best round.
         copies = [[p.detach().clone() for p in own.values()] for _ in range(settings.types + 1)]
-        with base.using("group_0"), torch.inference_mode():
+        with base.scoring_as("group_0"), torch.inference_mode():
             bytes_.restart()
             base.scorer(_batch(rows_at_once, prompt, response))
             evaluation = bytes_.peak

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from llm.base.sequences import collate, length_batches
+from llm.base.sequences import collate, distinct_rows, length_batches
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_policy import AdapterPolicy
 from sim.arguments import probability_array
@@ -49,7 +49,7 @@ def token_average_log_ratios(
     base = policies[0].base
     with np.errstate(divide="ignore"):
         log_weights = torch.from_numpy(np.log(weights))
-    distinct, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+    distinct, back = distinct_rows(base.store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
     out = np.empty((len(weights), len(distinct)))
     lengths = base.store.lengths(prompts) + base.store.lengths(answers)
@@ -58,12 +58,12 @@ def token_average_log_ratios(
             batch = collate(base.store, prompts[rows], answers[rows], base.pad, base.device)
             parts = []
             for policy in policies:
-                with base.using(policy.name):
+                with base.scoring_as(policy.name):
                     parts.append(base.scorer.tokens(batch).double().cpu())
             mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, :, None], dim=1)
             total = torch.zeros(len(weights), len(rows), dtype=torch.float64)
             out[:, rows] = total.index_add(1, batch.row.cpu(), mixed).numpy()
-    return np.asarray((out - base.reference(prompts, answers))[:, back])
+    return np.asarray((out - base.reference_beside(prompts, answers))[:, back])
 
 
 def merged_adapter(

@@ -43,7 +43,7 @@ def open_base(model: str, settings: RunSettings) -> tuple[SharedBase, Any, dict[
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     base = SharedBase(
         network, TokenStore(), pad=pad, end=end, ends=end_tokens(network, tokenizer), lora=settings.lora,
-        identity=found["base"], eval_tokens=settings.eval_tokens,
+        identity=found["base"], eval_tokens=settings.eval_tokens, scoring=settings.scoring,
     )  # fmt: skip
     return base, tokenizer, found
 
@@ -128,7 +128,8 @@ def open_run(
         shared, tokenizer = base
         if shared.identity != mixture.base_hash:
             raise InputError("was trained on another base", file=folder, fix="compare runs of one base only")
-    here = replace(origin, dtype=shared.computed_in["dtype"], device=shared.computed_in["device"])
+    own = shared.computed_in
+    here = replace(origin, dtype=own["dtype"], device=own["device"], scoring=own["scoring"])
     if here != origin:
         progress(f"note: {folder} was trained {computed_in(origin)}, and is used {computed_in(here)}")
     policies = []

@@ -17,13 +17,14 @@ from sim.files.answer_sources import parts_of
 @dataclass(frozen=True)
 class Origin:
     """base, tokenizer: hashes of their files.  data: "train" (and "test") -> checksum of the file's bytes, or of a
-    folder's files.  dtype, device: of the base's weights; of a GPU, its name too."""
+    folder's files.  dtype, device: of the base's weights; of a GPU, its name too.  scoring: dtype of scores."""
 
     base: str
     tokenizer: str
     data: Mapping[str, str]
     dtype: str
     device: str
+    scoring: str
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -37,8 +38,9 @@ def origin_of(base: SharedBase, hashes: Mapping[str, str], settings: DataSetting
 def read_origin(content: Any, file: Path, fix: str) -> Origin:
     """The `origin` of a config.json or run.json."""
     try:
-        return Origin(**content)
-    except TypeError as error:
+        # Runs begun before scores had a dtype of their own have that of the base.
+        return Origin(**{"scoring": content["dtype"], **content})
+    except (TypeError, KeyError) as error:
         raise InputError(f"is not a run of this version ({error})", file=file, fix=fix) from error
 
 
@@ -75,12 +77,13 @@ def require_same_origin(before: Origin, now: Origin, folder: Path) -> None:
     if computed_in(before) != computed_in(now):
         raise InputError(
             f"holds an unfinished run, begun {computed_in(before)}, and this is {computed_in(now)}", file=folder,
-            fix="set dtype and --device as they were, or delete the folder, or choose another --out",
+            fix="set dtype, scoring and --device as they were, or delete the folder, or choose another --out",
         )  # fmt: skip
 
 
 def computed_in(origin: Origin) -> str:
-    return f"in {origin.dtype} on {origin.device}"
+    scored = f", scored in {origin.scoring}" if origin.scoring != origin.dtype else ""
+    return f"in {origin.dtype} on {origin.device}{scored}"
 
 
 def _files(settings: DataSettings) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm.base.generation import Sampling
-from llm.base.shared_base import LoraSettings
+from llm.base.shared_base import LoraSettings, Scoring
 from llm.data.preference_text import DataSettings
 from llm.training.adapter_training import DPOTraining
 from llm.training.group_training import GroupSettings, Method
@@ -16,7 +16,9 @@ from llm.training.group_training import GroupSettings, Method
 class RunSettings:
     """All of a training run; see the sections' own docstrings.
 
-    model: folder of the base.  beta: temperature of the policies against the reference.  keep_journal: keep the
+    model: folder of the base.  beta: temperature of the policies against the reference.  dtype: of the base in
+    training.  scoring: numbers of the scores that responsibilities and figures come from: "same", those of dtype, or
+    "float32", at about the cost of a float32 base in time and of one more module in memory.  keep_journal: keep the
     finished pieces that a restart would read; they are removed at the end otherwise.
     """
 
@@ -31,6 +33,7 @@ class RunSettings:
     seed: int = 0
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    scoring: Scoring = "same"
     threads: int | None = None
     eval_tokens: int | None = None
     keep_journal: bool = False

@@ -12,6 +12,7 @@ import torch
 
 from llm.base.generation import Sampling, sample_responses
 from llm.base.journal import Journal, fingerprint
+from llm.base.sequences import distinct_rows
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_training import DPOTraining, FitReport, fit_adapter
 from sim.answer_kinds.response_choices import ResponseChoices
@@ -79,14 +80,15 @@ class AdapterPolicy:
         return self._known[key]
 
     def _evaluate(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        if len(contexts) < _WORTH_KEEPING:
-            return self._score(contexts, responses)
         # Annotators share pairs: each response is scored once.
-        rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
-        return self._kept(rows[:, 0], rows[:, 1])[back]
+        rows, place = distinct_rows(self.base.store, contexts, responses)
+        one = self._score if len(rows) < _WORTH_KEEPING else self._kept
+        return np.asarray(one(rows[:, 0], rows[:, 1])[place])
 
     def _kept(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        piece = "score-" + fingerprint(self.identity, self.base.store.digest(contexts, responses))
+        # Of how many tokens batches are: in bfloat16 scores depend on it, and the reference's must be from the same.
+        own = self.base
+        piece = "score-" + fingerprint(self.identity, own.eval_tokens, own.store.digest(contexts, responses))
         kept = self._journal.read(piece)
         if kept is not None:
             return np.asarray(kept[0]["scores"].numpy())
@@ -104,7 +106,9 @@ class AdapterPolicy:
         return scores
 
     def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        return self.log_probability(contexts, responses) - self.base.reference(contexts, responses)
+        """log (pi / pi_ref); (n,), exactly 0 of an adapter that is zero where scores are bfloat16."""
+        own = self.log_probability(contexts, responses)
+        return own - self.base.reference_beside(contexts, responses, self._journal, _WORTH_KEEPING)
 
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         return self.beta * self.log_ratio(contexts, responses)

@@ -195,14 +195,14 @@ def test_reference_is_cached_and_refused_when_something_differs(tiny, tmp_path):
     wanted = base.reference(contexts, responses)
     again, _ = open_tiny(tiny)
     again.store = base.store
-    again.score = None  # a cached reference is never computed again
+    again._scores = None  # a cached reference is never computed again
     assert again.prepare_reference(path, hashes, contexts, responses, Journal(None))
     assert (again.reference(contexts, responses) == wanted).all()
     for name in hashes:
         with pytest.raises(InputError, match=f"another {name}"):
             again.prepare_reference(path, {**hashes, name: "x"}, contexts, responses, Journal(None))
     path.write_bytes(b"broken")
-    del again.score
+    del again._scores
     said = []
     assert not again.prepare_reference(path, hashes, contexts, responses, Journal(None), said.append)
     assert f"note: {path} was damaged" in said[0]
