@@ -27,6 +27,9 @@ RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _DIRECTIONS = 128
 # Relative change of the penalised likelihood that ends a restart: a start need not be sharper.
 _TOLERANCE = 1e-6
+# What is kept of responsibilities and likelihoods. The last bits of products and decompositions may depend on threads
+# and on where arrays lie in memory; a run that is killed and begun again must take the same path.
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +108,9 @@ def heads_start(
         scores[ridge] = _held_out(fits[ridge], held_out, constants) if len(held_out) else None
     known = {ridge: score for ridge, score in scores.items() if score is not None}
     best = max(known, key=lambda ridge: known[ridge]) if known else max(ridges)
-    penalised = np.sort(fits[best].restart_penalised)[::-1]
-    return HeadsStart(fits[best].responsibilities, best, scores, tuple(penalised.tolist()))
+    penalised = np.round(np.sort(fits[best].restart_penalised)[::-1], _DECIMALS)
+    shares = np.round(fits[best].responsibilities, _DECIMALS)
+    return HeadsStart(shares / shares.sum(axis=1, keepdims=True), best, scores, tuple(penalised.tolist()))
 
 
 def _fitted(
@@ -137,4 +141,4 @@ def _held_out(fit: LogLinearEM, answers: HeadAnswers, constants: FloatArray) -> 
     with np.errstate(divide="ignore"):
         shares = np.log(fit.responsibilities[answers.choices.annotator])
     own = answers.choices.folded(answers.features @ fit.theta.T, constants)
-    return float(np.logaddexp.reduce(shares + own, axis=1).mean())
+    return round(float(np.logaddexp.reduce(shares + own, axis=1).mean()), _DECIMALS)

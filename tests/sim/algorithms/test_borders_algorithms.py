@@ -216,6 +216,7 @@ EXCUSED = {
     "soft_posterior": "an E-step: every round of EM on answers whose annotators were checked",
     "hard_posterior": "an E-step: every round of EM on answers whose annotators were checked",
     "Posterior": "what an E-step returns, every round",
+    "constants_of": "a field of answers, of either form",
     "pop_dpo": "hands its pairs to the policy's fit",
     "saddle_point_lp": "takes a game that was checked",
     **dict.fromkeys(

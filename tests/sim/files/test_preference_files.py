@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim.errors import InputError
-from sim.files import pair_columns, preference_files
+from sim.files import pair_columns
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs, table_of_rows, write_pairs
 from sim.files.ranking_files import read_rankings, write_rankings
@@ -77,7 +77,7 @@ def test_columns_are_those_of_the_rows(monkeypatch, without):
     monkeypatch.setattr(pair_columns, "_TAKEN", 2)
     table = replace(_table(), tie=np.array([True, False, False]), strength=np.array([1, 3, 2]))
     table = replace(table, **dict.fromkeys(without))
-    expected, got = pa.Table.from_pylist(list(preference_files._rows_of(table))), pair_columns.columns_of(table)
+    expected, got = pa.Table.from_pylist(list(pair_columns.rows_of(table))), pair_columns.columns_of(table)
     assert got.schema == expected.schema
     assert got.to_pylist() == expected.to_pylist()
 
