@@ -61,7 +61,7 @@ def load_preferences(
     asked = tokenised.prompt
     new = hold_out_prompts(asked, pairs.annotator, train_rows, settings.new_prompts, stream.child("held-out"))
     held = hold_out_answers(pairs, asked, train_rows & ~new, settings.held_out, stream.child("held-out answers"))
-    if settings.held_out and not held.any():
+    if settings.held_out and np.bincount(asked[train_rows]).max() < 2:
         notes.append(
             "no prompt has answers of two annotators: groups are found by what their answers have in common as texts "
             "alone, and answers are held out on new prompts only"

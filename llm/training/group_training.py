@@ -1,8 +1,8 @@
 """EM-DPO, Cluster-DPO and pooled DPO over adapters: one driver, three E-steps.
 
 The recursion is `sim.algorithms.em_dpo`; here it is given adapters, held-out answers to stop on, and a record.
-Pooled DPO is one type, Cluster-DPO fixed responsibilities: all three take the same number of steps from the same
-schedule under the same guard, so that what differs between them is the grouping alone.
+Pooled DPO is one type, Cluster-DPO fixed responsibilities: all three make their fits by the same
+rules (schedule, passes until a fit settles, guard), so that what differs between them is the grouping alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Method = Literal["em-dpo", "cluster-dpo", "dpo"]
 class GroupSettings:
     """types: number of groups, None to choose it by held-out likelihood among 1..max_types.
 
-    rounds: EM rounds after the start (for clusters and pooled DPO: further fits, so that all take equal steps).
+    rounds: EM rounds after the start (for clusters and pooled DPO: as many further fits).
     estep: soft, hard (classification EM) or crossfit (scores the half of the answers just not trained on).
     start: groups from linear heads on the base's hidden states (see `heads_start`; `restarts` of them a strength of
     the ridge), a random split, or k-means clusters of what annotators chose.

@@ -36,9 +36,11 @@ def command(
     """Fit policies to preferences, one LoRA adapter a group on one frozen base.
 
     em-dpo: groups nobody labelled, by EM; cluster-dpo: k-means on what annotators chose; dpo: one policy for all.
-    All three take the same steps from the same schedule. The reference is the base without adapters, in every round.
+    All three make as many fits, by the same rules. The reference is the base without adapters, in every round.
     Columns: prompt (or context), chosen, rejected, annotator_id (or user_id, annotator); optional split (train,
-    test, unseen), weight, group_id (never read by the fit). A killed run resumes when the same command is given.
+    test, unseen), weight, group_id (never read by the fit), tie, strength; or choices, rankings and ratings of several
+    responses, in the columns of `pluralign fit`; texts or message lists. A killed run resumes when the same command is
+    given.
 
     \b
     Examples:

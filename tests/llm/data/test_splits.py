@@ -1,10 +1,15 @@
 """Which answers are held out: about prompts that were seen, about new ones, or neither."""
 
+import json
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+from tiny_llm import open_tiny, tiny  # noqa: F401
+
+from llm.data.preference_text import DataSettings, load_preferences
 from llm.data.splits import hold_out_answers, hold_out_prompts
 from sim.preferences import PreferencePairs
 from sim.streams import Stream
@@ -74,3 +79,20 @@ def test_new_prompts_are_whole():
     assert len(set(contexts[held])) == 5
     assert not set(contexts[held]) & set(contexts[~held])
     assert not hold_out_prompts(np.zeros(5, dtype=int), np.arange(5), np.ones(5, dtype=bool), 0.5, Stream(1)).any()
+
+
+def test_that_no_prompt_is_shared_is_said_only_where_it_is_so(tiny, tmp_path):  # noqa: F811
+    def notes(prompts):
+        path = tmp_path / "p.jsonl"
+        rows = [
+            {"prompt": prompt, "chosen": f" good {j}", "rejected": f" bad {j}", "annotator_id": f"a{j % 3}"}
+            for j, prompt in enumerate(prompts)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        base, tokenizer = open_tiny(tiny)
+        settings = DataSettings(train=str(path), unseen=0.0, held_out=1e-6)
+        found = load_preferences(settings, tokenizer, base.store, 64, Stream(1))
+        return len(found.held_out), any("no prompt has answers of two" in note for note in found.notes)
+
+    assert notes([f"q{j}" for j in range(9)]) == (0, True)
+    assert notes(["q", "p", "r"] * 3) == (0, False), "too few answers to hold one out is another matter"
