@@ -10,13 +10,14 @@ from typing import Any
 
 from llm.base.identity import file_hash
 from llm.base.model_folder import gguf_file_of
+from llm.base.progress import Progress
 from sim.errors import InputError
 
 
-def plain_folder(place: str | Path) -> Path:
+def plain_folder(place: str | Path, progress: Progress = lambda text: None) -> Path:
     """The folder that a model is opened from: the one given, or what its GGUF file was turned into."""
     file = gguf_file_of(place)
-    return Path(place) if file is None else converted(file)
+    return Path(place) if file is None else converted(file, progress)
 
 
 def cache_folder() -> Path:
@@ -27,7 +28,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pluralign"
 
 
-def converted(file: Path) -> Path:
+def converted(file: Path, progress: Progress = lambda text: None) -> Path:
     """The folder of safetensors, configuration and tokenizer that a GGUF file was turned into, now or before.
 
     Weights are de-quantised to float32: exactly what the file's numbers say, four to eight times as large.  The folder
@@ -36,6 +37,7 @@ def converted(file: Path) -> Path:
     folder = cache_folder() / "gguf" / f"{file.stem}-{file_hash(file)[:16]}"
     if (folder / "config.json").is_file():
         return folder
+    progress(f"note: {file.name} is turned into a folder of safetensors, once: {folder}")
     model, tokenizer = _opened(file)
     _as_plain(model)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,8 @@ def gguf_file_of(place: str | Path) -> Path | None:
 def base_folder(folder: Path) -> Path:
     """The folder with the configuration and the weights: this one, or the one that an adapter's folder names."""
     if not folder.is_dir():
-        raise InputError("no such folder", file=folder, fix="give the folder of a causal language model")
+        problem = "is neither a folder nor a GGUF file" if folder.is_file() else "no such folder"
+        raise InputError(problem, file=folder, fix="give the folder of a causal language model")
     if (folder / "config.json").is_file():
         return folder
     if not (folder / _ADAPTER).is_file():

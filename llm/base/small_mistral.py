@@ -11,6 +11,7 @@ import torch
 
 from llm.base.gguf_models import plain_folder
 from llm.base.model_folder import base_folder, open_model, tokenizer_folder
+from llm.base.progress import Progress
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -82,7 +83,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
 
 
-def load_base(path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+def load_base(
+    path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32, progress: Progress = lambda text: None
+) -> tuple[Any, Any]:
     """(model, tokenizer) of a local folder: safetensors only, no code of the folder is run, nothing is fetched.
 
     path: a folder, or a GGUF file (or a folder with one), which is turned into a folder of safetensors once.
@@ -90,7 +93,7 @@ def load_base(path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.
     """
     from transformers import AutoTokenizer
 
-    folder = plain_folder(path)
+    folder = plain_folder(path, progress)
     base_folder(folder)
     try:
         model = open_model(folder, dtype)

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from llm.base.device import pick_device
-from llm.base.folder_format import FORMAT, stamped
-from llm.base.identity import versions, weights_hash
+from llm.base.folder_format import FORMAT, file_checksum, stamped
+from llm.base.identity import tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.progress import Progress
 from llm.base.small_mistral import load_base
+from llm.base.tensor_files import computed_in
 from llm.data.imdb_pool import Kept, Pool, Writer, part_of, sample_pool
 from llm.data.imdb_settings import SCENARIOS, ImdbSettings
 from llm.data.imdb_summary import Example, GroupOfAnnotators, ImdbSummary, SentimentAccuracy, read_finished
@@ -31,12 +32,19 @@ from sim.preferences import IntArray
 from sim.settings import resolved
 from sim.streams import Stream
 
+# Settings that decide nothing, and those that decide what is sampled.
+_FREE = ("threads", "device", "batch", "continuations")
+_SAMPLED = ("prompt_tokens", "new_tokens", "seed", "instruction")
+
 
 def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lambda text: None) -> ImdbSummary:
     """Write pairs.jsonl, the trained scorer, train.yaml and make.json; resumes if killed."""
     out = Path(out)
-    same = {key: value for key, value in resolved(settings).items() if key not in ("threads", "device", "batch")}
-    finished = read_finished(out, same)
+    same = {key: value for key, value in resolved(settings).items() if key not in _FREE}
+    # Folders made before there were instructions know of none.
+    if not settings.instruction:
+        del same["instruction"]
+    finished = read_finished(out, same, settings.data)
     if finished is not None:
         progress(f"{out} is finished; nothing to do")
         return finished
@@ -55,14 +63,20 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     sentiment = SentimentScorer.train(texts[taught], labels[taught], stream.child("sentiment"))
     sentiment.save(out / "scorers")
     scorers = [make_scorer(scorer, out / "scorers") for _, scorer, _ in groups]
-    network, tokenizer = load_base(settings.model, device)
-    journal = Journal(out / "unfinished")
-    kept = Kept(journal, fingerprint(FORMAT, same, weights_hash(settings.model)))
+    writer = Writer(*load_base(settings.model, device, progress=progress), settings.instruction)
+    reviews = file_checksum(Path(settings.data))
+    sampled_from = (
+        reviews, weights_hash(settings.model), tokenizer_hash(settings.model), computed_in(writer.network),
+        {name: getattr(settings, name) for name in _SAMPLED},
+    )  # fmt: skip
+    journal = Journal(out / "unfinished", progress)
+    kept = Kept(
+        Journal(settings.continuations, progress) if settings.continuations else journal, journal,
+        fingerprint(FORMAT, *sampled_from), fingerprint(FORMAT, same, *sampled_from),
+    )  # fmt: skip
     order = stream.child("prompts").permutation(len(texts))
     need = settings.pool + (settings.test_pool if settings.unseen else 0)
-    pool, dropped = sample_pool(
-        [texts[j] for j in order], need, settings, Writer(network, tokenizer), scorers, stream, kept, progress
-    )
+    pool, dropped = sample_pool([texts[j] for j in order], need, settings, writer, scorers, stream, kept, progress)
     split = [part_of(pool, slice(0, settings.pool)), part_of(pool, slice(settings.pool, need))]
     rows, ties = _annotate(split, groups, settings, stream)
     write_text(out / "pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -87,6 +101,8 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
             for j in range(min(5, len(pool.prompts)))
         ),
         versions=versions(),
+        before=writer.before,
+        reviews=reviews,
     )  # fmt: skip
     write_json(out / "make.json", stamped(summary.as_json()))
     journal.clear()

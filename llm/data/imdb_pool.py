@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from llm.base.reference_policy import ReferencePolicy
 from llm.base.shared_base import SharedBase
 from llm.base.tokens import TokenStore
 from llm.data.imdb_settings import ImdbSettings
+from llm.data.rendered_tokens import RenderedTokens
 from llm.scorers.named_scorers import Scorer
 from sim.errors import InputError
 from sim.preferences import FloatArray, IntArray
@@ -26,25 +28,54 @@ _CHUNK = 256
 
 @dataclass(frozen=True, eq=False)
 class Writer:
-    """The model whose continuations are compared."""
+    """The model whose continuations are compared; instruction: what it is asked for, if it must be asked."""
 
     network: Any
     tokenizer: Any
+    instruction: str = ""
+
+    @cached_property
+    def opening(self) -> str:
+        """What stands before a review's beginning: the instruction and the head of the answer, in the chat template."""
+        if not self.instruction:
+            return ""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise InputError(
+                "the model's tokenizer has no chat template", field="instruction",
+                fix="leave the instruction out, or put chat_template.jinja into the model's folder",
+            )  # fmt: skip
+        messages = [{"role": "user", "content": self.instruction}]
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    @cached_property
+    def before(self) -> str:
+        """The opening as it stands in a decoded prompt."""
+        return str(self.tokenizer.decode(self._rendered.text(self.opening), skip_special_tokens=True))
+
+    def beginnings(self, texts: Sequence[str], tokens: int) -> tuple[list[str], list[list[int]]]:
+        """The first `tokens` tokens of each text as texts, of shorter ones nothing; and what is continued, as tokens.
+
+        After an opening these are what the written file will be read as.
+        """
+        ids = [self._rendered.text(text) for text in texts]
+        start = int(bool(ids) and bool(ids[0]) and ids[0][0] == self.tokenizer.bos_token_id)
+        ids = [row[: tokens + start] for row in ids if len(row) > tokens + start]
+        begun = [self.tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+        return begun, [self._rendered.text(self.opening + text) for text in begun] if self.opening else ids
+
+    @cached_property
+    def _rendered(self) -> RenderedTokens:
+        return RenderedTokens(self.tokenizer)
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Finished pieces of this pool: a journal, and the fingerprint of everything that goes into the pool."""
+    """Finished pieces: where samples and where scores lie, and the fingerprints of everything that goes into each."""
 
-    journal: Journal
-    key: str
-
-    def read(self, piece: str) -> Mapping[str, torch.Tensor] | None:
-        found = self.journal.read(f"{piece}-{self.key}")
-        return None if found is None else found[0]
-
-    def write(self, piece: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        self.journal.write(f"{piece}-{self.key}", tensors)
+    samples: Journal
+    scores: Journal
+    sampled: str
+    scored: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +107,14 @@ def sample_pool(
     for lo in range(0, len(texts), _CHUNK):
         if len(prompts) >= need:
             break
-        ids = [list(tokenizer(text)["input_ids"]) for text in texts[lo : lo + _CHUNK]]
-        start = int(bool(ids[0]) and ids[0][0] == tokenizer.bos_token_id)
-        ids = [row[: settings.prompt_tokens + start] for row in ids if len(row) > settings.prompt_tokens + start]
+        asked, ids = writer.beginnings(texts[lo : lo + _CHUNK], settings.prompt_tokens)
         contexts = base.store.add_all(ids)
         here = stream.at(replicate=lo // _CHUNK)
-        drawn = [_candidates(policy, contexts, here.child(f"candidate/{c}"), kept, f"samples-{lo}-{c}")
-                 for c in range(settings.candidates)]  # fmt: skip
-        asked = [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+        drawn: list[list[list[int]]] = []
+        for c in range(settings.candidates):
+            piece = f"samples-{lo}-{c}-{kept.sampled}"
+            drawn.append(_candidates(policy, contexts, here.child(f"candidate/{c}"), kept.samples, piece))
+            progress(f"continuation {c + 1} of {settings.candidates} of prompts {lo} to {lo + len(ids)}")
         texts_of = [[tokenizer.decode(row, skip_special_tokens=True) for row in side] for side in drawn]
         different = [_different([side[j] for side in texts_of]) for j in range(len(asked))]
         # A prompt is asked once: the unseen annotators' prompts are then new to every policy.
@@ -93,20 +124,20 @@ def sample_pool(
         dropped += len(asked) - len(good)
         good = good[: need - len(prompts)]
         flat = [(j, text) for j in good for text in different[j]]
-        piece = f"scores-{lo}"
-        known = kept.read(piece)
+        piece = f"scores-{lo}-{kept.scored}"
+        known = _read(kept.scores, piece)
         if known is None or known["scores"].shape[1] != len(flat):
             asked_flat, texts_flat = [asked[j] for j, _ in flat], [text for _, text in flat]
             table = torch.from_numpy(np.stack([scorer(asked_flat, texts_flat) for scorer in scorers]))
             known = {"scores": table}
-            kept.write(piece, known)
+            kept.scores.write(piece, known)
         found = known["scores"].numpy()
         scale = np.maximum(found.std(axis=1), 1e-12)[:, None]
         at = 0
         for j in good:
             own = found[:, at : at + len(different[j])]
             a, b = furthest_apart(own / scale)
-            prompts.append(asked[j])
+            prompts.append(writer.opening + asked[j])
             first.append(different[j][a])
             second.append(different[j][b])
             scores.append(own[:, [a, b]])
@@ -120,9 +151,16 @@ def sample_pool(
     return Pool(prompts, first, second, np.stack(scores, axis=1)), dropped
 
 
-def _candidates(policy: ReferencePolicy, contexts: IntArray, stream: Stream, kept: Kept, piece: str) -> list[list[int]]:
+def _read(journal: Journal, piece: str) -> Mapping[str, torch.Tensor] | None:
+    found = journal.read(piece)
+    return None if found is None else found[0]
+
+
+def _candidates(
+    policy: ReferencePolicy, contexts: IntArray, stream: Stream, journal: Journal, piece: str
+) -> list[list[int]]:
     """One sampled continuation a prompt, as tokens."""
-    known = kept.read(piece)
+    known = _read(journal, piece)
     if known is None:
         store = policy.base.store
         rows = [store[n] for n in policy.sample(contexts, stream).tolist()]
@@ -130,7 +168,7 @@ def _candidates(policy: ReferencePolicy, contexts: IntArray, stream: Stream, kep
         for j, row in enumerate(rows):
             table[j, : len(row)] = torch.from_numpy(row)
         known = {"tokens": table}
-        kept.write(piece, known)
+        journal.write(piece, known)
     return [[t for t in row if t >= 0] for row in known["tokens"].tolist()]
 
 

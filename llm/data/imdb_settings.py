@@ -17,11 +17,15 @@ class ImdbSettings:
     """data: labelled reviews.  model: the SFT model's folder.  pool, test_pool: prompts whose two continuations the
     training and the unseen annotators compare (each draws `pairs` of them).  candidates: continuations sampled a
     prompt; of more than the paper's two, the two that the groups' scores set furthest apart are compared, which makes
-    labels easier to learn for a small model.  reviews: how many train the sentiment
-    classifier (None: all)."""
+    labels easier to learn for a small model.  instruction: what
+    a chat model is asked for; the review's first tokens are then the beginning of its answer.  reviews: how many train
+    the sentiment classifier (None: all).  continuations: a folder where samples are kept, for every scenario and
+    number of candidates on the same model (default: in `--out` until it is finished)."""
 
     data: str = ""
     model: str = ""
+    continuations: str = ""
+    instruction: str = ""
     scenario: Literal["paper", "opposed"] = "paper"
     annotators: int = 120
     unseen: int = 40

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llm.base.folder_format import read_stamped
+from llm.base.folder_format import file_checksum, read_stamped
 from sim.errors import InputError
 
 
@@ -44,7 +44,8 @@ class ImdbSummary:
     """make.json: what was made, how often scores tie, and how often the groups want the same.
 
     dropped_prompts: passed over because their continuations were empty or equal.  groups_agree: share of the pool's
-    pairs, of those neither group finds tied, on which both prefer the same continuation.
+    pairs, of those neither group finds tied, on which both prefer the same continuation.  before: what a decoded prompt
+    begins with and no scorer is shown, the instruction.  reviews: checksum of the file of reviews.
     """
 
     settings: Mapping[str, Any]
@@ -61,19 +62,27 @@ class ImdbSummary:
     sentiment_accuracy: SentimentAccuracy
     examples: tuple[Example, ...]
     versions: Mapping[str, str]
+    before: str = ""
+    reviews: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def read_finished(out: Path, same: Mapping[str, Any]) -> ImdbSummary | None:
-    """The summary of a finished folder, None where there is none; other settings than `same` are refused."""
+def read_finished(out: Path, same: Mapping[str, Any], data: str) -> ImdbSummary | None:
+    """The summary of a finished folder, None where there is none; other settings than `same`, and other reviews than
+    the file `data` held, are refused."""
     path = out / "make.json"
     if not path.is_file():
         return None
     content = read_stamped(path, "run `pluralign llm make-imdb` again, with another --out")
     if content.get("settings") != json.loads(json.dumps(same)):
         raise InputError("holds data made with other settings", file=out, fix="choose another --out")
+    # A folder of before the checksum was kept has none; reviews that are gone are not needed any more.
+    if content.get("reviews") and Path(data).is_file() and file_checksum(Path(data)) != content["reviews"]:
+        raise InputError(
+            f"was changed since {out} was made from it", file=data, fix="put the old one back, or choose another --out"
+        )
     try:
         return ImdbSummary(**{
             **content,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from llm.base.generation import Sampling
-from llm.base.model_folder import longest_input
+from llm.base.gguf_models import plain_folder
+from llm.base.model_folder import base_folder, longest_input
 from llm.base.sequences import eval_tokens_for
 from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
@@ -34,7 +34,7 @@ def _config(settings: PlanSettings) -> Any:
     from transformers import CONFIG_MAPPING, MistralConfig
 
     if settings.model is not None:
-        path = Path(settings.model) / "config.json"
+        path = base_folder(plain_folder(settings.model)) / "config.json"
         try:
             content = load_json(path.read_text(encoding="utf-8"))
             # Of a model of images and text the language part is what is trained.
@@ -132,7 +132,9 @@ def _work(parameters: int, embedding: int, config: Any, settings: PlanSettings) 
     forward = length * (2 * body + attention) + settings.response_tokens * 2 * embedding
     K, fits = settings.types, settings.rounds + 1
     passes = 3 if settings.training.gradient_checkpointing else 2
-    epochs = settings.training.epochs
+    # Passes over the answers that a fit makes; over merged rows they are shorter.
+    merging = settings.training.merge and settings.alike is not None
+    epochs = settings.training.epochs * ((settings.alike or 0) / settings.pairs if merging else 1.0)
     evaluation = rows * forward * (1 + fits * K)
     first = rows * forward * passes * epochs
     return (
@@ -156,10 +158,11 @@ def measure_cpu(seconds: float = 0.3) -> float:
     return done * 2.0 * 2048 * 512 * 512 / (time.perf_counter() - began)
 
 
-def count_data(path: str) -> tuple[int, int, int]:
-    """(pairs, mean prompt tokens, mean response tokens) of a preference file, at four bytes a token."""
+def count_data(path: str) -> tuple[int, int, int, int]:
+    """(pairs, different ones, mean prompt tokens, mean response tokens) of a preference file; four bytes a token."""
     table = read_pairs(path).require_pairs("training")
     sizes = np.array([len(text.encode()) for text in table.items])
     prompts = np.array([len(text.encode()) for text in table.prompts])
     responses = np.concatenate([sizes[table.chosen], sizes[table.rejected]])
-    return len(table), max(1, round(prompts[table.prompt].mean() / 4)), max(1, round(responses.mean() / 4))
+    alike = len(np.unique(np.stack([table.prompt, table.chosen, table.rejected]), axis=1).T)
+    return len(table), alike, max(1, round(prompts[table.prompt].mean() / 4)), max(1, round(responses.mean() / 4))

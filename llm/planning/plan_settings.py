@@ -14,7 +14,8 @@ from llm.training.adapter_training import DPOTraining
 class PlanSettings:
     """model: a folder (its config.json alone is read); size: a shape of `llm sft`, or mistral-7b.
 
-    pairs, prompt_tokens, response_tokens: the data; types, rounds: K groups, EM rounds.  device: cpu, h200, h100, a100.
+    pairs, prompt_tokens, response_tokens: the data; alike: how many of the pairs are left where those answered alike
+    are merged (training.merge; None: all); types, rounds: K groups, EM rounds.  device: cpu, h200, h100, a100.
     scoring: as of a run; "float32" counts in memory, not in hours.
     """
 
@@ -24,6 +25,7 @@ class PlanSettings:
     pairs: int = 6_000
     prompt_tokens: int = 20
     response_tokens: int = 40
+    alike: int | None = None
     rounds: int = 8
     device: Literal["cpu", "h200", "h100", "a100"] = "cpu"
     lora: LoraSettings = field(default_factory=LoraSettings)
@@ -36,3 +38,5 @@ class PlanSettings:
         for name in ("types", "pairs", "prompt_tokens", "response_tokens", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
+        if self.alike is not None and not 1 <= self.alike <= self.pairs:
+            raise ValueError(f"alike must lie in 1 to pairs, {self.pairs} (got {self.alike})")

@@ -25,7 +25,9 @@ from sim.settings import settings_from
 from sim.streams import Stream
 
 
-def open_base(model: str, settings: RunSettings) -> tuple[SharedBase, Any, dict[str, str]]:
+def open_base(
+    model: str, settings: RunSettings, progress: Progress = lambda text: None
+) -> tuple[SharedBase, Any, dict[str, str]]:
     """(shared base, tokenizer, hashes of base and tokenizer) of a model folder."""
     import torch
 
@@ -35,7 +37,7 @@ def open_base(model: str, settings: RunSettings) -> tuple[SharedBase, Any, dict[
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     choose_arithmetic(device)
-    network, tokenizer = load_base(model, device, pick_dtype(settings.dtype, device))
+    network, tokenizer = load_base(model, device, pick_dtype(settings.dtype, device), progress)
     found = {"base": weights_hash(model), "tokenizer": tokenizer_hash(model)}
     end = tokenizer.eos_token_id
     if end is None:
@@ -117,7 +119,7 @@ def open_run(
     require_unchanged(folder, mixture.files, TRAIN_AGAIN)
     settings = replace(settings, device=device or settings.device)
     if base is None:
-        shared, tokenizer, hashes = open_base(model or mixture.base, settings)
+        shared, tokenizer, hashes = open_base(model or mixture.base, settings, progress)
         for name, value in (("base", mixture.base_hash), ("tokenizer", mixture.tokenizer_hash)):
             if hashes[name] != value:
                 raise InputError(

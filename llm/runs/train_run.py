@@ -81,7 +81,7 @@ def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambd
 
 
 def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
-    base, tokenizer, hashes = open_base(settings.model, settings)
+    base, tokenizer, hashes = open_base(settings.model, settings, progress)
     stream = Stream(settings.seed, "llm")
     window = window_of(base, settings.data)
     data = load_preferences(settings.data, tokenizer, base.store, window, stream)

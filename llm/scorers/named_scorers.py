@@ -37,6 +37,16 @@ class Negated:
         return -self._scorer(prompts, responses)
 
 
+class AfterOpening:
+    """A scorer that is not shown what every prompt begins with: an instruction to the model."""
+
+    def __init__(self, scorer: Scorer, opening: str) -> None:
+        self._scorer, self._opening, self.name = scorer, opening, scorer.name
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
+        return self._scorer([prompt.removeprefix(self._opening) for prompt in prompts], responses)
+
+
 class LengthScorer:
     """Number of words."""
 
@@ -69,6 +79,7 @@ def make_scorer(name: str, folder: str | Path | None = None) -> Scorer:
 def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Scorer]:
     """Group name -> scorer: from a folder written by make-imdb, and GROUP=SCORER texts."""
     found: dict[str, Scorer] = {}
+    opening = ""
     place = None if folder is None else Path(folder)
     if place is not None:
         try:
@@ -77,9 +88,10 @@ def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Sc
             raise InputError("holds no make.json", file=place, fix="give a folder written by llm make-imdb") from error
         for row in content["groups"]:
             found[row["group_id"]] = make_scorer(row["scorer"], place / "scorers")
+        opening = content.get("before", "")
     for text in wanted:
         group, equals, name = text.partition("=")
         if not equals:
             raise InputError(f"--scorer {text}: expected GROUP=SCORER", fix="for example --scorer group_0=lexicon")
         found[group] = make_scorer(name, None if place is None else place / "scorers")
-    return found
+    return {group: AfterOpening(scorer, opening) if opening else scorer for group, scorer in found.items()}

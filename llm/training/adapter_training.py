@@ -33,6 +33,8 @@ class DPOTraining:
     makes every pass.
     batch: pairs an optimiser step.  micro_tokens: padded tokens in one forward pass; more are accumulated.
     skip_below: answers whose weight is below this are left out (the share they hold is reported).
+    merge: pairs that were answered alike (the same prompt, chosen and rejected) are one row that weighs what they
+    weigh together: the same loss over fewer rows, and a pass is one over the rows. Other kinds of answers stay apart.
     normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one.
     checkpoint_steps: optimiser steps between checkpoints inside a fit.
     """
@@ -49,6 +51,7 @@ class DPOTraining:
     clip: float = 1.0
     bucket: bool = True
     skip_below: float = 1e-3
+    merge: bool = False
     normalised: bool = True
     gradient_checkpointing: bool = False
     checkpoint_steps: int = 200
@@ -66,7 +69,8 @@ class DPOTraining:
 
 @dataclass(frozen=True, eq=False)
 class FitReport:
-    """Of one fit: optimiser steps, answers used, share of the weight left out, and the record of its steps."""
+    """Of one fit: optimiser steps, answers used (merged ones once), share of the weight left out, and the record of
+    its steps."""
 
     steps: int
     n_answers: int
@@ -124,9 +128,12 @@ def fit_adapter(
     if used.size == 0 or total_weight <= 0:
         return FitReport(0, 0, 0.0, ())
     share = float(1.0 - weights[used].sum() / total_weight)
-    mean = float(weights[used].mean()) if training.normalised else 1.0
-    objective = objective_of(base, observations.select(used), weights[used] / mean, beta)
-    per_epoch = math.ceil(len(used) / training.batch)
+    rows_used, row_weights = observations.select(used), weights[used]
+    if training.merge and isinstance(rows_used, PreferencePairs):
+        rows_used, row_weights = merged(rows_used, row_weights)
+    mean = float(row_weights.mean()) if training.normalised else 1.0
+    objective = objective_of(base, rows_used, row_weights / mean, beta)
+    per_epoch = math.ceil(len(rows_used) / training.batch)
     total = per_epoch * training.epochs
     # Under a constant rate the number of passes is not known beforehand: the warm-up is the first pass's.
     scheduled = per_epoch if training.schedule == "constant" else total
@@ -182,7 +189,15 @@ def fit_adapter(
         if training.gradient_checkpointing:
             base.model.eval()
     require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
-    return FitReport(len(record), len(used), share, tuple(record))
+    return FitReport(len(record), len(rows_used), share, tuple(record))
+
+
+def merged(pairs: PreferencePairs, weights: FloatArray) -> tuple[PreferencePairs, FloatArray]:
+    """Each answer once, in the order of its first row, and the sum of its weights: sum_j w_j f(j) is unchanged."""
+    answers = np.stack([pairs.contexts, pairs.chosen, pairs.rejected], axis=1)
+    _, first, row = np.unique(answers, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return pairs.select(first[order]), np.bincount(row.ravel(), weights)[order]
 
 
 def start_gradient_checkpointing(base: SharedBase) -> None:

@@ -105,7 +105,7 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
         tokenizer = train_tokenizer(texts[: settings.tokenizer_documents], size.vocabulary)
         model = new_mistral(size, max(512, settings.length), stream.child("model"), device)
     else:
-        model, tokenizer = load_base(settings.model, device)
+        model, tokenizer = load_base(settings.model, device, progress=progress)
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     rows = token_rows(training, tokenizer, settings, start, end)
     held_rows = token_rows(judged, tokenizer, settings, start, end)

@@ -25,7 +25,7 @@ from pluralign.commands.llm_options import clock, training_warnings
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Where responses are cut (default: the run's).")
 @click.option("--temperature", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--model", type=click.Path(file_okay=False), help="Where the base lies now, if it was moved.")
+@click.option("--model", type=click.Path(), help="Where the base lies now, if it was moved.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", help="auto, cpu or cuda (default: the run's).")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")

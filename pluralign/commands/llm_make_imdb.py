@@ -14,7 +14,7 @@ from pluralign.commands.llm_options import clock, config_options, training_warni
 @click.command("make-imdb")
 @config_options
 @click.option("--data", type=click.Path(), help="Labelled reviews: .jsonl[.gz] with `text` and `label` (pos, neg).")
-@click.option("--model", type=click.Path(file_okay=False), help="Folder of the SFT model that writes continuations.")
+@click.option("--model", type=click.Path(), help="Folder of the SFT model that writes continuations.")
 @click.option("--scenario", type=click.Choice(["paper", "opposed"]), help="Tastes of the two groups (default paper).")
 @click.option("--out", type=click.Path(file_okay=False), default="pairs", show_default=True, help="Folder to write.")
 @click.option("--seed", type=click.IntRange(0))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt and adapter.")
 @click.option("--rounds", type=click.IntRange(1), default=10_000, show_default=True, help="Rounds of optimistic Hedge.")
 @click.option("--direct", is_flag=True, help="Also train one new policy against the worst group (no ensemble).")
-@click.option("--model", type=click.Path(file_okay=False), help="Where the base lies now, if it was moved.")
+@click.option("--model", type=click.Path(), help="Where the base lies now, if it was moved.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", help="auto, cpu or cuda (default: the run's).")
 def command(

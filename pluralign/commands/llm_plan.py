@@ -13,7 +13,7 @@ from pluralign.commands.llm_options import config_options, training_warnings
 
 @click.command("plan")
 @config_options
-@click.option("--model", type=click.Path(file_okay=False), help="Model folder; only its config.json is read.")
+@click.option("--model", type=click.Path(), help="Model folder; only its config.json is read.")
 @click.option("--size", help="A shape of `llm sft`, or mistral-7b (default).")
 @click.option("--types", type=click.IntRange(1, 1024), help="Number of groups K.")
 @click.option("--data", type=click.Path(), help="Preferences to count (at four bytes a token).")
@@ -47,8 +47,9 @@ def command(
         "model": model, "size": size, "types": types, "pairs": pairs, "rounds": rounds, "device": device,
     }  # fmt: skip
     if data is not None:
-        counted, prompt, response = count_data(data)
+        counted, alike, prompt, response = count_data(data)
         given |= {"pairs": pairs or counted, "prompt_tokens": prompt, "response_tokens": response}
+        given |= {} if pairs else {"alike": alike}
     settings = read_settings(PlanSettings, config, overrides, given)
     with training_warnings():
         content = plan(settings)

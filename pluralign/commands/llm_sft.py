@@ -16,7 +16,7 @@ from pluralign.commands.llm_options import clock, config_options, training_warni
     "--out", type=click.Path(file_okay=False), default="sft", show_default=True, help="Model folder to write."
 )
 @click.option("--size", help="Shape of a new model: mini, tiny (1 M), small (5 M), medium (28 M), base (100 M).")
-@click.option("--model", type=click.Path(file_okay=False), help="Continue this pretrained model instead.")
+@click.option("--model", type=click.Path(), help="Continue this pretrained model instead.")
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps (default: by epochs).")
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--device", help="auto, cpu or cuda.")

@@ -13,7 +13,7 @@ from pluralign.commands.llm_options import clock, config_options, training_warni
 @click.command("train")
 @config_options
 @click.option("--method", type=click.Choice(["em-dpo", "cluster-dpo", "dpo"]), help="Default em-dpo.")
-@click.option("--model", type=click.Path(file_okay=False), help="Folder of the base model (the reference).")
+@click.option("--model", type=click.Path(), help="Folder of the base model (the reference).")
 @click.option("--data", type=click.Path(), help="Preferences: .jsonl, .parquet or a folder saved by datasets.")
 @click.option("--test", type=click.Path(), help="Preferences of other annotators, kept for evaluation.")
 @click.option("--types", help="Number of groups, or auto (by held-out likelihood).")

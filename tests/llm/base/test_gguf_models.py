@@ -115,3 +115,38 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(tmp_path, cache):
     with pytest.raises(InputError, match=r"broken.gguf: is not a language model that can be read"):
         load_base(tmp_path / "broken.gguf")
     assert not list(cache.rglob("*.safetensors"))
+
+
+def test_every_command_takes_the_file_as_model(tmp_path, cache):
+    import click
+    from click.testing import CliRunner
+
+    from pluralign.__main__ import command
+
+    group = command.get_command(click.Context(command), "llm")
+    taking = []
+    for name in group.list_commands(click.Context(group)):
+        for option in group.get_command(click.Context(group), name).params:
+            if "--model" in option.opts:
+                taking.append(name)
+                assert option.type.file_okay, f"llm {name} refuses a file"
+    assert {"train", "plan", "sft", "make-imdb", "minmax", "eval", "generate"} <= set(taking)
+    file = write_gguf(tmp_path / "tiny.gguf")
+    planned = CliRunner().invoke(
+        command, ["llm", "plan", "--model", str(file), "--pairs", "20"], catch_exceptions=False
+    )
+    assert planned.exit_code == 0
+    assert "parameters (float32)" in planned.output
+
+
+def test_a_conversion_is_said_once(tmp_path, cache):
+    file, said = write_gguf(tmp_path / "tiny.gguf"), []
+    folder = plain_folder(file, said.append)
+    plain_folder(file, said.append)
+    assert said == [f"note: tiny.gguf is turned into a folder of safetensors, once: {folder}"]
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(InputError, match="is neither a folder nor a GGUF file"):
+        load_base(tmp_path / "notes.txt")

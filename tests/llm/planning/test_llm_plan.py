@@ -52,6 +52,15 @@ def test_plan_counts_parameters_and_work():
     less = plan(PlanSettings(size="tiny", types=3, rounds=8), flops=1e12)
     assert more.hours.soft == pytest.approx(2 * less.hours.soft, rel=0.05)
     assert less.hours.sharp < less.hours.soft
+    whole, merging = (_work_of(merge) for merge in (False, True))
+    assert merging.data == whole.data
+    # One fit of two passes: a third of the answers is trained on.
+    assert whole.sharp - merging.sharp == pytest.approx(whole.data * 2 * 2 * (1 - 1 / 3))
+
+
+def _work_of(merge):
+    training = DPOTraining(epochs=2, merge=merge)
+    return plan(PlanSettings(size="mini", rounds=1, pairs=300, alike=100, training=training), flops=1e12).tokens
 
 
 def test_gradient_checkpointing_needs_less_memory():
@@ -117,7 +126,9 @@ def test_data_are_counted_and_mistakes_named(tmp_path):
     path.write_text(
         json.dumps({"prompt": "x" * 40, "chosen": "y" * 80, "rejected": "z" * 120, "annotator_id": "a"}) + "\n"
     )
-    assert count_data(str(path)) == (1, 10, 25)
+    assert count_data(str(path)) == (1, 1, 10, 25)
+    path.write_text(path.read_text() * 3 + json.dumps({"prompt": "x", "chosen": "y", "rejected": "z"}) + "\n")
+    assert count_data(str(path))[:2] == (4, 2)
     with pytest.raises(InputError, match="do not fit the model's 512 positions"):
         plan(PlanSettings(size="tiny", prompt_tokens=500))
     with pytest.raises(InputError, match=r"holds no config\.json"):

@@ -12,7 +12,7 @@ from tiny_llm import open_tiny, random_rows, score, sentence, tiny  # noqa: E402
 
 from llm.base.journal import Journal, fingerprint  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
-from llm.training.adapter_training import DPOTraining, fit_adapter, rate_factor  # noqa: E402
+from llm.training.adapter_training import DPOTraining, fit_adapter, merged, rate_factor  # noqa: E402
 from llm.training.batches import micro_batches, step_batches  # noqa: E402
 from llm.training.losses import margins, skipped_share, skipping_bound, weighted_dpo_loss  # noqa: E402
 from sim.algorithms.em_dpo import em_dpo  # noqa: E402
@@ -101,6 +101,27 @@ def test_micro_batches_add_up_to_the_batch(tiny):  # noqa: F811
     (first, a), (second, b) = results
     assert [row["loss"] for row in first.record] == pytest.approx([row["loss"] for row in second.record], abs=1e-5)
     assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
+
+
+def test_merged_answers_are_the_same_loss_in_fewer_rows(tiny):  # noqa: F811
+    results = []
+    for merge in (False, True):
+        base, _ = open_tiny(tiny)
+        pairs = _pairs(base).select(np.tile(np.arange(24), 3))
+        base.add_adapter("one", Stream(1))
+        training = DPOTraining(rate=1e-3, batch=100, epochs=3, settled=0.0, warmup=0.0, merge=merge)
+        report = fit_adapter(base, "one", pairs, Stream(2).uniforms(72), 0.1, training, Stream(3))
+        results.append((report, _state(base, "one")))
+    (first, a), (second, b) = results
+    assert (first.n_answers, second.n_answers) == (72, 24)
+    assert [row["loss"] for row in first.record] == pytest.approx([row["loss"] for row in second.record], abs=1e-6)
+    assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
+
+
+def test_opposite_answers_are_not_merged():
+    pairs = PreferencePairs(np.array([3, 3, 3, 3]), np.array([1, 2, 1, 4]), np.array([2, 1, 2, 5]), np.arange(4), 4)
+    found, weights = merged(pairs, np.array([1.0, 2.0, 4.0, 8.0]))
+    assert list(zip(found.chosen, found.rejected, weights, strict=True)) == [(1, 2, 5.0), (2, 1, 2.0), (4, 5, 8.0)]
 
 
 def test_batches_hold_every_pair_once():

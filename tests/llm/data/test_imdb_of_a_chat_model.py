@@ -1,0 +1,163 @@
+"""make-imdb on a model that must be asked: what is asked, what scorers see, and what scenarios share."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+from chat_models import LLAMA
+from tiny_llm import corpus, score, tiny  # noqa: F401
+
+from llm.base.small_mistral import load_base
+from llm.base.tokens import TokenStore
+from llm.data import imdb_pool
+from llm.data.data_settings import DataSettings
+from llm.data.imdb import make_imdb
+from llm.data.imdb_settings import ImdbSettings
+from llm.data.preference_text import load_preferences
+from llm.scorers import named_scorers
+from sim.errors import InputError
+from sim.streams import Stream
+
+ASKED = "The new film?"
+
+
+@pytest.fixture(scope="module")
+def chat(tiny, tmp_path_factory):  # noqa: F811
+    """The tiny model with a chat template that begins with the begin token, as Llama's does."""
+    folder = tmp_path_factory.mktemp("chat") / "model"
+    shutil.copytree(tiny, folder)
+    (folder / "chat_template.jinja").write_text(LLAMA)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(chat, tmp_path_factory):
+    reviews = tmp_path_factory.mktemp("reviews") / "reviews.jsonl"
+    texts = corpus(300, seed=5)
+    joined = [" ".join(texts[j : j + 3]) for j in range(290)]
+    rows = [{"text": text, "label": "pos" if score(text) > 0 else "neg"} for text in joined]
+    reviews.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ImdbSettings(
+        data=str(reviews), model=str(chat), scenario="opposed", annotators=3, unseen=2, pairs=8, pool=20, test_pool=12,
+        prompt_tokens=9, new_tokens=10, candidates=3, instruction=ASKED, threads=1, device="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    kept = replace(settings, continuations=str(folder / "continuations"))
+    return folder, kept, make_imdb(kept, folder / "pairs")
+
+
+def _told(summary):
+    return json.loads(json.dumps(summary.as_json()))
+
+
+def _rows(folder):
+    return [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+
+
+def test_prompts_are_the_instruction_and_the_beginning_of_an_answer(made, settings, chat):
+    folder, _, summary = made
+    opening = f"<s><|h|>user<|e|>\n\n{ASKED}<|eot|><|h|>assistant<|e|>\n\n"
+    assert all(row["prompt"].startswith(opening) for row in _rows(folder / "pairs"))
+    beginnings = {row["prompt"].removeprefix(opening) for row in _rows(folder / "pairs")}
+    texts = " ".join(json.loads(line)["text"] for line in Path(settings.data).read_text().splitlines())
+    assert all(text in texts for text in beginnings)
+    assert summary.before == opening.removeprefix("<s>")
+    # What was continued is what the file is read as: the template's begin token once, then instruction and beginning.
+    _, tokenizer = load_base(chat)
+    store = TokenStore()
+    data = DataSettings(train=str(folder / "pairs" / "pairs.jsonl"), append_end=False, new_prompts=0.0, held_out=0.0)
+    read = load_preferences(data, tokenizer, store, 256, Stream(0))
+    writer = imdb_pool.Writer(None, tokenizer, ASKED)
+    begun, ids = writer.beginnings(sorted(beginnings), 1)
+    assert begun
+    known = {tuple(store[c].tolist()) for c in read.train.pairs.contexts}
+    for row in known:
+        assert row[0] == tokenizer.bos_token_id
+        assert tokenizer.bos_token_id not in row[1:]
+    assert all(row[: len(ids[0]) - 1] == tuple(ids[0][:-1]) for row in known)
+
+
+def test_scorers_of_eval_see_what_those_of_the_labels_saw(made, monkeypatch, chat):
+    folder, _, summary = made
+    asked = []
+
+    class Spy:
+        name = "spy"
+
+        def __call__(self, prompts, responses):
+            asked.extend(prompts)
+            return [0.0] * len(prompts)
+
+    monkeypatch.setattr(named_scorers, "make_scorer", lambda name, folder=None: Spy())
+    scorers = named_scorers.scorers_of(folder / "pairs", [])
+    _, tokenizer = load_base(chat)
+    row = _rows(folder / "pairs")[0]
+    decoded = tokenizer.decode(tokenizer(row["prompt"])["input_ids"][1:], skip_special_tokens=True)
+    assert decoded.startswith(summary.before)
+    scorers["positive"]([decoded], [row["chosen"]])
+    assert asked == [row["prompt"].split("\n\n")[-1]]
+
+
+def test_scenarios_share_what_was_sampled(made, settings, tmp_path, monkeypatch):
+    _, kept, _ = made
+    alone = make_imdb(replace(settings, candidates=2), tmp_path / "alone")
+
+    def never(*arguments):
+        raise AssertionError("sampled again")
+
+    monkeypatch.setattr(imdb_pool.ReferencePolicy, "sample", never)
+    shared = make_imdb(replace(kept, candidates=2), tmp_path / "shared")
+    assert shared == alone
+    assert (tmp_path / "shared" / "pairs.jsonl").read_bytes() == (tmp_path / "alone" / "pairs.jsonl").read_bytes()
+    with pytest.raises(AssertionError, match="sampled again"):
+        make_imdb(replace(kept, candidates=2, instruction="Other?"), tmp_path / "other")
+    with pytest.raises(AssertionError, match="sampled again"):
+        make_imdb(replace(kept, candidates=2, new_tokens=9), tmp_path / "longer")
+
+
+def test_a_damaged_piece_is_sampled_again_and_said(made, settings, tmp_path):
+    folder, _, _ = made
+    pieces = tmp_path / "continuations"
+    shutil.copytree(folder / "continuations", pieces)
+    file = sorted(pieces.iterdir())[0]
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(bytes(content))
+    said = []
+    make_imdb(replace(settings, continuations=str(pieces)), tmp_path / "again", said.append)
+    assert sum("was damaged" in line for line in said) == 1
+    assert (tmp_path / "again" / "pairs.jsonl").read_bytes() == (folder / "pairs" / "pairs.jsonl").read_bytes()
+
+
+def test_a_finished_folder_wants_the_same_reviews_and_instruction(made, tmp_path):
+    folder, kept, summary = made
+    said = []
+    assert _told(make_imdb(kept, folder / "pairs", said.append)) == _told(summary)
+    assert said == [f"{folder / 'pairs'} is finished; nothing to do"]
+    with pytest.raises(InputError, match="made with other settings"):
+        make_imdb(replace(kept, instruction=""), folder / "pairs")
+    changed = tmp_path / "reviews.jsonl"
+    shutil.copy(kept.data, changed)
+    place = tmp_path / "pairs"
+    finished = make_imdb(replace(kept, data=str(changed)), place)
+    with changed.open("a") as file:
+        file.write(json.dumps({"text": "One more.", "label": "pos"}) + "\n")
+    with pytest.raises(InputError, match=r"was changed since .*pairs was made from it"):
+        make_imdb(replace(kept, data=str(changed)), place)
+    changed.unlink()
+    assert _told(make_imdb(replace(kept, data=str(changed)), place)) == _told(finished)
+
+
+def test_a_model_without_a_template_cannot_be_asked(settings, tiny, tmp_path):  # noqa: F811
+    with pytest.raises(InputError, match="no chat template"):
+        make_imdb(replace(settings, model=str(tiny)), tmp_path / "out")
