@@ -197,7 +197,9 @@ def merged(pairs: PreferencePairs, weights: FloatArray) -> tuple[PreferencePairs
     answers = np.stack([pairs.contexts, pairs.chosen, pairs.rejected], axis=1)
     _, first, row = np.unique(answers, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    return pairs.select(first[order]), np.bincount(row.ravel(), weights)[order]
+    sums: FloatArray = np.zeros(len(first))
+    np.add.at(sums, row.ravel(), weights)
+    return pairs.select(first[order]), sums[order]
 
 
 def start_gradient_checkpointing(base: SharedBase) -> None:

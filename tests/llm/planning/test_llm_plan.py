@@ -127,7 +127,9 @@ def test_data_are_counted_and_mistakes_named(tmp_path):
         json.dumps({"prompt": "x" * 40, "chosen": "y" * 80, "rejected": "z" * 120, "annotator_id": "a"}) + "\n"
     )
     assert count_data(str(path)) == (1, 1, 10, 25)
-    path.write_text(path.read_text() * 3 + json.dumps({"prompt": "x", "chosen": "y", "rejected": "z"}) + "\n")
+    path.write_text(
+        path.read_text() * 3 + json.dumps({"prompt": "x", "chosen": "y", "rejected": "z", "annotator_id": "a"}) + "\n"
+    )
     assert count_data(str(path))[:2] == (4, 2)
     with pytest.raises(InputError, match="do not fit the model's 512 positions"):
         plan(PlanSettings(size="tiny", prompt_tokens=500))
