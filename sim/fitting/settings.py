@@ -24,6 +24,7 @@ class FitSettings:
     types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
     hold_out: what is held out where the file has no split, and in choosing; auto: by how items recur, see
     `sim.fitting.splits`.  likelihood: of answers given rewards; auto: the one that uses all they say.
+    folds: cross-validation over people beside the fit, in so many parts; None: none.
     features: columns of the file, or of the items' texts: words, or what an encoder that `fit`
     is given makes of them (its name, for the record).
 
@@ -41,12 +42,15 @@ class FitSettings:
     hold_out: AskedHoldOut = "auto"
     likelihood: AskedLikelihood = "auto"
     features: str = "columns"
+    folds: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.n_types is not None:
             require_count("n_types", self.n_types)
         require_count("max_types", self.max_types)
+        if self.folds is not None:
+            require_count("folds", self.folds, 2, 100)
         require_count("restarts", self.restarts, 1, 10_000)
         if self.ridge is not None:
             require_positive(ridge=self.ridge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sim.files.atomic import Json
+from sim.fitting.cross_validation import FEW_PEOPLE
 from sim.fitting.text_features.told import example_lines, features_lines, words_of_group
 
 
@@ -26,6 +27,7 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
         lines += [_scored(name, row[users]) for name, row in fit["baselines"].items()]
         lines += _gain_lines(fit, users, common)
     lines += _new_annotator_lines(fit, common)
+    lines += _cross_validation_lines(fit, common)
     if "premise" in fit:
         lines += ["", fit["premise"]]
     if "levels" in fit:
@@ -68,7 +70,24 @@ def _gain_lines(fit: Mapping[str, Json], users: str, common: str) -> list[str]:
     return [f"  gain over {common} (nats {unit})", *lines] if lines else []
 
 
+def _cross_validation_lines(fit: Mapping[str, Json], common: str) -> list[str]:
+    """Everybody as somebody new; where there is none and few were, that there could be."""
+    found, unseen = fit.get("cross_validation"), fit["test"]["unseen_users"]
+    if found is None:
+        few = 0 < unseen["n_annotators"] < FEW_PEOPLE
+        return ["", "few people were left out of training: with folds everybody is scored as somebody new"] * few
+    people = found["test"][fit["common"]]["n_annotators"]
+    sizes = ", ".join(map(str, found["sizes"].get(fit["method"], [])))
+    lines = ["", f"cross-validation: {people} people, each scored by the one of {found['folds']} fits that saw none of "
+             "her answers" + (f" (sizes {sizes})" if any(found["sizes"].get(fit["method"], [])) else "")]  # fmt: skip
+    lines += [_scored(name, row) for name, row in found["test"].items()]
+    lines += _gain_lines({**fit, "against_pooled": {n: {"all": r} for n, r in found["against_pooled"].items()}}, "all",
+                         common)  # fmt: skip
+    return lines + _new_annotator_lines(found, common)
+
+
 def _new_annotator_lines(fit: Mapping[str, Json], common: str) -> list[str]:
+    """fit: the whole object, or its cross-validation."""
     names = [name for name in fit["against_pooled"] if fit["new_users"] and name in fit["new_users"][0]]
     if not names:
         return []
