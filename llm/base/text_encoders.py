@@ -15,7 +15,7 @@ import numpy as np
 from llm.base.device import pick_device
 from llm.base.embeddings import hidden_state_embeddings, minilm_folder, sentence_embeddings
 from llm.base.identity import tokenizer_hash, weights_hash
-from llm.base.model_folder import longest_input
+from llm.base.model_folder import gguf_file_of, longest_input
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
@@ -76,9 +76,9 @@ class HiddenStateEncoder:
     def __init__(self, folder: str | Path) -> None:
         # A fit that was saved is also used from elsewhere.
         self.place = str(Path(folder).absolute())
-        if not Path(folder).is_dir():
+        if not Path(folder).is_dir() and gguf_file_of(folder) is None:
             raise InputError("features: no such folder", file=folder, fix="give the folder of a causal language model")
-        if not (Path(folder) / "config.json").is_file():
+        if not (Path(folder) / "config.json").is_file() and gguf_file_of(folder) is None:
             raise InputError(
                 "features: holds no config.json", file=folder, fix="give the folder of a causal language model"
             )

@@ -24,7 +24,7 @@ def encoder_of(features: str) -> TextEncoder | None:
     """
     if features in _OWN:
         return None
-    if features != "embedding" and not Path(features).is_dir():
+    if features != "embedding" and not Path(features).exists():
         raise InputError(
             f"features: there is neither a kind nor a folder called '{features}'",
             fix="give columns, words, embedding, or the folder of a causal language model",

@@ -150,3 +150,12 @@ def test_a_file_of_another_kind_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(InputError, match="is neither a folder nor a GGUF file"):
         load_base(tmp_path / "notes.txt")
+
+
+def test_texts_are_encoded_by_it(tmp_path, cache):
+    from llm.base.text_encoders import HiddenStateEncoder
+
+    found = HiddenStateEncoder(write_gguf(tmp_path / "tiny.gguf")).encode(["ab", "ba"])
+    assert found.shape == (2, HIDDEN)
+    # Rows of other batches round otherwise.
+    assert HiddenStateEncoder(tmp_path).encode(["ab"])[0] == pytest.approx(found[0], abs=1e-5)

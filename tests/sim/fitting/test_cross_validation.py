@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 from pluralign.__main__ import command
 from sim.errors import InputError
+from sim.estimators.bootstrap import cluster_interval
 from sim.files.pair_table import SPLITS
 from sim.files.preference_files import read_pairs
+from sim.fitting.compare import held_out_by
 from sim.fitting.cross_validation import FEW_PEOPLE, folds_of
 from sim.fitting.report import fit
 from sim.fitting.settings import FitSettings
@@ -57,6 +59,21 @@ def test_equals_fits_that_were_split_by_hand(table, method, size):
             assert own.score.n_pairs == counts.sum()
             gains = [part.gain_over_pooled for part in parts]
             assert own.gain_over_pooled == pytest.approx(counts @ gains / counts.sum())
+
+
+def test_intervals_are_over_people(table):
+    settings = FitSettings(method="personal", ridge=0.01, folds=3)
+    found = fit(table, settings).cross_validation
+    by_hand = [_fold_by_hand(table, number, 3, settings) for number in range(3)]
+    key = Stream(settings.seed, cell="fit").child("pooled").child("bootstrap")
+    for name, score in found.test.items():
+        if name not in by_hand[0].fits.fitted:
+            continue
+        each = [held_out_by(*report.fits.fitted[name], report.prepared).unseen_users for report in by_hand]
+        who = np.concatenate([report.prepared.annotator[report.prepared.unseen] for report in by_hand])
+        own = np.concatenate(each)
+        assert score.log_likelihood_interval == pytest.approx(cluster_interval(own, who, key))
+        assert score.accuracy_interval == pytest.approx(cluster_interval((own > np.log(0.5)).astype(float), who, key))
 
 
 def test_the_fit_itself_is_as_without(table):
