@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,23 +23,24 @@ def cluster_interval(
 
 
 def cluster_intervals(
-    values: Sequence[FloatArray], cluster: IntArray, stream: Stream, *, level: float = 0.95, draws: int = 2000
+    values: Iterable[FloatArray], cluster: IntArray, stream: Stream, *, level: float = 0.95, draws: int = 2000
 ) -> list[tuple[float, float]]:
     """`cluster_interval` of several quantities of the same answers, each (n,), from the same draws of clusters: drawing
-    costs more than adding up."""
-    columns = [float_array("values", one, ("n",)) for one in values]
-    for one in columns:
-        require_shape("cluster", cluster, one.shape)
+    costs more than adding up.  values: taken one at a time, and none is kept."""
     require_count("draws", draws)
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1 (got {level})")
     index, n = numbered(np.asarray(cluster))
+    counts, totals = np.bincount(index), []
+    for one in values:
+        column = float_array("values", one, ("n",))
+        require_shape("cluster", cluster, column.shape)
+        totals.append(np.bincount(index, weights=column))
     if n < 2:
-        return [(-np.inf, np.inf)] * len(columns)
+        return [(-np.inf, np.inf)] * len(totals)
     from sim.compiled.resample import resampled_sums, sum_plan
 
-    counts = np.bincount(index)
-    rows = np.stack([*(np.bincount(index, weights=one) for one in columns), counts.astype(np.float64)], axis=1)
+    rows = np.stack([*totals, counts.astype(np.float64)], axis=1)
     sums = np.empty((draws, rows.shape[1]))
     k0, k1 = stream.key
     resampled_sums(rows, *sum_plan(n), sums, np.uint64(stream.replicate), np.uint64(k0), np.uint64(k1))

@@ -21,12 +21,11 @@ from sim.fitting.scores import (
     NewAnnotators,
     NewAnnotatorScore,
     Score,
-    difference_both,
     finite,
     longer_wins,
     no_rows,
     score,
-    score_both,
+    scored,
 )
 from sim.fitting.splits import reserve_new_annotators
 from sim.preferences import FloatArray, IntArray
@@ -68,16 +67,17 @@ def compare(fits: Fits, prepared: Prepared, stream: Stream) -> Comparison:
     # Which of several responses is the longest is no rule anybody would guess by.
     beside = PLAIN if prepared.is_plain else {"coin": coin_of}
     predicted |= {name: plain(prepared) for name, plain in beside.items()}
-    ours = predicted[fits.asked.name]
-    others = [name for name in predicted if name != fits.asked.name]
+    ours = fits.asked.name
+    others = [name for name in predicted if name != ours]
+    later = [name for name in fits.fitted if name != fits.common]
+    found = scored(
+        predicted, [*((ours, name) for name in others), *((name, fits.common) for name in later)], prepared, stream
+    )
     return Comparison(
-        test=score_both(ours, prepared, stream),
-        baselines={name: score_both(predicted[name], prepared, stream) for name in others},
-        differences={name: difference_both(ours, predicted[name], prepared, stream) for name in others},
-        against_common={
-            name: difference_both(predicted[name], predicted[fits.common], prepared, stream)
-            for name in fits.fitted if name != fits.common
-        },
+        test=found.scores[ours],
+        baselines={name: found.scores[name] for name in others},
+        differences={name: found.differences[ours, name] for name in others},
+        against_common=found.against(fits.common, later),
         new_annotators=new_annotators(fits, prepared, stream),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -101,30 +101,54 @@ def _annotators(prepared: Prepared) -> dict[str, IntArray]:
     return {"known_users": prepared.annotator[prepared.test], "unseen_users": prepared.annotator[prepared.unseen]}
 
 
-def score_both(held_out: HeldOut, prepared: Prepared, stream: Stream) -> dict[str, Score]:
-    """`score` of known and unseen annotators."""
-    sets, right = held_out.sets(), held_out.right()
-    return {
-        name: score(sets[name], annotator, stream, right[name]) for name, annotator in _annotators(prepared).items()
-    }
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """scores: method -> of known and of unseen annotators.  differences: (one, other) -> likewise, where there are
+    answers."""
+
+    scores: Mapping[str, Mapping[str, Score]]
+    differences: Mapping[tuple[str, str], Mapping[str, Difference]]
+
+    def against(self, other: str, names: Iterable[str]) -> dict[str, Mapping[str, Difference]]:
+        """Each of `names` minus `other`."""
+        return {name: self.differences[name, other] for name in names}
 
 
-def difference_both(ours: HeldOut, other: HeldOut, prepared: Prepared, stream: Stream) -> dict[str, Difference]:
-    """Ours minus the other's, where there are answers."""
-    out = {}
-    own, theirs = ours.sets(), other.sets()
-    own_right, their_right = ours.right(), other.right()
-    for name, annotator in _annotators(prepared).items():
-        gain, right = own[name] - theirs[name], own_right[name] - their_right[name]
-        if len(gain):
-            of_gain, of_right = cluster_intervals([gain, right], annotator, stream.child("bootstrap"))
-            out[name] = Difference(
-                log_likelihood=float(gain.mean()),
-                log_likelihood_interval=finite(of_gain),
-                accuracy=float(right.mean()),
-                accuracy_interval=finite(of_right),
-            )
-    return out
+def scored(
+    predicted: Mapping[str, HeldOut], differences: Iterable[tuple[str, str]], prepared: Prepared, stream: Stream
+) -> Scored:
+    """`score` of everything predicted, and the differences asked for; intervals from the same draws of annotators."""
+    wanted = list(dict.fromkeys(differences))
+    scores: dict[str, dict[str, Score]] = {name: {} for name in predicted}
+    found: dict[tuple[str, str], dict[str, Difference]] = {pair: {} for pair in wanted}
+    for users, annotator in _annotators(prepared).items():
+        own = {name: (held.sets()[users], held.right()[users]) for name, held in predicted.items()}
+        if not len(annotator):
+            scores = {name: {**row, users: Score()} for name, row in scores.items()}
+            continue
+        means: list[float] = []
+
+        def columns(own: Mapping[str, tuple[FloatArray, FloatArray]], means: list[float]) -> Iterator[FloatArray]:
+            """Differences last, one at a time: together they would be most of the memory."""
+            for part in (part for pair in own.values() for part in pair):
+                means.append(float(part.mean()))
+                yield part
+            for one, other in wanted:
+                for first, second in zip(own[one], own[other], strict=True):
+                    gap = first - second
+                    means.append(float(gap.mean()))
+                    yield gap
+
+        intervals = cluster_intervals(columns(own, means), annotator, stream.child("bootstrap"))
+        told = iter(zip(means, map(finite, intervals), strict=True))
+        n_pairs, n_annotators = len(annotator), numbered(annotator)[1]
+        for name in own:
+            (mean, interval), (right, of_right) = next(told), next(told)
+            scores[name][users] = Score(n_pairs, n_annotators, right, of_right, mean, interval)
+        for pair in wanted:
+            (mean, interval), (right, of_right) = next(told), next(told)
+            found[pair][users] = Difference(mean, interval, right, of_right)
+    return Scored(scores, found)
 
 
 def longer_wins(prepared: Prepared) -> HeldOut:

@@ -251,7 +251,7 @@ class ConfidenceSet(Theorem[SetSetting]):
     cost = 10.0
     SETTINGS = {
         "as_corrected": Variant(
-            SetSetting(replicates=400), statement="zeta' with the normal limit's constant.", attained=(0.65, 0.9)
+            SetSetting(replicates=1600), statement="zeta' with the normal limit's constant.", attained=(0.70, 0.86)
         )
     }
 

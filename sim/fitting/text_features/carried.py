@@ -13,7 +13,7 @@ from sim.fitting.compare import held_out_by
 from sim.fitting.method import Candidate, Fits
 from sim.fitting.outcomes import coin_of
 from sim.fitting.prepare import Prepared
-from sim.fitting.scores import Difference, HeldOut, Score, difference_both, longer_wins, score_both
+from sim.fitting.scores import Difference, HeldOut, Score, longer_wins, scored
 from sim.fitting.splits import hold_out
 from sim.likelihoods import log_sigmoid
 from sim.streams import Stream
@@ -62,18 +62,15 @@ def what_is_carried(fits: Fits, prepared: Prepared, stream: Stream) -> Carried:
         predicted["items"] = HeldOut(chances[prepared.test], chances[prepared.unseen])
         predicted["length"] = longer_wins(prepared)
     predicted["coin"] = coin_of(prepared)
-    own = stream.child("intervals")
+    others = [name for name in predicted if name != "coin"]
+    over_items = [("features", "items")] if "items" in predicted else []
+    found = scored(predicted, [*((name, "coin") for name in others), *over_items], prepared, stream.child("intervals"))
     return Carried(
-        scores={name: score_both(found, prepared, own) for name, found in predicted.items()},
-        over_coin={
-            name: difference_both(found, predicted["coin"], prepared, own)
-            for name, found in predicted.items() if name != "coin"
-        },
-        over_items=(
-            difference_both(predicted["features"], predicted["items"], prepared, own) if "items" in predicted else {}
-        ),
+        scores=found.scores,
+        over_coin=found.against("coin", others),
+        over_items=found.differences["features", "items"] if over_items else {},
         ridge=ridge,
-    )  # fmt: skip
+    )
 
 
 def _strength_ridge(prepared: Prepared, stream: Stream) -> float:
