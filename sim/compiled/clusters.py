@@ -56,10 +56,13 @@ def _refit(answers, starts, ridge, theta, labels, gathered, work):
                 source, target = features[a, starts[i] : starts[i + 1]], held[a, filled : filled + m]
                 for j in range(m):
                     target[j] = source[j]
+            # Slices: see the sum over shares in `choice_pass`.
+            own_offset, own_weight = offset[starts[i] : starts[i + 1]], weight[starts[i] : starts[i + 1]]
+            to_offset, to_weight = held_offset[filled : filled + m], held_weight[filled : filled + m]
             for j in range(m):
-                held_offset[filled + j] = offset[starts[i] + j]
-                held_weight[filled + j] = weight[starts[i] + j]
-                mass += weight[starts[i] + j]
+                to_offset[j] = own_offset[j]
+                to_weight[j] = own_weight[j]
+                mass += own_weight[j]
             filled += m
         if filled > 0:
             total += fit_head(gathered, 0, filled, ridge, 1e-9 * max(mass, 1.0), theta[c], work)
