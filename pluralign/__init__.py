@@ -6,9 +6,9 @@
     fit = pl.fit(pairs, method="em-dpo")
     print(fit)
 
-Everything the command line does is one call here, but for the language models (`pluralign llm`). Results print as a
-short table; `.as_dict()` is what --json prints, `.plot()` gives matplotlib axes. Names are loaded when they are first
-used.
+Everything the command line does is one call here, but for policies of language models (`pluralign llm`). Results print
+as a short table; `.as_dict()` is what --json prints, `.plot()` gives matplotlib axes. Names are loaded when they are
+first used.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pluralign.api.mutations import mutate
     from pluralign.api.pairs import read_pairs, write_pairs
     from pluralign.api.reports import report
+    from pluralign.api.rewards import export_reward, reward
     from pluralign.api.simulated import simulate
     from pluralign.api.simulation_studies import load_study, run_study, studies
     from pluralign.api.skeletons import new
@@ -58,6 +59,7 @@ _HOMES = {
     "pluralign.api.mutations": ("mutate",),
     "pluralign.api.pairs": ("read_pairs", "write_pairs"),
     "pluralign.api.reports": ("report",),
+    "pluralign.api.rewards": ("export_reward", "reward"),
     "pluralign.api.simulated": ("simulate",),
     "pluralign.api.simulation_studies": ("load_study", "run_study", "studies"),
     "pluralign.api.skeletons": ("new",),
@@ -82,9 +84,9 @@ __all__ = [
     "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement",
     "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
     "aggregate", "axioms", "bradley_terry", "check", "claim", "claims", "cluster_dpo", "conditional_logit",
-    "convert", "doctor", "em_dpo", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit",
+    "convert", "doctor", "em_dpo", "export_reward", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit",
     "load_study", "low_rank_rewards", "minmax", "minmax_dpo", "mixed_logit", "mutate", "new", "pool", "power",
-    "read_pairs", "regret_matrix", "replay", "report", "run_study", "shared_rewards", "simulate", "studies",
+    "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards", "simulate", "studies",
     "von_neumann", "welfare", "write_pairs",
 ]  # fmt: skip
 

@@ -32,7 +32,7 @@ def _identity(kind: str, folder: str, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without the progress bar of a library that opens a model."""
     from transformers.utils import logging
 
@@ -61,7 +61,7 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(n, 384)."""
-        with _quietly():
+        with quietly():
             return sentence_embeddings(texts, "minilm", pick_device("auto"), field="features")
 
 
@@ -86,7 +86,7 @@ class HiddenStateEncoder:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(n, hidden)."""
-        with _quietly():
+        with quietly():
             model, tokenizer = load_base(self.place, pick_device("auto"))
         window = min(_WINDOW, longest_input(model.config) or _WINDOW)
         beginning, end = tokenizer.bos_token_id, tokenizer.eos_token_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
         policies.append(
             AdapterPolicy(
                 base, name, beta=settings.beta, training=settings.training, stream=role, sampling=settings.sampling,
-                journal=inputs.journal, on_fit=watch.on_fit,
+                journal=inputs.journal, on_fit=watch.on_fit, on_step=watch.step_of(name),
             )
         )  # fmt: skip
 
@@ -99,6 +99,10 @@ class _Watch:
     def __init__(self, inputs: RunInputs, n_types: int, many: bool) -> None:
         self._inputs, self._n_types, self._many = inputs, n_types, many
         self._round = 0
+
+    def step_of(self, name: str) -> Callable[[int, int], None]:
+        """What is said while an adapter is fitted: a fit may take an hour."""
+        return lambda step, total: self._inputs.progress(f"{name}: step {step} of at most {total}")
 
     def on_fit(self, name: str, report: FitReport) -> None:
         head = {"phase": "fit", "types": self._n_types, "round": self._round, "adapter": name}

@@ -43,6 +43,11 @@ class FitResult(Shown):
         self._usable, self.report, self._extra = usable, report, dict(extra or {})
 
     @property
+    def usable(self) -> SavedFit:
+        """The fit without the table it came from."""
+        return self._usable
+
+    @property
     def method(self) -> str:
         return self._usable.method.name
 
@@ -104,7 +109,7 @@ class FitResult(Shown):
 
         answers: whatever `read_pairs` takes, with the fit's features in its units.
         """
-        assigned = predict.assign_pairs(self._usable, read_pairs(answers))
+        assigned = predict.assign_pairs(self._usable, self._about(read_pairs(answers)))
         return FitResult(assigned.fit, None, self._extra)
 
     def predict(self, data: Frame, annotators: Sequence[str] = ()) -> Prediction:
@@ -114,7 +119,9 @@ class FitResult(Shown):
         last, or nobody's.
         """
         if isinstance(data, PairTable):
-            found = predict.predict_pairs(self._usable, data, annotators)
+            found = predict.predict_pairs(self._usable, self._about(data), annotators)
+        elif self._of_answers:
+            found = predict.predict_pairs(self._usable, self._about(read_pairs(data)), annotators)
         elif is_path(data):
             found = predict.predict_file(self._usable, data, annotators)
         elif predict.are_items((rows := rows_of(data, "data")).rows):
@@ -123,6 +130,19 @@ class FitResult(Shown):
         else:
             found = predict.predict_pairs(self._usable, read_pairs(data), annotators)
         return Prediction(found, self.method)
+
+    @property
+    def _of_answers(self) -> bool:
+        """Whether its items are responses to their prompts, as those of a reward on a language model are."""
+        return self._usable.text is not None and self._usable.text.kind == "answered"
+
+    def _about(self, table: PairTable) -> PairTable:
+        """The table about items as the fit knows them."""
+        if not self._of_answers:
+            return table
+        from llm.rewards.answered_items import answered
+
+        return answered(table)
 
     def save(self, folder: str | Path) -> None:
         """Write the result folder of `pluralign fit`; `load_fit` reads it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sim.errors import InputError
 from sim.fitting.saved import SavedFit
@@ -32,11 +33,16 @@ def encoder_of(features: str) -> TextEncoder | None:
     return _opened("embedding" if features == "embedding" else "hidden", features)
 
 
-def _opened(kind: str, place: str) -> TextEncoder:
+def _opened(kind: str, place: str, identity: Mapping[str, Any] | None = None) -> TextEncoder:
+    """identity: of a reward's encoder, what it is made with."""
     from pluralign.ownership import require_own_llm
 
     require_own_llm()
     try:
+        if kind == "reward":
+            from llm.rewards.reward_encoder import encoder_like
+
+            return encoder_like(place, identity or {})
         from llm.base.text_encoders import HiddenStateEncoder, SentenceEncoder
     except ImportError as error:
         line = install_line("embeddings" if kind == "embedding" else "llm")
@@ -53,7 +59,7 @@ class LaterEncoder:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         if self._open is None:
-            found = _opened(self.kind, self.place)
+            found = _opened(self.kind, self.place, self.identity)
             if dict(found.identity) != dict(self.identity):
                 raise InputError(
                     "features: the language model is not the one that this fit was made with", file=self.place,

@@ -20,8 +20,9 @@ NONE_OF_THEM = "none of them"
 SCALE = "the scale"
 
 # What chosen and rejected are in the file: texts, numbers that stand for items, vectors of features, or conversations
-# (lists of messages, whose labels are what JSON makes of them).
-ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation"]
+# (lists of messages, whose labels are what JSON makes of them).  answered: no file has these, prompts with their
+# responses (`llm.rewards.answered_items`).
+ItemKind: TypeAlias = Literal["text", "number", "vector", "conversation", "answered"]
 
 
 # What answers are: pairs; choices out of sets, with rankings, which are several each; ratings, compared within

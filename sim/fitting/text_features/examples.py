@@ -10,7 +10,7 @@ import numpy as np
 from sim.fitting.described import Examples, Group
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.text_features.learn import TextFeatures
-from sim.fitting.text_features.texts import response_texts, shown_text
+from sim.fitting.text_features.texts import readable_texts, shown_text
 from sim.fitting.text_features.words import WordFeatures
 from sim.preferences import FloatArray, IntArray
 
@@ -27,7 +27,7 @@ def with_examples(
         return tuple(groups)
     table, train = prepared.table, prepared.train
     used = np.unique(np.concatenate([table.chosen[train], table.rejected[train]]))
-    shown = [shown_text(text) for text in response_texts([table.items[j] for j in used], table.kind)]
+    shown = [shown_text(text) for text in readable_texts([table.items[j] for j in used], table.kind)]
     # One text under two prompts is shown once, and one without a letter not at all.
     first = {text: number for number, text in reversed(list(enumerate(shown))) if text}
     kept = np.array(sorted(first.values()), dtype=np.int64)

@@ -33,6 +33,16 @@ def response_texts(labels: Iterable[str], kind: ItemKind) -> list[str]:
     return [_of_conversation(label) if kind == "conversation" else label for label in labels]
 
 
+def readable_texts(labels: Iterable[str], kind: ItemKind) -> list[str]:
+    """The same for a reader: of a prompt with its response the response."""
+    return [_of_answered(label) for label in labels] if kind == "answered" else response_texts(labels, kind)
+
+
+def _of_answered(label: str) -> str:
+    response = json.loads(label)["response"]
+    return response if isinstance(response, str) else "\n".join(map(_content, response))
+
+
 def _of_conversation(label: str) -> str:
     try:
         messages = json.loads(label)

@@ -1,0 +1,1 @@
+"""Reward models on a language model's hidden states."""

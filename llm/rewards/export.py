@@ -1,0 +1,91 @@
+"""A head as a sequence classifier that transformers loads by itself."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llm.base.folder_format import stamped
+from llm.base.progress import Progress
+from llm.base.small_mistral import load_base
+from llm.rewards.heads import head_of
+from sim.errors import InputError
+from sim.files.atomic import require_place, write_json
+from sim.fitting.saved import SavedFit
+
+HEAD = "reward.json"
+
+
+def export_head(fit: SavedFit, name: str, folder: str | Path, progress: Progress = lambda text: None) -> Path:
+    """Write the base with the head `name` on it: logits are <w, h> at the last token, its reward up to a constant.
+
+    A text is tokenised as the fit did it: prompt and response in one, with the chat template or the end token where the
+    fit had them (`reward.json` says so).  An existing folder is refused.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise InputError("exists already", file=target, fix="name another folder")
+    require_place(target)
+    head = head_of(fit, name)
+    assert fit.text is not None
+    encoder: Any = fit.text.made.encoder  # type: ignore[union-attr]
+    network, tokenizer = load_base(encoder.place, progress=progress)
+    model = classifier_of(network, encoder.place)
+    with torch.no_grad():
+        model.score.weight.copy_(torch.from_numpy(head.weight)[None])
+    model.config.pad_token_id = _pad(tokenizer, model)
+    model.config.id2label, model.config.label2id = {0: name}, {name: 0}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        model.save_pretrained(fresh, safe_serialization=True)
+        tokenizer.save_pretrained(fresh)
+        told = {
+            "head": name, "constant": head.constant, "method": fit.method.name, "encoder": dict(encoder.identity),
+            "fit": fit.summary.get("model_checksum"),
+        }  # fmt: skip
+        write_json(fresh / HEAD, stamped(told))
+        fresh.chmod(0o755)
+        for file in fresh.iterdir():
+            file.chmod(0o644)
+        os.replace(fresh, target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def classifier_of(network: Any, place: str | Path) -> Any:
+    """The sequence classifier of one label with the network's own decoder, its head yet to be filled."""
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        config = copy.deepcopy(network.config)
+        config.num_labels = 1
+        model = AutoModelForSequenceClassification.from_config(config)
+    except (ValueError, KeyError) as error:
+        kind = network.config.model_type
+        raise InputError(f"transformers has no sequence classifier of {kind}", file=place) from error
+    if not isinstance(getattr(model, "score", None), torch.nn.Linear) or model.score.bias is not None:
+        raise InputError(
+            f"its sequence classifier, {type(model).__name__}, has a head of another form than <w, h>", file=place,
+            fix="use the fit itself (pluralign predict)",
+        )  # fmt: skip
+    model.base_model.load_state_dict(network.get_decoder().state_dict())
+    return model.to(torch.float32).eval()
+
+
+def _pad(tokenizer: Any, model: Any) -> int:
+    """A token that ends no text: a classifier looks for the last one that is not the pad."""
+    known = tokenizer.pad_token_id
+    if known is not None and known != tokenizer.eos_token_id:
+        return int(known)
+    for other in (tokenizer.bos_token_id, tokenizer.unk_token_id):
+        if other is not None and other != tokenizer.eos_token_id:
+            return int(other)
+    return int(model.config.vocab_size) - 1

@@ -1,0 +1,88 @@
+"""The vectors of a fitted reward: r(x, y) = <w, h(x, y)> + constant, for a type, a cluster or an annotator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.fitting.saved import SavedFit
+from sim.fitting.text_features.encoded import EncodedFeatures
+from sim.preferences import FloatArray
+from sim.streams import Stream
+
+STRANGER = "stranger"
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """weight: (hidden,) of hidden states; constant: what <weight, h> is above the reward, whose zero is the mean
+    training item."""
+
+    name: str
+    weight: FloatArray
+    constant: float
+
+
+def head_names(fit: SavedFit) -> tuple[str, ...]:
+    """`stranger`, for somebody who has answered nothing; types as `type_1`, ...; and the annotators of the fit."""
+    types = tuple(f"type_{k + 1}" for k in range(len(_types(fit))))
+    return (STRANGER, *types, *(fit.annotators[i] for i in fit.trained))
+
+
+def head_of(fit: SavedFit, name: str) -> Head:
+    """Errors: InputError where the fit has no such head, or the reward of that annotator is not linear."""
+    made = _features(fit)
+    names = head_names(fit)
+    if name not in names:
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise InputError(f"has no head called '{name}'", file=fit.folder, fix=f"give one of {shown}")
+    types = _types(fit)
+    kept, scale, mean = fit.scales.kept, fit.scales.scale, fit.scales.mean
+    width = int(kept.sum())
+    if name.startswith("type_") and name not in fit.annotators:
+        theta = types[int(name.removeprefix("type_")) - 1][:width]
+    else:
+        theta = _of_annotator(fit, None if name == STRANGER else name, width)
+    own = np.zeros(len(kept))
+    own[kept] = theta / scale[kept]
+    weight = made.directions.astype(np.float64) @ own
+    return Head(name, weight, float(made.mean @ weight + mean @ own))
+
+
+def _features(fit: SavedFit) -> EncodedFeatures:
+    if fit.text is None or fit.text.kind != "answered" or not isinstance(fit.text.made, EncodedFeatures):
+        raise InputError("is no fit of `pluralign llm reward`", file=fit.folder, fix="give the folder of one")
+    return fit.text.made
+
+
+def _types(fit: SavedFit) -> FloatArray:
+    """(K, d) rewards of the types or clusters, none where the method has no such."""
+    theta = np.asarray(getattr(fit.model, "theta", np.zeros((0, 0))))
+    return theta if theta.ndim == 2 and len(theta) == len(fit.summary["mixture"]) else theta[:0].reshape(0, 0)
+
+
+def _of_annotator(fit: SavedFit, who: str | None, width: int) -> FloatArray:
+    """(width,) by what the fit says of items that differ from the mean one in a single direction.
+
+    An annotator whose reward is a mixture of types has none that is linear: her chance is a mean of chances.
+    """
+    if fit.context is not None and who is None:
+        raise InputError(
+            f"{fit.method.name} serves nobody without knowing something of her", file=fit.folder,
+            fix="give an annotator of the fit",
+        )  # fmt: skip
+    stream = Stream(0, "probe")
+    some = stream.uniforms((8, width)) * 2.0 - 1.0
+    rows = np.concatenate([np.eye(width), some])
+    items = np.tile(fit.scales.mean, (len(rows), 1))
+    items[:, fit.scales.kept] += rows * fit.scales.scale[fit.scales.kept]
+    scores = fit.score_items(items, who)
+    theta, told = scores[:width], scores[width:]
+    if np.abs(some @ theta - told).max() > 1e-6 * max(1.0, float(np.abs(told).max())):
+        raise InputError(
+            f"the reward of '{who or STRANGER}' is a mixture of types, and no one vector", file=fit.folder,
+            fix="export a type: type_1, type_2, ...",
+        )  # fmt: skip
+    return np.asarray(theta)

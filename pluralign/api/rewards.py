@@ -1,0 +1,78 @@
+"""Rewards on a frozen language model's hidden states."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pluralign.api.fits import FitResult
+from pluralign.api.frames import Frame, said
+from pluralign.api.pairs import read_pairs
+from sim.answer_kinds.kinds import AskedLikelihood
+from sim.errors import InputError
+from sim.fitting import save
+from sim.fitting.report import fit as fit_table
+from sim.fitting.settings import AskedHoldOut, FitSettings
+from sim.install import install_line
+
+
+# Long for its arguments, the options of `pluralign llm reward`.
+def reward(
+    pairs: Frame,
+    model: str | Path,
+    *,
+    method: str = "shared",
+    n_types: int | None = None,
+    max_types: int = 8,
+    ridge: float | None = None,
+    restarts: int = 10,
+    hold_out: AskedHoldOut = "prompts",
+    likelihood: AskedLikelihood = "auto",
+    folds: int | None = None,
+    chat: bool = False,
+    append_end: bool = True,
+    window: int = 512,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> FitResult:
+    """Linear rewards r_i(x, y) = <theta_i, phi(x, y)> on a frozen language model.                [arXiv 2405.00254]
+
+    phi: leading directions of the model's last hidden state at the last token of prompt and response; how many is
+    chosen on held-out training answers.  model: a causal language model's folder, or GGUF file.  method: pooled (one
+    reward for all), personal (one each), shared (theta_i = U v_i), cluster, low-rank (of annotator_features), em-dpo
+    (types); the reward methods stand beside each other.  hold_out: prompts (rewards are scored on prompts nobody
+    answered in training), answers, items or people.  chat, append_end, window: how texts become tokens, see
+    `llm.rewards.reward_encoder`.  The rest as in `fit`.  Errors: InputError.
+    """
+    from pluralign.ownership import require_own_llm
+
+    require_own_llm()
+    try:
+        from llm.rewards.answered_items import answered
+        from llm.rewards.reward_encoder import RewardEncoder
+    except ImportError as error:
+        raise InputError(f"rewards on a language model need {error.name}", fix=install_line("llm")) from error
+    began = time.monotonic()
+    settings = FitSettings(
+        method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, hold_out=hold_out,
+        likelihood=likelihood, folds=folds, features="reward", seed=seed,
+    )  # fmt: skip
+    say = said(progress)
+    encoder = RewardEncoder(model, chat=chat, append_end=append_end, window=window, progress=say)
+    report = fit_table(answered(read_pairs(pairs)), settings, say, (), encoder)
+    seconds = round(time.monotonic() - began, 1)
+    extra: dict[str, Any] = {"seed": seed, "seconds": seconds, "out": None}
+    return FitResult(save.usable_fit(report), report, extra)
+
+
+def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:
+    """One head of a reward as a folder that `AutoModelForSequenceClassification` loads.
+
+    head: type_1, type_2, ... of a method with types or clusters, an annotator's name, or stranger.
+    Errors: InputError where there is no such head, its reward is not linear, or the folder exists.
+    """
+    from llm.rewards.export import export_head
+
+    return export_head(fit.usable, head, folder, progress or (lambda text: None))

@@ -1,0 +1,279 @@
+"""Rewards on hidden states: items, tokens, heads that transformers scores alike, and what is refused."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+from chat_models import LLAMA  # noqa: E402
+from tiny_llm import tiny, write_pairs  # noqa: E402, F401
+
+import pluralign as pl  # noqa: E402
+from llm.base.small_mistral import load_base  # noqa: E402
+from llm.base.tokens import TokenStore  # noqa: E402
+from llm.data.data_settings import DataSettings  # noqa: E402
+from llm.data.tokeniser import Tokeniser  # noqa: E402
+from llm.rewards.answered_items import answered  # noqa: E402
+from llm.rewards.export import HEAD  # noqa: E402
+from llm.rewards.heads import head_names, head_of  # noqa: E402
+from llm.rewards.reward_encoder import RewardEncoder  # noqa: E402
+from pluralign.__main__ import main  # noqa: E402
+from sim.errors import InputError  # noqa: E402
+from sim.files.preference_files import read_pairs  # noqa: E402
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "pairs.jsonl", annotators=12, answers=24)
+
+
+@pytest.fixture(scope="module")
+def personal(tiny, pairs):  # noqa: F811
+    return pl.reward(pairs, tiny, method="personal", ridge=0.01)
+
+
+@pytest.fixture(scope="module")
+def types(tiny, pairs):  # noqa: F811
+    return pl.reward(pairs, tiny, method="em-dpo", n_types=2, ridge=0.01)
+
+
+def _logits(folder, texts):
+    """By transformers alone, in one padded batch."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    rows = [tokenizer(text)["input_ids"] for text in texts]
+    width, pad = max(map(len, rows)), model.config.pad_token_id
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+    seen = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    with torch.no_grad():
+        return model.eval()(input_ids=ids, attention_mask=seen).logits[:, 0].numpy()
+
+
+def test_an_exported_head_scores_as_the_fit_does(personal, pairs, tiny, tmp_path):  # noqa: F811
+    table = read_pairs(pairs)
+    who = table.annotators[personal.usable.trained[1]]
+    folder = pl.export_reward(personal, who, tmp_path / "hers")
+    rows = np.flatnonzero(table.annotator == table.annotators.index(who))
+    _, tokenizer = load_base(tiny)
+    end = tokenizer.eos_token
+    sides = [[table.prompts[table.prompt[r]] + table.items[side[r]] + end for r in rows]
+             for side in (table.chosen, table.rejected)]  # fmt: skip
+    logits = _logits(folder, [*sides[0], *sides[1]])
+    gap = logits[: len(rows)] - logits[len(rows) :]
+    chance = personal.predict(table.select(rows)).value
+    assert np.abs(gap).max() > 0.5
+    assert gap == pytest.approx(np.log(chance) - np.log1p(-chance), rel=1e-3, abs=2e-3)
+    told = json.loads((folder / HEAD).read_text())
+    assert told["head"] == who
+    assert told["encoder"]["token"] == "last"
+    assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": who}
+
+
+def test_types_are_found_and_exported(types, pairs, tmp_path):
+    table = read_pairs(pairs)
+    assert sorted(types.mixture) == pytest.approx([1 / 3, 2 / 3], abs=0.12)
+    heads = [head_of(types.usable, f"type_{k}") for k in (1, 2)]
+    first, second = (head.weight / np.linalg.norm(head.weight) for head in heads)
+    assert first @ second < 0, "the tastes are opposed"
+    folder = pl.export_reward(types, "type_2", tmp_path / "second")
+    text = table.prompts[0] + table.items[0]
+    encoder = types.usable.text.made.encoder
+    label = json.dumps({"prompt": table.prompts[0], "response": table.items[0]})
+    hidden = encoder.encode([label])[0]
+    assert _logits(folder, [text + load_base(encoder.place)[1].eos_token])[0] == pytest.approx(
+        hidden @ heads[1].weight, abs=1e-4
+    )
+
+
+def test_a_head_is_linear_and_its_constant_is_what_the_mean_item_scores(personal):
+    usable = personal.usable
+    head = head_of(usable, usable.annotators[usable.trained[0]])
+    label = json.dumps({"prompt": "The film", "response": " was great."})
+    own = usable.text.made.encoder.encode([label])[0] @ head.weight - head.constant
+    assert own == pytest.approx(usable.score_items([label], head.name)[0], abs=1e-6)
+
+
+def test_a_saved_reward_predicts_the_same_and_takes_new_annotators(personal, pairs, tmp_path):
+    table = read_pairs(pairs)
+    personal.save(tmp_path / "fit")
+    read = pl.load_fit(tmp_path / "fit")
+    rows = np.isin(table.annotator, personal.usable.trained)
+    assert read.predict(table.select(rows)).value == pytest.approx(personal.predict(table.select(rows)).value)
+    new = table.select(table.annotator == 2)
+    named = replace(new, annotators=tuple(f"new-{name}" for name in new.annotators))
+    before, after = read.predict(named).value, read.assign(named).predict(named).value
+    assert np.log(after).mean() > np.log(before).mean()
+
+
+def test_another_base_is_refused(personal, pairs, tiny, tmp_path, monkeypatch):  # noqa: F811
+    personal.save(tmp_path / "fit")
+    read = pl.load_fit(tmp_path / "fit")
+    moved = tmp_path / "model"
+    shutil.copytree(tiny, moved)
+    config = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    read.usable.text.made.encoder.place = str(moved)
+    # What was encoded before is known by its content, and needs no model.
+    assert len(read.predict(pairs).value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="is not the one that this fit was made with"):
+        read.predict(pairs)
+
+
+def _tokens(label, place, **options):
+    encoder = RewardEncoder(place, **options)
+    return encoder.tokens(load_base(place)[1], [label], 512)[0]
+
+
+@pytest.mark.parametrize("append_end", [True, False])
+def test_tokens_are_those_of_training(tiny, pairs, append_end):  # noqa: F811
+    table, store = read_pairs(pairs), TokenStore()
+    settings = DataSettings(append_end=append_end)
+    own = Tokeniser(load_base(tiny)[1], store, 256, settings).pairs(table).pairs
+    about = answered(table)
+    for row in range(0, len(table), 37):
+        for side, theirs in ((own.chosen, about.chosen), (own.rejected, about.rejected)):
+            whole = [*store[own.contexts[row]], *store[side[row]]]
+            assert _tokens(about.items[theirs[row]], tiny, append_end=append_end) == whole
+
+
+def test_tokens_of_conversations_are_those_of_training(tiny, tmp_path):  # noqa: F811
+    folder = tmp_path / "chat"
+    shutil.copytree(tiny, folder)
+    (folder / "chat_template.jinja").write_text(LLAMA)
+    ask = [{"role": "user", "content": "The film"}]
+    rows = [
+        {"prompt": ask, "chosen": "It was great.", "rejected": "It was long.", "annotator_id": "a"},
+        {"prompt": ask, "chosen": [{"role": "assistant", "content": "Weak."}],
+         "rejected": [{"role": "assistant", "content": "No."}], "annotator_id": "b"},
+    ]  # fmt: skip
+    for number, row in enumerate(rows):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps(row) + "\n")
+        table, store = read_pairs(path), TokenStore()
+        own = Tokeniser(load_base(folder)[1], store, 256, DataSettings()).pairs(table).pairs
+        about = answered(table)
+        assert _tokens(about.items[about.chosen[0]], folder) == [*store[own.contexts[0]], *store[own.chosen[0]]]
+    plain = read_pairs(write_pairs(tmp_path / "plain.jsonl", annotators=2, answers=2, unseen=0))
+    chat, store = answered(plain), TokenStore()
+    own = Tokeniser(load_base(folder)[1], store, 256, DataSettings(chat=True)).pairs(plain).pairs
+    assert _tokens(chat.items[chat.chosen[0]], folder, chat=True) == [*store[own.contexts[0]], *store[own.chosen[0]]]
+
+
+def test_long_texts_keep_their_end_and_are_counted(tiny):  # noqa: F811
+    said = []
+    encoder = RewardEncoder(tiny, window=6, progress=said.append)
+    tokenizer = load_base(tiny)[1]
+    label = json.dumps({"prompt": "The film was long. The cast was great.", "response": " The end was superb."})
+    [whole] = RewardEncoder(tiny).tokens(tokenizer, [label], 512)
+    [cut] = encoder.tokens(tokenizer, [label], 6)
+    assert cut == [whole[0], *whole[-5:]]
+    assert said == ["note: 1 prompts with responses are longer than 6 tokens: their ends are read"]
+
+
+def test_items_are_prompts_with_responses():
+    table = read_pairs(EXAMPLES / "text_pairs.jsonl.gz")
+    about = answered(table)
+    for row in range(len(table)):
+        for own, theirs in ((table.chosen, about.chosen), (table.rejected, about.rejected)):
+            found = json.loads(about.items[theirs[row]])
+            assert found == {"prompt": table.prompts[table.prompt[row]], "response": table.items[own[row]]}
+    assert answered(about) is about
+    used = {(p, i) for side in (table.chosen, table.rejected) for p, i in zip(table.prompt, side, strict=True)}
+    assert len(about.items) == len(used)
+
+
+def test_items_of_choices_rankings_and_grades(tmp_path):
+    rows = [
+        {"prompt": "p", "responses": ["a", "b", "c"], "ranking": [2, 1, 3], "annotator_id": "x"},
+        {"prompt": "q", "responses": ["a", "d"], "ranking": [1, 2], "annotator_id": "y"},
+    ]
+    path = tmp_path / "rankings.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = read_pairs(path)
+    about = answered(table)
+    own, theirs = table.offered, about.offered
+
+    def told(table_, items):
+        return [json.loads(table_.items[j])["response"] for j in items]
+
+    assert told(about, theirs.taken) == [table.items[j] for j in own.taken]
+    assert told(about, theirs.others) == [table.items[j] for j in own.others]
+    asked = [json.loads(about.items[j])["prompt"] for j in theirs.others]
+    assert asked == [table.prompts[table.prompt[a]] for a in np.repeat(own.answer, np.diff(own.starts))]
+    assert sum(json.loads(label)["response"] == "a" for label in about.items) == 2
+    path.write_text("".join(
+        json.dumps({"prompt": "p", "response": text, "score": score, "annotator_id": "x"}) + "\n"
+        for text, score in (("a", 1), ("b", 3))
+    ))  # fmt: skip
+    graded = answered(read_pairs(path))
+    assert graded.items[graded.rejected[0]] == "the scale"
+    assert [json.loads(graded.items[j])["response"] for j in graded.chosen] == ["a", "b"]
+
+
+def test_what_is_refused(personal, types, tiny, pairs, tmp_path):  # noqa: F811
+    with pytest.raises(InputError, match="has no head called 'type_3'; give one of stranger, type_1, type_2"):
+        head_of(types.usable, "type_3")
+    assert head_names(types.usable)[:3] == ("stranger", "type_1", "type_2")
+    with pytest.raises(InputError, match="reward of 'stranger' is a mixture of types"):
+        head_of(types.usable, "stranger")
+    words = pl.fit(EXAMPLES / "text_pairs.jsonl.gz", method="dpo", features="words", ridge=0.1)
+    with pytest.raises(InputError, match="is no fit of `pluralign llm reward`"):
+        head_of(words.usable, "stranger")
+    with pytest.raises(InputError, match="exists already"):
+        pl.export_reward(personal, "stranger", tmp_path)
+    with pytest.raises(InputError, match="is a list of numbers"):
+        pl.reward(_vectors(tmp_path), tiny)
+    with pytest.raises(InputError, match="no chat template"):
+        pl.reward(pairs, tiny, method="pooled", chat=True)
+
+
+def _vectors(folder):
+    path = folder / "vectors.jsonl"
+    row = {"prompt": "p", "chosen": [1.0, 2.0], "rejected": [0.0, 1.0], "annotator_id": "a"}
+    path.write_text(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "needs a model and data, or a finished fit; give --model and --data, or --fit"),
+        (["--model", "MODEL", "--data", "PAIRS", "--export", "type_1"], "--export type_1: expected HEAD=FOLDER"),
+        (["--model", "MODEL", "--data", "PAIRS", "--fit", "OUT"], "give --model and --data, or --fit"),
+        (["--model", "MODEL", "--data", "PAIRS", "--method", "em-dpo", "--types", "2", "--ridge", "0.01",
+          "--export", "type_9=OUT2"], "has no head called 'type_9'"),
+    ],
+)  # fmt: skip
+def test_bad_usage_is_one_line_and_writes_nothing(arguments, message, tiny, pairs, tmp_path, monkeypatch, capsys):  # noqa: F811
+    places = {"MODEL": str(tiny), "PAIRS": str(pairs), "OUT": str(tmp_path / "out")}
+    given = [places.get(word, word.replace("OUT2", str(tmp_path / "two"))) for word in arguments]
+    monkeypatch.setattr(sys, "argv", ["pluralign", "llm", "reward", *given, "--out", str(tmp_path / "fit")])
+    assert main() == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_fits_exports_and_uses_a_finished_fit(tiny, pairs, tmp_path, monkeypatch, capsys):  # noqa: F811
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pluralign", *map(str, arguments)])
+        assert main() == 0
+        return capsys.readouterr().out
+
+    out = tmp_path / "fit"
+    told = run("llm", "reward", "--model", tiny, "--data", pairs, "--method", "pooled", "--ridge", "0.01", "--out", out)
+    assert "held out: prompts" in told
+    run("llm", "reward", "--fit", out, "--export", f"stranger={tmp_path / 'head'}")
+    assert (tmp_path / "head" / "model.safetensors").is_file()
+    rows = json.loads(run("predict", out, pairs, "--json"))["predictions"]
+    assert len(rows) == len(read_pairs(pairs))
