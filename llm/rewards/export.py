@@ -6,6 +6,7 @@ import copy
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +15,30 @@ import torch
 from llm.base.folder_format import stamped
 from llm.base.progress import Progress
 from llm.base.small_mistral import load_base
-from llm.rewards.heads import head_of
 from sim.errors import InputError
 from sim.files.atomic import require_place, write_json
-from sim.fitting.saved import SavedFit
+from sim.preferences import FloatArray
 
 HEAD = "reward.json"
 
 
-def export_head(fit: SavedFit, name: str, folder: str | Path, progress: Progress = lambda text: None) -> Path:
-    """Write the base with the head `name` on it: logits are <w, h> at the last token, its reward up to a constant.
+def export_head(
+    name: str, weight: FloatArray, base: str | Path, folder: str | Path, told: Mapping[str, Any],
+    progress: Progress = lambda text: None,
+) -> Path:  # fmt: skip
+    """Write the base with a head on it: logits are <weight, h> at the last token, the reward up to a constant.
 
-    A text is tokenised as the fit did it: prompt and response in one, with the chat template or the end token where the
-    fit had them (`reward.json` says so).  An existing folder is refused.
+    weight: (hidden,).  base: the model's folder.  told: how texts become tokens, and where the head is from, for
+    `reward.json`.  An existing folder is refused.
     """
     target = Path(folder)
     if target.exists():
         raise InputError("exists already", file=target, fix="name another folder")
     require_place(target)
-    head = head_of(fit, name)
-    assert fit.text is not None
-    encoder: Any = fit.text.made.encoder  # type: ignore[union-attr]
-    network, tokenizer = load_base(encoder.place, progress=progress)
-    model = classifier_of(network, encoder.place)
+    network, tokenizer = load_base(base, progress=progress)
+    model = classifier_of(network, base)
     with torch.no_grad():
-        model.score.weight.copy_(torch.from_numpy(head.weight)[None])
+        model.score.weight.copy_(torch.from_numpy(weight)[None])
     model.config.pad_token_id = _pad(tokenizer, model)
     model.config.id2label, model.config.label2id = {0: name}, {name: 0}
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +46,7 @@ def export_head(fit: SavedFit, name: str, folder: str | Path, progress: Progress
     try:
         model.save_pretrained(fresh, safe_serialization=True)
         tokenizer.save_pretrained(fresh)
-        told = {
-            "head": name, "constant": head.constant, "method": fit.method.name, "encoder": dict(encoder.identity),
-            "fit": fit.summary.get("model_checksum"),
-        }  # fmt: skip
-        write_json(fresh / HEAD, stamped(told))
+        write_json(fresh / HEAD, stamped({"head": name, **told}))
         fresh.chmod(0o755)
         for file in fresh.iterdir():
             file.chmod(0o644)

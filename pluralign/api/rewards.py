@@ -74,5 +74,12 @@ def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Calla
     Errors: InputError where there is no such head, its reward is not linear, or the folder exists.
     """
     from llm.rewards.export import export_head
+    from sim.fitting.text_features.heads import encoder_of_reward, head_of
 
-    return export_head(fit.usable, head, folder, progress or (lambda text: None))
+    usable = fit.usable
+    own, encoder = head_of(usable, head), encoder_of_reward(usable)
+    told = {
+        "constant": own.constant, "method": usable.method.name, "encoder": dict(encoder.identity),
+        "fit": usable.summary.get("model_checksum"),
+    }  # fmt: skip
+    return export_head(own.name, own.weight, encoder.place, folder, told, said(progress))

@@ -137,8 +137,8 @@ def _require_heads(found: FitResult, heads: list[tuple[str, str]]) -> None:
     """Before anything is written: each head is there, and its folder is not."""
     from pathlib import Path
 
-    from llm.rewards.heads import head_of
     from sim.errors import InputError
+    from sim.fitting.text_features.heads import head_of
 
     for name, folder in heads:
         head_of(found.usable, name)

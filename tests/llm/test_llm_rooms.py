@@ -5,7 +5,7 @@ from pathlib import Path
 
 LLM = Path(__file__).parent.parent.parent / "llm"
 # A room may import itself and the rooms before it.
-FLOORS = ("base", "scorers", "data", "training", "runs", "planning", "networks")
+FLOORS = ("base", "scorers", "data", "training", "runs", "planning", "rewards", "networks")
 
 
 def _modules() -> dict[str, Path]:

@@ -22,11 +22,11 @@ from llm.data.data_settings import DataSettings  # noqa: E402
 from llm.data.tokeniser import Tokeniser  # noqa: E402
 from llm.rewards.answered_items import answered  # noqa: E402
 from llm.rewards.export import HEAD  # noqa: E402
-from llm.rewards.heads import head_names, head_of  # noqa: E402
 from llm.rewards.reward_encoder import RewardEncoder  # noqa: E402
 from pluralign.__main__ import main  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.files.preference_files import read_pairs  # noqa: E402
+from sim.fitting.text_features.heads import head_names, head_of  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.fitting.saved import SavedFit
-from sim.fitting.text_features.encoded import EncodedFeatures
+from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -49,6 +49,11 @@ def head_of(fit: SavedFit, name: str) -> Head:
     own[kept] = theta / scale[kept]
     weight = made.directions.astype(np.float64) @ own
     return Head(name, weight, float(made.mean @ weight + mean @ own))
+
+
+def encoder_of_reward(fit: SavedFit) -> TextEncoder:
+    """What made the hidden states; InputError where the fit is no reward on a language model."""
+    return _features(fit).encoder
 
 
 def _features(fit: SavedFit) -> EncodedFeatures:
