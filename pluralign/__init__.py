@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pluralign.api.calibration import false_alarms, power
     from pluralign.api.checks import check, claim, claims, load_check, replay
     from pluralign.api.choice_models import conditional_logit, mixed_logit
+    from pluralign.api.choosing import choose
     from pluralign.api.conversions import convert
     from pluralign.api.estimators import bradley_terry, cluster_dpo, em_dpo, low_rank_rewards, shared_rewards
     from pluralign.api.fits import fit, load_fit
@@ -51,6 +52,7 @@ _HOMES = {
     "pluralign.api.calibration": ("false_alarms", "power"),
     "pluralign.api.checks": ("check", "claim", "claims", "load_check", "replay"),
     "pluralign.api.choice_models": ("conditional_logit", "mixed_logit"),
+    "pluralign.api.choosing": ("choose",),
     "pluralign.api.conversions": ("convert",),
     "pluralign.api.estimators": ("bradley_terry", "cluster_dpo", "em_dpo", "low_rank_rewards", "shared_rewards"),
     "pluralign.api.fits": ("fit", "load_fit"),
@@ -83,7 +85,7 @@ _HOME = {
 __all__ = [
     "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement",
     "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
-    "aggregate", "axioms", "bradley_terry", "check", "claim", "claims", "cluster_dpo", "conditional_logit",
+    "aggregate", "axioms", "bradley_terry", "check", "choose", "claim", "claims", "cluster_dpo", "conditional_logit",
     "convert", "doctor", "em_dpo", "export_reward", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit",
     "load_study", "low_rank_rewards", "minmax", "minmax_dpo", "mixed_logit", "mutate", "new", "pool", "power",
     "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards", "simulate", "studies",

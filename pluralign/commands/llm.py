@@ -15,6 +15,7 @@ VERBS = {
     "make-imdb": "Build a preference data set with two groups of annotators from a model's own continuations.",
     "train": "Fit policies to preferences: em-dpo, cluster-dpo or dpo, one LoRA adapter a group.",
     "reward": "Fit rewards on a model's hidden states: one for all, one each, shared, clusters, types.",
+    "choose": "Choose one of several responses a prompt for parties that disagree, by their rewards.",
     "minmax": "Weigh a run's policies so that the worst-served group regrets least.",
     "eval": "Evaluate a run on held-out annotators: accuracy, margins, sampled quality, regret.",
     "generate": "Sample responses from a run's ensemble or from one of its groups.",

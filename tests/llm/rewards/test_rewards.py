@@ -277,3 +277,52 @@ def test_the_command_fits_exports_and_uses_a_finished_fit(tiny, pairs, tmp_path,
     assert (tmp_path / "head" / "model.safetensors").is_file()
     rows = json.loads(run("predict", out, pairs, "--json"))["predictions"]
     assert len(rows) == len(read_pairs(pairs))
+
+
+@pytest.fixture(scope="module")
+def candidates(tmp_path_factory):
+    path = tmp_path_factory.mktemp("candidates") / "candidates.jsonl"
+    rows = [
+        {"prompt": "The plot was new.", "responses": [" The cast was great.", " The end was weak.", " It was long."]},
+        {"prompt": "Her role was old.", "responses": [" The film was awful.", " The film was superb."]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rewards_of_candidates_are_those_of_the_heads(types, candidates):
+    found = pl.choose(types, candidates, "utilitarian")
+    assert found.parties == ("type_1", "type_2")
+    for number, prompt in enumerate(found.candidates.prompts):
+        for place, response in enumerate(found.candidates.responses[number]):
+            label = json.dumps({"prompt": prompt, "response": response}, ensure_ascii=False)
+            hidden = types.usable.text.made.encoder.encode([label])[0]
+            for party, name in enumerate(found.parties):
+                head = head_of(types.usable, name)
+                reward = hidden @ head.weight - head.constant
+                assert found.rewards[number][party, place] == pytest.approx(reward, abs=1e-3)
+    sums = [table.sum(axis=0) - table.min(axis=1).sum() for table in found.rewards]
+    assert [row["choice"] for row in found.rows] == [int(total.argmax()) for total in sums]
+
+
+def test_opposed_types_want_opposite_responses(types, candidates):
+    alone = [pl.choose(types, candidates, parties=name) for name in ("type_1", "type_2")]
+    # Of a good and a bad response each type takes another one.
+    assert {found.rows[1]["choice"] for found in alone} == {0, 1}
+    lottery = pl.choose(types, candidates, "leximin", lottery=True).rows[1]["lottery"]
+    assert lottery == pytest.approx([0.5, 0.5], abs=0.25)
+
+
+def test_choosing_from_the_command_line(personal, candidates, tmp_path, monkeypatch, capsys):
+    personal.save(tmp_path / "fit")
+    out = tmp_path / "chosen.jsonl"
+    line = ["pluralign", "llm", "choose", str(tmp_path / "fit"), str(candidates), "--rule", "pool", "--mechanism"]
+    monkeypatch.setattr(sys, "argv", [*line, "--out", str(out), "--json"])
+    assert main() == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["parties"]) == len(told["choices"][0]["costs"]) == 12
+    assert [json.loads(text) for text in out.read_text().splitlines()] == told["choices"]
+    assert told["choices"] == pl.choose(personal, candidates, "pool", mechanism=True).as_dict()["choices"]
+    monkeypatch.setattr(sys, "argv", [*line, "--party", "nobody"])
+    assert main() == 2
+    assert "has no head called 'nobody'" in capsys.readouterr().err

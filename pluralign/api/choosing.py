@@ -1,0 +1,152 @@
+"""From rewards of several parties to one response a prompt, or a policy on candidates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pluralign.api.fits import FitResult
+from pluralign.api.frames import Frame, is_path, rows_of, said
+from pluralign.api.shown import Page, Shown, bars
+from sim.errors import InputError
+from sim.files.atomic import write_text
+from sim.files.candidate_files import Candidates, candidates_of, read_candidates
+from sim.fitting.text_features.encoded import encoded
+from sim.fitting.text_features.heads import encoder_of_reward, head_names, head_of
+from sim.preferences import FloatArray
+from sim.tables.candidates import CandidateChoice, HowToChoose, Zero, choose_candidates
+
+
+class Choosing(Shown):
+    """What was chosen for each prompt.  parties: names; rewards: (M, A) a prompt; choices: a `CandidateChoice` each."""
+
+    def __init__(
+        self, candidates: Candidates, how: HowToChoose, parties: Sequence[str], rewards: Sequence[FloatArray],
+        choices: Sequence[CandidateChoice],
+    ) -> None:  # fmt: skip
+        self.candidates, self.how, self.parties = candidates, how, tuple(parties)
+        self.rewards, self.choices = tuple(rewards), tuple(choices)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A prompt each: prompt, choice (its number from 0), response; lottery, value and costs where there are any."""
+        out = []
+        for number, found in enumerate(self.choices):
+            responses = self.candidates.responses[number]
+            row: dict[str, Any] = {
+                "prompt": self.candidates.prompts[number], "choice": found.choice,
+                "response": responses[found.choice], "rewards": self.rewards[number][:, found.choice].tolist(),
+            }  # fmt: skip
+            if self.how.is_mixed:
+                row["lottery"] = found.lottery.tolist()
+            if found.value is not None:
+                row["value"] = found.value.tolist()
+            if found.gap is not None:
+                row["gap"] = found.gap
+            if found.costs is not None:
+                row["costs"] = found.costs.tolist()
+            out.append(row)
+        return out
+
+    @property
+    def mean_rewards(self) -> FloatArray:
+        """(M,) what each party gets in the mean over prompts, above its mean candidate; nats."""
+        gains = [
+            (table - table.mean(axis=1, keepdims=True)) @ found.lottery
+            for table, found in zip(self.rewards, self.choices, strict=True)
+        ]
+        return np.asarray(np.mean(gains, axis=0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign llm choose --json` prints."""
+        return {
+            "rule": self.how.rule, "alpha": self.how.alpha if np.isfinite(self.how.alpha) else str(self.how.alpha),
+            "zero": self.how.counted_from, "parties": list(self.parties),
+            "mean_rewards": self.mean_rewards.tolist(), "choices": self.rows,
+        }  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """The rows as JSONL."""
+        write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+
+    def page(self) -> Page:
+        rows = list(zip(self.parties, self.mean_rewards.tolist(), strict=True))
+        sizes = sorted({len(responses) for responses in self.candidates.responses})
+        of = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        return Page(
+            f"{self.how.rule}, {len(self.parties)} parties: {len(self.choices)} prompts, {of} candidates each",
+            ("party", "reward above its mean candidate"), rows,
+        )  # fmt: skip
+
+    def plot(self) -> Any:
+        """Axes: what each party gets in the mean."""
+        return bars(self.page().title, {"reward": self.mean_rewards.tolist()}, self.parties, "nats above the mean")
+
+
+def choose(
+    fit: FitResult,
+    candidates: Frame,
+    rule: str = "aggregate",
+    *,
+    alpha: float = 0.0,
+    parties: str | Sequence[str] = "auto",
+    zero: Zero | None = None,
+    lottery: bool = False,
+    beta: float | None = None,
+    mechanism: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Choosing:
+    """Best of n for many: one candidate a prompt, or a lottery over them, from the rewards of a fit's parties.
+
+    fit: of `reward`.  candidates: a path or a frame with `prompt` and `responses`.  rule: aggregate, Agg_alpha
+    [arXiv 2405.00254, eq. (4.1)]; nash, utilitarian, leximin or alpha=A [arXiv 2403.05006, section 4]; von-neumann, the
+    lottery that nothing beats [Algorithm 2 there]; pool, Agg-p_alpha of the parties' chances [2405.00254, eq. (5.1)],
+    with mechanism also what each pays.  parties: types (or clusters), annotators, or names of heads; auto: types where
+    the fit has at least two.  zero, lottery, beta: see `HowToChoose`.
+    Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
+    Errors: InputError.
+    """
+    how = HowToChoose(rule, alpha, zero, lottery, beta, mechanism)
+    asked = read_candidates(str(candidates)) if is_path(candidates) else _of_frame(candidates)
+    names = party_names(fit, parties)
+    heads = [head_of(fit.usable, name) for name in names]
+    encoder = encoder_of_reward(fit.usable)
+    labels = [
+        json.dumps({"prompt": prompt, "response": response}, ensure_ascii=False, sort_keys=True)
+        for prompt, responses in zip(asked.prompts, asked.responses, strict=True) for response in responses
+    ]  # fmt: skip
+    different = list(dict.fromkeys(labels))
+    said(progress)(f"{len(different)} responses to {len(asked)} prompts, {len(names)} parties")
+    place = {label: number for number, label in enumerate(different)}
+    states = encoded(encoder, different)
+    weights, constants = np.stack([head.weight for head in heads]), np.array([head.constant for head in heads])
+    values = (states @ weights.T - constants)[[place[label] for label in labels]].T
+    ends = np.cumsum([len(responses) for responses in asked.responses])[:-1]
+    rewards = np.split(values, ends, axis=1)
+    return Choosing(asked, how, names, rewards, choose_candidates(rewards, how))
+
+
+def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:
+    """Heads of the fit; InputError where it has no such."""
+    names = head_names(fit.usable)
+    types = [name for name in names if name.startswith("type_") and name not in fit.usable.annotators]
+    people = [fit.usable.annotators[i] for i in fit.usable.trained]
+    if parties == "auto":
+        return types if len(types) > 1 else people
+    if parties == "types":
+        if not types:
+            raise InputError(f"parties: {fit.method} has no types", fix="give annotators, or names of them")
+        return types
+    if parties == "annotators":
+        return people
+    return [parties] if isinstance(parties, str) else list(parties)
+
+
+def _of_frame(candidates: Frame) -> Candidates:
+    if isinstance(candidates, Sequence) and all(isinstance(row, Mapping) for row in candidates):
+        return candidates_of(candidates)
+    return candidates_of(rows_of(candidates, "candidates").rows)

@@ -1,0 +1,79 @@
+"""`pluralign llm choose`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from pluralign.commands.alpha import Alpha
+from pluralign.commands.llm_options import clock, training_warnings
+
+if TYPE_CHECKING:
+    from sim.tables.candidates import Zero
+
+_FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "--zero", "beta": "--beta",
+          "mechanism": "--mechanism", "lottery": "--lottery"}  # fmt: skip
+
+
+@click.command("choose")
+@click.argument("fit", type=click.Path(file_okay=False), metavar="FIT")
+@click.argument("candidates", type=click.Path(), metavar="CANDIDATES")
+@click.option(
+    "--rule", default="aggregate", show_default=True, metavar="RULE",
+    help="aggregate (Agg_alpha), nash, utilitarian, leximin, alpha=A, von-neumann, or pool (of opinions).",
+)  # fmt: skip
+@click.option("--alpha", type=Alpha(), default=0.0, show_default=True, help="Of aggregate and pool; -inf and inf too.")
+@click.option(
+    "--party", "parties", multiple=True, metavar="NAME",
+    help="types, annotators, or heads by name; repeatable (default: types where the fit has them, else annotators).",
+)  # fmt: skip
+@click.option(
+    "--zero", type=click.Choice(["mean", "worst", "fit"]),
+    help="Where a party's reward counts from in each prompt (default: worst for welfare functions, else mean).",
+)  # fmt: skip
+@click.option("--lottery", is_flag=True, help="Probabilities instead of one response.")
+@click.option(
+    "--beta", type=click.FloatRange(0, min_open=True),
+    help="With aggregate: the KL-regularised policy on the candidates at this strength.",
+)  # fmt: skip
+@click.option("--mechanism", is_flag=True, help="With pool: what each party pays so that truth is best.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Also write the choices to this JSONL file.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
+def command(
+    fit: str,
+    candidates: str,
+    rule: str,
+    alpha: float,
+    parties: tuple[str, ...],
+    zero: Zero | None,
+    lottery: bool,
+    beta: float | None,
+    mechanism: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Choose one of several responses a prompt for parties that disagree, by their rewards.
+
+    FIT is a folder of `pluralign llm reward`; CANDIDATES has columns prompt and responses (a list). Rewards are known
+    up to a number a party and prompt, which --zero settles.
+
+    Example: pluralign llm choose rewards candidates.jsonl --rule leximin --out chosen.jsonl
+    """
+    from pluralign.api.choosing import choose
+    from pluralign.api.fits import load_fit
+    from pluralign.flags import with_flags
+    from sim.files.atomic import require_place
+
+    with training_warnings(), with_flags(_FLAGS):
+        if out is not None:
+            require_place(out)
+        asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
+        found = choose(
+            load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
+            mechanism=mechanism, progress=clock(),
+        )  # fmt: skip
+        if out is not None:
+            found.save(out)
+    click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))

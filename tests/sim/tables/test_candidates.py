@@ -1,0 +1,151 @@
+"""Choices among candidates equal what each rule's own function says of a prompt's table alone."""
+
+import numpy as np
+import pytest
+
+import pluralign as pl
+from sim.errors import InputError
+from sim.files.candidate_files import candidates_of
+from sim.tables.candidates import HowToChoose, choose_candidates
+
+
+@pytest.fixture(scope="module")
+def tables():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(4, size)) for size in (6, 3, 6, 9, 3, 6)]
+
+
+@pytest.mark.parametrize("alpha", [-np.inf, -2.0, 0.0, 1.0, np.inf])
+def test_aggregate(tables, alpha):
+    found = choose_candidates(tables, HowToChoose("aggregate", alpha))
+    for table, own in zip(tables, found, strict=True):
+        counted = table - table.mean(axis=1, keepdims=True)
+        if np.isinf(alpha):
+            by_hand = counted.max(axis=0) if alpha > 0 else counted.min(axis=0)
+        else:
+            by_hand = np.log(np.exp(alpha * counted).mean(axis=0)) / alpha if alpha else counted.mean(axis=0)
+        assert own.value == pytest.approx(by_hand)
+        assert own.choice == by_hand.argmax()
+        assert own.lottery.tolist() == np.eye(table.shape[1])[by_hand.argmax()].tolist()
+
+
+def test_the_regularised_policy_is_best_by_search(tables):
+    """E Agg - beta KL(p, uniform) at the closed form is no less than at any other lottery."""
+    beta = 0.7
+    [own] = choose_candidates(tables[:1], HowToChoose("aggregate", -1.0, beta=beta))
+    p, value, n = own.lottery, own.value, len(own.lottery)
+
+    def worth(q):
+        return q @ value - beta * (q * np.log(q * n)).sum()
+
+    others = np.random.default_rng(1).dirichlet(np.ones(n), 5000)
+    near = np.abs(p + 1e-4 * np.random.default_rng(2).normal(size=(500, n)))
+    near /= near.sum(axis=1, keepdims=True)
+    assert worth(p) >= max(map(worth, [*others, *near]))
+    assert worth(p) == pytest.approx(beta * np.log(np.exp(value / beta).mean()))
+
+
+@pytest.mark.parametrize("rule", ["utilitarian", "nash", "leximin", "alpha=-1"])
+@pytest.mark.parametrize("lottery", [False, True])
+def test_welfare_functions(tables, rule, lottery):
+    large = [table for table in tables if table.shape[1] > 4]
+    found = choose_candidates(large, HowToChoose(rule, lottery=lottery))
+    for table, own in zip(large, found, strict=True):
+        alone = pl.welfare(table, rule, lottery=lottery, zero="worst")
+        if lottery:
+            assert own.lottery == pytest.approx(alone.lottery, abs=1e-6)
+            assert own.gap < 1e-6
+        else:
+            assert own.choice == alone.lottery.argmax()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -3.0])
+def test_pools_and_what_they_cost(tables, alpha):
+    found = choose_candidates(tables, HowToChoose("pool", alpha, lottery=True, mechanism=True))
+    for table, own in zip(tables, found, strict=True):
+        chances = np.exp(table) / np.exp(table).sum(axis=1, keepdims=True)
+        alone = pl.pool(chances, alpha, mechanism=True)
+        assert own.lottery == pytest.approx(list(next(iter(alone.consensus.values())).values()))
+        assert own.costs == pytest.approx(list(alone.costs.values()))
+    sure = choose_candidates(tables, HowToChoose("pool", alpha))
+    assert [own.choice for own in sure] == [own.choice for own in found]
+    assert all(own.lottery.max() == 1.0 for own in sure)
+
+
+def test_a_von_neumann_winner_beats_all(tables):
+    for table, own in zip(tables, choose_candidates(tables, HowToChoose("von-neumann")), strict=True):
+        wins = (1 / (1 + np.exp(-(table[:, :, None] - table[:, None, :])))).mean(axis=0)
+        assert (own.lottery @ wins >= 0.5 - 1e-8).all()
+        assert own.gap < 1e-8
+
+
+def test_zero_matters_where_it_should(tables):
+    shifted = [table + np.arange(4)[:, None] for table in tables]
+    for how in (HowToChoose("aggregate", -2.0), HowToChoose("leximin"), HowToChoose("pool", 0.5, lottery=True),
+                HowToChoose("von-neumann")):  # fmt: skip
+        one, other = choose_candidates(tables, how), choose_candidates(shifted, how)
+        assert all(a.lottery == pytest.approx(b.lottery) for a, b in zip(one, other, strict=True))
+    by_fit = HowToChoose("aggregate", -np.inf, zero="fit")
+    one, other = choose_candidates(tables, by_fit), choose_candidates(shifted, by_fit)
+    assert any(a.value != pytest.approx(b.value) for a, b in zip(one, other, strict=True))
+
+
+def test_parties_without_a_preference_have_no_say():
+    table = np.array([[0.0, 1.0, 3.0], [5.0, 5.0, 5.0], [1.0, 0.5, 0.0]])
+    for lottery in (False, True):
+        [own] = choose_candidates([table], HowToChoose("nash", lottery=lottery))
+        [without] = choose_candidates([table[[0, 2]]], HowToChoose("nash", lottery=lottery))
+        assert own.lottery == pytest.approx(without.lottery)
+    [nobody] = choose_candidates([np.ones((2, 4))], HowToChoose("nash", lottery=True))
+    assert nobody.lottery == pytest.approx(np.full(4, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"rule": "median"}, "rule: unknown rule 'median'"),
+        ({"rule": "nash", "alpha": 1.0}, "alpha: belongs to aggregate and pool"),
+        ({"rule": "nash", "beta": 1.0}, "beta: belongs to rule aggregate"),
+        ({"rule": "aggregate", "mechanism": True}, "mechanism: belongs to rule pool"),
+        ({"rule": "pool", "alpha": np.inf, "mechanism": True}, "no distance has the min or the max rule"),
+        ({"alpha": np.nan}, "alpha must be a number"),
+        ({"zero": "best"}, "zero: expected mean, worst or fit"),
+    ],
+)
+def test_what_does_not_go_together(how, message):
+    with pytest.raises(InputError, match=message):
+        HowToChoose(**how)
+
+
+def test_a_rule_that_cannot_choose_names_the_prompt(tables):
+    opposed = np.array([[0.0, 1.0], [1.0, 0.0]])
+    with pytest.raises(InputError, match="prompt 2: every candidate is some party's worst, and nash"):
+        choose_candidates([tables[0], opposed], HowToChoose("nash"))
+    with pytest.raises(InputError, match="prompt 1: nash needs rewards of at least 0"):
+        choose_candidates([tables[0]], HowToChoose("nash", zero="fit"))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "p"}, "row 1, field 'responses': expected a list of two responses or more, got nothing"),
+        ({"prompt": "p", "responses": ["a"]}, "expected a list of two responses or more, got 1"),
+        ({"prompt": "p", "responses": ["a", ""]}, "expected a text or a list of messages"),
+        ({"prompt": "p", "responses": ["a", 3]}, "expected a text or a list of messages"),
+        ({"prompt": 3, "responses": ["a", "b"]}, "field 'prompt': expected a text or a list of messages"),
+        ({"prompt": "p", "responses": "[a"}, "is no list of responses"),
+    ],
+)
+def test_bad_rows(row, message):
+    with pytest.raises(InputError, match=message.replace("[", r"\[")):
+        candidates_of([row])
+    with pytest.raises(InputError, match="holds no candidates"):
+        candidates_of([])
+
+
+def test_messages_and_lists_in_csv():
+    ask = [{"role": "user", "content": "Tea?"}]
+    found = candidates_of([{"prompt": ask, "responses": ["Yes.", [{"role": "assistant", "content": "No."}]]},
+                           {"responses": '["a", "b"]'}])  # fmt: skip
+    assert found.prompts == (ask, "")
+    assert found.responses == (("Yes.", [{"role": "assistant", "content": "No."}]), ("a", "b"))
