@@ -58,16 +58,18 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
         torch.set_num_threads(settings.threads)
     stream = Stream(settings.seed, "imdb")
     texts, labels = read_reviews(settings.data)
+    writer = Writer(*load_base(settings.model, device, progress=progress), settings.instruction)
+    # Before any work: a model that cannot be asked is refused, and a template may put the day into what it asks.
+    opening = writer.opening
     progress(f"sentiment classifier on {settings.reviews or len(texts)} reviews")
     taught = slice(None) if settings.reviews is None else slice(settings.reviews)
     sentiment = SentimentScorer.train(texts[taught], labels[taught], stream.child("sentiment"))
     sentiment.save(out / "scorers")
     scorers = [make_scorer(scorer, out / "scorers") for _, scorer, _ in groups]
-    writer = Writer(*load_base(settings.model, device, progress=progress), settings.instruction)
     reviews = file_checksum(Path(settings.data))
     sampled_from = (
         reviews, weights_hash(settings.model), tokenizer_hash(settings.model), computed_in(writer.network),
-        {name: getattr(settings, name) for name in _SAMPLED},
+        opening, {name: getattr(settings, name) for name in _SAMPLED},
     )  # fmt: skip
     journal = Journal(out / "unfinished", progress)
     kept = Kept(

@@ -45,7 +45,13 @@ class Writer:
                 fix="leave the instruction out, or put chat_template.jinja into the model's folder",
             )  # fmt: skip
         messages = [{"role": "user", "content": self.instruction}]
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        # Templates are programs of others, and raise what they like.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            problem = f"the model's chat template refuses the instruction ({reason})"
+            raise InputError(problem, field="instruction", fix="write another one, or none") from error
 
     @cached_property
     def before(self) -> str:

@@ -40,6 +40,8 @@ def export_head(
     with torch.no_grad():
         model.score.weight.copy_(torch.from_numpy(weight)[None])
     model.config.pad_token_id = _pad(tokenizer, model)
+    # A classifier takes the last token that is not the pad: the tokenizer must pad with the same one.
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
     model.config.id2label, model.config.label2id = {0: name}, {name: 0}
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -72,7 +74,10 @@ def classifier_of(network: Any, place: str | Path) -> Any:
             f"its sequence classifier, {type(model).__name__}, has a head of another form than <w, h>", file=place,
             fix="use the fit itself (pluralign predict)",
         )  # fmt: skip
-    model.base_model.load_state_dict(network.get_decoder().state_dict())
+    try:
+        model.base_model.load_state_dict(network.base_model.state_dict())
+    except RuntimeError as error:
+        raise InputError(f"its sequence classifier, {type(model).__name__}, has another decoder", file=place) from error
     return model.to(torch.float32).eval()
 
 

@@ -18,6 +18,7 @@ from llm.base.text_encoders import quietly
 from llm.base.tokens import TokenStore
 from llm.data.rendered_tokens import RenderedTokens
 from llm.data.written_pairs import turns
+from llm.rewards.answered_items import item_label
 from sim.errors import InputError
 from sim.preferences import FloatArray
 
@@ -25,8 +26,8 @@ from sim.preferences import FloatArray
 class RewardEncoder:
     """h(x, y): what sequence classifiers of transformers put their linear layer on, so that a reward <w, h> is one.
 
-    chat: whether texts are turns of a conversation; append_end: whether responses that are texts end with the end
-    token; window: most tokens (the model's, if those are fewer): of what is longer the last ones are read.
+    chat: whether texts are turns of a conversation (`label_of`); append_end: whether responses that are texts end with
+    the end token; window: most tokens (the model's, if those are fewer): of what is longer the last ones are read.
     """
 
     kind = "reward"
@@ -73,15 +74,21 @@ class RewardEncoder:
     def _tokens(self, rendered: RenderedTokens, label: str) -> list[int]:
         item = json.loads(label)
         asked, response = item["prompt"], item["response"]
-        if not (self._chat or isinstance(asked, list) or isinstance(response, list)):
+        if isinstance(asked, str) and isinstance(response, str):
             if self._append_end:
                 return rendered.ended_text(asked, response)
             return rendered.text(asked + response)
-        messages = asked if isinstance(asked, list) else turns(asked)
-        messages = [*messages, *(response if isinstance(response, list) else [_answer(response)])]
-        beside = item.get("beside", {})
-        options = {"tools": beside.get("tools"), **beside.get("chat_template_kwargs", {})}
+        options = {"tools": None, **item.get("options", {})}
+        messages = [*asked, *response]
         return rendered.conversation(messages, asks=False, options=options, where=lambda: {"file": self.place})
+
+
+def label_of(prompt: Any, response: Any, chat: bool) -> str:
+    """The item of a prompt with a response, texts or messages; chat: texts are turns of a conversation."""
+    if chat or isinstance(prompt, list) or isinstance(response, list):
+        asked = prompt if isinstance(prompt, list) else turns(prompt)
+        return item_label(asked, response if isinstance(response, list) else [_answer(response)])
+    return item_label(prompt, response)
 
 
 def _answer(text: str) -> dict[str, Any]:

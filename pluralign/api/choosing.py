@@ -110,13 +110,16 @@ def choose(
     Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
     Errors: InputError.
     """
+    from llm.rewards.reward_encoder import label_of
+
     how = HowToChoose(rule, alpha, zero, lottery, beta, mechanism)
     asked = read_candidates(str(candidates)) if is_path(candidates) else _of_frame(candidates)
     names = party_names(fit, parties)
     heads = [head_of(fit.usable, name) for name in names]
     encoder = encoder_of_reward(fit.usable)
+    chat = bool(encoder.identity.get("chat"))
     labels = [
-        json.dumps({"prompt": prompt, "response": response}, ensure_ascii=False, sort_keys=True)
+        label_of(prompt, response, chat)
         for prompt, responses in zip(asked.prompts, asked.responses, strict=True) for response in responses
     ]  # fmt: skip
     different = list(dict.fromkeys(labels))

@@ -142,7 +142,8 @@ class FitResult(Shown):
             return table
         from llm.rewards.answered_items import answered
 
-        return answered(table)
+        encoder: Any = self._usable.text.made.encoder  # type: ignore[union-attr]
+        return answered(table, bool(encoder.identity.get("chat")))
 
     def save(self, folder: str | Path) -> None:
         """Write the result folder of `pluralign fit`; `load_fit` reads it."""

@@ -61,7 +61,7 @@ def reward(
     )  # fmt: skip
     say = said(progress)
     encoder = RewardEncoder(model, chat=chat, append_end=append_end, window=window, progress=say)
-    report = fit_table(answered(read_pairs(pairs)), settings, say, (), encoder)
+    report = fit_table(answered(read_pairs(pairs), chat), settings, say, (), encoder)
     seconds = round(time.monotonic() - began, 1)
     extra: dict[str, Any] = {"seed": seed, "seconds": seconds, "out": None}
     return FitResult(save.usable_fit(report), report, extra)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from sim.distinct import numbered
 from sim.estimators.bootstrap import cluster_intervals
 from sim.files.atomic import Json
 from sim.fitting.prepare import Prepared
+from sim.fitting.text_features.texts import readable_texts
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -151,13 +152,19 @@ def scored(
     return Scored(scores, found)
 
 
+def _sized(prepared: Prepared) -> Sequence[str]:
+    """What is measured of each item: its label, or of a prompt with its response the response."""
+    table = prepared.table
+    return readable_texts(table.items, table.kind) if table.kind == "answered" else table.items
+
+
 def longer_wins(prepared: Prepared) -> HeldOut:
     """ "The longer response wins", with the share of training answers where that is so (ties: even odds).
 
     Only generated text has a length that could give a response away; an identifier's length means nothing, but is
     reported all the same, so that nobody has to trust that.
     """
-    size = np.array([len(label) for label in prepared.table.items])
+    size = np.array([len(text) for text in _sized(prepared)])
     longer = np.sign(size[prepared.table.chosen] - size[prepared.table.rejected])
     train = longer[prepared.train]
     wins, losses = (train > 0).sum(), (train < 0).sum()

@@ -55,6 +55,8 @@ class HowToChoose:
             raise InputError(f"zero: expected mean, worst or fit, got '{self.zero}'", fix="give one of them")
         if self.beta is not None:
             require_positive(beta=self.beta)
+        if self.lottery and self.rule == "aggregate" and self.beta is None:
+            raise InputError("lottery: of aggregate it is the policy at some beta", fix="give beta")
         for name, rules in (("beta", ("aggregate",)), ("mechanism", ("pool",))):
             if getattr(self, name) and self.rule not in rules:
                 raise InputError(f"{name}: belongs to rule {rules[0]}", fix=f"leave it out with {self.rule}")
@@ -123,7 +125,10 @@ def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[Candi
         return _pooled(tables, how)
     if how.rule == "von-neumann":
         # P(a beats b) for somebody drawn at random, by each party's own Bradley-Terry chances.
-        wins = np.tanh(0.5 * (tables[:, :, :, None] - tables[:, :, None, :])).mean(axis=1)
+        wins = np.zeros((len(tables), tables.shape[2], tables.shape[2]))
+        for party in range(tables.shape[1]):  # all at once would be M times the memory
+            own = tables[:, party]
+            wins += np.tanh(0.5 * (own[:, :, None] - own[:, None, :])) / tables.shape[1]
         winner = solve_matrices(wins)
         return [CandidateChoice(p, None, float(gap)) for p, gap in zip(winner.policy, winner.gap, strict=True)]
     rule = parse_rule(how.rule)

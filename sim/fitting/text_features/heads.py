@@ -9,6 +9,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.fitting.saved import SavedFit
 from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder
+from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
@@ -64,8 +65,13 @@ def _features(fit: SavedFit) -> EncodedFeatures:
 
 def _types(fit: SavedFit) -> FloatArray:
     """(K, d) rewards of the types or clusters, none where the method has no such."""
-    theta = np.asarray(getattr(fit.model, "theta", np.zeros((0, 0))))
-    return theta if theta.ndim == 2 and len(theta) == len(fit.summary["mixture"]) else theta[:0].reshape(0, 0)
+    model = fit.model
+    if isinstance(model, TypeModel):
+        return np.asarray(model.theta)
+    # Clusters: what each adds to the common reward.
+    if getattr(model, "shares", None) is not None and getattr(model, "departures", None) is not None:
+        return np.asarray(model.centre + model.departures)
+    return np.zeros((0, 0))
 
 
 def _of_annotator(fit: SavedFit, who: str | None, width: int) -> FloatArray:

@@ -161,3 +161,4 @@ def test_a_finished_folder_wants_the_same_reviews_and_instruction(made, tmp_path
 def test_a_model_without_a_template_cannot_be_asked(settings, tiny, tmp_path):  # noqa: F811
     with pytest.raises(InputError, match="no chat template"):
         make_imdb(replace(settings, model=str(tiny)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

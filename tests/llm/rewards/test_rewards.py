@@ -51,12 +51,10 @@ def _logits(folder, texts):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    rows = [tokenizer(text)["input_ids"] for text in texts]
-    width, pad = max(map(len, rows)), model.config.pad_token_id
-    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
-    seen = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    assert model.config.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
-        return model.eval()(input_ids=ids, attention_mask=seen).logits[:, 0].numpy()
+        return model.eval()(**batch).logits[:, 0].numpy()
 
 
 def test_an_exported_head_scores_as_the_fit_does(personal, pairs, tiny, tmp_path):  # noqa: F811
@@ -165,7 +163,7 @@ def test_tokens_of_conversations_are_those_of_training(tiny, tmp_path):  # noqa:
         about = answered(table)
         assert _tokens(about.items[about.chosen[0]], folder) == [*store[own.contexts[0]], *store[own.chosen[0]]]
     plain = read_pairs(write_pairs(tmp_path / "plain.jsonl", annotators=2, answers=2, unseen=0))
-    chat, store = answered(plain), TokenStore()
+    chat, store = answered(plain, True), TokenStore()
     own = Tokeniser(load_base(folder)[1], store, 256, DataSettings(chat=True)).pairs(plain).pairs
     assert _tokens(chat.items[chat.chosen[0]], folder, chat=True) == [*store[own.contexts[0]], *store[own.chosen[0]]]
 
@@ -212,13 +210,47 @@ def test_items_of_choices_rankings_and_grades(tmp_path):
     asked = [json.loads(about.items[j])["prompt"] for j in theirs.others]
     assert asked == [table.prompts[table.prompt[a]] for a in np.repeat(own.answer, np.diff(own.starts))]
     assert sum(json.loads(label)["response"] == "a" for label in about.items) == 2
-    path.write_text("".join(
-        json.dumps({"prompt": "p", "response": text, "score": score, "annotator_id": "x"}) + "\n"
-        for text, score in (("a", 1), ("b", 3))
-    ))  # fmt: skip
-    graded = answered(read_pairs(path))
-    assert graded.items[graded.rejected[0]] == "the scale"
-    assert [json.loads(graded.items[j])["response"] for j in graded.chosen] == ["a", "b"]
+    grades = [json.dumps({"prompt": "p", "response": text, "score": 1, "annotator_id": "x"}) for text in "ab"]
+    path.write_text("\n".join(grades) + "\n")
+    with pytest.raises(InputError, match="graded alone"):
+        answered(read_pairs(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "chat"),
+    [
+        # As UltraFeedback writes it: the prompt as a text, and again as the first turn of both.
+        ({"prompt": "Tea?", "chosen": [["user", "Tea?"], ["assistant", "Yes."]],
+          "rejected": [["user", "Tea?"], ["assistant", "No."]]}, False),
+        ({"chosen": "\n\nHuman: Tea?\n\nAssistant: Yes.", "rejected": "\n\nHuman: Tea?\n\nAssistant: No."}, True),
+        ({"chosen": "\n\nHuman: Tea?\n\nAssistant: Yes.", "rejected": "\n\nHuman: Tea?\n\nAssistant: No."}, False),
+    ],
+)  # fmt: skip
+def test_other_ways_to_write_a_conversation(row, chat, tiny, tmp_path):  # noqa: F811
+    folder = tmp_path / "chat"
+    shutil.copytree(tiny, folder)
+    (folder / "chat_template.jinja").write_text(LLAMA)
+    told = {
+        name: [{"role": role, "content": text} for role, text in value] if isinstance(value, list) else value
+        for name, value in row.items()
+    }
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({**told, "annotator_id": "a"}) + "\n")
+    table, store = read_pairs(path), TokenStore()
+    own = Tokeniser(load_base(folder)[1], store, 256, DataSettings(chat=chat)).pairs(table).pairs
+    about = answered(table, chat)
+    assert _tokens(about.items[about.chosen[0]], folder, chat=chat) == [*store[own.contexts[0]], *store[own.chosen[0]]]
+
+
+def test_clusters_have_heads(tiny, pairs, candidates):  # noqa: F811
+    found = pl.reward(pairs, tiny, method="cluster", n_types=2, ridge=0.01)
+    usable = found.usable
+    assert head_names(usable)[:3] == ("stranger", "type_1", "type_2")
+    label = np.asarray(found.table["cluster"])
+    for k in (1, 2):
+        member = usable.annotators[np.flatnonzero(label == k)[0]]
+        assert head_of(usable, f"type_{k}").weight == pytest.approx(head_of(usable, member).weight, rel=1e-4, abs=1e-4)
+    assert pl.choose(found, candidates).parties == ("type_1", "type_2")
 
 
 def test_what_is_refused(personal, types, tiny, pairs, tmp_path):  # noqa: F811

@@ -109,6 +109,7 @@ def test_parties_without_a_preference_have_no_say():
         ({"rule": "aggregate", "mechanism": True}, "mechanism: belongs to rule pool"),
         ({"rule": "pool", "alpha": np.inf, "mechanism": True}, "no distance has the min or the max rule"),
         ({"alpha": np.nan}, "alpha must be a number"),
+        ({"lottery": True}, "lottery: of aggregate it is the policy at some beta"),
         ({"zero": "best"}, "zero: expected mean, worst or fit"),
     ],
 )
