@@ -29,7 +29,8 @@ class CrossValidation:
 
     folds: into how many parts the people fell.  test: method -> score of answers of people who had answered nothing.
     against_common: method -> gain over the common reward, with intervals over people.  new_annotators: the same after
-    0, 5, 10, ... answers of theirs, of the people who have enough for the largest number their own fold can show.  sizes: method -> what each fold chose.
+    0, 5, 10, ... answers of theirs, of the people who have enough for the largest number their own fold can show.
+    sizes: method -> what each fold chose.
     """
 
     folds: int
