@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -89,6 +90,9 @@ def command(
     from sim.fitting.text import fit_text
 
     heads = [_head(text) for text in exports]
+    places = [str(Path(folder).absolute()) for folder in (*(folder for _, folder in heads), *([] if fitted else [out]))]
+    if twice := next((place for place in places if places.count(place) > 1), None):
+        raise InputError("is asked for twice", file=twice, fix="name a folder for each head, and another for --out")
     if (fitted is None) == (model is None or data is None):
         raise InputError("needs a model and data, or a finished fit", fix="give --model and --data, or --fit")
     say = clock()
@@ -135,8 +139,6 @@ def _head(text: str) -> tuple[str, str]:
 
 def _require_heads(found: FitResult, heads: list[tuple[str, str]]) -> None:
     """Before anything is written: each head is there, and its folder is not."""
-    from pathlib import Path
-
     from sim.errors import InputError
     from sim.fitting.text_features.heads import head_of
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.algorithms.aggregation import aggregate, checked_alpha
 from sim.algorithms.lotteries import best_lotteries
-from sim.algorithms.mechanism import Mechanism
+from sim.algorithms.mechanism import Mechanism, floored
 from sim.algorithms.pooling import pool_opinions
 from sim.algorithms.von_neumann import solve_matrices
 from sim.algorithms.welfare import WelfareRule
@@ -147,6 +147,8 @@ def _pooled(tables: FloatArray, how: HowToChoose) -> list[CandidateChoice]:
     """Opinions are each party's chances of choosing out of the candidates, softmax of its rewards (Luce)."""
     weights = np.exp(tables - tables.max(axis=2, keepdims=True))
     opinions = weights / weights.sum(axis=2, keepdims=True)
+    # A chance that no number can hold would veto a candidate at alpha <= 0; the mechanism has the same floor.
+    opinions = floored(opinions)
     consensus, costs = pool_opinions(opinions, how.alpha), [None] * len(tables)
     if how.mechanism:
         outcome = Mechanism(how.alpha).outcome(opinions)

@@ -282,6 +282,8 @@ def _vectors(folder):
     [
         ([], "needs a model and data, or a finished fit; give --model and --data, or --fit"),
         (["--model", "MODEL", "--data", "PAIRS", "--export", "type_1"], "--export type_1: expected HEAD=FOLDER"),
+        (["--model", "MODEL", "--data", "PAIRS", "--export", "type_1=OUT2", "--export", "type_2=OUT2"],
+         "is asked for twice"),
         (["--model", "MODEL", "--data", "PAIRS", "--fit", "OUT"], "give --model and --data, or --fit"),
         (["--model", "MODEL", "--data", "PAIRS", "--method", "em-dpo", "--types", "2", "--ridge", "0.01",
           "--export", "type_9=OUT2"], "has no head called 'type_9'"),

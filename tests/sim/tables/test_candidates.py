@@ -72,6 +72,12 @@ def test_pools_and_what_they_cost(tables, alpha):
     assert all(own.lottery.max() == 1.0 for own in sure)
 
 
+def test_pools_of_rewards_far_apart():
+    far = np.array([[0.0, 1000.0], [0.0, -1000.0]])
+    [own] = choose_candidates([far], HowToChoose("pool", 0.0, lottery=True))
+    assert own.lottery == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
 def test_a_von_neumann_winner_beats_all(tables):
     for table, own in zip(tables, choose_candidates(tables, HowToChoose("von-neumann")), strict=True):
         wins = (1 / (1 + np.exp(-(table[:, :, None] - table[:, None, :])))).mean(axis=0)
