@@ -53,6 +53,20 @@ def converted(file: Path, progress: Progress = lambda text: None) -> Path:
     return folder
 
 
+def gguf_config(file: Path) -> Any:
+    """The configuration in a file's head; no weight is read, and nothing is kept."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(file.parent), gguf_file=file.name, local_files_only=True)
+    except ImportError as error:
+        raise InputError(f"needs {error.name}", file=file, fix="pip install gguf") from error
+    # A file that is cut or of another kind ends in whatever the reader meets first.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"is not a language model that can be read ({reason})", file=file) from error
+
+
 def _opened(file: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

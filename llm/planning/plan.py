@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from llm.base.generation import Sampling
-from llm.base.gguf_models import plain_folder
-from llm.base.model_folder import base_folder, longest_input
+from llm.base.gguf_models import gguf_config
+from llm.base.model_folder import base_folder, gguf_file_of, longest_input
 from llm.base.sequences import eval_tokens_for
 from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
@@ -34,7 +35,9 @@ def _config(settings: PlanSettings) -> Any:
     from transformers import CONFIG_MAPPING, MistralConfig
 
     if settings.model is not None:
-        path = base_folder(plain_folder(settings.model)) / "config.json"
+        if (alone := gguf_file_of(settings.model)) is not None:
+            return gguf_config(alone)
+        path = base_folder(Path(settings.model)) / "config.json"
         try:
             content = load_json(path.read_text(encoding="utf-8"))
             # Of a model of images and text the language part is what is trained.

@@ -137,6 +137,7 @@ def test_every_command_takes_the_file_as_model(tmp_path, cache):
     )
     assert planned.exit_code == 0
     assert "parameters (float32)" in planned.output
+    assert not cache.exists(), "a plan converts nothing"
 
 
 def test_a_conversion_is_said_once(tmp_path, cache):
