@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.install import install_line
 
 
 def _origin(name: str) -> Path | None:
@@ -51,3 +54,13 @@ def require_own_llm() -> None:
     problem = llm_owner_problem()
     if problem is not None:
         raise InputError(problem)
+
+
+@contextmanager
+def importing_llm(what: str) -> Iterator[None]:
+    """Around imports of `llm`: one clear line where another distribution has that name, or a package is missing."""
+    require_own_llm()
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"{what} needs {error.name}", fix=install_line("llm")) from error

@@ -12,6 +12,7 @@ import numpy as np
 from pluralign.api.fits import FitResult
 from pluralign.api.frames import Frame, is_path, rows_of, said
 from pluralign.api.shown import Page, Shown, bars
+from pluralign.ownership import importing_llm
 from sim.errors import InputError
 from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates, candidates_of, read_candidates
@@ -110,7 +111,8 @@ def choose(
     Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
     Errors: InputError.
     """
-    from llm.rewards.reward_encoder import label_of
+    with importing_llm("a reward on a language model"):
+        from llm.rewards.reward_encoder import label_of
 
     how = HowToChoose(rule, alpha, zero, lottery, beta, mechanism)
     asked = read_candidates(str(candidates)) if is_path(candidates) else _of_frame(candidates)

@@ -140,10 +140,12 @@ class FitResult(Shown):
         """The table about items as the fit knows them."""
         if not self._of_answers:
             return table
-        from llm.rewards.answered_items import answered
+        from pluralign.ownership import importing_llm
+        from sim.fitting.text_features.heads import encoder_of_reward
 
-        encoder: Any = self._usable.text.made.encoder  # type: ignore[union-attr]
-        return answered(table, bool(encoder.identity.get("chat")))
+        with importing_llm("a reward on a language model"):
+            from llm.rewards.answered_items import answered
+        return answered(table, bool(encoder_of_reward(self._usable).identity.get("chat")))
 
     def save(self, folder: str | Path) -> None:
         """Write the result folder of `pluralign fit`; `load_fit` reads it."""

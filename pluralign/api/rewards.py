@@ -10,12 +10,11 @@ from typing import Any
 from pluralign.api.fits import FitResult
 from pluralign.api.frames import Frame, said
 from pluralign.api.pairs import read_pairs
+from pluralign.ownership import importing_llm
 from sim.answer_kinds.kinds import AskedLikelihood
-from sim.errors import InputError
 from sim.fitting import save
 from sim.fitting.report import fit as fit_table
 from sim.fitting.settings import AskedHoldOut, FitSettings
-from sim.install import install_line
 
 
 # Long for its arguments, the options of `pluralign llm reward`.
@@ -46,14 +45,9 @@ def reward(
     answered in training), answers, items or people.  chat, append_end, window: how texts become tokens, see
     `llm.rewards.reward_encoder`.  The rest as in `fit`.  Errors: InputError.
     """
-    from pluralign.ownership import require_own_llm
-
-    require_own_llm()
-    try:
+    with importing_llm("a reward on a language model"):
         from llm.rewards.answered_items import answered
         from llm.rewards.reward_encoder import RewardEncoder
-    except ImportError as error:
-        raise InputError(f"rewards on a language model need {error.name}", fix=install_line("llm")) from error
     began = time.monotonic()
     settings = FitSettings(
         method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, hold_out=hold_out,
@@ -73,7 +67,8 @@ def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Calla
     head: type_1, type_2, ... of a method with types or clusters, an annotator's name, or stranger.
     Errors: InputError where there is no such head, its reward is not linear, or the folder exists.
     """
-    from llm.rewards.export import export_head
+    with importing_llm("a reward on a language model"):
+        from llm.rewards.export import export_head
     from sim.fitting.text_features.heads import encoder_of_reward, head_of
 
     usable = fit.usable

@@ -360,3 +360,18 @@ def test_choosing_from_the_command_line(personal, candidates, tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", [*line, "--party", "nobody"])
     assert main() == 2
     assert "has no head called 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["answered_items", "reward_encoder", "export"])
+def test_a_missing_package_is_one_line(missing, personal, pairs, tiny, candidates, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(sys.modules, f"llm.rewards.{missing}", None)
+    calls = {
+        "answered_items": lambda: personal.predict(pairs),
+        "reward_encoder": lambda: pl.choose(personal, candidates),
+        "export": lambda: pl.export_reward(personal, "stranger", tmp_path / "head"),
+    }
+    with pytest.raises(InputError, match="a reward on a language model needs"):
+        calls[missing]()
+    if missing != "export":
+        with pytest.raises(InputError, match="a reward on a language model needs"):
+            pl.reward(pairs, tiny)
