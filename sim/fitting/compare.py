@@ -116,13 +116,23 @@ class ScoredAfter:
         return NewAnnotators(self.shown, rows)
 
 
-def scored_after(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[ScoredAfter, ...]:
+def numbers_shown(fits: Fits, prepared: Prepared, stream: Stream) -> tuple[int, ...]:
+    """Of 0, 5, 10, 20 and 40 answers those that some unseen annotator has, beside answers to be scored on."""
+    reserving, _ = fits.asked.new_annotator_streams(stream)
+    return reserve_new_annotators(prepared.table, prepared.unseen, reserving, SHOWN, LEAST_RESERVED, prepared.hold_out)[
+        0
+    ]
+
+
+def scored_after(
+    fits: Fits, prepared: Prepared, stream: Stream, numbers: tuple[int, ...] = SHOWN
+) -> tuple[ScoredAfter, ...]:
     """Unseen annotators after 0, 5, 10, 20 and 40 of their answers, each method adapted to these alone by its own
-    `adapt`, scored on the answers `reserve_new_annotators` sets aside."""
+    `adapt`, scored on the answers `reserve_new_annotators` sets aside: those who have the largest of `numbers`."""
     names = fits.asked.compared_on_new(fits)
     reserving, _ = fits.asked.new_annotator_streams(stream)
     steps, rest, first = reserve_new_annotators(
-        prepared.table, prepared.unseen, reserving, SHOWN, LEAST_RESERVED, prepared.hold_out
+        prepared.table, prepared.unseen, reserving, numbers, LEAST_RESERVED, prepared.hold_out
     )
     if len(steps) < 2 or not names:
         return ()

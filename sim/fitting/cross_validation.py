@@ -11,7 +11,7 @@ from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_intervals
 from sim.files.atomic import Json
 from sim.files.pair_table import SPLITS, PairTable
-from sim.fitting.compare import PLAIN, ScoredAfter, held_out_by, scored_after
+from sim.fitting.compare import PLAIN, ScoredAfter, held_out_by, numbers_shown, scored_after
 from sim.fitting.method import Fits, Say
 from sim.fitting.outcomes import coin_of
 from sim.fitting.prepare import Prepared
@@ -29,7 +29,7 @@ class CrossValidation:
 
     folds: into how many parts the people fell.  test: method -> score of answers of people who had answered nothing.
     against_common: method -> gain over the common reward, with intervals over people.  new_annotators: the same after
-    0, 5, 10, ... answers of theirs, of the people who have enough for the largest number their own fold can show.
+    0, 5, 10, ... answers of theirs, of everybody who has enough for the largest number that all folds can show.
     sizes: method -> what each fold chose.
     """
 
@@ -89,12 +89,14 @@ def cross_validated(
 
     A fit here loses no answers to a test of its own.  Intervals are over people and take the fits as given.
     """
-    fold, parts = folds_of(table, folds, stream.child("folds")), []
+    fold, fits_of, own = folds_of(table, folds, stream.child("folds")), [], stream.child("score")
     for number in range(folds):
         codes = np.where(fold[table.annotator] == number, SPLITS.index("unseen"), SPLITS.index("train"))
-        prepared, fits = fitted(replace(table, split=codes))
-        parts.append(_scored(prepared, fits, stream.child("score")))
-        say(f"fold {number + 1} of {folds} is scored")
+        fits_of.append(fitted(replace(table, split=codes)))
+        say(f"fold {number + 1} of {folds} is fitted")
+    # Numbers of answers that every fold can show: each then has everybody who has so many.
+    shown = min((numbers_shown(fits, prepared, own) for prepared, fits in fits_of), key=len)
+    parts = [_scored(prepared, fits, own, shown) for prepared, fits in fits_of]
     names = [name for name in parts[0].scores if all(name in part.scores for part in parts)]
     who = np.concatenate([part.annotator for part in parts])
     scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in names}
@@ -112,7 +114,7 @@ def cross_validated(
     )  # fmt: skip
 
 
-def _scored(prepared: Prepared, fits: Fits, stream: Stream) -> _Fold:
+def _scored(prepared: Prepared, fits: Fits, stream: Stream, shown: tuple[int, ...]) -> _Fold:
     predicted = {name: held_out_by(method, model, prepared) for name, (method, model) in fits.fitted.items()}
     beside = PLAIN if prepared.is_plain else {"coin": coin_of}
     predicted |= {name: plain(prepared) for name, plain in beside.items()}
@@ -120,7 +122,7 @@ def _scored(prepared: Prepared, fits: Fits, stream: Stream) -> _Fold:
         prepared.annotator[prepared.unseen],
         {name: found.unseen_users for name, found in predicted.items()},
         {name: found.right()["unseen_users"] for name, found in predicted.items()},
-        scored_after(fits, prepared, stream),
+        scored_after(fits, prepared, stream, shown),
         {name: found.size for name, found in fits.choice.chosen.items()},
         fits.common,
     )
@@ -132,9 +134,6 @@ def _gain(gain: FloatArray, right: FloatArray, who: IntArray, stream: Stream) ->
 
 
 def _after(parts: list[_Fold], stream: Stream) -> tuple[NewAnnotators, ...]:
-    """Numbers of answers that every fold could show, its people together."""
-    out = []
-    for rows in zip(*(part.after for part in parts), strict=False):
-        if len({row.shown for row in rows}) == 1:
-            out.append(ScoredAfter.together(rows).summary(parts[0].common, stream, stream))
-    return tuple(out)
+    """The folds' people together."""
+    rows = zip(*(part.after for part in parts), strict=True)
+    return tuple(ScoredAfter.together(row).summary(parts[0].common, stream, stream) for row in rows)

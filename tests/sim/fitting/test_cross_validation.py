@@ -141,3 +141,19 @@ def test_few_people_are_said_only_where_there_are_few(table):
     assert "with folds" in fit_text(fitted, "out")
     fitted["test"]["unseen_users"]["n_annotators"] = FEW_PEOPLE
     assert "with folds" not in fit_text(fitted, "out")
+
+
+def test_a_fold_with_a_heavy_annotator_keeps_its_others(table):
+    """Whoever has 100 answers decides how many can be shown in her fold, not who is scored in it."""
+    rng = np.random.default_rng(0)
+    counts = np.array([100, *[40] * 11])
+    who = np.repeat(np.arange(12), counts)
+    rows = rng.integers(0, len(table), len(who))
+    some = replace(
+        table, prompt=table.prompt[rows], chosen=table.chosen[rows], rejected=table.rejected[rows], annotator=who,
+        annotators=tuple(f"a{i}" for i in range(12)), group=None, annotator_features=None, annotator_feature_names=(),
+    )  # fmt: skip
+    found = fit(some, FitSettings(method="personal", ridge=0.01, folds=2, hold_out="answers")).cross_validation
+    assert [row.answers_shown for row in found.new_annotators][-1] == 20
+    for row in found.new_annotators:
+        assert row.by_method["personal"].score.n_annotators >= 8
