@@ -31,7 +31,7 @@ from llm.base.shared_base import LoraSettings, SharedBase
 from llm.base.small_mistral import SIZES, new_mistral, train_tokenizer
 from llm.base.tokens import TokenStore
 from llm.training.adapter_policy import AdapterPolicy
-from llm.training.adapter_training import DPOTraining
+from llm.training.passes import DPOTraining
 from sim.algorithms.em_dpo import em_dpo
 from sim.preferences import PreferencePairs
 from sim.streams import Stream

@@ -7,7 +7,7 @@ from typing import Literal
 
 from llm.base.generation import Sampling
 from llm.base.shared_base import LoraSettings, Scoring
-from llm.training.adapter_training import DPOTraining
+from llm.training.passes import DPOTraining
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from llm.base.shared_base import SharedBase
 from llm.base.tokens import TokenStore
 from llm.planning.live_bytes import LiveBytes
 from llm.planning.plan_settings import PlanSettings
-from llm.training.adapter_training import DPOTraining, make_optimizer, start_gradient_checkpointing
 from llm.training.losses import margins, weighted_dpo_loss
+from llm.training.passes import DPOTraining, make_optimizer, start_gradient_checkpointing
 from sim.streams import Stream
 
 
@@ -97,7 +97,7 @@ def _step(
             start_gradient_checkpointing(base)
         for parameter in own.values():
             parameter.requires_grad_(True)
-        optimizer = make_optimizer(list(own.values()), training)
+        optimizer = make_optimizer([list(own.values())], training)
         scores = base.scorer(_batch(2 * pairs, prompt, response))
         reference = torch.zeros(2, pairs)
         margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)

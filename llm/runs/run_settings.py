@@ -8,8 +8,8 @@ from typing import Literal
 from llm.base.generation import Sampling
 from llm.base.shared_base import LoraSettings, Scoring
 from llm.data.preference_text import DataSettings
-from llm.training.adapter_training import DPOTraining
 from llm.training.group_training import GroupSettings, Method
+from llm.training.passes import DPOTraining
 
 
 @dataclass(frozen=True)

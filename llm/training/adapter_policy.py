@@ -14,7 +14,8 @@ from llm.base.generation import Sampling, sample_responses
 from llm.base.journal import Journal, fingerprint
 from llm.base.sequences import distinct_rows
 from llm.base.shared_base import SharedBase
-from llm.training.adapter_training import DPOTraining, FitReport, fit_adapter
+from llm.training.adapter_training import FitReport, fit_adapter
+from llm.training.passes import DPOTraining
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.preferences import AnyArray, FloatArray, PreferencePairs

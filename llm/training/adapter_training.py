@@ -2,69 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import torch
 
-from llm.base.dropout import require_no_randomness, silence_dropout
 from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
 from llm.training.answer_objectives import objective_of
-from llm.training.batches import micro_batches, step_batches
-from llm.training.finite import require_finite
+from llm.training.passes import DPOTraining, make_passes
 from sim.answer_kinds.response_choices import ResponseChoices
-from sim.errors import InputError
 from sim.preferences import FloatArray, PreferencePairs
 from sim.streams import Stream
-
-
-@dataclass(frozen=True)
-class DPOTraining:
-    """How an adapter is fitted; every fit starts a fresh optimiser from the present parameters.
-
-    rate, schedule: peak learning rate; constant, linear or cosine after `warmup` (a share of one epoch's steps for a
-    constant rate, of all epochs' for the others).
-    epochs, settled: a fit ends after `epochs` passes, or with the first that lowers the mean loss by less than the
-    share `settled` of all that the passes since the first have: it has all but reached what its own objective gives. 0
-    makes every pass.
-    batch: pairs an optimiser step.  micro_tokens: padded tokens in one forward pass; more are accumulated.
-    skip_below: answers whose weight is below this are left out (the share they hold is reported).
-    merge: pairs that were answered alike (the same prompt, chosen and rejected) are one row that weighs what they
-    weigh together: the same loss over fewer rows, and a pass is one over the rows. Other kinds of answers stay apart.
-    normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one.
-    checkpoint_steps: optimiser steps between checkpoints inside a fit.
-    """
-
-    rate: float = 5e-5
-    epochs: int = 8
-    settled: float = 0.1
-    batch: int = 32
-    micro_tokens: int = 16_384
-    optimizer: Literal["adamw", "rmsprop"] = "adamw"
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: float = 0.1
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    bucket: bool = True
-    skip_below: float = 1e-3
-    merge: bool = False
-    normalised: bool = True
-    gradient_checkpointing: bool = False
-    checkpoint_steps: int = 200
-
-    def __post_init__(self) -> None:
-        for name in ("rate", "epochs", "batch", "micro_tokens", "clip", "checkpoint_steps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"training.{name} must be positive (got {getattr(self, name)})")
-        for name in ("warmup", "skip_below", "settled"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"training.{name} must lie in [0, 1) (got {getattr(self, name)})")
-        if self.weight_decay < 0:
-            raise ValueError(f"training.weight_decay must not be negative (got {self.weight_decay})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,30 +25,6 @@ class FitReport:
     n_answers: int
     skipped_share: float
     record: tuple[Mapping[str, float], ...]
-
-
-def rate_factor(step: int, total: int, training: DPOTraining) -> float:
-    """The learning rate of optimiser step `step` (from 0) over the peak: linear warm-up, then the schedule."""
-    warm = math.ceil(training.warmup * total)
-    if step < warm:
-        return (step + 1) / warm
-    if training.schedule == "constant":
-        return 1.0
-    done = (step - warm) / max(1, total - warm)
-    return 1.0 - done if training.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def is_settled(losses: Sequence[float], per_epoch: int, share: float) -> bool:
-    """Whether the last pass lowered the mean loss by less than `share` of what the passes since the first have.
-
-    losses: one a step, whole passes.  Not in proportion to the loss itself: an adapter that starts as the reference
-    gains little in its first passes and most in those that follow.
-    """
-    if share == 0 or len(losses) < 2 * per_epoch:
-        return False
-    passes = np.reshape(losses, (-1, per_epoch)).mean(axis=1)
-    gained = passes[0] - passes[-1]
-    return bool(gained <= 0 or passes[-2] - passes[-1] < share * gained)
 
 
 def fit_adapter(
@@ -122,7 +47,6 @@ def fit_adapter(
     weights this is plain DPO.
     journal, key: where an unfinished fit keeps its parameters, optimiser and step.
     """
-    # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
     used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
     total_weight = float(weights.sum())
     if used.size == 0 or total_weight <= 0:
@@ -133,62 +57,9 @@ def fit_adapter(
         rows_used, row_weights = merged(rows_used, row_weights)
     mean = float(row_weights.mean()) if training.normalised else 1.0
     objective = objective_of(base, rows_used, row_weights / mean, beta)
-    per_epoch = math.ceil(len(rows_used) / training.batch)
-    total = per_epoch * training.epochs
-    # Under a constant rate the number of passes is not known beforehand: the warm-up is the first pass's.
-    scheduled = per_epoch if training.schedule == "constant" else total
-    parameters = base.parameters_of(name)
-    journal = journal or Journal(None)
-    part = f"part-{key}"
-    record: list[Mapping[str, float]] = []
-    with base.using(name):
-        if training.gradient_checkpointing:
-            start_gradient_checkpointing(base)
-        for parameter in parameters.values():
-            parameter.requires_grad_(True)
-        optimizer = make_optimizer(list(parameters.values()), training)
-        done = _resume(journal, part, parameters, optimizer, record)
-        step = 0
-        for epoch in range(training.epochs):
-            if is_settled([row["loss"] for row in record[: epoch * per_epoch]], per_epoch, training.settled):
-                break
-            order = stream.child(f"epoch/{epoch}")
-            for rows in step_batches(objective.lengths, training.batch, order, training.bucket):
-                if step < done:
-                    step += 1
-                    continue
-                for group in optimizer.param_groups:
-                    group["lr"] = training.rate * rate_factor(step, scheduled, training)
-                optimizer.zero_grad(set_to_none=True)
-                batch_loss, batch_margin, batch_right = 0.0, 0.0, 0.0
-                for piece in micro_batches(rows, objective.lengths, training.micro_tokens, objective.sequences):
-                    loss, margin = objective(piece, len(rows))
-                    loss.backward()
-                    batch_loss += float(loss.detach())
-                    batch_margin += float(margin.sum())
-                    batch_right += float((margin > 0).sum())
-                norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
-                if not math.isfinite(batch_loss) or not math.isfinite(norm):
-                    raise InputError(
-                        f"training of '{name}' diverged at step {step + 1} of {total}: loss {batch_loss}, gradient "
-                        f"norm {norm}", field="training.rate", fix=f"lower the rate (now {training.rate:g})",
-                    )  # fmt: skip
-                optimizer.step()
-                record.append({
-                    "step": step, "loss": batch_loss, "rewards/margins": batch_margin / len(rows),
-                    "rewards/accuracies": batch_right / len(rows), "grad_norm": norm,
-                    "learning_rate": optimizer.param_groups[0]["lr"],
-                })  # fmt: skip
-                step += 1
-                on_step(step, total)
-                if step % training.checkpoint_steps == 0 and step < total:
-                    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
-                    _checkpoint(journal, part, parameters, optimizer, step, record)
-        for parameter in parameters.values():
-            parameter.grad = None
-        if training.gradient_checkpointing:
-            base.model.eval()
-    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
+    record = make_passes(
+        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step
+    )
     return FitReport(len(record), len(rows_used), share, tuple(record))
 
 
@@ -200,69 +71,3 @@ def merged(pairs: PreferencePairs, weights: FloatArray) -> tuple[PreferencePairs
     sums: FloatArray = np.zeros(len(first))
     np.add.at(sums, row.ravel(), weights)
     return pairs.select(first[order]), sums[order]
-
-
-def start_gradient_checkpointing(base: SharedBase) -> None:
-    """Recompute activations in the backward pass; InputError where the model cannot, or would be random with it."""
-    model = base.model
-    try:
-        if hasattr(model, "activation_checkpointing_enable"):
-            model.activation_checkpointing_enable()
-        else:  # before transformers 5.23
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    except ValueError as error:
-        raise InputError(
-            f"this model cannot recompute its activations ({error})", field="training.gradient_checkpointing",
-            fix="leave it off",
-        ) from error  # fmt: skip
-    # transformers recomputes only in training mode; dropout is zero in adapters, and must be zero in the base.
-    model.train()
-    silence_dropout(model)
-    if base.probe:
-        require_no_randomness(model)
-
-
-def make_optimizer(parameters: list[torch.nn.Parameter], training: DPOTraining) -> torch.optim.Optimizer:
-    if training.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=training.rate, weight_decay=training.weight_decay)
-    return torch.optim.AdamW(parameters, lr=training.rate, weight_decay=training.weight_decay)
-
-
-def _checkpoint(
-    journal: Journal,
-    part: str,
-    parameters: Mapping[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    record: list[Mapping[str, float]],
-) -> None:
-    tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value).clone() for name, value in moments.items()}
-    journal.write(part, tensors, {"step": step, "record": record})
-
-
-def _resume(
-    journal: Journal,
-    part: str,
-    parameters: Mapping[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    record: list[Mapping[str, float]],
-) -> int:
-    """Put back an unfinished fit; the number of optimiser steps it had done."""
-    found = journal.read(part)
-    if found is None:
-        return 0
-    tensors, notes = found
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    with torch.no_grad():
-        for name, value in tensors.items():
-            kind, rest = name.split("/", 1)
-            if kind == "parameter":
-                parameters[rest].copy_(value)
-            else:
-                number, moment = rest.split("/")
-                state.setdefault(int(number), {})[moment] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    record.extend(notes["record"])
-    return int(notes["step"])

@@ -14,7 +14,8 @@ from llm.base.sequences import collate  # noqa: E402
 from llm.base.shared_base import LoraSettings, SharedBase  # noqa: E402
 from llm.base.small_mistral import load_base  # noqa: E402
 from llm.base.tokens import TokenStore  # noqa: E402
-from llm.training.adapter_training import DPOTraining, fit_adapter, start_gradient_checkpointing  # noqa: E402
+from llm.training.adapter_training import fit_adapter  # noqa: E402
+from llm.training.passes import DPOTraining, start_gradient_checkpointing  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.preferences import PreferencePairs  # noqa: E402
 from sim.streams import Stream  # noqa: E402

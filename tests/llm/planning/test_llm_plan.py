@@ -19,7 +19,7 @@ from llm.base.small_mistral import SIZES  # noqa: E402
 from llm.planning.live_bytes import LiveBytes  # noqa: E402
 from llm.planning.plan import count_data, plan  # noqa: E402
 from llm.planning.plan_settings import PlanSettings  # noqa: E402
-from llm.training.adapter_training import DPOTraining  # noqa: E402
+from llm.training.passes import DPOTraining  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 
 
@@ -81,7 +81,7 @@ from llm.training.adapter_policy import AdapterPolicy
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import SIZES, new_mistral
 from llm.base.tokens import TokenStore
-from llm.training.adapter_training import DPOTraining
+from llm.training.passes import DPOTraining
 from sim.preferences import PreferencePairs
 from sim.streams import Stream
 

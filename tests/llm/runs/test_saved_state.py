@@ -32,8 +32,8 @@ from llm.runs.run_folder import read_whole, read_written  # noqa: E402
 from llm.runs.run_settings import RunSettings  # noqa: E402
 from llm.runs.train_run import train_run  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
-from llm.training.adapter_training import DPOTraining  # noqa: E402
 from llm.training.direct_saddle_point import SaddleSettings, direct_saddle_point  # noqa: E402
+from llm.training.passes import DPOTraining  # noqa: E402
 from llm.training.sft import train_sft  # noqa: E402
 from llm.training.sft_settings import SftSettings  # noqa: E402
 from sim.errors import InputError  # noqa: E402

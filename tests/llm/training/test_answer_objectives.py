@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
-from llm.training.adapter_training import DPOTraining  # noqa: E402
 from llm.training.answer_objectives import ChoiceObjective, PairObjective  # noqa: E402
 from llm.training.batches import micro_batches  # noqa: E402
+from llm.training.passes import DPOTraining  # noqa: E402
 from sim.algorithms.em_dpo import em_dpo  # noqa: E402
 from sim.answer_kinds.kinds import likelihood_of  # noqa: E402
 from sim.answer_kinds.response_choices import ResponseChoices, response_choices  # noqa: E402

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("torch")
 
 from llm.data.answer_sets import AnswerSet
-from llm.training.adapter_training import is_settled
 from llm.training.group_training import adjusted_rand_index, cluster_annotators
 from llm.training.heads_start import HeadAnswers, heads_start, leading_features
+from llm.training.passes import is_settled
 from sim.algorithms.em_log_linear import em_log_linear
 from sim.answer_kinds.response_choices import choices_of_pairs
 from sim.preferences import PreferencePairs

@@ -12,9 +12,10 @@ from tiny_llm import open_tiny, random_rows, score, sentence, tiny  # noqa: E402
 
 from llm.base.journal import Journal, fingerprint  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
-from llm.training.adapter_training import DPOTraining, fit_adapter, merged, rate_factor  # noqa: E402
+from llm.training.adapter_training import fit_adapter, merged  # noqa: E402
 from llm.training.batches import micro_batches, step_batches  # noqa: E402
 from llm.training.losses import margins, skipped_share, skipping_bound, weighted_dpo_loss  # noqa: E402
+from llm.training.passes import DPOTraining, rate_factor  # noqa: E402
 from sim.algorithms.em_dpo import em_dpo  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.preferences import PreferencePairs  # noqa: E402
