@@ -29,7 +29,7 @@ FLOORS = (
     ("errors", "arrays", "cones", "install", "printable", "plugin_sources"),
     ("arguments", "distinct", "plugins", "reading"),
     ("preferences",),
-    ("likelihoods", "settings", "compiled"),
+    ("likelihoods", "settings", "compiled", "restarts"),
     ("streams", "choice_sets"),
     ("files", "running"),
     ("answer_kinds",),

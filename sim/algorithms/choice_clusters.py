@@ -9,6 +9,7 @@ from sim.arguments import float_array, require_count, require_positive
 from sim.choice_sets import ChoiceSets, choice_log_likelihood
 from sim.estimators.user_clusters import UserClusters
 from sim.preferences import FloatArray, IntArray
+from sim.restarts import first_best
 from sim.streams import Stream
 
 _MOST_ROUNDS = 100
@@ -29,9 +30,9 @@ def cluster_choices(
         raise ValueError(f"n_clusters must lie in 1..{len(answered)}, the annotators with answers (got {n_clusters})")
     order = np.argsort(stream.child("seeds").uniforms((restarts, len(answered))), axis=-1)[:, :n_clusters]
     runs = [_alternate(choices, answered[seeds], ridge) for seeds in order]
-    best = max(range(restarts), key=lambda r: runs[r].trace[-1])
-    objectives = np.sort([run.trace[-1] for run in runs])[::-1]
-    return UserClusters(runs[best].theta, runs[best].label, objectives, runs[best].trace)
+    reached = np.array([run.trace[-1] for run in runs])
+    best = runs[int(first_best(reached))]
+    return UserClusters(best.theta, best.label, np.sort(reached)[::-1], best.trace)
 
 
 def _alternate(choices: ChoiceSets, seeds: IntArray, ridge: float) -> UserClusters:

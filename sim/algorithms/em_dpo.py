@@ -17,6 +17,7 @@ from sim.answer_kinds.response_choices import ResponseChoices
 from sim.arguments import float_array, require_count, require_not_negative
 from sim.policies.protocol import Penalised, PreferencePolicy, Restorable, choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, Observations
+from sim.restarts import first_best
 from sim.streams import Stream
 
 _SMALLEST_SHARE = 1e-300
@@ -294,7 +295,8 @@ def em_dpo_restarts(
             stream=own,
         )
         reached[r] = result.penalised[-1]
-        if best is None or reached[r] > best.penalised[-1]:
+        # Of those that end alike the first, as `first_best` has it.
+        if best is None or first_best(np.array([best.penalised[-1], reached[r]])) == 1:
             best = result
     assert best is not None
     return best, reached

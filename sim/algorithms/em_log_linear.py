@@ -25,6 +25,7 @@ from sim.arguments import (
 from sim.compiled.tiles import TILE, padded, row_length
 from sim.distinct import stable_order
 from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.restarts import first_best
 from sim.streams import Stream
 
 EXACT = 30
@@ -163,8 +164,8 @@ class LogLinearEMBatch:
 
     @property
     def best(self) -> IntArray:
-        """The restart of largest penalised likelihood; (B,)."""
-        return np.asarray(np.argmax(self.penalised, axis=1))
+        """The restart of largest penalised likelihood (`first_best`); (B,)."""
+        return first_best(self.penalised)
 
 
 def em_log_linear_batch(

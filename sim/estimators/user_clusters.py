@@ -11,6 +11,7 @@ from sim.compiled import clusters as clusters_kernels
 from sim.compiled.structs import Answers
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
+from sim.restarts import first_best
 from sim.streams import Stream
 
 _MOST_ROUNDS = 100
@@ -57,7 +58,7 @@ def _annotators(annotator: IntArray, n: int, n_annotators: int) -> IntArray:
 def _best(theta: FloatArray, label: IntArray, trace: FloatArray) -> tuple[IntArray, FloatArray]:
     """(best restart, last objective of each); (B,), (B, R)."""
     last = np.nanmax(trace, axis=-1)
-    return last.argmax(axis=-1), last
+    return first_best(last), last
 
 
 def cluster_users(

@@ -64,7 +64,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="em-restarts-keep-the-first", place=f"{_EM}:em_dpo_restarts",
-        old="if best is None or reached[r] > best.penalised[-1]:", new="if best is None:",
+        old="if best is None or first_best(np.array([best.penalised[-1], reached[r]])) == 1:", new="if best is None:",
         what="the first restart is kept, not the best",
     ),
     _fault(
