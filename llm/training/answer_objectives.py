@@ -56,64 +56,81 @@ class PairObjective:
         return weighted_dpo_loss(margin, self._weight[rows].to(scores.device), float(batch)), margin.detach()
 
 
-class ChoiceObjective:
-    """-sum_j v_j log p(answer j) / batch under implicit rewards, the likelihood that of `ResponseChoices`.
+class ChoiceTerms:
+    """log p(answer j) of some answers from rewards of the responses they are about, the likelihood that of
+    `ResponseChoices`; differentiable."""
 
-    A margin is how far the first choice of an answer is above the nearest of its alternatives.
-    """
-
-    def __init__(self, base: SharedBase, choices: ResponseChoices, weights: FloatArray, beta: float) -> None:
-        self._base, self._choices, self._beta = base, choices, beta
-        self._weight = torch.as_tensor(weights, dtype=torch.float32)
-        self._reference = torch.as_tensor(base.reference(choices.contexts, choices.responses), dtype=torch.float32)
+    def __init__(self, choices: ResponseChoices) -> None:
+        self._choices = choices
         self._offset = torch.as_tensor(choices.offset(), dtype=torch.float32)
         self._constant = torch.as_tensor(choices.constant(), dtype=torch.float32)
-        of_choice = np.searchsorted(choices.answer, np.arange(len(choices) + 1))
-        self._choices_of = of_choice
-        length = base.store.lengths(choices.contexts) + base.store.lengths(choices.responses)
-        ends = choices.starts[of_choice]
-        n = len(choices)
-        self.lengths, self.sequences = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-        for j in range(n):
-            slots = _slots(choices, np.arange(ends[j], ends[j + 1]))
-            self.lengths[j], self.sequences[j] = length[slots].max(), len(slots)
+        self._choices_of = np.searchsorted(choices.answer, np.arange(len(choices) + 1))
 
-    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        base, own = self._base, self._choices
-        choice = np.concatenate([np.arange(self._choices_of[j], self._choices_of[j + 1]) for j in rows.tolist()])
+    def slots(self, rows: IntArray) -> IntArray:
+        """The responses that answers `rows` are about, each once, ascending."""
+        own = self._choices
+        used = [np.arange(own.starts[lo], own.starts[hi]) for lo, hi in self._bounds(rows)]
+        found = np.concatenate(used) if used else np.zeros(0, dtype=np.int64)
+        slots = np.unique(np.concatenate([own.first[found], own.second[found]]))
+        return slots[slots >= 0]
+
+    def _bounds(self, rows: IntArray) -> list[tuple[int, int]]:
+        return [(int(self._choices_of[j]), int(self._choices_of[j + 1])) for j in rows.tolist()]
+
+    def __call__(self, rows: IntArray, slots: IntArray, rewards: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(log p, margin) of the answers `rows`, (len(rows),) each, from the rewards of `slots(rows)`.
+
+        A margin is how far the first choice of an answer is above the nearest of its alternatives; no gradient.
+        """
+        own, device = self._choices, rewards.device
+        choice = np.concatenate([np.arange(lo, hi) for lo, hi in self._bounds(rows)])
         sizes = np.diff(own.starts)[choice]
         # A choice is a row of a matrix, its alternatives the columns; those it lacks are infinitely far below.
         column = np.arange(int(sizes.max()))
         there = column < sizes[:, None]
         at = np.where(there, own.starts[choice][:, None] + column, own.starts[choice][:, None])
         used = at[there]
-        slots = _slots(own, used)
-        scores = base.scorer(collate(base.store, own.contexts[slots], own.responses[slots], base.pad, base.device))
-        device = scores.device
         # The last reward, zero, is that of no response.
-        reward = torch.cat([self._beta * (scores - self._reference[slots].to(device)), scores.new_zeros(1)])
-        place = {slot: number for number, slot in enumerate(slots.tolist())}
+        reward = torch.cat([rewards, rewards.new_zeros(1)])
         first, second = (
-            torch.tensor([place.get(slot, len(slots)) for slot in column.tolist()], device=device)
-            for column in (own.first[used], own.second[used])
+            torch.as_tensor(np.where(of < 0, len(slots), np.searchsorted(slots, of)), device=device)
+            for of in (own.first[used], own.second[used])
         )
         scale = torch.as_tensor(own.scale[used], dtype=torch.float32, device=device)
         difference = scale * (reward[first] - reward[second])
         mask = torch.as_tensor(there, device=device)
-        z = scores.new_full(mask.shape, torch.inf).masked_scatter(mask, difference + self._offset[used].to(device))
+        z = rewards.new_full(mask.shape, torch.inf).masked_scatter(mask, difference + self._offset[used].to(device))
         found = -torch.logsumexp(torch.cat([z.new_zeros(len(z), 1), -z], dim=1), dim=1)
-        answer = torch.as_tensor(np.repeat(np.arange(len(rows)), np.diff(self._choices_of)[rows]), device=device)
+        per_answer = np.diff(self._choices_of)[rows]
+        answer = torch.as_tensor(np.repeat(np.arange(len(rows)), per_answer), device=device)
         weight = torch.as_tensor(own.weight[choice], dtype=torch.float32, device=device)
         total = self._constant[rows].to(device).index_add(0, answer, weight * found)
-        loss = -(self._weight[rows].to(device) * total).sum() / float(batch)
         with torch.no_grad():
-            plain = scores.new_full(mask.shape, torch.inf).masked_scatter(mask, difference)
-            begins = np.concatenate([[0], np.cumsum(np.diff(self._choices_of)[rows])[:-1]])
+            plain = rewards.new_full(mask.shape, torch.inf).masked_scatter(mask, difference)
+            begins = np.concatenate([[0], np.cumsum(per_answer)[:-1]])
             margin = plain[torch.as_tensor(begins, device=device)].min(dim=1).values
-        return loss, margin
+        return total, margin
 
 
-def _slots(choices: ResponseChoices, rows: IntArray) -> IntArray:
-    """The responses that rows of choices are about, each once, ascending."""
-    slots = np.unique(np.concatenate([choices.first[rows], choices.second[rows]]))
-    return slots[slots >= 0]
+class ChoiceObjective:
+    """-sum_j v_j log p(answer j) / batch under implicit rewards."""
+
+    def __init__(self, base: SharedBase, choices: ResponseChoices, weights: FloatArray, beta: float) -> None:
+        self._base, self._choices, self._beta = base, choices, beta
+        self._terms = ChoiceTerms(choices)
+        self._weight = torch.as_tensor(weights, dtype=torch.float32)
+        self._reference = torch.as_tensor(base.reference(choices.contexts, choices.responses), dtype=torch.float32)
+        length = base.store.lengths(choices.contexts) + base.store.lengths(choices.responses)
+        n = len(choices)
+        self.lengths, self.sequences = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        for j in range(n):
+            slots = self._terms.slots(np.array([j]))
+            self.lengths[j], self.sequences[j] = length[slots].max(), len(slots)
+
+    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        base, own = self._base, self._choices
+        slots = self._terms.slots(rows)
+        scores = base.scorer(collate(base.store, own.contexts[slots], own.responses[slots], base.pad, base.device))
+        rewards = self._beta * (scores - self._reference[slots].to(scores.device))
+        total, margin = self._terms(rows, slots, rewards)
+        return -(self._weight[rows].to(scores.device) * total).sum() / float(batch), margin
