@@ -15,11 +15,13 @@ from sim.install import install_line
 from sim.preferences import FloatArray, IntArray
 
 
-def hidden_state_embeddings(base: SharedBase, contexts: IntArray, responses: IntArray) -> FloatArray:
-    """Mean final hidden state of the reference over each response's tokens; (n, hidden) float64."""
+def hidden_state_embeddings(
+    base: SharedBase, contexts: IntArray, responses: IntArray, name: str | None = None
+) -> FloatArray:
+    """Mean final hidden state over each response's tokens, of adapter `name` or the reference; (n, hidden) float64."""
     lengths = base.store.lengths(contexts) + base.store.lengths(responses)
     out: FloatArray | None = None
-    with base.using(None) as model, torch.inference_mode():
+    with base.using(name) as model, torch.inference_mode():
         decoder = model.get_decoder()
         for rows in length_batches(lengths, base.eval_tokens):
             batch = collate(base.store, contexts[rows], responses[rows], base.pad, base.device)

@@ -37,7 +37,7 @@ class RewardEncoder:
         progress: Progress = lambda text: None,
     ) -> None:  # fmt: skip
         self.place = str(Path(place).absolute())
-        self._chat, self._append_end, self._window, self._progress = chat, append_end, window, progress
+        self._chat, self._append_end, self.window, self._progress = chat, append_end, window, progress
         self.identity: Mapping[str, Any] = {
             "kind": self.kind, "model": weights_hash(self.place), "tokenizer": tokenizer_hash(self.place), "chat": chat,
             "append_end": append_end, "window": window, "token": "last",
@@ -49,7 +49,7 @@ class RewardEncoder:
             model, tokenizer = load_base(self.place, pick_device("auto"), progress=self._progress)
         end = tokenizer.eos_token_id
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or 0)
-        window = min(self._window, longest_input(model.config) or self._window)
+        window = min(self.window, longest_input(model.config) or self.window)
         rows = self.tokens(tokenizer, texts, window)
         self._progress(f"hidden states of {len(rows)} responses, {sum(map(len, rows))} tokens")
         store = TokenStore()

@@ -101,11 +101,13 @@ def make_passes(
     journal: Journal | None = None,
     key: str = "",
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    on_pass: Callable[[int], None] | None = None,
 ) -> list[Mapping[str, float]]:
     """Minimise the objective over the parameters of `groups`, in place, with adapter `name` in use; a row a step.
 
     times: what the rate of each group is multiplied by.  journal, key: where an unfinished fit keeps its parameters,
     optimiser and step.
+    on_pass: hears of every pass that ends here (from 0), with the parameters at its end; a restart begins after it.
     """
     # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
     per_epoch = math.ceil(len(objective.lengths) / training.batch)
@@ -156,8 +158,11 @@ def make_passes(
                 })  # fmt: skip
                 step += 1
                 on_step(step, total)
-                if step % training.checkpoint_steps == 0 and step < total:
+                ends = on_pass is not None and step % per_epoch == 0
+                if ends or (step % training.checkpoint_steps == 0 and step < total):
                     require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
+                    if ends and on_pass is not None:
+                        on_pass(epoch)
                     _checkpoint(journal, part, parameters, optimizer, step, record)
         for parameter in parameters.values():
             parameter.grad = None

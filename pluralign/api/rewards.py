@@ -12,9 +12,11 @@ from pluralign.api.frames import Frame, said
 from pluralign.api.pairs import read_pairs
 from pluralign.ownership import importing_llm
 from sim.answer_kinds.kinds import AskedLikelihood
+from sim.errors import InputError
 from sim.fitting import save
 from sim.fitting.report import fit as fit_table
 from sim.fitting.settings import AskedHoldOut, FitSettings
+from sim.streams import Stream
 
 
 # Long for its arguments, the options of `pluralign llm reward`.
@@ -33,6 +35,11 @@ def reward(
     chat: bool = False,
     append_end: bool = True,
     window: int = 512,
+    trunk: str | Path | None = None,
+    trunk_rank: int = 8,
+    trunk_heads: int = 8,
+    trunk_epochs: int = 4,
+    trunk_rate: float = 1e-4,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
@@ -43,7 +50,12 @@ def reward(
     reward for all), personal (one each), shared (theta_i = U v_i), cluster, low-rank (of annotator_features), em-dpo
     (types); the reward methods stand beside each other.  hold_out: prompts (rewards are scored on prompts nobody
     answered in training), answers, items or people.  chat, append_end, window: how texts become tokens, see
-    `llm.rewards.reward_encoder`.  The rest as in `fit`.  Errors: InputError.
+    `llm.rewards.reward_encoder`.
+
+    trunk: a folder in which the model is first trained with the heads, as a LoRA adapter of rank `trunk_rank` under
+    rewards over a common subspace of `trunk_heads` dimensions (method pooled: one reward), for `trunk_epochs`
+    passes from rate `trunk_rate` (`llm.rewards.trunk`); heads are then fitted on that model. A finished trunk of the
+    same answers and settings is taken as it is.  The rest as in `fit`.  Errors: InputError.
     """
     with importing_llm("a reward on a language model"):
         from llm.rewards.answered_items import answered
@@ -55,10 +67,35 @@ def reward(
     )  # fmt: skip
     say = said(progress)
     encoder = RewardEncoder(model, chat=chat, append_end=append_end, window=window, progress=say)
-    report = fit_table(answered(read_pairs(pairs), chat), settings, say, (), encoder)
-    seconds = round(time.monotonic() - began, 1)
-    extra: dict[str, Any] = {"seed": seed, "seconds": seconds, "out": None}
+    table = answered(read_pairs(pairs), chat)
+    extra: dict[str, Any] = {}
+    if trunk is not None:
+        from llm.rewards.trunk import TrunkSettings, train_trunk
+        from pluralign.trunk_start import trunk_start
+
+        how = TrunkSettings(rank=trunk_rank, heads=trunk_heads, epochs=trunk_epochs, rate=trunk_rate)
+        _require_trunk(model, folds)
+        start = trunk_start(table, settings, encoder, 0 if method == "pooled" else trunk_heads, say)
+        trained = train_trunk(model, table.items, encoder, start, how, trunk, Stream(seed, "trunk"), say)
+        extra["trunk"] = trained.as_json()
+        encoder = RewardEncoder(trained.folder, chat=chat, append_end=append_end, window=window, progress=say)
+    report = fit_table(table, settings, say, (), encoder)
+    extra |= {"seed": seed, "seconds": round(time.monotonic() - began, 1), "out": None}
     return FitResult(save.usable_fit(report), report, extra)
+
+
+def _require_trunk(model: str | Path, folds: int | None) -> None:
+    if folds is not None:
+        raise InputError(
+            "folds: people left out of a fit would have trained its trunk", field="trunk", fix="leave out the one or "
+            "the other",
+        )  # fmt: skip
+    place = Path(model)
+    if (place / "adapter_config.json").is_file() and not (place / "config.json").is_file():
+        raise InputError(
+            "is an adapter without its base's weights, on which no other can be put", file=place,
+            fix="give its base, or the two merged into one",
+        )  # fmt: skip
 
 
 def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:

@@ -46,6 +46,17 @@ if TYPE_CHECKING:
 @click.option("--chat", is_flag=True, help="Plain texts are turns of a conversation, for models that know chats only.")
 @click.option("--append-end/--no-append-end", default=True, show_default=True, help="An end token after each text.")
 @click.option("--window", type=click.IntRange(2), default=512, show_default=True, help="Most tokens that are read.")
+@click.option(
+    "--trunk", type=click.Path(file_okay=False),
+    help="First train the model with the heads, as a LoRA adapter in this folder; a finished one is taken as it is.",
+)  # fmt: skip
+@click.option("--trunk-rank", type=click.IntRange(1), default=8, show_default=True, help="Rank of that adapter.")
+@click.option(
+    "--trunk-heads", type=click.IntRange(1), default=8, show_default=True,
+    help="Dimension of the subspace that the rewards it is trained under have in common.",
+)  # fmt: skip
+@click.option("--trunk-epochs", type=click.IntRange(1), default=4, show_default=True, help="Passes; the best is kept.")
+@click.option("--trunk-rate", type=Positive(), default=1e-4, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(file_okay=False), default="rewards", show_default=True, help="Result folder.")
 @click.option(
@@ -68,6 +79,11 @@ def command(
     chat: bool,
     append_end: bool,
     window: int,
+    trunk: str | None,
+    trunk_rank: int,
+    trunk_heads: int,
+    trunk_epochs: int,
+    trunk_rate: float,
     seed: int,
     out: str,
     exports: tuple[str, ...],
@@ -104,7 +120,8 @@ def command(
             found = reward(
                 data, model, method=method, n_types=n_types, max_types=max_types, ridge=ridge, restarts=restarts,
                 hold_out=hold_out, likelihood=likelihood, folds=folds, chat=chat, append_end=append_end, window=window,
-                seed=seed, progress=say,
+                trunk=trunk, trunk_rank=trunk_rank, trunk_heads=trunk_heads, trunk_epochs=trunk_epochs,
+                trunk_rate=trunk_rate, seed=seed, progress=say,
             )  # fmt: skip
             _require_heads(found, heads)
             found.save(out)
