@@ -12,6 +12,9 @@ from sim.files.file_rows import number_name
 from sim.files.item_features import LARGEST, ROUNDING
 from sim.preferences import BoolArray, FloatArray, IntArray
 
+# Whole numbers below are what they were in a column of decimal ones.
+_EXACT = 2.0**53
+
 
 class Rarer(Exception):
     """Something is wrong, or of a form that only the pass over rows reads."""
@@ -36,18 +39,20 @@ class Codes:
             array = array.cast(pa.large_string())
         if not pa.types.is_dictionary(array.type):
             array = array.dictionary_encode()
-        values = array.dictionary.to_pylist()
+        # In the order in which rows have them, and only these: a dictionary may hold others, in any order.
+        used = array.indices.unique().drop_null()
+        values = array.dictionary.take(used).to_pylist()
         if name is not None:
             values = [None if value is None else name(value) for value in values]
         numbers = self.numbers
-        own = np.array(
-            [-1 if value is None else numbers.setdefault(value, len(numbers)) for value in values] or [-1],
-            dtype=np.int64,
-        )  # fmt: skip
+        own = np.full(len(array.dictionary) + 1, -1, dtype=np.int64)
+        own[used.to_numpy(zero_copy_only=False)] = [
+            -1 if value is None else numbers.setdefault(value, len(numbers)) for value in values
+        ]
         places = array.indices
         if places.null_count:
-            own, places = np.append(own, -1), places.fill_null(len(own))
-        return np.asarray(own[places.to_numpy(zero_copy_only=False)], dtype=np.int64)
+            places = places.cast(pa.int64()).fill_null(len(array.dictionary))
+        return own[places.to_numpy(zero_copy_only=False)]
 
 
 def is_text(kind: Any) -> bool:
@@ -87,8 +92,13 @@ def equal(first: Any, second: Any) -> BoolArray:
 
 
 def person_name(value: Any) -> str:
-    """As the pass over rows names her; empty texts and numbers that are none are for it to refuse."""
-    require(value != "" and value == value and value not in (np.inf, -np.inf))
+    """As the pass over rows names her; empty texts and numbers that are none are for it to refuse.
+
+    So are large decimal ones: Arrow makes these of whole numbers in JSON that no integer of its own can hold, and two
+    people would become one.
+    """
+    require(value != "" and value == value)
+    require(not isinstance(value, float) or abs(value) < _EXACT)
     return value if isinstance(value, str) else number_name(value)
 
 

@@ -402,3 +402,29 @@ def test_a_tie_needs_no_strength(tmp_path, strength):
     if strength is None:
         with pytest.raises(InputError, match="is empty here and not in other rows"):
             read_pairs(write(tmp_path / "b.jsonl", rows))
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.int32()])
+def test_values_of_a_dictionary_that_no_row_has_are_nobody(tmp_path, index):
+    """Data frames keep the categories of rows that were filtered out, sorted and not in the order of the rows."""
+    names = pa.array([f"name {j:03}" for j in range(128)])
+    rows = {"chosen": [7, 3, 9], "rejected": [1, 7, 3], "annotator_id": [5, 5, 2], "prompt": [9, 0, 9]}
+    columns = {
+        name: pa.DictionaryArray.from_arrays(pa.array(places, index), names) for name, places in rows.items()
+    }  # fmt: skip
+    columns["group_id"] = pa.DictionaryArray.from_arrays(pa.array([8, 8, None], index), names)
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    found = by_columns(tmp_path / "a.parquet")
+    assert_same(found, by_rows(tmp_path / "a.parquet"))
+    assert (found.annotators, found.prompts) == (("name 005", "name 002"), ("name 009", "name 000"))
+    assert (found.n_annotators, found.group) == (2, ("name 008", ""))
+
+
+def test_whole_numbers_beyond_64_bits_stay_two_people(tmp_path):
+    """Arrow reads them as decimal numbers, which are equal."""
+    rows = [
+        {"chosen": "a", "rejected": "b", "annotator_id": who} for who in (12345678901234567890, 12345678901234567891)
+    ]
+    path = write(tmp_path / "a.jsonl", [])
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_pairs(path).annotators == ("12345678901234567890", "12345678901234567891")
