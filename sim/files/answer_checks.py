@@ -4,9 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, short
+from sim.files.pair_table import AnswerKind
+
+# Columns that together say that an answer is not a pair.
+KINDS: tuple[tuple[set[str], AnswerKind], ...] = (
+    ({"responses", "choice"}, "choices"),
+    ({"responses", "ranking"}, "rankings"),
+    ({"responses", "scores"}, "ratings"),
+    ({"response", "score"}, "grades"),
+)
+
+
+def kind_of_columns(present: set[str], source: str | Path) -> AnswerKind:
+    """What the answers of a file with these columns are; pairs where no other column says more.
+
+    Errors: InputError where a file mixes kinds.
+    """
+    found = [(columns, kind) for columns, kind in KINDS if columns <= present]
+    if not found:
+        return "pairs"
+    others = [columns for columns, _ in found[1:]] + [{"chosen", "rejected"}] * ({"chosen", "rejected"} <= present)
+    if others:
+        first, second = (" and ".join(sorted(columns)) for columns in (found[0][0], others[0]))
+        raise InputError(
+            f"columns {first} are of one kind of answer, {second} of another", file=source,
+            field=sorted(others[0] - found[0][0])[0], fix="write one kind a file",
+        )  # fmt: skip
+    return found[0][1]
 
 
 def kind_of(row: Mapping[str, Any], where: dict[str, Any]) -> str:

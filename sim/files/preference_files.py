@@ -27,10 +27,11 @@ import numpy as np
 from sim.distinct import present
 from sim.errors import InputError, short
 from sim.files.answer_cells import cell_prompt, cell_strength, cell_tie, cell_weight
+from sim.files.answer_checks import kind_of_columns
 from sim.files.answer_columns import table_of_columns
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, parts_of, read_row_set
 from sim.files.atomic import replacing
-from sim.files.choice_rows import Place, choice_table, kind_of_columns
+from sim.files.choice_rows import Place, choice_table
 from sim.files.conversations import RENDERING, Forms, rendering_of
 from sim.files.file_rows import decoded, known_ending, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError

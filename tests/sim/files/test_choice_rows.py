@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
-from sim.files.choice_rows import compared, ranked_choices
 from sim.files.pair_table import NONE_OF_THEM, SCALE
 from sim.files.preference_files import read_pairs, table_of_rows
 
@@ -43,14 +42,16 @@ def test_none_of_them_is_an_alternative_where_somebody_took_it():
 
 
 @pytest.mark.parametrize(("ranking", "expected"), [
-    ([2, 1, 3], [(1, [0, 2]), (0, [2])]),
-    ([1, None, None], [(0, [1, 2])]),
-    ([1, 1, 2], [(0, [2]), (1, [2])]),
-    ([5, 1, 5], [(1, [0, 2])]),
-    ([1, 1, 1], []),
+    ([2, 1, 3], [("b", "ac"), ("a", "c")]),
+    ([1, None, None], [("a", "bc")]),
+    ([1, 1, 2], [("a", "c"), ("b", "c")]),
+    ([5, 1, 5], [("b", "ac")]),
+    ([2**60 + 1, 2**60, None], [("b", "ac"), ("a", "c")]),
 ])  # fmt: skip
 def test_a_ranking_is_choices_from_what_is_below(ranking, expected):
-    assert ranked_choices(ranking) == expected
+    assert [(taken, "".join(others)) for _, taken, others in _sets(table_of_rows([_row(ranking=ranking)], "t"))] == (
+        expected
+    )
 
 
 def test_a_ranking_that_orders_nothing_is_counted():
@@ -60,8 +61,8 @@ def test_a_ranking_that_orders_nothing_is_counted():
 
 
 def test_scores_are_compared_two_by_two_and_weigh_no_more_than_they_tell():
-    assert compared([3.0, 5.0, 3.0]) == [(1, 0, False), (0, 2, True), (1, 2, False)]
     table = table_of_rows([_row(scores=[3, 5, 3])], "t")
+    assert _sets(table) == [(0, "b", ["a"]), (0, "a", ["c"]), (0, "b", ["c"])]
     assert table.offered.tie.tolist() == [False, True, False]
     assert table.offered.weight.sum() == pytest.approx(2.0)
 
