@@ -11,6 +11,8 @@ from sim.files.file_rows import decoded
 
 # Lightest and heaviest weight of an answer.
 WEIGHTS = (1e-6, 1e6)
+# How much chosen may be above rejected.
+STRENGTHS = (1, 100)
 
 
 def cell_weight(value: Any, where: Mapping[str, Any]) -> float:
@@ -35,7 +37,8 @@ def cell_tie(value: Any, where: Mapping[str, Any]) -> bool:
 def cell_strength(value: Any, where: Mapping[str, Any]) -> int:
     """How much chosen is above rejected."""
     whole = not isinstance(value, bool) and isinstance(value, int | float) and value == value // 1
-    if not whole or not 1 <= value <= 100:
+    least, most = STRENGTHS
+    if not whole or not least <= value <= most:
         raise InputError(
             f"expected a whole number from 1, got {short(value)}", fix="say how much chosen is above rejected", **where
         )

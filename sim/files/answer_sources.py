@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -206,13 +206,10 @@ def _json_lines(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 # A cell of these columns is a number, a truth value or a list that JSON writes.
-_CELLS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("weight", "strength", "tie", "choice", "score"), load_json),
-    **dict.fromkeys(
-        ("chosen_features", "rejected_features", "annotator_features", "features", "responses", "ranking", "scores"),
-        load_json,
-    ),
-}
+NUMBERS_AND_LISTS = frozenset({
+    "weight", "strength", "tie", "choice", "score", "chosen_features", "rejected_features", "annotator_features",
+    "features", "responses", "ranking", "scores",
+})  # fmt: skip
 
 
 # As in `sim.files.preference_files`; a person's number is a text in a cell, and may have become a decimal one.
@@ -233,12 +230,11 @@ def _cell(name: str, text: str) -> Any:
         return None
     if name in _PEOPLE:
         return cell_name(text)
-    parse = _CELLS.get(name)
-    if parse is None:
+    if name not in NUMBERS_AND_LISTS:
         # A cell holds no list but as JSON; one of messages is read as in other files.
         return (messages_in(text) or text) if name in _TOLD else text
     try:
-        return parse(text.lower() if name == "tie" else text)
+        return load_json(text.lower() if name == "tie" else text)
     except ValueError:
         return text  # Left to the check of the column, which says what was expected.
 

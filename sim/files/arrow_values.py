@@ -20,6 +20,10 @@ class Rarer(Exception):
     """Something is wrong, or of a form that only the pass over rows reads."""
 
 
+class OtherVectors(Rarer):
+    """One item came with two vectors."""
+
+
 def require(condition: object) -> None:
     if not condition:
         raise Rarer
@@ -52,7 +56,7 @@ class Codes:
         places = array.indices
         if places.null_count:
             places = places.cast(pa.int64()).fill_null(len(array.dictionary))
-        return own[places.to_numpy(zero_copy_only=False)]
+        return np.asarray(own[places.to_numpy(zero_copy_only=False)])
 
 
 def is_text(kind: Any) -> bool:
@@ -158,4 +162,20 @@ class FirstVectors:
         self.known[numbers[new]] = True
         own = self.rows[numbers]
         if not (own == vectors).all():
-            require((np.abs(own - vectors) <= ROUNDING * np.maximum(np.abs(own), np.abs(vectors))).all())
+            near = np.abs(own - vectors) <= ROUNDING * np.maximum(np.abs(own), np.abs(vectors))
+            if not near.all():
+                raise OtherVectors
+
+    def matrix(
+        self, order: IntArray, named: tuple[str, ...] | None, pattern: str
+    ) -> tuple[FloatArray, tuple[str, ...]] | None:
+        """((n, d), names) of the items `order`; None where no item has a vector.  named: by the schema; pattern: names
+        where nothing has any."""
+        if self.rows is None:
+            return None
+        require(len(self.known) > order.max(initial=-1) and self.known[order].all())
+        found = self.rows[order]
+        names = self.names or named or tuple(pattern.format(j + 1) for j in range(found.shape[1]))
+        require(len(names) == found.shape[1])
+        require(self.names is None or named is None or self.names == named)
+        return found, names

@@ -84,15 +84,12 @@ def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
     return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
 
 
-def required_columns(
-    present: set[str], path: str | Path, first: Mapping[str, Any] | None = None, *, pairs: bool = True
-) -> dict[str, str]:
+def required_columns(present: set[str], path: str | Path, first: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Canonical name -> the file's name, for the required columns; first: a row, by which a public set is known.
 
-    pairs: whether the answers are pairs, which need chosen and rejected, and no columns of another kind.
+    Pairs need chosen and rejected; what other kinds need is what they are known by.
     """
-    if pairs:
-        kind_of_columns(present, path)
+    pairs = kind_of_columns(present, path) == "pairs"
     found = {}
     for canonical, names in ALIASES.items():
         if not pairs and canonical in ("chosen", "rejected"):
@@ -157,7 +154,7 @@ def table_of_rows(
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
     present = {name for row in rows for name in row}
     kind = kind_of_columns(present, path)
-    columns = required_columns(present, path, rows[0], pairs=kind == "pairs")
+    columns = required_columns(present, path, rows[0])
     find = place or (lambda number: {"file": path, "row": number + 1})
 
     def made(items: ItemTable) -> PairTable:

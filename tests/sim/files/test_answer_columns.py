@@ -1,48 +1,18 @@
 """Answers read by columns are those read row by row, whatever file they lie in; what is wrong is said row by row."""
 
-import gzip
-import io
 import json
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
+from read_both_ways import assert_same, by_columns, by_rows, write
 
 from sim.errors import InputError
-from sim.files.answer_columns import table_of_columns
-from sim.files.answer_sources import parts_of, read_row_set
-from sim.files.preference_files import read_pairs, required_columns, table_of_row_set
+from sim.files.preference_files import read_pairs
 from sim.streams import Stream
 
-FIELDS = (
-    "items", "feature_names", "prompts", "annotators", "group", "annotator_feature_names", "left_out", "kind", "source",
-)  # fmt: skip
-ARRAYS = (
-    "features", "prompt", "chosen", "rejected", "annotator", "weights", "split", "annotator_features", "tie",
-    "strength",
-)  # fmt: skip
-
-
-def by_columns(path):
-    return table_of_columns(parts_of(path), lambda present: required_columns(present, path), str(path))
-
-
-def by_rows(path):
-    return table_of_row_set(read_row_set(path), path)
-
-
-def assert_same(one, other):
-    for name in FIELDS:
-        assert getattr(one, name) == getattr(other, name), name
-    for name in ARRAYS:
-        first, second = getattr(one, name), getattr(other, name)
-        assert (first is None) == (second is None), name
-        if first is not None:
-            assert first.dtype == second.dtype, name
-            assert first.shape == second.shape, name
-            assert (first == second).all(), name
+FIELDS = ("items", "feature_names", "prompts", "annotators", "group", "annotator_feature_names", "left_out", "kind")
 
 
 def drawn(seed, n=400, people=17, items=23, **forms):
@@ -83,27 +53,6 @@ def drawn(seed, n=400, people=17, items=23, **forms):
     return rows
 
 
-def write(path, rows):
-    """Rows as the file's ending says."""
-    name = path.name
-    if name.endswith(".parquet"):
-        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=37)
-        return path
-    if ".csv" in name or ".tsv" in name:
-        flat = pa.Table.from_pylist([{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows])
-        sink = io.BytesIO()
-        pc.write_csv(flat, sink, pc.WriteOptions(delimiter="\t" if ".tsv" in name else ","))
-        raw = sink.getvalue()
-    else:
-        raw = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    if name.endswith(".gz"):
-        raw = gzip.compress(raw)
-    if name.endswith(".zst"):
-        raw = pa.Codec("zstd").compress(raw, asbytes=True)
-    path.write_bytes(raw)
-    return path
-
-
 FORMS = [
     {}, {"vectors": 1}, {"numbers": 1}, {"features": 1, "weight": 1}, {"named": 1, "split": 1},
     {"group": 1, "ties": 1}, {"strength": 1, "told": 1, "always": 1},
@@ -129,7 +78,7 @@ def test_comma_separated(tmp_path, ending, forms):
     assert found is not None
     assert_same(found, by_rows(path))
     lines = write(tmp_path / "a.jsonl", rows)
-    for name in FIELDS[:-1]:
+    for name in FIELDS:
         assert getattr(found, name) == getattr(read_pairs(lines), name)
 
 
@@ -144,6 +93,7 @@ def test_ties_and_strengths_of_csv(tmp_path):
     assert table.annotators == ("1", "2")
     assert table.tie.tolist() == [True, False]
     assert table.strength.tolist() == [2, 1]
+    assert_same(by_columns(path), by_rows(path))
 
 
 def test_batches_of_one_file_are_one_table(tmp_path, monkeypatch):
@@ -259,6 +209,7 @@ def test_an_answer_under_two_prompts_may_be_two_items(tmp_path):
     assert table.items == ("I cannot.", "b", "I cannot.", "c", "d")
     assert table.features[:, 0].tolist() == [1.0, 9.0, 2.0, 9.0, 9.0]
     assert table.chosen.tolist() == [0, 2, 2]
+    assert_same(by_columns(tmp_path / "a.jsonl"), by_rows(tmp_path / "a.jsonl"))
     rows.append({**refusal, "prompt": "q", "rejected": "c", "chosen_features": [3.0]})
     said = (
         r"row 4, field 'chosen_features': item 'I cannot\.' has other features here than before under the same prompt"
@@ -322,6 +273,7 @@ def test_bytes_are_text_or_refused(tmp_path):
         ({"tie": "yes"}, "row 3, field 'tie': expected true or false, got 'yes'"),
         ({"strength": 1.5}, "row 3, field 'strength': expected a whole number from 1, got 1.5"),
         ({"strength": 0}, "row 3, field 'strength': expected a whole number from 1, got 0"),
+        ({"strength": 101}, "row 3, field 'strength': expected a whole number from 1, got 101"),
         ({"strength": None}, "row 3, field 'strength': is empty here and not in other rows"),
     ],
 )
