@@ -43,7 +43,8 @@ def token_average_log_ratios(
     log(sum_k w_k pi_k(y_t | x, y_<t)) summed over t, minus log pi_ref(y | x), for every row of `weights`.
 
     weights: (n_ensembles, K).  Returns (n_ensembles, n).  Each member scores each distinct response once, whatever
-    the number of ensembles and of annotators who share the response.
+    the number of ensembles and of annotators who share the response, and remembers what it gave: asked for its own
+    scores of these rows afterwards, it need not compute them again.
     """
     weights = np.stack([probability_array("weights", row, (len(policies),), 1e-9) for row in np.atleast_2d(weights)])
     base = policies[0].base
@@ -51,7 +52,7 @@ def token_average_log_ratios(
         log_weights = torch.from_numpy(np.log(weights))
     distinct, back = distinct_rows(base.store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
-    out = np.empty((len(weights), len(distinct)))
+    out, own = np.empty((len(weights), len(distinct))), np.empty((len(policies), len(distinct)))
     lengths = base.store.lengths(prompts) + base.store.lengths(answers)
     with torch.inference_mode():
         for rows in length_batches(lengths, base.eval_tokens):
@@ -60,10 +61,15 @@ def token_average_log_ratios(
             for policy in policies:
                 with base.scoring_as(policy.name):
                     parts.append(base.scorer.tokens(batch).double().cpu())
-            mixed = torch.logsumexp(torch.stack(parts) + log_weights[:, :, None], dim=1)
-            total = torch.zeros(len(weights), len(rows), dtype=torch.float64)
-            out[:, rows] = total.index_add(1, batch.row.cpu(), mixed).numpy()
-    return np.asarray((out - base.reference_beside(prompts, answers))[:, back])
+            members, place = torch.stack(parts), batch.row.cpu()
+            mixed = torch.logsumexp(members + log_weights[:, :, None], dim=1)
+            for scores, tokens in ((out, mixed), (own, members)):
+                total = torch.zeros(len(tokens), len(rows), dtype=torch.float64)
+                scores[:, rows] = total.index_add(1, place, tokens).numpy()
+    reference = base.reference_beside(prompts, answers)
+    for policy, scores in zip(policies, own, strict=True):
+        policy.remember(distinct, scores, reference)
+    return np.asarray((out - reference)[:, back])
 
 
 def merged_adapter(

@@ -11,7 +11,7 @@ from llm.base.progress import Progress
 from llm.data.preference_text import AnswerSet
 from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
 from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, PolicyOnAnswers
-from llm.runs.margins import difference, infer_groups, length_margins, margins_of, match_groups, summarise
+from llm.runs.margins import both_sides, difference, infer_groups, length_margins, margins_of, match_groups, summarise
 from llm.runs.minmax_runs import distinct_prompts
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import RESPONSIBILITIES
@@ -46,18 +46,21 @@ def evaluate(
     answers = answers or (data.unseen if len(data.unseen) else data.held_out)
     if not len(answers):
         raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
+    policies, ensembles, grouping = table_rows(run, others)
+    progress(f"margins of {len(policies)} policies on {len(answers)} answers of {len(answers.annotators)} annotators")
+    # First of all: these passes give the scores of the members, too.
+    averaged = _token_average_margins(policies, ensembles, answers)
     who = _who_is_who(run, answers, stream)
     # Of two responses that are alike none should be preferred.
     who = replace(who, used=who.used & answers.decided)
     of_pair = who.group[answers.pairs.annotator]
-    policies, ensembles, grouping = table_rows(run, others)
-    progress(
-        f"margins of {len(policies)} policies on {int(who.used.sum())} answers of {len(answers.annotators)} annotators"
-    )
-    single = {name: margins_of(policy, answers) for name, policy in policies.items()}
+    single = {}
+    for name, policy in policies.items():
+        single[name] = margins_of(policy, answers)
+        progress(f"scored {name}")
     single["longer response"] = length_margins(run.base.store, answers)
     table = {}
-    for name, margin in {**single, **_ensemble_margins(policies, ensembles, single, answers)}.items():
+    for name, margin in {**single, **_ensemble_margins(policies, ensembles, single, averaged, answers)}.items():
         masks = [who.used & (of_pair == k) for k in range(len(run.policies))]
         table[name] = PolicyOnAnswers(
             tuple(summarise(margin[rows], answers.pairs.annotator[rows], stream.child(name)) for rows in masks)
@@ -105,11 +108,10 @@ def _who_is_who(run: OpenRun, answers: AnswerSet, stream: Stream) -> _WhoIsWho:
 
 def _ensemble_margins(
     policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], single: Mapping[str, FloatArray],
-    answers: AnswerSet,
+    averaged: Mapping[str, FloatArray], answers: AnswerSet,
 ) -> dict[str, FloatArray]:  # fmt: skip
     """Margins of each ensemble and of the two baselines that are often taken for it."""
     found: dict[str, FloatArray] = {}
-    averaged = _token_average_margins(policies, ensembles, answers)
     for ensemble in ensembles:
         members = [policies[name] for name in ensemble.members]
         found[ensemble.name] = margins_of(AdapterMixture(members, ensemble.weights), answers)
@@ -124,13 +126,11 @@ def _token_average_margins(
     policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], answers: AnswerSet
 ) -> dict[str, FloatArray]:
     """Ensemble name -> margins of its token-averaged baseline; ensembles of the same members are scored together."""
-    pairs = answers.pairs
     found: dict[str, FloatArray] = {}
     for keys in dict.fromkeys(ensemble.members for ensemble in ensembles):
         same = [ensemble for ensemble in ensembles if ensemble.members == keys]
         members, weights = [policies[key] for key in keys], np.stack([ensemble.weights for ensemble in same])
-        chosen = token_average_log_ratios(members, weights, pairs.contexts, pairs.chosen)
-        rejected = token_average_log_ratios(members, weights, pairs.contexts, pairs.rejected)
+        chosen, rejected = np.split(token_average_log_ratios(members, weights, *both_sides(answers)), 2, axis=1)
         found |= {ensemble.name: members[0].beta * row for ensemble, row in zip(same, chosen - rejected, strict=True)}
     return found
 

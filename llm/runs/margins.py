@@ -23,8 +23,17 @@ class Rewarding(Protocol):
 
 def margins_of(policy: Rewarding, answers: AnswerSet) -> FloatArray:
     """M_j = implicit reward of chosen minus of rejected; (n,), reward units."""
+    chosen, rejected = np.split(policy.implicit_reward(*both_sides(answers)), 2)
+    return np.asarray(chosen - rejected)
+
+
+def both_sides(answers: AnswerSet) -> tuple[IntArray, IntArray]:
+    """(context, response) of what was chosen, then of what was rejected; two columns (2 n,).
+
+    One set: it is scored in the same batches whoever asks, and what some chose and others rejected once.
+    """
     pairs = answers.pairs
-    return policy.implicit_reward(pairs.contexts, pairs.chosen) - policy.implicit_reward(pairs.contexts, pairs.rejected)
+    return np.concatenate([pairs.contexts, pairs.contexts]), np.concatenate([pairs.chosen, pairs.rejected])
 
 
 def length_margins(store: TokenStore, answers: AnswerSet) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +17,7 @@ from llm.training.adapter_training import FitReport, fit_adapter
 from llm.training.passes import DPOTraining
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
-from sim.preferences import AnyArray, FloatArray, PreferencePairs
+from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
 # Evaluations of fewer rows are cheaper to repeat than to keep.
@@ -55,7 +54,7 @@ class AdapterPolicy:
         self._journal, self._on_fit, self._on_step = journal or Journal(None), on_fit, on_step
         self._fits = 0
         self._identity: str | None = None
-        self._known: dict[bytes, FloatArray] = {}
+        self._known: dict[tuple[int, int], tuple[float, float]] = {}
 
     @property
     def identity(self) -> str:
@@ -75,16 +74,37 @@ class AdapterPolicy:
 
     def log_probability(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """log pi(response | context); (n,)."""
-        key = hashlib.blake2b(contexts.tobytes() + responses.tobytes()).digest()
-        if key not in self._known:
-            self._known[key] = self._evaluate(contexts, responses)
-        return self._known[key]
+        return self._scored(contexts, responses)[:, 0]
 
-    def _evaluate(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        # Annotators share pairs: each response is scored once.
-        rows, place = distinct_rows(self.base.store, contexts, responses)
-        one = self._score if len(rows) < _WORTH_KEEPING else self._kept
-        return np.asarray(one(rows[:, 0], rows[:, 1])[place])
+    def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """log (pi / pi_ref); (n,), exactly 0 of an adapter that is zero where scores are bfloat16."""
+        found = self._scored(contexts, responses)
+        return np.asarray(found[:, 0] - found[:, 1])
+
+    def _scored(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """(own, the reference's) log-probability of each row; (n, 2).
+
+        Each (context, response) goes through the model once as long as the parameters stay, whoever answers about it
+        and in whichever set of answers: annotators share pairs, what one prefers another does not, and answers are
+        held out about pairs that are trained on.
+        """
+        rows, place = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+        pairs = [(int(c), int(r)) for c, r in rows.tolist()]
+        missing = [pair for pair in pairs if pair not in self._known]
+        if missing:
+            base, columns = self.base, np.array(missing, dtype=np.int64).T
+            new, _ = distinct_rows(base.store, columns[0], columns[1])
+            one = self._score if len(new) < _WORTH_KEEPING else self._kept
+            own = one(new[:, 0], new[:, 1])
+            self.remember(new, own, base.reference_beside(new[:, 0], new[:, 1], self._journal, _WORTH_KEEPING))
+        return np.array([self._known[pair] for pair in pairs]).reshape(-1, 2)[place.reshape(-1)]
+
+    def remember(self, rows: IntArray, own: FloatArray, reference: FloatArray) -> None:
+        """Log-probabilities (n,) of rows (n, 2) that a forward pass of the present parameters gave, and the
+        reference's to be subtracted from them. What is known already stays."""
+        self._require_finite(own)
+        for row, value, beside in zip(rows.tolist(), own.tolist(), reference.tolist(), strict=True):
+            self._known.setdefault((row[0], row[1]), (value, beside))
 
     def _kept(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         # Of how many tokens batches are: in bfloat16 scores depend on it, and the reference's must be from the same.
@@ -99,17 +119,15 @@ class AdapterPolicy:
 
     def _score(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         scores = self.base.score(self.name, contexts, responses)
+        self._require_finite(scores)
+        return scores
+
+    def _require_finite(self, scores: FloatArray) -> None:
         if not np.isfinite(scores).all():
             raise InputError(
                 f"log-probabilities of '{self.name}' are not finite: its training diverged", field="training.rate",
                 fix=f"lower the rate (now {self.training.rate:g})",
             )  # fmt: skip
-        return scores
-
-    def log_ratio(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
-        """log (pi / pi_ref); (n,), exactly 0 of an adapter that is zero where scores are bfloat16."""
-        own = self.log_probability(contexts, responses)
-        return own - self.base.reference_beside(contexts, responses, self._journal, _WORTH_KEEPING)
 
     def implicit_reward(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         return self.beta * self.log_ratio(contexts, responses)
