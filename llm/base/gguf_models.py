@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.base.identity import file_hash
+from llm.base.kept_hashes import cache_folder
 from llm.base.model_folder import gguf_file_of
 from llm.base.progress import Progress
 from sim.errors import InputError
@@ -18,14 +19,6 @@ def plain_folder(place: str | Path, progress: Progress = lambda text: None) -> P
     """The folder that a model is opened from: the one given, or what its GGUF file was turned into."""
     file = gguf_file_of(place)
     return Path(place) if file is None else converted(file, progress)
-
-
-def cache_folder() -> Path:
-    """Where converted models lie: PLURALIGN_CACHE, else pluralign in the user's cache folder."""
-    own = os.environ.get("PLURALIGN_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pluralign"
 
 
 def converted(file: Path, progress: Progress = lambda text: None) -> Path:

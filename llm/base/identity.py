@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from llm.base.kept_hashes import kept_hash
 from llm.base.model_folder import base_folder, gguf_file_of
+from sim.errors import InputError
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -16,6 +18,11 @@ _TOKENIZER_FILES = (
     "merges.txt",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "chat_template.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "spiece.model",
+    "tekken.json",
 )
 
 
@@ -48,15 +55,43 @@ def tokenizer_hash(folder: str | Path) -> str:
     return _hash([place / name for name in _TOKENIZER_FILES])
 
 
-def _hash(files: Sequence[Path]) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    for file in files:
-        if file.is_file():
-            state.update(file.name.encode())
+def folder_hash(folder: str | Path) -> str:
+    """Hash of all files in a folder and in those inside: their places in it and their content."""
+    place = Path(folder)
+    files = sorted(file for file in place.rglob("*") if file.is_file())
+    return _hash(files, [file.relative_to(place).as_posix() for file in files])
+
+
+def require_same_model(model: str | Path, weights: str, tokenizer: str, folder: Path) -> None:
+    """InputError where the model that a finished folder was made with is not the one of these hashes any more.
+
+    One that is gone is not needed any more; an empty hash is of a folder from before it was kept.
+    """
+    if not Path(model).exists():
+        return
+    for name, wanted, hash_of in (("weights", weights, weights_hash), ("tokenizer", tokenizer, tokenizer_hash)):
+        if wanted and hash_of(model) != wanted:
+            raise InputError(
+                f"was changed since {folder} was made with it: its {name} differ", file=model, field="model",
+                fix="put the old one back, or choose another --out",
+            )  # fmt: skip
+
+
+def _hash(files: Sequence[Path], names: Sequence[str] | None = None) -> str:
+    """Of the files that are there, each under its own name or that of `names`; large ones are read once."""
+    named = zip(files, names or [file.name for file in files], strict=True)
+    there = {file: name for file, name in named if file.is_file()}
+
+    def read() -> str:
+        state = hashlib.blake2b(digest_size=16)
+        for file, name in there.items():
+            state.update(name.encode())
             with file.open("rb") as content:
                 while block := content.read(1 << 20):
                     state.update(block)
-    return state.hexdigest()
+        return state.hexdigest()
+
+    return kept_hash(there, read)
 
 
 def versions() -> dict[str, str]:

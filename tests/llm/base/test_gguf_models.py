@@ -8,8 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 gguf = pytest.importorskip("gguf", reason="pip install gguf")
 
-from llm.base.gguf_models import cache_folder, converted, plain_folder  # noqa: E402
+from llm.base.gguf_models import converted, plain_folder  # noqa: E402
 from llm.base.identity import weights_hash  # noqa: E402
+from llm.base.kept_hashes import cache_folder  # noqa: E402
 from llm.base.model_folder import gguf_file_of  # noqa: E402
 from llm.base.small_mistral import load_base  # noqa: E402
 from sim.errors import InputError  # noqa: E402
