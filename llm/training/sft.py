@@ -18,7 +18,7 @@ import torch
 
 from llm.base.device import pick_device
 from llm.base.folder_format import FORMAT, checksums, file_checksum, read_stamped, require_unchanged, stamped
-from llm.base.identity import tokenizer_hash, versions, weights_hash
+from llm.base.identity import require_same_model, tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.plain_text import Document, read_documents
 from llm.base.progress import Progress
@@ -177,6 +177,7 @@ def _finished(out: Path, settings: SftSettings, progress: Progress) -> SftSummar
         raise InputError("holds a model trained with other settings", file=out, fix="choose another --out")
     try:
         summary, data = SftSummary(**content), origin["data"]
+        base = dict(zip(("weights", "tokenizer"), origin["base"], strict=False))
         require_unchanged(out, files, _AGAIN)
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f"is no summary of this version ({error})", file=path, fix="choose another --out") from error
@@ -188,6 +189,8 @@ def _finished(out: Path, settings: SftSettings, progress: Progress) -> SftSummar
             f"was changed since {out} was trained on it", file=settings.data, field="data",
             fix="put the old one back, or train with another --out",
         )  # fmt: skip
+    if settings.model is not None:
+        require_same_model(settings.model, base.get("weights", ""), base.get("tokenizer", ""), out)
     progress(f"{out} is finished; nothing to do")
     return summary
 

@@ -1,0 +1,146 @@
+"""A model that changed where it lies is another model: to folders that were finished with it, and to kept pieces."""
+# ruff: noqa: F811  # fixtures are imported
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from saved_runs import FAST, contents, small_sft  # noqa: E402
+from tiny_llm import corpus, open_tiny, random_rows, score, tiny, write_corpus, write_pairs  # noqa: E402, F401
+
+from llm.base.journal import Journal  # noqa: E402
+from llm.data.imdb import make_imdb  # noqa: E402
+from llm.data.imdb_settings import ImdbSettings  # noqa: E402
+from llm.runs import response_embeddings  # noqa: E402
+from llm.runs.response_embeddings import RunEmbeddings  # noqa: E402
+from llm.runs.run_settings import RunSettings  # noqa: E402
+from llm.runs.train_run import train_run  # noqa: E402
+from llm.training.sft import train_sft  # noqa: E402
+from sim.errors import InputError  # noqa: E402
+from sim.settings import read_settings  # noqa: E402
+
+
+@pytest.fixture
+def model(tiny, tmp_path):
+    return shutil.copytree(tiny, tmp_path / "model")
+
+
+def _train(model, place, out):
+    data = place / "pairs.jsonl"
+    if not data.exists():
+        write_pairs(data, annotators=3, answers=8, unseen=1)
+    settings = read_settings(RunSettings, None, [*FAST, f"model={model}", f"data.train={data}", "method=dpo"])
+    train_run(settings, out)
+
+
+def _sft(model, place, out):
+    data = place / "text.jsonl"
+    if not data.exists():
+        write_corpus(data, 80)
+    train_sft(small_sft(data, model=str(model), steps=2), out)
+
+
+def _imdb_settings(model, place):
+    data = place / "reviews.jsonl"
+    if not data.exists():
+        texts = [" ".join(corpus(60, seed=5)[j : j + 3]) for j in range(58)]
+        rows = [{"text": text, "label": "pos" if score(text) > 0 else "neg"} for text in texts]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ImdbSettings(
+        data=str(data), model=str(model), scenario="opposed", annotators=3, unseen=0, pairs=4, pool=6, prompt_tokens=9,
+        new_tokens=6, threads=1, device="cpu",
+    )  # fmt: skip
+
+
+def _make_imdb(model, place, out):
+    make_imdb(_imdb_settings(model, place), out)
+
+
+def _other_weights(model):
+    content = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**content, "rms_norm_eps": 1e-3}))
+
+
+def _other_tokenizer(model):
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 77}))
+
+
+def _other_template(model):
+    (model / "chat_template.json").write_text("{}")
+
+
+@pytest.mark.parametrize("command", [_train, _sft, _make_imdb])
+def test_a_finished_folder_wants_the_model_it_was_made_with(command, model, tmp_path):
+    out = tmp_path / "out"
+    command(model, tmp_path, out)
+    whole = contents(out)
+    command(model, tmp_path, out)
+    for change, what in ((_other_weights, "weights"), (_other_tokenizer, "tokenizer"), (_other_template, "tokenizer")):
+        kept = shutil.copytree(model, tmp_path / "kept")
+        change(model)
+        with pytest.raises(InputError, match=f"model': was changed since .*out was made with it: its {what} differ"):
+            command(model, tmp_path, out)
+        shutil.rmtree(model)
+        kept.rename(model)
+        command(model, tmp_path, out)
+    shutil.rmtree(model)
+    command(model, tmp_path, out)
+    assert contents(out) == whole
+
+
+def test_continuations_of_another_model_are_sampled_anew(model, tmp_path):
+    settings = replace(_imdb_settings(model, tmp_path), continuations=str(tmp_path / "kept"))
+    make_imdb(settings, tmp_path / "first")
+    pieces = set(contents(tmp_path / "kept"))
+    make_imdb(settings, tmp_path / "again")
+    assert set(contents(tmp_path / "kept")) == pieces
+    for number, change in enumerate((_other_weights, _other_tokenizer, _other_template), 2):
+        change(model)
+        make_imdb(settings, tmp_path / change.__name__)
+        assert len(contents(tmp_path / "kept")) == number * len(pieces)
+
+
+@pytest.fixture
+def sentences(tmp_path, monkeypatch):
+    """A stand-in for a sentence model, which says what one of its files holds."""
+    folder = tmp_path / "sentences"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "1_Pooling" / "config.json").write_text("1")
+
+    def embedded(texts, place, device):
+        assert place == str(folder)
+        return np.full((len(texts), 2), float((folder / "1_Pooling" / "config.json").read_text()))
+
+    monkeypatch.setattr(response_embeddings, "sentence_embeddings", embedded)
+    return folder
+
+
+def test_embeddings_of_another_sentence_model_are_made_anew(tiny, sentences, tmp_path):
+    base, tokenizer = open_tiny(tiny)
+    rows = random_rows(base, 5)
+    for value in (1.0, 2.0):
+        (sentences / "1_Pooling" / "config.json").write_text(str(value))
+        for _ in range(2):
+            own = RunEmbeddings(base, tokenizer, str(sentences), Journal(tmp_path / "journal"))
+            assert (own.of(*rows) == value).all()
+    assert len(contents(tmp_path / "journal")) == 2
+
+
+def test_a_finished_run_wants_the_sentence_model_it_was_made_with(tiny, sentences, tmp_path):
+    data = write_pairs(tmp_path / "pairs.jsonl", annotators=3, answers=8, unseen=1)
+    settings = read_settings(RunSettings, None, [
+        *FAST, f"model={tiny}", f"data.train={data}", "method=cluster-dpo", f"groups.embedding={sentences}",
+    ])  # fmt: skip
+    done = train_run(settings, tmp_path / "run")
+    assert train_run(settings, tmp_path / "run").mixture == done.mixture
+    (sentences / "1_Pooling" / "config.json").write_text("2")
+    with pytest.raises(InputError, match=r"groups.embedding': was changed since .*run was trained with it"):
+        train_run(settings, tmp_path / "run")
+    shutil.rmtree(sentences)
+    train_run(settings, tmp_path / "run")
