@@ -17,9 +17,16 @@ from sim.errors import InputError
 from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates, candidates_of, read_candidates
 from sim.fitting.text_features.encoded import encoded
-from sim.fitting.text_features.heads import encoder_of_reward, head_names, head_of
+from sim.fitting.text_features.heads import (
+    encoder_of_reward,
+    head_confidence,
+    head_names,
+    head_of,
+    standard_features,
+)
 from sim.preferences import FloatArray
-from sim.tables.candidates import CandidateChoice, HowToChoose, Zero, choose_candidates
+from sim.tables.candidates import RADIUS, CandidateChoice, HowToChoose, choose_candidates
+from sim.tables.pessimistic_candidates import Zero, sure_rewards
 
 
 class Choosing(Shown):
@@ -34,7 +41,8 @@ class Choosing(Shown):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A prompt each: prompt, choice (its number from 0), response; lottery, value and costs where there are any."""
+        """A prompt each: prompt, choice (its number from 0), response; lottery, value, costs, and what each party
+        is sure of, where there are any."""
         out = []
         for number, found in enumerate(self.choices):
             responses = self.candidates.responses[number]
@@ -50,6 +58,8 @@ class Choosing(Shown):
                 row["gap"] = found.gap
             if found.costs is not None:
                 row["costs"] = found.costs.tolist()
+            if found.sure is not None:
+                row["sure"] = found.sure.tolist()
             out.append(row)
         return out
 
@@ -66,8 +76,8 @@ class Choosing(Shown):
         """What `pluralign llm choose --json` prints."""
         return {
             "rule": self.how.rule, "alpha": self.how.alpha if np.isfinite(self.how.alpha) else str(self.how.alpha),
-            "zero": self.how.counted_from, "parties": list(self.parties),
-            "mean_rewards": self.mean_rewards.tolist(), "choices": self.rows,
+            "zero": self.how.counted_from, "radius": self.how.radius if self.how.pessimistic else None,
+            "parties": list(self.parties), "mean_rewards": self.mean_rewards.tolist(), "choices": self.rows,
         }  # fmt: skip
 
     def save(self, path: str | Path) -> None:
@@ -80,8 +90,16 @@ class Choosing(Shown):
         of = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         return Page(
             f"{self.how.rule}, {len(self.parties)} parties: {len(self.choices)} prompts, {of} candidates each",
-            ("party", "reward above its mean candidate"), rows,
+            ("party", "reward above its mean candidate"), rows, self._notes,
         )  # fmt: skip
+
+    @property
+    def _notes(self) -> list[str]:
+        if not self.how.pessimistic or self.how.counted_from != "worst":
+            return []
+        nobody = sum(found.bounds is not None and not found.bounds.any() for found in self.choices)
+        said_so = f"{nobody} prompts where nobody is sure to prefer anything: their choice is arbitrary"
+        return [said_so] if nobody else []
 
     def plot(self) -> Any:
         """Axes: what each party gets in the mean."""
@@ -99,6 +117,8 @@ def choose(
     lottery: bool = False,
     beta: float | None = None,
     mechanism: bool = False,
+    pessimistic: bool = False,
+    radius: float = RADIUS,
     progress: Callable[[str], None] | None = None,
 ) -> Choosing:
     """Best of n for many: one candidate a prompt, or a lottery over them, from the rewards of a fit's parties.
@@ -107,17 +127,20 @@ def choose(
     [arXiv 2405.00254, eq. (4.1)]; nash, utilitarian, leximin or alpha=A [arXiv 2403.05006, section 4]; von-neumann, the
     lottery that nothing beats [Algorithm 2 there]; pool, Agg-p_alpha of the parties' chances [2405.00254, eq. (5.1)],
     with mechanism also what each pays.  parties: types (or clusters), annotators, or names of heads; auto: types where
-    the fit has at least two.  zero, lottery, beta: see `HowToChoose`.
+    the fit has at least two.  zero, lottery, beta: see `HowToChoose`.  pessimistic: by the least rewards within
+    `radius` standard errors, from the information in the fit's answers (`sim.fitting.head_errors`); at the default a
+    bound is right 19 times out of 20, each on its own.
     Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
     Errors: InputError.
     """
     with importing_llm("a reward on a language model"):
         from llm.rewards.reward_encoder import label_of
 
-    how = HowToChoose(rule, alpha, zero, lottery, beta, mechanism)
+    how = HowToChoose(rule, alpha, zero, lottery, beta, mechanism, pessimistic, radius)
     asked = read_candidates(str(candidates)) if is_path(candidates) else _of_frame(candidates)
     names = party_names(fit, parties)
     heads = [head_of(fit.usable, name) for name in names]
+    confidence = head_confidence(fit.usable, names, radius) if pessimistic else None
     encoder = encoder_of_reward(fit.usable)
     chat = bool(encoder.identity.get("chat"))
     labels = [
@@ -129,10 +152,14 @@ def choose(
     place = {label: number for number, label in enumerate(different)}
     states = encoded(encoder, different)
     weights, constants = np.stack([head.weight for head in heads]), np.array([head.constant for head in heads])
-    values = (states @ weights.T - constants)[[place[label] for label in labels]].T
+    where = np.array([place[label] for label in labels])
     ends = np.cumsum([len(responses) for responses in asked.responses])[:-1]
-    rewards = np.split(values, ends, axis=1)
-    return Choosing(asked, how, names, rewards, choose_candidates(rewards, how))
+    rewards = np.split((states @ weights.T - constants)[where].T, ends, axis=1)
+    sure = None
+    if confidence is not None:
+        features = np.split(standard_features(fit.usable, states)[where], ends)
+        sure = sure_rewards(features, rewards, confidence)
+    return Choosing(asked, how, names, rewards, choose_candidates(rewards, how, sure))
 
 
 def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:

@@ -11,10 +11,11 @@ from pluralign.commands.alpha import Alpha
 from pluralign.commands.llm_options import clock, training_warnings
 
 if TYPE_CHECKING:
-    from sim.tables.candidates import Zero
+    from sim.tables.pessimistic_candidates import Zero
 
 _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "--zero", "beta": "--beta",
-          "mechanism": "--mechanism", "lottery": "--lottery"}  # fmt: skip
+          "mechanism": "--mechanism", "lottery": "--lottery", "pessimistic": "--pessimistic",
+          "radius": "--radius"}  # fmt: skip
 
 
 @click.command("choose")
@@ -39,6 +40,14 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
     help="With aggregate: the KL-regularised policy on the candidates at this strength.",
 )  # fmt: skip
 @click.option("--mechanism", is_flag=True, help="With pool: what each party pays so that truth is best.")
+@click.option(
+    "--pessimistic", is_flag=True,
+    help="By what each party is sure to get, from the information in the fit's answers.",
+)  # fmt: skip
+@click.option(
+    "--radius", type=click.FloatRange(0), metavar="R",
+    help="With --pessimistic: standard errors to allow for (default: 1.645, each bound right 19 times out of 20).",
+)  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False), help="Also write the choices to this JSONL file.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
@@ -51,6 +60,8 @@ def command(
     lottery: bool,
     beta: float | None,
     mechanism: bool,
+    pessimistic: bool,
+    radius: float | None,
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -65,6 +76,7 @@ def command(
     from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
     from sim.files.atomic import require_place
+    from sim.tables.candidates import RADIUS
 
     with training_warnings(), with_flags(_FLAGS):
         if out is not None:
@@ -72,7 +84,8 @@ def command(
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
-            mechanism=mechanism, progress=clock(),
+            mechanism=mechanism, pessimistic=pessimistic or radius is not None,
+            radius=RADIUS if radius is None else radius, progress=clock(),
         )  # fmt: skip
         if out is not None:
             found.save(out)

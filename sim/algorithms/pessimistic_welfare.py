@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.algorithms.welfare import WelfareRule
 from sim.algorithms.welfare_programs import (
+    ceiling_program,
     floor_program,
     level_program,
     set_numbers,
@@ -70,8 +71,8 @@ def utilitarian_policy(
 
     [arXiv 2403.05006, Algorithm 1, Utilitarian]  phibar(pi) = sum_s law(s) sum_a pi(a|s) phi(s, a). The minimum is
     <theta_hat_m, .> - radius_m ||.||_{Sigma_m^-1}. reference: (d,), default 0 as printed; comparisons do not identify
-    the origin of the features, and without a reference the answer moves with it. The gap is Frank-Wolfe's, from the
-    gradient at the answer, independent of the solver.
+    the origin of the features, and without a reference the answer moves with it. The gap is a bound that holds whoever
+    found the answer.
     """
     _require_states(features, law, confidence)
     S, A, d = features.shape
@@ -84,7 +85,7 @@ def utilitarian_policy(
     policy /= policy.sum(axis=1, keepdims=True)
     vector = np.einsum("sa,sad->d", policy, weighted) - origin
     value = float(confidence.reward_bounds(vector).sum())
-    return StochasticPolicy(policy, value, _frank_wolfe_gap(weighted, vector, policy, confidence))
+    return StochasticPolicy(policy, value, _utilitarian_gap(weighted, policy, origin, value, confidence))
 
 
 def _require_states(features: FloatArray, law: FloatArray, confidence: PartyConfidence) -> None:
@@ -92,16 +93,40 @@ def _require_states(features: FloatArray, law: FloatArray, confidence: PartyConf
     probability_array("law", law, (len(features),), 1e-5)
 
 
-def _frank_wolfe_gap(
-    weighted: FloatArray, vector: FloatArray, policy: FloatArray, confidence: PartyConfidence
+def _utilitarian_gap(
+    weighted: FloatArray, policy: FloatArray, origin: FloatArray, value: float, confidence: PartyConfidence
 ) -> float:
+    """How far any policy's value may lie above `value`.
+
+    ||W v|| >= <u, W v> for every |u| <= 1, so that with some u_m of each party
+
+        sum_s max_a law(s) <phi(s, a), g(u)> - <origin, g(u)>,   g(u) = sum_m theta_hat_m - radius_m W_m' u_m
+
+    is an upper bound.  u along W v first, Frank-Wolfe's; where v is near zero, the kink of the norm, that says nothing,
+    and the best u is a program's.
+    """
+    vector = np.einsum("sa,sad->d", policy, weighted) - origin
+    white = confidence.whitened(vector)
+    norms = np.linalg.norm(white, axis=1, keepdims=True)
+    along = np.divide(white, norms, out=np.zeros_like(white), where=norms > 1e-14)
+    gap = _ceiling(weighted, origin, along, confidence) - value
+    if gap > 1e-6 * max(float(np.abs(weighted @ confidence.theta.sum(axis=0)).max()), 1e-300):
+        S, A, d = weighted.shape
+        pull, M = confidence.radius[:, None, None] * confidence.whitener, len(confidence.theta)
+        slope, rows = confidence.theta.sum(axis=0), pull.reshape(M * d, d)
+        found = ceiling_program(S, A, d, M).solve(
+            rewards=weighted.reshape(S * A, d) @ slope, pulls=weighted.reshape(S * A, d) @ rows.T, origin=rows @ origin
+        )["worst"]  # fmt: skip
+        if found is not None:
+            inside = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1.0)
+            gap = min(gap, _ceiling(weighted, origin, found / inside, confidence) - value)
+    return max(gap, 0.0)
+
+
+def _ceiling(weighted: FloatArray, origin: FloatArray, u: FloatArray, confidence: PartyConfidence) -> float:
     slope = confidence.theta.sum(axis=0)
-    norms = confidence.norms(vector)
-    for m, radius in enumerate(confidence.radius):
-        if norms[m] > 1e-14:
-            slope = slope - radius * np.linalg.solve(confidence.covariance[m], vector) / norms[m]
-    scores = weighted @ slope
-    return max(float(scores.max(axis=1).sum() - (scores * policy).sum()), 0.0)
+    slope = slope - np.einsum("m,mij,mi->j", confidence.radius, confidence.whitener, u)
+    return float((weighted @ slope).max(axis=1).sum() - origin @ slope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,12 +228,14 @@ def _raise_levels(
         stuck = []
         for m in tight:
             floor = np.where(fixed, level, reached) - slack
-            alone = _found(testing, floor=floor, weights=np.eye(M)[m], **numbers)
-            if alone["gains"][m] <= reached + 20 * slack:
+            alone = testing.solve(floor=floor, weights=np.eye(M)[m], **numbers)
+            # A set with next to no inside may be too small for the solver: who cannot be shown to rise, stays.
+            if alone["gains"] is None or alone["gains"][m] <= reached + 20 * slack:
                 stuck.append(m)
         for m in stuck or tight:
             fixed[m], level[m] = True, reached
-    return _found(testing, floor=level - slack, weights=np.ones(M), **numbers), weights
+    last = testing.solve(floor=level - slack, weights=np.ones(M), **numbers)
+    return (found if last["lottery"] is None else last), weights
 
 
 def joint_value(

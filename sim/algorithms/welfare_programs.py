@@ -18,7 +18,7 @@ _KEPT = 16
 def set_numbers(features: FloatArray, confidence: PartyConfidence) -> dict[str, FloatArray]:
     """The parameters that say the set at features (A, d): rewards (M, A) = theta phi, and W phi, ||W v|| a party's
     radius times its norm of v; norms (M d, A), party below party."""
-    scaled = confidence.radius[:, None, None] * confidence._whitener
+    scaled = confidence.radius[:, None, None] * confidence.whitener
     return {"rewards": confidence.theta @ features.T, "norms": scaled.reshape(-1, features.shape[1]) @ features.T}
 
 
@@ -39,6 +39,22 @@ def utilitarian_program(S: int, A: int, d: int, M: int) -> Program:
         total = total - cp.norm(norms[own] @ played - origin[own])
     problem = cp.Problem(cp.Maximize(total), [cp.sum(pi, axis=1) == 1])
     return Program(problem, {"rewards": rewards, "norms": norms, "origin": origin}, {"policy": pi})
+
+
+@lru_cache(_KEPT)
+def ceiling_program(S: int, A: int, d: int, M: int) -> Program:
+    """min over |u_m| <= 1 of sum_s max_a [rewards - pulls u] + <origin, u>: the dual of `utilitarian_program`.
+
+    rewards: (S A,).  pulls: (S A, M d), of party m the features times radius_m W_m'.  origin: (M d,).  worst: u (M, d).
+    """
+    cp = modelling()
+    u, top = cp.Variable((M, d)), cp.Variable(S)
+    rewards, pulls, origin = cp.Parameter(S * A), cp.Parameter((S * A, M * d)), cp.Parameter(M * d)
+    flat = cp.reshape(u, M * d, order="C")
+    own = cp.reshape(rewards - pulls @ flat, (S, A), order="C")
+    rules = [own <= cp.reshape(top, (S, 1), order="C") @ np.ones((1, A)), cp.norm(u, axis=1) <= 1]
+    problem = cp.Problem(cp.Minimize(cp.sum(top) + origin @ flat), rules)
+    return Program(problem, {"rewards": rewards, "pulls": pulls, "origin": origin}, {"worst": u})
 
 
 class _Lottery(NamedTuple):

@@ -35,7 +35,7 @@ class PartyConfidence:
             raise ValueError(f"radius must not be negative (got {self.radius.min()})")
 
     @cached_property
-    def _whitener(self) -> FloatArray:
+    def whitener(self) -> FloatArray:
         """W with W v = L^-1 v, L L' = Sigma_m; (M, d, d)."""
         return np.asarray(np.linalg.inv(np.linalg.cholesky(self.covariance)))
 
@@ -45,10 +45,13 @@ class PartyConfidence:
         gap = self.theta - truth
         return np.asarray(np.sqrt(np.einsum("md,mde,me->m", gap, self.covariance, gap)))
 
+    def whitened(self, vectors: FloatArray) -> FloatArray:
+        """W_m v of vectors (..., d), party by party; (M, ..., d)."""
+        return np.asarray(np.einsum("mij,...j->m...i", self.whitener, vectors))
+
     def norms(self, vectors: FloatArray) -> FloatArray:
         """||v||_{Sigma_m^-1} of vectors (..., d), party by party; (M, ...)."""
-        white = np.einsum("mij,...j->m...i", self._whitener, vectors)
-        return np.asarray(np.linalg.norm(white, axis=-1))
+        return np.asarray(np.linalg.norm(self.whitened(vectors), axis=-1))
 
     def reward_bounds(self, features: FloatArray) -> FloatArray:
         """min over the set of <theta_m, phi> = <theta_hat_m, phi> - radius_m ||phi||; (..., d) -> (M, ...)."""
@@ -68,7 +71,7 @@ class PartyConfidence:
         # Only differences count, and a common offset in a direction the answers do not see would swamp them.
         centred = features - features[:, :1]
         mean = np.einsum("md,sad->msa", self.theta, centred)
-        white = np.einsum("mij,saj->msai", self._whitener, centred)
+        white = np.einsum("mij,saj->msai", self.whitener, centred)
         square = np.einsum("msai,msai->msa", white, white)
         cross = np.einsum("msai,msbi->msab", white, white)
         apart = np.sqrt(np.maximum(square[..., :, None] + square[..., None, :] - 2.0 * cross, 0.0))

@@ -20,11 +20,12 @@ import yaml
 from sim.distinct import present
 from sim.errors import InputError
 from sim.files.atomic import Json, require_place, write_json, write_text
+from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
-from sim.fitting.text_features.saved_text import TextPart, read_text_part
+from sim.fitting.text_features.saved_text import TextPart, has_heads, read_text_part
 from sim.fitting.with_levels import THRESHOLDS, WithLevels
 from sim.plugins import blaming
 from sim.preferences import AnyArray
@@ -151,6 +152,8 @@ def _model_bytes(report: Report) -> bytes:
         }
     if fit.text is not None:
         arrays |= fit.text.arrays()
+    if fit.errors is not None:
+        arrays |= fit.errors.arrays()
     own = _parameters(fit.method, fit.model)
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
     none = [name for name, values in own.items() if values is None]
@@ -178,6 +181,7 @@ def usable_fit(report: Report) -> SavedFit:
         context=context,
         summary=report.as_json(),
         text=report.text_part,
+        errors=head_errors(report.fits, prepared) if has_heads(report.text_part) else None,
     )
 
 
@@ -299,6 +303,7 @@ def load_fit(folder: str | Path) -> SavedFit:
             summary=summary,
             folder=Path(folder),
             text=read_text_part(found),
+            errors=read_errors(found),
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from sim.arguments import require_choice, require_same_rows, weight_array
+from sim.fitting.head_errors import HeadErrors
 from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
 from sim.fitting.prepare import Answers, AnswerTable, Scales
@@ -58,7 +59,8 @@ class SavedFit:
     the fit had no features, items are themselves the features (`items_are_features`) and are given by name.
     annotators: names, matched as texts; those in `trained` have a row of their own in the model.  earlier: the fit that
     annotators were assigned by, asked about everybody else.  text: what makes the features of items that are given by
-    their texts, where the fit made its own so.
+    their texts, where the fit made its own so.  errors: how sure it is of its rewards, where they have heads
+    (`text_features.heads`).
     """
 
     method: Method[Any]
@@ -72,6 +74,7 @@ class SavedFit:
     folder: Path | None = None
     earlier: SavedFit | None = None
     text: TextPart | None = None
+    errors: HeadErrors | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -165,7 +168,7 @@ class SavedFit:
         context = self.context if self.context is None or people is None else replace(self.context, contexts=people)
         known = replace(
             self, model=model, annotators=tuple(str(n) for n in names), trained=np.arange(len(names)), context=context,
-            earlier=self,
+            earlier=self, errors=None,
         )  # fmt: skip
         table = {name: np.asarray(rows) for name, rows in self.method.table(model).items()}
         return Assigned(known.annotators, table, known)

@@ -6,8 +6,8 @@ Nothing is decided here: every rule is a function of `sim.algorithms`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from sim.algorithms.mechanism import Mechanism, floored
 from sim.algorithms.pooling import pool_opinions
 from sim.algorithms.von_neumann import solve_matrices
 from sim.algorithms.welfare import WelfareRule
-from sim.arguments import require_positive
+from sim.arguments import require_not_negative, require_positive
 from sim.errors import InputError
 from sim.preferences import FloatArray, IntArray
+from sim.tables.pessimistic_candidates import SureRewards, Zero
 from sim.tables.welfare import parse_rule
 
-# Where a party's reward is zero in each prompt: at its mean candidate, at its worst, or where the fit has it.
-Zero: TypeAlias = Literal["mean", "worst", "fit"]
+# Of a normal estimate, a bound so many standard errors below it is right 19 times out of 20.
+RADIUS = 1.645
 _OWN = ("aggregate", "pool", "von-neumann")
 
 
@@ -35,6 +36,8 @@ class HowToChoose:
     utilitarian, von-neumann and pool depend on it; None: worst for a welfare function, mean for aggregate.  lottery:
     probabilities where the rule has them (welfare functions, pool).  beta: of aggregate, the policy on the candidates
     that maximises E Agg - beta KL from the uniform one.  mechanism: of pool, also what each party pays.
+    pessimistic: of aggregate and welfare functions, by the least rewards over each party's confidence set, an ellipsoid
+    of `radius` standard errors, in the place of its rewards.  [arXiv 2403.05006, Algorithm 1]
     """
 
     rule: str = "aggregate"
@@ -43,6 +46,8 @@ class HowToChoose:
     lottery: bool = False
     beta: float | None = None
     mechanism: bool = False
+    pessimistic: bool = False
+    radius: float = RADIUS
 
     def __post_init__(self) -> None:
         if self.rule not in _OWN:
@@ -51,6 +56,10 @@ class HowToChoose:
             checked_alpha(self.alpha)
         except ValueError as error:
             raise InputError(str(error), fix="give a number, -inf or inf") from error
+        try:
+            require_not_negative(radius=self.radius)
+        except ValueError as error:
+            raise InputError(str(error), fix="give standard errors, e.g. 1.645") from error
         if self.zero is not None and self.zero not in get_args(Zero):
             raise InputError(f"zero: expected mean, worst or fit, got '{self.zero}'", fix="give one of them")
         if self.beta is not None:
@@ -65,12 +74,20 @@ class HowToChoose:
         if self.mechanism and np.isinf(self.alpha):
             raise InputError("mechanism: no distance has the min or the max rule as its barycentre",
                              fix="give a finite alpha")  # fmt: skip
+        if self.pessimistic and self.rule in ("pool", "von-neumann"):
+            raise InputError("pessimistic: belongs to aggregate and welfare functions",
+                             fix=f"leave it out with {self.rule}")  # fmt: skip
+        if self.pessimistic and self.lottery and self.zero not in (None, self.counted_from):
+            raise InputError(f"zero: sure lotteries of {self.rule} count from the {self.counted_from} candidate",
+                             fix="leave it out")  # fmt: skip
 
     @property
     def counted_from(self) -> Zero:
-        if self.zero is not None:
+        if self.zero is not None and not (self.pessimistic and self.lottery and self.rule not in _OWN):
             return self.zero
-        return "mean" if self.rule in _OWN else "worst"
+        # A sum of least gains would count each party's doubt about its worst candidate too.
+        sums = self.pessimistic and self.rule not in _OWN and parse_rule(self.rule).alpha == 1.0
+        return "mean" if self.rule in _OWN or sums else "worst"
 
     @property
     def is_mixed(self) -> bool:
@@ -82,12 +99,15 @@ class HowToChoose:
 class CandidateChoice:
     """lottery: (A,) probabilities, 1 on the choice where there is no lottery.  value: (A,) what the rule makes of each
     candidate, None where it is of lotteries only.  gap: by how much another lottery may be better, as its algorithm
-    certifies it, None for a choice.  costs: (M,) nats, of a mechanism."""
+    certifies it, None for a choice.  costs: (M,) nats, of a mechanism.  bounds: (M, A) what each party is sure to get
+    of each candidate, and sure: (M,) of the lottery, where the choice was pessimistic."""
 
     lottery: FloatArray
     value: FloatArray | None = None
     gap: float | None = None
     costs: FloatArray | None = None
+    bounds: FloatArray | None = None
+    sure: FloatArray | None = None
 
     @property
     def choice(self) -> int:
@@ -95,26 +115,59 @@ class CandidateChoice:
         return int(self.lottery.argmax())
 
 
-def choose_candidates(rewards: Sequence[FloatArray], how: HowToChoose) -> list[CandidateChoice]:
-    """rewards: a table (M parties, A candidates) a prompt, A of each prompt's own.
+def choose_candidates(
+    rewards: Sequence[FloatArray], how: HowToChoose, sure: SureRewards | None = None
+) -> list[CandidateChoice]:
+    """rewards: a table (M parties, A candidates) a prompt, A of each prompt's own.  sure: what a pessimistic choice
+    takes in their place (`sure_rewards`).
 
     Prompts with as many candidates go through a rule together.  Errors: InputError with the prompt's number (from 1)
     where the rule cannot choose.
     """
-    sizes = np.array([table.shape[1] for table in rewards])
+    if how.pessimistic:
+        if sure is None:
+            raise ValueError("sure must be given for a pessimistic choice")
+        return _pessimistic(sure, how)
+    return _each([_counted(table, how.counted_from) for table in rewards], how)
+
+
+def _each(tables: Sequence[FloatArray], how: HowToChoose) -> list[CandidateChoice]:
+    """The choices of prompts from their tables, counted from the zero."""
+    sizes = np.array([table.shape[1] for table in tables])
     found: dict[int, CandidateChoice] = {}
     for size in np.unique(sizes):
         where = np.flatnonzero(sizes == size)
-        tables = np.stack([rewards[p] for p in where.tolist()]).astype(np.float64)
-        found |= dict(zip(where.tolist(), _choose(_counted(tables, how.counted_from), how, where), strict=True))
-    return [found[p] for p in range(len(rewards))]
+        together = np.stack([tables[p] for p in where.tolist()]).astype(np.float64)
+        found |= dict(zip(where.tolist(), _choose(together, how, where), strict=True))
+    return [found[p] for p in range(len(tables))]
 
 
-def _counted(tables: FloatArray, zero: Zero) -> FloatArray:
+def _pessimistic(sure: SureRewards, how: HowToChoose) -> list[CandidateChoice]:
+    """The rule on the bounds: welfare functions and Agg_alpha rise with every reward, so that the least reward of each
+    party gives the least of the whole, candidate by candidate; lotteries have programs of their own."""
+    bounds = [sure.bounds(p, how.counted_from) for p in range(len(sure.features))]
+    if not (how.lottery and how.rule not in _OWN):
+        return [
+            replace(own, bounds=table, sure=table @ own.lottery)
+            for own, table in zip(_each(bounds, how), bounds, strict=True)
+        ]
+    rule, found = parse_rule(how.rule), []
+    for prompt, table in enumerate(bounds):
+        heard = np.ptp(table, axis=1) > 0
+        n = table.shape[1]
+        if not heard.any():
+            found.append(CandidateChoice(np.full(n, 1.0 / n), None, 0.0, None, table, np.zeros(len(table))))
+            continue
+        lottery, own, gap = sure.lottery(prompt, rule, heard)
+        found.append(CandidateChoice(lottery, None, gap, None, table, own))
+    return found
+
+
+def _counted(table: FloatArray, zero: Zero) -> FloatArray:
+    """(M, A) from its zero."""
     if zero == "fit":
-        return tables
-    start = tables.mean(axis=2, keepdims=True) if zero == "mean" else tables.min(axis=2, keepdims=True)
-    return np.asarray(tables - start)
+        return table
+    return np.asarray(table - (table.mean(axis=1) if zero == "mean" else table.min(axis=1))[:, None])
 
 
 def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[CandidateChoice]:
@@ -132,7 +185,7 @@ def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[Candi
         winner = solve_matrices(wins)
         return [CandidateChoice(p, None, float(gap)) for p, gap in zip(winner.policy, winner.gap, strict=True)]
     rule = parse_rule(how.rule)
-    return [_by_welfare(table, rule, how.lottery, int(p)) for table, p in zip(tables, where, strict=True)]
+    return [_by_welfare(table, rule, how, int(p)) for table, p in zip(tables, where, strict=True)]
 
 
 def _aggregated(values: FloatArray, beta: float | None) -> list[CandidateChoice]:
@@ -159,10 +212,10 @@ def _pooled(tables: FloatArray, how: HowToChoose) -> list[CandidateChoice]:
     ]
 
 
-def _by_welfare(table: FloatArray, rule: WelfareRule, lottery: bool, prompt: int) -> CandidateChoice:
+def _by_welfare(table: FloatArray, rule: WelfareRule, how: HowToChoose, prompt: int) -> CandidateChoice:
     # Parties to whom all candidates are the same have no say, and would make every product zero.
     own = table[(np.ptp(table, axis=1) > 0)]
-    n = table.shape[1]
+    n, lottery = table.shape[1], how.lottery
     if not len(own):
         return CandidateChoice(np.full(n, 1.0 / n) if lottery else _sure(n, 0), np.zeros(n), 0.0 if lottery else None)
     where = f"prompt {prompt + 1}"
@@ -174,10 +227,14 @@ def _by_welfare(table: FloatArray, rule: WelfareRule, lottery: bool, prompt: int
     choice = int(rule.best(own))
     if choice < 0:
         raise InputError(
-            f"{where}: every candidate is some party's worst, and {rule.name} cannot tell them apart",
+            f"{where}: every candidate is {_least(how)}, and {rule.name} cannot tell them apart",
             fix="ask for a lottery, or give more candidates",
         )
     return CandidateChoice(_sure(n, choice), rule.equivalent(own))
+
+
+def _least(how: HowToChoose) -> str:
+    return "some party's worst" if not how.pessimistic else "no better for sure than some party's worst"
 
 
 def _sure(n: int, choice: int) -> FloatArray:

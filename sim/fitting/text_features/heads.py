@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim.errors import InputError
+from sim.estimators.party_confidence import PartyConfidence
+from sim.fitting.head_errors import STRANGER
 from sim.fitting.saved import SavedFit
 from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder
+from sim.fitting.text_features.saved_text import has_heads
 from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
 from sim.streams import Stream
-
-STRANGER = "stranger"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +36,51 @@ def head_names(fit: SavedFit) -> tuple[str, ...]:
 
 def head_of(fit: SavedFit, name: str) -> Head:
     """Errors: InputError where the fit has no such head, or the reward of that annotator is not linear."""
-    made = _features(fit)
-    names = head_names(fit)
-    if name not in names:
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        raise InputError(f"has no head called '{name}'", file=fit.folder, fix=f"give one of {shown}")
-    types = _types(fit)
+    made, theta = _features(fit), coefficients_of(fit, name)
     kept, scale, mean = fit.scales.kept, fit.scales.scale, fit.scales.mean
-    width = int(kept.sum())
-    if name.startswith("type_") and name not in fit.annotators:
-        theta = types[int(name.removeprefix("type_")) - 1][:width]
-    else:
-        theta = _of_annotator(fit, None if name == STRANGER else name, width)
     own = np.zeros(len(kept))
     own[kept] = theta / scale[kept]
     weight = made.directions.astype(np.float64) @ own
     return Head(name, weight, float(made.mean @ weight + mean @ own))
+
+
+def coefficients_of(fit: SavedFit, name: str) -> FloatArray:
+    """(d,) of a head on the fit's standardised features.  Errors: as of `head_of`."""
+    _features(fit)
+    names = head_names(fit)
+    if name not in names:
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise InputError(f"has no head called '{name}'", file=fit.folder, fix=f"give one of {shown}")
+    width = int(fit.scales.kept.sum())
+    if name.startswith("type_") and name not in fit.annotators:
+        return np.asarray(_types(fit)[int(name.removeprefix("type_")) - 1][:width])
+    return _of_annotator(fit, None if name == STRANGER else name, width)
+
+
+def head_confidence(fit: SavedFit, names: Sequence[str], radius: float) -> PartyConfidence:
+    """The heads' coefficients and the sets of `radius` standard errors around them, on standardised features.
+
+    {theta: (theta - theta_m)' C_m^-1 (theta - theta_m) <= radius^2}, C_m of `sim.fitting.head_errors`.
+    Errors: InputError where the fit does not say how sure it is.
+    """
+    theta = np.stack([coefficients_of(fit, name) for name in names])
+    if fit.errors is None:
+        assigned = fit.earlier is not None
+        raise InputError(
+            "pessimistic: does not say how sure it is of its rewards"
+            + (" of annotators it was given later" if assigned else ""),
+            file=fit.folder, fix="fit again" + (", with their answers among the others" if assigned else ""),
+        )  # fmt: skip
+    width = theta.shape[1]
+    covariance = np.stack([fit.errors.of(name)[:width, :width] for name in names])
+    return PartyConfidence(theta, np.asarray(np.linalg.inv(covariance)), np.full(len(names), float(radius)))
+
+
+def standard_features(fit: SavedFit, states: FloatArray) -> FloatArray:
+    """(n, hidden) states of items as the features that coefficients are on; (n, d)."""
+    made = _features(fit)
+    own = (states - made.mean) @ made.directions.astype(np.float64)
+    return fit.scales.standard("items", own)[:, : int(fit.scales.kept.sum())]
 
 
 def encoder_of_reward(fit: SavedFit) -> TextEncoder:
@@ -58,8 +89,9 @@ def encoder_of_reward(fit: SavedFit) -> TextEncoder:
 
 
 def _features(fit: SavedFit) -> EncodedFeatures:
-    if fit.text is None or fit.text.kind != "answered" or not isinstance(fit.text.made, EncodedFeatures):
+    if fit.text is None or not has_heads(fit.text):
         raise InputError("is no fit of `pluralign llm reward`", file=fit.folder, fix="give the folder of one")
+    assert isinstance(fit.text.made, EncodedFeatures)
     return fit.text.made
 
 

@@ -67,6 +67,11 @@ class TextPart:
         return {_HERE + name: values for name, values in found.items()}
 
 
+def has_heads(part: TextPart | None) -> bool:
+    """Whether items are responses to their prompts, and rewards of them heads on a language model."""
+    return part is not None and part.kind == "answered" and isinstance(part.made, EncodedFeatures)
+
+
 def read_text_part(arrays: Mapping[str, AnyArray]) -> TextPart | None:
     """The part of a folder's arrays that `TextPart.arrays` wrote, None where there is none.
 

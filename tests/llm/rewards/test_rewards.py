@@ -375,3 +375,31 @@ def test_a_missing_package_is_one_line(missing, personal, pairs, tiny, candidate
     if missing != "export":
         with pytest.raises(InputError, match="a reward on a language model needs"):
             pl.reward(pairs, tiny)
+
+
+def test_pessimistic_choices_know_how_sure_the_fit_is(types, personal, pairs, candidates, tmp_path):
+    types.save(tmp_path / "fit")
+    read = pl.load_fit(tmp_path / "fit")
+    fresh, again = (
+        pl.choose(fit, candidates, "leximin", lottery=True, pessimistic=True).as_dict() for fit in (types, read)
+    )
+    assert fresh == again
+    assert fresh["radius"] == 1.645
+    plain = pl.choose(read, candidates, "leximin", lottery=True)
+    surer = pl.choose(read, candidates, "leximin", lottery=True, pessimistic=True, radius=0.0)
+    for one, other in zip(plain.choices, surer.choices, strict=True):
+        assert one.lottery == pytest.approx(other.lottery, abs=2e-3)
+    # A bound is what the head says of the features less so many standard errors.
+    sure = pl.choose(personal, candidates, "utilitarian", pessimistic=True, radius=0.5)
+    for table, own in zip(sure.rewards, sure.choices, strict=True):
+        counted = table - table.mean(axis=1, keepdims=True)
+        assert (own.bounds <= counted + 1e-6).all()
+    half = sure.choices[0]
+    whole = pl.choose(personal, candidates, "utilitarian", pessimistic=True, radius=1.0).choices[0]
+    counted = sure.rewards[0] - sure.rewards[0].mean(axis=1, keepdims=True)
+    assert counted - whole.bounds == pytest.approx(2 * (counted - half.bounds), rel=1e-4, abs=1e-4)
+    table = read_pairs(pairs)
+    new = table.select(table.annotator == 2)
+    later = personal.assign(replace(new, annotators=tuple(f"new-{name}" for name in new.annotators)))
+    with pytest.raises(InputError, match="of annotators it was given later; fit again, with their answers"):
+        pl.choose(later, candidates, pessimistic=True, parties="annotators")

@@ -152,7 +152,7 @@ FAULTS: tuple[Fault, ...] = (
         what="the bounds on gains forget the confidence set",
     ),
     _fault(
-        id="gain-bounds-covariance", place=f"{_SETS}:PartyConfidence._whitener",
+        id="gain-bounds-covariance", place=f"{_SETS}:PartyConfidence.whitener",
         old="np.linalg.inv(np.linalg.cholesky(self.covariance))",
         new="np.linalg.cholesky(self.covariance)",
         what="widths are taken in the covariance's norm instead of its inverse's",

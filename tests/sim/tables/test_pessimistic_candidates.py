@@ -1,0 +1,172 @@
+"""Pessimistic choices equal what brute force over the confidence set says, and the plain ones at radius 0."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from sim.errors import InputError
+from sim.estimators.party_confidence import PartyConfidence
+from sim.tables.candidates import HowToChoose, choose_candidates
+from sim.tables.pessimistic_candidates import sure_rewards
+
+
+def _drawn(seed, radius, M=3, d=3, sizes=(6, 4, 6)):
+    """(rewards, sure) of prompts with candidates of those sizes."""
+    rng = np.random.default_rng(seed)
+    theta, a = rng.normal(size=(M, d)), rng.normal(size=(M, 12, d))
+    confidence = PartyConfidence(theta, a.transpose(0, 2, 1) @ a, np.full(M, float(radius)))
+    features = [rng.normal(size=(size, d)) for size in sizes]
+    rewards = [theta @ own.T for own in features]
+    return rewards, sure_rewards(features, rewards, confidence)
+
+
+def _on_the_set(confidence, party, n=4000, seed=0):
+    """theta on the surface of a party's ellipsoid; (n, d)."""
+    u = np.random.default_rng(seed).normal(size=(n, confidence.theta.shape[1]))
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    root = np.linalg.cholesky(confidence.covariance[party])
+    return confidence.theta[party] + confidence.radius[party] * np.linalg.solve(root.T, u.T).T
+
+
+@pytest.mark.parametrize("zero", ["mean", "fit", "worst"])
+def test_bounds_are_the_least_over_the_set(zero):
+    _, sure = _drawn(0, 1.0)
+    own = sure.features[0]
+    bounds = sure.bounds(0, zero)
+    for m in range(3):
+        rewards = _on_the_set(sure.confidence, m) @ own.T
+        start = {"mean": rewards.mean(axis=1), "fit": 0.0, "worst": rewards.min(axis=1)}[zero]
+        least = (rewards - np.reshape(start, (-1, 1))).min(axis=0)
+        assert (bounds[m] <= least + 1e-9).all()
+        if zero != "worst":  # where a lottery to count from could be a little worse still
+            assert bounds[m] == pytest.approx(least, abs=0.02)
+        else:
+            exact = [sure.confidence.exact_gain_bound(own, m, a) for a in range(len(own))]
+            assert bounds[m] == pytest.approx(exact, abs=0.1)
+            assert (bounds[m] <= np.array(exact) + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"rule": "utilitarian"}, {"rule": "leximin"}, {"rule": "nash"}, {"rule": "alpha=-1"}, {"rule": "aggregate"},
+        {"rule": "aggregate", "alpha": -2.0}, {"rule": "aggregate", "alpha": 1.0, "beta": 0.5},
+        {"rule": "leximin", "lottery": True}, {"rule": "nash", "lottery": True},
+        {"rule": "utilitarian", "lottery": True},
+    ],
+)  # fmt: skip
+def test_without_doubt_it_is_the_plain_choice(how):
+    rewards, sure = _drawn(2, 0.0)
+    plain = choose_candidates(rewards, HowToChoose(**how))
+    found = choose_candidates(rewards, HowToChoose(**how, pessimistic=True, radius=0.0), sure)
+    for table, one, other in zip(rewards, found, plain, strict=True):
+        assert one.lottery == pytest.approx(other.lottery, abs=2e-3)
+        zero = HowToChoose(**how, pessimistic=True).counted_from
+        start = table.min(axis=1) if zero == "worst" else table.mean(axis=1)
+        assert one.sure == pytest.approx(table @ one.lottery - start, abs=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["utilitarian", "leximin", "nash"])
+def test_a_choice_is_best_in_the_worst_case(rule):
+    """Worth of each candidate by a search over the product of sets, party by party."""
+    _, sure = _drawn(5, 0.6)
+    rewards = [sure.confidence.theta @ own.T for own in sure.features]
+    found = choose_candidates(rewards, HowToChoose(rule, pessimistic=True, radius=0.6), sure)
+    zero = "mean" if rule == "utilitarian" else "worst"
+    for prompt, own in enumerate(found):
+        least = np.empty(own.bounds.shape)
+        for m in range(3):
+            drawn = _on_the_set(sure.confidence, m, 20_000, seed=m) @ sure.features[prompt].T
+            least[m] = (drawn - (drawn.mean if zero == "mean" else drawn.min)(axis=1, keepdims=True)).min(axis=0)
+        worth = {"utilitarian": least.sum(axis=0), "leximin": least.min(axis=0), "nash": least.prod(axis=0)}[rule]
+        assert worth[own.choice] >= worth.max() - 0.05 * max(abs(worth.max()), 0.1)
+        assert own.sure == pytest.approx(own.bounds[:, own.choice])
+
+
+@pytest.mark.parametrize("rule", ["utilitarian", "leximin", "nash"])
+def test_no_lottery_on_a_grid_is_surer(rule):
+    rewards, sure = _drawn(3, 0.5, M=2, sizes=(3, 3))
+    found = choose_candidates(rewards, HowToChoose(rule, lottery=True, pessimistic=True, radius=0.5), sure)
+    grid = [np.array(p) / 20 for p in itertools.product(range(21), repeat=3) if sum(p) == 20]
+    for prompt, own in enumerate(found):
+        features = sure.features[prompt]
+        sets = [_on_the_set(sure.confidence, m, 3000) @ features.T for m in range(2)]
+        best = -np.inf
+        for p in grid:
+            if rule == "utilitarian":
+                best = max(best, np.mean([(r @ p - r.mean(axis=1)).min() for r in sets]))
+            else:
+                gains = [(r @ p - r.min(axis=1)).min() for r in sets]
+                best = max(best, min(gains) if rule == "leximin" else np.sqrt(np.prod(gains)))
+        mine = {"utilitarian": own.sure.mean(), "leximin": own.sure.min(), "nash": np.sqrt(own.sure.prod())}[rule]
+        assert own.gap < 1e-3
+        assert mine >= best - 0.02 * max(abs(best), 1.0)
+
+
+def test_a_lottery_at_the_kink_is_certified():
+    """Nothing is sure but the mean candidate itself, where the norm has no gradient: the dual program says so."""
+    rewards, sure = _drawn(4, 50.0)
+    how = HowToChoose("utilitarian", lottery=True, pessimistic=True, radius=50.0)
+    for own in choose_candidates(rewards, how, sure):
+        assert own.sure == pytest.approx(np.zeros(3), abs=1e-5)
+        assert own.gap < 1e-4
+
+
+def test_more_doubt_is_never_worth_more():
+    worth = []
+    for radius in (0.0, 0.3, 1.0, 3.0):
+        rewards, sure = _drawn(6, radius)
+        how = HowToChoose("leximin", lottery=True, pessimistic=True, radius=radius)
+        worth.append([own.sure.min() for own in choose_candidates(rewards, how, sure)])
+    assert (np.diff(worth, axis=0) <= 1e-5).all()
+
+
+def test_a_party_that_nothing_is_sure_of_has_no_say():
+    rewards, sure = _drawn(7, 0.5)
+    sure.confidence.radius[1] = 1e6
+    for lottery in (False, True):
+        how = HowToChoose("leximin", lottery=lottery, pessimistic=True, radius=0.5)
+        for prompt, own in enumerate(choose_candidates(rewards, how, sure)):
+            assert own.sure[1] == 0
+            [without] = choose_candidates(
+                [rewards[prompt][[0, 2]]], how,
+                sure_rewards(sure.features[prompt : prompt + 1], [rewards[prompt][[0, 2]]],
+                             PartyConfidence(*(getattr(sure.confidence, name)[[0, 2]]
+                                               for name in ("theta", "covariance", "radius")))),
+            )  # fmt: skip
+            assert own.lottery == pytest.approx(without.lottery, abs=1e-4)
+    sure.confidence.radius[:] = 1e6
+    [first, *_] = choose_candidates(rewards, HowToChoose("nash", lottery=True, pessimistic=True), sure)
+    assert first.lottery == pytest.approx(np.full(6, 1 / 6))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"rule": "pool", "pessimistic": True}, "pessimistic: belongs to aggregate and welfare functions"),
+        ({"rule": "von-neumann", "pessimistic": True}, "pessimistic: belongs to aggregate and welfare functions"),
+        ({"rule": "nash", "pessimistic": True, "lottery": True, "zero": "mean"},
+         "zero: sure lotteries of nash count from the worst candidate"),
+        ({"rule": "utilitarian", "pessimistic": True, "lottery": True, "zero": "fit"}, "count from the mean candidate"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together(how, message):
+    with pytest.raises(InputError, match=message):
+        HowToChoose(**how)
+    for radius in (-1.0, np.nan):
+        with pytest.raises(InputError, match="radius must be finite and not negative"):
+            HowToChoose("nash", pessimistic=True, radius=radius)
+    with pytest.raises(ValueError, match="sure must be given"):
+        choose_candidates([np.ones((2, 3))], HowToChoose("nash", pessimistic=True))
+    rewards, sure = _drawn(0, 1.0)
+    with pytest.raises(ValueError, match="sure has 3 rows and rewards 2"):
+        sure_rewards(sure.features, [table[:2] for table in rewards], sure.confidence)
+
+
+def test_a_rule_that_is_sure_of_nothing_says_so():
+    features = np.array([[1.0], [-1.0]])
+    confidence = PartyConfidence(np.array([[1.0], [-1.0]]), np.ones((2, 1, 1)), np.full(2, 0.1))
+    rewards = [confidence.theta @ features.T]
+    with pytest.raises(InputError, match="prompt 1: every candidate is no better for sure than some party's worst"):
+        choose_candidates(rewards, HowToChoose("nash", pessimistic=True), sure_rewards([features], rewards, confidence))
