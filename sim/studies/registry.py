@@ -20,6 +20,7 @@ _OURS = {
     "low_rank": "LOW_RANK",
     "attributes": "ATTRIBUTES",
     "types": "TYPES",
+    "best_of_n": "BEST_OF_N",
 }
 EXPERIMENTS = Door(
     "experiment", {name: f"sim.studies.experiments.{name}.experiment:{found}" for name, found in _OURS.items()}

@@ -45,7 +45,7 @@ def cached(
 ) -> dict[str, AnyArray]:
     """The arrays that `make` gives, from the cache where they are there and whole."""
     path = cache_folder() / f"{cache_key(settings, texts)}.arrays"
-    found = _read(path)
+    found = kept_arrays(path)
     if found is not None:
         return found
     made = {name: np.asarray(values) for name, values in make().items()}
@@ -57,7 +57,8 @@ def _checksum(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
-def _read(path: Path) -> dict[str, AnyArray] | None:
+def kept_arrays(path: Path) -> dict[str, AnyArray] | None:
+    """What a file of the cache holds; None where it is damaged or no such file."""
     try:
         digest, _, content = path.read_bytes().partition(b"\n")
         if digest != _checksum(content):
