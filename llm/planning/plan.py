@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from llm.base.generation import Sampling
@@ -16,9 +15,9 @@ from llm.base.sequences import eval_tokens_for
 from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
+from llm.planning.planned_answers import PlannedAnswers, planned_answers
 from llm.planning.rehearsal import rehearse
 from sim.errors import InputError
-from sim.files.preference_files import read_pairs
 from sim.reading import load_json
 
 MISTRAL_7B: dict[str, Any] = {
@@ -72,8 +71,9 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     config = _config(settings)
     on_gpu = settings.device != "cpu"
     dtype = torch.bfloat16 if on_gpu else torch.float32
-    prompt, response = settings.prompt_tokens, settings.response_tokens
-    length = prompt + response
+    answers = planned_answers(settings)
+    prompt = answers.prompt_tokens
+    length = prompt + answers.response_tokens
     most = longest_input(config)
     if most is not None and length > most:
         raise InputError(
@@ -82,10 +82,10 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
         )
     pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // (2 * length)))
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
-    seen = rehearse(config, dtype, settings, pairs_at_once, rows_at_once)
+    seen = rehearse(config, dtype, settings, answers, pairs_at_once, rows_at_once)
     cache = _cache_bytes(config, settings.sampling, prompt, dtype)
     generation = seen.weights + seen.adapters + cache
-    tokens, work = _work(seen.parameters, seen.embedding, config, settings)
+    tokens, work = _work(seen.parameters, seen.embedding, config, settings, answers)
     peak = flops or (_DEVICES[settings.device] if on_gpu else measure_cpu())
     share = _SHARE["cuda" if on_gpu else "cpu"]
     return Plan(
@@ -121,32 +121,39 @@ def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtyp
     return int(2 * config.num_hidden_layers * heads * width * item * sampling.batch * length)
 
 
-def _work(parameters: int, embedding: int, config: Any, settings: PlanSettings) -> tuple[PlannedTokens, PlannedWork]:
+def _work(
+    parameters: int, embedding: int, config: Any, settings: PlanSettings, answers: PlannedAnswers
+) -> tuple[PlannedTokens, PlannedWork]:
     """Tokens and FLOPs of a whole EM run.
 
     A forward pass costs 2 FLOPs a parameter and token (the head only at response tokens) plus attention; a backward
     pass through frozen weights as much again.  `sharp`: every answer trains one group; `soft`: every answer all K.
+    Where answers alike are merged, a group has those that its own people gave: of all K together up to K times what is
+    left over everybody.  Each different response is scored once a fit and group.
     """
-    length = settings.prompt_tokens + settings.response_tokens
-    rows = 2 * settings.pairs
+    length = answers.prompt_tokens + answers.response_tokens
     tied = bool(getattr(config, "tie_word_embeddings", False))
     body = parameters - (embedding if tied else 2 * embedding)
     attention = 2 * config.num_hidden_layers * config.hidden_size * length
-    forward = length * (2 * body + attention) + settings.response_tokens * 2 * embedding
+    forward = length * (2 * body + attention) + answers.response_tokens * 2 * embedding
     K, fits = settings.types, settings.rounds + 1
     passes = 3 if settings.training.gradient_checkpointing else 2
-    # Passes over the answers that a fit makes; over merged rows they are shorter.
-    merging = settings.training.merge and settings.alike is not None
-    epochs = settings.training.epochs * ((settings.alike or 0) / settings.pairs if merging else 1.0)
-    evaluation = rows * forward * (1 + fits * K)
-    first = rows * forward * passes * epochs
+    # Answers that a pass of all groups' fits goes over.
+    merging = settings.training.merge and answers.alike is not None
+    soft = K * ((answers.alike or 0) if merging else answers.pairs)
+    sharp = min(soft, answers.pairs)
+    scored = answers.distinct * (1 + fits * K)
+    trained = 2 * fits * settings.training.epochs
     return (
         PlannedTokens(
-            data=float(rows * length),
-            sharp=float(rows * length * (1 + fits * (K + epochs))),
-            soft=float(rows * length * (1 + fits * K * (1 + epochs))),
+            data=float(2 * answers.pairs * length),
+            sharp=float(length * (scored + trained * sharp)),
+            soft=float(length * (scored + trained * soft)),
         ),
-        PlannedWork(sharp=float(evaluation + fits * first), soft=float(evaluation + fits * K * first)),
+        PlannedWork(
+            sharp=float(forward * (scored + trained * passes * sharp)),
+            soft=float(forward * (scored + trained * passes * soft)),
+        ),
     )
 
 
@@ -159,13 +166,3 @@ def measure_cpu(seconds: float = 0.3) -> float:
         torch.mm(a, b)
         done += 1
     return done * 2.0 * 2048 * 512 * 512 / (time.perf_counter() - began)
-
-
-def count_data(path: str) -> tuple[int, int, int, int]:
-    """(pairs, different ones, mean prompt tokens, mean response tokens) of a preference file; four bytes a token."""
-    table = read_pairs(path).require_pairs("training")
-    sizes = np.array([len(text.encode()) for text in table.items])
-    prompts = np.array([len(text.encode()) for text in table.prompts])
-    responses = np.concatenate([sizes[table.chosen], sizes[table.rejected]])
-    alike = len(np.unique(np.stack([table.prompt, table.chosen, table.rejected]), axis=1).T)
-    return len(table), alike, max(1, round(prompts[table.prompt].mean() / 4)), max(1, round(responses.mean() / 4))

@@ -14,17 +14,22 @@ from llm.training.passes import DPOTraining
 class PlanSettings:
     """model: a folder (its config.json alone is read); size: a shape of `llm sft`, or mistral-7b.
 
-    pairs, prompt_tokens, response_tokens: the data; alike: how many of the pairs are left where those answered alike
-    are merged (training.merge; None: all); types, rounds: K groups, EM rounds.  device: cpu, h200, h100, a100.
+    data: a file of preferences to count.  pairs, prompt_tokens, response_tokens: the answers to train on (None: those
+    of `data`, or 6,000 of 20 and 40 tokens); distinct: how many different responses to their prompts they are about
+    (None: as counted, or two a pair), each of which is scored once; alike: how many of the pairs are left where those
+    answered alike are merged, whoever answered (training.merge; None: as counted, or all).  types, rounds: K groups,
+    EM rounds.  device: cpu, h200, h100, a100.
     scoring: as of a run; "float32" counts in memory, not in hours.
     """
 
     model: str | None = None
     size: str = "mistral-7b"
     types: int = 2
-    pairs: int = 6_000
-    prompt_tokens: int = 20
-    response_tokens: int = 40
+    data: str | None = None
+    pairs: int | None = None
+    prompt_tokens: int | None = None
+    response_tokens: int | None = None
+    distinct: int | None = None
     alike: int | None = None
     rounds: int = 8
     device: Literal["cpu", "h200", "h100", "a100"] = "cpu"
@@ -35,8 +40,7 @@ class PlanSettings:
     eval_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("types", "pairs", "prompt_tokens", "response_tokens", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
-        if self.alike is not None and not 1 <= self.alike <= self.pairs:
-            raise ValueError(f"alike must lie in 1 to pairs, {self.pairs} (got {self.alike})")
+        for name in ("types", "pairs", "prompt_tokens", "response_tokens", "distinct", "alike", "rounds"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1 (got {value})")

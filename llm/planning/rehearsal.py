@@ -15,6 +15,7 @@ from llm.base.shared_base import SharedBase
 from llm.base.tokens import TokenStore
 from llm.planning.live_bytes import LiveBytes
 from llm.planning.plan_settings import PlanSettings
+from llm.planning.planned_answers import PlannedAnswers
 from llm.training.losses import margins, weighted_dpo_loss
 from llm.training.passes import DPOTraining, make_optimizer, start_gradient_checkpointing
 from sim.streams import Stream
@@ -34,12 +35,17 @@ class Rehearsal:
 
 
 def rehearse(
-    config: Any, dtype: torch.dtype, settings: PlanSettings, pairs_at_once: int, rows_at_once: int
+    config: Any,
+    dtype: torch.dtype,
+    settings: PlanSettings,
+    answers: PlannedAnswers,
+    pairs_at_once: int,
+    rows_at_once: int,
 ) -> Rehearsal:
     """The peaks of a training step of `pairs_at_once` pairs and of an evaluation batch of `rows_at_once` responses."""
     from transformers import AutoModelForCausalLM
 
-    prompt, response = settings.prompt_tokens, settings.response_tokens
+    prompt, response = answers.prompt_tokens, answers.response_tokens
     with _without_moving(), FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as bytes_:
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         parameters = sum(p.numel() for p in model.parameters())

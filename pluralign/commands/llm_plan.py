@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -16,8 +15,10 @@ from pluralign.commands.llm_options import config_options, training_warnings
 @click.option("--model", type=click.Path(), help="Model folder; only its config.json is read.")
 @click.option("--size", help="A shape of `llm sft`, or mistral-7b (default).")
 @click.option("--types", type=click.IntRange(1, 1024), help="Number of groups K.")
-@click.option("--data", type=click.Path(), help="Preferences to count (at four bytes a token).")
-@click.option("--pairs", type=click.IntRange(1), help="Number of answers.")
+@click.option(
+    "--data", type=click.Path(), help="Preferences to count (four bytes a token); what is said of them counts more."
+)
+@click.option("--pairs", type=click.IntRange(1), help="Answers to train on.")
 @click.option("--rounds", type=click.IntRange(1), help="EM rounds.")
 @click.option("--device", type=click.Choice(["cpu", "h200", "h100", "a100"]))
 def command(
@@ -39,17 +40,13 @@ def command(
 
     Example: pluralign llm plan --size mistral-7b --types 2 --pairs 60000 --device h200
     """
-    from llm.planning.plan import count_data, plan
+    from llm.planning.plan import plan
     from llm.planning.plan_settings import PlanSettings
     from sim.settings import read_settings
 
-    given: dict[str, Any] = {
-        "model": model, "size": size, "types": types, "pairs": pairs, "rounds": rounds, "device": device,
+    given = {
+        "model": model, "size": size, "types": types, "data": data, "pairs": pairs, "rounds": rounds, "device": device,
     }  # fmt: skip
-    if data is not None:
-        counted, alike, prompt, response = count_data(data)
-        given |= {"pairs": pairs or counted, "prompt_tokens": prompt, "response_tokens": response}
-        given |= {} if pairs else {"alike": alike}
     settings = read_settings(PlanSettings, config, overrides, given)
     with training_warnings():
         content = plan(settings)

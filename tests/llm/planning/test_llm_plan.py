@@ -13,13 +13,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from click.testing import CliRunner  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
 from llm.base.small_mistral import SIZES  # noqa: E402
 from llm.planning.live_bytes import LiveBytes  # noqa: E402
-from llm.planning.plan import count_data, plan  # noqa: E402
+from llm.planning.plan import plan  # noqa: E402
 from llm.planning.plan_settings import PlanSettings  # noqa: E402
+from llm.planning.planned_answers import PlannedAnswers, count_answers, planned_answers  # noqa: E402
 from llm.training.passes import DPOTraining  # noqa: E402
+from pluralign.__main__ import command  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 
 
@@ -52,15 +55,31 @@ def test_plan_counts_parameters_and_work():
     less = plan(PlanSettings(size="tiny", types=3, rounds=8), flops=1e12)
     assert more.hours.soft == pytest.approx(2 * less.hours.soft, rel=0.05)
     assert less.hours.sharp < less.hours.soft
-    whole, merging = (_work_of(merge) for merge in (False, True))
-    assert merging.data == whole.data
-    # One fit of two passes: a third of the answers is trained on.
-    assert whole.sharp - merging.sharp == pytest.approx(whole.data * 2 * 2 * (1 - 1 / 3))
 
 
-def _work_of(merge):
-    training = DPOTraining(epochs=2, merge=merge)
-    return plan(PlanSettings(size="mini", rounds=1, pairs=300, alike=100, training=training), flops=1e12).tokens
+def test_plan_counts_answers_that_are_alike_for_each_group():
+    """Two epochs of two fits for K groups; n answers, of which m are different over everybody: a group trains on those
+    that its own people gave, all groups together on as many as n, or K m."""
+
+    def tokens(**more):
+        training = DPOTraining(epochs=2, merge=more.pop("merge", True))
+        return plan(PlanSettings(size="mini", rounds=1, pairs=300, training=training, **more), flops=1e12).tokens
+
+    length = 60
+    for types, alike, trained_sharp in ((2, 100, 200), (3, 100, 300), (4, 100, 300), (1, 100, 100), (2, 290, 300)):
+        found = tokens(types=types, alike=alike)
+        scored = 600 * (1 + 2 * types)
+        assert found.sharp == length * (scored + 2 * 2 * 2 * trained_sharp)
+        assert found.soft == length * (scored + 2 * 2 * 2 * types * alike)
+        whole = tokens(types=types, alike=alike, merge=False)
+        assert whole.data == found.data == 600 * length
+        assert whole.sharp == length * (scored + 2 * 2 * 2 * 300)
+        assert whole.soft == length * (scored + 2 * 2 * 2 * types * 300)
+        shared = tokens(types=types, alike=alike, distinct=150)
+        assert found.sharp - shared.sharp == length * (600 - 150) * (1 + 2 * types)
+    for wrong, most in (({"alike": 301}, 300), ({"distinct": 601}, 600)):
+        with pytest.raises(InputError, match=f"{next(iter(wrong))} must lie in 1 to {most}"):
+            tokens(**wrong)
 
 
 def test_gradient_checkpointing_needs_less_memory():
@@ -121,17 +140,50 @@ def test_planned_memory_is_within_15_percent_of_a_measured_run():
     assert planned == pytest.approx(measured, rel=0.15)
 
 
+def _line(prompt, chosen, rejected, who="a", **more):
+    row = {"prompt": prompt * "x", "chosen": chosen * "y", "rejected": rejected * "z", "annotator_id": who, **more}
+    return json.dumps(row) + "\n"
+
+
 def test_data_are_counted_and_mistakes_named(tmp_path):
     path = tmp_path / "p.jsonl"
-    path.write_text(
-        json.dumps({"prompt": "x" * 40, "chosen": "y" * 80, "rejected": "z" * 120, "annotator_id": "a"}) + "\n"
-    )
-    assert count_data(str(path)) == (1, 1, 10, 25)
-    path.write_text(
-        path.read_text() * 3 + json.dumps({"prompt": "x", "chosen": "y", "rejected": "z", "annotator_id": "a"}) + "\n"
-    )
-    assert count_data(str(path))[:2] == (4, 2)
+    path.write_text(_line(40, 80, 120))
+    assert count_answers(str(path)) == PlannedAnswers(1, 2, 1, 10, 25)
+    # The same response to another prompt is another one; the same answer of somebody else is not.
+    path.write_text(_line(40, 80, 120) * 2 + _line(40, 80, 120, "b") + _line(1, 80, 1))
+    found = count_answers(str(path))
+    assert (found.pairs, found.distinct, found.alike) == (4, 4, 2)
+    # The other way round is another answer, about the same responses.
+    turned = {"prompt": 40 * "x", "chosen": 120 * "z", "rejected": 80 * "y", "annotator_id": "c"}
+    path.write_text(path.read_text() + json.dumps(turned) + "\n")
+    found = count_answers(str(path))
+    assert (found.pairs, found.distinct, found.alike) == (5, 4, 3)
+    path.write_text(_line(40, 80, 120, split="train") * 3 + _line(9, 9, 9, "b", split="unseen") * 5)
+    assert count_answers(str(path)) == PlannedAnswers(3, 2, 1, 10, 25), "of those to train on"
     with pytest.raises(InputError, match="do not fit the model's 512 positions"):
         plan(PlanSettings(size="tiny", prompt_tokens=500))
     with pytest.raises(InputError, match=r"holds no config\.json"):
         plan(PlanSettings(model=str(tmp_path)))
+
+
+def test_what_is_said_of_the_answers_counts_more_than_what_a_file_holds(tmp_path):
+    path, config = tmp_path / "p.jsonl", tmp_path / "plan.yaml"
+    path.write_text(_line(40, 80, 120) * 8)
+    config.write_text("size: mini\npairs: 50\nprompt_tokens: 7\ntraining: {merge: true}\n")
+
+    def answers(*options):
+        flags = [*options, "--data", str(path), "--json"]
+        done = CliRunner().invoke(command, ["llm", "plan", *flags], catch_exceptions=False)
+        return json.loads(done.stdout)["tokens"]["data"]
+
+    assert planned_answers(PlanSettings(data=str(path))) == PlannedAnswers(8, 2, 1, 10, 25)
+    assert planned_answers(PlanSettings()) == PlannedAnswers(6_000, 12_000, None, 20, 40)
+    assert planned_answers(PlanSettings(data=str(path), pairs=50)) == PlannedAnswers(50, 100, None, 10, 25)
+    assert planned_answers(PlanSettings(data=str(path), pairs=50, alike=9, distinct=30)) == PlannedAnswers(
+        50, 30, 9, 10, 25
+    )
+    assert planned_answers(PlanSettings(data=str(path), alike=5)).alike == 5
+    assert answers("--size", "mini") == 2 * 8 * (10 + 25)
+    assert answers("--config", str(config)) == 2 * 50 * (7 + 25)
+    assert answers("--config", str(config), "--set", "pairs=60") == 2 * 60 * (7 + 25)
+    assert answers("--config", str(config), "--set", "pairs=60", "--pairs", "70") == 2 * 70 * (7 + 25)
