@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import opponents
+from choosing_duels import CHOOSING_DUELS
 from duel import Candidate, Duel, Skipped
 from low_rank_duels import LOW_RANK_DUELS
 from reading_duels import READING_DUELS
@@ -286,6 +287,7 @@ DUELS: dict[str, Callable[[], Duel]] = {
     "nash": nash_lotteries,
     "leximin": leximin_lotteries,
     "parties": party_rewards,
+    **CHOOSING_DUELS,
     **LOW_RANK_DUELS,
     **READING_DUELS,
 }

@@ -19,6 +19,8 @@ from sim.environments.preference_tables import PreferenceCounts
 from sim.preferences import FloatArray
 
 Stance = Literal["pessimistic", "plain", "optimistic"]
+# Of the largest entry: a gap that a simplex leaves by rounding alone.
+_EXACT = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,45 @@ def _square(matrices: FloatArray) -> FloatArray:
     if found.shape[1] != found.shape[2] or 0 in found.shape:
         raise ValueError(f"matrices must be square and not empty (got {found.shape})")
     return found
+
+
+def mean_preferences(rewards: FloatArray) -> FloatArray:
+    """N(a, b) = (1 / M) sum_m [2 sigma(r_m(a) - r_m(b)) - 1], Bradley-Terry parties; (S, M, A) -> (S, A, A).
+
+    [arXiv 2403.05006, section 5.3: N = 2 P - 1]
+    """
+    from sim.compiled import matrix_games
+
+    own = np.require(float_array("rewards", rewards, ("S", "M", "A")), np.float64, ["C", "W"])
+    if 0 in own.shape:
+        raise ValueError(f"rewards must hold a party and an action at least (got {own.shape})")
+    games = np.empty((len(own), own.shape[2], own.shape[2]))
+    matrix_games.mean_preferences(own, games)
+    return games
+
+
+def solve_exactly(matrices: FloatArray) -> VonNeumannWinner:
+    """`solve_matrices` by a compiled simplex, all matrices at once and in parallel.
+
+    HiGHS has a try where the simplex leaves a gap of more than 1e-10 of the largest entry (entries a million times
+    smaller than others). Where several lotteries win, the two may find different ones.
+    """
+    from sim.compiled import matrix_games
+
+    matrices = np.require(_square(matrices), np.float64, ["C", "W"])
+    S, A, _ = matrices.shape
+    row, column = np.empty((S, A)), np.empty((S, A))
+    matrix_games.solve(matrices, row, column)
+    value = (row[:, None] @ matrices)[:, 0].min(axis=1)
+    gap = np.maximum((matrices @ column[:, :, None])[..., 0].max(axis=1) - value, 0.0)
+    wide = ~(gap <= _EXACT * np.maximum(np.abs(matrices).max(axis=(1, 2)), 1e-300))
+    if wide.any():
+        again = solve_matrices(matrices[wide])
+        own = again.gap < gap[wide]
+        better = np.flatnonzero(wide)[own]
+        row[better], column[better] = again.policy[own], again.opponent[own]
+        value[better], gap[better] = again.value[own], again.gap[own]
+    return VonNeumannWinner(row, column, value, gap)
 
 
 def solve_matrices(matrices: FloatArray) -> VonNeumannWinner:

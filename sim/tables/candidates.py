@@ -15,7 +15,7 @@ from sim.algorithms.aggregation import aggregate, checked_alpha
 from sim.algorithms.lotteries import best_lotteries
 from sim.algorithms.mechanism import Mechanism, floored
 from sim.algorithms.pooling import pool_opinions
-from sim.algorithms.von_neumann import solve_matrices
+from sim.algorithms.von_neumann import mean_preferences, solve_exactly
 from sim.algorithms.welfare import WelfareRule
 from sim.arguments import require_not_negative, require_positive
 from sim.errors import InputError
@@ -178,13 +178,15 @@ def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[Candi
         return _pooled(tables, how)
     if how.rule == "von-neumann":
         # P(a beats b) for somebody drawn at random, by each party's own Bradley-Terry chances.
-        wins = np.zeros((len(tables), tables.shape[2], tables.shape[2]))
-        for party in range(tables.shape[1]):  # all at once would be M times the memory
-            own = tables[:, party]
-            wins += np.tanh(0.5 * (own[:, :, None] - own[:, None, :])) / tables.shape[1]
-        winner = solve_matrices(wins)
+        winner = solve_exactly(mean_preferences(tables))
         return [CandidateChoice(p, None, float(gap)) for p, gap in zip(winner.policy, winner.gap, strict=True)]
     rule = parse_rule(how.rule)
+    if how.lottery and (np.ptp(tables, axis=2) > 0).all() and not (rule.needs_positive and (tables < 0).any()):
+        together = best_lotteries(tables, rule)
+        return [
+            CandidateChoice(p, None, float(gap))
+            for p, gap in zip(together.probabilities, together.optimality_gap, strict=True)
+        ]
     return [_by_welfare(table, rule, how, int(p)) for table, p in zip(tables, where, strict=True)]
 
 

@@ -7,10 +7,13 @@ from sim.algorithms.von_neumann import (
     borda_winner,
     comparison_bonus,
     exploitability,
+    mean_preferences,
     regret_matching,
+    solve_exactly,
     solve_matrices,
     von_neumann_winner,
 )
+from sim.compiled import matrix_games
 from sim.compiled import regret_matching as regret_matching_kernels
 from sim.environments.preference_tables import (
     PreferenceCounts,
@@ -107,3 +110,61 @@ def test_nothing_compared():
     counts = PreferenceCounts(np.zeros((2, 1, 3, 3)))
     assert (counts.matrices() == 0).all()
     assert von_neumann_winner(counts).policy.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "games",
+    [
+        skew(S=20, A=13), skew() - 0.3 * np.abs(skew(seed=1)), np.sign(skew(S=20, A=9)), 1e-9 * skew(),
+        np.zeros((2, 4, 4)), np.full((1, 1, 1), 0.5), np.stack([cyclic_matrix(5, 1.0)] * 2),
+        np.stack([np.subtract.outer(a, a) for a in Stream(3, "ranks").uniforms((4, 7))]),
+    ],
+    ids=["random", "pessimistic", "signs", "small", "nothing", "one", "cycle", "transitive"],
+)  # fmt: skip
+def test_the_simplex_finds_what_the_linear_programs_find(games):
+    exact, found = solve_matrices(games), solve_exactly(games)
+    assert found.value == pytest.approx(exact.value, abs=1e-9)
+    assert found.gap.max() <= 1e-10 * max(np.abs(games).max(), 1e-300)
+    assert found.policy.sum(axis=1) == pytest.approx(np.ones(len(games)))
+    assert (np.einsum("sa,sab->sb", found.policy, games).min(axis=1) >= exact.value - 1e-9).all()
+
+
+def test_where_the_simplex_is_blunt_the_gap_says_so_and_highs_has_a_try():
+    """Entries over fourteen orders of magnitude."""
+    stream = Stream(5, "wide")
+    size = 10.0 ** (-14 * stream.child("size").uniforms((40, 25, 25)))
+    upper = np.triu(np.where(stream.child("sign").uniforms(size.shape) < 0.5, -size, size), 1)
+    games = upper - upper.swapaxes(-1, -2)
+    row, column = (np.empty((40, 25)) for _ in range(2))
+    matrix_games.solve(games, row, column)
+    alone = np.einsum("sab,sb->sa", games, column).max(axis=1) - np.einsum("sa,sab->sb", row, games).min(axis=1)
+    assert (alone > 1e-10).any()
+    found = solve_exactly(games)
+    assert (found.gap <= alone + 1e-15).all()  # rounding, of sums in another order
+    assert (found.gap < alone).any()
+    assert (exploitability(games, found.policy) <= found.gap + 1e-15).all()
+
+
+def test_mean_preferences_are_those_of_bradley_terry():
+    rewards = 3.0 * Stream(6, "rewards").normals((4, 5, 7))
+    rewards[0, 0] *= 1000.0  # beyond what an exponential can hold
+    rewards[1, 2] = 0.0
+    found = mean_preferences(rewards)
+    apart = rewards[..., :, None] - rewards[..., None, :]
+    assert found == pytest.approx(np.tanh(0.5 * apart).mean(axis=1), abs=1e-14)
+    assert np.array_equal(found, -found.swapaxes(-1, -2))
+    with pytest.raises(ValueError, match="at least"):
+        mean_preferences(rewards[:, :0])
+
+
+def test_matrix_game_kernels_are_their_own_python():
+    games, rewards = skew(S=2, A=4), Stream(7, "rewards").normals((2, 3, 4))
+    row, column, row_py, column_py = (np.empty((2, 4)) for _ in range(4))
+    matrix_games.solve(games, row, column)
+    matrix_games.solve.py_func(games, row_py, column_py)
+    assert row == pytest.approx(row_py, abs=1e-12)
+    assert column == pytest.approx(column_py, abs=1e-12)
+    one, other = np.empty((2, 4, 4)), np.empty((2, 4, 4))
+    matrix_games.mean_preferences(rewards, one)
+    matrix_games.mean_preferences.py_func(rewards, other)
+    assert one == pytest.approx(other, abs=1e-14)
