@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 from duel import Candidate, Duel
-from made_up_pairs import Size, write_made_up
+from made_up_pairs import OFFERED, Size, made_up_choices, write_made_up
 
 from sim.files.preference_files import read_pairs
 
@@ -48,4 +48,29 @@ def read_jsonl() -> Duel:
     return _reading("answers.jsonl", Size(200_000, 20_000), pj.read_json)
 
 
-READING_DUELS: dict[str, Callable[[], Duel]] = {"read-parquet": read_parquet, "read-jsonl": read_jsonl}
+def read_choices() -> Duel:
+    size = Size(300_000, 6_000)
+    folder = tempfile.TemporaryDirectory()
+    path = write_made_up(Path(folder.name) / "choices.parquet", size, make=made_up_choices)
+
+    def ours() -> Any:
+        return read_pairs(Path(folder.name) / path.name)
+
+    def agree(ours: Any, name: str, theirs: Any) -> None:
+        assert len(ours) == len(theirs)
+        offered = theirs.column("responses").to_pylist()
+        for j in range(0, len(theirs), len(theirs) // 50):
+            assert ours.items[ours.chosen[j]] == offered[j][theirs.column("choice")[j].as_py()]
+
+    return Duel(
+        f"{size.pairs:,} choices out of {OFFERED} read from parquet, {size.features} features an item",
+        Candidate(ours),
+        {"Arrow's own read": (Candidate(lambda: pq.read_table(path)), 0.0)},
+        agree,
+        repeats=5,
+    )
+
+
+READING_DUELS: dict[str, Callable[[], Duel]] = {
+    "read-parquet": read_parquet, "read-jsonl": read_jsonl, "read-choices": read_choices,
+}  # fmt: skip

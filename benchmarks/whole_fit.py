@@ -1,4 +1,4 @@
-"""The whole command: `python benchmarks/whole_fit.py [--pairs N ...] [--growth] [--json]`.
+"""The whole command: `python benchmarks/whole_fit.py [--pairs N ...] [--choices N ...] [--growth] [--json]`.
 
 Each row is one `pluralign fit` in a process of its own: seconds by the clock, seconds of processor time of all its
 threads, and the largest memory it had. `--growth` lets answers, people, features and types grow one at a time and draws
@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from made_up_pairs import Size, write_made_up
+from made_up_pairs import OFFERED, Size, made_up, made_up_choices, write_made_up
 
 from sim.files.figure_files import subplots
 
@@ -63,9 +64,9 @@ def run_fit(path: Path, n_types: int, restarts: int) -> dict[str, float]:
     return {"seconds": seconds, "processor_seconds": processor, "peak_gib": kib / 2**20}
 
 
-def measure(size: Size, restarts: int) -> dict[str, Any]:
+def measure(size: Size, restarts: int, make: Callable[[Size, int], Any] = made_up) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        path = write_made_up(Path(folder) / "pairs.parquet", size)
+        path = write_made_up(Path(folder) / "answers.parquet", size, make=make)
         return {**asdict(size), "load": os.getloadavg()[0], **run_fit(path, size.types, restarts)}
 
 
@@ -113,11 +114,14 @@ def draw(rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Time and memory of the whole command `pluralign fit`.")
-    parser.add_argument("--pairs", type=int, nargs="*", default=[100_000, 1_000_000], help="answers; people are a 50th")
+    parser.add_argument("--pairs", type=int, nargs="*", help="answers; people are a 50th")
+    parser.add_argument("--choices", type=int, nargs="*", help=f"the same of choices out of {OFFERED}")
     parser.add_argument("--restarts", type=int, default=3)
     parser.add_argument("--growth", action="store_true", help=f"growth alone; draws {FIGURE.relative_to(ROOT)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     wanted = parser.parse_args()
+    if wanted.pairs is None and wanted.choices is None:
+        wanted.pairs = [100_000, 1_000_000]
     measure(replace(BASE, pairs=2_000, people=100), 1)
     # From two million numbers on, other kernels share out one fit.
     measure(Size(300_000, 6_000), 1)
@@ -126,7 +130,10 @@ def main() -> int:
         draw(by_quantity, FIGURE)
         rows = [row for own in by_quantity.values() for row in own]
     else:
-        rows = [measure(Size(pairs, max(pairs // 50, 1)), wanted.restarts) for pairs in wanted.pairs]
+        kinds = [(made_up, wanted.pairs or []), (made_up_choices, wanted.choices or [])]
+        if wanted.choices:
+            measure(replace(BASE, pairs=2_000, people=100), 1, made_up_choices)
+        rows = [measure(Size(n, max(n // 50, 1)), wanted.restarts, make) for make, sizes in kinds for n in sizes]
     if wanted.json:
         print(json.dumps({"cores": os.cpu_count(), "rows": rows}, indent=2))
         return 0

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from sim.distinct import distinct
 from sim.errors import InputError
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, PreferencePairs
 
@@ -146,9 +147,10 @@ class PairTable:
             return np.tile(np.arange(len(self)), 2), np.concatenate([self.chosen, self.rejected])
         own = self.offered
         answer = np.concatenate([own.answer, np.repeat(own.answer, np.diff(own.starts))])
-        pairs = np.unique(np.stack([answer, np.concatenate([own.taken, own.others])], axis=1), axis=0)
-        kept = pairs[:, 1] != own.none
-        return pairs[kept, 0], pairs[kept, 1]
+        # Answer and item as one number: pairs of numbers are compared as bytes, some hundred times as slowly.
+        both = distinct(answer * len(self.items) + np.concatenate([own.taken, own.others]))
+        answer, item = np.divmod(both, len(self.items))
+        return answer[item != own.none], item[item != own.none]
 
     def require_pairs(self, who: str) -> PairTable:
         """The same table; InputError where its answers are no pairs, which `who` alone takes."""
