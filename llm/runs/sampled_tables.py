@@ -19,7 +19,7 @@ from llm.runs.quality import (
     worst_difference,
     worst_with_interval,
 )
-from llm.runs.table_rows import Ensemble
+from llm.runs.table_rows import DIRECT, Ensemble
 from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
 from sim.preferences import FloatArray, IntArray
@@ -52,10 +52,7 @@ def sampled_tables(
     method = run.mixture.method
     own_keys = [method if K == 1 else f"{method}/{adapter}" for adapter in run.mixture.adapters]
     own = [means[key] for key in own_keys]
-    of_group = [
-        next((scorers[part].name for part in (names[k], run.mixture.adapters[k]) if part in scorers), "")
-        for k in range(K)
-    ]
+    of_group = scorers_of_groups(scorers, names, run.mixture.adapters)
     scored = all(of_group)
     scale = np.array([spread[name] for name in of_group]) if scored else np.ones(K)
     quality: dict[str, SampledQuality] = {}
@@ -76,6 +73,18 @@ def sampled_tables(
     )
 
 
+def scorers_of_groups(scorers: Mapping[str, Scorer], names: Mapping[int, str], adapters: Sequence[str]) -> list[str]:
+    """The name of each group's scorer, "" where it has none: one given to its name, else to its adapter.
+
+    Groups of a file may be called as adapters are; what is said of such a group is not said of the adapter.
+    """
+    found = []
+    for k, adapter in enumerate(adapters):
+        called = (names[k], adapter) if adapter not in names.values() else (names[k],)
+        found.append(next((scorers[part].name for part in called if part in scorers), ""))
+    return found
+
+
 def _quality(mean: PromptMeans, implied: FloatArray, measured: FloatArray | None, key: Stream) -> SampledQuality:
     return SampledQuality(
         words=float(mean.words.mean()),
@@ -93,9 +102,9 @@ def _differences(
 ) -> tuple[WorstRegretGap, ...]:  # fmt: skip
     """Worst-group regret of each MinMax ensemble of the run minus that of every pooled policy, same prompts."""
     rows = []
-    pooled = [name for name in policies if "/" not in name and name != "direct saddle point"]
+    pooled = [name for name in policies if "/" not in name and name != DIRECT]
     candidates = [e.name for e in ensembles if e.kind == "minmax" and e.name.startswith(run.mixture.method)]
-    candidates += ["direct saddle point"] if "direct saddle point" in policies else []
+    candidates += [DIRECT] if DIRECT in policies else []
     for name in candidates:
         for other in pooled:
             key = stream.child(f"difference/{name}/{other}")

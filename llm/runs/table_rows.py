@@ -10,7 +10,12 @@ import numpy as np
 from llm.runs.minmax_runs import direct_adapter, read_tuples
 from llm.runs.open_run import OpenRun
 from llm.training.adapter_policy import AdapterPolicy
+from sim.errors import InputError
 from sim.preferences import FloatArray
+
+DIRECT = "direct saddle point"
+# Rows beside those of runs.
+OWN_ROWS = ("reference", "longer response", DIRECT)
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,10 @@ class Ensemble:
 def table_rows(
     run: OpenRun, others: Mapping[str, OpenRun]
 ) -> tuple[dict[str, AdapterPolicy], list[Ensemble], dict[str, list[str]]]:
-    """(policies by key, ensembles, keys of each run's policies by its label)."""
+    """(policies by key, ensembles, keys of each run's policies by its label).
+
+    Errors: InputError where a label, which may be a folder's name, makes two rows of one name.
+    """
     policies: dict[str, AdapterPolicy] = {}
     ensembles: list[Ensemble] = []
     grouping: dict[str, list[str]] = {}
@@ -40,12 +48,13 @@ def table_rows(
             name = f"{label} {_tuple_name(row.priorities)}"
             ensembles.append(Ensemble(name, tuple(keys), np.array(row.weights), "minmax"))
         ensembles.append(Ensemble(f"{label} by shares", tuple(keys), np.array(opened.mixture.mixture), "shares"))
+    rows = [*OWN_ROWS, *(key for keys in grouping.values() for key in keys), *(row.name for row in ensembles)]
+    if twice := next((name for name in rows if rows.count(name) > 1), None):
+        raise InputError(f"two rows of the tables would be called '{twice}'", fix="rename the folder of a run")
     direct = direct_adapter(run.folder)
     if direct is not None:
         run.base.load_adapter("direct", direct)
-        policies["direct saddle point"] = AdapterPolicy(
-            run.base, "direct", beta=run.mixture.beta, sampling=run.policies[0].sampling
-        )
+        policies[DIRECT] = AdapterPolicy(run.base, "direct", beta=run.mixture.beta, sampling=run.policies[0].sampling)
     return policies, ensembles, grouping
 
 

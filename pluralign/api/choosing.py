@@ -18,11 +18,12 @@ from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates, candidates_of, read_candidates
 from sim.fitting.text_features.encoded import encoded
 from sim.fitting.text_features.heads import (
+    annotator_heads,
     encoder_of_reward,
     head_confidence,
-    head_names,
     head_of,
     standard_features,
+    type_heads,
 )
 from sim.preferences import FloatArray
 from sim.tables.candidates import RADIUS, CandidateChoice, HowToChoose, choose_candidates
@@ -164,9 +165,7 @@ def choose(
 
 def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:
     """Heads of the fit; InputError where it has no such."""
-    names = head_names(fit.usable)
-    types = [name for name in names if name.startswith("type_") and name not in fit.usable.annotators]
-    people = [fit.usable.annotators[i] for i in fit.usable.trained]
+    types, people = list(type_heads(fit.usable)), list(annotator_heads(fit.usable))
     if parties == "auto":
         return types if len(types) > 1 else people
     if parties == "types":

@@ -101,7 +101,8 @@ def _require_trunk(model: str | Path, folds: int | None) -> None:
 def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:
     """One head of a reward as a folder that `AutoModelForSequenceClassification` loads.
 
-    head: type_1, type_2, ... of a method with types or clusters, an annotator's name, or stranger.
+    head: type_1, type_2, ... of a method with types or clusters, an annotator's name, or stranger; where an annotator
+    is called so herself, fit:type_1 or annotator:type_1.
     Errors: InputError where there is no such head, its reward is not linear, or the folder exists.
     """
     with importing_llm("a reward on a language model"):

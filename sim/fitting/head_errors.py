@@ -21,6 +21,8 @@ from sim.fitting.with_levels import LevelModel
 from sim.preferences import AnyArray, FloatArray
 
 STRANGER = "stranger"
+# Before an annotator's name: she may be called as a type is.
+ANNOTATOR = "annotator:"
 _HERE = "errors/"
 # A responsibility so near to one is one: the annotator's reward is a type's.
 _SURE = 1e-9
@@ -28,14 +30,18 @@ _SURE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class HeadErrors:
-    """names: heads, as `text_features.heads` calls them.  covariance: (H, d, d) of their coefficients on standardised
-    features, positive definite up to rounding."""
+    """names: heads, `type_1`, ..., `stranger`, and `annotator:` with a name.
+
+    covariance: (H, d, d) of their coefficients on standardised features, positive definite up to rounding.
+    """
 
     names: tuple[str, ...]
     covariance: FloatArray
 
     def of(self, name: str) -> FloatArray:
         """(d, d).  Errors: InputError where nothing is known of that head."""
+        if name not in self.names and f"{ANNOTATOR}{name}" in self.names:
+            name = f"{ANNOTATOR}{name}"
         if name not in self.names:
             raise InputError(f"pessimistic: the fit does not say how sure it is of '{name}'",
                              fix="name types, or annotators of the fit")  # fmt: skip
@@ -140,7 +146,7 @@ def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tu
     panel = _panel(answers)
     common, d = _common(fits, panel), len(fits.centre)
     if fits.asked.name == fits.common:  # one reward for all
-        return dict.fromkeys([STRANGER, *(annotators[i] for i in answers.answered)], common)
+        return dict.fromkeys([STRANGER, *(f"{ANNOTATOR}{annotators[i]}" for i in answers.answered)], common)
     basis, found = np.eye(d) if model.subspace is None else model.subspace, {}
     if model.departures is not None and model.label is not None:
         for k, departure in enumerate(model.departures):
@@ -148,11 +154,12 @@ def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tu
                                   panel.weights * (model.label[panel.annotator] == k))  # fmt: skip
             inside = _information(model.centre + departure, members)
             found[f"type_{k + 1}"] = moved(inside, basis, model.ridge, common)
-        own = {annotators[i]: found[f"type_{model.label[i] + 1}"] for i in answers.answered}
+        own = {f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.label[i] + 1}"] for i in answers.answered}
         return {**own, **found}
     found[STRANGER] = moved(np.zeros((d, d)), basis, model.ridge, common)
     for i, own_panel in _by_annotator(panel):
-        found[annotators[i]] = moved(_information(model.theta[i], own_panel), basis, model.ridge, common)
+        own_information = _information(model.theta[i], own_panel)
+        found[f"{ANNOTATOR}{annotators[i]}"] = moved(own_information, basis, model.ridge, common)
     return found
 
 
@@ -166,7 +173,7 @@ def _of_types(model: TypeModel, fits: Fits, answers: Answers, annotators: tuple[
         own = replace(panel, weights=share)
         found[f"type_{k + 1}"] = moved(_information(theta, own), np.eye(d), model.ridge * share.sum(), common)
     sure = {
-        annotators[i]: found[f"type_{model.responsibilities[i].argmax() + 1}"] for i in answers.answered
+        f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.responsibilities[i].argmax() + 1}"] for i in answers.answered
         if model.responsibilities[i].max() > 1.0 - _SURE
     }  # fmt: skip
     return {**sure, **found}
@@ -184,5 +191,5 @@ def _of_contexts(
     found = {}
     for i in answers.answered:
         psi = set_.subspace.features(np.tile(own.contexts[i], (d, 1)), np.eye(d))
-        found[annotators[i]] = psi @ inverse @ psi.T
+        found[f"{ANNOTATOR}{annotators[i]}"] = psi @ inverse @ psi.T
     return found

@@ -103,9 +103,9 @@ class SavedFit:
         """P(the annotator prefers chosen to rejected) of each row; (n,).
 
         chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`, or n texts, `text`).
-        annotator: one name for all rows, n names, or None for somebody who has answered nothing.  annotator_features:
-        (n, d_x) of strangers, for methods that serve them by these.  unknown: what to do with a name the fit does not
-        know.
+        annotator: one name for all rows, n names, or None for somebody who has answered nothing (also among the n).
+        annotator_features: (n, d_x) of strangers, for methods that serve them by these.  unknown: what to do with a
+        name the fit does not know.
         Errors: ValueError names the argument.
         """
         first, second = self._items("chosen", chosen), self._items("rejected", rejected)
@@ -216,17 +216,19 @@ class SavedFit:
         if annotator is None:
             return [None] * n
         names = np.asarray(annotator, dtype=object)
-        asked = [str(who) for who in (names.tolist() if names.ndim else [names.item()] * n)]
+        given = names.tolist() if names.ndim else [names.item()] * n
+        # Somebody may be called "None".
+        asked = [None if who is None else str(who) for who in given]
         if len(asked) != n:
             raise ValueError(f"annotator must be one name, {n} names, or None (got {len(asked)} names)")
         known = self.known
-        missing = [who for who in asked if who not in known]
+        missing = [who for who in asked if who is not None and who not in known]
         if missing and unknown == "refuse":
             raise ValueError(
                 f"annotator must be one of the {len(known)} the fit knows (got '{missing[0]}'); leave the name out for "
                 "somebody who has answered nothing, or give her answers to `assign` first"
             )
-        return list(asked)
+        return asked
 
     def _log_likelihood(
         self, first: FloatArray, second: FloatArray, annotator: Names, annotator_features: Any, unknown: str

@@ -9,13 +9,16 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.estimators.party_confidence import PartyConfidence
-from sim.fitting.head_errors import STRANGER
+from sim.fitting.head_errors import ANNOTATOR, STRANGER
 from sim.fitting.saved import SavedFit
 from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder
 from sim.fitting.text_features.saved_text import has_heads
 from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
 from sim.streams import Stream
+
+# Before names of the fit's own heads and of annotators, where a name alone could mean either.
+_FIT = "fit:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +32,68 @@ class Head:
 
 
 def head_names(fit: SavedFit) -> tuple[str, ...]:
-    """`stranger`, for somebody who has answered nothing; types as `type_1`, ...; and the annotators of the fit."""
-    types = tuple(f"type_{k + 1}" for k in range(len(_types(fit))))
-    return (STRANGER, *types, *(fit.annotators[i] for i in fit.trained))
+    """The fit's own, `stranger` (somebody who has answered nothing) and types as `type_1`, ..., and its annotators.
+
+    Where an annotator is called as a head of the fit's own, both have their kind before the name: `fit:type_1`,
+    `annotator:type_1`.  `head_of` knows every head under such a name, too.
+    """
+    return tuple(_heads(fit))
+
+
+def type_heads(fit: SavedFit) -> tuple[str, ...]:
+    """Names of the types' heads (or clusters')."""
+    return tuple(name for name, head in _heads(fit).items() if head.type is not None)
+
+
+def annotator_heads(fit: SavedFit) -> tuple[str, ...]:
+    """Names of the annotators' heads."""
+    return tuple(name for name, head in _heads(fit).items() if head.annotator is not None)
+
+
+@dataclass(frozen=True)
+class _Whose:
+    """The index of a type, or an annotator's name; neither: a stranger."""
+
+    type: int | None = None
+    annotator: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What `HeadErrors` calls it."""
+        if self.annotator is not None:
+            return f"{ANNOTATOR}{self.annotator}"
+        return STRANGER if self.type is None else f"type_{self.type + 1}"
+
+
+def _heads(fit: SavedFit) -> dict[str, _Whose]:
+    """By names that no two heads share."""
+    own = {STRANGER: _Whose(), **{f"type_{k + 1}": _Whose(type=k) for k in range(len(_types(fit)))}}
+    people = [fit.annotators[i] for i in fit.trained]
+    named = {f"{_FIT}{name}" if name in people else name: head for name, head in own.items()}
+    for name in people:
+        unclear = name in own or name.startswith((_FIT, ANNOTATOR))
+        named[f"{ANNOTATOR}{name}" if unclear else name] = _Whose(annotator=name)
+    return named
+
+
+def _meant(fit: SavedFit, name: str) -> tuple[str, _Whose]:
+    """The head that somebody calls `name`, and its name among `head_names`."""
+    heads = _heads(fit)
+    if name in heads:
+        return name, heads[name]
+    for kind, rest in ((kind, name.removeprefix(kind)) for kind in (_FIT, ANNOTATOR) if name.startswith(kind)):
+        head = heads.get(rest)
+        if head is not None and (head.annotator is not None) == (kind == ANNOTATOR):
+            return rest, head
+    if f"{_FIT}{name}" in heads:
+        raise InputError(
+            f"'{name}' is a head of the fit's own, and one of its annotators is called so", file=fit.folder,
+            fix=f"give {_FIT}{name} or {ANNOTATOR}{name}",
+        )  # fmt: skip
+    if f"{ANNOTATOR}{name}" in heads:
+        return f"{ANNOTATOR}{name}", heads[f"{ANNOTATOR}{name}"]
+    shown = ", ".join(list(heads)[:8]) + (", ..." if len(heads) > 8 else "")
+    raise InputError(f"has no head called '{name}'", file=fit.folder, fix=f"give one of {shown}")
 
 
 def head_of(fit: SavedFit, name: str) -> Head:
@@ -41,20 +103,17 @@ def head_of(fit: SavedFit, name: str) -> Head:
     own = np.zeros(len(kept))
     own[kept] = theta / scale[kept]
     weight = made.directions.astype(np.float64) @ own
-    return Head(name, weight, float(made.mean @ weight + mean @ own))
+    return Head(_meant(fit, name)[0], weight, float(made.mean @ weight + mean @ own))
 
 
 def coefficients_of(fit: SavedFit, name: str) -> FloatArray:
     """(d,) of a head on the fit's standardised features.  Errors: as of `head_of`."""
     _features(fit)
-    names = head_names(fit)
-    if name not in names:
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        raise InputError(f"has no head called '{name}'", file=fit.folder, fix=f"give one of {shown}")
+    _, whose = _meant(fit, name)
     width = int(fit.scales.kept.sum())
-    if name.startswith("type_") and name not in fit.annotators:
-        return np.asarray(_types(fit)[int(name.removeprefix("type_")) - 1][:width])
-    return _of_annotator(fit, None if name == STRANGER else name, width)
+    if whose.type is not None:
+        return np.asarray(_types(fit)[whose.type][:width])
+    return _of_annotator(fit, whose.annotator, width)
 
 
 def head_confidence(fit: SavedFit, names: Sequence[str], radius: float) -> PartyConfidence:
@@ -72,7 +131,7 @@ def head_confidence(fit: SavedFit, names: Sequence[str], radius: float) -> Party
             file=fit.folder, fix="fit again" + (", with their answers among the others" if assigned else ""),
         )  # fmt: skip
     width = theta.shape[1]
-    covariance = np.stack([fit.errors.of(name)[:width, :width] for name in names])
+    covariance = np.stack([fit.errors.of(_meant(fit, name)[1].key)[:width, :width] for name in names])
     return PartyConfidence(theta, np.asarray(np.linalg.inv(covariance)), np.full(len(names), float(radius)))
 
 

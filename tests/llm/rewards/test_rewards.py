@@ -24,6 +24,7 @@ from llm.rewards.answered_items import answered  # noqa: E402
 from llm.rewards.export import HEAD  # noqa: E402
 from llm.rewards.reward_encoder import RewardEncoder  # noqa: E402
 from pluralign.__main__ import main  # noqa: E402
+from pluralign.api.fits import FitResult  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.files.preference_files import read_pairs  # noqa: E402
 from sim.fitting.text_features.heads import head_names, head_of  # noqa: E402
@@ -251,6 +252,66 @@ def test_clusters_have_heads(tiny, pairs, candidates):  # noqa: F811
         member = usable.annotators[np.flatnonzero(label == k)[0]]
         assert head_of(usable, f"type_{k}").weight == pytest.approx(head_of(usable, member).weight, rel=1e-4, abs=1e-4)
     assert pl.choose(found, candidates).parties == ("type_1", "type_2")
+
+
+def _called(found, names):
+    """The same fit, its first trained annotators under other names; and what these were called."""
+    usable, people = found.usable, list(found.usable.annotators)
+    places = usable.trained[: len(names)].tolist()
+    before = [people[i] for i in places]
+    for i, name in zip(places, names, strict=True):
+        people[i] = name
+    return FitResult(replace(usable, annotators=tuple(people))), before
+
+
+def test_annotators_may_be_called_as_heads_are(tiny, pairs, candidates, tmp_path):  # noqa: F811
+    plain = pl.reward(pairs, tiny, method="cluster", n_types=2, ridge=0.01)
+    names = ["stranger", "type_1", "annotator:type_1", "annotator:nobody", "fit:stranger", "type_9"]
+    found, before = _called(plain, names)
+    heads = head_names(found.usable)
+    assert heads[:9] == (
+        "fit:stranger", "fit:type_1", "type_2", "annotator:stranger", "annotator:type_1", "annotator:annotator:type_1",
+        "annotator:annotator:nobody", "annotator:fit:stranger", "type_9",
+    )  # fmt: skip
+    assert len(set(heads)) == len(heads) == len(head_names(plain.usable))
+
+    def same(asked, wanted, called):
+        own, other = head_of(found.usable, asked), head_of(plain.usable, wanted)
+        assert own.name == called
+        assert own.weight == pytest.approx(other.weight, abs=1e-9)
+
+    with pytest.raises(InputError, match="reward of 'stranger' is a mixture of types"):
+        head_of(found.usable, "fit:stranger")
+    same("fit:type_1", "type_1", "fit:type_1")
+    same("fit:type_2", "type_2", "type_2")
+    for name, wanted, called in zip(names, before, heads[3:9], strict=True):
+        same(called, wanted, called)
+        same(f"annotator:{name}", before[1] if f"annotator:{name}" == "annotator:type_1" else wanted, called)
+    same("annotator:nobody", before[3], "annotator:annotator:nobody")
+    for name in ("stranger", "type_1"):
+        with pytest.raises(InputError, match=f"'{name}' is a head of the fit's own, .* fit:{name} or annotator:{name}"):
+            head_of(found.usable, name)
+    for name in ("annotator:type_2", f"fit:{heads[9]}"):
+        with pytest.raises(InputError, match=f"has no head called '{name}'"):
+            head_of(found.usable, name)
+    folder = pl.export_reward(found, "annotator:type_1", tmp_path / "hers")
+    assert json.loads((folder / HEAD).read_text())["head"] == "annotator:type_1"
+    assert pl.choose(found, candidates).parties == ("fit:type_1", "type_2")
+    assert pl.choose(found, candidates, parties="annotators").parties == heads[3:]
+
+
+def test_somebody_may_be_called_stranger_or_none(personal):
+    found, before = _called(personal, ["stranger"])
+    hers, nobodys = (head_of(found.usable, f"{kind}:stranger").weight for kind in ("annotator", "fit"))
+    assert hers == pytest.approx(head_of(personal.usable, before[0]).weight, abs=1e-9)
+    assert nobodys == pytest.approx(head_of(personal.usable, "stranger").weight, abs=1e-9)
+    assert np.abs(hers - nobodys).max() > 1e-3
+    found, before = _called(personal, ["None"])
+    item = [json.dumps({"prompt": "The film", "response": " was great."})] * 2
+    hers, nobodys = found.usable.score_items(item, ["None", None])
+    assert hers == pytest.approx(personal.usable.score_items(item, before[0])[0])
+    assert nobodys == pytest.approx(personal.usable.score_items(item)[0])
+    assert hers != nobodys
 
 
 def test_what_is_refused(personal, types, tiny, pairs, tmp_path):  # noqa: F811

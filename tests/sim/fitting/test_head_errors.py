@@ -7,7 +7,7 @@ import pytest
 
 import pluralign as pl
 from sim.errors import InputError
-from sim.fitting.head_errors import HeadErrors, head_errors, moved, read_errors
+from sim.fitting.head_errors import ANNOTATOR, HeadErrors, head_errors, moved, read_errors
 
 CENTRE = np.array([0.8, -0.4, 0.0, 0.3])
 
@@ -197,3 +197,16 @@ def test_kept_in_a_folder_and_refused_by_name(personal):
     assert np.array_equal(read.covariance, errors.covariance)
     with pytest.raises(InputError, match="does not say how sure it is of 'nobody'"):
         HeadErrors(("a",), np.eye(2)[None]).of("nobody")
+
+
+def test_an_annotator_called_as_a_type_has_errors_of_her_own():
+    rows, _ = _rows(people=6, answers=20, seed=9)
+    rows = [
+        {**row, "annotator_id": "type_1" if row["annotator_id"].endswith("0") else row["annotator_id"]} for row in rows
+    ]
+    report, errors = _of(rows, "cluster", n_types=2, ridge=10.0)
+    names, label = report.prepared.table.annotators, report.model.label
+    hers = errors.of(f"{ANNOTATOR}type_1")
+    assert hers.tolist() == errors.of(f"type_{label[names.index('type_1')] + 1}").tolist()
+    assert errors.of("type_1").tolist() != errors.of("type_2").tolist()
+    assert len(errors.names) == len(set(errors.names)) == 2 + len(report.prepared.trained)
