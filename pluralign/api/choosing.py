@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pluralign.api.chosen import Choosing
 from pluralign.api.fits import FitResult
 from pluralign.api.frames import Frame, is_path, rows_of, said
-from pluralign.api.shown import Page, Shown, bars
 from pluralign.ownership import importing_llm
 from sim.errors import InputError
-from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates, candidates_of, read_candidates
 from sim.fitting.text_features.encoded import encoded
 from sim.fitting.text_features.heads import (
@@ -25,86 +21,8 @@ from sim.fitting.text_features.heads import (
     standard_features,
     type_heads,
 )
-from sim.preferences import FloatArray
-from sim.tables.candidates import RADIUS, CandidateChoice, HowToChoose, choose_candidates
+from sim.tables.candidates import RADIUS, HowToChoose, choose_candidates
 from sim.tables.pessimistic_candidates import Zero, sure_rewards
-
-
-class Choosing(Shown):
-    """What was chosen for each prompt.  parties: names; rewards: (M, A) a prompt; choices: a `CandidateChoice` each."""
-
-    def __init__(
-        self, candidates: Candidates, how: HowToChoose, parties: Sequence[str], rewards: Sequence[FloatArray],
-        choices: Sequence[CandidateChoice],
-    ) -> None:  # fmt: skip
-        self.candidates, self.how, self.parties = candidates, how, tuple(parties)
-        self.rewards, self.choices = tuple(rewards), tuple(choices)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """A prompt each: prompt, choice (its number from 0), response; lottery, value, costs, and what each party
-        is sure of, where there are any."""
-        out = []
-        for number, found in enumerate(self.choices):
-            responses = self.candidates.responses[number]
-            row: dict[str, Any] = {
-                "prompt": self.candidates.prompts[number], "choice": found.choice,
-                "response": responses[found.choice], "rewards": self.rewards[number][:, found.choice].tolist(),
-            }  # fmt: skip
-            if self.how.is_mixed:
-                row["lottery"] = found.lottery.tolist()
-            if found.value is not None:
-                row["value"] = found.value.tolist()
-            if found.gap is not None:
-                row["gap"] = found.gap
-            if found.costs is not None:
-                row["costs"] = found.costs.tolist()
-            if found.sure is not None:
-                row["sure"] = found.sure.tolist()
-            out.append(row)
-        return out
-
-    @property
-    def mean_rewards(self) -> FloatArray:
-        """(M,) what each party gets in the mean over prompts, above its mean candidate; nats."""
-        gains = [
-            (table - table.mean(axis=1, keepdims=True)) @ found.lottery
-            for table, found in zip(self.rewards, self.choices, strict=True)
-        ]
-        return np.asarray(np.mean(gains, axis=0))
-
-    def as_dict(self) -> dict[str, Any]:
-        """What `pluralign llm choose --json` prints."""
-        return {
-            "rule": self.how.rule, "alpha": self.how.alpha if np.isfinite(self.how.alpha) else str(self.how.alpha),
-            "zero": self.how.counted_from, "radius": self.how.radius if self.how.pessimistic else None,
-            "parties": list(self.parties), "mean_rewards": self.mean_rewards.tolist(), "choices": self.rows,
-        }  # fmt: skip
-
-    def save(self, path: str | Path) -> None:
-        """The rows as JSONL."""
-        write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
-
-    def page(self) -> Page:
-        rows = list(zip(self.parties, self.mean_rewards.tolist(), strict=True))
-        sizes = sorted({len(responses) for responses in self.candidates.responses})
-        of = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        return Page(
-            f"{self.how.rule}, {len(self.parties)} parties: {len(self.choices)} prompts, {of} candidates each",
-            ("party", "reward above its mean candidate"), rows, self._notes,
-        )  # fmt: skip
-
-    @property
-    def _notes(self) -> list[str]:
-        if not self.how.pessimistic or self.how.counted_from != "worst":
-            return []
-        nobody = sum(found.bounds is not None and not found.bounds.any() for found in self.choices)
-        said_so = f"{nobody} prompts where nobody is sure to prefer anything: their choice is arbitrary"
-        return [said_so] if nobody else []
-
-    def plot(self) -> Any:
-        """Axes: what each party gets in the mean."""
-        return bars(self.page().title, {"reward": self.mean_rewards.tolist()}, self.parties, "nats above the mean")
 
 
 def choose(

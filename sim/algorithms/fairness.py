@@ -71,12 +71,12 @@ def pareto_option(table: FloatArray, option: int) -> Pareto:
     return Pareto(False, float(best.max() - 1.0), int(np.flatnonzero(dominating)[best.argmax()]))
 
 
-def pareto_lottery(table: FloatArray, lottery: FloatArray) -> Pareto:
+def pareto_lottery(table: FloatArray, lottery: FloatArray, *, largest: bool = True) -> Pareto:
     """Against every lottery over the options, by linear programs (HiGHS).
 
     max sum_m (V p')_m  s.t.  V p' >= V p  is no larger than sum_m (V p)_m exactly for an efficient p; the duals of its
     inequalities, plus one, are then positive weights whose sum p maximises. tau: one program a party, only where p is
-    not efficient.
+    not efficient; with `largest` False the largest share by which `better` is better for a party, at no program more.
     """
     from scipy.optimize import linprog
 
@@ -96,6 +96,12 @@ def pareto_lottery(table: FloatArray, lottery: FloatArray) -> Pareto:
     if -solved.fun - utility.sum() <= 2.0 * slack * weights.sum() + TOLERANCE:
         return Pareto(True, 0.0, weights=weights / units)
     better, tau = np.asarray(solved.x[:A]), 0.0
+    if not largest:
+        gained = scaled @ better
+        rises = gained > utility + TOLERANCE
+        with np.errstate(divide="ignore"):
+            ratio = gained[rises] / np.maximum(utility[rises], 0.0)
+        return Pareto(False, float(ratio.max(initial=1.0) - 1.0), better)
     for k in range(len(table)):
         most = linprog(-scaled[k], **among)
         if most.success and -most.fun > utility[k] + TOLERANCE:

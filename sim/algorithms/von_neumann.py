@@ -90,7 +90,7 @@ def _square(matrices: FloatArray) -> FloatArray:
 def mean_preferences(rewards: FloatArray) -> FloatArray:
     """N(a, b) = (1 / M) sum_m [2 sigma(r_m(a) - r_m(b)) - 1], Bradley-Terry parties; (S, M, A) -> (S, A, A).
 
-    [arXiv 2403.05006, section 5.3: N = 2 P - 1]
+    [arXiv 2403.05006, Algorithm 2: N = 2 P - 1]
     """
     from sim.compiled import matrix_games
 

@@ -28,6 +28,11 @@ RADIUS = 1.645
 _OWN = ("aggregate", "pool", "von-neumann")
 
 
+def is_welfare(rule: str) -> bool:
+    """Whether it is a welfare function, by name or as alpha=A."""
+    return rule not in _OWN
+
+
 @dataclass(frozen=True)
 class HowToChoose:
     """rule: aggregate, pool, von-neumann, or a welfare function (nash, utilitarian, leximin, alpha=A).
@@ -198,12 +203,17 @@ def _aggregated(values: FloatArray, beta: float | None) -> list[CandidateChoice]
     return [CandidateChoice(p, value) for p, value in zip(chances, values, strict=True)]
 
 
+def opinions_of(rewards: FloatArray) -> FloatArray:
+    """Each party's chances of choosing out of the candidates, softmax of its rewards (Luce); (..., M, A) -> the same.
+
+    A chance that no number can hold would veto a candidate at alpha <= 0; the mechanism has the same floor.
+    """
+    weights = np.exp(rewards - rewards.max(axis=-1, keepdims=True))
+    return floored(weights / weights.sum(axis=-1, keepdims=True))
+
+
 def _pooled(tables: FloatArray, how: HowToChoose) -> list[CandidateChoice]:
-    """Opinions are each party's chances of choosing out of the candidates, softmax of its rewards (Luce)."""
-    weights = np.exp(tables - tables.max(axis=2, keepdims=True))
-    opinions = weights / weights.sum(axis=2, keepdims=True)
-    # A chance that no number can hold would veto a candidate at alpha <= 0; the mechanism has the same floor.
-    opinions = floored(opinions)
+    opinions = opinions_of(tables)
     consensus, costs = pool_opinions(opinions, how.alpha), [None] * len(tables)
     if how.mechanism:
         outcome = Mechanism(how.alpha).outcome(opinions)

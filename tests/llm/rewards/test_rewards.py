@@ -408,6 +408,24 @@ def test_opposed_types_want_opposite_responses(types, candidates):
     assert lottery == pytest.approx([0.5, 0.5], abs=0.25)
 
 
+def test_certificates_come_along(personal, types, candidates):
+    told = pl.choose(personal, candidates, "pool", mechanism=True).as_dict()
+    assert json.dumps(told, allow_nan=False)
+    assert set(told["mechanism"]) == {"costs", "misreport_gain_at_most", "best_misreport_gain"}
+    assert sum(told["mechanism"]["costs"].values()) == pytest.approx(sum(sum(r["costs"]) for r in told["choices"]))
+    assert max(told["mechanism"]["best_misreport_gain"].values()) < 1e-8
+    nash = pl.choose(types, candidates, "nash", lottery=True)
+    told = nash.as_dict()
+    assert told["certificates"]["one_over_m"] == told["certificates"]["pareto_efficient"] == 1.0
+    assert told["certificates"]["optimality_gap"] < 1e-6
+    for row, table in zip(told["choices"], nash.rewards, strict=True):
+        gains = table - table.min(axis=1, keepdims=True)
+        assert row["share_of_maximum"] == pytest.approx(gains @ row["lottery"] / gains.max(axis=1))
+    assert "Pareto efficient among lotteries: 100%; smallest share" in str(nash)
+    assert pl.choose(types, candidates, "nash", lottery=False, parties="type_1").axioms == {"scales": 1.0, "zeros": 1.0}
+    assert "no lies gain more than" in str(pl.choose(types, candidates, "pool", mechanism=True))
+
+
 def test_choosing_from_the_command_line(personal, candidates, tmp_path, monkeypatch, capsys):
     personal.save(tmp_path / "fit")
     out = tmp_path / "chosen.jsonl"

@@ -11,7 +11,9 @@ from sim.algorithms.mechanism import Mechanism, best_collusion, best_misreports,
 from sim.algorithms.von_neumann import (
     comparison_bonus,
     exploitability,
+    mean_preferences,
     regret_matching,
+    solve_exactly,
     solve_matrices,
     von_neumann_winner,
 )
@@ -82,6 +84,8 @@ BORDERS = [
     border(comparison_bonus, {"total": COUNTS.total, "delta": 0.1}, total="nan narrow axis", delta=(0.0, 1.5, NAN)),
     border(von_neumann_winner, {"counts": COUNTS, "delta": 0.1, "stance": "plain"}, delta=(0.0, NAN), stance=("bold",)),
     border(solve_matrices, {"matrices": SKEW}, matrices="nan narrow axis"),
+    border(solve_exactly, {"matrices": SKEW}, matrices="nan narrow axis"),
+    border(mean_preferences, {"rewards": SKEW}, rewards="nan axis"),
     border(regret_matching, {"matrices": SKEW, "rounds": 10}, matrices="nan narrow axis", rounds=NO_COUNT),
     border(exploitability, {"matrices": SKEW, "policy": np.full((1, 3), 1 / 3)},
            matrices="nan narrow", policy="nan narrow"),

@@ -1,0 +1,169 @@
+"""What was chosen for each prompt, and what can be said for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pluralign.api.shown import Page, Shown, bars
+from sim.files.atomic import write_text
+from sim.files.candidate_files import Candidates
+from sim.preferences import FloatArray
+from sim.tables.candidate_certificates import Certificate, axioms_of_rule, certificate, lies
+from sim.tables.candidates import CandidateChoice, HowToChoose
+
+
+class Choosing(Shown):
+    """What was chosen for each prompt.  parties: names; rewards: (M, A) a prompt; choices: a `CandidateChoice` each."""
+
+    def __init__(
+        self, candidates: Candidates, how: HowToChoose, parties: Sequence[str], rewards: Sequence[FloatArray],
+        choices: Sequence[CandidateChoice],
+    ) -> None:  # fmt: skip
+        self.candidates, self.how, self.parties = candidates, how, tuple(parties)
+        self.rewards, self.choices = tuple(rewards), tuple(choices)
+
+    @cached_property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """Of each prompt, by the estimated rewards: shares of the maximum, efficiency, the gap."""
+        return tuple(
+            certificate(table, found, self.how) for table, found in zip(self.rewards, self.choices, strict=True)
+        )
+
+    @cached_property
+    def axioms(self) -> dict[str, float]:
+        """Shares of trials in which the rule obeys: see `sim.tables.candidate_certificates.axioms_of_rule`."""
+        return axioms_of_rule(self.rewards, self.how)
+
+    @cached_property
+    def mechanism(self) -> dict[str, Any]:
+        """By party, summed over prompts: costs, and what a lie could gain at most; {} without a mechanism.
+
+        misreport_gain_at_most: a proof.  best_misreport_gain: the best report found, None where there are too many
+        parties and candidates to search.
+        """
+        if not self.how.mechanism:
+            return {}
+        found = lies(self.rewards, self.how)
+        costs = np.sum([own.costs for own in self.choices if own.costs is not None], axis=0)
+        told = {"costs": costs, "misreport_gain_at_most": found.at_most, "best_misreport_gain": found.best}
+        return {
+            name: None if values is None else dict(zip(self.parties, values.tolist(), strict=True))
+            for name, values in told.items()
+        }
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A prompt each: prompt, choice (its number from 0), response; lottery, value, costs, and what each party
+        is sure of, where there are any; shares of the maximum, whether the choice is efficient, by how much it is not.
+        """
+        out = []
+        for number, found in enumerate(self.choices):
+            responses = self.candidates.responses[number]
+            row: dict[str, Any] = {
+                "prompt": self.candidates.prompts[number], "choice": found.choice,
+                "response": responses[found.choice], "rewards": self.rewards[number][:, found.choice].tolist(),
+            }  # fmt: skip
+            if self.how.is_mixed:
+                row["lottery"] = found.lottery.tolist()
+            if found.value is not None:
+                row["value"] = found.value.tolist()
+            if found.gap is not None:
+                row["gap"] = found.gap
+            if found.costs is not None:
+                row["costs"] = found.costs.tolist()
+            if found.sure is not None:
+                row["sure"] = found.sure.tolist()
+            own = self.certificates[number]
+            row |= {
+                "share_of_maximum": own.share_of_maximum.tolist(), "pareto_efficient": own.pareto.efficient,
+                "tau": finite(own.pareto.tau), "optimality_gap": finite(own.optimality_gap),
+            }  # fmt: skip
+            out.append(row)
+        return out
+
+    @property
+    def mean_rewards(self) -> FloatArray:
+        """(M,) what each party gets in the mean over prompts, above its mean candidate; nats."""
+        gains = [
+            (table - table.mean(axis=1, keepdims=True)) @ found.lottery
+            for table, found in zip(self.rewards, self.choices, strict=True)
+        ]
+        return np.asarray(np.mean(gains, axis=0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign llm choose --json` prints."""
+        return {
+            "rule": self.how.rule, "alpha": self.how.alpha if np.isfinite(self.how.alpha) else str(self.how.alpha),
+            "zero": self.how.counted_from, "radius": self.how.radius if self.how.pessimistic else None,
+            "parties": list(self.parties), "mean_rewards": self.mean_rewards.tolist(),
+            "certificates": self._summary, "axioms": self.axioms,
+            **({"mechanism": self.mechanism} if self.how.mechanism else {}), "choices": self.rows,
+        }  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """The rows as JSONL."""
+        write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+
+    @property
+    def _summary(self) -> dict[str, Any]:
+        """Over prompts: mean shares by party, the smallest, shares of prompts that are certified, the largest gaps."""
+        own = self.certificates
+        gaps = [one.optimality_gap for one in own if one.optimality_gap is not None]
+        transfers = [one.transfers for one in own if one.transfers is not None]
+        return {
+            "share_of_maximum": np.mean([one.share_of_maximum for one in own], axis=0).tolist(),
+            "smallest_share": min(one.smallest_share for one in own),
+            "one_over_m": float(np.mean([one.one_over_m for one in own])),
+            "pareto_efficient": float(np.mean([one.pareto.efficient for one in own])),
+            "tau": finite(max(one.pareto.tau for one in own)),
+            "optimality_gap": finite(max(gaps)) if gaps else None,
+            "equalising_transfers": sum(one.available for one in transfers) if transfers else None,
+        }
+
+    def page(self) -> Page:
+        shares = self._summary["share_of_maximum"]
+        rows = list(zip(self.parties, self.mean_rewards.tolist(), shares, strict=True))
+        sizes = sorted({len(responses) for responses in self.candidates.responses})
+        of = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        return Page(
+            f"{self.how.rule}, {len(self.parties)} parties: {len(self.choices)} prompts, {of} candidates each",
+            ("party", "reward above its mean candidate", "share of its maximum"), rows, self._notes,
+        )  # fmt: skip
+
+    @property
+    def _notes(self) -> list[str]:
+        told = self._summary
+        against = "lotteries" if self.how.is_mixed else "candidates"
+        notes = [
+            f"Pareto efficient among {against}: {told['pareto_efficient']:.0%}; "
+            f"smallest share {told['smallest_share']:.2g}"
+        ]
+        if self.how.is_mixed and told["optimality_gap"] is not None:
+            notes[0] += f"; gap {told['optimality_gap']:.1g}"
+        if self.how.mechanism:
+            total, most = (sum(self.mechanism[name].values()) for name in ("costs", "misreport_gain_at_most"))
+            notes.append(f"costs {total:.4g} nats in all; no lies gain more than {most:.2g}")
+        return notes + self._doubt
+
+    @property
+    def _doubt(self) -> list[str]:
+        if not self.how.pessimistic or self.how.counted_from != "worst":
+            return []
+        nobody = sum(found.bounds is not None and not found.bounds.any() for found in self.choices)
+        said_so = f"{nobody} prompts where nobody is sure to prefer anything: their choice is arbitrary"
+        return [said_so] if nobody else []
+
+    def plot(self) -> Any:
+        """Axes: what each party gets in the mean."""
+        return bars(self.page().title, {"reward": self.mean_rewards.tolist()}, self.parties, "nats above the mean")
+
+
+def finite(value: float | None) -> float | str | None:
+    """JSON has no infinity."""
+    return value if value is None or np.isfinite(value) else "inf"
