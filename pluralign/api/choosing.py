@@ -44,11 +44,11 @@ def choose(
 
     fit: of `reward`.  candidates: a path or a frame with `prompt` and `responses`.  rule: aggregate, Agg_alpha
     [arXiv 2405.00254, eq. (4.1)]; nash, utilitarian, leximin or alpha=A [arXiv 2403.05006, section 4]; von-neumann, the
-    lottery that nothing beats [Algorithm 2 there]; pool, Agg-p_alpha of the parties' chances [2405.00254, eq. (5.1)],
-    with mechanism also what each pays.  parties: types (or clusters), annotators, or names of heads; auto: types where
-    the fit has at least two.  zero, lottery, beta: see `HowToChoose`.  pessimistic: by the least rewards within
-    `radius` standard errors, from the information in the fit's answers (`sim.fitting.head_errors`); at the default a
-    bound is right 19 times out of 20, each on its own.
+    lottery that nothing beats [Algorithm 2 there]; max-min, MaxMin-RLHF's policy at `beta` [2402.08925]; pool,
+    Agg-p_alpha of the parties' chances [2405.00254, eq. (5.1)], with mechanism also what each pays.  parties: types (or
+    clusters), annotators, or names of heads; auto: types where the fit has at least two.  zero, lottery, beta: see
+    `HowToChoose`.  pessimistic: by the least rewards within `radius` standard errors, from the information in the fit's
+    answers (`sim.fitting.head_errors`); at the default a bound is right 19 times out of 20, each on its own.
     Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
     Errors: InputError.
     """

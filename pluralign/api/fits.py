@@ -266,13 +266,15 @@ def fit(
     likelihood: AskedLikelihood = "auto",
     folds: int | None = None,
     features: str = "columns",
+    beside: Sequence[str] = (),
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
     """Find the groups hidden in preferences, and policies or rewards that serve them.
 
     pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
-    module:NAME of your own, or its class. n_types: types, clusters or rank; None: chosen on held-out training
+    a baseline (group-dpo, maxmin-rlhf, pal, vpl), module:NAME of your own, or its class.  beside: names of further
+    methods to fit and score with it. n_types: types, clusters or rank; None: chosen on held-out training
     answers, up to max_types. ridge: shrinkage, None: chosen likewise. beta: temperature of the policies whose regret
     is reported. restarts: random starts. priorities: one positive number a type, for MinMax. shift: with low-rank, a
     region of items that training leaves out. network: with shared, also a learned representation (llm extra).
@@ -293,7 +295,7 @@ def fit(
     settings = FitSettings(
         method=name, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, beta=beta,
         priorities=_priorities(priorities), shift=shift, hold_out=hold_out, likelihood=likelihood,
-        features=features, folds=folds, seed=seed,
+        features=features, folds=folds, beside=names_given(beside), seed=seed,
     )  # fmt: skip
     encoder = encoder_of(features)
     extra = _network() if network else ()
@@ -309,6 +311,11 @@ def load_fit(folder: str | Path) -> FitResult:
     """
     found = with_encoder(save.load_fit(folder))
     return FitResult(found, None, {"seed": found.summary["settings"]["seed"], "out": str(folder)})
+
+
+def names_given(beside: Sequence[str]) -> tuple[str, ...]:
+    """A name alone is one of them."""
+    return (beside,) if isinstance(beside, str) else tuple(beside)
 
 
 def _priorities(given: Sequence[float] | str | None) -> tuple[float, ...] | None:

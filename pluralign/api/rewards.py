@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pluralign.api.fits import FitResult
+from pluralign.api.fits import FitResult, names_given
 from pluralign.api.frames import Frame, said
 from pluralign.api.pairs import read_pairs
 from pluralign.ownership import importing_llm
@@ -40,6 +40,7 @@ def reward(
     trunk_heads: int = 8,
     trunk_epochs: int = 4,
     trunk_rate: float = 1e-4,
+    beside: Sequence[str] = (),
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
@@ -48,9 +49,9 @@ def reward(
     phi: leading directions of the model's last hidden state at the last token of prompt and response; how many is
     chosen on held-out training answers.  model: a causal language model's folder, or GGUF file.  method: pooled (one
     reward for all), personal (one each), shared (theta_i = U v_i), cluster, low-rank (of annotator_features), em-dpo
-    (types); the reward methods stand beside each other.  hold_out: prompts (rewards are scored on prompts nobody
-    answered in training), answers, items or people.  chat, append_end, window: how texts become tokens, see
-    `llm.rewards.reward_encoder`.
+    (types); the reward methods stand beside each other.  beside: names of further ones (maxmin-rlhf, pal, vpl,
+    group-dpo).  hold_out: prompts (rewards are scored on prompts nobody answered in training), answers, items or
+    people.  chat, append_end, window: how texts become tokens, see `llm.rewards.reward_encoder`.
 
     trunk: a folder in which the model is first trained with the heads, as a LoRA adapter of rank `trunk_rank` under
     rewards over a common subspace of `trunk_heads` dimensions (method pooled: one reward), for `trunk_epochs`
@@ -63,7 +64,7 @@ def reward(
     began = time.monotonic()
     settings = FitSettings(
         method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, hold_out=hold_out,
-        likelihood=likelihood, folds=folds, features="reward", seed=seed,
+        likelihood=likelihood, folds=folds, features="reward", beside=names_given(beside), seed=seed,
     )  # fmt: skip
     say = said(progress)
     encoder = RewardEncoder(model, chat=chat, append_end=append_end, window=window, progress=say)

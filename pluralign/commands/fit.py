@@ -26,6 +26,7 @@ FLAGS = {
     "likelihood": "--likelihood",
     "features": "--features",
     "folds": "--folds",
+    "beside": "--beside",
 }
 
 
@@ -66,7 +67,8 @@ class Positive(click.FloatRange):
     help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "
     "pooled; personal, one each; shared, one each over a common subspace; cluster, by whose reward explains one best; "
     "low-rank, by what is known of people (annotator_features), also of those who have not answered. "
-    "module:NAME, a method of your own.",
+    "Baselines: group-dpo, group-robust with known groups (group_id); maxmin-rlhf; pal, prototypes; vpl, a Gaussian "
+    "latent. module:NAME, a method of your own.",
 )  # fmt: skip
 @click.option(
     "--types", "n_types", type=TypesOption(), default="auto", show_default=True,
@@ -114,6 +116,9 @@ class Positive(click.FloatRange):
     "embedding (a sentence model that a package carries, needs the embeddings extra), or FOLDER, hidden states of the "
     "causal language model there (needs the llm extra). How many directions is chosen on held-out training answers.",
 )  # fmt: skip
+@click.option(
+    "--beside", multiple=True, metavar="METHOD", help="A further method to fit and score with it; repeatable."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     preferences: str,
@@ -132,6 +137,7 @@ def command(
     likelihood: AskedLikelihood,
     folds: int | None,
     features: str,
+    beside: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
@@ -159,7 +165,7 @@ def command(
                 preferences, method=method, n_types=n_types, max_types=max_types, ridge=ridge, beta=beta,
                 restarts=restarts, priorities=priorities, shift=shift, network=network, seed=seed,
                 hold_out=hold_out, likelihood=likelihood, folds=folds,
-                features=features,
+                features=features, beside=beside,
                 progress=progress.show,
             )  # fmt: skip
         found.save(out)

@@ -23,7 +23,8 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
 @click.argument("candidates", type=click.Path(), metavar="CANDIDATES")
 @click.option(
     "--rule", default="aggregate", show_default=True, metavar="RULE",
-    help="aggregate (Agg_alpha), nash, utilitarian, leximin, alpha=A, von-neumann, or pool (of opinions).",
+    help="aggregate (Agg_alpha), nash, utilitarian, leximin, alpha=A, von-neumann, max-min (of mean rewards, with "
+    "--beta), or pool (of opinions).",
 )  # fmt: skip
 @click.option("--alpha", type=Alpha(), default=0.0, show_default=True, help="Of aggregate and pool; -inf and inf too.")
 @click.option(
@@ -37,7 +38,7 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
 @click.option("--lottery", is_flag=True, help="Probabilities instead of one response.")
 @click.option(
     "--beta", type=click.FloatRange(0, min_open=True),
-    help="With aggregate: the KL-regularised policy on the candidates at this strength.",
+    help="With aggregate and max-min: the KL-regularised policy on the candidates at this strength.",
 )  # fmt: skip
 @click.option("--mechanism", is_flag=True, help="With pool: what each party pays so that truth is best.")
 @click.option(

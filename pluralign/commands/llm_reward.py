@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--method", default="shared", show_default=True, metavar="METHOD",
     help="pooled, one reward for all; personal, one each; shared, one each over a common subspace; cluster; low-rank, "
-    "by annotator_features; em-dpo, unobserved types; or module:NAME.",
+    "by annotator_features; em-dpo, unobserved types; a baseline of `pluralign fit`; or module:NAME.",
 )  # fmt: skip
 @click.option(
     "--types", "n_types", type=TypesOption(), default="auto", show_default=True, help="Types, clusters or rank."
@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--trunk-epochs", type=click.IntRange(1), default=4, show_default=True, help="Passes; the best is kept.")
 @click.option("--trunk-rate", type=Positive(), default=1e-4, show_default=True, help="Learning rate.")
+@click.option(
+    "--beside", multiple=True, metavar="METHOD", help="A further method to fit and score with it; repeatable."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(file_okay=False), default="rewards", show_default=True, help="Result folder.")
 @click.option(
@@ -84,6 +87,7 @@ def command(
     trunk_heads: int,
     trunk_epochs: int,
     trunk_rate: float,
+    beside: tuple[str, ...],
     seed: int,
     out: str,
     exports: tuple[str, ...],
@@ -121,7 +125,7 @@ def command(
                 data, model, method=method, n_types=n_types, max_types=max_types, ridge=ridge, restarts=restarts,
                 hold_out=hold_out, likelihood=likelihood, folds=folds, chat=chat, append_end=append_end, window=window,
                 trunk=trunk, trunk_rank=trunk_rank, trunk_heads=trunk_heads, trunk_epochs=trunk_epochs,
-                trunk_rate=trunk_rate, seed=seed, progress=say,
+                trunk_rate=trunk_rate, beside=beside, seed=seed, progress=say,
             )  # fmt: skip
             _require_heads(found, heads)
             found.save(out)

@@ -69,7 +69,8 @@ class PairTable:
     prompts: distinct prompts; prompt: (n_pairs,) index.  chosen, rejected: (n_pairs,) item index.
     annotators: names; annotator: (n_pairs,) index.  weights: (n_pairs,) or None.
     split: (n_pairs,) index into SPLITS or None.  "test" holds later answers of people who are in "train";
-    "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; no estimator reads it.
+    "unseen" holds people who are nowhere else.  group: (n_annotators,) names or None; read by
+    group-dpo alone, whose groups are known.
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
     tie: (n_pairs,) whether neither is better, or None where no answer is one.  strength: (n_pairs,) how much chosen is
     above rejected, whole numbers from 1, or None.  left_out: why rows of the file are not here, and how many.

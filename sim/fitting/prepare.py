@@ -66,6 +66,7 @@ class Answers:
     weights: (n,) effective (see `effective_weights`); given_weights: (n,) the file's own, or ones.
     chosen, rejected: (n,) rows of `features` (n_items, d).
     contexts: (n_annotators, d_x) what is known of annotators beside their answers, standardised, or None.
+    groups: (n_annotators,) names of known groups, "" for none, or None: for the methods whose recipe has them.
     table, rows: the table these answers are some of, and which.
     events: what the answers are made of where they are not plain pairs, to be scored by; learned: to be fitted to,
     where that is another; levels: on an ordered scale, whose thresholds `at` sets. `differences`, `chosen` and
@@ -86,6 +87,7 @@ class Answers:
     events: Events | None = None
     learned: Events | None = None
     levels: Levels | None = None
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.annotator)
@@ -236,6 +238,7 @@ class Prepared:
             events=None if self.events is None else self.events.of(rows),
             learned=None if self.learned is None else self.learned.of(rows),
             levels=None if self.levels is None else self.levels.of(rows),
+            groups=self.table.group,
         )
 
 

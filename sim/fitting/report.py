@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from sim.errors import InputError
 from sim.files.atomic import Json
 from sim.files.pair_table import PairTable
+from sim.fitting.beside import asked_beside
 from sim.fitting.choose import choose_and_fit
 from sim.fitting.compare import PLAIN, Comparison, compare
 from sim.fitting.contexts import known_contexts
@@ -221,6 +222,7 @@ def fit(
     settings = settings or FitSettings()
     say = on_progress or (lambda _: None)
     asked = find_method(settings.method)
+    extra = (*extra, *asked_beside(asked, settings.beside))
     require_allowed(asked, settings, extra)
     if (encoder is None) != (settings.features in ("columns", "words")):
         raise ValueError(f"features: '{settings.features}' and the encoder do not go together (got {encoder})")

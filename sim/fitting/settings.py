@@ -24,6 +24,7 @@ class FitSettings:
     types.  shift: a region of items that training leaves out, see `sim.fitting.diagnostics.serving.region_of`.
     hold_out: what is held out where the file has no split, and in choosing; auto: by how items recur, see
     `sim.fitting.splits`.  likelihood: of answers given rewards; auto: the one that uses all they say.
+    beside: names of further methods to fit and score with it.
     folds: cross-validation over people beside the fit, in so many parts; None: none.
     features: columns of the file, or of the items' texts: words, or what an encoder that `fit`
     is given makes of them (its name, for the record).
@@ -43,6 +44,7 @@ class FitSettings:
     likelihood: AskedLikelihood = "auto"
     features: str = "columns"
     folds: int | None = None
+    beside: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from sim.algorithms.aggregation import aggregate, checked_alpha
 from sim.algorithms.lotteries import best_lotteries
+from sim.algorithms.max_min_rlhf import max_min_policy
 from sim.algorithms.mechanism import Mechanism, floored
 from sim.algorithms.pooling import pool_opinions
 from sim.algorithms.von_neumann import mean_preferences, solve_exactly
@@ -25,7 +26,7 @@ from sim.tables.welfare import parse_rule
 
 # Of a normal estimate, a bound so many standard errors below it is right 19 times out of 20.
 RADIUS = 1.645
-_OWN = ("aggregate", "pool", "von-neumann")
+_OWN = ("aggregate", "max-min", "pool", "von-neumann")
 
 
 def is_welfare(rule: str) -> bool:
@@ -35,12 +36,13 @@ def is_welfare(rule: str) -> bool:
 
 @dataclass(frozen=True)
 class HowToChoose:
-    """rule: aggregate, pool, von-neumann, or a welfare function (nash, utilitarian, leximin, alpha=A).
+    """rule: aggregate, pool, von-neumann, max-min, or a welfare function (nash, utilitarian, leximin, alpha=A).
 
     alpha: of aggregate and pool.  zero: rewards are known up to a number a party and prompt, and all rules but
     utilitarian, von-neumann and pool depend on it; None: worst for a welfare function, mean for aggregate.  lottery:
     probabilities where the rule has them (welfare functions, pool).  beta: of aggregate, the policy on the candidates
-    that maximises E Agg - beta KL from the uniform one.  mechanism: of pool, also what each party pays.
+    that maximises E Agg - beta KL from the uniform one; of max-min, which is such a policy, the least mean reward of a
+    party over all prompts in E Agg's place (needed).  mechanism: of pool, also what each party pays.
     pessimistic: of aggregate and welfare functions, by the least rewards over each party's confidence set, an ellipsoid
     of `radius` standard errors, in the place of its rewards.  [arXiv 2403.05006, Algorithm 1]
     """
@@ -69,17 +71,19 @@ class HowToChoose:
             raise InputError(f"zero: expected mean, worst or fit, got '{self.zero}'", fix="give one of them")
         if self.beta is not None:
             require_positive(beta=self.beta)
+        if self.rule == "max-min" and self.beta is None:
+            raise InputError("beta: max-min is the policy at some beta", fix="give beta")
         if self.lottery and self.rule == "aggregate" and self.beta is None:
             raise InputError("lottery: of aggregate it is the policy at some beta", fix="give beta")
-        for name, rules in (("beta", ("aggregate",)), ("mechanism", ("pool",))):
+        for name, rules in (("beta", ("aggregate", "max-min")), ("mechanism", ("pool",))):
             if getattr(self, name) and self.rule not in rules:
-                raise InputError(f"{name}: belongs to rule {rules[0]}", fix=f"leave it out with {self.rule}")
+                raise InputError(f"{name}: belongs to rule {' and '.join(rules)}", fix=f"leave it out with {self.rule}")
         if self.alpha and self.rule not in ("aggregate", "pool"):
             raise InputError("alpha: belongs to aggregate and pool", fix="write rule alpha=A for a welfare function")
         if self.mechanism and np.isinf(self.alpha):
             raise InputError("mechanism: no distance has the min or the max rule as its barycentre",
                              fix="give a finite alpha")  # fmt: skip
-        if self.pessimistic and self.rule in ("pool", "von-neumann"):
+        if self.pessimistic and self.rule in ("max-min", "pool", "von-neumann"):
             raise InputError("pessimistic: belongs to aggregate and welfare functions",
                              fix=f"leave it out with {self.rule}")  # fmt: skip
         if self.pessimistic and self.lottery and self.zero not in (None, self.counted_from):
@@ -133,7 +137,13 @@ def choose_candidates(
         if sure is None:
             raise ValueError("sure must be given for a pessimistic choice")
         return _pessimistic(sure, how)
-    return _each([_counted(table, how.counted_from) for table in rewards], how)
+    counted = [_counted(table, how.counted_from) for table in rewards]
+    if how.rule == "max-min":
+        assert how.beta is not None
+        # One game for all prompts: who is worst off is decided by what a party gets in the mean over them.
+        served = max_min_policy(counted, how.beta)
+        return [CandidateChoice(policy, None, served.gap) for policy in served.policies]
+    return _each(counted, how)
 
 
 def _each(tables: Sequence[FloatArray], how: HowToChoose) -> list[CandidateChoice]:

@@ -80,7 +80,7 @@ class GroupRegrets:
         }
 
 
-def _candidate_sets(prepared: Prepared) -> tuple[list[np.ndarray[Any, Any]], FloatArray]:
+def candidate_sets(prepared: Prepared) -> tuple[list[np.ndarray[Any, Any]], FloatArray]:
     """Distinct items seen with each prompt (training answers), and the prompts' shares; the most frequent 2,000."""
     rows = prepared.train
     answer, item = prepared.table.shown()
@@ -110,7 +110,7 @@ def group_regrets(
     except ValueError as error:
         raise InputError(f"priorities: {error}", fix=f"give {K} positive numbers, one a group") from error
     theta = np.concatenate([model.theta, common[None]])
-    sets, shares = _candidate_sets(prepared)
+    sets, shares = candidate_sets(prepared)
     L = np.zeros((K, K + 1))
     for items, share in zip(sets, shares, strict=True):
         log_policy = log_softmax((prepared.features[items] @ theta.T).T / beta)

@@ -19,6 +19,11 @@ _OURS = {
     "shared": "shared:Shared",
     "cluster": "cluster:Cluster",
     "low-rank": "low_rank:LowRank",
+    # Other people's recipes, to be held against.
+    "group-dpo": "group_dpo:GroupDPO",
+    "maxmin-rlhf": "maxmin_rlhf:MaxMinRLHF",
+    "pal": "pal:PAL",
+    "vpl": "vpl:VPL",
 }
 # Loaded when first asked for; one is only scored beside others.
 METHODS = Door(

@@ -156,3 +156,26 @@ def test_messages_and_lists_in_csv():
                            {"responses": '["a", "b"]'}])  # fmt: skip
     assert found.prompts == (ask, "")
     assert found.responses == (("Yes.", [{"role": "assistant", "content": "No."}]), ("a", "b"))
+
+
+def test_max_min_is_one_game_for_all_prompts(tables):
+    """By search: no small move of the policies raises the worst party's regularised mean."""
+    beta = 0.4
+    found = choose_candidates(tables, HowToChoose("max-min", beta=beta))
+    counted = [table - table.mean(axis=1, keepdims=True) for table in tables]
+
+    def worth(policies):
+        means = np.mean([table @ p for table, p in zip(counted, policies, strict=True)], axis=0)
+        kl = np.mean([(p * np.log(p * len(p))).sum() for p in policies])
+        return means.min() - beta * kl
+
+    policies = [own.lottery for own in found]
+    best, rng = worth(policies), np.random.default_rng(1)
+    for _ in range(300):
+        moved = [p * np.exp(0.05 * rng.normal(size=len(p))) for p in policies]
+        assert worth([p / p.sum() for p in moved]) <= best + 1e-5
+    assert all(own.gap <= 1e-6 for own in found)
+    for keys, words in [({"rule": "max-min"}, "beta: max-min is the policy"),
+                        ({"rule": "nash", "beta": 0.1}, "belongs to rule aggregate and max-min")]:  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            HowToChoose(**keys)

@@ -1,0 +1,46 @@
+"""Further methods that a fit is scored beside, by the names somebody gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sim.errors import InputError
+from sim.fitting.method import Method
+from sim.fitting.methods import find_method
+
+
+def asked_beside(asked: Method[Any], names: Sequence[str]) -> list[Method[Any]]:
+    """The methods of these names that `asked` has not beside it already, in order.
+
+    Errors: InputError where there is none of a name, or one cannot stand beside `asked`.
+    """
+    found: dict[str, Method[Any]] = {}
+    for name in names:
+        method = find_method(name)
+        if method.name in (asked.name, *asked.beside):
+            continue
+        _require_possible(asked, method)
+        found[method.name] = method
+    there = {asked.name, *asked.beside, *found}
+    for method in found.values():
+        needed = method.size_from or method.like
+        if needed is not None and needed not in there:
+            raise InputError(
+                f"beside: '{method.name}' takes over the size of '{needed}', which is not fitted",
+                fix=f"ask for {needed} beside it",
+            )
+    return list(found.values())
+
+
+def _require_possible(asked: Method[Any], method: Method[Any]) -> None:
+    if hasattr(asked, "fit_all"):
+        raise InputError(
+            f"beside: {asked.name} is chosen on whole annotators, and what stands beside it with it",
+            fix=f"ask for method {method.name}, or leave it out",
+        )
+    if method.wants_contexts and not asked.wants_contexts:
+        raise InputError(
+            f"beside: '{method.name}' needs what is known of annotators, which {asked.name} does not read",
+            fix=f"ask for method {method.name}",
+        )

@@ -1,0 +1,37 @@
+"""Held-out scores of every fitted method, group by known group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sim.estimators.bootstrap import cluster_interval
+from sim.files.atomic import Json
+from sim.fitting.method import Fits
+from sim.fitting.prepare import Prepared
+from sim.fitting.scores import finite
+from sim.streams import Stream
+
+
+def groups_held_out(fits: Fits, prepared: Prepared, names: Sequence[str], stream: Stream) -> list[Json]:
+    """An entry a group: n_pairs of known annotators held out, and by method the mean log-likelihood, nats, with its
+    interval over annotators."""
+    answers = prepared.answers(prepared.test)
+    assert answers.groups is not None
+    own = np.array(answers.groups)[answers.annotator]
+    scores = {name: method.log_likelihood(model, answers) for name, (method, model) in fits.fitted.items()}
+    found: list[Json] = []
+    for name in names:
+        rows = own == name
+        by_method = {
+            method: {
+                "log_likelihood": float(values[rows].mean()),
+                "log_likelihood_interval": finite(
+                    cluster_interval(values[rows], answers.annotator[rows], stream.child(f"groups/{name}"))
+                ),
+            }
+            for method, values in scores.items() if rows.any()
+        }  # fmt: skip
+        found.append({"group": name, "n_pairs": int(rows.sum()), "methods": by_method})
+    return found

@@ -1,0 +1,107 @@
+"""Other people's recipes as methods: scored beside ours, adapted, saved and used; groups read where they are known."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from opposed import opposed_types
+from tastes import rows_of_tastes
+
+from pluralign.commands.fit import command
+from sim.errors import InputError
+from sim.files.preference_files import table_of_rows, write_pairs
+from sim.fitting.report import fit
+from sim.fitting.save import load_fit, save_fit
+from sim.fitting.settings import FitSettings
+
+BASELINES = ("maxmin-rlhf", "pal", "vpl")
+COMMON = {"n_types": 2, "restarts": 2, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def report():
+    """Two opposed types; the baselines stand beside one reward each."""
+    return fit(opposed_types(n_annotators=40, answers=30), FitSettings("personal", beside=(*BASELINES, "group-dpo")))
+
+
+def test_each_finds_two_opposed_types(report):
+    found = report.as_json()
+    assert {*BASELINES, "group-dpo", "pooled", "shared", "cluster"} <= set(found["baselines"])
+    assert found["settings"]["beside"] == (*BASELINES, "group-dpo")
+    pooled = found["baselines"]["pooled"]["known_users"]["log_likelihood"]
+    for name in BASELINES:
+        own = found["baselines"][name]["known_users"]
+        assert own["log_likelihood"] > pooled + 0.1
+        low, high = found["against_pooled"][name]["known_users"]["log_likelihood_interval"]
+        assert 0 < low < high
+    shown = found["new_users"][-1]
+    for name in BASELINES:
+        assert shown[name]["gain_over_pooled"] > 0.05, name
+    assert found["new_users"][0]["vpl"]["log_likelihood"] < shown["vpl"]["log_likelihood"]
+    assert shown["group-dpo"]["log_likelihood"] == found["new_users"][0]["group-dpo"]["log_likelihood"]
+
+
+@pytest.mark.parametrize("name", [*BASELINES, "group-dpo"])
+def test_saved_and_used(name, tmp_path):
+    table = opposed_types(n_annotators=20, answers=20)
+    settings = FitSettings(name, ridge=1.0) if name == "group-dpo" else FitSettings(name, ridge=1.0, **COMMON)
+    report = fit(table, settings)
+    save_fit(tmp_path / "fit", report)
+    again = load_fit(tmp_path / "fit")
+    x = table.features[:5]
+    for who in (report.prepared.table.annotators[report.prepared.trained[0]], None):
+        assert np.array_equal(again.score_items(x, who), report.saved().score_items(x, who))
+    parts = report.as_json()
+    if name == "maxmin-rlhf":
+        served = parts["max_min"]
+        assert min(served["utilities"]) >= max(min(served["by_shares"]), min(served["largest"])) - 1e-9
+        assert served["gap"] < 1e-5
+        assert sum(served["weights"]) == pytest.approx(1.0)
+    if name == "pal":
+        assert sum(parts["mixture"]) == pytest.approx(1.0)
+
+
+def test_known_groups_are_served_alike():
+    """Two thirds of the answers are one group's: one reward serves it, the robust one both as well as one can."""
+    found = fit(opposed_types(n_annotators=40, answers=30, seed=2), FitSettings("group-dpo")).as_json()
+    robust = {row["group"]: row for row in found["robust"]["groups"]}
+    assert set(robust) == {"A", "B"}
+    losses = [row["training_loss"] for row in robust.values()]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    by_group = {row["group"]: row["methods"] for row in found["by_group"]}
+    worst = {method: min(by_group[g][method]["log_likelihood"] for g in by_group) for method in ("pooled", "group-dpo")}
+    assert worst["group-dpo"] > worst["pooled"] + 0.02
+    low, high = by_group["A"]["group-dpo"]["log_likelihood_interval"]
+    assert low < by_group["A"]["group-dpo"]["log_likelihood"] < high
+
+
+def test_what_cannot_be_is_one_line():
+    plain, grouped = opposed_types(groups=False), opposed_types()
+    contexts = table_of_rows(rows_of_tastes(people=12, answers=6), "made")
+    cases = [
+        (plain, FitSettings("group-dpo"), "needs known groups"),
+        (plain, FitSettings("shared", beside=("pals",)), "pals"),
+        (plain, FitSettings("shared", beside=("cluster-dpo",)), "takes over the size of 'em-dpo'"),
+        (contexts, FitSettings("low-rank", beside=("pal",)), "beside: low-rank is chosen on whole annotators"),
+        (contexts, FitSettings("shared", beside=("low-rank",)), "needs what is known of annotators"),
+    ]
+    for table, settings, words in cases:
+        with pytest.raises(InputError, match=words) as refused:
+            fit(table, settings)
+        assert "\n" not in str(refused.value)
+    object.__setattr__(grouped, "group", ("", *grouped.group[1:]))
+    with pytest.raises(InputError, match="everybody's group"):
+        fit(grouped, FitSettings("group-dpo"))
+
+
+def test_command_line(tmp_path):
+    write_pairs(tmp_path / "pairs.jsonl", opposed_types(n_annotators=10, answers=10))
+    line = [str(tmp_path / "pairs.jsonl"), "--method", "group-dpo", "--ridge", "0.1", "--json"]
+    done = CliRunner().invoke(command, [*line, "--beside", "maxmin-rlhf", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert {"maxmin-rlhf", "pooled"} <= set(json.loads(done.stdout)["baselines"])
+    done = CliRunner().invoke(command, [*line, "--beside", "nothing", "--out", str(tmp_path / "no")])
+    assert done.exit_code != 0
+    assert "nothing" in str(done.exception)
+    assert not (tmp_path / "no").exists()
