@@ -33,6 +33,8 @@ def main(folder: Path) -> None:
     new = rng.normal(size=(3, len(FEATURES))).round(2)
     items = [{"item": f"draft {j + 1}", "features": _named(vector)} for j, vector in enumerate(new)]
     _write(folder / "items.jsonl", items)
+    drafts = {"prompt": "question 11", "responses": [row["item"] for row in items]}
+    _write(folder / "drafts.jsonl", [drafts | {"features": [row["features"] for row in items]}])
     _films(rng, folder / "movielens")
     _write(folder / "texts.jsonl.gz", [{"text": " ".join(_sentence(rng)[0] for _ in range(3))} for _ in range(600)])
     _write(folder / "text_pairs.jsonl.gz", [row for person in range(12) for row in _text_answers(rng, person)])

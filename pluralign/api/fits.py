@@ -17,11 +17,12 @@ from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
 from sim.errors import InputError
-from sim.files.answer_sources import NAMES_KEY
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
 from sim.files.item_files import items_of_rows
 from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
 from sim.fitting.method import Method
+from sim.fitting.predict_sets import are_sets, sets_of_rows
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
 from sim.fitting.saved import Names, SavedFit
@@ -112,24 +113,46 @@ class FitResult(Shown):
         assigned = predict.assign_pairs(self._usable, self._about(read_pairs(answers)))
         return FitResult(assigned.fit, None, self._extra)
 
-    def predict(self, data: Frame, annotators: Sequence[str] = ()) -> Prediction:
-        """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`) or scores of items (`item`, `features`).
+    def by_type(self) -> FitResult:
+        """The fit whose annotators are its types or clusters, "type 1" and so on: `predict` then is of each of them."""
+        return FitResult(self._usable.by_type(), None, self._extra)
 
-        data: a path or a frame, what its columns say.  annotators: whose scores of items; if empty, those assigned
-        last, or nobody's.
+    def predict(self, data: Frame, annotators: Sequence[str] = ()) -> Prediction:
+        """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`) or of the responses of sets (`responses`), or
+        scores of items (`item`, `features`).
+
+        data: a path or a frame, what its columns say.  annotators: whose scores of items or choices; if empty, whom the
+        rows of sets name, those assigned last, or nobody's.  A choice, ranking or scores beside `responses` are not
+        read.
         """
         if isinstance(data, PairTable):
-            found = predict.predict_pairs(self._usable, self._about(data), annotators)
+            one = predict.predict_pairs if data.answers == "pairs" else predict.predict_sets
+            return Prediction(one(self._usable, self._about(data), annotators), self.method)
+        if is_path(data) and not self._of_answers:
+            return Prediction(predict.predict_file(self._usable, data, annotators), self.method)
+        if (sets := self._sets_of(data)) is not None:
+            found = predict.predict_sets(self._usable, self._about(sets[0]), annotators, named=sets[1])
         elif self._of_answers:
             found = predict.predict_pairs(self._usable, self._about(read_pairs(data)), annotators)
-        elif is_path(data):
-            found = predict.predict_file(self._usable, data, annotators)
         elif predict.are_items((rows := rows_of(data, "data")).rows):
             items = items_of_rows(rows.rows, rows.source, rows.names(NAMES_KEY))
             found = predict.predict_items(self._usable, items, rows.source, annotators)
         else:
             found = predict.predict_pairs(self._usable, read_pairs(data), annotators)
         return Prediction(found, self.method)
+
+    @staticmethod
+    def _sets_of(data: Frame) -> tuple[PairTable, bool] | None:
+        """Sets of responses in a file or frame, and whether it names whom they ask; None where it holds others."""
+        if is_path(data):
+            found = read_row_set(data)
+            if not are_sets(found.rows):
+                return None
+            return sets_of_rows(found.rows, data, found.names, found.annotator_names, found.where)
+        rows = rows_of(data, "data")
+        if not are_sets(rows.rows):
+            return None
+        return sets_of_rows(rows.rows, rows.source, rows.names(NAMES_KEY), rows.names(ANNOTATOR_NAMES_KEY))
 
     @property
     def _of_answers(self) -> bool:
@@ -193,14 +216,14 @@ class FitResult(Shown):
 
 
 class Prediction(Shown):
-    """Probabilities of pairs, or scores of items; `value` (n,), `rows` as mappings."""
+    """Probabilities of pairs or of the responses of sets, or scores of items; `value` (n,), `rows` as mappings."""
 
     def __init__(self, predictions: predict.Predictions, method: str) -> None:
         self.predictions, self.method = predictions, method
 
     @property
     def kind(self) -> str:
-        """pairs or items."""
+        """pairs, sets or items."""
         return self.predictions.kind
 
     @property
@@ -242,9 +265,8 @@ class Prediction(Shown):
     def plot(self) -> Any:
         """Axes with the 20 largest values."""
         rows = sorted(self.rows, key=lambda row: -row[self.predictions.value_name])[:20]
-        names = [
-            str(row["item"]) if self.kind == "items" else f"{row['chosen']} over {row['rejected']}" for row in rows
-        ]
+        named = {"items": "{item}", "pairs": "{chosen} over {rejected}", "sets": "set {set}: {response}"}[self.kind]
+        names = [named.format(**row) for row in rows]
         name = self.predictions.value_name
         return bars(f"{name} by {self.method}", {name: [row[name] for row in rows]}, names, name)
 

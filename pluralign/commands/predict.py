@@ -7,11 +7,16 @@ import warnings
 
 import click
 
+_FLAGS = {"annotators": "--annotator", "annotator": "--annotator", "by_type": "--by-type", "answers": "--answers"}
+
 
 @click.command("predict")
 @click.argument("fit", type=click.Path(file_okay=False), metavar="FIT")
-@click.argument("file", type=click.Path(), metavar="ITEMS_OR_PAIRS")
-@click.option("--annotator", "annotators", multiple=True, metavar="NAME", help="Whose scores of items; repeatable.")
+@click.argument("file", type=click.Path(), metavar="ITEMS_PAIRS_OR_SETS")
+@click.option(
+    "--annotator", "annotators", multiple=True, metavar="NAME", help="Whose scores of items or choices; repeatable."
+)
+@click.option("--by-type", is_flag=True, help="Of each type or cluster in place of annotators.")
 @click.option(
     "--answers", type=click.Path(),
     help="Answers of new annotators: they are adapted to, nothing is refitted, and known from then on.",
@@ -19,22 +24,24 @@ import click
 @click.option("--out", type=click.Path(dir_okay=False), help="Also write the rows to this Parquet file.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
-    fit: str, file: str, annotators: tuple[str, ...], answers: str | None, out: str | None, as_json: bool
+    fit: str, file: str, annotators: tuple[str, ...], by_type: bool, answers: str | None, out: str | None, as_json: bool
 ) -> None:
-    """Use a fit: probabilities of pairs, scores of items, also for new annotators.
+    """Use a fit: probabilities of pairs and of responses offered together, scores of items, also for new annotators.
 
-    FIT is a folder of `pluralign fit`. ITEMS_OR_PAIRS is Parquet or JSONL, with the features that were fitted, in their
-    own units: pairs (chosen, rejected, annotator_id, chosen_features, rejected_features) get the chance that chosen is
-    preferred; items (item, features) the log-odds of being preferred to the mean training item. A fit of texts (fit
-    --features words and the like) makes its features of the texts that chosen, rejected or item are.
+    FIT is a folder of `pluralign fit`. The file is Parquet or JSONL, with the features that were fitted, in their own
+    units: pairs (chosen, rejected, annotator_id, chosen_features, rejected_features) get the chance that chosen is
+    preferred; sets (responses, features, perhaps prompt and annotator_id) the chance of each response to be taken, and
+    of none of them where the fit has that; items (item, features) the log-odds of being preferred to the mean training
+    item. A fit of texts (fit --features words and the like) makes its features of the texts themselves.
 
     Example: pluralign predict groups new_films.parquet --annotator 414
     """
     from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
+    from sim.errors import InputError
     from sim.files.atomic import require_place
 
-    with with_flags({"annotators": "--annotator", "annotator": "--annotator"}):
+    with with_flags(_FLAGS):
         if out is not None:
             require_place(out)
         with warnings.catch_warnings(record=True) as told:
@@ -44,6 +51,12 @@ def command(
             click.echo(f"warning: {warning.message}", err=True)
         if answers is not None:
             model = model.assign(answers)
+        if by_type:
+            if annotators or answers is not None:
+                problem = f"by_type: {'annotators' if annotators else 'answers'} are given too"
+                raise InputError(problem, fix="ask of types, or of annotators")
+            model = model.by_type()
+            annotators = model.annotators
         found = model.predict(file, annotators)
     if out is not None:
         found.save(out)
@@ -56,6 +69,9 @@ def command(
     shown = sorted(rows, key=lambda row: -row["score"])[:20] if found.kind == "items" else rows[:20]
     for row in shown:
         who = "" if row["annotator_id"] is None else f"  {row['annotator_id']:<16}"
+        if found.kind == "sets":
+            click.echo(f"{row['probability']:8.4f}{who}  set {row['set']:<4} {row['response']}")
+            continue
         what = row["item"] if found.kind == "items" else f"{row['chosen']}  over  {row['rejected']}"
         click.echo(f"{row[found.value_name]:+8.4f}{who}  {what}")
     if len(rows) > len(shown):

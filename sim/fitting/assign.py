@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.answer_kinds.events import TIE, Events
+from sim.answer_kinds.events import TIE
 from sim.answer_kinds.kinds import Likelihood, likelihood_of
 from sim.answer_kinds.levels import Levels, levels_of
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM, PairTable
+from sim.fitting.predict_sets import with_columns
 from sim.fitting.prepare import Answers, AnswerTable, scored_and_learned
 from sim.fitting.saved import Assigned, SavedFit
 from sim.fitting.splits import effective_weights, is_designed
@@ -29,7 +30,7 @@ def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: Flo
     items: (n_items, d_file) in the user's units, in the fit's order.  told: (n, d_x) of each answer's annotator, or
     None.  Errors: InputError where the fit knows nothing of such answers.
     """
-    further = _further(fit)
+    further = fit.further
     likelihood = _likelihood(fit, table, further)
     own, standard = likelihood_of(table, likelihood).table, fit.scales.standard("features", items)
     if own.grade is not None:
@@ -50,7 +51,7 @@ def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: Flo
     if levels is None:
         bare = standard[:, : standard.shape[1] - len(further)]
         events, learned, names = scored_and_learned(own, bare, likelihood, NONE_OF_THEM in further)
-        events, learned = (_with_columns(part, names, further) for part in (events, learned))
+        events, learned = (None if part is None else with_columns(part, names, further) for part in (events, learned))
     differences = standard[own.chosen] - standard[own.rejected]
     answers = Answers(
         differences, own.annotator, n, effective_weights(own, everything), own.chosen, own.rejected, standard, people,
@@ -64,23 +65,6 @@ def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: Flo
     )  # fmt: skip
     columns = {name: np.asarray(rows) for name, rows in fit.method.table(model).items()}
     return Assigned(own.annotators, columns, with_them)
-
-
-def _with_columns(events: Events | None, names: tuple[str, ...], further: tuple[str, ...]) -> Events | None:
-    """With a column for every further coefficient of the fit, zero for those that these answers do not touch."""
-    if events is None or names == further:
-        return events
-    d = events.rows.shape[1] - len(names)
-    rows = np.pad(events.rows[:, :d], ((0, 0), (0, len(further))))
-    for number, name in enumerate(names):
-        rows[:, d + further.index(name)] = events.rows[:, d + number]
-    return replace(events, rows=rows)
-
-
-def _further(fit: SavedFit) -> tuple[str, ...]:
-    """Names of the fit's coefficients beyond those of features."""
-    names = fit.summary["counts"]["features"]
-    return tuple(names[len(names) - fit.scales.further :])
 
 
 def _likelihood(fit: SavedFit, table: PairTable, further: tuple[str, ...]) -> Likelihood:

@@ -234,6 +234,11 @@ class Method(Protocol[Model]):
         """The same where rewards follow from contexts (n_annotators, d_x), for unseen annotators too."""
         return {}
 
+    def by_group(self, model: Model) -> Model | None:
+        """The model of as many annotators as it has types or clusters (`shares`), each wholly of one; None where it has
+        none."""
+        return None
+
     def new_annotator_streams(self, score: Stream) -> tuple[Stream, Stream]:
         """Randomness of which new annotators' answers are reserved, and of their scores' intervals."""
         own = score.child("new-users")

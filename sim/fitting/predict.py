@@ -1,4 +1,4 @@
-"""A fit on new data: pairs get a probability, items a score."""
+"""A fit on new data: pairs and sets of responses get probabilities, items a score."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_row_set
 from sim.fitting.assign import assign_answers, is_for_tables
+from sim.fitting.predict_sets import alternatives_of, are_sets, sets_of_rows, shares_of
 from sim.fitting.saved import Assigned, SavedFit
 from sim.fitting.text_features.texts import require_texts
 from sim.preferences import FloatArray, IntArray
@@ -23,10 +24,11 @@ from sim.preferences import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One row a pair (chosen, rejected, `value` a probability) or an item and annotator (item, `value` a score).
+    """One row a pair (chosen, rejected, `value` a probability), an item and annotator (item, `value` a score), or a
+    response of a set and annotator (response, `value` a probability; those of a set sum to 1).
 
-    annotators: (n,) names, None for somebody who has answered nothing.  strangers: names in the file that the fit does
-    not know, predicted as such.
+    annotators: (n,) names, None for somebody who has answered nothing.  chosen: the item or response.  strangers: names
+    in the file that the fit does not know, predicted as such.  sets: (n,) number of the set, from 1, with its prompt.
     """
 
     kind: str
@@ -35,19 +37,24 @@ class Predictions:
     rejected: tuple[str, ...] | None
     value: FloatArray
     strangers: tuple[str, ...]
+    sets: tuple[tuple[int, str], ...] = ()
 
     @property
     def value_name(self) -> str:
-        return "probability" if self.kind == "pairs" else "score"
+        return "score" if self.kind == "items" else "probability"
 
     def rows(self) -> list[dict[str, Json]]:
         """Columns by name, one object a row."""
-        rejected = self.rejected or ("",) * len(self.chosen)
-        out = []
-        for who, first, second, value in zip(self.annotators, self.chosen, rejected, self.value, strict=True):
-            what = {"chosen": first, "rejected": second} if self.kind == "pairs" else {"item": first}
-            out.append({"annotator_id": who, **what, self.value_name: float(value)})
-        return out
+        n = len(self.chosen)
+        told: list[dict[str, Json]] = [{"item": item} for item in self.chosen]
+        if self.rejected is not None:
+            told = [{"chosen": a, "rejected": b} for a, b in zip(self.chosen, self.rejected, strict=True)]
+        elif self.sets:
+            told = [{"set": self.sets[j][0], "prompt": self.sets[j][1], "response": self.chosen[j]} for j in range(n)]
+        return [
+            {"annotator_id": who, **what, self.value_name: float(value)}
+            for who, what, value in zip(self.annotators, told, self.value, strict=True)
+        ]
 
     def write(self, path: str | Path) -> None:
         """As Parquet, whole or not at all."""
@@ -59,13 +66,16 @@ class Predictions:
 
 
 def predict_file(fit: SavedFit, path: str | Path, annotators: Sequence[str] = ()) -> Predictions:
-    """Pairs (a file with `chosen` and `rejected`) or items (a file with `item`), by what its columns say.
+    """Pairs (a file with `chosen` and `rejected`), sets (`responses`) or items (`item`), by what its columns say.
 
-    Items are scored for each of `annotators`, or for somebody who has answered nothing.  Pairs of annotators whom the
-    fit does not know are predicted as strangers'.
+    Items are scored for each of `annotators`, or for somebody who has answered nothing; sets too, by default for whom
+    the file names.  Pairs and sets of annotators whom the fit does not know are predicted as strangers'.
     """
     file = Path(path)
     found = read_row_set(file)
+    if are_sets(found.rows):
+        sets, named = sets_of_rows(found.rows, file, found.names, found.annotator_names, found.where)
+        return predict_sets(fit, sets, annotators, named=named)
     if are_items(found.rows):
         return predict_items(fit, items_of_rows(found.rows, file, found.names, found.where), file, annotators)
     return predict_pairs(fit, table_of_row_set(found, file), annotators)
@@ -193,6 +203,51 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
             value,
             strangers,
         ),
+    )
+
+
+def predict_sets(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (), *, named: bool = True) -> Predictions:
+    """Probabilities of every response of every set, and of none of them where the fit has it.
+
+    table: choices, of which only the sets count, and whom they ask where they are `named`.  annotators: who is asked
+    every set; by default whom the table names, else those whose answers were assigned last, else somebody who has
+    answered nothing.
+    """
+    features = _features_of_table(fit, table)
+    annotators = annotators or (() if named or fit.earlier is None else fit.annotators)
+    asked: list[Sequence[str | None]] = [[who] * len(table) for who in annotators]
+    strangers: tuple[str, ...] = ()
+    if not annotators and named:
+        asked = [[table.annotators[i] for i in table.annotator]]
+        strangers = tuple(sorted(set(table.annotators) - fit.known))
+    elif not annotators:
+        asked = [[None] * len(table)]
+    for who in annotators:
+        if who not in fit.known:
+            raise InputError(
+                f"annotators: the fit does not know '{who}'", file=table.source,
+                fix="leave the name out, or give her answers first",
+            )  # fmt: skip
+    if fit.context is not None and not annotators and not named:
+        raise InputError(
+            f"annotators: {fit.method.name} serves nobody without knowing something of her", file=table.source,
+            fix="name annotators of the fit",
+        )  # fmt: skip
+    told = _told(fit, table, strangers)
+    names: list[str | None] = []
+    chosen: list[str] = []
+    sets: list[tuple[int, str]] = []
+    values = []
+    for of in asked:
+        value, sizes = shares_of(fit, table, features, of, told)
+        values.append(value)
+        chosen += alternatives_of(table, sizes)
+        for j, size in enumerate(sizes):
+            names += [of[j]] * size
+            sets += [(j + 1, table.prompts[table.prompt[j]])] * size
+    return _finite(
+        table.source,
+        Predictions("sets", tuple(names), tuple(chosen), None, np.concatenate(values), strangers, tuple(sets)),
     )
 
 

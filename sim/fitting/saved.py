@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -10,13 +10,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from sim.arguments import require_choice, require_same_rows, weight_array
+from sim.errors import InputError
 from sim.fitting.head_errors import HeadErrors
 from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
 from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
 from sim.fitting.text_features.saved_text import TextPart
-from sim.preferences import AnyArray, FloatArray, IntArray
+from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 
 FORMAT = 2
 """Version of `fit.json` and of the folder around it; 1 is what had no number."""
@@ -96,6 +97,25 @@ class SavedFit:
         """What was fitted, before anybody was assigned: new annotators and strangers are served by it."""
         return self if self.earlier is None else self.earlier.fitted
 
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Names of the coefficients beyond those of features: of a tie, of none of those offered."""
+        names = self.summary["counts"]["features"]
+        return tuple(names[len(names) - self.scales.further :])
+
+    def by_type(self) -> SavedFit:
+        """The fit whose annotators are its types or clusters themselves, "type 1" and so on, for predictions.
+
+        Errors: InputError where it has none.
+        """
+        fitted = self.fitted
+        model = fitted.method.by_group(fitted.model)
+        if model is None:
+            raise InputError(f"by_type: {self.method.name} has no types", fix="name annotators of the fit, or nobody")
+        what = fitted.method.counts.removesuffix("s")
+        names = tuple(f"{what} {k + 1}" for k in range(len(fitted.method.shares(fitted.model))))
+        return replace(fitted, model=model, annotators=names, trained=np.arange(len(names)), earlier=fitted)
+
     def predict_proba(
         self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
         unknown: Unknown = "refuse",
@@ -163,7 +183,7 @@ class SavedFit:
         if contexts is not None and people is not None and not np.array_equal(people[index], contexts):
             odd = int(np.flatnonzero((people[index] != contexts).any(axis=1))[0])
             raise ValueError(f"annotator_features must be the same in all rows of annotator '{names[index[odd]]}'")
-        answers = _answers(first - second, both, (one, other), index, len(names), own, people, given_weights)
+        answers = answers_to(first - second, both, (one, other), index, len(names), own, people, given_weights)
         model = self.method.adapt(self.fitted.model, answers)
         context = self.context if self.context is None or people is None else replace(self.context, contexts=people)
         known = replace(
@@ -234,37 +254,51 @@ class SavedFit:
         self, first: FloatArray, second: FloatArray, annotator: Names, annotator_features: Any, unknown: str
     ) -> FloatArray:
         """Each row by the fit that knows its annotator, the latest first; strangers by what was fitted."""
-        n = len(first)
-        names, out = self._asked(annotator, n, unknown), np.empty(n)
+        names = self._asked(annotator, len(first), unknown)
         if annotator_features is not None:
-            self.contexts_of(annotator_features, n)
-        left, fit = np.arange(n), self
+            self.contexts_of(annotator_features, len(first))
+
+        def of(
+            part: SavedFit, model: Any, rows: BoolArray, who: IntArray, n: int, contexts: FloatArray | None
+        ) -> FloatArray:
+            return part._of_rows(model, first, second, np.flatnonzero(rows), who, n, contexts)
+
+        return self.by_annotator(names, annotator_features, of)
+
+    def by_annotator(
+        self, names: Sequence[str | None], annotator_features: Any, of: Callable[..., FloatArray]
+    ) -> FloatArray:
+        """What `of` makes of each row, asked of the fit that knows its annotator, the latest first; strangers' of what
+        was fitted.
+
+        of(fit, model, rows (n,) mask, annotator (m,), n_annotators, contexts) -> (m,) of these rows.
+        """
+        n, fit = len(names), self
+        left, out = np.ones(n, dtype=np.bool_), np.empty(n)
         while True:
-            number = fit._numbers([names[row] for row in left])
-            own = number >= 0
+            number = fit._numbers(names)
+            own = left & (number >= 0)
             if own.any():
                 contexts = None if fit.context is None else fit.context.contexts
-                of_known = number[own], len(fit.annotators), contexts
-                out[left[own]] = fit._of_rows(fit.model, first, second, left[own], *of_known)
-            left = left[~own]
+                out[own] = of(fit, fit.model, own, number[own], len(fit.annotators), contexts)
+            left = left & ~own
             if fit.earlier is None:
                 break
             fit = fit.earlier
-        if len(left):
+        m = int(left.sum())
+        if m:
             told = None if annotator_features is None else np.asarray(annotator_features)[left]
-            contexts, nobody = fit.contexts_of(told, len(left)), np.arange(0)
-            none = _answers(
-                first[:0], np.concatenate([first, second]), (nobody, nobody), nobody, len(left), np.ones(0), contexts
-            )
-            model = fit.method.adapt(fit.model, none)
-            out[left] = fit._of_rows(model, first, second, left, np.arange(len(left)), len(left), contexts)
+            contexts, nobody = fit.contexts_of(told, m), np.arange(0)
+            origin = np.zeros((1, len(fit.summary["counts"]["features"])))
+            none = answers_to(origin[:0], origin, (nobody, nobody), nobody, m, np.ones(0), contexts)
+            out[left] = of(fit, fit.method.adapt(fit.model, none), left, np.arange(m), m, contexts)
         return out
 
     def _of_rows(
         self, model: Any, first: FloatArray, second: FloatArray, rows: IntArray, annotator: IntArray,
         n_annotators: int, contexts: FloatArray | None,
     ) -> FloatArray:  # fmt: skip
-        answers = _answers(
+        answers = answers_to(
             first[rows] - second[rows], np.concatenate([first, second]), (rows, rows + len(first)), annotator,
             n_annotators, np.ones(len(rows)), contexts,
         )  # fmt: skip
@@ -285,10 +319,11 @@ def _named_labels(items: tuple[Sequence[str], Sequence[str]], n: int) -> AnyArra
     return np.asarray([str(item) for side in items for item in side])
 
 
-def _answers(
+def answers_to(
     differences: FloatArray, features: FloatArray, items: tuple[IntArray, IntArray], annotator: IntArray,
     n_annotators: int, weights: FloatArray, contexts: FloatArray | None, given_weights: FloatArray | None = None,
 ) -> Answers:  # fmt: skip
+    """As a method sees them; items: rows of `features`."""
     chosen, rejected = items
     given = np.ones(len(annotator)) if given_weights is None else given_weights
     return Answers(

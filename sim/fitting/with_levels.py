@@ -114,6 +114,10 @@ class WithLevels(Method[LevelModel]):
     def table_of_contexts(self, model: LevelModel, contexts: FloatArray) -> Mapping[str, AnyArray]:
         return self.inner.table_of_contexts(model.inner, contexts)
 
+    def by_group(self, model: LevelModel) -> LevelModel | None:
+        found = self.inner.by_group(model.inner)
+        return None if found is None else LevelModel(found, model.thresholds)
+
     def new_annotator_streams(self, score: Stream) -> tuple[Stream, Stream]:
         return self.inner.new_annotator_streams(score)
 

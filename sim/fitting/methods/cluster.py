@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -67,6 +68,10 @@ class Cluster(RewardMethod):
 
     def departures(self, model: RewardModel, centre: FloatArray) -> FloatArray | None:
         return model.departures
+
+    def by_group(self, model: RewardModel) -> RewardModel | None:
+        assert model.departures is not None
+        return replace(model, theta=model.centre + model.departures, label=np.arange(model.size))
 
     def table(self, model: RewardModel) -> Mapping[str, AnyArray]:
         assert model.label is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,6 +73,9 @@ class TypeMethod(Method[TypeModel]):
 
     def shares(self, model: TypeModel) -> FloatArray:
         return model.mixture
+
+    def by_group(self, model: TypeModel) -> TypeModel | None:
+        return replace(model, responsibilities=np.eye(model.n_types))
 
     def table(self, model: TypeModel) -> Mapping[str, AnyArray]:
         return {f"group_{k + 1}": model.responsibilities[:, k] for k in range(model.n_types)}
