@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sim.answer_kinds.events import TIE
 from sim.files.atomic import Json
+from sim.files.pair_table import NONE_OF_THEM
 from sim.fitting.cross_validation import FEW_PEOPLE
 from sim.fitting.text_features.told import example_lines, features_lines, words_of_group
 
@@ -113,8 +115,9 @@ def _group_line(group: Mapping[str, Json]) -> str:
     share = "" if group["share"] is None else f" {group['share']:.0%}"
     people = f", {group['n_annotators']} people" if "n_annotators" in group else ""
     if "examples" in group:
-        # Directions among texts have no names that say anything.
-        told = words_of_group(group["examples"])
+        # Directions among texts have no names that say anything; constants beside them do.
+        named = [_trait(row) for row in group["against_pooled"] if row["feature"] in (NONE_OF_THEM, TIE)]
+        told = "; ".join(filter(None, [words_of_group(group["examples"]), *named]))
         return f"  {name}{share}{people}" + (f": {told}" if told else "")
     traits = ", ".join(_trait(row) for row in group["against_pooled"][:4]) or "-"
     if "context" in group:

@@ -25,8 +25,9 @@ def with_examples(
     features of texts; of words also those that add and take away most."""
     if departures is None or len(departures) != len(groups):
         return tuple(groups)
-    table, train = prepared.table, prepared.train
-    used = np.unique(np.concatenate([table.chosen[train], table.rejected[train]]))
+    table = prepared.table
+    answer, item = table.shown()
+    used = np.unique(item[prepared.train[answer]])
     shown = [shown_text(text) for text in readable_texts([table.items[j] for j in used], table.kind)]
     # One text under two prompts is shown once, and one without a letter not at all.
     first = {text: number for number, text in reversed(list(enumerate(shown))) if text}
@@ -48,9 +49,9 @@ def _examples(
 
 
 def _word_values(departure: FloatArray, scales: Scales, made: WordFeatures) -> FloatArray:
-    """(n_words,) what a word adds to <departure, phi>, but for its text's length."""
+    """(n_words,) what a word adds to <departure, phi>, but for its text's length; constants of no text left out."""
     own = np.zeros(len(scales.names))
-    own[scales.kept] = departure / scales.scale[scales.kept]
+    own[scales.kept] = departure[: len(departure) - scales.further] / scales.scale[scales.kept]
     return np.asarray(made.idf * (made.directions @ own))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sim.answer_kinds.kinds import likelihood_of
 from sim.errors import InputError
 from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.files.pair_table import NONE_OF_THEM, PairTable
+from sim.files.pair_table import PairTable
 from sim.fitting.common_rewards import POOLED_RIDGES
 from sim.fitting.method import Candidate, Method, Say, Task
 from sim.fitting.methods.common import CommonReward
@@ -60,11 +60,6 @@ def featured(
     """
     require_texts(table, features)
     asked = settings.hold_out
-    if table.offered is not None and NONE_OF_THEM in table.items:
-        raise InputError(
-            "features: of texts are not for choices where somebody took none of those offered", file=table.source,
-            field="choice", fix="leave these choices out, or give columns of features",
-        )  # fmt: skip
     # An item will be its features, as it is to be known before the split.
     told = likelihood_of(table, settings.likelihood).table
     bare = replace(told, features=np.zeros((len(table.items), 1)), feature_names=("text",))
@@ -73,8 +68,13 @@ def featured(
     train = split.rows_of("train")
     answer, item = split.shown()
     used, uses = np.unique(item[train[answer]], return_counts=True)
-    say(f"{features} of {len(table.items)} texts, learned from {len(used)}")
-    made, values = _learned(response_texts(table.items, table.kind), used, uses, encoder)
+    # None of those offered is no text: it has a constant of its own, and no features.
+    none = table.offered is not None and table.offered.none >= 0
+    texts = response_texts(table.items[:-1] if none else table.items, table.kind)
+    say(f"{features} of {len(texts)} texts, learned from {len(used)}")
+    made, values = _learned(texts, used, uses, encoder)
+    if none:
+        values = np.vstack([values, np.zeros(values.shape[1])])
     spread = values[used].std(axis=0)
     if not (spread > 1e-9 * np.abs(values[used]).max(initial=0.0)).any():
         raise InputError(

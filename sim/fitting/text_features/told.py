@@ -53,7 +53,7 @@ def features_lines(features: Mapping[str, Json]) -> list[str]:
     lines = [f"features: {features['kind']}{of}, {features['dimension']} directions{among}"]
     for users in ("known_users", "unseen_users"):
         rows = features["carried"][users]
-        told = [_gain_line(name, rows[name]) for name in _NAMES if "over_coin" in rows[name]]
+        told = [_gain_line(name, rows[name]) for name in _NAMES if "over_coin" in rows.get(name, {})]
         if told:
             lines += [f"  what they carry, {users.replace('_', ' ')} (nats an answer more than a coin)", *told]
     return lines

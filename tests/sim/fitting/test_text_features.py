@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_texts import BAD, GOOD, PLAIN, rows_of_made_texts, table_of_made_texts
+from made_texts import BAD, GOOD, PLAIN, rows_of_made_texts, table_of_made_texts, text
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sim.errors import InputError
+from sim.files.pair_table import NONE_OF_THEM
 from sim.files.preference_files import table_of_rows
+from sim.fitting.predict import predict_sets
+from sim.fitting.predict_sets import sets_of_rows
 from sim.fitting.report import fit
+from sim.fitting.save import load_fit
 from sim.fitting.settings import FitSettings
+from sim.fitting.text import fit_text
 from sim.fitting.text_features import cache, learn, words
 from sim.fitting.text_features.encoded import learn_directions
 from sim.fitting.text_features.learn import featured
@@ -346,3 +351,53 @@ def test_groups_of_other_methods(method):
         found = {word for text in (*own.more, *own.less) for word in text.split()}
         assert found & set(GOOD)
         assert found & set(BAD)
+
+
+def _choices_or_none(people=30, answers=20):
+    """Made-up texts, three at a time, or none of them, which is worth as much as a text of mixed words and .6 more."""
+    stream, rows = Stream(4, "texts-or-none"), []
+    for i in range(people):
+        for j in range(answers):
+            own = stream.at(replicate=1000 * i + j)
+            likes = own.child("likes").integers(4, 3).tolist()
+            worth = np.append(1.5 * (1 if i % 2 else -1) * (np.array(likes) - 1.5), 0.6)
+            taken = int((worth - np.log(-np.log(own.child("noise").uniforms(4)))).argmax())
+            responses = [f"{text(own.child(str(k)), like)} {k}x{i}x{j}" for k, like in enumerate(likes)]
+            rows.append({"annotator_id": f"p{i}", "responses": responses, "choice": taken if taken < 3 else -1})
+    return rows
+
+
+def test_none_of_them_is_no_text_and_has_a_constant_of_its_own(tmp_path):
+    said = []
+    report = fit(
+        table_of_rows(_choices_or_none(), "t"),
+        FitSettings("em-dpo", n_types=2, restarts=2, features="words", ridge=0.03), said.append,
+    )  # fmt: skip
+    table = report.prepared.table
+    assert f"words of {len(table.items) - 1} texts" in said[0]
+    assert not table.features[table.offered.none].any()
+    assert {"none", "them"}.isdisjoint(report.texts.found.made.vocabulary)
+    assert report.prepared.feature_names[-1] == NONE_OF_THEM
+    np.testing.assert_allclose(report.model.theta[:, -1], 0.6, atol=0.4)
+    for group in report.groups:
+        assert NONE_OF_THEM not in (*group.examples.more, *group.examples.less, *group.favourite_items)
+        assert set(group.examples.more_words[:4]) in ({*GOOD}, {*BAD})
+    report.save(tmp_path / "fit")
+    asked = [{"responses": [" ".join(GOOD), " ".join(BAD)]}]
+    table, named = sets_of_rows(asked, "asked")
+    found = predict_sets(load_fit(tmp_path / "fit").by_type(), table, named=named)
+    by_type = found.value.reshape(2, 3)
+    np.testing.assert_allclose(by_type.sum(axis=1), 1.0)
+    assert set(by_type.argmax(axis=1).tolist()) == {0, 1}
+    assert found.chosen[2] == NONE_OF_THEM
+
+
+def test_texts_that_tie_are_told_by_examples_too():
+    rows = [{**row, "tie": j % 7 == 0} for j, row in enumerate(rows_of_made_texts(people=24, answers=16))]
+    found = fit(table_of_rows(rows, "t"), FitSettings("em-dpo", n_types=2, restarts=2, features="words"))
+    assert found.prepared.feature_names[-1] == "tie"
+    assert all(group.examples.more_words for group in found.groups)
+    lines = fit_text({**found.as_json(), "out": "x"}, "x").splitlines()
+    named = [line for line in lines if line.startswith("  group") and "people" in line]
+    told = [{row["feature"] for row in group["against_pooled"]} for group in found.as_json()["groups"]]
+    assert ["tie" in own for own in told] == [line.endswith(" tie") for line in named]
