@@ -164,7 +164,7 @@ def test_a_fit_of_pairs_takes_sets_at_its_rewards_and_has_no_none():
 @pytest.mark.parametrize(("rows", "said"), [
     ([{**SETS[0], "responses": ["a", "b"]}], "row 1, field 'features': expected features of each of 2 responses"),
     ([{**SETS[0], "responses": ["a"], "features": [{"price": 1.0, "quality": 1.0}]}], "list of 2 or more responses"),
-    ([SETS[0], {**SETS[1], "responses": ["a", "a"], "features": [SETS[1]["features"][0]] * 2}], "that offer a response twice"),
+    ([SETS[0], {**SETS[1], "responses": ["a", "a"], "features": [SETS[1]["features"][0]] * 2}], "a response twice"),
     ([{"responses": ["a", "b"]}], "the items have no features"),
     ([{"responses": ["a", "b"], "features": [{"price": 1.0}, {"price": 2.0}]}], "feature 'quality' of the fit"),
 ])  # fmt: skip
