@@ -21,6 +21,8 @@ from sim.streams import Stream
 
 # Fewer people nobody trained on than this, and their scores say little.
 FEW_PEOPLE = 30
+# Two in each of two folds.
+LEAST_PEOPLE = 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,8 +159,9 @@ class Prepared:
     training answers.  features: (n_items, d) in the same units, centred.  train, test, unseen: masks (n,).
     weights: (n,) see `effective_weights`.  scales: the way from the file's units to these.
     known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what was
-    asked to be held out; held_out: what is, of answers to test by.  likelihood: of the answers; events, learned,
-    levels: see `Answers`; unused: columns of the file that the likelihood has no place for.
+    asked to be held out; held_out: what is, of answers to test by, unless the file itself says it (own_split).
+    likelihood: of the answers; events, learned, levels: see `Answers`; unused: columns of the file that the likelihood
+    has no place for.
     """
 
     table: PairTable
@@ -175,6 +176,7 @@ class Prepared:
     known: Known | None = None
     hold_out: AskedHoldOut = "auto"
     held_out: HoldOut = "items"
+    own_split: bool = False
     likelihood: Likelihood = "bradley-terry"
     events: Events | None = None
     learned: Events | None = None
@@ -328,6 +330,7 @@ def prepare(
         scales=Scales(names, mean, np.where(varies, scale, 1.0), varies, len(further)),
         hold_out=hold_out,
         held_out=by,
+        own_split=table.split is not None,
         likelihood=told.likelihood,
         events=events,
         learned=learned,

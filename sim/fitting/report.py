@@ -170,6 +170,7 @@ class FitReport:
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),
             "held_out": prepared.held_out,
+            "own_split": prepared.own_split,
             "left_out": dict(prepared.table.left_out),
             "unused": list(prepared.unused),
             "answers": prepared.table.answers,
@@ -276,13 +277,14 @@ def _fitted(
 ) -> tuple[Prepared, Fits, Featured | None]:  # fmt: skip
     """Prepare and choose: everything before test answers are read."""
     of_texts: Featured | None = None
+    own_split = table.split is not None
     if settings.features != "columns":
         of_texts = featured(table, settings.features, encoder, stream, settings, say)
         table = of_texts.table
     prepared = prepare(table, stream, settings.hold_out, settings.likelihood)
     if of_texts is not None:
         # The split was made of the whole table; what answers are left might look otherwise.
-        prepared = replace(prepared, held_out=of_texts.held_out)
+        prepared = replace(prepared, held_out=of_texts.held_out, own_split=own_split)
     if not prepared.is_plain:
         _require_takes_choices([asked, *extra], prepared)
         if settings.shift is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sim.answer_kinds.events import TIE
 from sim.files.atomic import Json
 from sim.files.pair_table import NONE_OF_THEM
-from sim.fitting.cross_validation import FEW_PEOPLE
+from sim.fitting.cross_validation import FEW_PEOPLE, LEAST_PEOPLE
 from sim.fitting.text_features.told import example_lines, features_lines, words_of_group
 
 
@@ -49,7 +49,9 @@ def _data_lines(counts: Mapping[str, Json]) -> list[str]:
     lines += [f"the column '{name}' is not used: every answer counts alike" for name in counts.get("unused", [])]
     if counts.get("likelihood", "bradley-terry") != "bradley-terry":
         lines.append(f"{counts['answers']} by {counts['likelihood']}")
-    if counts.get("held_out"):
+    if counts.get("own_split"):
+        lines.append("held out: what the column `split` says")
+    elif counts.get("held_out"):
         lines.append(f"held out: {counts['held_out']}")
     if counts.get("set_aside_pairs"):
         lines.append(
@@ -74,9 +76,10 @@ def _gain_lines(fit: Mapping[str, Json], users: str, common: str) -> list[str]:
 
 def _cross_validation_lines(fit: Mapping[str, Json], common: str) -> list[str]:
     """Everybody as somebody new; where there is none and few were, that there could be."""
-    found, unseen = fit.get("cross_validation"), fit["test"]["unseen_users"]
+    found, unseen, counts = fit.get("cross_validation"), fit["test"]["unseen_users"], fit["counts"]
     if found is None:
-        few = 0 < unseen["n_annotators"] < FEW_PEOPLE
+        possible = not counts.get("own_split") and counts["annotators"] >= LEAST_PEOPLE
+        few = possible and 0 < unseen["n_annotators"] < FEW_PEOPLE
         return ["", "few people were left out of training: with folds everybody is scored as somebody new"] * few
     people = found["test"][fit["common"]]["n_annotators"]
     sizes = ", ".join(map(str, found["sizes"].get(fit["method"], [])))

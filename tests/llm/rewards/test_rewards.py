@@ -367,7 +367,7 @@ def test_the_command_fits_exports_and_uses_a_finished_fit(tiny, pairs, tmp_path,
 
     out = tmp_path / "fit"
     told = run("llm", "reward", "--model", tiny, "--data", pairs, "--method", "pooled", "--ridge", "0.01", "--out", out)
-    assert "held out: prompts" in told
+    assert "held out: what the column `split` says" in told
     run("llm", "reward", "--fit", out, "--export", f"stranger={tmp_path / 'head'}")
     assert (tmp_path / "head" / "model.safetensors").is_file()
     rows = json.loads(run("predict", out, pairs, "--json"))["predictions"]

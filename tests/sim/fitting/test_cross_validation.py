@@ -12,7 +12,7 @@ from pluralign.__main__ import command
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_interval
 from sim.files.pair_table import SPLITS
-from sim.files.preference_files import read_pairs
+from sim.files.preference_files import read_pairs, write_pairs
 from sim.fitting.compare import held_out_by
 from sim.fitting.cross_validation import FEW_PEOPLE, folds_of
 from sim.fitting.report import fit
@@ -141,6 +141,50 @@ def test_few_people_are_said_only_where_there_are_few(table):
     assert "with folds" in fit_text(fitted, "out")
     fitted["test"]["unseen_users"]["n_annotators"] = FEW_PEOPLE
     assert "with folds" not in fit_text(fitted, "out")
+
+
+def test_folds_are_spoken_of_only_where_they_are_possible(table, tmp_path):
+    """A hint that is followed is not refused: `folds_of` wants no split of the file's own, and two people a fold."""
+    hint, settings = "with folds", FitSettings(method="pooled", ridge=0.01)
+
+    def told(own):
+        found = fit(own, settings)
+        return fit_text(found.as_json(), "out"), found.as_json()["counts"]["own_split"]
+
+    parts = np.where(table.annotator < 4, SPLITS.index("unseen"), np.where(np.arange(len(table)) % 5, 0, 1))
+    split = replace(table, split=parts)
+    text, own_split = told(split)
+    assert own_split
+    assert hint not in text
+    assert "held out: what the column `split` says" in text
+    with pytest.raises(InputError, match="a split of its own"):
+        fit(split, replace(settings, folds=2))
+    text, own_split = told(table)
+    assert not own_split
+    assert hint in text
+    assert "column `split` says" not in text
+    for people in (3, 4):
+        write_pairs(tmp_path / "few.jsonl", table.select(table.annotator < people))
+        few = read_pairs(tmp_path / "few.jsonl")
+        made = fit(few, settings)
+        assert made.as_json()["test"]["unseen_users"]["n_annotators"]
+        assert (hint in told(few)[0]) == (people == 4)
+        if people == 3:
+            with pytest.raises(InputError, match="too few for 2"):
+                fit(few, replace(settings, folds=2))
+        else:
+            assert fit(few, replace(settings, folds=2)).cross_validation is not None
+
+
+@pytest.mark.parametrize("own_split", [False, True])
+def test_a_split_of_ours_is_not_the_files(own_split):
+    """Features of texts are learned on a split that is made before the fit's."""
+    table = read_pairs(EXAMPLES / "text_pairs.jsonl.gz")
+    assert table.split is None
+    if own_split:
+        table = replace(table, split=np.where(table.annotator % 3, 0, SPLITS.index("unseen")))
+    found = fit(table, FitSettings(method="pooled", ridge=0.01, features="words")).as_json()
+    assert found["counts"]["own_split"] is own_split
 
 
 def test_a_fold_with_a_heavy_annotator_keeps_its_others(table):
