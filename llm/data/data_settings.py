@@ -23,7 +23,8 @@ class DataSettings:
     chat: whether plain texts are turns of a conversation, the prompt the user's and the response the assistant's, for
     models that know their chat template only; message lists are rendered by it either way.
     likelihood: of answers that are more than a better and a worse response (ties, strengths, choices, rankings,
-    ratings); auto takes the one that uses all they say, bradley-terry leaves out what pairs cannot.
+    ratings); auto takes the one that uses all they say, bradley-terry leaves out what pairs cannot.  Answers of `test`
+    may be of another kind: they only say which response is better.
     """
 
     train: str = ""

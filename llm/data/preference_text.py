@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from llm.data.answer_texts import require_text
 from llm.data.data_settings import DataSettings
 from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, some_annotators
 from llm.data.tokeniser import TokenisedPairs, Tokeniser
-from sim.answer_kinds.kinds import Likelihood, likelihood_of
+from sim.answer_kinds.kinds import AskedLikelihood, Likelihood, likelihood_of
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream
 
-__all__ = ["AnswerSet", "DataSettings", "TextPreferences", "load_preferences"]
+__all__ = ["AnswerSet", "DataSettings", "TextPreferences", "judged_by", "load_preferences"]
 
 
 def load_preferences(
@@ -31,7 +32,8 @@ def load_preferences(
     table, tokenised, likelihood, notes = _tokenised(settings.train, settings, tokeniser)
     pairs, keep = tokenised.pairs, tokenised.keep
     if settings.test is not None:
-        other, test, _, left_out = _tokenised(settings.test, settings, tokeniser)
+        judged = replace(settings, likelihood=judged_by(settings.likelihood))
+        other, test, _, left_out = _tokenised(settings.test, judged, tokeniser)
         notes += left_out
         both = sorted(set(table.annotators) & set(other.annotators))
         if both and not settings.same_annotators:
@@ -79,11 +81,20 @@ def load_preferences(
     )
 
 
+def judged_by(likelihood: AskedLikelihood) -> AskedLikelihood:
+    """How answers that policies are judged on are read, where `likelihood` is asked for in training.
+
+    A policy is judged by which response is better, and of that all kinds of answers tell: people nobody trained on need
+    not have been asked in the same way, and what cannot be estimated from their answers is not.
+    """
+    return likelihood if likelihood == "bradley-terry" else "auto"
+
+
 def _tokenised(
     path: str, settings: DataSettings, tokeniser: Tokeniser
 ) -> tuple[PairTable, TokenisedPairs, Likelihood, list[str]]:
     """(answers as they are used, in tokens, their likelihood, what was left out of them)."""
-    table = read_pairs(path)
+    table = read_pairs(path, chats=settings.chat)
     if table.answers == "grades":
         raise InputError(
             "the answers are grades of one response each, which compare nothing", file=path,

@@ -53,7 +53,7 @@ def command(
     from dataclasses import replace
 
     from llm.base.folder_format import stamped
-    from llm.data.preference_text import load_preferences
+    from llm.data.preference_text import judged_by, load_preferences
     from llm.runs.evaluation import evaluate
     from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
@@ -79,7 +79,11 @@ def command(
             others[label] = other
         answers = None
         if data is not None:
-            settings = replace(opened.settings.data, train=data, test=None, unseen=0.0, held_out=0.0, new_prompts=0.0)
+            own = opened.settings.data
+            settings = replace(
+                own, train=data, test=None, unseen=0.0, held_out=0.0, new_prompts=0.0,
+                likelihood=judged_by(own.likelihood),
+            )  # fmt: skip
             answers = load_preferences(
                 settings, opened.tokenizer, opened.base.store, opened.mixture.window, Stream(seed, "eval-data")
             ).train

@@ -22,7 +22,7 @@ import numpy as np
 from sim.errors import InputError, short
 from sim.files.answer_cells import cell_prompt, cell_weight
 from sim.files.answer_checks import check_answer
-from sim.files.conversations import Forms
+from sim.files.conversations import Forms, rendering_of
 from sim.files.file_rows import decoded, read_name
 from sim.files.item_features import AnnotatorTable, ItemTable
 from sim.files.pair_table import OF_WEIGHT_ZERO, SPLITS, AnswerKind, PairTable
@@ -41,10 +41,11 @@ class _Reading:
     items: ItemTable
     people: AnnotatorTable
     place: Place
+    chats: bool
     offered: list[list[int]] = field(default_factory=list)
     said: list[float] = field(default_factory=list)
     forms: Forms = field(default_factory=Forms)
-    prompts: dict[str, int] = field(default_factory=dict)
+    prompts: dict[tuple[str, str], int] = field(default_factory=dict)
     annotators: dict[str, int] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
     held: dict[str, list[Any]] = field(default_factory=dict)
@@ -80,13 +81,14 @@ class _Reading:
         if not self._says_something(row):
             self._leave(NO_ORDER)
             return
+        beside = rendering_of(row, at) if self.chats or self.forms.any() else ""
         who = read_name(canonical["annotator_id"], at(columns["annotator_id"]))
         person = self.annotators.setdefault(who, len(self.annotators))
         self.people.add(person, who, row.get("annotator_features"), at("annotator_features"))
         self._group(person, who, row.get("group_id"), at("group_id"))
         own = {
-            "annotator": person, "prompt": self.prompts.setdefault(asked, len(self.prompts)), "weight": weight,
-            "split": SPLITS.index(split) if split is not None else -1, "number": number,
+            "annotator": person, "prompt": self.prompts.setdefault((asked, beside), len(self.prompts)),
+            "weight": weight, "split": SPLITS.index(split) if split is not None else -1, "number": number,
         }  # fmt: skip
         for name, value in own.items():
             self.held.setdefault(name, []).append(value)
@@ -138,13 +140,13 @@ class _Reading:
 
 def choice_table(
     rows: Sequence[Mapping[str, Any]], source: str | Path, kind: AnswerKind, columns: Mapping[str, str],
-    items: ItemTable, people: AnnotatorTable, place: Place,
+    items: ItemTable, people: AnnotatorTable, place: Place, chats: bool,
 ) -> tuple[PairTable, list[int]]:  # fmt: skip
     """The answers of these rows, all of one kind, and the numbers of the rows that say something.
 
-    columns: ours -> the file's, of the required ones.
+    columns: ours -> the file's, of the required ones.  chats: whether texts are turns of conversations too.
     """
-    reading = _Reading(kind, items, people, place)
+    reading = _Reading(kind, items, people, place, chats)
     for number, row in enumerate(rows):
         reading.add(number, row, columns)
     if not reading.offered:
@@ -165,7 +167,7 @@ def choice_table(
         items.labels,
         features,
         feature_names,
-        tuple(reading.prompts),
+        tuple(asked for asked, _ in reading.prompts),
         held["prompt"],
         tuple(reading.annotators),
         held["annotator"],
@@ -178,5 +180,6 @@ def choice_table(
         "conversation" if reading.forms.conversations("answers") else items.kind,
         "conversation" if reading.forms.conversations("prompt") else "text",
         str(source),
+        rendering=tuple(beside for _, beside in reading.prompts) if any(b for _, b in reading.prompts) else None,
     )
     return answers.table(), reading.held["number"]

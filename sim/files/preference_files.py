@@ -7,7 +7,7 @@ Parquet keeps the names in its schema under `pluralign.feature_names`).
 `chosen` and `rejected` may themselves be lists of numbers; these are then the features. `annotator_features` tells, in
 the same form, who the annotator is (names under `pluralign.annotator_feature_names`).
 `prompt`, `chosen` and `rejected` may be conversations, lists of messages (`sim.files.conversations`); `tools` and
-`chat_template_kwargs` then go to the chat template with them.
+`chat_template_kwargs` then go to the chat template with them, of choices and rankings, too.
 
 Files are read by columns (`sim.files.answer_columns`); where that pass gives up, row by row, here.
 """
@@ -54,14 +54,22 @@ KNOWN = frozenset({
 })  # fmt: skip
 
 
-def read_pairs(path: str | Path) -> PairTable:
+def read_pairs(path: str | Path, *, chats: bool = False) -> PairTable:
     """Read and check pairwise answers; the first problem is reported with file, row and field.
 
-    path: a file, a folder of shards, or a folder that `datasets` saved.
+    path: a file, a folder of shards, or a folder that `datasets` saved.  chats: texts are turns of conversations too,
+    so that the columns for a chat template go with them.
     """
-    parts = parts_of(path)
-    found = table_of_columns(parts, lambda present: required_columns(present, path), str(path))
-    return table_of_row_set(read_row_set(path), path) if found is None else found
+    parts, names = parts_of(path), set[str]()
+
+    def required(present: set[str]) -> dict[str, str]:
+        names.update(present)
+        return required_columns(present, path)
+
+    found = table_of_columns(parts, required, str(path))
+    if found is None or (chats and names.intersection(RENDERING)):
+        return table_of_row_set(read_row_set(path), path, chats)
+    return found
 
 
 def place_of(table: PairTable, answer: int) -> dict[str, Any]:
@@ -79,9 +87,10 @@ def _says_nothing(row: Mapping[str, Any]) -> bool:
     return row.get("weight") == 0 or ("chosen" in row and row["chosen"] == row.get("rejected"))
 
 
-def table_of_row_set(found: RowSet, path: str | Path) -> PairTable:
-    """The answers in rows of files; `path` is what messages name that are about no single row."""
-    return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where)
+def table_of_row_set(found: RowSet, path: str | Path, chats: bool = False) -> PairTable:
+    """The answers in rows of files; `path` is what messages name that are about no single row; chats: see
+    `read_pairs`."""
+    return table_of_rows(found.rows, path, found.names, found.annotator_names, found.where, chats)
 
 
 def required_columns(present: set[str], path: str | Path, first: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -144,9 +153,10 @@ def table_of_rows(
     names: tuple[str, ...] | None = None,
     annotator_names: tuple[str, ...] | None = None,
     place: Place | None = None,
+    chats: bool = False,
 ) -> PairTable:
     """The same checks for rows that are in memory; `path` is what messages name, `names` those of the features; place:
-    where each row is found, None for its number in `path`.
+    where each row is found, None for its number in `path`; chats: see `read_pairs`.
 
     Where one answer has other features under another prompt, an item is a pair of prompt and answer.
     """
@@ -160,8 +170,8 @@ def table_of_rows(
     def made(items: ItemTable) -> PairTable:
         people = AnnotatorTable(annotator_names)
         if kind == "pairs":
-            return _table(rows, path, columns, items, people, find)
-        table, numbers = choice_table(rows, path, kind, columns, items, people, find)
+            return _table(rows, path, columns, items, people, find, chats)
+        table, numbers = choice_table(rows, path, kind, columns, items, people, find, chats)
         _check_split(table, path, [find(number) for number in numbers] if table.split is not None else ())
         return table
 
@@ -176,7 +186,7 @@ def table_of_rows(
 # One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
 def _table(
     rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
-    people: AnnotatorTable, place: Place,
+    people: AnnotatorTable, place: Place, chats: bool,
 ) -> PairTable:  # fmt: skip
     forms = Forms()
     prompts: dict[tuple[str, str], int] = {}
@@ -198,7 +208,7 @@ def _table(
             left_out[why] = left_out.get(why, 0) + 1
             continue
         asked = cell_prompt(row.get(columns["prompt"]), at("prompt"), forms) if "prompt" in columns else ""
-        beside = rendering_of(row, at) if forms.any() else ""
+        beside = rendering_of(row, at) if chats or forms.any() else ""
         a = items.add(first, row.get("chosen_features"), at("chosen"), "chosen_features", asked)
         b = items.add(second, row.get("rejected_features"), at("rejected"), "rejected_features", asked)
         who = read_name(row.get(columns["annotator_id"]), at(columns["annotator_id"]))

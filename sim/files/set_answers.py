@@ -46,6 +46,7 @@ class SetAnswers:
     kind: ItemKind
     prompt_kind: Literal["text", "conversation"]
     source: str
+    rendering: tuple[str, ...] | None = None
 
     def table(self) -> PairTable:
         """Taken apart; InputError where grades are no levels."""
@@ -79,6 +80,7 @@ class SetAnswers:
             left_out=self.left_out,
             kind=self.kind,
             prompt_kind=self.prompt_kind,
+            rendering=self.rendering,
             answers=self.answers,
             offered=offered,
             grade=grade,

@@ -99,6 +99,27 @@ def test_text_is_a_chat_where_it_is_asked_for(tmp_path):
     assert loaded(path, chat=True) == loaded(write(tmp_path / "c.jsonl", rows_of(CONVERSATION["both"])))
 
 
+CLOCK = [{"type": "function", "function": {"name": "clock", "parameters": {}}}]
+
+
+@pytest.mark.parametrize("sets", [False, True], ids=["pairs", "sets"])
+def test_tools_go_to_the_template_of_texts_that_are_a_chat(tmp_path, sets):
+    """As they do beside message lists, of pairs and of choices out of sets."""
+
+    def of(make):
+        rows = [{**row, "tools": CLOCK} if j % 2 else row for j, row in enumerate(rows_of(make))]
+        if sets:
+            for row in rows:
+                row |= {"responses": [row.pop("chosen"), row.pop("rejected")], "choice": 0}
+        return rows
+
+    texts = write(tmp_path / "p.jsonl", of(lambda topic, j: (f"Say {topic}", "A kind reply", "A rude reply")))
+    contexts, chosen, notes = loaded(texts, chat=True)
+    assert (contexts, chosen, notes) == loaded(write(tmp_path / "c.jsonl", of(CONVERSATION["both"])))
+    assert ['"name": "clock"' in context for context in contexts] == [False, True] * 5
+    assert "clock" not in "".join(loaded(texts)[0])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

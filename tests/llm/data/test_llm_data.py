@@ -1,6 +1,7 @@
 """Preference files of texts: tokens, splits, and one clear error for each mistake."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,3 +204,48 @@ def test_rows_that_say_nothing_are_counted(tiny, tmp_path):  # noqa: F811
     data, _, _ = _load(tiny, _write(tmp_path / "p.jsonl", rows), unseen=0.0, held_out=0.0)
     assert len(data.train) == 2
     assert sum("left out" in note for note in data.notes) == 2
+
+
+_SETS = {"chosen": None, "rejected": None, "responses": [" was great.", " was awful.", " was new."]}
+_ANSWERED = {
+    "pairs": {}, "ties": {"tie": True}, "strengths": {"strength": 2}, "choices": {**_SETS, "choice": 0},
+    "rankings": {**_SETS, "ranking": [1, 2, 3]}, "ratings": {**_SETS, "scores": [3, 2, 1]},
+}  # fmt: skip
+
+
+def _of_kind(path, kind, who):
+    rows = [{**ROW, "prompt": f"The film {j}", "annotator_id": f"{who}{j % 2}"} for j in range(6)]
+    for j, row in enumerate(rows):
+        # Some are ties, the others are not.
+        row |= {name: 1 for name in ("strength",) if kind == "strengths"} if j % 2 else _ANSWERED[kind]
+    if "responses" in _ANSWERED[kind]:
+        rows = [{k: v for k, v in {**row, **_ANSWERED[kind]}.items() if v is not None} for row in rows]
+    return str(_write(path, rows))
+
+
+@pytest.mark.parametrize("judged", _ANSWERED)
+@pytest.mark.parametrize(
+    ("trained", "likelihood"),
+    [("pairs", "bradley-terry"), ("ties", "davidson"), ("ties", "rao-kupper"), ("strengths", "cumulative-logit"),
+     ("rankings", "plackett-luce"), ("choices", "auto")],
+)  # fmt: skip
+def test_test_answers_may_be_of_another_kind(trained, likelihood, judged, tmp_path):
+    """The likelihood is that of what is trained on; every kind says which response is better."""
+    from chat_models import chat_tokenizer
+
+    from llm.base.tokens import TokenStore
+
+    train, test = (_of_kind(tmp_path / f"{who}.jsonl", kind, who) for who, kind in (("a", trained), ("b", judged)))
+    settings = DataSettings(
+        train=train, test=test, likelihood=likelihood, unseen=0.0, held_out=0.0, new_prompts=0.0, window=100
+    )
+    tokenizer, store = chat_tokenizer(None), TokenStore()
+    data = load_preferences(settings, tokenizer, store, 100, Stream(0))
+    assert data.likelihood == ("plackett-luce" if likelihood == "auto" else likelihood)
+    told = data.unseen.decided
+    assert told.sum() == (3 if judged == "ties" else 6)
+    better = [tokenizer.decode(store[number], skip_special_tokens=True) for number in data.unseen.pairs.chosen[told]]
+    assert set(better) == {" was great."}
+    wrong = replace(settings, likelihood="davidson" if trained in ("rankings", "choices") else "plackett-luce")
+    with pytest.raises(InputError, match=r"a.jsonl: likelihood: .* is not for"):
+        load_preferences(wrong, tokenizer, store, 100, Stream(0))

@@ -66,7 +66,8 @@ LIKELIHOODS = {
 def test_groups_are_found_by_answers_of_every_kind(tiny, tmp_path, kind):  # noqa: F811
     data = _write(tmp_path / "answers.jsonl", kind)
     out = tmp_path / "run"
-    _run("train", "--model", tiny, "--data", data, "--out", out, "--set", "data.unseen=0.2", *FAST)
+    asked = ["--set", f"data.likelihood={LIKELIHOODS[kind]}"] if kind == "rankings" else []
+    _run("train", "--model", tiny, "--data", data, "--out", out, "--set", "data.unseen=0.2", *asked, *FAST)
     found = json.loads((out / "run.json").read_text())
     assert found["likelihood"] == LIKELIHOODS[kind]
     assert found["adjusted_rand_index"] == 1.0
@@ -84,6 +85,13 @@ def test_groups_are_found_by_answers_of_every_kind(tiny, tmp_path, kind):  # noq
         rows = [json.loads(line) for line in data.read_text().splitlines()]
         told = [row for row in rows if not row.get("tie")]
         assert 0 < sum(counts) < len(told), "ties are not answers that a policy can be right about"
+    if kind == "rankings":
+        others = _write(tmp_path / "others.jsonl", "ties", people=3)
+        others.write_text(others.read_text().replace('"annotator_id": "a', '"annotator_id": "other'))
+        options = ["--data", others, "--prompts", 4, "--twin", 0, "--device", "cpu", "--json"]
+        judged = json.loads(_run("eval", out, *options).stdout)["policies"]["em-dpo/group_0"]
+        rows = [json.loads(line) for line in others.read_text().splitlines()]
+        assert sum(judged[f"n_pairs/group_{k}"] for k in range(2)) == sum(not row["tie"] for row in rows)
 
 
 def test_what_a_likelihood_leaves_out_is_said(tiny, tmp_path):  # noqa: F811

@@ -70,6 +70,33 @@ def test_tools_go_with_the_prompt(tmp_path):
     assert plain.rendering is None, "of a text no template is asked"
 
 
+def test_tools_go_with_texts_that_are_turns_of_a_conversation(tmp_path):
+    """And with the responses of a set; where no template is asked they are nobody's concern."""
+    texts = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
+    sets = {"prompt": "Why?", "responses": ["So.", "No.", "Hm."], "choice": 1}
+    told = [{"prompt": said("Why?"), "responses": [said("So."), said("No.")], "choice": 0}]
+    pq, pa = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    for number, asked in enumerate((texts, sets, *told)):
+        rows = [{**asked, "annotator_id": who} for who in "ab"]
+        rows[1]["tools"] = json.dumps(TOOLS)
+        file = write(tmp_path / f"{number}.jsonl", rows)
+        pq.write_table(pa.Table.from_pylist([{"tools": None, **row} for row in rows]), tmp_path / f"{number}.parquet")
+        for path in (file, tmp_path / f"{number}.parquet"):
+            table = read_pairs(path, chats=True)
+            assert [json.loads(beside or "{}") for beside in table.rendering] == [{}, {"tools": TOOLS}]
+            assert table.prompt.tolist() == [0, 1]
+            assert len(set(table.prompts)) == 1
+            plain = read_pairs(path)
+            assert (plain.rendering is None) == (asked not in told)
+            assert len(plain.prompts) == 1 + (asked in told)
+    hammers = write(tmp_path / "c.jsonl", [{**texts, "annotator_id": "a", "tools": {"name": "hammer"}}])
+    assert read_pairs(hammers).rendering is None
+    with pytest.raises(InputError, match="row 1, field 'tools': expected a list of tools"):
+        read_pairs(hammers, chats=True)
+    only = write(tmp_path / "d.jsonl", [{**texts, "annotator_id": "a"}])
+    assert read_pairs(only, chats=True).rendering is None
+
+
 def test_text_that_looks_like_messages_is_text(tmp_path):
     text = json.dumps(ASKED)
     rows = [{**row(), "prompt": text, "chosen": "So.", "rejected": text}]
