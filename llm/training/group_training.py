@@ -20,6 +20,7 @@ from llm.training.heads_start import HeadAnswers, HeadsStart, heads_start, leadi
 from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
 from sim.algorithms.cross_fit import CrossFit, Fixed
 from sim.algorithms.em_dpo import EMRound, EStep, Posterior, em_dpo, hard_posterior, random_split, soft_posterior
+from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import ResponseChoices, choices_of_pairs
 from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
@@ -39,6 +40,8 @@ class GroupSettings:
     patience: rounds without a better likelihood of held-out answers to prompts that were seen, before training stops;
     the best round is kept.
     tolerance: relative change of the likelihood that counts as converged.
+    prompt_laws: None where every type meets the same prompts; else types' laws over prompts are estimated too, and
+    this is the strength of their prior, in answers a type (see `PromptLaws`).
     """
 
     types: int | None = 2
@@ -50,8 +53,11 @@ class GroupSettings:
     patience: int = 3
     tolerance: float = 1e-4
     embedding: str = "hidden"
+    prompt_laws: float | None = None
 
     def __post_init__(self) -> None:
+        if self.prompt_laws is not None and not self.prompt_laws > 0:
+            raise ValueError(f"groups.prompt_laws must be positive, or null (got {self.prompt_laws})")
         if (self.types is not None and self.types < 1) or self.max_types < 1:
             raise ValueError(
                 f"groups.types and groups.max_types must be at least 1 (got {self.types}, {self.max_types})"
@@ -185,12 +191,15 @@ def fit_groups(
     if heads is not None:
         on_start(heads)
     watch = _Watch(policies, data, settings.patience, truth, on_round)
+    prompts = None
+    if settings.prompt_laws is not None and method == "em-dpo":
+        prompts = PromptLaws(np.unique(train.pairs.contexts, return_inverse=True)[1], settings.prompt_laws)
     result = em_dpo(
         train.observations, policies, start=start, estep=estep, max_rounds=settings.rounds,
         tolerance=settings.tolerance,
         # The halves of a cross-fit change every round, so an M-step is not judged on the answers it was given.
         guard=not (settings.estep == "crossfit" and method == "em-dpo"),
-        stream=stream, on_round=watch,
+        stream=stream, prompts=prompts, on_round=watch,
     )  # fmt: skip
     best = watch.best
     assert best is not None, "em_dpo reports at least one round"

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from sim.algorithms.prompt_laws import PromptLaws, RunningLaws
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.arguments import float_array, require_count, require_not_negative
 from sim.policies.protocol import Penalised, PreferencePolicy, Restorable, choice_log_likelihood
@@ -67,6 +68,7 @@ class EMResult:
     `log_likelihood[t]` and `penalised[t]` belong to the policies before round t's M-step; the last entries
     belong to the returned ones.  `kept` counts M-steps that the guard undid.  constants: of `ResponseChoices`, what
     their answers share beside rewards (thresholds of ordered levels, the constant of ties).
+    prompt_laws: (n_prompts, K), where `prompts` were given; (0, K) else.
     """
 
     policies: tuple[PreferencePolicy, ...]
@@ -77,6 +79,7 @@ class EMResult:
     kept: int
     status: EMStatus
     constants: FloatArray = field(default_factory=lambda: _NONE)
+    prompt_laws: FloatArray = field(default_factory=lambda: _NONE)
 
     @property
     def rounds(self) -> int:
@@ -95,7 +98,7 @@ def soft_posterior(answers: FloatArray, annotator: IntArray, n_annotators: int, 
     """gamma_ik proportional to eta_k exp(S_ik), one posterior an annotator (Appendix C, as corrected).
 
     answers: (n, K) log-likelihoods (already weighted).  The printed numerator keeps p(X | z); it cancels
-    because contexts do not depend on the type (Assumption 1).
+    because contexts do not depend on the type (Assumption 1); where they do, see `PromptLaws`.
     """
     joint = annotator_scores(answers, annotator, n_annotators) + np.log(np.maximum(mixture, _SMALLEST_SHARE))
     total = np.logaddexp.reduce(joint, axis=1)
@@ -135,6 +138,7 @@ def em_dpo(
     tolerance: float = 1e-6,
     guard: bool = True,
     stream: Stream | None = None,
+    prompts: PromptLaws | None = None,
     on_round: Callable[[EMRound], bool] | None = None,
 ) -> EMResult:
     """Fit one policy a type by EM, in place (arXiv 2405.15065, Algorithm 1).
@@ -149,6 +153,8 @@ def em_dpo(
     split drawn from `stream`.
     guard: an M-step that lowers its own objective Q_k is undone (generalised EM), which keeps the penalised
     likelihood monotone for inexact solvers. It needs policies with snapshot and restore.
+    prompts: where types may meet different prompts; their laws are estimated too and enter the E-step and the
+    likelihood, which is then that of prompts and answers (relative to prompts by their frequencies).
     Stops when the penalised likelihood changes by at most tolerance * max(1, |penalised|), or when
     `on_round`, called after each E-step, returns True (early stopping on held-out answers).
     """
@@ -165,7 +171,7 @@ def em_dpo(
         columns = [choice_log_likelihood(policy, observations) for policy in policies]
         return np.stack(columns, axis=1) * weights[:, None]
 
-    answers: FloatArray | None = None
+    first: Posterior | None = None
     if start is None or not isinstance(start, str):
         if start is None:
             start = random_split(n_annotators, n_types, stream or Stream())
@@ -177,9 +183,12 @@ def em_dpo(
             policy.fit(observations, weights * first.answer_weights[:, k])
         observations = _refined(observations, policies, first, weights)
     answers = scores()
-    posterior = estep(answers, annotator, n_annotators, mixture)
+    laws = RunningLaws(prompts, weights, n_types)
+    if first is not None:
+        laws.fit(first.answer_weights)
+    posterior = estep(answers + laws.scores, annotator, n_annotators, mixture)
     likelihood = [posterior.log_likelihood]
-    penalised = [posterior.log_likelihood - _penalty(policies, posterior, weights)]
+    penalised = [posterior.log_likelihood - _penalty(policies, posterior, weights) - laws.penalty]
     status = EMStatus.MAX_ROUNDS
     undone: tuple[bool, ...] = (False,) * n_types
     for number in range(max_rounds + 1):
@@ -198,9 +207,10 @@ def em_dpo(
         kept += sum(undone)
         observations = _refined(observations, policies, posterior, weights)
         answers = scores()
-        posterior = estep(answers, annotator, n_annotators, mixture)
+        laws.fit(posterior.answer_weights)
+        posterior = estep(answers + laws.scores, annotator, n_annotators, mixture)
         likelihood.append(posterior.log_likelihood)
-        penalised.append(posterior.log_likelihood - _penalty(policies, posterior, weights))
+        penalised.append(posterior.log_likelihood - _penalty(policies, posterior, weights) - laws.penalty)
     return EMResult(
         policies=tuple(policies),
         mixture=mixture,
@@ -210,6 +220,7 @@ def em_dpo(
         kept=kept,
         status=status,
         constants=constants_of(observations),
+        prompt_laws=laws.laws,
     )
 
 
@@ -274,6 +285,7 @@ def em_dpo_restarts(
     max_rounds: int = 100,
     tolerance: float = 1e-6,
     guard: bool = True,
+    prompts: PromptLaws | None = None,
 ) -> tuple[EMResult, FloatArray]:
     """The best of several random splits by penalised likelihood, and all their final values (restarts,).
 
@@ -293,6 +305,7 @@ def em_dpo_restarts(
             tolerance=tolerance,
             guard=guard,
             stream=own,
+            prompts=prompts,
         )
         reached[r] = result.penalised[-1]
         # Of those that end alike the first, as `first_best` has it.

@@ -21,6 +21,7 @@ _OURS = {
     "attributes": "ATTRIBUTES",
     "types": "TYPES",
     "best_of_n": "BEST_OF_N",
+    "prompts": "PROMPTS",
 }
 EXPERIMENTS = Door(
     "experiment", {name: f"sim.studies.experiments.{name}.experiment:{found}" for name, found in _OURS.items()}

@@ -41,6 +41,7 @@ from sim.algorithms.pessimistic_welfare import (
 )
 from sim.algorithms.pooling import checked_opinions, pool_opinions
 from sim.algorithms.pop_dpo import pooled_pairs, pop_dpo_optimum
+from sim.algorithms.prompt_laws import PromptLaws
 from sim.algorithms.regret import checked_priorities, discrepancy, discrepancy_sampled, regret_matrix
 from sim.algorithms.saddle_point import DirectGame, saddle_point_gradient, saddle_point_table
 from sim.algorithms.stochastic_cluster_dpo import stochastic_cluster_dpo
@@ -111,6 +112,8 @@ BORDERS = (
     border(em_dpo_restarts, {"observations": PAIRS, "make_policies": lambda _: _policies(), "restarts": 1,
                              "stream": S, "max_rounds": 1},
            restarts=NO_COUNT, max_rounds=(-1,), tolerance=(NAN,)),
+    border(PromptLaws, {"prompt": np.array([0, 1, 2]), "strength": 5.0}, prompt="minus axis nan",
+           strength=(NAN, 0.0)),
     border(random_split, {"n_annotators": 4, "n_types": 2, "stream": S}, n_annotators=NO_COUNT,
            n_types=(0, 5)),
     border(pareto_option, {"table": TABLE, "option": 1}, table="nan axis", option=(3, -1, 1.5)),
@@ -216,6 +219,7 @@ EXCUSED = {
     "soft_posterior": "an E-step: every round of EM on answers whose annotators were checked",
     "hard_posterior": "an E-step: every round of EM on answers whose annotators were checked",
     "Posterior": "what an E-step returns, every round",
+    "RunningLaws": "what a run of EM keeps of checked laws; a wrong length is refused in test_prompt_laws",
     "constants_of": "a field of answers, of either form",
     "pop_dpo": "hands its pairs to the policy's fit",
     "saddle_point_lp": "takes a game that was checked",

@@ -36,6 +36,7 @@ FILES = {
     "pessimism/pessimism_map": ["parties=[1, 3]", "few=[2, 200]", "well=300"],
     "profiles/welfare_profiles": ["parties=4", "actions=5", "answers=[50, 200]"],
     "types/types": ["annotators=12", "answers=[3, 6]", "test_answers=4"],
+    "prompts/prompts_by_type": ["annotators=20", "answers=[2, 4]", "correlation=[0.0, 1.0]", "restarts=1"],
     "reward_free/reward_free": ["parties=[2, 3]", "cyclic=[0.0, 1.0]", "spread=[0.3, 1.0]"],
 }
 
