@@ -23,6 +23,8 @@ from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.structs import Answers, HeadScratch, HessianScratch, Limits, Profile
 from sim.compiled.tiles import TILE
 
+# Damping, of the largest diagonal entry, that only makes a singular Hessian positive.
+_SLIGHT = 1e-6
 # A step that shrinks the decrement by less than this asks for a fresh Hessian.
 _STALE = 0.02
 
@@ -100,13 +102,14 @@ def fit_shared(answers, starts, limits, given, subspace, heads):
                 profiled_hessian(features, starts, curvature, heads, per_user, subspace, ridge, scratch, hessian)
                 largest = tangent(subspace, heads, ridge, hessian)
                 while not factorise(hessian, damping, factor):
-                    damping = max(4.0 * damping, 1e-6 * largest)
+                    damping = max(4.0 * damping, _SLIGHT * largest)
                 fresh = True
             decrement = _newton_step(factor, gradient, subspace, moved)
             if stale or (decrement > 0.0 and decrement < _STALE * previous):
                 break
             stale = True
-        if decrement <= limits.tolerance * mass:
+        # A damped Hessian makes any decrement small: far from the optimum, where it is not positive, that says nothing.
+        if decrement <= limits.tolerance * mass and damping <= _SLIGHT * largest:
             status = 0
             break
         previous = decrement

@@ -22,8 +22,13 @@ from sim.compiled import heads as heads_kernels
 from sim.compiled import shared as shared_kernels
 from sim.compiled.structs import Answers, Limits
 from sim.compiled.tiles import padded, row_length
+from sim.estimators.answer_spectrum import AnswerSpectrum, answer_spectrum
 from sim.estimators.bradley_terry import FitStatus
+from sim.estimators.wide_subspace import WideAnswers, fit_wide_subspace
 from sim.preferences import FloatArray, IntArray
+
+# Unknowns of a subspace from which products with the answers cost less than a Hessian.
+WIDE_FROM = 256
 
 
 class SharedRewards(Protocol):
@@ -98,6 +103,7 @@ def fit_shared(
     tolerance: float = 1e-9,
     max_rounds: int = 200,
     start: FloatArray | None = None,
+    spectrum: AnswerSpectrum | None = None,
 ) -> SharedFit:
     """Maximise sum_ij w_ij log sigma(o_ij + <U' x_ij, v_i>) - 0.5 ridge sum_i |v_i|^2 over U'U = I and V.
 
@@ -109,6 +115,10 @@ def fit_shared(
     Newton on the profiled loss min_V over the Grassmann manifold, with halving and, where the Hessian is not positive,
     damping: a local optimum, as any method for this problem.  Stops when a round would gain less than tolerance nats a
     unit of weight.
+
+    From `WIDE_FROM` unknowns d rank on, whose Hessian is most of the work, limited-memory BFGS takes the place of
+    Newton (`sim.estimators.wide_subspace`), in up to ten times as many rounds.  spectrum: of these answers, where
+    several fits share it.
     """
     differences = _checked(differences, ("n", "d"))
     n, d = differences.shape
@@ -118,13 +128,22 @@ def fit_shared(
     _require(rank, d, n_annotators, ridge, tolerance, max_rounds)
     order = np.argsort(annotator, kind="stable")
     starts = np.searchsorted(annotator[order], np.arange(n_annotators + 1))
+    first = None if start is None else float_array("start", start, (d, rank))
+    if d * rank >= WIDE_FROM:
+        if spectrum is None:
+            spectrum = answer_spectrum(differences, annotator, n_annotators, weights)
+        weight, margin = weight_array("weights", weights, n), _offset(offset, n)
+        own = WideAnswers(differences[order], starts, weight[order], margin[order])
+        return SharedFit(*fit_wide_subspace(
+            own, rank, spectrum, ridge=ridge, tolerance=tolerance, max_rounds=10 * max_rounds, start=first,
+        ))  # fmt: skip
     features = np.zeros((padded(d), row_length(n)))
     features[:d, :n] = differences[order].T
     weight = weight_array("weights", weights, n)[order]
     margin = _offset(offset, n)[order]
     subspace, heads = np.zeros((rank, padded(d))), np.zeros((n_annotators, rank))
-    if start is not None:
-        subspace[:, :d] = float_array("start", start, (d, rank)).T
+    if first is not None:
+        subspace[:, :d] = first.T
     limits = Limits(float(ridge), float(tolerance), max_rounds)
     rounds, loss, decrement, status = shared_kernels.fit_shared(
         Answers(features, weight, margin), starts, limits, start is not None, subspace, heads
@@ -172,7 +191,7 @@ def _require(rank: int, d: int, n_annotators: int, ridge: float, tolerance: floa
 
 def fit_head(
     differences: FloatArray,
-    subspace: FloatArray,
+    subspace: FloatArray | None,
     *,
     weights: FloatArray | None = None,
     offset: FloatArray | None = None,
@@ -180,19 +199,28 @@ def fit_head(
 ) -> FloatArray:
     """A new annotator's head over a frozen subspace; (k,).                         [arXiv 2405.00254, Algorithm 2]
 
-    differences: (n, d) of her answers.  The same objective as `fit_shared` with U held.
+    differences: (n, d) of her answers.  subspace: (d, k), None for all of it.  The same objective as `fit_shared` with
+    U held.  With fewer answers than dimensions the optimum lies in the span of her answers, P' = Q R, and is found
+    there: Q a, with a the head of the rows R'.
     """
-    subspace = float_array("subspace", subspace, ("d", "k"))
-    projected = float_array("differences", differences, ("n", len(subspace))) @ subspace
     require_positive(ridge=ridge)
-    n, k = projected.shape
+    if subspace is None:
+        projected = float_array("differences", differences, ("n", "k"))
+    else:
+        subspace = float_array("subspace", subspace, ("d", "k"))
+        projected = float_array("differences", differences, ("n", len(subspace))) @ subspace
+    (n, k), span = projected.shape, None
+    if n < k:
+        span, upper = np.linalg.qr(projected.T)
+        projected, k = upper.T, n
     rows = np.zeros((padded(k), row_length(n)))
     rows[:k, :n] = projected.T
     # Copies where they must be: a read-only or a strided array would be one more signature.
     own, margin = (
         np.require(v, requirements=["C", "W"]) for v in (weight_array("weights", weights, n), _offset(offset, n))
     )
-    return np.asarray(heads_kernels.head_of(rows[:k].copy(), n, own, margin, float(ridge)))
+    head = np.asarray(heads_kernels.head_of(rows[:k].copy(), n, own, margin, float(ridge)))
+    return head if span is None else np.asarray(span @ head)
 
 
 def representation_error(subspace: FloatArray, estimate: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,20 @@ import numpy as np
 from sim.arguments import float_array, index_array, require_count, require_positive, require_shape, weight_array
 from sim.compiled import clusters as clusters_kernels
 from sim.compiled.structs import Answers
+from sim.estimators.answer_spectrum import AnswerSpectrum, answer_spectrum
+from sim.estimators.shared_representation import fit_head
+from sim.estimators.wide_clusters import WideClusters
+from sim.estimators.wide_subspace import WideAnswers
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.restarts import first_best
+from sim.running.engines import available_cores
+from sim.running.threads import one_thread
 from sim.streams import Stream
 
 _MOST_ROUNDS = 100
+# Features from which steps without a Hessian are faster; what a restart is compared by, nats a unit of weight.
+WIDE_FROM, _LOOSE = 48, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +81,17 @@ def cluster_users(
     offset: FloatArray | None = None,
     ridge: float = 1e-3,
     restarts: int = 5,
+    spectrum: AnswerSpectrum | None = None,
+    tolerance: float = 1e-12,
 ) -> UserClusters:
     """max over theta_(1..K) of sum_i max_c LL_i(theta_c) - 0.5 ridge sum_c |theta_c|^2, by alternation.
 
     [arXiv 2405.00254, Algorithm 3, after Mansour et al. 2020]  differences: (n, k), features of the chosen minus those
     of the rejected, already in the representation the rewards are linear in.  offset, weights: (n,).  Each restart
     begins with the rewards of K random annotators; the objective never falls; the best restart is kept.
+
+    From 48 features on rewards are moved by conjugate gradients (`sim.estimators.wide_clusters`) from `spectrum`, that
+    of these answers (made if None), until g' P^-1 g is at most tolerance nats a unit of weight; below by Newton.
     """
     differences = float_array("differences", differences, ("n", "k"))
     n, k = differences.shape
@@ -86,13 +100,19 @@ def cluster_users(
     require_count("restarts", restarts)
     order = np.argsort(annotator, kind="stable")
     starts = np.searchsorted(annotator[order], np.arange(n_annotators + 1))
-    features = np.ascontiguousarray(differences[order].T)
     answered = np.flatnonzero(np.diff(starts))
     if not 1 <= n_clusters <= len(answered):
         raise ValueError(f"n_clusters must lie in 1..{len(answered)}, the annotators with answers (got {n_clusters})")
     weight = weight_array("weights", weights, n)[order]
     margin = np.zeros(n) if offset is None else float_array("offset", offset, (n,))[order]
     seeds = answered[_seeds(1, restarts, len(answered), n_clusters, stream)[0]]
+    if k >= WIDE_FROM:
+        sorted_rows = np.ascontiguousarray(differences[order])
+        wide = WideAnswers(sorted_rows, starts, weight, margin)
+        if spectrum is None:
+            spectrum = answer_spectrum(differences, annotator, n_annotators, weights)
+        return _wide(wide, spectrum, seeds, ridge, tolerance)
+    features = np.ascontiguousarray(differences[order].T)
     theta, label = np.zeros((restarts, n_clusters, k)), np.zeros((restarts, n_annotators), dtype=np.int64)
     trace = np.full((restarts, _MOST_ROUNDS), np.nan)
     answers = Answers(features, weight, margin)
@@ -101,6 +121,28 @@ def cluster_users(
     best, last = _best(theta[None], label[None], trace[None])
     own = trace[best[0]]
     return UserClusters(theta[best[0]], label[best[0]], np.sort(last[0])[::-1], own[np.isfinite(own)])
+
+
+@one_thread()
+def _wide(
+    answers: WideAnswers, spectrum: AnswerSpectrum, seeds: IntArray, ridge: float, tolerance: float
+) -> UserClusters:
+    """Every restart loosely, restarts shared out between cores, and the best to the end."""
+
+    def alone(i: int) -> FloatArray:
+        own = slice(answers.starts[i], answers.starts[i + 1])
+        return fit_head(answers.rows[own], None, weights=answers.weight[own], offset=answers.offset[own], ridge=ridge)
+
+    def of(chosen: IntArray) -> WideClusters:
+        first = np.stack([alone(int(i)) for i in chosen])
+        return WideClusters(answers, spectrum, ridge, first).run(max(tolerance, _LOOSE))
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        found = list(pool.map(of, seeds))
+    found[int(np.argmax([own.objective for own in found]))].run(tolerance)
+    found.sort(key=lambda own: -own.objective)
+    best = found[0]
+    return UserClusters(best.theta, best.label, np.array([own.objective for own in found]), np.array(best.trace))
 
 
 def cluster_users_batch(

@@ -14,6 +14,7 @@ from sim.arguments import float_array
 from sim.choice_sets import ChoiceSets
 from sim.distinct import present
 from sim.errors import InputError
+from sim.estimators.answer_spectrum import AnswerSpectrum, answer_spectrum
 from sim.files.pair_table import PairTable
 from sim.fitting.known import Known
 from sim.fitting.settings import AskedHoldOut, HoldOut
@@ -137,6 +138,11 @@ class Answers:
     def of(self, annotator: int) -> IntArray:
         """The rows of one annotator."""
         return np.flatnonzero(self.annotator == annotator)
+
+    @cached_property
+    def spectrum(self) -> AnswerSpectrum:
+        """What fits to these answers share where features are many."""
+        return answer_spectrum(self.differences, self.annotator, self.n_annotators, self.weights)
 
     @cached_property
     def answered(self) -> IntArray:

@@ -75,9 +75,9 @@ class RewardModel:
         theta = np.tile(self.centre, (answers.n_annotators, 1))
         if not len(answers):
             return replace(self, theta=theta)
-        basis = np.eye(len(self.centre)) if self.subspace is None else self.subspace
-        choices = answers.choices()
+        basis, choices = self.subspace, answers.choices()
         if choices is not None:
+            basis = np.eye(len(self.centre)) if basis is None else basis
             for i, own in choices.projected(basis, choices.rows @ self.centre).by_annotator():
                 theta[i] += basis @ fit_choices(own, ridge=self.ridge, mass_scaled=False)
             return replace(self, theta=theta)
@@ -88,7 +88,7 @@ class RewardModel:
             head = fit_head(
                 seen.differences[rows], basis, weights=answers.weights[rows], offset=offset[rows], ridge=self.ridge
             )
-            theta[i] += basis @ head
+            theta[i] += head if basis is None else basis @ head
         return replace(self, theta=theta)
 
     def with_clusters(self, answers: Answers) -> RewardModel:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from sim.algorithms.choice_clusters import cluster_choices
-from sim.estimators.user_clusters import cluster_users
+from sim.estimators.user_clusters import WIDE_FROM, cluster_users
 from sim.fitting.method import Grid, Group, Problem, Task
 from sim.fitting.methods.rewards import RewardMethod, named_groups
 from sim.fitting.prepare import Answers, Prepared
@@ -18,6 +19,13 @@ from sim.streams import Stream
 
 # On a cluster's departure, whose answers are those of many.
 _RIDGES = (100.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
+
+
+def _effort(answers: Answers, task: Task) -> dict[str, Any]:
+    """Of many features what fits share is made once, and candidates are compared by less than a thousandth of a nat."""
+    if answers.differences.shape[1] < WIDE_FROM:
+        return {}
+    return {"tolerance": 1e-12 if task.final else 1e-6, "spectrum": answers.spectrum}
 
 
 class Cluster(RewardMethod):
@@ -43,7 +51,7 @@ class Cluster(RewardMethod):
         else:
             found = cluster_users(
                 answers.differences, annotator, n, size, stream, weights=answers.weights,
-                offset=answers.differences @ centre, ridge=ridge, restarts=task.restarts,
+                offset=answers.differences @ centre, ridge=ridge, restarts=task.restarts, **_effort(answers, task),
             )  # fmt: skip
         answered = np.bincount(annotator, minlength=n) > 0
         label = np.where(answered, found.label, -1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sim.estimators.bilinear_choices import fit_low_rank_choices
-from sim.estimators.shared_representation import fit_shared
+from sim.estimators.shared_representation import WIDE_FROM, fit_shared
 from sim.fitting.method import Diagnosis, Fits, Grid, Group, Problem, Say, Task
 from sim.fitting.methods.rewards import RIDGES, RewardMethod, named_groups
 from sim.fitting.prepare import Answers, Prepared
@@ -13,6 +15,13 @@ from sim.fitting.reward_model import RewardModel
 from sim.fitting.settings import FitSettings
 from sim.preferences import FloatArray
 from sim.streams import Stream
+
+
+def _effort(answers: Answers, size: int, task: Task) -> dict[str, Any]:
+    """Of many features what fits share is made once, and candidates are compared by less than a thousandth of a nat."""
+    if answers.differences.shape[1] * size < WIDE_FROM:
+        return {"tolerance": 1e-7}
+    return {"tolerance": 1e-7 if task.final else 1e-5, "spectrum": answers.spectrum}
 
 
 class Shared(RewardMethod):
@@ -39,7 +48,7 @@ class Shared(RewardMethod):
             return RewardModel(centre, centre + departures, size, ridge, subspace=subspace)
         fitted = fit_shared(
             answers.differences, answers.annotator, answers.n_annotators, size, weights=answers.weights,
-            offset=answers.differences @ centre, ridge=ridge, tolerance=1e-7,
+            offset=answers.differences @ centre, ridge=ridge, **_effort(answers, size, task),
         )  # fmt: skip
         theta = np.tile(centre, (answers.n_annotators, 1)) + fitted.theta
         return RewardModel(centre, theta, size, ridge, subspace=fitted.subspace)
