@@ -8,10 +8,13 @@ import numpy as np
 
 from pluralign.api.chosen import Choosing
 from pluralign.api.fits import FitResult
-from pluralign.api.frames import Frame, is_path, rows_of, said
+from pluralign.api.frames import Frame, is_path, opinions_of, rows_of, said
 from pluralign.ownership import importing_llm
+from sim.algorithms.mechanism import floored
 from sim.errors import InputError
 from sim.files.candidate_files import Candidates, candidates_of, read_candidates
+from sim.fitting.saved import SavedFit
+from sim.fitting.text_features.asked_prompts import form_of
 from sim.fitting.text_features.encoded import encoded
 from sim.fitting.text_features.heads import (
     annotator_heads,
@@ -22,6 +25,7 @@ from sim.fitting.text_features.heads import (
     type_heads,
 )
 from sim.tables.candidates import RADIUS, HowToChoose, choose_candidates
+from sim.tables.opinions_beside import opinions_beside
 from sim.tables.pessimistic_candidates import Zero, sure_rewards
 
 
@@ -36,6 +40,7 @@ def choose(
     lottery: bool = False,
     beta: float | None = None,
     mechanism: bool = False,
+    opinions: Frame | None = None,
     pessimistic: bool = False,
     radius: float = RADIUS,
     progress: Callable[[str], None] | None = None,
@@ -47,7 +52,8 @@ def choose(
     lottery that nothing beats [Algorithm 2 there]; max-min, MaxMin-RLHF's policy at `beta` [2402.08925]; pool,
     Agg-p_alpha of the parties' chances [2405.00254, eq. (5.1)], with mechanism also what each pays.  parties: types (or
     clusters), annotators, or names of heads; auto: types where the fit has at least two.  zero, lottery, beta: see
-    `HowToChoose`.  pessimistic: by the least rewards within `radius` standard errors, from the information in the fit's
+    `HowToChoose`.  opinions: of pool, of people beside the parties, what `pool` takes, the prompt's text as
+    `prompt_id`.  pessimistic: by the least rewards within `radius` standard errors, from the information in the fit's
     answers (`sim.fitting.head_errors`); at the default a bound is right 19 times out of 20, each on its own.
     Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
     Errors: InputError.
@@ -56,29 +62,61 @@ def choose(
         from llm.rewards.reward_encoder import label_of
 
     how = HowToChoose(rule, alpha, zero, lottery, beta, mechanism, pessimistic, radius)
+    if opinions is not None and rule != "pool":
+        raise InputError("opinions: belong to rule pool", fix=f"leave them out with {rule}")
     asked = read_candidates(str(candidates)) if is_path(candidates) else _of_frame(candidates)
     names = party_names(fit, parties)
     heads = [head_of(fit.usable, name) for name in names]
     confidence = head_confidence(fit.usable, names, radius) if pessimistic else None
+    people: tuple[str, ...] = ()
+    if opinions is not None:
+        source = str(opinions) if is_path(opinions) else "opinions"
+        people, told = opinions_beside(asked, opinions_of(opinions, "opinions"), names, source)
     encoder = encoder_of_reward(fit.usable)
     chat = bool(encoder.identity.get("chat"))
     labels = [
         label_of(prompt, response, chat)
         for prompt, responses in zip(asked.prompts, asked.responses, strict=True) for response in responses
     ]  # fmt: skip
+    known = _known_prompts(fit.usable, asked, labels)
     different = list(dict.fromkeys(labels))
     said(progress)(f"{len(different)} responses to {len(asked)} prompts, {len(names)} parties")
+    if known is not None and known < len(asked):
+        said(progress)(f"note: {len(asked) - known} of {len(asked)} prompts are not among those the fit was made of")
     place = {label: number for number, label in enumerate(different)}
     states = encoded(encoder, different)
     weights, constants = np.stack([head.weight for head in heads]), np.array([head.constant for head in heads])
     where = np.array([place[label] for label in labels])
     ends = np.cumsum([len(responses) for responses in asked.responses])[:-1]
     rewards = np.split((states @ weights.T - constants)[where].T, ends, axis=1)
+    if people:
+        # Rewards whose softmax is the opinion: a chance of nothing has the mechanism's floor.
+        rewards = [np.vstack([own, np.log(floored(table))]) for own, table in zip(rewards, told, strict=True)]
     sure = None
     if confidence is not None:
         features = np.split(standard_features(fit.usable, states)[where], ends)
         sure = sure_rewards(features, rewards, confidence)
-    return Choosing(asked, how, names, rewards, choose_candidates(rewards, how, sure))
+    return Choosing(asked, how, (*names, *people), rewards, choose_candidates(rewards, how, sure), known)
+
+
+def _known_prompts(fit: SavedFit, asked: Candidates, labels: Sequence[str]) -> int | None:
+    """How many of the prompts the fit was made of; None where it does not say.
+
+    Errors: InputError where candidates are written in another form than the fit's answers: its model would read them,
+    and its rewards of them mean nothing.
+    """
+    if fit.asked is None:
+        return None
+    place = np.repeat(np.arange(len(asked)), [len(responses) for responses in asked.responses])
+    for label, row in zip(labels, place, strict=True):
+        if (form := form_of(label)) not in fit.asked.forms:
+            written = {"text": "texts", "messages": "messages"}
+            raise InputError(
+                f"is written as {written[form]}, and the fit's answers as {written[fit.asked.forms[0]]}",
+                file=asked.source, row=int(row) + 1, field="prompt", fix="write candidates as the answers are",
+            )  # fmt: skip
+    first = np.searchsorted(place, np.arange(len(asked)))
+    return int(fit.asked.has([labels[number] for number in first]).sum())
 
 
 def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:

@@ -19,14 +19,15 @@ from sim.tables.candidates import CandidateChoice, HowToChoose
 
 
 class Choosing(Shown):
-    """What was chosen for each prompt.  parties: names; rewards: (M, A) a prompt; choices: a `CandidateChoice` each."""
+    """What was chosen for each prompt.  parties: names; rewards: (M, A) a prompt; choices: a `CandidateChoice` each;
+    known_prompts: how many the fit was made of, None where it does not say."""
 
     def __init__(
         self, candidates: Candidates, how: HowToChoose, parties: Sequence[str], rewards: Sequence[FloatArray],
-        choices: Sequence[CandidateChoice],
+        choices: Sequence[CandidateChoice], known_prompts: int | None = None,
     ) -> None:  # fmt: skip
         self.candidates, self.how, self.parties = candidates, how, tuple(parties)
-        self.rewards, self.choices = tuple(rewards), tuple(choices)
+        self.rewards, self.choices, self.known_prompts = tuple(rewards), tuple(choices), known_prompts
 
     @cached_property
     def certificates(self) -> tuple[Certificate, ...]:
@@ -101,7 +102,8 @@ class Choosing(Shown):
         return {
             "rule": self.how.rule, "alpha": self.how.alpha if np.isfinite(self.how.alpha) else str(self.how.alpha),
             "zero": self.how.counted_from, "radius": self.how.radius if self.how.pessimistic else None,
-            "parties": list(self.parties), "mean_rewards": self.mean_rewards.tolist(),
+            "known_prompts": self.known_prompts, "parties": list(self.parties),
+            "mean_rewards": self.mean_rewards.tolist(),
             "certificates": self._summary, "axioms": self.axioms,
             **({"mechanism": self.mechanism} if self.how.mechanism else {}), "choices": self.rows,
         }  # fmt: skip
@@ -149,6 +151,8 @@ class Choosing(Shown):
         if self.how.mechanism:
             total, most = (sum(self.mechanism[name].values()) for name in ("costs", "misreport_gain_at_most"))
             notes.append(f"costs {total:.4g} nats in all; no lies gain more than {most:.2g}")
+        if self.known_prompts is not None and self.known_prompts < len(self.choices):
+            notes.append(f"{len(self.choices) - self.known_prompts} prompts are not among those the fit was made of")
         return notes + self._doubt
 
     @property

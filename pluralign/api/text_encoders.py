@@ -61,9 +61,11 @@ class LaterEncoder:
         if self._open is None:
             found = _opened(self.kind, self.place, self.identity)
             if dict(found.identity) != dict(self.identity):
+                mine, own = dict(self.identity), dict(found.identity)
+                other = ", ".join(sorted(name for name in {*mine, *own} if mine.get(name) != own.get(name)))
                 raise InputError(
-                    "features: the language model is not the one that this fit was made with", file=self.place,
-                    fix="put it back, or fit again",
+                    f"features: the language model is not the one that this fit was made with (other {other})",
+                    file=self.place, fix="put it back, or fit again",
                 )  # fmt: skip
             self._open = found
         return self._open.encode(texts)

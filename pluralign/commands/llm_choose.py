@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "--zero", "beta": "--beta",
           "mechanism": "--mechanism", "lottery": "--lottery", "pessimistic": "--pessimistic",
-          "radius": "--radius"}  # fmt: skip
+          "radius": "--radius", "opinions": "--opinions"}  # fmt: skip
 
 
 @click.command("choose")
@@ -42,6 +42,10 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
 )  # fmt: skip
 @click.option("--mechanism", is_flag=True, help="With pool: what each party pays so that truth is best.")
 @click.option(
+    "--opinions", type=click.Path(), metavar="FILE",
+    help="With pool: opinions of people beside the parties' (as `pluralign pool` reads them; prompt_id is the prompt).",
+)  # fmt: skip
+@click.option(
     "--pessimistic", is_flag=True,
     help="By what each party is sure to get, from the information in the fit's answers.",
 )  # fmt: skip
@@ -61,6 +65,7 @@ def command(
     lottery: bool,
     beta: float | None,
     mechanism: bool,
+    opinions: str | None,
     pessimistic: bool,
     radius: float | None,
     out: str | None,
@@ -85,7 +90,7 @@ def command(
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
-            mechanism=mechanism, pessimistic=pessimistic or radius is not None,
+            mechanism=mechanism, opinions=opinions, pessimistic=pessimistic or radius is not None,
             radius=RADIUS if radius is None else radius, progress=clock(),
         )  # fmt: skip
         if out is not None:

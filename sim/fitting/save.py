@@ -25,6 +25,7 @@ from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
+from sim.fitting.text_features.asked_prompts import asked_prompts, read_asked_prompts
 from sim.fitting.text_features.saved_text import TextPart, has_heads, read_text_part
 from sim.fitting.with_levels import THRESHOLDS, WithLevels
 from sim.plugins import blaming
@@ -154,6 +155,8 @@ def _model_bytes(report: Report) -> bytes:
         arrays |= fit.text.arrays()
     if fit.errors is not None:
         arrays |= fit.errors.arrays()
+    if fit.asked is not None:
+        arrays |= fit.asked.arrays()
     own = _parameters(fit.method, fit.model)
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
     none = [name for name, values in own.items() if values is None]
@@ -182,6 +185,7 @@ def usable_fit(report: Report) -> SavedFit:
         summary=report.as_json(),
         text=report.text_part,
         errors=head_errors(report.fits, prepared) if has_heads(report.text_part) else None,
+        asked=asked_prompts(prepared.table.items) if has_heads(report.text_part) else None,
     )
 
 
@@ -304,6 +308,7 @@ def load_fit(folder: str | Path) -> SavedFit:
             folder=Path(folder),
             text=read_text_part(found),
             errors=read_errors(found),
+            asked=read_asked_prompts(found),
         )
     except (OSError, KeyError) as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error

@@ -16,6 +16,7 @@ from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
 from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
+from sim.fitting.text_features.asked_prompts import AskedPrompts
 from sim.fitting.text_features.saved_text import TextPart
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -61,7 +62,7 @@ class SavedFit:
     annotators: names, matched as texts; those in `trained` have a row of their own in the model.  earlier: the fit that
     annotators were assigned by, asked about everybody else.  text: what makes the features of items that are given by
     their texts, where the fit made its own so.  errors: how sure it is of its rewards, where they have heads
-    (`text_features.heads`).
+    (`text_features.heads`).  asked: the prompts that its items are responses to, where they are.
     """
 
     method: Method[Any]
@@ -76,6 +77,7 @@ class SavedFit:
     earlier: SavedFit | None = None
     text: TextPart | None = None
     errors: HeadErrors | None = None
+    asked: AskedPrompts | None = None
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def test_a_fit_of_hidden_states_is_used_in_another_process(tiny, tmp_path, monke
     config = json.loads((moved / "config.json").read_text())
     (moved / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.5}))
     # Another list of texts: what was made of the last one is kept.
-    with pytest.raises(InputError, match="the language model is not the one that this fit was made with; put it back"):
+    with pytest.raises(InputError, match=r"is not the one that this fit was made with \(other model\); put it back"):
         pl.load_fit(tmp_path / "other").predict([{"item": "unheard"}], ["p0"])
     shutil.rmtree(moved)
     monkeypatch.setattr(sys, "argv", ["pluralign", "predict", str(tmp_path / "other"), str(_made(tmp_path))])

@@ -441,6 +441,87 @@ def test_choosing_from_the_command_line(personal, candidates, tmp_path, monkeypa
     assert "has no head called 'nobody'" in capsys.readouterr().err
 
 
+def _written(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_candidates_of_other_prompts_are_told_and_known_ones_counted(types, candidates, pairs, tmp_path):
+    table, said = read_pairs(pairs), []
+    known = [{"prompt": table.prompts[0], "responses": [" It was great.", " It was weak."]}]
+    found = pl.choose(types, _written(tmp_path / "c.jsonl", [*known, {**known[0], "prompt": "Never asked."}]),
+                      progress=said.append)  # fmt: skip
+    assert found.known_prompts == found.as_dict()["known_prompts"] == 1
+    assert "note: 1 of 2 prompts are not among those the fit was made of" in said
+    assert "1 prompts are not among those the fit was made of" in str(found)
+    assert pl.choose(types, _written(tmp_path / "d.jsonl", known)).known_prompts == 1
+    types.save(tmp_path / "fit")
+    assert pl.choose(pl.load_fit(tmp_path / "fit"), tmp_path / "d.jsonl").known_prompts == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "opinions", "more", "message"),
+    [
+        ([{"prompt": [{"role": "user", "content": "The plot?"}], "responses": ["Good.", "Bad."]}], None, [],
+         "c.jsonl, row 1, field 'prompt': is written as messages, and the fit's answers as texts; write candidates as"),
+        ([{"prompt": "The plot", "responses": ["Good.", [{"role": "assistant", "content": "Bad."}]]}], None, [],
+         "is written as messages, and the fit's answers as texts"),
+        (None, None, ["--party", "a99"], "has no head called 'a99'; give one of stranger, type_1, type_2"),
+        (None, [{"annotator_id": "x", "prompt_id": "p", "candidates": ["a", "z"], "probs": [0.5, 0.5]}],
+         ["--rule", "pool"], "o.jsonl: opinions on prompt 'p' are over 'z', which is not among the candidates"),
+        (None, [{"annotator_id": "x", "prompt_id": "p", "candidates": ["a", "b"], "probs": [0.5, 0.5]}], [],
+         "--opinions: belong to rule pool"),
+        (None, None, ["--rule", "pool", "--pessimistic"], "--pessimistic: belongs to aggregate and welfare functions"),
+    ],
+)  # fmt: skip
+def test_what_choosing_refuses_is_one_line(rows, opinions, more, message, types, tmp_path, monkeypatch, capsys):
+    types.save(tmp_path / "fit")
+    place = _written(tmp_path / "c.jsonl", rows or [{"prompt": "p", "responses": ["a", "b"]}])
+    told = ["--opinions", _written(tmp_path / "o.jsonl", opinions)] if opinions else []
+    before = set(tmp_path.iterdir())
+    monkeypatch.setattr(sys, "argv", ["pluralign", "llm", "choose", str(tmp_path / "fit"), place, *more, *told,
+                                      "--out", str(tmp_path / "out.jsonl")])  # fmt: skip
+    assert main() == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in last
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_reward_at_another_layer_is_refused(types, candidates, tmp_path, monkeypatch):
+    """What says how states were made is part of what they are known by, a layer of another version too."""
+    types.save(tmp_path / "fit")
+    read = pl.load_fit(tmp_path / "fit")
+    encoder = read.usable.text.made.encoder
+    encoder.identity = {**encoder.identity, "layer": 3}
+    with pytest.raises(InputError, match=r"is not the one that this fit was made with \(other layer\)"):
+        pl.choose(read, candidates)
+
+
+def test_annotators_without_features_are_refused(tiny, pairs, tmp_path):  # noqa: F811
+    rows = [json.loads(line) for line in Path(pairs).read_text().splitlines()]
+    told = [{**row, "annotator_features": [1.0, float(row["annotator_id"][1:])]} for row in rows]
+    told = [{**row, "annotator_features": None} if row["annotator_id"] == "a4" else row for row in told]
+    with pytest.raises(InputError, match="annotator a4 has no features, and others have"):
+        pl.reward(_written(tmp_path / "p.jsonl", told), tiny, method="low-rank", n_types=1)
+
+
+def test_opinions_of_people_are_pooled_beside_those_of_heads(types, candidates):
+    asked = [json.loads(line) for line in candidates.read_text().splitlines()]
+    opinions = [
+        {"annotator_id": "me", "prompt_id": row["prompt"], "candidates": row["responses"][::-1],
+         "probs": [0.9] + [0.1 / (len(row["responses"]) - 1)] * (len(row["responses"]) - 1)}
+        for row in asked
+    ]  # fmt: skip
+    found = pl.choose(types, candidates, "pool", alpha=1.0, lottery=True, opinions=opinions)
+    assert found.parties == ("type_1", "type_2", "me")
+    heads = pl.choose(types, candidates, "pool", alpha=1.0, lottery=True)
+    for own, other in zip(found.choices, heads.choices, strict=True):
+        n = len(own.lottery)
+        mine = np.full(n, 0.1 / (n - 1))
+        mine[-1] = 0.9
+        assert own.lottery == pytest.approx((2 * other.lottery + mine) / 3, abs=1e-6)
+
+
 @pytest.mark.parametrize("missing", ["answered_items", "reward_encoder", "export"])
 def test_a_missing_package_is_one_line(missing, personal, pairs, tiny, candidates, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setitem(sys.modules, f"llm.rewards.{missing}", None)
