@@ -47,7 +47,8 @@ def choose(
 ) -> Choosing:
     """Best of n for many: one candidate a prompt, or a lottery over them, from the rewards of a fit's parties.
 
-    fit: of `reward`.  candidates: a path or a frame with `prompt` and `responses`.  rule: aggregate, Agg_alpha
+    fit: of `reward`.  candidates: a path or a frame with `prompt` and `responses`, and where beta is to keep close to
+    another policy than the uniform one `ref_logps`, their log-probabilities under it.  rule: aggregate, Agg_alpha
     [arXiv 2405.00254, eq. (4.1)]; nash, utilitarian, leximin or alpha=A [arXiv 2403.05006, section 4]; von-neumann, the
     lottery that nothing beats [Algorithm 2 there]; max-min, MaxMin-RLHF's policy at `beta` [2402.08925]; pool,
     Agg-p_alpha of the parties' chances [2405.00254, eq. (5.1)], with mechanism also what each pays.  parties: types (or
@@ -96,7 +97,8 @@ def choose(
     if confidence is not None:
         features = np.split(standard_features(fit.usable, states)[where], ends)
         sure = sure_rewards(features, rewards, confidence)
-    return Choosing(asked, how, (*names, *people), rewards, choose_candidates(rewards, how, sure), known)
+    choices = choose_candidates(rewards, how, sure, asked.ref_logps)
+    return Choosing(asked, how, (*names, *people), rewards, choices, known)
 
 
 def _known_prompts(fit: SavedFit, asked: Candidates, labels: Sequence[str]) -> int | None:

@@ -20,6 +20,7 @@ from sim.algorithms.von_neumann import mean_preferences, solve_exactly
 from sim.algorithms.welfare import WelfareRule
 from sim.arguments import require_not_negative, require_positive
 from sim.errors import InputError
+from sim.policies.finite import log_softmax
 from sim.preferences import FloatArray, IntArray
 from sim.tables.pessimistic_candidates import SureRewards, Zero
 from sim.tables.welfare import parse_rule
@@ -41,7 +42,7 @@ class HowToChoose:
     alpha: of aggregate and pool.  zero: rewards are known up to a number a party and prompt, and all rules but
     utilitarian, von-neumann and pool depend on it; None: worst for a welfare function, mean for aggregate.  lottery:
     probabilities where the rule has them (welfare functions, pool).  beta: of aggregate, the policy on the candidates
-    that maximises E Agg - beta KL from the uniform one; of max-min, which is such a policy, the least mean reward of a
+    that maximises E Agg - beta KL from the reference; of max-min, which is such a policy, the least mean reward of a
     party over all prompts in E Agg's place (needed).  mechanism: of pool, also what each party pays.
     pessimistic: of aggregate and welfare functions, by the least rewards over each party's confidence set, an ellipsoid
     of `radius` standard errors, in the place of its rewards.  [arXiv 2403.05006, Algorithm 1]
@@ -125,10 +126,14 @@ class CandidateChoice:
 
 
 def choose_candidates(
-    rewards: Sequence[FloatArray], how: HowToChoose, sure: SureRewards | None = None
+    rewards: Sequence[FloatArray],
+    how: HowToChoose,
+    sure: SureRewards | None = None,
+    ref_logps: Sequence[FloatArray] | None = None,
 ) -> list[CandidateChoice]:
     """rewards: a table (M parties, A candidates) a prompt, A of each prompt's own.  sure: what a pessimistic choice
-    takes in their place (`sure_rewards`).
+    takes in their place (`sure_rewards`).  ref_logps: (A,) of each prompt, of the policy that `beta` keeps close to;
+    uniform without, which candidates drawn from the policy stand for.
 
     Prompts with as many candidates go through a rule together.  Errors: InputError with the prompt's number (from 1)
     where the rule cannot choose.
@@ -136,14 +141,27 @@ def choose_candidates(
     if how.pessimistic:
         if sure is None:
             raise ValueError("sure must be given for a pessimistic choice")
-        return _pessimistic(sure, how)
-    counted = [_counted(table, how.counted_from) for table in rewards]
-    if how.rule == "max-min":
-        assert how.beta is not None
-        # One game for all prompts: who is worst off is decided by what a party gets in the mean over them.
-        served = max_min_policy(counted, how.beta)
-        return [CandidateChoice(policy, None, served.gap) for policy in served.policies]
-    return _each(counted, how)
+        found = _pessimistic(sure, how)
+    else:
+        counted = [_counted(table, how.counted_from) for table in rewards]
+        if how.rule == "max-min":
+            assert how.beta is not None
+            # One game for all prompts: who is worst off is decided by what a party gets in the mean over them.
+            reference = None if ref_logps is None else [np.exp(log_softmax(own)) for own in ref_logps]
+            served = max_min_policy(counted, how.beta, reference=reference)
+            return [CandidateChoice(policy, None, served.gap) for policy in served.policies]
+        found = _each(counted, how)
+    if how.beta is None:
+        return found
+    start = [np.zeros(table.shape[1]) for table in rewards] if ref_logps is None else ref_logps
+    return [_regularised(own, logps, how.beta) for own, logps in zip(found, start, strict=True)]
+
+
+def _regularised(found: CandidateChoice, ref_logps: FloatArray, beta: float) -> CandidateChoice:
+    """pi(a) proportional to pi_ref(a) exp(value(a) / beta), the maximum of E value - beta KL(pi, pi_ref)."""
+    assert found.value is not None
+    lottery = np.exp(log_softmax(ref_logps + found.value / beta))
+    return replace(found, lottery=lottery, sure=None if found.bounds is None else found.bounds @ lottery)
 
 
 def _each(tables: Sequence[FloatArray], how: HowToChoose) -> list[CandidateChoice]:
@@ -188,7 +206,8 @@ def _counted(table: FloatArray, zero: Zero) -> FloatArray:
 def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[CandidateChoice]:
     """tables: (B, M, A); where: (B,) numbers of the prompts."""
     if how.rule == "aggregate":
-        return _aggregated(aggregate(tables, how.alpha), how.beta)
+        values = aggregate(tables, how.alpha)
+        return [CandidateChoice(_sure(len(value), int(value.argmax())), value) for value in values]
     if how.rule == "pool":
         return _pooled(tables, how)
     if how.rule == "von-neumann":
@@ -203,14 +222,6 @@ def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[Candi
             for p, gap in zip(together.probabilities, together.optimality_gap, strict=True)
         ]
     return [_by_welfare(table, rule, how, int(p)) for table, p in zip(tables, where, strict=True)]
-
-
-def _aggregated(values: FloatArray, beta: float | None) -> list[CandidateChoice]:
-    if beta is None:
-        return [CandidateChoice(_sure(len(value), int(value.argmax())), value) for value in values]
-    weights = np.exp((values - values.max(axis=1, keepdims=True)) / beta)
-    chances = weights / weights.sum(axis=1, keepdims=True)
-    return [CandidateChoice(p, value) for p, value in zip(chances, values, strict=True)]
 
 
 def opinions_of(rewards: FloatArray) -> FloatArray:

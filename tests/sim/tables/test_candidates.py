@@ -45,6 +45,44 @@ def test_the_regularised_policy_is_best_by_search(tables):
     assert worth(p) == pytest.approx(beta * np.log(np.exp(value / beta).mean()))
 
 
+@pytest.mark.parametrize("alpha", [-np.inf, 0.0, 1.0])
+def test_the_policy_keeps_close_to_the_reference(tables, alpha):
+    """The maximum of E Agg - beta KL(p, reference) by a general solver; log-probabilities need not be normalised."""
+    from scipy.optimize import minimize
+
+    beta = 0.7
+    logps = [3.0 * np.random.default_rng(size).normal(size=size) for size in (6, 3)]
+    found = choose_candidates(tables[:2], HowToChoose("aggregate", alpha, beta=beta), None, logps)
+    moved = choose_candidates(tables[:2], HowToChoose("aggregate", alpha, beta=beta), None, [own - 40 for own in logps])
+    for own, other, start in zip(found, moved, logps, strict=True):
+        reference = np.exp(start) / np.exp(start).sum()
+
+        def loss(logits, value=own.value, reference=reference):
+            q = np.exp(logits - logits.max())
+            q /= q.sum()
+            return -(q @ value - beta * (q * np.log(q / reference)).sum())
+
+        solved = minimize(loss, np.zeros(len(start)), method="BFGS", options={"gtol": 1e-9})
+        q = np.exp(solved.x - solved.x.max())
+        assert own.lottery == pytest.approx(q / q.sum(), abs=1e-5)
+        assert other.lottery == pytest.approx(own.lottery)
+        assert -loss(np.log(own.lottery)) == pytest.approx(beta * np.log(reference @ np.exp(own.value / beta)))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_best_of_n_is_the_best_of_those_drawn(n):
+    """The first n of more candidates: the choice is the enumerated argmax, and never worth less with more of them."""
+    rewards = np.random.default_rng(4).normal(size=(40, 3, 8))
+    how = HowToChoose("aggregate", -1.0, zero="fit")
+    worth = []
+    for size in (n, 8):
+        found = choose_candidates([table[:, :size] for table in rewards], how)
+        by_hand = np.array([[-np.log(np.exp(-table[:, a]).mean()) for a in range(size)] for table in rewards])
+        assert [own.choice for own in found] == by_hand.argmax(axis=1).tolist()
+        worth.append(by_hand.max(axis=1))
+    assert (worth[1] >= worth[0]).all()
+
+
 @pytest.mark.parametrize("rule", ["utilitarian", "nash", "leximin", "alpha=-1"])
 @pytest.mark.parametrize("lottery", [False, True])
 def test_welfare_functions(tables, rule, lottery):
@@ -141,6 +179,9 @@ def test_a_rule_that_cannot_choose_names_the_prompt(tables):
         ({"prompt": "p", "responses": ["a", 3]}, "expected a text or a list of messages"),
         ({"prompt": 3, "responses": ["a", "b"]}, "field 'prompt': expected a text or a list of messages"),
         ({"prompt": "p", "responses": "[a"}, "is no list of responses"),
+        ({"prompt": "p", "responses": ["a", "b"], "ref_logps": [-1.0]}, "expected 2 numbers, one a response, got 1"),
+        ({"prompt": "p", "responses": ["a", "b"], "ref_logps": "[a"}, "field 'ref_logps': is no list of numbers"),
+        ({"prompt": "p", "responses": ["a", "b"], "ref_logps": [-1.0, -np.inf]}, "expected finite log-probabilities"),
     ],
 )
 def test_bad_rows(row, message):
@@ -148,6 +189,17 @@ def test_bad_rows(row, message):
         candidates_of([row])
     with pytest.raises(InputError, match="holds no candidates"):
         candidates_of([])
+
+
+def test_reference_probabilities_of_all_rows_or_none():
+    row = {"prompt": "p", "responses": ["a", "b"]}
+    found = candidates_of([{**row, "ref_logps": [-1, -2.5]}, {**row, "ref_logps": "[0, -1]"}])
+    assert [own.tolist() for own in found.ref_logps] == [[-1.0, -2.5], [0.0, -1.0]]
+    assert candidates_of([row]).ref_logps is None
+    for rows, said in (([{**row, "ref_logps": [0, 0]}, row], "row 2, field 'ref_logps': has none"),
+                       ([row, {**row, "ref_logps": [0, 0]}], "row 2, field 'ref_logps': has some")):  # fmt: skip
+        with pytest.raises(InputError, match=said):
+            candidates_of(rows)
 
 
 def test_messages_and_lists_in_csv():
