@@ -37,7 +37,7 @@ def group_robust_dpo(
 ) -> GroupRobustFit:
     """argmin over theta of max_g L_g(theta) + 0.5 ridge |theta|^2, L_g the mean of -log sigma(<theta, d_j>) in group g.
 
-    [arXiv 2405.20304, eq. (5): GR-DPO, whose loss of an implicit reward beta log(pi / pi_ref) = <theta, phi> this is]
+    [arXiv 2405.20304, GR-DPO: this is its loss for an implicit reward beta log(pi / pi_ref) = <theta, phi>]
     differences: (n, d), features of the chosen minus those of the rejected.  group: (n,) in 0..n_groups-1, known; a
     group without answers has no say.  weights: (n,) of answers inside their groups.
 

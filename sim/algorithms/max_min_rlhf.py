@@ -37,7 +37,7 @@ def max_min_policy(
 ) -> MaxMinPolicy:
     """argmax over pi of min_k E_s E_pi r_k(s, a) - beta E_s KL(pi || pi_ref).
 
-    [arXiv 2402.08925, eq. (9), for the K rewards of its Algorithm 2: `sim.estimators.user_clusters`]
+    [arXiv 2402.08925, the max-min objective, for the K rewards of its EM: `sim.estimators.user_clusters`]
     rewards: (K, A_s) a context.  shares: (contexts,) of the contexts, equal if None.  reference: (A_s,) a context,
     uniform if None.  By duality the policy is pi_ref exp(sum_k p_k r_k / beta), at the weights p that make the
     regularised optimum least.

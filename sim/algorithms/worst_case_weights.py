@@ -38,7 +38,7 @@ def worst_case_weights(
 
     reply(p) -> (D(p), losses L (K,) of the answer that attains it, the answer).  L is D's gradient (Danskin), D is
     concave, and max_k L_k - sum_k p_k L_k bounds what is left. Exponentiated gradient, p_k <- p_k exp(eta L_k), as in
-    arXiv 2405.20304 (Algorithm 1), where each reply is one gradient step; here it is exact, and eta grows while D
+    arXiv 2405.20304, where each reply is one gradient step; here it is exact, and eta grows while D
     rises and is halved where it would fall. Stops when the gap is at most `tolerance`.
     """
     require_count("K", K)

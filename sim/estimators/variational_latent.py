@@ -69,7 +69,7 @@ def fit_latent_rewards(
     """max over theta_0, B, q of sum_ij v_ij E_q log sigma(o_ij + <theta_0 + B z_i, d_ij>) - sum_i KL(q_i || N(0, I))
     - 0.5 ridge (|theta_0|^2 + |B|^2), q_i = N(m_i, S_i).
 
-    [arXiv 2408.10075, the evidence lower bound of its section 4, with a linear decoder]  differences: (n, d), features
+    [arXiv 2408.10075, its evidence lower bound, with a linear decoder]  differences: (n, d), features
     of the chosen minus those of the rejected.  annotator: (n,).  offset, weights: (n,).
 
     Departs from the authors' recipe: their encoder is a network that reads an annotator's labelled pairs and gives

@@ -20,8 +20,8 @@ _RIDGES = (1.0, 10.0, 100.0, 1000.0)
 
 
 class MaxMinRLHF(Cluster):
-    """K rewards by EM with hard assignment of annotators (its Algorithm 2), which is `cluster_users` without a common
-    reward; then the policy that is best for whichever of the K is worst off (its Algorithm 1, solved exactly)."""
+    """K rewards by EM with hard assignment of annotators, which is `cluster_users` without a common reward; then the
+    policy that is best for whichever of the K is worst off, solved exactly."""
 
     name = "maxmin-rlhf"
     title = "MaxMin-RLHF, hard EM"
