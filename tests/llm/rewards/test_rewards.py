@@ -563,3 +563,21 @@ def test_pessimistic_choices_know_how_sure_the_fit_is(types, personal, pairs, ca
     later = personal.assign(replace(new, annotators=tuple(f"new-{name}" for name in new.annotators)))
     with pytest.raises(InputError, match="of annotators it was given later; fit again, with their answers"):
         pl.choose(later, candidates, pessimistic=True, parties="annotators")
+
+
+def test_baselines_stand_beside_and_choose(pairs, tiny):  # noqa: F811
+    """Prototypes are heads; MaxMin-RLHF's policy gives the worse-off of two parties no less than another does."""
+    found = pl.reward(pairs, tiny, method="pal", n_types=2, ridge=1.0, restarts=1, beside=("vpl", "maxmin-rlhf"))
+    assert {"vpl", "maxmin-rlhf", "shared"} <= set(found.as_dict()["baselines"])
+    assert {"stranger", "type_1", "type_2"} <= set(head_names(found.usable))
+    rows = [{"prompt": "The film was", "responses": [" great.", " awful.", " long."]},
+            {"prompt": "The cast was", "responses": [" fine.", " dull."]}]  # fmt: skip
+    chosen = {rule: pl.choose(found, rows, rule, beta=0.5) for rule in ("max-min", "aggregate")}
+    worst = {}
+    for rule, own in chosen.items():
+        gain = np.mean([(table - table.mean(axis=1, keepdims=True)) @ c.lottery
+                        for table, c in zip(own.rewards, own.choices, strict=True)], axis=0)  # fmt: skip
+        kl = np.mean([(c.lottery * np.log(c.lottery * len(c.lottery))).sum() for c in own.choices])
+        worst[rule] = gain.min() - 0.5 * kl
+    assert worst["max-min"] >= worst["aggregate"] - 1e-6
+    assert "lottery" in chosen["max-min"].rows[0]
