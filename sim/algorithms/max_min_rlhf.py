@@ -48,7 +48,7 @@ def max_min_policy(
     require_positive(beta=beta)
     if not rewards:
         raise ValueError("rewards must hold a context at least (got none)")
-    K = len(rewards[0])
+    K = len(float_array("rewards", rewards[0], ("K", "A")))
     tables = [float_array("rewards", table, (K, "A")) for table in rewards]
     law = np.full(len(tables), 1.0 / len(tables)) if shares is None else probability_array(
         "shares", shares, (len(tables),)
@@ -57,6 +57,8 @@ def max_min_policy(
     if reference is None:
         log_reference = -np.log(np.repeat(sizes, sizes).astype(np.float64))
     else:
+        if len(reference) != len(tables):
+            raise ValueError(f"reference must have a row a context, {len(tables)} (got {len(reference)})")
         rows = [probability_array("reference", r, (size,)) for r, size in zip(reference, sizes.tolist(), strict=True)]
         with np.errstate(divide="ignore"):
             log_reference = np.log(np.concatenate(rows))

@@ -96,6 +96,7 @@ def fit_prototype_weights(
     """
     prototypes = float_array("prototypes", prototypes, ("K", "d"))
     x, number, v, o = _checked(differences, annotator, n_annotators, weights, offset)
+    require_count("max_rounds", max_rounds)
     K, N = len(prototypes), n_annotators
 
     def objective(packed: FloatArray) -> tuple[float, FloatArray]:

@@ -97,7 +97,7 @@ def fit_latent_rewards(
 
 def latent_posterior(
     common: FloatArray,
-    map_: FloatArray,
+    decoder: FloatArray,
     differences: FloatArray,
     annotator: IntArray,
     n_annotators: int,
@@ -106,13 +106,15 @@ def latent_posterior(
     offset: FloatArray | None = None,
     rounds: int = 50,
 ) -> tuple[FloatArray, FloatArray]:
-    """(means (n_annotators, k), covariances) of the latents given these answers, the decoder held."""
+    """(means (n_annotators, k), covariances) of the latents given these answers, <common + decoder z, phi> held;
+    decoder: (d, k)."""
     answers = _answers(differences, annotator, n_annotators, weights, offset)
-    d, k = float_array("map_", map_, (answers.x.shape[1], "k")).shape
-    decoder = np.concatenate([float_array("common", common, (d,))[:, None], map_], axis=1)
+    require_count("rounds", rounds)
+    d, k = float_array("decoder", decoder, (answers.x.shape[1], "k")).shape
+    whole = np.concatenate([float_array("common", common, (d,))[:, None], decoder], axis=1)
     mean, covariance = np.zeros((n_annotators, k)), np.tile(np.eye(k), (n_annotators, 1, 1))
     for _ in range(rounds):
-        mean, covariance, _ = _posterior(answers, decoder, mean, covariance)
+        mean, covariance, _ = _posterior(answers, whole, mean, covariance)
     return mean, covariance
 
 

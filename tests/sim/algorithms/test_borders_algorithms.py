@@ -19,6 +19,8 @@ from sim.algorithms.fairness import (
     pigou_dalton_option,
     smallest_share,
 )
+from sim.algorithms.group_robust_dpo import group_robust_dpo
+from sim.algorithms.max_min_rlhf import max_min_policy
 from sim.algorithms.maximin_policy import maximin_policy
 from sim.algorithms.minmax_dpo import minmax_dpo, weigh
 from sim.algorithms.model_selection import (
@@ -46,6 +48,7 @@ from sim.algorithms.regret import checked_priorities, discrepancy, discrepancy_s
 from sim.algorithms.saddle_point import DirectGame, saddle_point_gradient, saddle_point_table
 from sim.algorithms.stochastic_cluster_dpo import stochastic_cluster_dpo
 from sim.algorithms.welfare import NASH, UTILITARIAN, WelfareRule, share_of_maximum
+from sim.algorithms.worst_case_weights import worst_case_weights
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.party_confidence import PartyConfidence
 from sim.policies.log_linear import ItemFeatures, LogLinear
@@ -126,6 +129,15 @@ BORDERS = (
     border(choice_invariance, {"table": TABLE, "choose": lambda table: int(table.sum(axis=0).argmax()), "stream": S,
                                "trials": 5},
            table="nan axis", trials=NO_COUNT),
+    border(group_robust_dpo, {"differences": S.normals((6, 2)), "group": np.arange(6) % 2, "n_groups": 2,
+                              "weights": np.ones(6)},
+           differences="nan axis", group="index minus short", n_groups=NO_COUNT, weights=("nan", "minus", np.zeros(6)),
+           ridge=(NAN, 0.0), tolerance=(NAN, 0.0), max_rounds=(0, 1.5)),
+    border(max_min_policy, {"rewards": [TABLE], "beta": 0.5, "shares": np.ones(1), "reference": [FLAT]},
+           rewards=([], [TABLE[0]], [TABLE * NAN]), beta=(NAN, 0.0), shares="nan axis",
+           reference=([FLAT[:2]], [FLAT, FLAT]), tolerance=(NAN, 0.0), max_rounds=(0, 1.5)),
+    border(worst_case_weights, {"reply": lambda p: (float(p[0]), np.array([1.0, 0.0]), None), "K": 2}, K=NO_COUNT,
+           tolerance=(NAN, 0.0), max_rounds=(0, 1.5)),
     border(maximin_policy, {"worst_reward": _worst, "reference": FLAT, "context": np.zeros(3, dtype=int)},
            reference="nan minus axis", context="minus short", tolerance=(NAN, 0.0), max_rounds=NO_COUNT),
     border(minmax_dpo, {"policies": _policies(), "contexts": np.zeros(2), "beta": 1.0, "priorities": np.ones(2),
@@ -199,6 +211,9 @@ BORDERS = (
 
 _RESULT = "a result"
 EXCUSED = {
+    "GroupRobustFit": "a result",
+    "MaxMinPolicy": "a result",
+    "WorstCase": "a result",
     "set_numbers": "of features that its callers have checked",
     "find_rule": "a name; what is not one is refused in test_own_rules",
     "as_rule": "anything; what is no rule is refused in test_own_rules",

@@ -124,8 +124,10 @@ ELSEWHERE = {
     "low_rank": "test_borders_fits.py",
     "low_rank_descent": "test_borders_fits.py",
     "low_rank_rankings": "test_borders_fits.py",
+    "prototypes": "test_borders_fits.py",
     "shared_representation": "test_borders_fits.py",
     "user_clusters": "test_borders_fits.py",
+    "variational_latent": "test_borders_fits.py",
     "full_rank": "test_borders_fits.py",
     "low_rank_problem": "test_borders_fits.py",
 }

@@ -13,8 +13,10 @@ from sim.estimators.low_rank import (
 )
 from sim.estimators.low_rank_descent import balanced_factors, descend
 from sim.estimators.low_rank_rankings import fit_low_rank_rankings, pairs_of_rankings
+from sim.estimators.prototypes import fit_prototype_weights, fit_prototypes
 from sim.estimators.shared_representation import fit_head, fit_shared, fit_shared_batch, representation_error
 from sim.estimators.user_clusters import assign_users, cluster_users, cluster_users_batch
+from sim.estimators.variational_latent import fit_latent_rewards, latent_posterior
 from sim.streams import Stream
 
 _DRAWN = Stream(70, "borders").generator()
@@ -55,20 +57,26 @@ SOUND = {
     cluster_users: {**_OF_USERS, "n_clusters": 2, "stream": Stream(71)},
     cluster_users_batch: {"differences": _numbers(2, _USERS, 3, 5), "n_clusters": 2, "stream": Stream(71)},
     assign_users: {**_OF_USERS, "theta": _numbers(2, 5)},
+    fit_prototypes: {**_OF_USERS, "n_prototypes": 2, "stream": Stream(71)},
+    fit_prototype_weights: {**_OF_USERS, "prototypes": _numbers(2, 5)},
+    fit_latent_rewards: {**_OF_USERS, "dimension": 2},
+    latent_posterior: {**_OF_USERS, "common": _numbers(5), "decoder": _numbers(5, 2)},
 }
+_BASELINES = [fit_prototypes, fit_prototype_weights, fit_latent_rewards, latent_posterior]
 _WEIGHTED = [
     fit_bradley_terry, fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users,
+    *_BASELINES,
 ]  # fmt: skip
-_SHIFTED = [fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users]
+_SHIFTED = [fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users, *_BASELINES]
 _POSITIVE_RIDGE = [
     fit_bradley_terry, fit_bradley_terry_batch, fit_shared, fit_shared_batch, fit_head, cluster_users,
-    cluster_users_batch,
+    cluster_users_batch, fit_prototypes, fit_latent_rewards,
 ]  # fmt: skip
 _RIDGE = [fit_low_rank, fit_low_rank_batch, fit_full_rank, fit_full_rank_batch, descend, fit_low_rank_rankings]
 _RANKS = [
     fit_low_rank, fit_low_rank_batch, balanced_factors, fit_low_rank_rankings, fit_shared, fit_shared_batch,
 ]  # fmt: skip
-_INDEXED = [fit_shared, cluster_users, assign_users]
+_INDEXED = [fit_shared, cluster_users, assign_users, *_BASELINES]
 
 
 def _spoilt(values, value):
@@ -110,6 +118,14 @@ def _cases():
         yield call, "n_clusters", 0
         yield call, "n_clusters", 5
         yield call, "restarts", 0
+    for name in ("n_prototypes", "restarts", "max_rounds"):
+        yield fit_prototypes, name, 0
+    yield fit_prototype_weights, "max_rounds", 1.5
+    for dimension in (0, 6, 1.5):
+        yield fit_latent_rewards, "dimension", dimension
+    yield fit_latent_rewards, "tolerance", -1.0
+    yield fit_latent_rewards, "max_rounds", 0
+    yield latent_posterior, "rounds", 0
     yield fit_shared, "start", np.ones((2, 5))
     yield fit_low_rank, "start", np.ones((4, 3))
     yield fit_low_rank, "start", np.full((3, 4), np.nan)
