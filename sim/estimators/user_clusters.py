@@ -139,10 +139,8 @@ def _wide(
 
     with ThreadPoolExecutor(available_cores()) as pool:
         found = list(pool.map(of, seeds))
-    found[int(np.argmax([own.objective for own in found]))].run(tolerance)
-    found.sort(key=lambda own: -own.objective)
-    best = found[0]
-    return UserClusters(best.theta, best.label, np.array([own.objective for own in found]), np.array(best.trace))
+    best = found[int(first_best(np.array([own.objective for own in found])))].run(tolerance)
+    return UserClusters(best.theta, best.label, np.sort([own.objective for own in found])[::-1], np.array(best.trace))
 
 
 def cluster_users_batch(
