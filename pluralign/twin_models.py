@@ -10,7 +10,7 @@ import torch
 
 from llm.runs.tiny_twin import PAD, TinyTwin, collect, fit_types, fresh_policies, tiny_twin
 from llm.training.adapter_policy import AdapterPolicy
-from llm.training.adapter_training import DPOTraining
+from llm.training.passes import DPOTraining
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray
 from sim.streams import Stream

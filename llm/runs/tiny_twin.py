@@ -18,7 +18,7 @@ from llm.base.small_mistral import Size, new_mistral
 from llm.base.tokens import TokenStore
 from llm.runs.exact_policy import ExactResponses, exact_responses
 from llm.training.adapter_policy import AdapterPolicy
-from llm.training.adapter_training import DPOTraining
+from llm.training.passes import DPOTraining
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 

@@ -15,7 +15,7 @@ from llm.base.generation import Sampling  # noqa: E402
 from llm.base.reference_policy import ReferencePolicy  # noqa: E402
 from llm.runs.exact_policy import ExactResponses, exact_responses  # noqa: E402
 from llm.runs.tiny_twin import END, START, collect, fit_types, fresh_policies, tiny_base, tiny_twin  # noqa: E402
-from llm.training.adapter_training import DPOTraining  # noqa: E402
+from llm.training.passes import DPOTraining  # noqa: E402
 from sim.policies.mixture import Mixture  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 

@@ -9,8 +9,8 @@ pytest.importorskip("peft")
 
 from llm.data.answer_sets import AnswerSet, TextPreferences  # noqa: E402
 from llm.runs.tiny_twin import TinyTwin, collect, fresh_policies, tiny_twin  # noqa: E402
-from llm.training.adapter_training import DPOTraining  # noqa: E402
 from llm.training.group_training import GroupSettings, adjusted_rand_index, fit_groups  # noqa: E402
+from llm.training.passes import DPOTraining  # noqa: E402
 from sim.preferences import PreferencePairs  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 
