@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from sim.arguments import float_array, index_array, require_count, require_positive, require_shape, weight_array
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
+from sim.restarts import first_best
 from sim.streams import Stream
 
 # On the logits of annotators' weights: few answers would drive them to infinity.
@@ -72,12 +73,12 @@ def fit_prototypes(
             0.1 * own.child("prototypes").normals((K * d,)) / np.sqrt(d), own.child("weights").normals((N * K,)),
         ])  # fmt: skip
         solved = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": max_rounds})
-        found.append((float(solved.fun), r, solved.x))
-    found.sort(key=lambda row: row[:2])
-    loss, _, packed = found[0]
+        found.append((float(solved.fun), solved.x))
+    reached = np.array([loss for loss, _ in found])
+    loss, packed = found[int(first_best(-reached))]
     shares = _softmax(packed[K * d :].reshape(N, K))
     shares[np.bincount(number, minlength=N) == 0] = 1.0 / K
-    return PrototypeFit(packed[: K * d].reshape(K, d), shares, loss, np.array([row[0] for row in found]))
+    return PrototypeFit(packed[: K * d].reshape(K, d), shares, loss, np.sort(reached))
 
 
 def fit_prototype_weights(
