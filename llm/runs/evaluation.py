@@ -42,8 +42,7 @@ def evaluate(
     regrets are left out.  Groups are the file's where it names them, else inferred from half of each one's answers.
     """
     stream = Stream(seed, "eval")
-    data = run.preferences()
-    answers = answers or (data.unseen if len(data.unseen) else data.held_out)
+    answers = answers or evaluated_on(run)
     if not len(answers):
         raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
     policies, ensembles, grouping = table_rows(run, others)
@@ -79,6 +78,12 @@ def evaluate(
         grouping=grouping,
         samples=sampled_tables(run, policies, ensembles, contexts, samples, scorers or {}, who.names, stream, progress),
     )
+
+
+def evaluated_on(run: OpenRun) -> AnswerSet:
+    """The answers a run is evaluated on if nothing else is said: unseen annotators', or those held out."""
+    data = run.preferences()
+    return data.unseen if len(data.unseen) else data.held_out
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,14 @@ What the twin cannot see is what language models add: training that stops early,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from llm.runs.open_run import OpenRun
+from llm.runs.predicted_regrets import order_agreement
+from llm.training.adapter_policy import AdapterPolicy
 from sim.algorithms.dpo import dpo
 from sim.algorithms.em_dpo import em_dpo_restarts
 from sim.algorithms.minmax_dpo import minmax_dpo
@@ -75,18 +77,25 @@ class TwinComparison:
 
 def fit_twin(run: OpenRun, cells: int, stream: Stream) -> Twin:
     """Cells and rewards from the implied rewards of the run's policies on its training responses."""
-    train = run.preferences().train.pairs
+    return twin_of_policies(
+        run.policies, np.array(run.mixture.mixture), run.mixture.beta, run.preferences().train.pairs, cells, stream
+    )
+
+
+def twin_of_policies(
+    policies: Sequence[AdapterPolicy], mixture: FloatArray, beta: float, train: PreferencePairs, cells: int,
+    stream: Stream,
+) -> Twin:  # fmt: skip
+    """The same of policies and the answers they were fitted to."""
     contexts = np.concatenate([train.contexts, train.contexts])
     responses = np.concatenate([train.chosen, train.rejected])
     rows = np.unique(np.stack([contexts, responses], axis=1), axis=0)
-    implied = np.stack([policy.implicit_reward(rows[:, 0], rows[:, 1]) for policy in run.policies])
+    implied = np.stack([policy.implicit_reward(rows[:, 0], rows[:, 1]) for policy in policies])
     cell = _cells(implied, cells, stream)
     size = np.bincount(cell)
     rewards = np.stack([np.bincount(cell, weights=values) / size for values in implied])
     answers = len(train) / train.n_annotators
-    return Twin(
-        size / size.sum(), rewards, np.array(run.mixture.mixture), run.mixture.beta, train.n_annotators, round(answers)
-    )
+    return Twin(size / size.sum(), rewards, mixture, beta, train.n_annotators, round(answers))
 
 
 def _cells(implied: FloatArray, cells: int, stream: Stream) -> IntArray:
@@ -181,17 +190,13 @@ def compare_with_run(
     regrets: name ("pooled_regret", "minmax_regret") -> (K,) measured on the run.  The order is judged by Kendall's tau
     over all named (policy, group) pairs.
     """
-    from scipy.stats import kendalltau
-
     inside = [low <= w <= high for w, (low, high) in zip(weights, prediction.weights.interval, strict=True)]
     order = [name for name in ("pooled_regret", "minmax_regret") if name in regrets]
-    predicted = np.concatenate([prediction.median_of(name) for name in order]) if order else np.zeros(0)
-    measured = np.concatenate([regrets[name] for name in order]) if order else np.zeros(0)
-    tau = float(kendalltau(predicted, measured).statistic) if len(predicted) > 1 else None
+    predicted = {name: np.array(prediction.median_of(name)) for name in order}
     return TwinComparison(
         run_weights=tuple(weights.tolist()),
         weights_inside=tuple(bool(flag) for flag in inside),
         larger_weight_agrees=bool(np.argmax(weights) == np.argmax(prediction.weights.median)),
         run_regrets={name: tuple(map(float, values)) for name, values in regrets.items()},
-        kendall_tau=None if tau is None or not np.isfinite(tau) else tau,
+        kendall_tau=order_agreement(predicted, regrets),
     )

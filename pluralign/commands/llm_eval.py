@@ -96,7 +96,7 @@ def command(
         found = evaluate(
             opened, others, answers=answers, scorers=judges, prompts=prompts, samples=samples, seed=seed, progress=say
         )
-        beside = twin_of(opened, others, found, twin, seed, say)
+        beside = twin_of(opened, others, found, twin, seed, say, answers)
         content = {"run": run, "against": list(others), "seed": seed, **found.as_json()}
         if beside is not None:
             content["twin"] = beside.as_json()
@@ -165,5 +165,12 @@ def eval_text(content: dict[str, Any]) -> str:
         lines.append(
             f"\ntabular twin ({twin['cells']} cells, {twin['replicates']} replicates): weights {predicted}; "
             f"the run's {run}; order of regrets: Kendall's tau {'-' if tau is None else format(tau, '.2f')}"
+        )
+        ratios = twin["ratios"]
+        tau, left = ratios["kendall_tau"], min(ratios["effective_responses"].values())
+        lines.append(
+            f"ratios of {ratios['responses']:.1f} responses a prompt (worth {left:.1f}): weights "
+            f"{', '.join(format(w, '.3f') for w in ratios['weights'])}; order of regrets: Kendall's tau "
+            f"{'-' if tau is None else format(tau, '.2f')}"
         )
     return "\n".join(lines)

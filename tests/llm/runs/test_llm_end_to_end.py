@@ -121,6 +121,11 @@ def test_minmax_eval_and_report(runs):
         max(row["mean"] for row in sampled["regret/implicit"])
     )
     assert found["twin"]["comparison"]["run_weights"] == even["weights"]
+    ratios = found["twin"]["ratios"]
+    assert sum(ratios["weights"]) == pytest.approx(1.0)
+    assert set(ratios["regrets"]) == set(ratios["welfare"]) == {"pooled", "minmax"}
+    assert 0 < min(ratios["effective_responses"].values()) <= ratios["responses"] + 1e-9
+    assert -1 <= ratios["kendall_tau"] <= 1
     for figure in ("training", "after_clustering", "after_aggregation", "worst_regret"):
         assert (runs / "em-dpo" / "figures" / f"{figure}.png").stat().st_size > 10_000
     shown = CliRunner().invoke(command, ["report", str(runs / "em-dpo")], catch_exceptions=False)
