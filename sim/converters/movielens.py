@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sim.converters.movielens_files import read_films, read_ratings, read_tags
+from sim.converters.movielens_files import Ratings, read_films, read_ratings, read_tags
 from sim.converters.movielens_profiles import FilmColumns, film_columns
+from sim.distinct import present
 from sim.errors import InputError
 from sim.files.pair_table import SPLITS, PairTable
 from sim.preferences import FloatArray, IntArray
@@ -59,24 +61,30 @@ def _draw_pairs(rating: FloatArray, most: int, stream: Stream) -> IntArray:
         first, second = low[keep], high[keep]
     unequal = rating[first] != rating[second]
     first, second = first[unequal], second[unequal]
-    picked = np.argsort(stream.child("pick").uniforms(len(first)), kind="stable")[:most]
+    picked = _smallest(stream.child("pick").uniforms(len(first)), most)
     first, second = first[picked], second[picked]
     better = rating[first] > rating[second]
     return np.stack([np.where(better, first, second), np.where(better, second, first)], axis=1)
 
 
-def _divide(seen: dict[str, float], history: float, stream: Stream) -> tuple[dict[str, float], dict[str, float]]:
-    """(films of her past, films of her answers), at random; the past holds one film at least."""
-    order = stream.permutation(len(seen))
-    past = set(order[: max(1, round(history * len(seen)))].tolist())
-    halves: tuple[dict[str, float], dict[str, float]] = ({}, {})
-    for place, (film, rating) in enumerate(seen.items()):
-        halves[place not in past][film] = rating
-    return halves
+def _smallest(values: FloatArray, most: int) -> IntArray:
+    """`np.argsort(values, kind="stable")[:most]`; only those are sorted."""
+    if len(values) <= 2 * most:
+        return np.argsort(values, kind="stable")[:most]
+    near = np.flatnonzero(values <= np.partition(values, most - 1)[most - 1])
+    return np.asarray(near[np.argsort(values[near], kind="stable")][:most])
 
 
-def _profiles(columns: FilmColumns, past: list[dict[str, float]]) -> FloatArray:
-    return np.array([columns.profile(np.array(list(seen.values())), list(seen)) for seen in past])
+def _divide(n: int, history: float, stream: Stream) -> tuple[IntArray, IntArray]:
+    """(places of the films of her past, of those of her answers), at random; the past holds one film at least."""
+    past = np.zeros(n, dtype=np.bool_)
+    past[stream.permutation(n)[: max(1, round(history * n))]] = True
+    return np.flatnonzero(past), np.flatnonzero(~past)
+
+
+def _ordered(names: Sequence[str]) -> IntArray:
+    """Places of the names, short ones first: numbers in the order of their size."""
+    return np.array(sorted(range(len(names)), key=lambda j: (len(names[j]), names[j])), dtype=np.int64)
 
 
 # One pass: each step takes what the one before left of the ratings, and the counts of what was dropped.
@@ -93,22 +101,24 @@ def convert_movielens(
     annotator's features), all her pairs are between films of the other.
     """
     films = read_films(Path(movies))
-    by_user = read_ratings(Path(ratings), films, Path(movies))
+    given = read_ratings(Path(ratings), films, Path(movies))
     stream = Stream(settings.seed, cell="movielens")
-    users = sorted(by_user, key=lambda name: (len(name), name))
+    users = _ordered(given.users)
     hidden = stream.child("unseen").uniforms(len(users)) < settings.unseen_users
-    drawn: list[tuple[str, str, str, str]] = []
-    past: dict[str, dict[str, float]] = {}
+    rows_of_users = np.split(np.argsort(given.user, kind="stable"), np.cumsum(np.bincount(given.user))[:-1])
+    # One entry a user and split: the number of the user, the split, films (m, 2) of her pairs.
+    drawn: list[tuple[int, int, IntArray]] = []
+    past: dict[int, IntArray] = {}
     without = 0
-    for number, user in enumerate(users):
+    for number, user in enumerate(users.tolist()):
         own = stream.at(replicate=number)
-        seen = by_user[user]
-        before = len(drawn)
+        seen = rows_of_users[user]
+        made: list[tuple[int, int, IntArray]] = []
         if len(seen) >= settings.min_ratings:
             if settings.history is not None:
-                past[user], seen = _divide(seen, settings.history, own.child("history"))
-            rating = np.array(list(seen.values()))
-            names = list(seen)
+                before, after = _divide(len(seen), settings.history, own.child("history"))
+                past[user], seen = seen[before], seen[after]
+            rating, names = given.stars[seen], given.film[seen]
             if hidden[number]:
                 parts = {"unseen": np.arange(len(seen))}
             else:
@@ -118,17 +128,25 @@ def convert_movielens(
                 share = {"train": 0.8, "test": 0.2, "unseen": 1.0}[split]
                 most = max(1, round(share * settings.pairs_per_user))
                 if len(rows) > 1:
-                    for a, b in _draw_pairs(rating[rows], most, own.child(split)):
-                        drawn.append((user, names[rows[a]], names[rows[b]], split))
+                    pairs = _draw_pairs(rating[rows], most, own.child(split))
+                    made.append((user, SPLITS.index(split), names[rows[pairs]]))
             # A user known only by test pairs would be a stranger: her pairs are left out.
-            if not hidden[number] and not any(split == "train" for *_, split in drawn[before:]):
-                del drawn[before:]
-        without += len(drawn) == before
+            counts = {split: len(pairs) for _, split, pairs in made}
+            if not hidden[number] and not counts.get(SPLITS.index("train"), 0):
+                made = []
+        made = [part for part in made if len(part[2])]
+        drawn += made
+        without += not made
     if not drawn:
         raise InputError("no user has two films with different ratings", file=ratings, fix="give more ratings")
-    used = sorted({movie for _, a, b, _ in drawn for movie in (a, b)}, key=lambda name: (len(name), name))
+    both = np.concatenate([pairs for *_, pairs in drawn])
+    met = present(both.ravel(), len(given.films))
+    met = met[_ordered([given.films[j] for j in met.tolist()])]
+    used = [given.films[j] for j in met.tolist()]
     columns, no_year = film_columns(films, used, () if tags is None else read_tags(Path(tags)), settings.min_tag_films)
-    index = {movie: j for j, movie in enumerate(used)}
+    index = np.full(len(given.films), -1, dtype=np.int64)
+    index[met] = np.arange(len(met))
+    sizes = [len(pairs) for *_, pairs in drawn]
     people = list(dict.fromkeys(user for user, *_ in drawn))
     person = {user: i for i, user in enumerate(people)}
     table = PairTable(
@@ -136,14 +154,20 @@ def convert_movielens(
         features=columns.features(used),
         feature_names=columns.names,
         prompts=(PROMPT,),
-        prompt=np.zeros(len(drawn), dtype=np.int64),
-        chosen=np.array([index[a] for _, a, _, _ in drawn], dtype=np.int64),
-        rejected=np.array([index[b] for _, _, b, _ in drawn], dtype=np.int64),
-        annotators=tuple(people),
-        annotator=np.array([person[user] for user, *_ in drawn], dtype=np.int64),
-        split=np.array([SPLITS.index(split) for *_, split in drawn], dtype=np.int64),
-        annotator_features=_profiles(columns, [past[user] for user in people]) if past else None,
+        prompt=np.zeros(len(both), dtype=np.int64),
+        chosen=index[both[:, 0]],
+        rejected=index[both[:, 1]],
+        annotators=tuple(given.users[user] for user in people),
+        annotator=np.repeat([person[user] for user, *_ in drawn], sizes),
+        split=np.repeat([split for _, split, _ in drawn], sizes),
+        annotator_features=_profiles(columns, given, [past[user] for user in people]) if past else None,
         annotator_feature_names=columns.profile_names if past else (),
         source=str(ratings),
     )
     return Conversion(table, len(users), without, len(used), no_year)
+
+
+def _profiles(columns: FilmColumns, given: Ratings, past: Sequence[IntArray]) -> FloatArray:
+    """(n, d_x) of users, each known by her ratings `past`."""
+    features = columns.features(given.films)
+    return np.array([columns.profile(given.stars[rows], features[given.film[rows]]) for rows in past])

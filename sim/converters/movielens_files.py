@@ -5,14 +5,22 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections import defaultdict
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sim.converters.movielens_profiles import Films
+from sim.distinct import distinct
 from sim.errors import InputError
-from sim.reading import bounded
+from sim.files.arrow_values import Codes, Rarer, require
+from sim.files.text_files import opened
+from sim.preferences import FloatArray, IntArray
+from sim.reading import bounded, bounded_bytes
 
+_RATINGS = ("userId", "movieId", "rating")
 _NO_GENRE = "(no genres listed)"
 
 
@@ -59,10 +67,73 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
         ) from error
 
 
-def read_ratings(path: Path, films: Container[str], movies: Path) -> dict[str, dict[str, float]]:
-    """user -> film -> stars; films are those of the `movies` file."""
-    ratings: dict[str, dict[str, float]] = defaultdict(dict)
-    for number, record in _rows(path, ("userId", "movieId", "rating")):
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """users, films: names in the order of the file.  user, film (n,): places in them; stars (n,)."""
+
+    users: tuple[str, ...]
+    films: tuple[str, ...]
+    user: IntArray
+    film: IntArray
+    stars: FloatArray
+
+
+def read_ratings(path: Path, films: Container[str], movies: Path) -> Ratings:
+    """All ratings; films are those of the `movies` file.
+
+    By columns; where something is not as it should be, row by row, which says what.
+    """
+    found = _ratings_by_columns(path, films)
+    return _ratings_by_rows(path, films, movies) if found is None else found
+
+
+def _ratings_by_columns(path: Path, films: Container[str]) -> Ratings | None:
+    import pyarrow as pa
+
+    try:
+        table = _columns(path, _RATINGS)
+        codes = [Codes(), Codes(), Codes()]
+        user, film, text = (
+            np.concatenate([of.of(chunk) for chunk in table[name].chunks])
+            for of, name in zip(codes, _RATINGS, strict=True)
+        )
+        stars = np.array([float(own) for own in codes[2].numbers])
+    except (pa.ArrowException, InputError, Rarer, OSError, ValueError):
+        return None
+    users, names = tuple(codes[0].numbers), tuple(codes[1].numbers)
+    sound = bool(len(stars)) and bool(((stars >= 0) & (stars <= 10)).all())
+    once = len(distinct(user * len(names) + film)) == len(user)
+    if not (sound and once and all(name in films for name in names)):
+        return None
+    return Ratings(users, names, user, film, stars[text])
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> Any:
+    """These columns of a comma-separated file as texts, gzip read as it is."""
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    with opened(path) as text:
+        header = text.readline(1 << 16).rstrip("\r\n").split(",")
+    with path.open("rb") as start:
+        zipped = start.read(2) == b"\x1f\x8b"
+    require(len(set(header)) == len(header) and set(names) <= set(header) and not any('"' in name for name in header))
+    return pc.read_csv(
+        pa.BufferReader(bounded_bytes(path, ".gz" if zipped else "")),
+        read_options=pc.ReadOptions(column_names=header, skip_rows=1, block_size=1 << 24),
+        parse_options=pc.ParseOptions(newlines_in_values=True, ignore_empty_lines=True),
+        convert_options=pc.ConvertOptions(
+            include_columns=list(names), column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )  # fmt: skip
+
+
+def _ratings_by_rows(path: Path, films: Container[str], movies: Path) -> Ratings:
+    codes: dict[str, int] = {}
+    people: dict[str, int] = {}
+    seen: set[tuple[int, int]] = set()
+    found: list[tuple[int, int, float]] = []
+    for number, record in _rows(path, _RATINGS):
         user, film = record["userId"], record["movieId"]
         try:
             rating = float(record["rating"])
@@ -78,16 +149,19 @@ def read_ratings(path: Path, films: Container[str], movies: Path) -> dict[str, d
                 f"user {user} rated film {film}, which is not in {movies}", file=path, row=number, field="movieId",
                 fix="give the movies file of the same release",
             )  # fmt: skip
-        if film in ratings[user]:
+        both = people.setdefault(user, len(people)), codes.setdefault(film, len(codes))
+        if both in seen:
             # Two answers about one film cannot be put in order, and may not lie on both sides of the split.
             raise InputError(
                 f"user {user} rated film {film} before", file=path, row=number, field="movieId",
                 fix="keep one rating a user and film",
             )  # fmt: skip
-        ratings[user][film] = rating
-    if not ratings:
+        seen.add(both)
+        found.append((*both, rating))
+    if not found:
         raise InputError("the file holds no ratings", file=path, fix="give the MovieLens ratings file")
-    return ratings
+    user_of, film_of, stars = zip(*found, strict=True)
+    return Ratings(tuple(people), tuple(codes), np.array(user_of), np.array(film_of), np.array(stars))
 
 
 def read_films(path: Path) -> Films:

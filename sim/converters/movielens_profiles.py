@@ -47,14 +47,13 @@ class FilmColumns:
         shares, tastes = [f"share: {name}" for name in self.genres], [f"taste: {name}" for name in traits]
         return (*shares, *tastes, "mean year (decades from 1990)", "taste: later films")
 
-    def profile(self, rating: FloatArray, movies: Sequence[str]) -> FloatArray:
-        """A user from films she rated, in the order of `profile_names`.
+    def profile(self, rating: FloatArray, table: FloatArray) -> FloatArray:
+        """A user from films she rated, in the order of `profile_names`; table: (n, d) their `features`.
 
         share: of her films that are of the genre.  taste: sum over the films with the trait of (rating - her own
         mean) / (their number + 5), in stars.  Of the years: her films' mean decade, and her slope in stars a decade,
         shrunk likewise.  Too few films carry a tag for a share of it to say anything.
         """
-        table = self.features(movies)
         place = len(self.genres)
         traits = np.delete(table, (place, place + 1), axis=1)
         departure = rating - rating.mean()

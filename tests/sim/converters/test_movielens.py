@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from real_files import real_file
 
 from pluralign.commands.convert import command
+from sim.converters import movielens, movielens_files
 from sim.converters.movielens import ConversionSettings, convert_movielens
 from sim.errors import InputError
 from sim.files.preference_files import read_pairs
@@ -267,3 +268,45 @@ def test_em_beats_pooled_dpo_on_real_people():
     assert gain["log_likelihood_interval"][0] > 0
     assert summary["differences"]["dpo"]["unseen_users"]["log_likelihood"] > -0.002
     assert summary["few_shot"][-1]["gain_over_pooled_interval"][0] > 0
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip", "mark", "crlf", "quoted", "blank lines", "more columns"])
+def test_ratings_by_columns_are_those_by_rows(tmp_path, form):
+    text = _ratings()[0]
+    if form == "crlf":
+        text = text.replace("\n", "\r\n")
+    if form == "quoted":
+        text = text.replace("1,2,", '"1","2",', 1)
+    if form == "blank lines":
+        text = text.replace("\n", "\n\n", 3)
+    if form == "more columns":
+        text = "\n".join(f"{line},x" for line in text.splitlines())
+    raw = text.encode()
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(gzip.compress(raw) if form == "gzip" else b"\xef\xbb\xbf" + raw if form == "mark" else raw)
+    films = {str(m) for m in range(1, 61)}
+    one, other = movielens_files._ratings_by_columns(path, films), movielens_files._ratings_by_rows(path, films, path)
+    assert one is not None
+    for name in ("users", "films"):
+        assert getattr(one, name) == getattr(other, name)
+    for name in ("user", "film", "stars"):
+        assert getattr(one, name).dtype == getattr(other, name).dtype
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize(
+    "line", ["1,1,3.0,0", "1,99,3.0,0", "1,50,eleven,0", "1,50,11,0", "1,50,nan,0", "1,50", "1,50,"]
+)
+def test_ratings_by_columns_accept_nothing_that_rows_refuse(tmp_path, line):
+    path = tmp_path / "ratings.csv"
+    path.write_text(_ratings()[0] + line + "\n")
+    films = {str(m) for m in range(1, 61)}
+    assert movielens_files._ratings_by_columns(path, films) is None
+    with pytest.raises(InputError, match="row 482"):
+        movielens_files.read_ratings(path, films, path)
+
+
+def test_the_smallest_are_those_of_a_whole_sort():
+    values = Stream(0, "smallest").integers(40, 500) / 7.0
+    for most in (1, 3, 60, 249, 250, 499, 600):
+        assert movielens._smallest(values, most).tolist() == np.argsort(values, kind="stable")[:most].tolist()
