@@ -8,8 +8,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from chat_models import chat_tokenizer
 from tiny_llm import open_tiny, tiny, write_pairs  # noqa: F401
 
+from llm.base.tokens import TokenStore
 from llm.data.answer_texts import require_text
 from llm.data.preference_text import DataSettings, load_preferences
 from llm.data.tokeniser import Tokeniser
@@ -223,23 +225,24 @@ def _of_kind(path, kind, who):
     return str(_write(path, rows))
 
 
+@pytest.fixture(scope="module")
+def tokenizer():
+    return chat_tokenizer(None)
+
+
 @pytest.mark.parametrize("judged", _ANSWERED)
 @pytest.mark.parametrize(
     ("trained", "likelihood"),
     [("pairs", "bradley-terry"), ("ties", "davidson"), ("ties", "rao-kupper"), ("strengths", "cumulative-logit"),
      ("rankings", "plackett-luce"), ("choices", "auto")],
 )  # fmt: skip
-def test_test_answers_may_be_of_another_kind(trained, likelihood, judged, tmp_path):
+def test_test_answers_may_be_of_another_kind(tokenizer, trained, likelihood, judged, tmp_path):
     """The likelihood is that of what is trained on; every kind says which response is better."""
-    from chat_models import chat_tokenizer
-
-    from llm.base.tokens import TokenStore
-
     train, test = (_of_kind(tmp_path / f"{who}.jsonl", kind, who) for who, kind in (("a", trained), ("b", judged)))
     settings = DataSettings(
         train=train, test=test, likelihood=likelihood, unseen=0.0, held_out=0.0, new_prompts=0.0, window=100
     )
-    tokenizer, store = chat_tokenizer(None), TokenStore()
+    store = TokenStore()
     data = load_preferences(settings, tokenizer, store, 100, Stream(0))
     assert data.likelihood == ("plackett-luce" if likelihood == "auto" else likelihood)
     told = data.unseen.decided
