@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pluralign.api.simulation_studies import load_study, run_study, studies
     from pluralign.api.skeletons import new
     from pluralign.api.tables import aggregate, axioms, pool, von_neumann, welfare
+    from pluralign.api.tastes import make_tastes
     from sim.converters.converter import Converter
     from sim.environments.protocol import Environment
     from sim.errors import InputError
@@ -66,6 +67,7 @@ _HOMES = {
     "pluralign.api.simulation_studies": ("load_study", "run_study", "studies"),
     "pluralign.api.skeletons": ("new",),
     "pluralign.api.tables": ("aggregate", "axioms", "pool", "von_neumann", "welfare"),
+    "pluralign.api.tastes": ("make_tastes",),
     "sim.converters.converter": ("Converter",),
     "sim.environments.protocol": ("Environment",),
     "sim.errors": ("InputError",),
@@ -87,9 +89,9 @@ __all__ = [
     "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
     "aggregate", "axioms", "bradley_terry", "check", "choose", "claim", "claims", "cluster_dpo", "conditional_logit",
     "convert", "doctor", "em_dpo", "export_reward", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit",
-    "load_study", "low_rank_rewards", "minmax", "minmax_dpo", "mixed_logit", "mutate", "new", "pool", "power",
-    "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards", "simulate", "studies",
-    "von_neumann", "welfare", "write_pairs",
+    "load_study", "low_rank_rewards", "make_tastes", "minmax", "minmax_dpo", "mixed_logit", "mutate", "new", "pool",
+    "power", "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards", "simulate",
+    "studies", "von_neumann", "welfare", "write_pairs",
 ]  # fmt: skip
 
 

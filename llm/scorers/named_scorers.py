@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from llm.base.folder_format import read_stamped
 from llm.scorers.grammar import GrammarScorer
 from llm.scorers.sentiment import LexiconSentiment, SentimentScorer
+from llm.scorers.style import DiversityScorer, HedgingScorer, PersonalScorer, ReadabilityScorer, VocabularyScorer
 from sim.errors import InputError
 from sim.preferences import FloatArray
 
@@ -56,7 +57,14 @@ class LengthScorer:
         return np.array([float(len(text.split())) for text in responses])
 
 
-NAMES = ("sentiment", "lexicon", "grammar", "length")
+# Those that need neither data nor another package.
+COUNTED: dict[str, Callable[[], Scorer]] = {
+    own.name: own
+    for own in (
+        LengthScorer, ReadabilityScorer, DiversityScorer, VocabularyScorer, HedgingScorer, PersonalScorer
+    )
+}  # fmt: skip
+NAMES = ("sentiment", "lexicon", "grammar", *COUNTED)
 
 
 def make_scorer(name: str, folder: str | Path | None = None) -> Scorer:
@@ -71,8 +79,8 @@ def make_scorer(name: str, folder: str | Path | None = None) -> Scorer:
         return LexiconSentiment()
     if name == "grammar":
         return GrammarScorer(os.cpu_count() or 1)
-    if name == "length":
-        return LengthScorer()
+    if name in COUNTED:
+        return COUNTED[name]()
     raise InputError(f"unknown scorer '{name}'", fix=f"choose one of {', '.join(NAMES)}, or negative- and one of them")
 
 

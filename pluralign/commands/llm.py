@@ -13,6 +13,7 @@ from sim.install import install_line
 VERBS = {
     "sft": "Train a small Mistral from scratch on plain text, or continue a pretrained model.",
     "make-imdb": "Build a preference data set with two groups of annotators from a model's own continuations.",
+    "make-tastes": "Score texts by real tastes, for the study of who should get a reward of her own.",
     "train": "Fit policies to preferences: em-dpo, cluster-dpo or dpo, one LoRA adapter a group.",
     "reward": "Fit rewards on a model's hidden states: one for all, one each, shared, clusters, types.",
     "choose": "Choose one of several responses a prompt for parties that disagree, by their rewards.",

@@ -20,7 +20,10 @@ from pluralign.commands.llm_options import clock, training_warnings
 @click.option(
     "--pairs", "made", type=click.Path(file_okay=False), help="Folder of llm make-imdb: its scorers are used."
 )
-@click.option("--scorer", "scorers", multiple=True, metavar="GROUP=SCORER", help="sentiment, lexicon, grammar, length.")
+@click.option(
+    "--scorer", "scorers", multiple=True, metavar="GROUP=SCORER",
+    help="sentiment, lexicon, grammar, length, or another scorer of llm make-tastes; repeatable.",
+)  # fmt: skip
 @click.option("--prompts", type=click.IntRange(2), default=256, show_default=True, help="Prompts to sample on.")
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt and policy.")
 @click.option("--twin", type=click.IntRange(0), default=20, show_default=True, help="Replicates of the tabular twin.")

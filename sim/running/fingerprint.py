@@ -46,3 +46,15 @@ def code_fingerprint(sources: tuple[Path, ...] = (), packages: tuple[str, ...] =
 def files_of(source: Path) -> Iterable[Path]:
     """The file itself, or every .py file below the folder, in order."""
     return [source] if source.is_file() else sorted(source.rglob("*.py"))
+
+
+def content_of(file: Path) -> str:
+    """Digest of a file's bytes, or of all files below a folder with their names: data that a run reads."""
+    digest = hashlib.blake2b(digest_size=12)
+    for path in [file] if file.is_file() else sorted(own for own in file.rglob("*") if own.is_file()):
+        name = path.name if path == file else str(path.relative_to(file))
+        digest.update(f"{len(name)}:{name}:{path.stat().st_size}:".encode())
+        with path.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

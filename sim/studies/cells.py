@@ -15,7 +15,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.plugins import looking_in, place_of
 from sim.running.engines import EngineName, run_tasks
-from sim.running.fingerprint import code_fingerprint
+from sim.running.fingerprint import code_fingerprint, content_of
 from sim.running.records import Records
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Measurement
@@ -109,11 +109,12 @@ def run_study(
     for cell in grid:
         if cell.skipped is None:
             code, own = _code(spec, cell.setting, backends), sources_of(spec.experiment, cell.setting, spec.folder)
+            read = [content_of(file) for file in spec.definition.files(cell.setting)]
             for replicate in range(spec.replicates):
                 tasks.append(_Task(
                     spec.experiment, spec.folder, own.digest, cell.cell_id, cell.values, spec.seed, replicate, backends,
                 ))  # fmt: skip
-                keys.append(f"{cell.cell_id}-{replicate}-{_digest([spec.seed, code, own.digest], 6)}")
+                keys.append(f"{cell.cell_id}-{replicate}-{_digest([spec.seed, code, own.digest, *read], 6)}")
     with Records(cells) as records:
         found = records.find(() if fresh else keys)
         answers = {i: _measurements(found.contents[key]) for i, key in enumerate(keys) if key in found.contents}

@@ -80,6 +80,7 @@ class Experiment:
     skipped, not failed.  backend(setting): which backend takes part, if any.
     memory(setting): about how many bytes a replicate needs; a cell that needs more than there are is refused before the
     study begins (0: not known).
+    files(setting): files of data that a replicate reads; what was computed from other contents is computed again.
     doors: fields of the setting that name something others may add, and through which door.
     """
 
@@ -91,6 +92,7 @@ class Experiment:
     backend: Callable[[Any], str | None] = lambda setting: None
     doors: Mapping[str, Door] = field(default_factory=dict)
     memory: Callable[[Any], float] = lambda setting: 0.0
+    files: Callable[[Any], tuple[Path, ...]] = lambda setting: ()
 
     def figure_for(self, factors: Sequence[str]) -> str | None:
         """The first figure this grid has the factors for: what is drawn where a study file names none."""

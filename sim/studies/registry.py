@@ -22,6 +22,7 @@ _OURS = {
     "types": "TYPES",
     "best_of_n": "BEST_OF_N",
     "prompts": "PROMPTS",
+    "tastes": "TASTES",
 }
 EXPERIMENTS = Door(
     "experiment", {name: f"sim.studies.experiments.{name}.experiment:{found}" for name, found in _OURS.items()}

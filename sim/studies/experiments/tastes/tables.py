@@ -1,0 +1,84 @@
+"""The table of the study of tastes: accuracy of every method wherever answers were held out, and who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sim.studies.results import Results
+from sim.studies.summary import pipe_table
+
+# In the order of a reader: what knows least of a person first.
+METHODS = {
+    "pooled": "one for all", "personal": "one each", "shared": "shared subspace", "cluster": "clusters",
+    "low_rank": "low rank", "truth": "truth",
+}  # fmt: skip
+PLACES = {"answers": "held-out answers", "prompts": "new prompts"}
+
+
+def place_title(where: str) -> str:
+    """What was held out, in words."""
+    shown = where.removeprefix("after_")
+    return PLACES.get(where, f"new annotators, {shown} answers")
+
+
+def places(results: Results) -> list[str]:
+    """Everything that was held out, in the order it was measured."""
+    return list(dict.fromkeys(metric.partition("/")[0] for metric in results.measured()["metric"] if metric))
+
+
+def mean_and_half(results: Results, method: str, metric: str) -> tuple[float, float] | None:
+    """Mean over seeds, and half of its 95 % interval over annotators: sqrt(sum of squared halves) / seeds, since every
+    seed draws annotators of its own; None where nothing was measured."""
+    values = results.where(method=method, metric=metric).values()
+    if not len(values):
+        return None
+    halves = results.where(method=method, metric=f"{metric}/half").values()
+    half = float(np.sqrt((halves**2).sum()) / len(halves)) if len(halves) else float("nan")
+    return float(values.mean()), half
+
+
+def winners(results: Results, where: str) -> list[str]:
+    """The method of largest mean log-likelihood, and after it those it is not told apart from: the 95 % interval of the
+    difference, over annotators, holds zero."""
+    found = {}
+    for name in METHODS:
+        own = mean_and_half(results, name, f"{where}/log_likelihood")
+        if own is not None and name != "truth":
+            found[name] = own[0]
+    if not found:
+        return []
+    best = max(found, key=lambda name: found[name])
+    alike = []
+    for name in found:
+        gap = None if name == best else mean_and_half(results, best, f"{where}/over_{name}")
+        if gap is not None and not gap[0] > gap[1]:
+            alike.append(name)
+    return [best, *alike]
+
+
+def level_text(level: object) -> str:
+    """A factor's level for a reader: of a file its name."""
+    return Path(level).stem if isinstance(level, str) and "." in level else str(level)
+
+
+def tastes_table(results: Results, factors: Sequence[str]) -> str:
+    """A line a cell and place: accuracies with half of their 95 % interval over annotators, and who wins by
+    log-likelihood (those it is not told apart from in brackets)."""
+    measured = results.measured()
+    methods = [name for name in METHODS if name in set(measured["method"])]
+    body = []
+    cells = measured.by(*factors) if factors else {(): measured}
+    for key, own in cells.items():
+        levels = key if isinstance(key, tuple) else (key,)
+        for where in places(own):
+            shown = [mean_and_half(own, name, f"{where}/accuracy") for name in methods]
+            first, *alike = [METHODS[name] for name in winners(own, where)]
+            body.append((
+                *map(level_text, levels), place_title(where),
+                *("" if one is None else f"{one[0]:.3f} ± {one[1]:.3f}" for one in shown),
+                first + (f" ({', '.join(alike)})" if alike else ""),
+            ))  # fmt: skip
+    return pipe_table((*factors, "held out", *(METHODS[name] for name in methods), "best by log-likelihood"), body)
