@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -111,7 +111,7 @@ class FitReport:
             "selection": self._selection(parts.pop("selection", {})),
             "counts": {**self._counts(), **parts.pop("counts", {})},
             "warnings": list(self.warnings),
-            "settings": {**asdict(self.settings), asked.size_name: self.settings.n_types},
+            "settings": {**self.settings.as_json(), asked.size_name: self.settings.n_types},
             "titles": {name: method.title or name for name, (method, _) in self.fits.fitted.items()},
             "common": self.fits.common,
             "method_code": METHODS.sources(self.settings.method).digest or None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias, get_args
 
 from sim.answer_kinds.kinds import LIKELIHOODS, AskedLikelihood
 from sim.arguments import require_count, require_positive
 from sim.errors import InputError
+from sim.files.atomic import Json
 
 # What is held out to score by, and what may be asked for.
 HoldOut: TypeAlias = Literal["answers", "items", "prompts", "people"]
@@ -67,3 +68,7 @@ class FitSettings:
             raise InputError(
                 f"priorities: expected positive numbers, got {given}", fix="give one positive number a type"
             )
+
+    def as_json(self) -> dict[str, Json]:
+        """As a file has them: lists for tuples."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}

@@ -28,7 +28,7 @@ def report():
 def test_each_finds_two_opposed_types(report):
     found = report.as_json()
     assert {*BASELINES, "group-dpo", "pooled", "shared", "cluster"} <= set(found["baselines"])
-    assert found["settings"]["beside"] == (*BASELINES, "group-dpo")
+    assert found["settings"]["beside"] == [*BASELINES, "group-dpo"]
     pooled = found["baselines"]["pooled"]["known_users"]["log_likelihood"]
     for name in BASELINES:
         own = found["baselines"][name]["known_users"]
