@@ -17,7 +17,7 @@ def asked_beside(asked: Method[Any], names: Sequence[str]) -> list[Method[Any]]:
     """
     found: dict[str, Method[Any]] = {}
     for name in names:
-        method = find_method(name)
+        method = _found(name)
         if method.name in (asked.name, *asked.beside):
             continue
         _require_possible(asked, method)
@@ -31,6 +31,14 @@ def asked_beside(asked: Method[Any], names: Sequence[str]) -> list[Method[Any]]:
                 fix=f"ask for {needed} beside it",
             )
     return list(found.values())
+
+
+def _found(name: str) -> Method[Any]:
+    try:
+        return find_method(name)
+    except InputError as error:
+        # The same words of the argument that was given.
+        raise InputError("beside: " + str(error).removeprefix("method: ")) from error
 
 
 def _require_possible(asked: Method[Any], method: Method[Any]) -> None:

@@ -12,6 +12,7 @@ from sim.fitting.methods.pooled import Pooled
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
 from sim.fitting.settings import FitSettings
+from sim.preferences import BoolArray
 from sim.streams import Stream
 
 
@@ -24,6 +25,15 @@ class GroupDPO(Pooled):
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), (0.003, 0.03, 0.1, 0.3), untried=0.03, fixed=True)
+
+    def fit_rows(self, prepared: Prepared, rows: BoolArray, size: int, ridge: float, task: Task) -> RewardModel:
+        try:
+            return self.fit(prepared.answers(rows), size, ridge, task)
+        except NoGroups as error:
+            raise InputError(
+                f"method: 'group-dpo' {error}", file=prepared.table.source, field="group_id",
+                fix="give each annotator a group_id",
+            ) from error  # fmt: skip
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         theta = _fitted(answers, ridge).theta
@@ -41,16 +51,17 @@ class GroupDPO(Pooled):
         return Diagnosis({**parts, "by_group": groups_held_out(fits, prepared, names, stream)})
 
 
+class NoGroups(ValueError):
+    """Somebody's group is not known."""
+
+
 def _names(answers: Answers) -> list[str]:
     """Of groups with answers, sorted."""
     if answers.groups is None:
-        raise InputError("method: 'group-dpo' needs known groups", field="group_id", fix="add a column group_id")
+        raise NoGroups("needs known groups, and there are none")
     missing = [i for i in answers.answered if not answers.groups[i]]
     if missing:
-        raise InputError(
-            f"method: 'group-dpo' needs everybody's group, and {len(missing)} annotators have none", field="group_id",
-            fix="give each annotator a group_id, or leave her out",
-        )  # fmt: skip
+        raise NoGroups(f"needs everybody's group, and {len(missing)} annotators have none")
     return sorted({answers.groups[i] for i in answers.answered})
 
 

@@ -80,8 +80,8 @@ def test_what_cannot_be_is_one_line():
     plain, grouped = opposed_types(groups=False), opposed_types()
     contexts = table_of_rows(rows_of_tastes(people=12, answers=6), "made")
     cases = [
-        (plain, FitSettings("group-dpo"), "needs known groups"),
-        (plain, FitSettings("shared", beside=("pals",)), "pals"),
+        (plain, FitSettings("group-dpo"), "^made.parquet, field 'group_id': method: 'group-dpo' needs known groups"),
+        (plain, FitSettings("shared", beside=("pals",)), "^beside: there is none called 'pals'"),
         (plain, FitSettings("shared", beside=("cluster-dpo",)), "takes over the size of 'em-dpo'"),
         (contexts, FitSettings("low-rank", beside=("pal",)), "beside: low-rank is chosen on whole annotators"),
         (contexts, FitSettings("shared", beside=("low-rank",)), "needs what is known of annotators"),
