@@ -160,7 +160,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="clusters-first-restart", place="sim.estimators.user_clusters:_best",
-        old="last.argmax(axis=-1)", new="last.argmin(axis=-1)",
+        old="first_best(last)", new="last.argmin(axis=-1)",
         what="the worst restart of the clusters is kept",
     ),
     _fault(
