@@ -11,7 +11,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.files.atomic import Json
 from sim.fitting.text_features.cache import cached
-from sim.fitting.text_features.words import with_signs
+from sim.fitting.text_features.words import settled, with_signs
 from sim.preferences import AnyArray, FloatArray
 
 
@@ -97,5 +97,5 @@ def learn_directions(encoder: TextEncoder, vectors: FloatArray, largest: int) ->
     else:
         _, values, rows = np.linalg.svd(centred, full_matrices=False)
     # A square root of rounding errors is no direction.
-    kept = values[:largest] > 1e-6 * max(float(np.abs(vectors).max()), 1e-300)
-    return EncodedFeatures(encoder, mean, with_signs(rows[:largest][kept].T).astype(np.float32))
+    kept = values > 1e-6 * max(float(np.abs(vectors).max()), 1e-300)
+    return EncodedFeatures(encoder, mean, with_signs(settled(values[kept], rows[kept], largest).T).astype(np.float32))

@@ -29,6 +29,8 @@ from sim.streams import Stream
 DIMENSIONS = (8, 16, 32, 64, 128)
 # Where nothing can be held out.
 _UNTRIED = 0.03
+# Directions are float32.
+_ALIKE = 1e-5
 
 TextFeatures: TypeAlias = WordFeatures | EncodedFeatures
 
@@ -97,8 +99,8 @@ def _learned(
         vectors = encoded(encoder, texts)
         found = learn_directions(encoder, vectors[used], DIMENSIONS[-1])
         return found, np.asarray((vectors - found.mean) @ found.directions.astype(np.float64))
-    settings = {"kind": "words", "largest": DIMENSIONS[-1], "least_met": LEAST_MET, "most_words": MOST_WORDS,
-                "uses": uses.tolist()}  # fmt: skip
+    settings = {"kind": "words", "basis": "settled", "largest": DIMENSIONS[-1], "least_met": LEAST_MET,
+                "most_words": MOST_WORDS, "uses": uses.tolist()}  # fmt: skip
 
     def make() -> dict[str, object]:
         own = learn_words(training, DIMENSIONS[-1], uses.tolist())
@@ -113,7 +115,7 @@ def _choose_dimension(
 ) -> tuple[tuple[Candidate, ...], Candidate]:
     """The number of leading directions, and its ridge, that serve held-out training answers best."""
     most = values.shape[1]
-    sizes = [size for size in DIMENSIONS if size < most] + [min(most, DIMENSIONS[-1])]
+    sizes = _sizes(np.linalg.norm(values[used], axis=0))
     kept, held = hold_out(table, table.rows_of("train"), 1 / 3, stream, settings.hold_out)
     if not (kept.any() and held.any()):
         return (), Candidate("text-features", sizes[0], _UNTRIED, float("nan"))
@@ -126,6 +128,16 @@ def _choose_dimension(
     best = max(tried, key=lambda candidate: candidate.held_out)
     say(f"{best.size} of {most} directions (held-out log-likelihood {best.held_out:.4f})")
     return tuple(tried), best
+
+
+def _sizes(strengths: FloatArray) -> list[int]:
+    """Numbers of directions to try; where one would cut directions of equal strength (d,), all of these are in."""
+    most, found = len(strengths), []
+    for size in (size for size in DIMENSIONS if size < most):
+        while size < most and strengths[size] >= (1.0 - _ALIKE) * strengths[size - 1]:
+            size += 1
+        found.append(size)
+    return list(dict.fromkeys([*found, min(most, DIMENSIONS[-1])]))
 
 
 def _of_answers(

@@ -25,6 +25,8 @@ LEAST_MET, MOST_WORDS = 2, 10_000
 # A longer run of letters is no word, and an array of words gives each as much room as the longest.
 _LONGEST = 40
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
+# Values, and entries, whose relative difference is below it are equal.
+_EQUAL = 1e-8
 _DENSE = 500
 
 
@@ -119,13 +121,44 @@ def leading_directions(weights: Any, largest: int) -> FloatArray:
         _, values, rows = svds(weights, k=largest, v0=start)
         order = np.argsort(-values, kind="stable")
         values, rows = values[order], rows[order]
-    rows = rows[:largest][values[:largest] > 1e-7 * max(values.max(), 1e-300)]
-    return with_signs(rows.T)
+    kept = values > 1e-7 * max(values.max(), 1e-300)
+    return with_signs(settled(values[kept], rows[kept], largest).T)
+
+
+def settled(values: FloatArray, rows: FloatArray, largest: int) -> FloatArray:
+    """The first `largest` of singular vectors (k, width), but those of equal values turned into a basis that the space
+    alone decides.
+
+    Where words are met equally often and apart, as in texts from a template, values are equal; which vectors of that
+    space a decomposition gives is a matter of rounding, and the number of directions kept would cut it anywhere.
+    """
+    found = rows.copy()
+    ends = np.flatnonzero(-np.diff(values) > _EQUAL * values[:-1]) + 1
+    for own in np.split(np.arange(len(values)), ends):
+        if len(own) > 1 and own[0] < largest:
+            found[own] = _basis(rows[own])
+    return found[:largest]
+
+
+def _basis(rows: FloatArray) -> FloatArray:
+    """An orthonormal basis of the span of orthonormal rows: in turn the coordinate axis that lies nearest to it, the
+    first of those that lie alike, projected on it, and taken out of it."""
+    left, found = rows.copy(), np.empty_like(rows)
+    for number in range(len(rows)):
+        sizes = np.einsum("ij,ij->j", left, left)
+        axis = left[:, int(np.argmax(sizes >= (1.0 - _EQUAL) * sizes.max()))]
+        found[number] = axis @ left / np.linalg.norm(axis @ left)
+        # Twice, so that what is left is orthogonal to it but for rounding.
+        for _ in range(2):
+            left = left - np.outer(left @ found[number], found[number])
+    return found
 
 
 def with_signs(directions: FloatArray) -> FloatArray:
-    """The same with the largest entry of each column positive: a decomposition leaves signs open."""
+    """The same with the largest entry of each column, the first of those that are alike, positive: a decomposition
+    leaves signs open."""
     if directions.size == 0:
         return directions
-    largest = directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])]
+    size = np.abs(directions)
+    largest = directions[np.argmax(size >= (1.0 - _EQUAL) * size.max(axis=0), axis=0), np.arange(directions.shape[1])]
     return np.asarray(directions * np.where(largest < 0, -1.0, 1.0))

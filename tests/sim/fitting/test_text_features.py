@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_texts import BAD, GOOD, PLAIN, rows_of_made_texts, table_of_made_texts, text
+from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -401,3 +402,19 @@ def test_texts_that_tie_are_told_by_examples_too():
     named = [line for line in lines if line.startswith("  group") and "people" in line]
     told = [{row["feature"] for row in group["against_pooled"]} for group in found.as_json()["groups"]]
     assert ["tie" in own for own in told] == [line.endswith(" tie") for line in named]
+
+
+def test_directions_of_equal_values_do_not_hang_on_rounding():
+    """Four words that are met as often as each other and never together: three equal values."""
+    weights = np.hstack([np.kron(np.eye(4), np.ones((3, 1))), np.ones((12, 1))])
+    found = words.leading_directions(csr_array(weights), 8)
+    assert found.T @ found == pytest.approx(np.eye(4), abs=1e-12)
+    assert np.linalg.norm(weights @ found, axis=0) == pytest.approx(np.linalg.svd(weights)[1][:4])
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        # Other orders of rows are other orders of sums; words in another order are the same words.
+        turned = weights[rng.permutation(12)] * (1.0 + 1e-15 * rng.normal(size=(12, 1)))
+        assert words.leading_directions(csr_array(turned), 8) == pytest.approx(found, abs=1e-12)
+        assert words.leading_directions(csr_array(turned), 2) == pytest.approx(found[:, :2], abs=1e-12)
+    apart = np.diag([3.0, 2.0, 1.0])
+    assert words.leading_directions(csr_array(apart), 3) == pytest.approx(np.eye(3))
