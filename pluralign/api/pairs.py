@@ -100,8 +100,19 @@ def _of_frame(data: Frame) -> PairTable:
         data = data if hasattr(data, "iloc") else arrow
     found = rows_of(data, "data", source)
     return preference_files.table_of_rows(
-        found.rows, found.source, found.names(NAMES_KEY), found.names(ANNOTATOR_NAMES_KEY)
+        [_with_what_is_missing(row) for row in found.rows],
+        found.source,
+        found.names(NAMES_KEY),
+        found.names(ANNOTATOR_NAMES_KEY),
     )
+
+
+def _with_what_is_missing(row: dict[str, Any]) -> dict[str, Any]:
+    """nan in a ranking is what frames write where something was not ranked, as Arrow has it too."""
+    ranking = row.get("ranking")
+    if not isinstance(ranking, list):
+        return row
+    return {**row, "ranking": [None if isinstance(rank, float) and rank != rank else rank for rank in ranking]}
 
 
 def write_pairs(path: str | Path, pairs: Frame) -> None:

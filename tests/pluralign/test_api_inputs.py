@@ -287,3 +287,26 @@ def test_bad_opinions_are_named():
         pl.pool(pd.DataFrame(rows))
     with pytest.raises(pl.InputError, match="list, row 5, field 'prob': expected a number"):
         pl.pool([*LONG[:4], {**LONG[4], "prob": None}, LONG[5]])
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, _old_pandas, polars.DataFrame, _arrow, list])
+def test_frames_of_rankings_say_what_was_not_ranked(make):
+    """pandas has nan where there is nothing: by columns and row by row that is a response which was not ranked."""
+    rows = [
+        {"annotator_id": who, "responses": ["a", "b", "c"], "ranking": own}
+        for who, own in (("x", [2.0, float("nan") if make is not _arrow else None, 1.0]), ("y", [1.0, 2.0, 3.0]))
+    ]  # fmt: skip
+    if make is polars.DataFrame:
+        rows[0]["ranking"][1] = None
+    table = pl.read_pairs(make(rows))
+    assert [table.items[j] for j in table.offered.taken] == ["c", "a", "a", "b"]
+    assert table.offered.others.tolist() == [0, 1, 1, 1, 2, 2]
+
+
+def test_choices_of_a_filtered_frame_have_no_people_of_before():
+    frame = pd.DataFrame({
+        "annotator_id": pd.Categorical(["z", "y", "x"]), "responses": [["a", "b"], ["b", "c"], ["c", "d"]],
+        "choice": [0.0, 1.0, -1.0],
+    })  # fmt: skip
+    table = pl.read_pairs(frame[frame["annotator_id"] != "z"])
+    assert (table.annotators, table.items) == (("y", "x"), ("b", "c", "d", "none of them"))
