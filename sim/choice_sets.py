@@ -47,17 +47,33 @@ class ChoiceSets:
             self.rows @ basis, self.starts, self.annotator, self.n_annotators, self.weights, self.offset + offset
         )  # fmt: skip
 
+    @property
+    def answered(self) -> IntArray:
+        """Annotators with a choice of positive weight."""
+        return np.unique(self.annotator[self.weights > 0])
+
+    def ordered(self) -> tuple[ChoiceSets, IntArray]:
+        """The same choices, an annotator's next to each other, and where each annotator's begin (n_annotators + 1,)."""
+        order = np.argsort(self.annotator, kind="stable")
+        sizes = np.diff(self.starts)[order]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        rows = np.repeat(self.starts[:-1][order] - starts[:-1], sizes) + np.arange(starts[-1])
+        people = np.concatenate([[0], np.cumsum(np.bincount(self.annotator, minlength=self.n_annotators))])
+        found = ChoiceSets(
+            np.ascontiguousarray(self.rows[rows]), starts, self.annotator[order], self.n_annotators,
+            self.weights[order], self.offset[rows],
+        )  # fmt: skip
+        return found, people
+
     def by_annotator(self) -> Iterator[tuple[int, ChoiceSets]]:
         """(annotator, her choices as those of one annotator) of everybody who has some, ascending."""
-        order = np.argsort(self.annotator, kind="stable")
-        bounds = np.searchsorted(self.annotator[order], np.arange(self.n_annotators + 1))
-        sizes = np.diff(self.starts)
-        for i in np.flatnonzero(np.diff(bounds)):
-            own = order[bounds[i] : bounds[i + 1]]
-            starts = np.concatenate([[0], np.cumsum(sizes[own])])
-            rows = np.repeat(self.starts[own] - starts[:-1], sizes[own]) + np.arange(starts[-1])
+        own, people = self.ordered()
+        for i in np.flatnonzero(np.diff(people)):
+            lo, hi = people[i], people[i + 1]
+            rows = slice(own.starts[lo], own.starts[hi])
             yield int(i), ChoiceSets(
-                self.rows[rows], starts, np.zeros(len(own), dtype=np.int64), 1, self.weights[own], self.offset[rows]
+                own.rows[rows], own.starts[lo : hi + 1] - own.starts[lo], np.zeros(hi - lo, dtype=np.int64), 1,
+                own.weights[lo:hi], own.offset[rows],
             )  # fmt: skip
 
     def only(self, mask: BoolArray, annotator: IntArray, n_annotators: int) -> ChoiceSets:

@@ -11,10 +11,11 @@ import numpy as np
 
 from pluralign.api.frames import is_path
 from pluralign.api.shown import Page, Shown, bars, finite_or_text
+from sim.choice_sets import ChoiceSets
 from sim.converters.answers import Converted
 from sim.converters.converter import find_converter
 from sim.errors import InputError
-from sim.estimators.choice_panel import ChoicePanel, choice_panel
+from sim.estimators.choice_panel import choice_panel
 from sim.estimators.clustered_errors import ConditionalLogit
 from sim.estimators.mixed_logit import MixedLogit
 from sim.preferences import FloatArray
@@ -25,7 +26,7 @@ from sim.streams import Stream
 class _Choices:
     """What a model is fitted to: panel, names of features and of people, what was left out."""
 
-    panel: ChoicePanel
+    panel: ChoiceSets
     features: tuple[str, ...]
     annotators: tuple[str, ...]
     left_out: Mapping[str, int]
@@ -50,7 +51,7 @@ class ChoiceModel(Shown):
     def __init__(self, title: str, choices: _Choices, estimate: ConditionalLogit | MixedLogit) -> None:
         self.title, self.estimate = title, estimate
         self.features, self.annotators, self.left_out = choices.features, choices.annotators, dict(choices.left_out)
-        self.n_choices = choices.panel.n_choices
+        self.n_choices = len(choices.panel)
         sizes = np.diff(choices.panel.starts) + 1.0
         self.null_log_likelihood = -float(choices.panel.weights @ np.log(sizes))
         self.log_likelihood = estimate.log_likelihood

@@ -6,49 +6,18 @@ A pair is a set of one row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sim.arguments import float_array, index_array, require_count, weight_array
-from sim.preferences import FloatArray, IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class ChoicePanel:
-    """rows (m, d), those of choice e at starts[e]:starts[e + 1]; starts (E + 1,); annotator (E,) in
-    0..n_annotators-1; weights (E,)."""
-
-    rows: FloatArray
-    starts: IntArray
-    annotator: IntArray
-    n_annotators: int
-    weights: FloatArray
-
-    @property
-    def n_choices(self) -> int:
-        return len(self.annotator)
-
-    @property
-    def answered(self) -> IntArray:
-        """Annotators with a choice of positive weight: what clusters are counted by."""
-        return np.unique(self.annotator[self.weights > 0])
-
-    def by_annotator(self) -> tuple[ChoicePanel, IntArray]:
-        """The same choices, an annotator's next to each other, and where each annotator's begin (n_annotators + 1,)."""
-        order = np.argsort(self.annotator, kind="stable")
-        sizes = np.diff(self.starts)[order]
-        starts = np.concatenate(([0], np.cumsum(sizes)))
-        places = np.arange(starts[-1]) + np.repeat(self.starts[:-1][order] - starts[:-1], sizes)
-        people = np.concatenate(([0], np.cumsum(np.bincount(self.annotator, minlength=self.n_annotators))))
-        rows, annotator = np.ascontiguousarray(self.rows[places]), self.annotator[order]
-        return ChoicePanel(rows, starts, annotator, self.n_annotators, self.weights[order]), people
+from sim.choice_sets import ChoiceSets
+from sim.preferences import FloatArray
 
 
 def choice_panel(
     *, rows: Any, starts: Any, annotator: Any, n_annotators: int | None = None, weights: Any = None
-) -> ChoicePanel:
+) -> ChoiceSets:
     """Checked arrays; n_annotators None: one more than the largest.  Errors: ValueError that names the argument."""
     own = float_array("rows", rows, ("m", "d"))
     if own.size == 0:
@@ -65,12 +34,10 @@ def choice_panel(
     counted = weight_array("weights", weights, len(who))
     if not counted.any():
         raise ValueError("weights must not all be zero; nothing would be counted")
-    return ChoicePanel(np.ascontiguousarray(own), begins, who, count, counted)
+    return ChoiceSets(np.ascontiguousarray(own), begins, who, count, counted, np.zeros(len(own)))
 
 
-def pair_panel(
-    *, differences: Any, annotator: Any, n_annotators: int | None = None, weights: Any = None
-) -> ChoicePanel:
+def pair_panel(*, differences: Any, annotator: Any, n_annotators: int | None = None, weights: Any = None) -> ChoiceSets:
     """Pairs as sets of one row.  differences: (n, d), features of the chosen minus those of the rejected."""
     own = float_array("differences", differences, ("n", "d"))
     return choice_panel(
@@ -78,12 +45,13 @@ def pair_panel(
     )
 
 
-def log_probabilities(theta: FloatArray, sets: ChoicePanel) -> tuple[FloatArray, FloatArray]:
+def log_probabilities(theta: FloatArray, sets: ChoiceSets) -> tuple[FloatArray, FloatArray]:
     """(log P of each choice (E,), the chance of each row's alternative (m,)), theta (d,).
 
-    log P_e = -log(1 + sum_j exp(-<theta, row_j>)); a row's alternative has chance exp(-<theta, row_j>) P_e.
+    log P_e = -log(1 + sum_j exp(-o_j - <theta, row_j>)), o margins given from elsewhere; a row's alternative has chance
+    exp(-o_j - <theta, row_j>) P_e.
     """
-    others = -(sets.rows @ theta)
+    others = -(sets.offset + sets.rows @ theta)
     firsts, sizes = sets.starts[:-1], np.diff(sets.starts)
     # The chosen one has utility 0: nothing overflows once the largest of the set is taken out.
     top = np.maximum(np.maximum.reduceat(others, firsts), 0.0)
@@ -92,20 +60,20 @@ def log_probabilities(theta: FloatArray, sets: ChoicePanel) -> tuple[FloatArray,
     return -(top + np.log(total)), mass / np.repeat(total, sizes)
 
 
-def choice_scores(theta: FloatArray, sets: ChoicePanel) -> FloatArray:
+def choice_scores(theta: FloatArray, sets: ChoiceSets) -> FloatArray:
     """(E, d) gradients of log P_e by theta, unweighted: sum_j p_j row_j."""
     _, chance = log_probabilities(theta, sets)
     return np.asarray(np.add.reduceat(chance[:, None] * sets.rows, sets.starts[:-1], axis=0))
 
 
-def annotator_scores(theta: FloatArray, sets: ChoicePanel) -> FloatArray:
+def annotator_scores(theta: FloatArray, sets: ChoiceSets) -> FloatArray:
     """(n_annotators, d) weighted scores, summed over each annotator's choices."""
     own = np.zeros((sets.n_annotators, sets.rows.shape[1]))
     np.add.at(own, sets.annotator, sets.weights[:, None] * choice_scores(theta, sets))
     return own
 
 
-def derivatives(theta: FloatArray, sets: ChoicePanel) -> tuple[float, FloatArray, FloatArray]:
+def derivatives(theta: FloatArray, sets: ChoiceSets) -> tuple[float, FloatArray, FloatArray]:
     """(log-likelihood, gradient (d,), information (d, d) = minus the Hessian), weighted."""
     log_chosen, chance = log_probabilities(theta, sets)
     weighted = chance * np.repeat(sets.weights, np.diff(sets.starts))

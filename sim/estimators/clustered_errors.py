@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from sim.arguments import float_array, require_count, require_not_negative
-from sim.estimators.choice_panel import ChoicePanel, annotator_scores, choice_panel, derivatives, log_probabilities
+from sim.choice_sets import ChoiceSets
+from sim.estimators.choice_panel import annotator_scores, choice_panel, derivatives, log_probabilities
 from sim.preferences import FloatArray
 
 # Curvature left in some direction, over that at theta = 0, below which it is asked whether the choices are separated.
@@ -142,12 +143,12 @@ def conditional_logit(
     return _result(theta, sets, information, ridge, (null, steps, float(np.abs(gradient).max()), status))
 
 
-def _value(theta: FloatArray, sets: ChoicePanel, ridge: float) -> float:
+def _value(theta: FloatArray, sets: ChoiceSets, ridge: float) -> float:
     return float(sets.weights @ log_probabilities(theta, sets)[0]) - 0.5 * ridge * float(theta @ theta)
 
 
 def _result(
-    theta: FloatArray, sets: ChoicePanel, information: FloatArray, ridge: float,
+    theta: FloatArray, sets: ChoiceSets, information: FloatArray, ridge: float,
     ended: tuple[float, int, float, LogitStatus],
 ) -> ConditionalLogit:  # fmt: skip
     null, steps, largest, status = ended
@@ -161,14 +162,14 @@ def _result(
     )
 
 
-def _counted_rows(sets: ChoicePanel) -> FloatArray:
+def _counted_rows(sets: ChoiceSets) -> FloatArray:
     """Rows of choices that count, each column divided by its largest entry."""
     rows = sets.rows[np.repeat(sets.weights > 0, np.diff(sets.starts))]
     scale = np.abs(rows).max(axis=0)
     return np.asarray(rows / np.where(scale > 0, scale, 1.0))
 
 
-def _require_identified(sets: ChoicePanel) -> None:
+def _require_identified(sets: ChoiceSets) -> None:
     rows = _counted_rows(sets)
     values, vectors = np.linalg.eigh(rows.T @ rows)
     if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
@@ -186,7 +187,7 @@ def _is_flat(information: FloatArray, start_curvature: FloatArray) -> bool:
     return bool(eigh(information, start_curvature, eigvals_only=True)[0] < _FLAT)
 
 
-def is_separated(sets: ChoicePanel) -> bool:
+def is_separated(sets: ChoiceSets) -> bool:
     """Whether some theta contradicts no choice and agrees with at least one (an LP, certain up to its tolerance).
 
     max sum_j <theta, row_j>  s.t.  <theta, row_j> >= 0,  |theta_i| <= 1: positive where the likelihood rises forever

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.arguments import float_array, index_array, require_count, require_not_negative
+from sim.choice_sets import ChoiceSets
 from sim.compiled.structs import PanelChoices
-from sim.estimators.choice_panel import ChoicePanel, choice_panel
+from sim.estimators.choice_panel import choice_panel
 from sim.estimators.clustered_errors import LogitStatus, clustered_covariance, conditional_logit
 from sim.estimators.panel_draws import normal_draws
 from sim.preferences import FloatArray, IntArray
@@ -116,7 +117,7 @@ class SimulatedLikelihood:
     sets: choices as given, each person's together.  draws (N, q, R).
     """
 
-    sets: ChoicePanel
+    sets: ChoiceSets
     people: IntArray
     random: IntArray
     correlated: bool
@@ -196,7 +197,7 @@ def mixed_logit(
     require_not_negative(tolerance=tolerance)
     require_count("max_steps", max_steps, 0)
     own = Stream(role="mixed logit") if stream is None else stream
-    ordered, people = sets.by_annotator()
+    ordered, people = sets.ordered()
 
     def likelihood(R: int, at: Stream) -> SimulatedLikelihood:
         eps = normal_draws(sets.n_annotators, len(vary), R, at, kind=kind, antithetic=antithetic)
@@ -214,7 +215,7 @@ def mixed_logit(
     return _result(simulated, parameters, _Ended(draws, doubled, logit_value, steps, decrement, status))
 
 
-def _start(sets: ChoicePanel, vary: IntArray, correlated: bool, start: FloatArray | None) -> tuple[FloatArray, float]:
+def _start(sets: ChoiceSets, vary: IntArray, correlated: bool, start: FloatArray | None) -> tuple[FloatArray, float]:
     """(parameters, the conditional logit's log-likelihood)."""
     logit = conditional_logit(
         rows=sets.rows, starts=sets.starts, annotator=sets.annotator, n_annotators=sets.n_annotators,

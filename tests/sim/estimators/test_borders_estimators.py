@@ -103,7 +103,6 @@ BORDERS = (*BORDERS, NUCLEAR)
 
 EXCUSED = {
     "curvature": "elementwise; infinite margins have curvature 0",
-    "ChoicePanel": "made by choice_panel, which checks",
     "ConditionalLogit": "a result",
     "MixedLogit": "a result",
     "SimulatedLikelihood": "made by mixed_logit, which checks",

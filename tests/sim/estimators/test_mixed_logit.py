@@ -33,7 +33,7 @@ def _planted(seed=1, n_people=40, n_choices=5, factor=None, **more):
 
 
 def _likelihood(arrays, random, correlated, draws, weights=None, seed=0, **more):
-    sets, people = choice_panel(**arrays, weights=weights).by_annotator()
+    sets, people = choice_panel(**arrays, weights=weights).ordered()
     eps = normal_draws(sets.n_annotators, len(random), draws, Stream(seed), **more)
     return SimulatedLikelihood(sets, people, np.array(random), correlated, eps)
 
