@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from sim.choice_sets import ChoiceSets
 from sim.errors import InputError
-from sim.estimators.choice_panel import ChoicePanel, derivatives
+from sim.estimators.choice_panel import derivatives
 from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import weighted_confidence
 from sim.fitting.method import Fits
@@ -96,41 +97,28 @@ def head_errors(fits: Fits, prepared: Prepared) -> HeadErrors | None:
     return HeadErrors(tuple(found), 0.5 * (covariance + covariance.transpose(0, 2, 1)))
 
 
-def _panel(answers: Answers) -> ChoicePanel:
-    """The answers as choices; margins given from elsewhere are one more feature, whose coefficient is one."""
+def _sets(answers: Answers) -> ChoiceSets:
+    """The answers as choices."""
     own = answers.choices()
-    if own is None:
-        rows = np.hstack([answers.differences, np.zeros((len(answers), 1))])
-        return ChoicePanel(
-            rows, np.arange(len(rows) + 1), answers.annotator, answers.n_annotators, answers.weights
-        )  # fmt: skip
-    rows = np.hstack([own.rows, own.offset[:, None]])
-    return ChoicePanel(rows, own.starts, own.annotator, own.n_annotators, own.weights)
+    if own is not None:
+        return own
+    n = len(answers)
+    return ChoiceSets(
+        answers.differences, np.arange(n + 1), answers.annotator, answers.n_annotators, answers.weights, np.zeros(n)
+    )
 
 
-def _information(theta: FloatArray, panel: ChoicePanel) -> FloatArray:
+def _information(theta: FloatArray, sets: ChoiceSets) -> FloatArray:
     """Minus the Hessian of the weighted log-likelihood; (d, d)."""
-    return derivatives(np.append(theta, 1.0), panel)[2][:-1, :-1]
+    return derivatives(theta, sets)[2]
 
 
-def _by_annotator(panel: ChoicePanel) -> Iterator[tuple[int, ChoicePanel]]:
-    """Everybody with choices, and those."""
-    ordered, people = panel.by_annotator()
-    for i in np.flatnonzero(np.diff(people)):
-        first, last = people[i], people[i + 1]
-        lo, hi = ordered.starts[first], ordered.starts[last]
-        yield int(i), ChoicePanel(
-            ordered.rows[lo:hi], ordered.starts[first : last + 1] - lo, ordered.annotator[first:last],
-            panel.n_annotators, ordered.weights[first:last],
-        )  # fmt: skip
-
-
-def _common(fits: Fits, panel: ChoicePanel) -> FloatArray:
+def _common(fits: Fits, sets: ChoiceSets) -> FloatArray:
     """C_c of the reward common to all, whose ridge is a share of the answers' weight."""
     common: Any = fits.fitted[fits.common][1]
     common = common.inner if isinstance(common, LevelModel) else common
     d = len(fits.centre)
-    whole = _information(fits.centre, panel) + common.ridge * panel.weights.sum() * np.eye(d)
+    whole = _information(fits.centre, sets) + common.ridge * sets.weights.sum() * np.eye(d)
     return np.asarray(np.linalg.inv(whole))
 
 
@@ -143,34 +131,33 @@ def moved(information: FloatArray, basis: FloatArray, ridge: float, common: Floa
 
 
 def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
-    panel = _panel(answers)
-    common, d = _common(fits, panel), len(fits.centre)
+    sets = _sets(answers)
+    common, d = _common(fits, sets), len(fits.centre)
     if fits.asked.name == fits.common:  # one reward for all
         return dict.fromkeys([STRANGER, *(f"{ANNOTATOR}{annotators[i]}" for i in answers.answered)], common)
     basis, found = np.eye(d) if model.subspace is None else model.subspace, {}
     if model.departures is not None and model.label is not None:
         for k, departure in enumerate(model.departures):
-            members = ChoicePanel(panel.rows, panel.starts, panel.annotator, panel.n_annotators,
-                                  panel.weights * (model.label[panel.annotator] == k))  # fmt: skip
+            members = replace(sets, weights=sets.weights * (model.label[sets.annotator] == k))
             inside = _information(model.centre + departure, members)
             found[f"type_{k + 1}"] = moved(inside, basis, model.ridge, common)
         own = {f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.label[i] + 1}"] for i in answers.answered}
         return {**own, **found}
     found[STRANGER] = moved(np.zeros((d, d)), basis, model.ridge, common)
-    for i, own_panel in _by_annotator(panel):
-        own_information = _information(model.theta[i], own_panel)
+    for i, hers in sets.by_annotator():
+        own_information = _information(model.theta[i], hers)
         found[f"{ANNOTATOR}{annotators[i]}"] = moved(own_information, basis, model.ridge, common)
     return found
 
 
 def _of_types(model: TypeModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
     """A type's ridge is a share of the weight of its answers; the first of one type shrinks to zero."""
-    panel, d = _panel(answers), model.theta.shape[1]
-    common = np.zeros((d, d)) if fits.asked.name == fits.common else _common(fits, panel)
+    sets, d = _sets(answers), model.theta.shape[1]
+    common = np.zeros((d, d)) if fits.asked.name == fits.common else _common(fits, sets)
     found: dict[str, FloatArray] = {}
     for k, theta in enumerate(model.theta):
-        share = panel.weights * model.responsibilities[panel.annotator, k]
-        own = replace(panel, weights=share)
+        share = sets.weights * model.responsibilities[sets.annotator, k]
+        own = replace(sets, weights=share)
         found[f"type_{k + 1}"] = moved(_information(theta, own), np.eye(d), model.ridge * share.sum(), common)
     sure = {
         f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.responsibilities[i].argmax() + 1}"] for i in answers.answered
