@@ -14,8 +14,10 @@ from pluralign.api.shown import Page, Shown, bars
 from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates
 from sim.preferences import FloatArray
+from sim.streams import Stream
 from sim.tables.candidate_certificates import Certificate, axioms_of_rule, certificate, lies
 from sim.tables.candidates import CandidateChoice, HowToChoose
+from sim.tables.distilled import Kind, distilled_pairs
 
 
 class Choosing(Shown):
@@ -108,9 +110,25 @@ class Choosing(Shown):
             **({"mechanism": self.mechanism} if self.how.mechanism else {}), "choices": self.rows,
         }  # fmt: skip
 
+    def distil(self, kind: Kind, *, pairs: int = 20, seed: int = 0) -> list[dict[str, Any]]:
+        """The choice as answers that `llm train` with method dpo trains one adapter on.
+
+        kind: pop-dpo (of rule pool), aggregated, or weighted (of aggregate): see `sim.tables.distilled`.  pairs: most
+        of each prompt's pairs of candidates, at random by `seed`.
+        Errors: InputError where the rule has no such labels.
+        """
+        found = distilled_pairs(self.rewards, self.choices, self.how, kind, Stream(seed, "distil"), pairs=pairs)
+        asked = self.candidates
+        return [
+            {"prompt": asked.prompts[p], "chosen": asked.responses[p][a], "rejected": asked.responses[p][b],
+             "annotator_id": "everybody", "weight": weight}
+            for p, a, b, weight in zip(found.prompt.tolist(), found.chosen.tolist(), found.rejected.tolist(),
+                                       found.weight.tolist(), strict=True)
+        ]  # fmt: skip
+
     def save(self, path: str | Path) -> None:
         """The rows as JSONL."""
-        write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+        write_rows(path, self.rows)
 
     @property
     def _summary(self) -> dict[str, Any]:
@@ -166,6 +184,11 @@ class Choosing(Shown):
     def plot(self) -> Any:
         """Axes: what each party gets in the mean."""
         return bars(self.page().title, {"reward": self.mean_rewards.tolist()}, self.parties, "nats above the mean")
+
+
+def write_rows(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """As JSONL, whole or not at all."""
+    write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def finite(value: float | None) -> float | str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +12,13 @@ from pluralign.commands.alpha import Alpha
 from pluralign.commands.llm_options import clock, training_warnings
 
 if TYPE_CHECKING:
+    from sim.tables.distilled import Kind
     from sim.tables.pessimistic_candidates import Zero
 
 _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "--zero", "beta": "--beta",
           "mechanism": "--mechanism", "lottery": "--lottery", "pessimistic": "--pessimistic",
-          "radius": "--radius", "opinions": "--opinions"}  # fmt: skip
+          "radius": "--radius", "opinions": "--opinions",
+          "distil": "--distil", "pairs": "--pairs"}  # fmt: skip
 
 
 @click.command("choose")
@@ -53,6 +56,14 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
     "--radius", type=click.FloatRange(0), metavar="R",
     help="With --pessimistic: standard errors to allow for (default: 1.645, each bound right 19 times out of 20).",
 )  # fmt: skip
+@click.option(
+    "--distil", metavar="KIND=FILE",
+    help="Also write pairs for `llm train --method dpo`: pop-dpo (of pool), aggregated, or weighted (of aggregate).",
+)  # fmt: skip
+@click.option(
+    "--pairs", type=click.IntRange(1), default=20, show_default=True, help="With --distil: most pairs of a prompt's."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="With --distil: which pairs.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Also write the choices to this JSONL file.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
@@ -68,6 +79,9 @@ def command(
     opinions: str | None,
     pessimistic: bool,
     radius: float | None,
+    distil: str | None,
+    pairs: int,
+    seed: int,
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -79,20 +93,43 @@ def command(
     Example: pluralign llm choose rewards candidates.jsonl --rule leximin --out chosen.jsonl
     """
     from pluralign.api.choosing import choose
+    from pluralign.api.chosen import write_rows
     from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
+    from sim.errors import InputError
     from sim.files.atomic import require_place
     from sim.tables.candidates import RADIUS
 
     with training_warnings(), with_flags(_FLAGS):
-        if out is not None:
-            require_place(out)
+        kind, file = _distilled(distil)
+        if out is not None and file is not None and Path(out).absolute() == Path(file).absolute():
+            raise InputError(f"distil: {file} is also where the choices go", fix="name another file")
+        for place in (out, file):
+            if place is not None:
+                require_place(place)
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
             mechanism=mechanism, opinions=opinions, pessimistic=pessimistic or radius is not None,
             radius=RADIUS if radius is None else radius, progress=clock(),
         )  # fmt: skip
+        rows = None if kind is None else found.distil(kind, pairs=pairs, seed=seed)
         if out is not None:
             found.save(out)
+        if rows is not None and file is not None:
+            write_rows(file, rows)
     click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))
+
+
+def _distilled(given: str | None) -> tuple[Kind | None, str | None]:
+    """KIND=FILE; which kinds there are is the choice's affair."""
+    from sim.errors import InputError
+    from sim.tables.distilled import KINDS
+
+    if given is None:
+        return None, None
+    kind, _, file = given.partition("=")
+    found = next((one for one in KINDS if one == kind), None)
+    if found is None or not file:
+        raise InputError(f"distil: expected KIND=FILE, got '{given}'", fix=f"KIND is one of {', '.join(KINDS)}")
+    return found, file

@@ -1,0 +1,89 @@
+"""A choice among candidates as weighted pairs of them, which plain DPO then trains a policy on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from sim.algorithms.pop_dpo import pooled_pairs
+from sim.arguments import require_count
+from sim.errors import InputError
+from sim.likelihoods import log_sigmoid
+from sim.preferences import FloatArray, IntArray
+from sim.streams import Stream
+from sim.tables.candidates import CandidateChoice, HowToChoose, opinions_of
+
+Kind: TypeAlias = Literal["pop-dpo", "aggregated", "weighted"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+# A pair whose weight rounds to nothing says nothing.
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class DistilledPairs:
+    """prompt, chosen, rejected: (n,) numbers of the prompt and of its candidates; weight: (n,)."""
+
+    prompt: IntArray
+    chosen: IntArray
+    rejected: IntArray
+    weight: FloatArray
+
+
+def distilled_pairs(
+    rewards: Sequence[FloatArray],
+    choices: Sequence[CandidateChoice],
+    how: HowToChoose,
+    kind: Kind,
+    stream: Stream,
+    *,
+    pairs: int = 20,
+) -> DistilledPairs:
+    """Pairs of each prompt's candidates, all of them or `pairs` at random, labelled by what was chosen.
+
+    pop-dpo: of rule pool.  Each party's opinion of the two is her Bradley-Terry chance; both orders stand there, with
+    the pool of the opinions as weights.  [arXiv 2405.00254, Algorithm 5, over its draw]
+    aggregated: the one of larger value, weight 1; equal ones are left out.
+    weighted: of aggregate.  Both orders, weighted by sigma(V(a) - V(b)), V the aggregate: DPO's expected loss on the
+    answers of somebody whose reward it is, least at pi_ref exp(V / beta), the policy that `beta` of the choice gives.
+    Errors: InputError where the rule has no such labels.
+    """
+    require_count("pairs", pairs)
+    _require_labels(choices, how, kind)
+    drawn = [_drawn(table.shape[1], pairs, stream.at(replicate=p)) for p, table in enumerate(rewards)]
+    prompt = np.repeat(np.arange(len(rewards)), [len(two) for two in drawn])
+    two = np.concatenate(drawn)
+    if kind == "pop-dpo":
+        opinions = np.concatenate(
+            [opinions_of(table[:, own]) for table, own in zip(rewards, drawn, strict=True)], axis=1
+        )
+        found = pooled_pairs(prompt, two, opinions, how.alpha)
+        prompt, chosen, rejected, weight = found.contexts, found.chosen, found.rejected, found.pair_weights()
+    else:
+        value = np.concatenate([own.value[at] for own, at in zip(choices, drawn, strict=True) if own.value is not None])
+        gap = np.concatenate([value[:, 0] - value[:, 1], value[:, 1] - value[:, 0]])
+        weight = (gap > 0).astype(np.float64) if kind == "aggregated" else np.exp(log_sigmoid(gap))
+        prompt, chosen, rejected = np.tile(prompt, 2), two.T.ravel(), two[:, ::-1].T.ravel()
+    kept = weight > _LEAST
+    order = np.argsort(np.asarray(prompt)[kept], kind="stable")
+    return DistilledPairs(*(np.asarray(column)[kept][order] for column in (prompt, chosen, rejected, weight)))
+
+
+def _require_labels(choices: Sequence[CandidateChoice], how: HowToChoose, kind: Kind) -> None:
+    if kind not in KINDS:
+        raise InputError(f"distil: there is nothing called '{kind}'", fix=f"give one of {', '.join(KINDS)}")
+    wanted = {"pop-dpo": "pool", "weighted": "aggregate"}.get(kind, how.rule)
+    if how.rule != wanted:
+        raise InputError(f"distil: {kind} belongs to rule {wanted}", fix=f"choose by {wanted}, or distil aggregated")
+    if kind == "aggregated" and any(own.value is None for own in choices):
+        raise InputError(f"distil: lotteries of {how.rule} value no candidate alone", fix="choose candidates")
+
+
+def _drawn(n: int, pairs: int, stream: Stream) -> IntArray:
+    """(m, 2) different candidates, the smaller number first; m at most `pairs`."""
+    every = np.stack(np.triu_indices(n, 1), axis=1)
+    if len(every) <= pairs:
+        return every
+    return every[np.sort(stream.permutation(len(every))[:pairs])]

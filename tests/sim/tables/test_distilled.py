@@ -1,0 +1,111 @@
+"""Weighted pairs of a choice: DPO on them ends at the policies that the choice itself gives."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from sim.algorithms.pop_dpo import pop_dpo_optimum
+from sim.errors import InputError
+from sim.streams import Stream
+from sim.tables.candidates import HowToChoose, choose_candidates
+from sim.tables.distilled import distilled_pairs
+
+STREAM, BETA = Stream(0, "distil"), 0.4
+
+
+@pytest.fixture(scope="module")
+def tables():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(3, size)) for size in (4, 2, 5, 2)]
+
+
+def _of(tables, how, kind, **options):
+    return distilled_pairs(tables, choose_candidates(tables, how), how, kind, STREAM, **options)
+
+
+def _dpo_optimum(found, prompt, n, beta, reference):
+    """pi over a prompt's candidates that DPO's weighted loss is least at, by a general solver."""
+    own = found.prompt == prompt
+    chosen, rejected, weight = found.chosen[own], found.rejected[own], found.weight[own]
+
+    def loss(h):
+        return (weight * np.logaddexp(0, -beta * (h[chosen] - h[rejected]))).sum() + 1e-9 * (h @ h)
+
+    h = minimize(loss, np.zeros(n), method="BFGS", options={"gtol": 1e-10}).x
+    policy = reference * np.exp(h - h.max())
+    return policy / policy.sum()
+
+
+@pytest.mark.parametrize("alpha", [-2.0, 0.0, 1.0])
+def test_weighted_pairs_lead_to_the_closed_form(tables, alpha):
+    how = HowToChoose("aggregate", alpha, beta=BETA)
+    logps = [np.random.default_rng(9).normal(size=table.shape[1]) for table in tables]
+    choices = choose_candidates(tables, how, None, logps)
+    found = distilled_pairs(tables, choices, how, "weighted", STREAM)
+    for prompt, own in enumerate(choices):
+        policy = _dpo_optimum(found, prompt, len(own.lottery), BETA, np.exp(logps[prompt]))
+        assert policy == pytest.approx(own.lottery, abs=2e-4)
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5])
+def test_pop_dpo_pairs_lead_to_its_optimum(tables, alpha):
+    """Of two candidates: pi_ref q^(1 / beta), q the pool of the parties' Bradley-Terry chances."""
+    how = HowToChoose("pool", alpha, lottery=True)
+    choices, found = choose_candidates(tables, how), _of(tables, how, "pop-dpo")
+    reference = np.array([0.3, 0.7])
+    for prompt in (1, 3):
+        own = found.prompt == prompt
+        assert found.weight[own].sum() == pytest.approx(1.0)
+        policy = _dpo_optimum(found, prompt, 2, BETA, reference)
+        assert policy == pytest.approx(pop_dpo_optimum(reference, choices[prompt].lottery, BETA), abs=2e-4)
+
+
+@pytest.mark.parametrize("rule", ["aggregate", "nash", "pool"])
+def test_aggregated_labels_are_of_the_larger_value(tables, rule):
+    large = [table for table in tables if table.shape[1] > 3]
+    how = HowToChoose(rule)
+    choices, found = choose_candidates(large, how), _of(large, how, "aggregated")
+    told = set(zip(found.prompt.tolist(), found.chosen.tolist(), found.rejected.tolist(), strict=True))
+    by_hand = {
+        (p, a, b) for p, own in enumerate(choices) for a in range(len(own.value)) for b in range(len(own.value))
+        if own.value[a] > own.value[b]
+    }  # fmt: skip
+    assert told == by_hand
+    assert set(found.weight) == {1.0}
+
+
+def test_some_pairs_are_drawn_and_the_same_ones_again():
+    tables = [np.random.default_rng(1).normal(size=(2, 30)) for _ in range(3)]
+    first, again = (_of(tables, HowToChoose("aggregate"), "aggregated", pairs=7) for _ in range(2))
+    assert np.bincount(first.prompt).tolist() == [7, 7, 7]
+    pairs = {frozenset(two) for two in zip(first.chosen[:7].tolist(), first.rejected[:7].tolist(), strict=True)}
+    assert len(pairs) == 7
+    assert np.array_equal(first.chosen, again.chosen)
+    other = distilled_pairs(tables, choose_candidates(tables, HowToChoose("aggregate")), HowToChoose("aggregate"),
+                            "aggregated", Stream(1, "distil"), pairs=7)  # fmt: skip
+    assert not np.array_equal(first.chosen, other.chosen)
+
+
+def test_pairs_that_say_nothing_are_left_out():
+    tables = [np.array([[0.0, 0.0, 40.0]])]
+    assert len(_of(tables, HowToChoose("aggregate"), "aggregated").weight) == 2
+    weighted = _of(tables, HowToChoose("aggregate"), "weighted")
+    # The equal two in both orders, and each of them below the third alone.
+    assert sorted(weighted.weight) == pytest.approx([0.5, 0.5, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "message"),
+    [
+        (HowToChoose("nash"), "weighted", "distil: weighted belongs to rule aggregate"),
+        (HowToChoose("aggregate"), "pop-dpo", "distil: pop-dpo belongs to rule pool"),
+        (HowToChoose("nash", lottery=True), "aggregated", "distil: lotteries of nash value no candidate alone"),
+        (HowToChoose("von-neumann"), "aggregated", "distil: lotteries of von-neumann value no candidate alone"),
+        (HowToChoose("aggregate"), "half", "distil: there is nothing called 'half'; give one of pop-dpo, aggregated"),
+    ],
+)
+def test_labels_that_a_rule_has_not(tables, how, kind, message):
+    with pytest.raises(InputError, match=message):
+        _of(tables[:1], how, kind)
+    with pytest.raises(ValueError, match="pairs"):
+        _of(tables, HowToChoose("aggregate"), "aggregated", pairs=0)
