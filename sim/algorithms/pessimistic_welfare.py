@@ -220,7 +220,14 @@ def _raise_levels(
     for _ in range(M):
         if fixed.all():
             break
-        found = _found(raising, floor=np.where(fixed, level - slack, 0.0), free=np.where(fixed, 0.0, 1.0), **numbers)
+        limits = {"floor": np.where(fixed, level - slack, 0.0), "free": np.where(fixed, 0.0, 1.0)}
+        if not fixed.any():
+            found = _found(raising, **limits, **numbers)
+        else:
+            higher = raising.solve(**limits, **numbers)
+            if higher["lottery"] is None:
+                break  # as below: what the solver cannot raise for sure stays where it is
+            found = higher
         reached = float(found["level"])
         if not fixed.any():
             weights = np.maximum(found["prices"], 0.0)

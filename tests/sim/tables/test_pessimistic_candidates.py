@@ -113,6 +113,19 @@ def test_a_lottery_at_the_kink_is_certified():
         assert own.gap < 1e-4
 
 
+def test_leximin_of_many_parties_has_a_lottery_and_its_gap():
+    """Of 8 parties and 40 candidates: later levels leave next to no room, and the solver gives up at one of them."""
+    rng = np.random.default_rng(0)
+    theta, a, features = rng.normal(size=(8, 12)), rng.normal(size=(8, 60, 12)), rng.normal(size=(40, 12))
+    confidence = PartyConfidence(theta, a.transpose(0, 2, 1) @ a, np.full(8, 1.645))
+    rewards = [theta @ features.T]
+    sure = sure_rewards([features], rewards, confidence)
+    [own] = choose_candidates(rewards, HowToChoose("leximin", lottery=True, pessimistic=True), sure)
+    assert own.lottery.sum() == pytest.approx(1.0)
+    assert own.gap < 1e-3
+    assert own.sure.min() >= own.bounds.min(axis=0).max() - 1e-6, "no candidate alone guarantees more"
+
+
 def test_more_doubt_is_never_worth_more():
     worth = []
     for radius in (0.0, 0.3, 1.0, 3.0):
