@@ -10,10 +10,12 @@ from sim.preferences import FloatArray, IntArray
 _ROUNDING = 1e-9
 
 
-def first_best(reached: FloatArray) -> IntArray:
+def first_best(reached: FloatArray, within: float = 0.0) -> IntArray:
     """The first of the largest final values, but for rounding; (..., R) -> (...).
 
-    With the very largest, last bits would decide how types and clusters are numbered.
+    With the very largest, last bits would decide how types and clusters are numbered.  within: how far from its optimum
+    a restart may have stopped.
     """
     most = reached.max(axis=-1, keepdims=True)
-    return np.asarray(np.argmax(reached >= most - _ROUNDING * np.maximum(1.0, np.abs(most)), axis=-1))
+    slack = np.maximum(_ROUNDING * np.maximum(1.0, np.abs(most)), within)
+    return np.asarray(np.argmax(reached >= most - slack, axis=-1))

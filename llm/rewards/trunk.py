@@ -162,7 +162,8 @@ def _train(
         make_passes(
             base, _ADAPTER, groups, TrunkObjective(base, heads, replace(start, train=train), contexts, last), training,
             stream.child("passes"), times=(1.0, _HEADS_TIMES), journal=journal, key=origin,
-            on_step=_telling(progress), on_pass=lambda epoch: None if epoch < before else ended(epoch),
+            rate_field="trunk_rate", on_step=_telling(progress),
+            on_pass=lambda epoch: None if epoch < before else ended(epoch),
         )  # fmt: skip
     passes = int(np.argmax(scores)) if np.isfinite(scores).all() else settings.epochs
     if passes == 0:

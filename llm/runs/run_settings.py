@@ -43,6 +43,8 @@ class RunSettings:
             raise ValueError(f"beta must be positive (got {self.beta})")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative (got {self.seed})")
+        if self.groups.prompt_laws is not None and self.method != "em-dpo":
+            raise ValueError(f"groups.prompt_laws belongs to method em-dpo (got {self.method}); leave it out")
 
 
 # What changes neither the path nor the result of a run. What device and dtype came to is in its origin.

@@ -102,12 +102,14 @@ def make_passes(
     key: str = "",
     on_step: Callable[[int, int], None] = lambda step, total: None,
     on_pass: Callable[[int], None] | None = None,
+    rate_field: str = "training.rate",
 ) -> list[Mapping[str, float]]:
     """Minimise the objective over the parameters of `groups`, in place, with adapter `name` in use; a row a step.
 
     times: what the rate of each group is multiplied by.  journal, key: where an unfinished fit keeps its parameters,
     optimiser and step.
     on_pass: hears of every pass that ends here (from 0), with the parameters at its end; a restart begins after it.
+    rate_field: what the rate is called where it is set.
     """
     # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
     per_epoch = math.ceil(len(objective.lengths) / training.batch)
@@ -148,7 +150,7 @@ def make_passes(
                 if not math.isfinite(batch_loss) or not math.isfinite(norm):
                     raise InputError(
                         f"training of '{name}' diverged at step {step + 1} of {total}: loss {batch_loss}, gradient "
-                        f"norm {norm}", field="training.rate", fix=f"lower the rate (now {training.rate:g})",
+                        f"norm {norm}", field=rate_field, fix=f"lower the rate (now {training.rate:g})",
                     )  # fmt: skip
                 optimizer.step()
                 record.append({
@@ -160,7 +162,7 @@ def make_passes(
                 on_step(step, total)
                 ends = on_pass is not None and step % per_epoch == 0
                 if ends or (step % training.checkpoint_steps == 0 and step < total):
-                    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
+                    require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
                     if ends and on_pass is not None:
                         on_pass(epoch)
                     _checkpoint(journal, part, parameters, optimizer, step, record)
@@ -168,7 +170,7 @@ def make_passes(
             parameter.grad = None
         if training.gradient_checkpointing:
             base.model.eval()
-    require_finite(parameters, f"training of '{name}'", "training.rate", training.rate)
+    require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
     return record
 
 

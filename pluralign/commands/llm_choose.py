@@ -100,7 +100,8 @@ def command(
     from sim.files.atomic import require_place
     from sim.tables.candidates import RADIUS
 
-    with training_warnings(), with_flags(_FLAGS):
+    flags = _FLAGS if pessimistic or radius is None else {**_FLAGS, "pessimistic": "--radius"}
+    with training_warnings(), with_flags(flags):
         kind, file = _distilled(distil)
         if out is not None and file is not None and Path(out).absolute() == Path(file).absolute():
             raise InputError(f"distil: {file} is also where the choices go", fix="name another file")

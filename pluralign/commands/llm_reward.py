@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sim.fitting.settings import AskedHoldOut
 
 
+_TRUNK = {f"trunk_{name}": f"--trunk-{name}" for name in ("rank", "heads", "epochs", "rate")}
+
+
 @click.command("reward")
 @click.option("--model", type=click.Path(), help="Folder (or GGUF file) of a causal language model.")
 @click.option("--data", type=click.Path(), help="Answers, as `pluralign fit` and `llm train` read them.")
@@ -116,7 +119,7 @@ def command(
     if (fitted is None) == (model is None or data is None):
         raise InputError("needs a model and data, or a finished fit", fix="give --model and --data, or --fit")
     say = clock()
-    with training_warnings(), with_flags({**FLAGS, "folds": "--folds"}):
+    with training_warnings(), with_flags({**FLAGS, **_TRUNK}):
         if fitted is None:
             assert model is not None
             assert data is not None

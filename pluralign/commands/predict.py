@@ -41,7 +41,8 @@ def command(
     from sim.errors import InputError
     from sim.files.atomic import require_place
 
-    with with_flags(_FLAGS):
+    # Of types the names are given here: what is said of them is said of the flag.
+    with with_flags({**_FLAGS, "annotators": "--by-type"} if by_type and not annotators else _FLAGS):
         if out is not None:
             require_place(out)
         with warnings.catch_warnings(record=True) as told:

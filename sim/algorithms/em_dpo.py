@@ -308,7 +308,7 @@ def em_dpo_restarts(
             prompts=prompts,
         )
         reached[r] = result.penalised[-1]
-        # Of those that end alike the first, as `first_best` has it.
+        # Of two that end alike the first.
         if best is None or first_best(np.array([best.penalised[-1], reached[r]])) == 1:
             best = result
     assert best is not None

@@ -216,7 +216,7 @@ def _raise_levels(
     """Leximin on t: raise the common level of the free parties, fix those that cannot rise further; returns the last
     program's answers and the first level's duals (M,)."""
     raising, testing, M = level_program(*shape), floor_program(*shape), shape[2]
-    level, fixed, weights = np.zeros(M), np.zeros(M, dtype=bool), np.zeros(M)
+    level, fixed, weights, reached = np.zeros(M), np.zeros(M, dtype=bool), np.zeros(M), 0.0
     for _ in range(M):
         if fixed.all():
             break
@@ -241,7 +241,8 @@ def _raise_levels(
                 stuck.append(m)
         for m in stuck or tight:
             fixed[m], level[m] = True, reached
-    last = testing.solve(floor=level - slack, weights=np.ones(M), **numbers)
+    # Where the solver gave up, the others keep the level that was shown to be possible for all of them.
+    last = testing.solve(floor=np.where(fixed, level, reached) - slack, weights=np.ones(M), **numbers)
     return (found if last["lottery"] is None else last), weights
 
 

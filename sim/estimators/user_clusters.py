@@ -129,17 +129,19 @@ def _wide(
 ) -> UserClusters:
     """Every restart loosely, restarts shared out between cores, and the best to the end."""
 
+    loose = max(tolerance, _LOOSE)
+
     def alone(i: int) -> FloatArray:
         own = slice(answers.starts[i], answers.starts[i + 1])
         return fit_head(answers.rows[own], None, weights=answers.weight[own], offset=answers.offset[own], ridge=ridge)
 
     def of(chosen: IntArray) -> WideClusters:
         first = np.stack([alone(int(i)) for i in chosen])
-        return WideClusters(answers, spectrum, ridge, first).run(max(tolerance, _LOOSE))
+        return WideClusters(answers, spectrum, ridge, first).run(loose)
 
     with ThreadPoolExecutor(available_cores()) as pool:
         found = list(pool.map(of, seeds))
-    best = found[int(first_best(np.array([own.objective for own in found])))].run(tolerance)
+    best = found[int(first_best(np.array([own.objective for own in found]), loose * found[0].mass))].run(tolerance)
     return UserClusters(best.theta, best.label, np.sort([own.objective for own in found])[::-1], np.array(best.trace))
 
 

@@ -61,7 +61,8 @@ def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: Flo
     model = fit.method.adapt(fit.fitted.model, answers)
     context = fit.context if fit.context is None or people is None else replace(fit.context, contexts=people)
     with_them = replace(
-        fit, model=model, annotators=own.annotators, trained=np.arange(n), context=context, earlier=fit
+        fit, model=model, annotators=own.annotators, trained=np.arange(n), context=context, earlier=fit,
+        errors=None,
     )  # fmt: skip
     columns = {name: np.asarray(rows) for name, rows in fit.method.table(model).items()}
     return Assigned(own.annotators, columns, with_them)

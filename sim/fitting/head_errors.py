@@ -67,7 +67,7 @@ def read_errors(arrays: Mapping[str, AnyArray]) -> HeadErrors | None:
 
 
 def head_errors(fits: Fits, prepared: Prepared) -> HeadErrors | None:
-    """Of every linear reward of the method that was asked for; None where the method is another's own.
+    """Of every linear reward of the method that was asked for; None where it is of another form (`knows_errors`).
 
     An annotator's theta = argmax LL_i(theta) - 0.5 ridge |v|^2, theta = c + U v, moves with her answers and with the
     common reward c that it shrinks to:
@@ -79,6 +79,8 @@ def head_errors(fits: Fits, prepared: Prepared) -> HeadErrors | None:
     responsibility, which counts as known, as the subspace U does: errors are a little too small. A reward from contexts
     has its own form (`weighted_confidence`), of plain pairs only.
     """
+    if not fits.asked.knows_errors:
+        return None
     model, annotators = fits.model, prepared.table.annotators
     if isinstance(model, LevelModel):
         prepared, model = prepared.at(model.thresholds), model.inner

@@ -162,7 +162,7 @@ class Method(Protocol[Model]):
     like: the method whose size and ridge it takes over, without a search of its own.
     per_annotator: names of the `parameters` that hold a row an annotator, left out of the file for readers.
     takes_choices: it heeds `Answers.events`: choices, rankings, ties, levels.  pairs_only: it is left out beside others
-    where answers are such.
+    where answers are such.  knows_errors: its rewards are of a form that `sim.fitting.head_errors` knows the errors of.
     """
 
     name: ClassVar[str]
@@ -180,6 +180,7 @@ class Method(Protocol[Model]):
     per_annotator: ClassVar[tuple[str, ...]] = ()
     takes_choices: ClassVar[bool] = False
     pairs_only: ClassVar[bool] = False
+    knows_errors: ClassVar[bool] = False
 
     def grid(self, problem: Problem) -> Grid:
         """What to try; the best on held-out training answers is fitted to all of them."""

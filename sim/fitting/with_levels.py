@@ -21,7 +21,7 @@ THRESHOLDS = "level_thresholds"
 _SETTLED, _SEARCHED, _FINAL = 1e-4, 2, 15
 _SAID = (
     "name", "title", "beside", "least_size", "rivals", "size_from", "sizes_shared", "wants_contexts", "takes_shift",
-    "size_name", "counts", "like", "per_annotator", "takes_choices", "pairs_only",
+    "size_name", "counts", "like", "per_annotator", "takes_choices", "pairs_only", "knows_errors",
 )  # fmt: skip
 
 

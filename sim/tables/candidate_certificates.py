@@ -55,8 +55,9 @@ def certificate(table: FloatArray, found: CandidateChoice, how: HowToChoose) -> 
     heard = gains.max(axis=1) > 0
     shares = np.asarray(share_of_maximum(gains, gains @ found.lottery))
     own = gains[heard]
+    gap = None if how.rule == "pool" else 0.0 if found.gap is None else found.gap
     if not heard.any():
-        return Certificate(shares, 1.0, True, Pareto(True, 0.0), None, found.gap or 0.0)
+        return Certificate(shares, 1.0, True, Pareto(True, 0.0), None, gap)
     share, certified = smallest_share(own, found.lottery)
     transfers = None
     if how.is_mixed and found.lottery.max() < 1.0:
@@ -65,7 +66,6 @@ def certificate(table: FloatArray, found: CandidateChoice, how: HowToChoose) -> 
         pareto = pareto_option(own, found.choice)
         if is_welfare(how.rule):
             transfers = pigou_dalton_option(own, found.choice, parse_rule(how.rule).equivalent(own))
-    gap = None if how.rule == "pool" else 0.0 if found.gap is None else found.gap
     return Certificate(shares, share, certified, pareto, transfers, gap)
 
 

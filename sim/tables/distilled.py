@@ -78,7 +78,10 @@ def _require_labels(choices: Sequence[CandidateChoice], how: HowToChoose, kind: 
     if how.rule != wanted:
         raise InputError(f"distil: {kind} belongs to rule {wanted}", fix=f"choose by {wanted}, or distil aggregated")
     if kind == "aggregated" and any(own.value is None for own in choices):
-        raise InputError(f"distil: lotteries of {how.rule} value no candidate alone", fix="choose candidates")
+        raise InputError(
+            f"distil: lotteries of {how.rule} value no candidate alone",
+            fix="choose by aggregate, or by a welfare function without lottery",
+        )
 
 
 def _drawn(n: int, pairs: int, stream: Stream) -> IntArray:

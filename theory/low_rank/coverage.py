@@ -198,7 +198,7 @@ class WaldReuse(WaldCoverage):
     }
 
     def control(self, setting: CoverageSetting) -> tuple[Control[CoverageSetting], ...]:
-        return (Control("rank 1 assumed", replace(setting, fitted=1, replicates=400)),)
+        return (Control("rank 1 assumed", replace(setting, fitted=1, replicates=1500)),)
 
 
 @dataclass(frozen=True)

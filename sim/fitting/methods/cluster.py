@@ -33,6 +33,7 @@ class Cluster(RewardMethod):
 
     name = "cluster"
     title = "clusters"
+    knows_errors = True
     counts = "clusters"
 
     def grid(self, problem: Problem) -> Grid:

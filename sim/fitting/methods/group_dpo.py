@@ -22,6 +22,7 @@ class GroupDPO(Pooled):
     name = "group-dpo"
     title = "group-robust DPO, known groups"
     takes_choices = False
+    knows_errors = False
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), (0.003, 0.03, 0.1, 0.3), untried=0.03, fixed=True)

@@ -47,6 +47,7 @@ class Bilinear(Method[BilinearModel]):
 
     wants_contexts = True
     takes_choices = True
+    knows_errors = True
     size_name = "rank"
 
     @one_thread()

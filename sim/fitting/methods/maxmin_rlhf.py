@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sim.fitting.diagnostics.max_min import max_min_policies
-from sim.fitting.method import Diagnosis, Fits, Grid, Problem, Say, Task
+from sim.fitting.method import Diagnosis, Fits, Grid, Group, Problem, Say, Task
 from sim.fitting.methods.cluster import Cluster
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
@@ -26,6 +26,7 @@ class MaxMinRLHF(Cluster):
     name = "maxmin-rlhf"
     title = "MaxMin-RLHF, hard EM"
     takes_choices = False
+    knows_errors = False
 
     def grid(self, problem: Problem) -> Grid:
         return replace(super().grid(problem), ridges=_RIDGES, untried=_RIDGES[1])
@@ -33,6 +34,10 @@ class MaxMinRLHF(Cluster):
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         nothing = np.zeros(answers.differences.shape[1])
         return super().fit(answers, size, ridge, replace(task, centre=nothing))
+
+    def describe(self, model: RewardModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
+        """By what sets a cluster apart from the common reward; its own is a whole one."""
+        return super().describe(replace(model, departures=self.departures(model, centre)), prepared, centre, stream)
 
     def departures(self, model: RewardModel, centre: FloatArray) -> FloatArray:
         assert model.departures is not None

@@ -15,6 +15,7 @@ class Personal(RewardMethod):
 
     name = "personal"
     title = "one reward each"
+    knows_errors = True
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), RIDGES, untried=RIDGES[2], fixed=True)

@@ -17,6 +17,7 @@ class Pooled(RewardMethod):
 
     name = "pooled"
     title = "one reward for all"
+    knows_errors = True
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), (0.003, 0.03, 0.1, 0.3), untried=0.03, fixed=True)

@@ -29,6 +29,7 @@ class Shared(RewardMethod):
 
     name = "shared"
     title = "shared subspace"
+    knows_errors = True
     counts = "dimensions"
 
     def grid(self, problem: Problem) -> Grid:

@@ -20,6 +20,7 @@ class TypeMethod(Method[TypeModel]):
     """Scores, adaptation and report of every method whose model is a mixture of types."""
 
     takes_choices = True
+    knows_errors = True
     beside = ("dpo", "em-dpo", "cluster-dpo", "dpo-equal-weights")
     sizes_shared = True
     size_name = "n_types"

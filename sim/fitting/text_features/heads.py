@@ -128,7 +128,9 @@ def head_confidence(fit: SavedFit, names: Sequence[str], radius: float) -> Party
         raise InputError(
             "pessimistic: does not say how sure it is of its rewards"
             + (" of annotators it was given later" if assigned else ""),
-            file=fit.folder, fix="fit again" + (", with their answers among the others" if assigned else ""),
+            file=fit.folder,
+            fix="fit again, with their answers among the others" if assigned
+            else "fit again, by pooled, personal, shared, cluster, low-rank or em-dpo",
         )  # fmt: skip
     width = theta.shape[1]
     covariance = np.stack([fit.errors.of(_meant(fit, name)[1].key)[:width, :width] for name in names])

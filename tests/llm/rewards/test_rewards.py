@@ -26,7 +26,7 @@ from llm.rewards.reward_encoder import RewardEncoder  # noqa: E402
 from pluralign.__main__ import main  # noqa: E402
 from pluralign.api.fits import FitResult  # noqa: E402
 from sim.errors import InputError  # noqa: E402
-from sim.files.preference_files import read_pairs  # noqa: E402
+from sim.files.preference_files import read_pairs, table_of_rows  # noqa: E402
 from sim.fitting.text_features.heads import head_names, head_of  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -563,6 +563,9 @@ def test_pessimistic_choices_know_how_sure_the_fit_is(types, personal, pairs, ca
     later = personal.assign(replace(new, annotators=tuple(f"new-{name}" for name in new.annotators)))
     with pytest.raises(InputError, match="of annotators it was given later; fit again, with their answers"):
         pl.choose(later, candidates, pessimistic=True, parties="annotators")
+    ranked = [{"prompt": "The film", "responses": [" was great.", " was awful."], "ranking": [1, 2],
+               "annotator_id": personal.usable.annotators[0]}] * 3  # fmt: skip
+    assert personal.assign(table_of_rows(ranked, "ranked")).usable.errors is None, "they are of others of that name"
 
 
 def test_baselines_stand_beside_and_choose(pairs, tiny):  # noqa: F811
@@ -570,6 +573,8 @@ def test_baselines_stand_beside_and_choose(pairs, tiny):  # noqa: F811
     found = pl.reward(pairs, tiny, method="pal", n_types=2, ridge=1.0, restarts=1, beside=("vpl", "maxmin-rlhf"))
     assert {"vpl", "maxmin-rlhf", "shared"} <= set(found.as_dict()["baselines"])
     assert {"stranger", "type_1", "type_2"} <= set(head_names(found.usable))
+    with pytest.raises(InputError, match="how sure it is of its rewards; fit again, by pooled, personal, shared"):
+        pl.choose(found, [{"prompt": "The film", "responses": [" was great.", " was awful."]}], pessimistic=True)
     rows = [{"prompt": "The film was", "responses": [" great.", " awful.", " long."]},
             {"prompt": "The cast was", "responses": [" fine.", " dull."]}]  # fmt: skip
     chosen = {rule: pl.choose(found, rows, rule, beta=0.5) for rule in ("max-min", "aggregate")}

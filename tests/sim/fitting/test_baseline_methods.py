@@ -11,6 +11,7 @@ from tastes import rows_of_tastes
 from pluralign.commands.fit import command
 from sim.errors import InputError
 from sim.files.preference_files import table_of_rows, write_pairs
+from sim.fitting.head_errors import head_errors
 from sim.fitting.report import fit
 from sim.fitting.save import load_fit, save_fit
 from sim.fitting.settings import FitSettings
@@ -52,8 +53,14 @@ def test_saved_and_used(name, tmp_path):
     x = table.features[:5]
     for who in (report.prepared.table.annotators[report.prepared.trained[0]], None):
         assert np.array_equal(again.score_items(x, who), report.saved().score_items(x, who))
+    assert head_errors(report.fits, report.prepared) is None, "their rewards do not shrink to the common one"
     parts = report.as_json()
     if name == "maxmin-rlhf":
+        model, width = report.model, len(report.groups[0].against_pooled)
+        apart = model.departures[0] - report.fits.centre
+        assert [abs(row.coefficient) for row in report.groups[0].against_pooled] == pytest.approx(
+            np.sort(np.abs(apart))[::-1][:width]
+        )
         served = parts["max_min"]
         assert min(served["utilities"]) >= max(min(served["by_shares"]), min(served["largest"])) - 1e-9
         assert served["gap"] < 1e-5

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from sim.algorithms import pessimistic_welfare
 from sim.errors import InputError
 from sim.estimators.party_confidence import PartyConfidence
 from sim.tables.candidates import HowToChoose, choose_candidates
@@ -124,6 +125,28 @@ def test_leximin_of_many_parties_has_a_lottery_and_its_gap():
     assert own.lottery.sum() == pytest.approx(1.0)
     assert own.gap < 1e-3
     assert own.sure.min() >= own.bounds.min(axis=0).max() - 1e-6, "no candidate alone guarantees more"
+
+
+def test_where_the_solver_gives_up_nobody_loses_what_was_shown_to_be_possible(monkeypatch):
+    # The first party never gets much. Two others could share more if the third fell far below it.
+    features = np.random.default_rng(4).uniform(size=(5, 4)) * [0.2, 1.0, 1.0, 1.0]
+    confidence = PartyConfidence(np.eye(4), np.tile(np.eye(4), (4, 1, 1)), np.full(4, 1e-4))
+    rewards = [features.T]
+    how, sure = HowToChoose("leximin", lottery=True, pessimistic=True), sure_rewards([features], rewards, confidence)
+    [whole] = choose_candidates(rewards, how, sure)
+    made = pessimistic_welfare.level_program
+
+    class GivesUp:
+        def __init__(self, *shape):
+            self.own, self.times = made(*shape), 0
+
+        def solve(self, **numbers):
+            self.times += 1
+            return self.own.solve(**numbers) if self.times == 1 else {"lottery": None}
+
+    monkeypatch.setattr(pessimistic_welfare, "level_program", GivesUp)
+    [cut] = choose_candidates(rewards, how, sure)
+    assert cut.sure.min() >= whole.sure.min() - 1e-4
 
 
 def test_more_doubt_is_never_worth_more():

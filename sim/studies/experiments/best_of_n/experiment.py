@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -90,4 +91,9 @@ def run_best_of_n(setting: BestOfNSetting, stream: Stream, backends: Backends) -
     return rows
 
 
-BEST_OF_N = Experiment(BestOfNSetting, run_best_of_n, FIGURES, memory=BestOfNSetting.memory)
+def _files(setting: BestOfNSetting) -> tuple[Path, ...]:
+    """What a finished piece depends on beside its setting."""
+    return () if setting.file is None else (Path(setting.file),)
+
+
+BEST_OF_N = Experiment(BestOfNSetting, run_best_of_n, FIGURES, memory=BestOfNSetting.memory, files=_files)
