@@ -136,7 +136,7 @@ def test_the_commands_run_and_draw_it_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("coinz", "choose one of bandit, representation, .*types, or module:NAME of your own"),
+        ("coinz", "choose one of bandit, representation, .*types, .*, or module:NAME of your own"),
         ("no_such_module:COINS", "No module named 'no_such_module'"),
         ("fourth_coins:COIN", "module fourth_coins has no COIN"),
         ("fourth_coins:NOT_ONE", "must be an Experiment"),
