@@ -44,6 +44,8 @@ def real_tokenizer(name: str, folder: Path) -> Any:
         place = _package("mistral_common", "pip install mistral-common sentencepiece") / "data"
         if name != "mistral-tekken":
             pytest.importorskip("sentencepiece", reason="needs pip install sentencepiece")
+        if not transformers.utils.is_mistral_common_available():
+            pytest.skip("needs a mistral-common that this transformers takes: pip install -U mistral-common")
         from transformers.tokenization_mistral_common import MistralCommonBackend
 
         stored, known = MISTRAL[name]
