@@ -15,7 +15,7 @@ import click
     type=click.Choice(["quick", "full"]),
     default="quick",
     show_default=True,
-    help="quick: seconds a claim, about seven minutes for all of them on two cores; full: more replicates, several "
+    help="quick: seconds a claim, about six minutes for all of them on two cores; full: more replicates, several "
     "times as long.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random stream.")
