@@ -79,12 +79,8 @@ def place_of(table: PairTable, answer: int) -> dict[str, Any]:
     if not path.exists():
         return {"file": table.source, "row": answer + 1}
     found = read_row_set(path)
-    telling = [number for number, row in enumerate(found.rows) if not _says_nothing(row)]
-    return found.where(telling[answer])
-
-
-def _says_nothing(row: Mapping[str, Any]) -> bool:
-    return row.get("weight") == 0 or ("chosen" in row and row["chosen"] == row.get("rejected"))
+    _, numbers = _numbered(found.rows, path, found.names, found.annotator_names, found.where, False)
+    return found.where(numbers[answer])
 
 
 def table_of_row_set(found: RowSet, path: str | Path, chats: bool = False) -> PairTable:
@@ -160,6 +156,14 @@ def table_of_rows(
 
     Where one answer has other features under another prompt, an item is a pair of prompt and answer.
     """
+    return _numbered(rows, path, names, annotator_names, place, chats)[0]
+
+
+def _numbered(
+    rows: Sequence[Mapping[str, Any]], path: str | Path, names: tuple[str, ...] | None,
+    annotator_names: tuple[str, ...] | None, place: Place | None, chats: bool,
+) -> tuple[PairTable, list[int]]:  # fmt: skip
+    """`table_of_rows`, and the number of the row that each of its answers stands in."""
     if not rows:
         raise InputError("the file holds no preferences", file=path, fix="write one preference a row")
     present = {name for row in rows for name in row}
@@ -167,13 +171,13 @@ def table_of_rows(
     columns = required_columns(present, path, rows[0])
     find = place or (lambda number: {"file": path, "row": number + 1})
 
-    def made(items: ItemTable) -> PairTable:
+    def made(items: ItemTable) -> tuple[PairTable, list[int]]:
         people = AnnotatorTable(annotator_names)
         if kind == "pairs":
             return _table(rows, path, columns, items, people, find, chats)
         table, numbers = choice_table(rows, path, kind, columns, items, people, find, chats)
         _check_split(table, path, [find(number) for number in numbers] if table.split is not None else ())
-        return table
+        return table, numbers
 
     try:
         return made(ItemTable(names))
@@ -187,7 +191,8 @@ def table_of_rows(
 def _table(
     rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
     people: AnnotatorTable, place: Place, chats: bool,
-) -> PairTable:  # fmt: skip
+) -> tuple[PairTable, list[int]]:  # fmt: skip
+    """The table, and the numbers of the rows that say something."""
     forms = Forms()
     prompts: dict[tuple[str, str], int] = {}
     annotators: dict[str, int] = {}
@@ -272,7 +277,7 @@ def _table(
         source=str(path),
     )
     _check_split(table, path, [place(number) for number in kept])
-    return table
+    return table, kept
 
 
 def _check_split(table: PairTable, path: str | Path, places: Sequence[Mapping[str, Any]]) -> None:
