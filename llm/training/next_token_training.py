@@ -19,6 +19,7 @@ from llm.base.progress import Progress
 from llm.data.rendered_tokens import RenderedTokens
 from llm.training.batches import step_batches
 from llm.training.finite import require_finite
+from llm.training.optimiser_state import as_tensors, put_back
 from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
 from sim.streams import Stream
@@ -140,24 +141,12 @@ def descend(
 
 
 def _keep(kept: Checkpoints, parameters: _Parameters, optimizer: torch.optim.Optimizer, step: int, seen: int) -> None:
-    tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value).clone() for name, value in moments.items()}
-    kept.journal.write(kept.key, tensors, {"step": step, "seen": seen})
+    kept.journal.write(kept.key, as_tensors(parameters, optimizer), {"step": step, "seen": seen})
 
 
 def _resume(found: Any, parameters: _Parameters, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
     tensors, notes = found
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    with torch.no_grad():
-        for name, value in tensors.items():
-            kind, rest = name.split("/", 1)
-            if kind == "parameter":
-                parameters[rest].copy_(value)
-            else:
-                number, moment = rest.split("/")
-                state.setdefault(int(number), {})[moment] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    put_back(tensors, parameters, optimizer)
     return int(notes["step"]), int(notes["seen"])
 
 

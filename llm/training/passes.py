@@ -16,6 +16,7 @@ from llm.base.shared_base import SharedBase
 from llm.training.answer_objectives import Objective
 from llm.training.batches import micro_batches, step_batches
 from llm.training.finite import require_finite
+from llm.training.optimiser_state import as_tensors, put_back
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -210,10 +211,7 @@ def _checkpoint(
     step: int,
     record: list[Mapping[str, float]],
 ) -> None:
-    tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value).clone() for name, value in moments.items()}
-    journal.write(part, tensors, {"step": step, "record": record})
+    journal.write(part, as_tensors(parameters, optimizer), {"step": step, "record": record})
 
 
 def _resume(
@@ -228,15 +226,6 @@ def _resume(
     if found is None:
         return 0
     tensors, notes = found
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    with torch.no_grad():
-        for name, value in tensors.items():
-            kind, rest = name.split("/", 1)
-            if kind == "parameter":
-                parameters[rest].copy_(value)
-            else:
-                number, moment = rest.split("/")
-                state.setdefault(int(number), {})[moment] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    put_back(tensors, parameters, optimizer)
     record.extend(notes["record"])
     return int(notes["step"])

@@ -1,0 +1,35 @@
+"""Parameters and the moments of their optimiser as named tensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+
+def as_tensors(
+    parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """`parameter/NAME` and `optimizer/NUMBER/MOMENT`, copied."""
+    tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value).clone() for name, value in moments.items()}
+    return tensors
+
+
+def put_back(
+    tensors: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """What `as_tensors` made, in place."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    with torch.no_grad():
+        for name, value in tensors.items():
+            kind, rest = name.split("/", 1)
+            if kind == "parameter":
+                parameters[rest].copy_(value)
+            else:
+                number, moment = rest.split("/")
+                state.setdefault(int(number), {})[moment] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
