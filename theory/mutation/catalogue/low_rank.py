@@ -287,4 +287,9 @@ FAULTS: tuple[Fault, ...] = (
         old="EveryDraw(1.0 + 1e-9)", new="EveryDraw(3.0)",
         what="the reduced width may be three times the full one",
     ),
+    _fault(
+        id="weights-taken-for-ones", place="sim.estimators.low_rank:fit_low_rank",
+        old="(own == 1.0).all()", new="(own != 1.0).all()",
+        what="weights that are all unlike one are left out of the low-rank fit",
+    ),
 )  # fmt: skip

@@ -255,4 +255,14 @@ FAULTS: tuple[Fault, ...] = (
         old="Slope(-0.85, lowest=-1.15)", new="Slope(-0.35, lowest=-0.65)",
         what="the rate of the shared error is 1 / sqrt(Np)",
     ),
+    _fault(
+        id="stochastic-start-of-the-others", place="sim.algorithms.stochastic_cluster_dpo:stochastic_cluster_dpo",
+        old="pairs.annotator == annotator", new="pairs.annotator != annotator",
+        what="a cluster starts from the answers of everybody but its annotator",
+    ),
+    _fault(
+        id="ascent-downhill", place="sim.policies.log_linear:LogLinear.ascend",
+        old="self.theta + length *", new="self.theta - length *",
+        what="the stochastic alternation's steps go downhill",
+    ),
 )  # fmt: skip
