@@ -15,7 +15,7 @@ from sim.environments.preference_tables import (
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Exactly
-from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
+from theory.engine.theorem import Control, Json, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV
@@ -40,6 +40,14 @@ def _dominated_population(setting: DominatedSetting, stream: Stream) -> FloatArr
     return bradley_terry_matrices(rewards)[:, None]
 
 
+def _dominated(setting: DominatedSetting, *streams: Stream) -> tuple[Premise, ...]:
+    """Everybody prefers action 0 to action 1 by at least tanh(1/4) (the cycle, a control, is measured as it is)."""
+    if setting.cyclic:
+        return ()
+    least = min(float(_dominated_population(setting, stream)[:, 0, 0, 1].min()) for stream in streams)
+    return (Premise("action 1 is dominated", least > 0.24, least, "N(0, 1) of every party above .24"),)
+
+
 class ExPostSure(Theorem[DominatedSetting]):
     """Theorem 9's sure form: for transitive parties and any lottery p, p(b)^2 N*(a, b) is at most the exploitability of
     p, b dominated by a (all prefer a to b): moving b's mass to a beats p by as much. p: the true winner mixed with a
@@ -49,6 +57,9 @@ class ExPostSure(Theorem[DominatedSetting]):
     claim_id, paper, source = "ex-post-sure", PAPER.name, f"{ARXIV}, proof of Theorem 9"
     statement = "A dominated action's squared probability times its margin is at most the exploitability."
     SETTINGS = {"as_stated": Variant(DominatedSetting(n=0, replicates=200))}
+
+    def premises(self, setting: DominatedSetting, stream: Stream) -> tuple[Premise, ...]:
+        return _dominated(setting, *(stream.child(f"population/{i}") for i in range(20)))
 
     def bound(self, setting: DominatedSetting) -> Bound:
         return EveryDraw(1e-9)
@@ -79,6 +90,9 @@ class ExPostBound(Theorem[DominatedSetting]):
     claim_id, paper, source = "ex-post-bound", PAPER.name, f"{ARXIV}, Theorem 9"
     statement = "A Pareto-dominated action gets probability at most tau."
     SETTINGS = {"as_stated": Variant(DominatedSetting())}
+
+    def premises(self, setting: DominatedSetting, stream: Stream) -> tuple[Premise, ...]:
+        return _dominated(setting, _SOCIETY)
 
     def bound(self, setting: DominatedSetting) -> Bound:
         mean = _dominated_population(setting, _SOCIETY).mean(axis=0)

@@ -292,4 +292,14 @@ FAULTS: tuple[Fault, ...] = (
         old="(own == 1.0).all()", new="(own != 1.0).all()",
         what="weights that are all unlike one are left out of the low-rank fit",
     ),
+    _fault(
+        id="separable-misjudged", place="sim.compiled.low_rank_fits:all_positive",
+        old="row, inner = theta[a], 0.0", new="row, inner = theta[a], 1.0",
+        what="whether answers are separable is read off margins that are not the fit's",
+    ),
+    _fault(
+        id="shared-never-converged", place="sim.compiled.shared:fit_shared",
+        old="            status = 0\n", new="            status = 1\n",
+        what="a shared fit that converged says that it stalled",
+    ),
 )  # fmt: skip

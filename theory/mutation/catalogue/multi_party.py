@@ -299,4 +299,9 @@ FAULTS: tuple[Fault, ...] = (
         old="EveryDraw(0.1)", new="EveryDraw(0.2)",
         what="sample covariances may be a fifth off",
     ),
+    _fault(
+        id="dominated-by-nobody", place="theory.multi_party.ex_post:_dominated_population",
+        old="rewards[:, 1] = rewards[:, 0] -", new="rewards[:, 1] = rewards[:, 1] -",
+        what="the action that should be dominated is not",
+    ),
 )  # fmt: skip
