@@ -239,4 +239,9 @@ FAULTS: tuple[Fault, ...] = (
         old="MeanAtLeast(0.7)", new="MeanAtLeast(0.23)",
         what="the baseline need agree with the types a third as well",
     ),
+    _fault(
+        id="direct-too-optimistic", place="sim.algorithms.saddle_point:saddle_point_table",
+        old="2 * gain_t - gain_tm1", new="3 * gain_t - gain_tm1",
+        what="the direct game's groups move half as fast again",
+    ),
 )  # fmt: skip
