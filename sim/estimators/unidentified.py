@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.arguments import float_array, require_positive
 from sim.preferences import BoolArray, FloatArray
+from sim.running.threads import one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Screened:
         return "; ".join(parts)
 
 
+@one_thread()
 def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, tolerance: float = 1e-8) -> Screened:
     """Which columns of (n, d) the rows identify.
 
@@ -34,6 +36,9 @@ def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, to
     and choices do not depend on it; so do contexts or differences that are linear combinations of others. Columns are
     taken from the left: one is left out if, scaled to length one, less than `tolerance` of it lies off the span of
     those already kept.
+
+    Of more rows than columns only R of the QR decomposition is looked at: its columns have the lengths and the angles
+    of the matrix's own.
     """
     float_array("matrix", matrix, ("n", "d"))
     require_positive(tolerance=tolerance)
@@ -41,19 +46,23 @@ def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, to
     own = [f"column {j + 1}" for j in range(d)] if names is None else list(names)
     if len(own) != d:
         raise ValueError(f"names must be as many as the {d} columns (got {len(own)})")
+    if n > d > 0:
+        matrix = np.linalg.qr(matrix, mode="r")
     length = np.linalg.norm(matrix, axis=0)
     least = tolerance * (length.max() if d else 0.0)
     kept = np.zeros(d, dtype=np.bool_)
     constant: list[str] = []
     collinear: dict[str, tuple[str, ...]] = {}
-    basis = np.empty((n, 0))
+    # Directions as rows: a copy of all of them at every column would be most of the work.
+    basis, found = np.empty((min(n, d), len(matrix))), 0
     for j in range(d):
         if length[j] <= least:
             constant.append(own[j])
             continue
         column = matrix[:, j] / length[j]
-        rest = column - basis @ (basis.T @ column)
-        rest -= basis @ (basis.T @ rest)
+        before = basis[:found]
+        rest = column - (before @ column) @ before
+        rest -= (before @ rest) @ before
         size = float(np.linalg.norm(rest))
         if size <= tolerance:
             share, *_ = np.linalg.lstsq(matrix[:, kept] / length[kept], column, rcond=None)
@@ -61,5 +70,6 @@ def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, to
             collinear[own[j]] = tuple(own[i] for i in used)
             continue
         kept[j] = True
-        basis = np.column_stack([basis, rest / size])
+        basis[found] = rest / size
+        found += 1
     return Screened(kept, tuple(constant), collinear)
