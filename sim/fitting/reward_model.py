@@ -15,6 +15,7 @@ from sim.estimators.user_clusters import assign_users
 from sim.fitting.prepare import Answers
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
+from sim.running.threads import one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,8 @@ class RewardModel:
                 scores[unknown] = _log_mixture(own.folded(margins), self.shares)
         return scores
 
+    # Threads of BLAS would spin between one annotator's few answers and the next one's.
+    @one_thread()
     def with_heads(self, answers: Answers) -> RewardModel:
         """Departures in the subspace from each annotator's own answers, with the model's ridge; none without answers.
 
