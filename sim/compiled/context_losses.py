@@ -10,9 +10,10 @@ from sim.compiled.jit import FAST, exp, log1p_unit
 
 @njit(**FAST)
 def losses_and_slopes(rewards, differences, person, weight, offset, slopes):
-    """sum w log(1 + e^-u), u = o + <rewards[person], z>; slopes[i] = sum over i's answers of -w sigma(-u) z."""
+    """(sum w log(1 + e^-u), sum w sigma'(u)), u = o + <rewards[person], z>; slopes[i] = sum over i's answers of
+    -w sigma(-u) z."""
     slopes[:] = 0.0
-    loss = 0.0
+    loss, curved = 0.0, 0.0
     for j in range(differences.shape[0]):
         if weight[j] == 0.0:
             continue
@@ -21,7 +22,8 @@ def losses_and_slopes(rewards, differences, person, weight, offset, slopes):
             u += reward[k] * z[k]
         e = exp(-abs(u))
         loss += weight[j] * (log1p_unit(e) + max(-u, 0.0))
+        curved += weight[j] * e / ((1.0 + e) * (1.0 + e))
         step = -weight[j] * (e if u >= 0.0 else 1.0) / (1.0 + e)
         for k in range(z.size):
             slope[k] += step * z[k]
-    return loss
+    return loss, curved

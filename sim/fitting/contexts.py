@@ -7,6 +7,8 @@ unknowns, out of reach answer by answer, is one product of two tables, and a gra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,6 +21,17 @@ from sim.estimators.unidentified import screen_columns
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.running.threads import one_thread
+
+
+class Axes(NamedTuple):
+    """Eigenvectors (columns) and eigenvalues of the second moments of contexts (d_x, d_x), (d_x,) and differences, both
+    over weighted answers."""
+
+    contexts: FloatArray
+    of_contexts: FloatArray
+    differences: FloatArray
+    of_differences: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +51,18 @@ class ContextAnswers:
             self, differences=self.differences[mask], annotator=self.annotator[mask], weights=self.weights[mask]
         )
 
+    @cached_property
+    @one_thread()
+    def axes(self) -> Axes:
+        """What fits to these answers share, whatever their ridge."""
+        mass = self.weights.sum()
+        person = np.bincount(self.annotator, self.weights, len(self.contexts))
+        x, z = self.contexts * np.sqrt(person)[:, None], self.differences
+        if not (self.weights == 1.0).all():
+            z = z * np.sqrt(self.weights)[:, None]
+        (p, vectors_x), (q, vectors_z) = (np.linalg.eigh(rows.T @ rows / mass) for rows in (x, z))
+        return Axes(vectors_x, np.maximum(p, 0.0), vectors_z, np.maximum(q, 0.0))
+
     def margins(self, theta: FloatArray) -> FloatArray:
         """o + x' Theta z of each answer; (n,)."""
         own = ((self.contexts @ theta)[self.annotator] * self.differences).sum(axis=1)
@@ -50,23 +75,41 @@ def fit_full(
     """argmin (1 / sum w) sum_j w_j [-log sigma(o_j + x_j' Theta z_j)] + 0.5 ridge |Theta|_F^2; (d_x, d_phi).
 
     The objective of `sim.estimators.low_rank.fit_full_rank`, by limited-memory BFGS; stops when a step gains less than
-    `tolerance` of the objective.
+    `tolerance` of the objective.  Unknowns are Theta in coordinates in which the Hessian is about the identity,
+
+        (c p q' + ridge)^(1/2) * (P' Theta Q),
+
+    P, p and Q, q eigenvectors and values of both second moments and c the mean of sigma' at the start: exactly so where
+    contexts, differences and curvatures are independent of each other.
     """
     d_x, d_phi = answers.contexts.shape[1], answers.differences.shape[1]
     differences = np.ascontiguousarray(answers.differences)
     offset = np.zeros(len(differences)) if answers.offset is None else answers.offset
     mass, slopes = answers.weights.sum(), np.empty((len(answers.contexts), d_phi))
 
-    def objective(flat: FloatArray) -> tuple[float, FloatArray]:
-        theta = flat.reshape(d_x, d_phi)
+    def losses(theta: FloatArray) -> tuple[float, float]:
         rewards = answers.contexts @ theta
-        loss = losses_and_slopes(rewards, differences, answers.annotator, answers.weights, offset, slopes)
-        gradient = answers.contexts.T @ slopes / mass + ridge * theta
-        return loss / mass + 0.5 * ridge * float(flat @ flat), gradient.ravel()
+        return losses_and_slopes(rewards, differences, answers.annotator, answers.weights, offset, slopes)
 
-    first = np.zeros(d_x * d_phi) if start is None else np.array(start, dtype=np.float64).ravel()
+    first = np.zeros((d_x, d_phi)) if start is None else np.asarray(start, dtype=np.float64)
+    axes, curved = answers.axes, losses(first)[1] / mass
+    scale = np.sqrt(curved * np.outer(axes.of_contexts, axes.of_differences) + ridge)
+    # Nobody has seen such a direction, and no ridge holds it: its gradient is zero whatever the unit.
+    scale[scale <= 1e-8 * scale.max()] = 1.0
+
+    def at(flat: FloatArray) -> FloatArray:
+        return np.asarray(axes.contexts @ (flat.reshape(d_x, d_phi) / scale) @ axes.differences.T)
+
+    def objective(flat: FloatArray) -> tuple[float, FloatArray]:
+        theta = at(flat)
+        loss = losses(theta)[0]
+        gradient = answers.contexts.T @ slopes / mass + ridge * theta
+        turned = axes.contexts.T @ gradient @ axes.differences / scale
+        return loss / mass + 0.5 * ridge * float((theta**2).sum()), turned.ravel()
+
+    begin = (axes.contexts.T @ first @ axes.differences * scale).ravel()
     options = {"maxiter": 1000, "maxcor": 15, "ftol": tolerance, "gtol": 1e-9}
-    return np.asarray(minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x.reshape(d_x, d_phi))
+    return at(minimize(objective, begin, jac=True, method="L-BFGS-B", options=options).x)
 
 
 def fit_of_rank(
