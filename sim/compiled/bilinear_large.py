@@ -1,7 +1,7 @@
 """Compiled passes over one large problem, shared between threads: contexts and differences as they come, (n, d).
 
 Rows of features, as `bilinear` wants them, would have to be written first: half of the time of a whole fit, where
-vectors are long enough to fill the registers. Four answers share each load of three rows of a factor.
+vectors are long enough to fill the registers.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -13,6 +13,7 @@ from numba import njit, prange
 from sim.compiled.bilinear import add_curvature, loss_slopes, to_rows
 from sim.compiled.jit import FAST_PARALLEL, INNER
 from sim.compiled.low_rank_start import add_moments
+from sim.compiled.row_sums import add_row_gradient, row_margins
 from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Moments, TileScratch
 from sim.compiled.tiles import TILE
 
@@ -24,61 +25,6 @@ _FOR_START, _FOR_COVARIANCE, _RUN = 12, 40, 8
 
 
 @njit(**INNER)
-def _margins(values, lo, hi, f, g, h, p, q, s):
-    """p[c], q[c], s[c] = <f, v>, <g, v>, <h, v> for v = values[lo + c]."""
-    m, d = hi - lo, values.shape[1]
-    for c in range(0, m - 3, 4):
-        v0, v1, v2, v3 = values[lo + c], values[lo + c + 1], values[lo + c + 2], values[lo + c + 3]
-        p0, p1, p2, p3, q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for j in range(d):
-            p0 += f[j] * v0[j]
-            p1 += f[j] * v1[j]
-            p2 += f[j] * v2[j]
-            p3 += f[j] * v3[j]
-            q0 += g[j] * v0[j]
-            q1 += g[j] * v1[j]
-            q2 += g[j] * v2[j]
-            q3 += g[j] * v3[j]
-            s0 += h[j] * v0[j]
-            s1 += h[j] * v1[j]
-            s2 += h[j] * v2[j]
-            s3 += h[j] * v3[j]
-        p[c], p[c + 1], p[c + 2], p[c + 3] = p0, p1, p2, p3
-        q[c], q[c + 1], q[c + 2], q[c + 3] = q0, q1, q2, q3
-        s[c], s[c + 1], s[c + 2], s[c + 3] = s0, s1, s2, s3
-    for c in range(m - m % 4, m):
-        v0 = values[lo + c]
-        p0, q0, s0 = 0.0, 0.0, 0.0
-        for j in range(d):
-            p0 += f[j] * v0[j]
-            q0 += g[j] * v0[j]
-            s0 += h[j] * v0[j]
-        p[c], q[c], s[c] = p0, q0, s0
-
-
-@njit(**INNER)
-def _add_gradient(values, lo, hi, p, q, s, f, g, h):
-    """f += sum_c p[c] values[lo + c], and likewise g and h."""
-    m, d = hi - lo, values.shape[1]
-    for c in range(0, m - 3, 4):
-        v0, v1, v2, v3 = values[lo + c], values[lo + c + 1], values[lo + c + 2], values[lo + c + 3]
-        p0, p1, p2, p3 = p[c], p[c + 1], p[c + 2], p[c + 3]
-        q0, q1, q2, q3 = q[c], q[c + 1], q[c + 2], q[c + 3]
-        s0, s1, s2, s3 = s[c], s[c + 1], s[c + 2], s[c + 3]
-        for j in range(d):
-            f[j] += p0 * v0[j] + p1 * v1[j] + p2 * v2[j] + p3 * v3[j]
-            g[j] += q0 * v0[j] + q1 * v1[j] + q2 * v2[j] + q3 * v3[j]
-            h[j] += s0 * v0[j] + s1 * v1[j] + s2 * v2[j] + s3 * v3[j]
-    for c in range(m - m % 4, m):
-        v0 = values[lo + c]
-        for j in range(d):
-            f[j] += p[c] * v0[j]
-            g[j] += q[c] * v0[j]
-            h[j] += s[c] * v0[j]
-
-
-@njit(**INNER)
 def _add_tile(answers, lo, hi, r, factors, scratch, gradient, curvature):
     """One tile's loss (totals[0]), gradients and curvatures; factors, p and q with rows of zeros to a multiple of 3."""
     m, x, z, offset = hi - lo, answers.x, answers.z, answers.offset
@@ -86,8 +32,8 @@ def _add_tile(answers, lo, hi, r, factors, scratch, gradient, curvature):
     p, q, rows = scratch.p, scratch.q, scratch.rows
     u, slope, bend = rows[0, :m], rows[1, :m], rows[2, :m]
     for a in range(0, len(left), 3):
-        _margins(x, lo, hi, left[a], left[a + 1], left[a + 2], p[a], p[a + 1], p[a + 2])
-        _margins(z, lo, hi, right[a], right[a + 1], right[a + 2], q[a], q[a + 1], q[a + 2])
+        row_margins(x, lo, hi, left[a], left[a + 1], left[a + 2], p[a], p[a + 1], p[a + 2])
+        row_margins(z, lo, hi, right[a], right[a + 1], right[a + 2], q[a], q[a + 1], q[a + 2])
     for a in range(r):
         pa, qa = p[a, :m], q[a, :m]
         before = offset[lo:hi] if a == 0 else u
@@ -101,8 +47,8 @@ def _add_tile(answers, lo, hi, r, factors, scratch, gradient, curvature):
             pa[c] *= slope[c]
             qa[c] *= slope[c]
     for a in range(0, len(left), 3):
-        _add_gradient(x, lo, hi, q[a], q[a + 1], q[a + 2], by_left[a], by_left[a + 1], by_left[a + 2])
-        _add_gradient(z, lo, hi, p[a], p[a + 1], p[a + 2], by_right[a], by_right[a + 1], by_right[a + 2])
+        add_row_gradient(x, lo, hi, q[a], q[a + 1], q[a + 2], by_left[a], by_left[a + 1], by_left[a + 2])
+        add_row_gradient(z, lo, hi, p[a], p[a + 1], p[a + 2], by_right[a], by_right[a + 1], by_right[a + 2])
 
 
 @njit(**FAST_PARALLEL)

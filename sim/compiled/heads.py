@@ -102,12 +102,6 @@ def fit_heads(answers, starts, ridge, tolerance, heads, slope, curvature, work):
     return total
 
 
-@njit(**FAST)
-def heads_at(answers, starts, ridge, tolerance, heads, slope, curvature, work):
-    """`fit_heads`, to be called from Python; features projected (k, n)."""
-    return fit_heads(answers, starts, ridge, tolerance, heads, slope, curvature, work)
-
-
 @njit(**INNER)
 def moment_start(features, weight, starts, subspace):
     """Top k directions of the users' scores at zero, each multiplied by the inverse pooled covariance: for Gaussian

@@ -4,15 +4,16 @@
 
 Annotators go to their best cluster after every step of conjugate gradients on the clusters' rewards, not only when
 these are at their optimum: each of both lowers F, and the end is the same kind of point, where nobody moves and every
-reward is the optimum of its annotators. A step costs two products with all answers, whatever the number of clusters.
+reward is the optimum of its annotators. A step costs two passes over all answers, whatever the number of clusters.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from sim.compiled import wide_answers
 from sim.estimators.answer_spectrum import AnswerSpectrum
-from sim.estimators.wide_subspace import WideAnswers
+from sim.estimators.wide_subspace import WideAnswers, in_threes
 from sim.preferences import FloatArray, IntArray
 
 _MOST_STEPS = 500
@@ -26,7 +27,7 @@ class WideClusters:
         sizes = np.diff(answers.starts)
         self._answered = np.flatnonzero(sizes)
         self._person = np.repeat(np.arange(len(self._answered)), sizes[self._answered])
-        self._edges = answers.starts[:-1][self._answered]
+        self._edges = np.append(answers.starts[:-1][self._answered], len(answers.weight))
         self._rows = np.arange(len(answers.weight))
         self.mass = float(answers.weight.sum())
         self.label: IntArray = np.zeros(len(sizes), dtype=np.int64)
@@ -40,18 +41,19 @@ class WideClusters:
         """tolerance: on g' P^-1 g, about twice what is left to gain, nats a unit of weight; P the clusters' shares of
         all answers' second moments, with their ridge."""
         K = len(self.theta)
-        margins = self.answers.rows @ self.theta.T + self.answers.offset[:, None]
+        margins = self._along(self.theta) + self.answers.offset
         direction, before, labels = np.zeros_like(self.theta), np.zeros(K), np.full(len(self._answered), -1)
         kept = np.zeros_like(self.theta)
         for _ in range(_MOST_STEPS):
-            own_losses = np.add.reduceat(self.answers.weight[:, None] * np.logaddexp(0.0, -margins), self._edges)
-            found = own_losses.argmin(axis=1)
+            losses = self.answers.weight * np.logaddexp(0.0, -margins)
+            own_losses = np.add.reduceat(losses, self._edges[:-1], axis=1)
+            found = own_losses.argmin(axis=0)
             moved = np.unique(np.concatenate([labels[found != labels], found[found != labels]]))
             labels, cluster = found, found[self._person]
-            loss = own_losses[np.arange(len(found)), found].sum() + 0.5 * self.ridge * (self.theta**2).sum()
+            loss = own_losses[found, np.arange(len(found))].sum() + 0.5 * self.ridge * (self.theta**2).sum()
             self.trace.append(-float(loss))
-            z = margins[self._rows, cluster]
-            gradient, turned = self._gradient(z, cluster)
+            z = margins[cluster, self._rows]
+            gradient, turned = self._gradient(z, labels)
             now = (gradient * turned).sum(axis=1)
             if not len(moved) and now.sum() <= tolerance * self.mass:
                 break
@@ -61,20 +63,28 @@ class WideClusters:
             keep[before == 0.0] = 0.0
             direction = keep[:, None] * direction - turned
             kept, before = gradient, now
-            along = self.answers.rows @ direction.T
-            length = self._length(z, along[self._rows, cluster], cluster, direction)
+            along = self._along(direction)
+            length = self._length(z, along[cluster, self._rows], cluster, direction)
             self.theta = self.theta + length[:, None] * direction
-            margins += along * length
+            margins += along * length[:, None]
         self.label[self._answered] = labels
         return self
 
-    def _gradient(self, z: FloatArray, cluster: IntArray) -> tuple[FloatArray, FloatArray]:
+    def _along(self, vectors: FloatArray) -> FloatArray:
+        """<vectors_c, x_j>, (K, n)."""
+        K, d = vectors.shape
+        padded, out = np.zeros((in_threes(K), d)), np.empty((in_threes(K), len(self._rows)))
+        padded[:K] = vectors
+        wide_answers.margins_along(self.answers.rows, padded, out)
+        return out[:K]
+
+    def _gradient(self, z: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """(g, P^-1 g), (K, d) both; a cluster without annotators keeps its reward."""
-        K, weight = len(self.theta), self.answers.weight
+        K, weight, cluster = len(self.theta), self.answers.weight, labels[self._person]
         right = 1.0 / (1.0 + np.exp(-z))
-        own = np.zeros((len(z), K))
-        own[self._rows, cluster] = -weight * (1.0 - right)
-        gradient = (self.answers.rows.T @ own).T + self.ridge * self.theta
+        gradient = np.empty_like(self.theta)
+        wide_answers.gradient_by_group(self.answers.rows, self._edges, labels, -weight * (1.0 - right), gradient)
+        gradient += self.ridge * self.theta
         filled = np.bincount(cluster, weights=weight, minlength=K) > 0
         gradient[~filled] = 0.0
         curved = np.bincount(cluster, weights=weight * right * (1.0 - right), minlength=K) / self.mass

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from sim.compiled import heads as heads_kernels
-from sim.compiled.structs import Answers, HeadScratch
+from sim.compiled import wide_answers
+from sim.compiled.structs import HeadScratch
 from sim.compiled.tiles import TILE
 from sim.estimators.answer_spectrum import AnswerSpectrum
 from sim.estimators.bradley_terry import FitStatus
@@ -40,6 +40,11 @@ class WideAnswers(NamedTuple):
     offset: FloatArray
 
 
+def in_threes(count: int) -> int:
+    """The number of vectors for `count`, as `sim.compiled.wide_answers` wants them: the next multiple of three."""
+    return -(-count // 3) * 3
+
+
 class WideFit(NamedTuple):
     """subspace (d, k) orthonormal, heads (N, k), rounds, penalised loss (nats), what is about left to gain, status."""
 
@@ -56,29 +61,25 @@ class _Profile:
 
     def __init__(self, answers: WideAnswers, rank: int, ridge: float) -> None:
         self.answers, self.ridge = answers, float(ridge)
-        n, sizes = len(answers.weight), np.diff(answers.starts)
-        self.person = np.repeat(np.arange(len(sizes)), sizes)
+        sizes = np.diff(answers.starts)
         self.mass = float(answers.weight.sum())
-        self.tolerance = 1e-9 * max(self.mass / len(sizes), 1.0)
-        self.slope, self.curvature = np.empty(n), np.empty(n)
+        self.curved = 0.0
+        self._tolerance = 1e-9 * max(self.mass / len(sizes), 1.0)
+        self._basis = np.zeros((in_threes(rank), answers.rows.shape[1]))
+        self._by_basis = np.empty_like(self._basis)
         longest = max(TILE, int(sizes.max()))
-        self.work = HeadScratch(np.empty(rank), np.empty((rank, rank)), np.empty((4, longest + rank)))
+        self._work = HeadScratch(np.empty(rank), np.empty((rank, rank)), np.empty((4, longest + rank)))
 
-    def at(self, subspace: FloatArray, heads: FloatArray) -> float:
-        """The loss; leaves the best heads in `heads`, slopes and curvatures in place."""
-        projected = np.ascontiguousarray((self.answers.rows @ subspace).T)
-        own = Answers(projected, self.answers.weight, self.answers.offset)
-        return float(
-            heads_kernels.heads_at(
-                own, self.answers.starts, self.ridge, self.tolerance, heads, self.slope, self.curvature, self.work
-            )
-        )
-
-    def gradient(self, subspace: FloatArray, heads: FloatArray) -> FloatArray:
-        """By Q, (d, k), at the heads and slopes that `at` left; orthogonal to the span of Q."""
-        found = self.answers.rows.T @ (self.slope[:, None] * heads[self.person])
-        found += self.ridge * subspace @ (heads.T @ heads)
-        return np.asarray(found - subspace @ (subspace.T @ found))
+    def at(self, subspace: FloatArray, heads: FloatArray) -> tuple[float, FloatArray]:
+        """The loss and its gradient by Q, (d, k), orthogonal to the span of Q; leaves the best heads in `heads`."""
+        rank = subspace.shape[1]
+        self._basis[:rank] = subspace.T
+        loss, self.curved = wide_answers.heads_over(
+            self.answers.rows, self.answers.starts, self.answers.weight, self.answers.offset, self.ridge,
+            self._tolerance, self._basis, heads, self._by_basis, self._work,
+        )  # fmt: skip
+        found = self._by_basis[:rank].T + self.ridge * subspace @ (heads.T @ heads)
+        return float(loss), np.asarray(found - subspace @ (subspace.T @ found))
 
 
 @one_thread()
@@ -91,12 +92,12 @@ def fit_wide_subspace(
     profile, n_annotators = _Profile(answers, rank, ridge), len(answers.starts) - 1
     subspace = np.linalg.qr(spectrum.directions[:, :rank] if start is None else start)[0]
     heads = np.zeros((n_annotators, rank))
-    loss = profile.at(subspace, heads)
+    loss, _ = profile.at(subspace, heads)
     if rank == len(subspace) or max_rounds == 0:
         status = FitStatus.CONVERGED if rank == len(subspace) else FitStatus.MAX_STEPS
         return WideFit(subspace, heads, 0, loss, 0.0, status)
     mass = profile.mass
-    curved = float(profile.curvature.sum()) / mass
+    curved = profile.curved / mass
     scale = np.sqrt((curved * spectrum.values + n_annotators * ridge) / mass)
     # B = Q R has heads V R^-T, whose mean outer product is to be the identity.
     spread = heads.T @ heads / n_annotators
@@ -110,9 +111,9 @@ def fit_wide_subspace(
         basis = spectrum.vectors @ (flat.reshape(first.shape) / scale[:, None])
         orthonormal, upper = np.linalg.qr(basis)
         own = kept @ upper.T
-        value = profile.at(orthonormal, own)
+        value, slopes = profile.at(orthonormal, own)
         kept = np.linalg.solve(upper, own.T).T
-        by_basis = np.linalg.solve(upper, profile.gradient(orthonormal, own).T).T
+        by_basis = np.linalg.solve(upper, slopes.T).T
         gradient = (spectrum.vectors.T @ by_basis) / scale[:, None] / mass
         decrement = float((gradient**2).sum())
         return value / mass, gradient.ravel()
@@ -128,7 +129,7 @@ def fit_wide_subspace(
     basis = spectrum.vectors @ (found.x.reshape(first.shape) / scale[:, None])
     subspace, upper = np.linalg.qr(basis)
     heads = kept @ upper.T
-    loss = profile.at(subspace, heads)
+    loss, _ = profile.at(subspace, heads)
     # 1: the limit of rounds or evaluations; 2: a line search that found nothing lower.
     ended = {1: FitStatus.MAX_STEPS, 2: FitStatus.STALLED}
     status = FitStatus.CONVERGED if decrement <= _SURE * tolerance else ended.get(found.status, FitStatus.CONVERGED)
