@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.bilinear import add_curvature, loss_slopes, to_rows
-from sim.compiled.jit import FAST_PARALLEL, INNER
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.low_rank_start import add_moments
 from sim.compiled.row_sums import add_row_gradient, row_margins
 from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Moments, TileScratch
@@ -51,36 +51,71 @@ def _add_tile(answers, lo, hi, r, factors, scratch, gradient, curvature):
         add_row_gradient(z, lo, hi, p[a], p[a + 1], p[a + 2], by_right[a], by_right[a + 1], by_right[a + 2])
 
 
+@njit(**INNER)
+def _add_chunk(answers, chunk, r, factors, gradient, curvature):
+    """`_add_tile` of the tiles of one chunk."""
+    n, wide = answers.n, len(factors.left)
+    tiles = (n + TILE - 1) // TILE
+    scratch = TileScratch(np.empty((wide, TILE)), np.empty((wide, TILE)), np.empty((3, TILE)))
+    for number in range(chunk * tiles // _CHUNKS, (chunk + 1) * tiles // _CHUNKS):
+        lo = number * TILE
+        _add_tile(answers, lo, min(lo + TILE, n), r, factors, scratch, gradient, curvature)
+
+
+@njit(**INNER)
+def _parts(factors):
+    """(factors with rows of zeros, each chunk's gradients, curvature sums and totals)."""
+    left, right = factors
+    r = len(left)
+    wide = (r + 2) // 3 * 3
+    own = Factors(np.zeros((wide, left.shape[1])), np.zeros((wide, right.shape[1])))
+    own.left[:r], own.right[:r] = left, right
+    gradients = Factors(np.zeros((_CHUNKS, wide, left.shape[1])), np.zeros((_CHUNKS, wide, right.shape[1])))
+    return own, gradients, Curvature(np.zeros((_CHUNKS, 2, r, r)), np.zeros((_CHUNKS, 3)))
+
+
+@njit(**INNER)
+def _sum_parts(gradients, curvatures, by_left, by_right, sums, totals):
+    r = len(by_left)
+    by_left[:] = 0.0
+    by_right[:] = 0.0
+    sums[:] = 0.0
+    totals[:] = 0.0
+    for chunk in range(_CHUNKS):
+        by_left += gradients.left[chunk, :r]
+        by_right += gradients.right[chunk, :r]
+        sums += curvatures.sums[chunk]
+        totals += curvatures.totals[chunk]
+
+
 @njit(**FAST_PARALLEL)
 def shared_pass(answers, factors, by_left, by_right, sums, totals):
     """`curved_pass` for x (n, d_x) and z (n, d_phi); gradients and `Curvature` as outputs."""
     x, z, weight, offset, n, unweighted = (
         answers.x, answers.z, answers.weight, answers.offset, answers.n, answers.unweighted
     )  # fmt: skip
-    mass, left, right = answers.mass, factors.left, factors.right
-    r = len(left)
-    wide, tiles = (r + 2) // 3 * 3, (n + TILE - 1) // TILE
-    own_left, own_right = np.zeros((wide, left.shape[1])), np.zeros((wide, right.shape[1]))
-    own_left[:r], own_right[:r] = left, right
-    part_left, part_right = np.zeros((_CHUNKS, wide, left.shape[1])), np.zeros((_CHUNKS, wide, right.shape[1]))
-    part_sums, part_totals = np.zeros((_CHUNKS, 2, r, r)), np.zeros((_CHUNKS, 3))
+    mass, r = answers.mass, len(factors.left)
+    own_factors, gradients, curvatures = _parts(factors)
+    own_left, own_right = own_factors
+    part_left, part_right = gradients
+    part_sums, part_totals = curvatures
     for chunk in prange(_CHUNKS):
-        scratch = TileScratch(np.empty((wide, TILE)), np.empty((wide, TILE)), np.empty((3, TILE)))
         own = BilinearAnswers(x, z, weight, offset, n, mass, unweighted, 0)
-        own_factors, own_gradient = Factors(own_left, own_right), Factors(part_left[chunk], part_right[chunk])
-        own_curvature = Curvature(part_sums[chunk], part_totals[chunk])
-        for number in range(chunk * tiles // _CHUNKS, (chunk + 1) * tiles // _CHUNKS):
-            lo = number * TILE
-            _add_tile(own, lo, min(lo + TILE, n), r, own_factors, scratch, own_gradient, own_curvature)
-    by_left[:] = 0.0
-    by_right[:] = 0.0
-    sums[:] = 0.0
-    totals[:] = 0.0
+        gradient = Factors(part_left[chunk], part_right[chunk])
+        curvature = Curvature(part_sums[chunk], part_totals[chunk])
+        _add_chunk(own, np.int64(chunk), r, Factors(own_left, own_right), gradient, curvature)
+    _sum_parts(gradients, curvatures, by_left, by_right, sums, totals)
+
+
+@njit(**FAST)
+def lone_pass(answers, factors, by_left, by_right, sums, totals):
+    """`shared_pass` on the calling thread: one of several that have a fit each must not start threads of its own."""
+    own_factors, gradients, curvatures = _parts(factors)
     for chunk in range(_CHUNKS):
-        by_left += part_left[chunk, :r]
-        by_right += part_right[chunk, :r]
-        sums += part_sums[chunk]
-        totals += part_totals[chunk]
+        gradient = Factors(gradients.left[chunk], gradients.right[chunk])
+        curvature = Curvature(curvatures.sums[chunk], curvatures.totals[chunk])
+        _add_chunk(answers, chunk, len(factors.left), own_factors, gradient, curvature)
+    _sum_parts(gradients, curvatures, by_left, by_right, sums, totals)
 
 
 @njit(**FAST_PARALLEL)

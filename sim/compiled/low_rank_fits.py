@@ -11,12 +11,12 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.bilinear import curved_pass, tile_of, to_rows
-from sim.compiled.bilinear_large import shared_moments, shared_pass
+from sim.compiled.bilinear_large import lone_pass, shared_moments, shared_pass
 from sim.compiled.factor_metric import split
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.lbfgs import LOSS, ROUNDS, STATUS, advance, start_lbfgs
 from sim.compiled.low_rank_start import moments, place_start
-from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Limits, TileScratch
+from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Limits, Moments, TileScratch
 from sim.compiled.tiles import TILE
 from sim.preferences import FloatArray
 
@@ -151,17 +151,22 @@ def _judge(curvature, mass, limits, metric, search):
     return advance(loss, curvature, mass, limits, metric, search)
 
 
-def fit_shared(
-    answers: BilinearAnswers, limits: Limits, given: bool, start: FloatArray, factors: Factors
-) -> tuple[float, float, int, int]:
-    """`fit_serial` for one large problem, x (n, d_x) and z (n, d_phi), each pass shared between threads (a parallel
-    kernel is called from Python only, see `sim.compiled.jit`)."""
+def fit_large(
+    answers: BilinearAnswers, limits: Limits, given: bool, start: FloatArray, factors: Factors,
+    sums: Moments | None = None,
+) -> tuple[float, float, int, int]:  # fmt: skip
+    """`fit_serial` for one large problem, x (n, d_x) and z (n, d_phi).  sums: `Moments` of the answers, used up; each
+    pass then is the calling thread's own. Without them passes are shared between threads (a parallel kernel is called
+    from Python only, see `sim.compiled.jit`)."""
     (rank, dx), dz = factors.left.shape, factors.right.shape[1]
-    search, metric = _begin(shared_moments(answers, dx, dz, rank), limits.ridge, rank, given, start)
+    one_pass = shared_pass if sums is None else lone_pass
+    if sums is None:
+        sums = shared_moments(answers, dx, dz, rank)
+    search, metric = _begin(sums, limits.ridge, rank, given, start)
     curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
     here, slopes = split.py_func(search.point, rank, dx), split.py_func(search.gradient, rank, dx)
     while True:
-        shared_pass(answers, here, *slopes, *curvature)
+        one_pass(answers, here, *slopes, *curvature)
         if _judge(curvature, answers.mass, limits, metric, search):
             break
     factors.left[:], factors.right[:] = here

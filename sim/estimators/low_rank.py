@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.arguments import float_array, require_choice
 from sim.compiled import low_rank_fits, product_newton
-from sim.compiled.structs import BilinearAnswers, Factors, Limits
+from sim.compiled.structs import BilinearAnswers, Factors, Limits, Moments
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.bradley_terry import FitStatus
 from sim.estimators.full_rank import fit_full_rank, fit_full_rank_batch
@@ -52,6 +52,7 @@ def fit_low_rank(
     start: Start | FloatArray = "spectral",
     tolerance: float = 1e-9,
     max_rounds: int = 1000,
+    squares: tuple[FloatArray, FloatArray] | None = None,
 ) -> LowRankFit:
     """min over Theta of rank <= r of (1 / sum w) sum_i w_i [-log sigma(o_i + x_i' Theta z_i)] + 0.5 ridge |Theta|_F^2.
 
@@ -65,6 +66,8 @@ def fit_low_rank(
     times sooner.  gradient, scaled: first-order methods of the theory, see `sim.estimators.low_rank_descent`.
     start: spectral, truncated SVD of Sx^-1 [(4 / n) sum (1 / 2) x z'] Sz^-1 (contexts and differences independent,
     margins small); full, of the full-rank fit; or a matrix (d_x, d_phi).
+    squares: sum w x x' and sum w z z', where several large quasi_newton fits from given starts share them; such a fit
+    keeps to the calling thread, so that several can be made at once.
     """
     x, z = checked(contexts, differences)
     n, d_x, d_phi = *x.shape, z.shape[1]
@@ -93,13 +96,21 @@ def fit_low_rank(
     if method == "alternating":
         found = product_newton.fit_alternating(answers, d_x, d_phi, limits, given, first, factors)
     elif large:
-        found = low_rank_fits.fit_shared(answers, limits, given, first, factors)
+        sums = None if squares is None or not given else _moments_of(squares, float(own.sum()))
+        found = low_rank_fits.fit_large(answers, limits, given, first, factors, sums)
     else:
         found = low_rank_fits.fit_serial(answers, limits, given, first, factors)
     theta = factors.left[:, :d_x].T @ factors.right[:, :d_phi]
     separable = bool(low_rank_fits.all_positive(x, z, own, margin, theta))
     loss, largest, rounds, status = found
     return LowRankFit(theta, rank, float(loss), float(largest), int(rounds), FitStatus(status), separable)
+
+
+def _moments_of(squares: tuple[FloatArray, FloatArray], mass: float) -> Moments:
+    """What a fit from a given start needs of them, in padded dimensions."""
+    (d_x, d_phi), (x, z) = (len(own) for own in squares), (np.zeros((padded(len(own)),) * 2) for own in squares)
+    x[:d_x, :d_x], z[:d_phi, :d_phi] = squares
+    return Moments(np.zeros((len(z), len(x))), x, z, np.array([mass, 0.0]))
 
 
 def fit_low_rank_batch(

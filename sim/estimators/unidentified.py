@@ -47,7 +47,7 @@ def screen_columns(matrix: FloatArray, names: Sequence[str] | None = None, *, to
     if len(own) != d:
         raise ValueError(f"names must be as many as the {d} columns (got {len(own)})")
     if n > d > 0:
-        matrix = np.linalg.qr(matrix, mode="r")
+        matrix = np.asarray(np.linalg.qr(matrix, mode="r"))
     length = np.linalg.norm(matrix, axis=0)
     least = tolerance * (length.max() if d else 0.0)
     kept = np.zeros(d, dtype=np.bool_)

@@ -53,14 +53,20 @@ class ContextAnswers:
 
     @cached_property
     @one_thread()
-    def axes(self) -> Axes:
-        """What fits to these answers share, whatever their ridge."""
-        mass = self.weights.sum()
+    def squares(self) -> tuple[FloatArray, FloatArray]:
+        """sum_j w_j x_j x_j' and sum_j w_j z_j z_j', what fits to these answers share whatever their ridge and rank."""
         person = np.bincount(self.annotator, self.weights, len(self.contexts))
         x, z = self.contexts * np.sqrt(person)[:, None], self.differences
         if not (self.weights == 1.0).all():
             z = z * np.sqrt(self.weights)[:, None]
-        (p, vectors_x), (q, vectors_z) = (np.linalg.eigh(rows.T @ rows / mass) for rows in (x, z))
+        return x.T @ x, z.T @ z
+
+    @cached_property
+    @one_thread()
+    def axes(self) -> Axes:
+        """What full fits share."""
+        mass = self.weights.sum()
+        (p, vectors_x), (q, vectors_z) = (np.linalg.eigh(own / mass) for own in self.squares)
         return Axes(vectors_x, np.maximum(p, 0.0), vectors_z, np.maximum(q, 0.0))
 
     def margins(self, theta: FloatArray) -> FloatArray:
@@ -89,7 +95,8 @@ def fit_full(
 
     def losses(theta: FloatArray) -> tuple[float, float]:
         rewards = answers.contexts @ theta
-        return losses_and_slopes(rewards, differences, answers.annotator, answers.weights, offset, slopes)
+        loss, curved = losses_and_slopes(rewards, differences, answers.annotator, answers.weights, offset, slopes)
+        return float(loss), float(curved)
 
     first = np.zeros((d_x, d_phi)) if start is None else np.asarray(start, dtype=np.float64)
     axes, curved = answers.axes, losses(first)[1] / mass
@@ -118,7 +125,7 @@ def fit_of_rank(
     """The same with Theta of rank at most `rank`, from the leading directions of `start` (d_x, d_phi)."""
     return fit_low_rank(
         answers.contexts[answers.annotator], answers.differences, rank, weights=answers.weights, offset=answers.offset,
-        ridge=ridge, method="quasi_newton", start=start, tolerance=tolerance,
+        ridge=ridge, method="quasi_newton", start=start, tolerance=tolerance, squares=answers.squares,
     )  # fmt: skip
 
 

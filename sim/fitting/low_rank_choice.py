@@ -86,6 +86,12 @@ def choose_low_rank(
             first: Sequence[FloatArray | None] = starts or [None] * FOLDS
             return list(pool.map(lambda part, start: fit_full(part, strength, start, 1e-7), kept, first))
 
+    def of_ranks(strength: float, starts: list[FloatArray]) -> list[list[FloatArray]]:
+        tasks = [(rank, part, start) for rank in tried for part, start in zip(kept, starts, strict=True)]
+        with ThreadPoolExecutor(FOLDS) as pool:
+            each = list(pool.map(lambda task: fit_of_rank(task[1], task[0], strength, task[2], 1e-7).theta, tasks))
+        return [each[first : first + FOLDS] for first in range(0, len(each), FOLDS)]
+
     found: list[Candidate] = []
     whole: dict[float, list[FloatArray]] = {}
     for strength in reversed(RIDGES):
@@ -100,10 +106,7 @@ def choose_low_rank(
     by_rank: dict[int, tuple[Candidate, FloatArray]] = {}
     for strength in RIDGES[max(place - 1, 0) : place + 1] if ridge is None else (ridge,):
         starts = whole[strength] if strength in whole else fitted(strength, whole[best.ridge])
-        for rank in tried:
-            thetas = [
-                fit_of_rank(part, rank, strength, start, 1e-7).theta for part, start in zip(kept, starts, strict=True)
-            ]
+        for rank, thetas in zip(tried, of_ranks(strength, starts), strict=True):
             crossed = margins(thetas)
             candidate = Candidate("low-rank", rank, strength, float(log_sigmoid(crossed).mean()))
             found.append(candidate)
