@@ -79,6 +79,11 @@ def fit_low_rank(
         require_choice("start", start, STARTS)
     else:
         start = float_array("start", start, (d_x, d_phi))
+    if squares is not None:
+        squares = (
+            float_array("squares of contexts", squares[0], (d_x, d_x)),
+            float_array("squares of differences", squares[1], (d_phi, d_phi)),
+        )
     if method in ("gradient", "scaled"):
         return fit_by_descent(x, z, rank, kind=method, weights=own, offset=margin, ridge=ridge, start=start,
                               tolerance=tolerance, max_rounds=max_rounds)  # fmt: skip

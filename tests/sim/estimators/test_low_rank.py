@@ -1,5 +1,7 @@
 """Rank-constrained fits against SciPy, scikit-learn and each other."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from drawn_answers import drawn_answers, plackett_luce
@@ -175,6 +177,28 @@ def test_large_fit_has_the_same_bits_for_any_number_of_threads_and_is_the_small_
     small = fit_low_rank(x, z, 2, **settings)
     assert fits[0].theta == pytest.approx(small.theta, abs=1e-6)
     assert fits[0].loss == pytest.approx(small.loss, abs=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_a_large_fit_with_known_squares_is_the_same_alone_or_beside_others(rank):
+    """Each on the thread it was called from."""
+    x, z, weights, offset = drawn_answers(63, 27_000, 9, 11, 2, weighted=True, shifted=True)
+    start = Stream(64).normals((9, 11))
+    settings = {"weights": weights, "offset": offset, "method": "quasi_newton", "ridge": 1e-5, "start": start}
+    shared = fit_low_rank(x, z, rank, tolerance=1e-13, **settings)
+    squares = (x.T * weights) @ x, (z.T * weights) @ z
+
+    def one(_):
+        return fit_low_rank(x, z, rank, tolerance=1e-13, squares=squares, **settings)
+
+    with ThreadPoolExecutor(3) as pool:
+        fits = [one(0), *pool.map(one, range(3))]
+    assert all((fits[0].theta == other.theta).all() for other in fits)
+    assert fits[0].loss == pytest.approx(shared.loss, abs=1e-12)
+    assert fits[0].theta == pytest.approx(shared.theta, abs=1e-6)
+    assert fits[0].separable == shared.separable
+    with pytest.raises(ValueError, match="squares of differences must be"):
+        fit_low_rank(x, z, rank, squares=squares[:1] * 2, **settings)
 
 
 @pytest.mark.parametrize("method", ["alternating", "quasi_newton"])

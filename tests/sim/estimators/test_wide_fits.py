@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from sim.compiled import wide_answers
 from sim.estimators import shared_representation, user_clusters
 from sim.estimators.answer_spectrum import answer_spectrum
 from sim.estimators.bradley_terry import FitStatus, fit_bradley_terry
 from sim.estimators.shared_representation import fit_head, fit_shared
 from sim.estimators.user_clusters import assign_users, cluster_users
+from sim.estimators.wide_subspace import WideAnswers, _Profile, in_threes
 from sim.likelihoods import log_sigmoid
 from sim.populations.shared_representation import shared_population
 from sim.streams import Stream
@@ -111,6 +113,54 @@ def test_newton_does_not_end_where_only_damping_made_the_step_small(monkeypatch)
     fitted = fit_shared(rows, user, N, 1, ridge=300.0, tolerance=1e-7)
     _wide(monkeypatch, shared_representation)
     assert fitted.loss == pytest.approx(fit_shared(rows, user, N, 1, ridge=300.0, tolerance=1e-10).loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7])
+def test_one_pass_has_every_head_and_the_gradient_of_their_loss(k):
+    """Against SciPy annotator by annotator, and finite differences; some answered nothing, one a single question."""
+    rng = np.random.default_rng(k)
+    sizes, d = np.array([0, 9, 1, 30, 0, 14]), 11
+    starts, n = np.append(0, np.cumsum(sizes)), int(sizes.sum())
+    rows, weight, offset = rng.normal(size=(n, d)), 0.5 + rng.uniform(size=n), rng.normal(size=n)
+    profile = _Profile(WideAnswers(rows, starts, weight, offset), k, 0.7)
+    Q, heads = np.linalg.qr(rng.normal(size=(d, k)))[0], np.zeros((6, k))
+    loss, gradient = profile.at(Q, heads)
+    expected, curved = 0.0, 0.0
+    for i in range(6):
+        own = slice(starts[i], starts[i + 1])
+
+        def of(v, own=own):
+            return float(-(weight[own] * log_sigmoid(offset[own] + rows[own] @ Q @ v)).sum() + 0.35 * v @ v)
+
+        best = minimize(of, np.zeros(k), method="BFGS", options={"gtol": 1e-9}).x
+        assert heads[i] == pytest.approx(best, abs=1e-5)
+        expected += of(heads[i])
+        right = np.exp(log_sigmoid(offset[own] + rows[own] @ Q @ heads[i]))
+        curved += (weight[own] * right * (1.0 - right)).sum()
+    assert loss == pytest.approx(expected, rel=1e-12)
+    assert profile.curved == pytest.approx(curved, rel=1e-12)
+    for _ in range(3):
+        # Where Q stays orthonormal to first order.
+        turn = rng.normal(size=(d, k))
+        turn -= Q @ (Q.T @ turn)
+        ahead, behind = (profile.at(np.linalg.qr(Q + h * turn)[0], np.zeros((6, k)))[0] for h in (1e-5, -1e-5))
+        assert (gradient * turn).sum() == pytest.approx((ahead - behind) / 2e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize("K", [1, 3, 5])
+def test_passes_over_clusters_are_products(K):
+    rng = np.random.default_rng(K)
+    sizes, d = np.array([9, 1, 30, 75, 14]), 11
+    edges, n = np.append(0, np.cumsum(sizes)), int(sizes.sum())
+    rows, slope, labels = rng.normal(size=(n, d)), rng.normal(size=n), rng.integers(K, size=5)
+    vectors, out = np.zeros((in_threes(K), d)), np.empty((in_threes(K), n))
+    vectors[:K] = rng.normal(size=(K, d))
+    wide_answers.margins_along(rows, vectors, out)
+    assert out == pytest.approx(vectors @ rows.T, abs=1e-12)
+    found = np.full((K, d), np.nan)
+    wide_answers.gradient_by_group(rows, edges, labels, slope, found)
+    mine = np.repeat(labels, sizes)[:, None] == np.arange(K)
+    assert found == pytest.approx((mine * slope[:, None]).T @ rows, abs=1e-12)
 
 
 def test_the_spectrum():

@@ -13,7 +13,8 @@ from tastes import CONTEXT, ITEM, drawn_context_answers, objective, rows_of_tast
 from pluralign.__main__ import main
 from sim.estimators.low_rank import fit_full_rank
 from sim.files.preference_files import table_of_rows, write_pairs
-from sim.fitting.contexts import context_answers, fit_full, fit_of_rank, known_contexts
+from sim.fitting import contexts
+from sim.fitting.contexts import ContextAnswers, context_answers, fit_full, fit_of_rank, known_contexts
 from sim.fitting.figures import draw_fit
 from sim.fitting.low_rank_choice import choose_low_rank, folds_of
 from sim.fitting.prepare import prepare
@@ -51,6 +52,33 @@ def test_the_full_fit_is_newtons(answers, offset):
         ((own.contexts @ theta)[own.annotator] * own.differences).sum(axis=1)
         + (0.0 if own.offset is None else own.offset)
     )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_full_fit_to_features_of_very_different_spread_takes_few_passes(weighted, monkeypatch):
+    """Contexts as large as an intercept's and small ones, features as of hidden states, in directions of their own."""
+    rng = np.random.default_rng(3)
+    people, n, d = 60, 3000, 24
+    x = np.hstack([np.full((people, 1), 10.0), rng.normal(size=(people, 3)) * [1.0, 0.1, 3.0]])
+    z = (rng.normal(size=(n, d)) * np.arange(1, d + 1) ** -2.0) @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    person, weights = rng.integers(people, size=n), rng.uniform(size=n) if weighted else np.ones(n)
+    weights[:5] = 0.0 if weighted else 1.0
+    u = ((x @ (rng.normal(size=(4, d)) / np.array([[20.0], [2.0], [2.0], [2.0]])))[person] * z).sum(axis=1)
+    z *= np.where(rng.uniform(size=n) < 1 / (1 + np.exp(-u)), 1.0, -1.0)[:, None]
+    own = ContextAnswers(x, z, person, weights, 0.3 * z[:, 0])
+    passes, counted = [0], contexts.losses_and_slopes
+
+    def count(*arguments):
+        passes[0] += 1
+        return counted(*arguments)
+
+    monkeypatch.setattr(contexts, "losses_and_slopes", count)
+    newton = fit_full_rank(x[person], z, weights=weights, offset=own.offset, ridge=1e-4)
+    for start in (None, rng.normal(size=(4, d)) / 10.0):
+        passes[0] = 0
+        theta = fit_full(own, 1e-4, start, 1e-9)
+        assert objective(own, theta, 1e-4) == pytest.approx(newton.loss, abs=1e-7)
+        assert passes[0] < 60
 
 
 def test_the_low_rank_fit_is_scipys(answers):
