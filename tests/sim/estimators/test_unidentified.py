@@ -49,6 +49,9 @@ def test_each_column_is_held_against_the_span_of_the_kept_ones(rows):
     matrix[:, 4] = 3.0 * matrix[:, 1] - 1e-3 * matrix[:, 2]
     matrix[:, 7] = matrix[:, 5] + 1e-6 * rng.normal(size=rows)
     matrix[:, 9] = 0.0
+    # What the first rows do not show.
+    matrix[: rows // 2, 3] = 0.0
+    matrix[: rows // 2, 6] = matrix[: rows // 2, 0]
     matrix[:, 11] = matrix[:, :9] @ rng.normal(size=9)
     matrix *= 10.0 ** rng.uniform(-4.0, 4.0, size=12)
     expected: list[int] = []

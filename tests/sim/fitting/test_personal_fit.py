@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pluralign.__main__ import main
 from sim.files.preference_files import table_of_rows, write_pairs
@@ -156,3 +157,21 @@ def test_bad_usage(table, tmp_path, monkeypatch, capsys, words, message):
     assert message in err
     assert not out
     assert not (tmp_path / "out").exists()
+
+
+def test_heads_are_fitted_on_one_thread(table, monkeypatch):
+    """Several would spin between one annotator's few answers and the next one's, ten times the work of the fit."""
+    from sim.fitting import reward_model
+
+    prepared = prepare(table, Stream(0))
+    answers, threads = prepared.answers(prepared.train), []
+    fit_head = reward_model.fit_head
+
+    def watched(*arguments, **named):
+        threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return fit_head(*arguments, **named)
+
+    monkeypatch.setattr(reward_model, "fit_head", watched)
+    with threadpool_limits(2, "blas"):
+        find_method("personal").fit(answers, 0, 3.0, Task(Stream(0), np.zeros(6), 1, final=True))
+    assert set(threads) == {1}
