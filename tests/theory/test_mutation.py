@@ -7,6 +7,7 @@ import pytest
 
 from sim.errors import InputError
 from theory.engine.registry import papers
+from theory.mutation.argued import ARGUED
 from theory.mutation.catalogue import NAMES, catalogue
 from theory.mutation.fault import Fault
 from theory.mutation.operators import OPERATORS, sample
@@ -169,6 +170,14 @@ def test_the_sample_is_seeded_and_every_fault_of_it_can_be_planted():
         line = SOURCES.modules[fault.module].text.splitlines()[SOURCES.lines(fault)[0] - 1]
         assert "raise " not in line
         assert "require_" not in line
+
+
+def test_what_is_argued_of_the_sample_is_argued_of_changes_that_there_are():
+    """A reason whose line has changed since would excuse nothing, or something else."""
+    executed = {name: set(range(1, module.text.count("\n") + 2)) for name, module in SOURCES.modules.items()}
+    found = {fault.id: fault for fault in sample(SOURCES, executed, 10**6, seed=0)}
+    assert not set(ARGUED) - set(found)
+    assert {fault.id for fault in found.values() if fault.equivalent} == set(ARGUED)
 
 
 def test_lines_that_no_claim_executes_are_not_in_the_sample():

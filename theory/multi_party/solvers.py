@@ -56,6 +56,37 @@ class ExactGain(Theorem[PromiseSetting]):
         return (Control("half the radius", replace(setting, shrunk=0.5)),)
 
 
+class RewardBounds(Theorem[PromiseSetting]):
+    """min over {|theta - theta_m|_Sigma_m <= radius} of <theta, phi> is <theta_m, phi> - radius (phi' Sigma_m^-1
+    phi)^(1/2), attained at theta_m - radius Sigma_m^-1 phi / (phi' Sigma_m^-1 phi)^(1/2) (Lagrange). Value: the largest
+    distance from that reward's, which must lie on the set's edge, over two states, three actions and three parties, all
+    at once. Control: half the radius."""
+
+    claim_id, paper, source = "reward-bounds", PAPER.name, f"{DERIVED}, for Algorithm 1, step 3"
+    statement = "The least reward of a confidence set is the one that its worst member gives."
+    SETTINGS = {"as_stated": Variant(PromiseSetting())}
+
+    def bound(self, setting: PromiseSetting) -> Bound:
+        return EveryDraw(1e-9)
+
+    def draw(self, setting: PromiseSetting, stream: Stream) -> float:
+        world = parties(2, 3, 4, 2, 3, stream)
+        sets = drawn_sets(world, 0.1, stream.child("sets"))
+        found = replace(sets, radius=setting.shrunk * sets.radius).reward_bounds(world.features)
+        away = 0.0
+        for m, s, a in np.ndindex(3, 2, 3):
+            phi = world.features[s, a]
+            step = np.linalg.solve(sets.covariance[m], phi)
+            worst = sets.theta[m] - sets.radius[m] * step / np.sqrt(phi @ step)
+            gap = worst - sets.theta[m]
+            edge = float(np.sqrt(gap @ sets.covariance[m] @ gap) - sets.radius[m])
+            away = max(away, abs(float(found[m, s, a] - worst @ phi)), abs(edge))
+        return away
+
+    def control(self, setting: PromiseSetting) -> tuple[Control[PromiseSetting], ...]:
+        return (Control("half the radius", replace(setting, shrunk=0.5)),)
+
+
 class LotteryPromise(Theorem[PromiseSetting]):
     """The pessimistic lottery (Nash and Leximin in turn, one state, six actions, three parties) guarantees each party a
     gain in the worst case of its set; with the truth inside, its expected gain is at least that. Value: guarantee minus
@@ -278,4 +309,13 @@ class NoRegret(Theorem[RegretSetting]):
         return (Control("100 rounds whatever T is", replace(setting, frozen=100)),)
 
 
-THEOREMS = (ExactGain(), LotteryPromise(), LotteryOptimum(), JointAbove(), ProductScale(), UsableActions(), NoRegret())
+THEOREMS = (
+    ExactGain(),
+    RewardBounds(),
+    LotteryPromise(),
+    LotteryOptimum(),
+    JointAbove(),
+    ProductScale(),
+    UsableActions(),
+    NoRegret(),
+)

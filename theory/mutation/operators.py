@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from theory.mutation.argued import ARGUED
 from theory.mutation.fault import Fault
 from theory.mutation.sources import Module, Sources
 
@@ -75,7 +76,8 @@ def _faults(module: Module, lines: set[int]) -> Iterator[Fault]:
                 nth=None if alone else _count(before + old, old) - 1, kind=edit.operator,
             )  # fmt: skip
             name = edit.operator.replace(" ", "-")
-            yield Fault(**{**fault.__dict__, "id": f"{name}-{fault.digest[:10]}"})
+            own = f"{name}-{fault.digest[:10]}"
+            yield replace(fault, id=own, equivalent=ARGUED.get(own, ""))
 
 
 def _inside(name: str, other: str) -> bool:

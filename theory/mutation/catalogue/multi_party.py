@@ -304,4 +304,9 @@ FAULTS: tuple[Fault, ...] = (
         old="rewards[:, 1] = rewards[:, 0] -", new="rewards[:, 1] = rewards[:, 1] -",
         what="the action that should be dominated is not",
     ),
+    _fault(
+        id="reward-bounds-of-one", place="sim.estimators.party_confidence:PartyConfidence.reward_bounds",
+        old="(width.ndim - 1)", new="(width.ndim - 2)",
+        what="parties' radii are spread over actions where several vectors are asked for at once",
+    ),
 )  # fmt: skip
