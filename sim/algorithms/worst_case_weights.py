@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from sim.arguments import require_count, require_positive
+from sim.arguments import float_array, require_count, require_not_negative, require_positive
 from sim.preferences import FloatArray
 
 Answer = TypeVar("Answer")
@@ -37,7 +37,7 @@ def worst_case_weights(
     """max over p in the simplex of D(p) = min over answers of sum_k p_k L_k(answer) + penalty(answer).
 
     reply(p) -> (D(p), losses L (K,) of the answer that attains it, the answer).  L is D's gradient (Danskin), D is
-    concave, and max_k L_k - sum_k p_k L_k bounds what is left. Exponentiated gradient, p_k <- p_k exp(eta L_k), as in
+    concave, and max_k L_k - sum_k p_k L_k bounds what is left. Exponentiated gradient (`exponentiated_step`), as in
     arXiv 2405.20304, where each reply is one gradient step; here it is exact, and eta grows while D
     rises and is halved where it would fall. Stops when the gap is at most `tolerance`.
     """
@@ -50,8 +50,7 @@ def worst_case_weights(
     best = WorstCase(np.exp(log_p), answer, losses, value, _gap(np.exp(log_p), losses), rounds)
     while rounds < max_rounds and best.gap > tolerance and step > 1e-12:
         rounds += 1
-        moved = log_p + step * (losses - losses.max())
-        moved -= np.logaddexp.reduce(moved)
+        moved = exponentiated_step(log_p, losses, step)
         tried = reply(np.exp(moved))
         if tried[0] < value - 1e-15 * max(1.0, abs(value)):
             step *= 0.5
@@ -62,6 +61,20 @@ def worst_case_weights(
             best = WorstCase(np.exp(log_p), answer, losses, value, gap, rounds)
         step = min(1.5 * step, _LARGEST_STEP)
     return best
+
+
+def exponentiated_step(log_weights: FloatArray, losses: FloatArray, step: float) -> FloatArray:
+    """p_k <- p_k exp(step L_k) / sum_h p_h exp(step L_h): the adversary's step, in logarithms.
+
+    [arXiv 2405.20304, Algorithm 1, lines 6 and 7]
+    log_weights, losses: (K,).  Returns (K,); their exponentials sum to one.  step: not negative; 0 leaves the weights.
+    """
+    log_weights = float_array("log_weights", log_weights, ("K",))
+    losses = float_array("losses", losses, (len(log_weights),))
+    require_not_negative(step=step)
+    # Logarithms, since a weight that has become 0 would never rise again.
+    moved = log_weights + step * (losses - losses.max())
+    return np.asarray(moved - np.logaddexp.reduce(moved))
 
 
 def _gap(weights: FloatArray, losses: FloatArray) -> float:

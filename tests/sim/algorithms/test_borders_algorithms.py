@@ -48,7 +48,7 @@ from sim.algorithms.regret import checked_priorities, discrepancy, discrepancy_s
 from sim.algorithms.saddle_point import DirectGame, saddle_point_gradient, saddle_point_table
 from sim.algorithms.stochastic_cluster_dpo import stochastic_cluster_dpo
 from sim.algorithms.welfare import NASH, UTILITARIAN, WelfareRule, share_of_maximum
-from sim.algorithms.worst_case_weights import worst_case_weights
+from sim.algorithms.worst_case_weights import exponentiated_step, worst_case_weights
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.party_confidence import PartyConfidence
 from sim.policies.log_linear import ItemFeatures, LogLinear
@@ -138,6 +138,8 @@ BORDERS = (
            reference=([FLAT[:2]], [FLAT, FLAT]), tolerance=(NAN, 0.0), max_rounds=(0, 1.5)),
     border(worst_case_weights, {"reply": lambda p: (float(p[0]), np.array([1.0, 0.0]), None), "K": 2}, K=NO_COUNT,
            tolerance=(NAN, 0.0), max_rounds=(0, 1.5)),
+    border(exponentiated_step, {"log_weights": np.log([0.5, 0.5]), "losses": np.array([1.0, 0.0]), "step": 0.1},
+           log_weights="nan axis", losses="nan short axis", step=(NAN, -1.0)),
     border(maximin_policy, {"worst_reward": _worst, "reference": FLAT, "context": np.zeros(3, dtype=int)},
            reference="nan minus axis", context="minus short", tolerance=(NAN, 0.0), max_rounds=NO_COUNT),
     border(minmax_dpo, {"policies": _policies(), "contexts": np.zeros(2), "beta": 1.0, "priorities": np.ones(2),

@@ -6,7 +6,7 @@ import pytest
 
 from sim.algorithms.group_robust_dpo import group_robust_dpo
 from sim.algorithms.max_min_rlhf import max_min_policy
-from sim.algorithms.worst_case_weights import worst_case_weights
+from sim.algorithms.worst_case_weights import exponentiated_step, worst_case_weights
 from sim.estimators.bradley_terry import fit_bradley_terry
 
 
@@ -91,3 +91,15 @@ def test_what_is_not_finished_says_so():
     assert worst_case_weights(lambda p: (float(p @ [1.0, 2.0]), np.array([1.0, 2.0]), None), 2).gap <= 1e-6
     with pytest.raises(ValueError, match="rewards must hold a context"):
         max_min_policy([], 1.0)
+
+
+def test_a_step_of_the_weights_by_hand():
+    """1/4 e^0.2 to 3/4 e^0.1; a loss common to all moves nothing, and no weight is lost beyond what floats hold."""
+    moved = np.exp(exponentiated_step(np.log([0.25, 0.75]), np.array([2.0, 1.0]), 0.1))
+    below = 0.25 * np.exp(0.2) + 0.75 * np.exp(0.1)
+    assert moved == pytest.approx([0.25 * np.exp(0.2) / below, 0.75 * np.exp(0.1) / below], rel=1e-12)
+    assert np.exp(exponentiated_step(np.log([0.25, 0.75]), np.array([7.0, 7.0]), 3.0)) == pytest.approx([0.25, 0.75])
+    away = exponentiated_step(np.log([0.5, 0.5]), np.array([2000.0, 0.0]), 1.0)
+    back = exponentiated_step(away, np.array([0.0, 2000.0]), 1.0)
+    assert np.exp(away) == pytest.approx([1.0, 0.0])
+    assert np.exp(back) == pytest.approx([0.5, 0.5])
