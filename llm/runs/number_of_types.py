@@ -11,13 +11,15 @@ from llm.base.journal import Journal
 from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
 from llm.data.answer_sets import TextPreferences
+from llm.data.known_groups import known_groups
 from llm.runs.response_embeddings import RunEmbeddings
 from llm.runs.run_folder import save_metrics
 from llm.runs.run_settings import RunSettings
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
-from llm.training.group_training import GroupFit, RoundRecord, adjusted_rand_index, fit_groups
+from llm.training.group_training import SINGLE, GroupFit, RoundRecord, adjusted_rand_index, fit_groups
 from llm.training.heads_start import HeadsStart
+from llm.training.robust_training import fit_robustly
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -44,7 +46,7 @@ class RunInputs:
 def candidate_types(settings: RunSettings, data: TextPreferences) -> list[int]:
     """The numbers of types to fit; raises InputError where the answers are too few for them."""
     candidates = (
-        [1] if settings.method == "dpo"
+        [1] if settings.method in SINGLE
         else [settings.groups.types] if settings.groups.types is not None
         else list(range(1, settings.groups.max_types + 1))
     )  # fmt: skip
@@ -86,7 +88,9 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
                 journal=inputs.journal, on_fit=watch.on_fit, on_step=watch.step_of(name),
             )
         )  # fmt: skip
-
+    if settings.method == "group-dpo":
+        known = known_groups(data.train, settings.data)
+        return fit_robustly(policies[0], data, known, settings.groups, on_round=watch.on_round)
     return fit_groups(
         settings.method, policies, data, settings.groups, own, features=inputs.embeddings, truth=data.train.group,
         on_round=watch.on_round, on_start=watch.on_start,
@@ -138,6 +142,8 @@ class _Watch:
         shares = ", ".join(f"{share:.2f}" for share in row.mixture)
         rand = row.adjusted_rand_index
         agreement = "" if rand is None else f", adjusted Rand index {rand:.2f}"
+        weights = "; ".join(f"{own.name} {own.weight:.2f} at {own.log_likelihood:.4f}" for own in row.groups)
+        agreement += f"; weights {weights}" if weights else ""
         self._inputs.progress(
             f"{'K = ' + str(self._n_types) + ', ' if self._many else ''}round {row.round}: shares {shares}; "
             f"log-likelihood {row.log_likelihood:.1f}; held out {seen}, "

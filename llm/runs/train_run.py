@@ -15,6 +15,7 @@ from llm.base.folder_format import read_stamped, stamped
 from llm.base.identity import versions
 from llm.base.journal import Journal
 from llm.base.progress import Progress
+from llm.data.known_groups import known_groups
 from llm.data.preference_text import TextPreferences, load_preferences
 from llm.runs.number_of_types import RunInputs, best_types, fit_candidates
 from llm.runs.open_run import open_base, read_config, window_of
@@ -28,7 +29,7 @@ from llm.runs.run_origin import (
     require_same_origin,
 )
 from llm.runs.run_settings import FREE, RunSettings
-from llm.training.group_training import GroupFit, Method, adjusted_rand_index
+from llm.training.group_training import GroupFit, GroupRecord, Method, adjusted_rand_index
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.files.atomic import write_json
@@ -45,9 +46,11 @@ class RunSummary:
     """run.json without the settings: how a run ended.
 
     held_out_log_likelihood, new_prompts_log_likelihood: mean nats a held-out answer to prompts that were seen and to
-    new prompts (None where nothing is held out), at `best_round`, which the first chose, or the second without it.
+    new prompts (None where nothing is held out), at `best_round`, which the first chose, or the second without it (of
+    group-dpo those of the worst group).
     likelihood, constants: of the answers, and its thresholds between levels or constant of ties by name.
     candidates: the same for each number of types that was tried.  adjusted_rand_index: against known groups.
+    groups: the known ones that group-dpo serves, as at that round (left out where there are none).
     """
 
     method: Method
@@ -68,9 +71,13 @@ class RunSummary:
     n_unseen_annotators: int
     notes: tuple[str, ...]
     versions: Mapping[str, str]
+    groups: tuple[GroupRecord, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if not self.groups:
+            del found["groups"]
+        return found
 
 
 def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambda text: None) -> RunSummary:
@@ -92,6 +99,8 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     stream = Stream(settings.seed, "llm")
     window = window_of(base, settings.data)
     data = load_preferences(settings.data, tokenizer, base.store, window, stream)
+    if settings.method == "group-dpo":
+        known_groups(data.train, settings.data)  # What it refuses is said before the work.
     origin = origin_of(base, hashes, settings.data, settings.groups.embedding)
     _look_at_what_is_there(out, origin, progress)
     for note in data.notes:
@@ -149,7 +158,9 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
         return None
     try:
         stored, origin = content.pop("settings"), read_origin(content.pop("origin"), path, TRAIN_AGAIN)
-        summary = RunSummary(**{**content, "mixture": tuple(content["mixture"]), "notes": tuple(content["notes"])})
+        groups = tuple(GroupRecord(**own) for own in content.pop("groups", ()))
+        lists = {name: tuple(content[name]) for name in ("mixture", "notes")}
+        summary = RunSummary(**{**content, **lists, "groups": groups})
     except (KeyError, TypeError) as error:
         raise InputError("is not a run of this version", file=path, fix="choose another --out") from error
     same = json.loads(json.dumps(_deciding(settings)))
@@ -199,6 +210,7 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         n_unseen_annotators=data.unseen.pairs.n_annotators,
         notes=tuple(data.notes),
         versions=versions(),
+        groups=fit.groups,
     )
 
 

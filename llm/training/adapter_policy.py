@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,8 @@ from llm.base.generation import Sampling, sample_responses
 from llm.base.journal import Journal, fingerprint
 from llm.base.sequences import distinct_rows
 from llm.base.shared_base import SharedBase
-from llm.training.adapter_training import FitReport, fit_adapter
+from llm.training.adapter_training import FitReport, fit_adapter, fit_adapter_robustly
+from llm.training.group_weights import GroupWeights
 from llm.training.passes import DPOTraining
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
@@ -134,28 +135,63 @@ class AdapterPolicy:
 
     def fit(self, observations: PreferencePairs | ResponseChoices, weights: FloatArray) -> None:
         """Weighted DPO from the present parameters; a fit that the journal knows is read, not repeated."""
-        if not isinstance(observations, PreferencePairs | ResponseChoices):
-            raise TypeError(f"expected pairs or choices, got {type(observations).__name__}")
         weights = np.asarray(weights, dtype=np.float64)
-        number, self._fits = self._fits, self._fits + 1
+        key, stream = self._next_fit(observations, weights)
         if not weights.any():
             return
-        stream = self._stream.child(f"fit/{number}")
-        data = _digest(self.base, observations)
-        key = fingerprint(self.identity, data, weights, self.beta, asdict(self.training), asdict(stream))
         kept = self._journal.read(f"fit-{key}")
         if kept is not None:
             self._put(kept[0])
-            report = FitReport(**{**kept[1], "record": tuple(kept[1]["record"])})
+            report = _report(kept[1])
         else:
             report = fit_adapter(
                 self.base, self.name, observations, weights, self.beta, self.training, stream,
                 journal=self._journal, key=key, on_step=self._on_step,
             )  # fmt: skip
-            self.changed()
-            self._journal.write(f"fit-{key}", self._tensors(), asdict(report))
-            self._journal.remove(f"part-{key}")
+            self._fitted(key, report, {})
         self._on_fit(self.name, report)
+
+    def fit_robustly(
+        self, observations: PreferencePairs | ResponseChoices, weights: FloatArray, groups: GroupWeights
+    ) -> GroupWeights:
+        """Group-robust DPO from the present parameters and weights of the groups; returns these as they end.
+
+        A fit that the journal knows is read, not repeated, its weights with it.  Errors: see `fit_adapter_robustly`.
+        """
+        weights = np.asarray(weights, dtype=np.float64)
+        key, stream = self._next_fit(
+            observations, weights, list(groups.names), groups.group, groups.log_weights, groups.step
+        )
+        kept = self._journal.read(f"fit-{key}")
+        if kept is not None:
+            self._put(kept[0])
+            report, ended = _report(kept[1]), groups.restored(kept[0])
+        else:
+            report, ended = fit_adapter_robustly(
+                self.base, self.name, observations, weights, groups, self.beta, self.training, stream,
+                journal=self._journal, key=key, on_step=self._on_step,
+            )  # fmt: skip
+            self._fitted(key, report, ended.tensors())
+        self._on_fit(self.name, report)
+        return ended
+
+    def _next_fit(
+        self, observations: PreferencePairs | ResponseChoices, weights: FloatArray, *beside: Any
+    ) -> tuple[str, Stream]:
+        """The key of all that the next fit's result depends on, and the stream of its answers' order."""
+        if not isinstance(observations, PreferencePairs | ResponseChoices):
+            raise TypeError(f"expected pairs or choices, got {type(observations).__name__}")
+        number, self._fits = self._fits, self._fits + 1
+        stream = self._stream.child(f"fit/{number}")
+        data = _digest(self.base, observations)
+        parts = (self.identity, data, weights, self.beta, asdict(self.training), asdict(stream), *beside)
+        return fingerprint(*parts), stream
+
+    def _fitted(self, key: str, report: FitReport, beside: Mapping[str, torch.Tensor]) -> None:
+        """Keep what a fit ended with, and `beside` with it."""
+        self.changed()
+        self._journal.write(f"fit-{key}", {**self._tensors(), **beside}, asdict(report))
+        self._journal.remove(f"part-{key}")
 
     def _put(self, tensors: dict[str, torch.Tensor]) -> None:
         own = self.base.parameters_of(self.name)
@@ -175,6 +211,10 @@ class AdapterPolicy:
         tensors, known = state
         self._put(tensors)
         self._known = dict(known)
+
+
+def _report(notes: Mapping[str, Any]) -> FitReport:
+    return FitReport(**{**notes, "record": tuple(notes["record"])})
 
 
 def _digest(base: SharedBase, observations: PreferencePairs | ResponseChoices) -> str:

@@ -1,18 +1,21 @@
-"""Weighted DPO training of one adapter: the M-step of EM-DPO on a language model."""
+"""Weighted DPO training of one adapter: the M-step of EM-DPO on a language model, and its group-robust relative."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
 from llm.training.answer_objectives import objective_of
+from llm.training.group_weights import GroupWeights, RobustObjective
 from llm.training.passes import DPOTraining, make_passes
+from llm.training.steps import Step
 from sim.answer_kinds.response_choices import ResponseChoices
-from sim.preferences import FloatArray, PreferencePairs
+from sim.errors import InputError
+from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
 
@@ -24,7 +27,7 @@ class FitReport:
     steps: int
     n_answers: int
     skipped_share: float
-    record: tuple[Mapping[str, float], ...]
+    record: tuple[Step, ...]
 
 
 def fit_adapter(
@@ -63,11 +66,61 @@ def fit_adapter(
     return FitReport(len(record), len(rows_used), share, tuple(record))
 
 
+def fit_adapter_robustly(
+    base: SharedBase,
+    name: str,
+    observations: PreferencePairs | ResponseChoices,
+    weights: FloatArray,
+    groups: GroupWeights,
+    beta: float,
+    training: DPOTraining,
+    stream: Stream,
+    *,
+    journal: Journal | None = None,
+    key: str = "",
+    on_step: Callable[[int, int], None] = lambda step, total: None,
+) -> tuple[FitReport, GroupWeights]:
+    """Minimise the groups' mean losses by the weights of `RobustObjective`, over adapter `name`, in place.
+
+    groups: of all answers.  Returns the report, and the groups with their weights in the end.  The rest as for
+    `fit_adapter`; answers alike are merged inside their groups.
+    Errors: InputError where a group has no answer that weighs `training.skip_below`.
+    """
+    used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
+    own, row_weights, rows_used = groups.group[used], weights[used], observations.select(used)
+    left = np.bincount(own, minlength=len(groups.names))
+    if not left.all():
+        raise InputError(
+            f"no answer of group '{groups.names[int(left.argmin())]}' weighs as much", field="training.skip_below",
+            fix="lower it",
+        )  # fmt: skip
+    share = float(1.0 - row_weights.sum() / weights.sum())
+    if training.merge and isinstance(rows_used, PreferencePairs):
+        rows_used, row_weights, own = merged_by_group(rows_used, row_weights, own)
+    # Weights are the objective's own concern, which knows each group's mass.
+    answers = objective_of(base, rows_used, np.ones(len(rows_used)), beta)
+    objective = RobustObjective(answers, row_weights, replace(groups, group=own))
+    record = make_passes(
+        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step
+    )
+    return (
+        FitReport(len(record), len(rows_used), share, tuple(record)),
+        replace(groups, log_weights=objective.groups.log_weights),
+    )
+
+
 def merged(pairs: PreferencePairs, weights: FloatArray) -> tuple[PreferencePairs, FloatArray]:
     """Each answer once, in the order of its first row, and the sum of its weights: sum_j w_j f(j) is unchanged."""
-    answers = np.stack([pairs.contexts, pairs.chosen, pairs.rejected], axis=1)
+    return merged_by_group(pairs, weights, np.zeros(len(pairs), dtype=np.int64))[:2]
+
+
+def merged_by_group(
+    pairs: PreferencePairs, weights: FloatArray, group: IntArray
+) -> tuple[PreferencePairs, FloatArray, IntArray]:
+    """The same for each group's answers, and the group (n,) of those left."""
+    answers = np.stack([pairs.contexts, pairs.chosen, pairs.rejected, group], axis=1)
     _, first, row = np.unique(answers, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     sums: FloatArray = np.zeros(len(first))
     np.add.at(sums, row.ravel(), weights)
-    return pairs.select(first[order]), sums[order]
+    return pairs.select(first[order]), sums[order], group[first[order]]

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from llm.base.sequences import collate
 from llm.base.shared_base import SharedBase
@@ -25,9 +26,17 @@ class Objective(Protocol):
         ...
 
 
+class AnswerObjective(Objective, Protocol):
+    """An objective that is a sum over answers, -sum_j v_j log p(answer j) / batch."""
+
+    def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+        """log p of the answers `rows`, differentiable, and their margins without gradient; (len(rows),) each."""
+        ...
+
+
 def objective_of(
     base: SharedBase, observations: PreferencePairs | ResponseChoices, weights: FloatArray, beta: float
-) -> Objective:
+) -> AnswerObjective:
     """weights: (n,), as they enter the loss."""
     if isinstance(observations, PreferencePairs):
         return PairObjective(base, observations, weights, beta)
@@ -47,13 +56,20 @@ class PairObjective:
         self.sequences = np.full(len(pairs), 2)
 
     def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        margin = self._margin(rows)
+        return weighted_dpo_loss(margin, self._weight[rows].to(margin.device), float(batch)), margin.detach()
+
+    def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+        margin = self._margin(rows)
+        return functional.logsigmoid(margin), margin.detach()
+
+    def _margin(self, rows: IntArray) -> torch.Tensor:
         base, pairs = self._base, self._pairs
         contexts = pairs.contexts[rows]
         both = np.concatenate([contexts, contexts]), np.concatenate([pairs.chosen[rows], pairs.rejected[rows]])
         scores = base.scorer(collate(base.store, *both, base.pad, base.device))
         half, reference = len(rows), self._reference[:, rows].to(scores.device)
-        margin = margins(scores[:half], scores[half:], reference[0], reference[1], self._beta)
-        return weighted_dpo_loss(margin, self._weight[rows].to(scores.device), float(batch)), margin.detach()
+        return margins(scores[:half], scores[half:], reference[0], reference[1], self._beta)
 
 
 class ChoiceTerms:
@@ -128,9 +144,12 @@ class ChoiceObjective:
             self.lengths[j], self.sequences[j] = length[slots].max(), len(slots)
 
     def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        total, margin = self.log_likelihood(rows)
+        return -(self._weight[rows].to(total.device) * total).sum() / float(batch), margin
+
+    def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
         base, own = self._base, self._choices
         slots = self._terms.slots(rows)
         scores = base.scorer(collate(base.store, own.contexts[slots], own.responses[slots], base.pad, base.device))
         rewards = self._beta * (scores - self._reference[slots].to(scores.device))
-        total, margin = self._terms(rows, slots, rewards)
-        return -(self._weight[rows].to(scores.device) * total).sum() / float(batch), margin
+        return self._terms(rows, slots, rewards)

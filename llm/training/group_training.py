@@ -26,7 +26,9 @@ from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
-Method = Literal["em-dpo", "cluster-dpo", "dpo"]
+Method = Literal["em-dpo", "cluster-dpo", "dpo", "group-dpo"]
+# One policy for all.
+SINGLE: tuple[Method, ...] = ("dpo", "group-dpo")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class GroupSettings:
     tolerance: relative change of the likelihood that counts as converged.
     prompt_laws: None where every type meets the same prompts; else types' laws over prompts are estimated too, and
     this is the strength of their prior, in answers a type (see `PromptLaws`).
+    weight_step: of group-dpo, the step of the known groups' weights (see `RobustObjective`); 0 keeps them alike.
     """
 
     types: int | None = 2
@@ -54,10 +57,13 @@ class GroupSettings:
     tolerance: float = 1e-4
     embedding: str = "hidden"
     prompt_laws: float | None = None
+    weight_step: float = 0.1
 
     def __post_init__(self) -> None:
         if self.prompt_laws is not None and not self.prompt_laws > 0:
             raise ValueError(f"groups.prompt_laws must be positive, or null (got {self.prompt_laws})")
+        if not 0 <= self.weight_step < math.inf:
+            raise ValueError(f"groups.weight_step must be finite and not negative (got {self.weight_step})")
         if (self.types is not None and self.types < 1) or self.max_types < 1:
             raise ValueError(
                 f"groups.types and groups.max_types must be at least 1 (got {self.types}, {self.max_types})"
@@ -80,12 +86,25 @@ class Embeddings(Protocol):
 
 
 @dataclass(frozen=True)
+class GroupRecord:
+    """A known group in group-dpo: its weight alpha, and mean nats a training answer of its, a held-out one to prompts
+    that were seen, and one to new prompts (None where there is none)."""
+
+    name: str
+    weight: float
+    log_likelihood: float
+    held_out_log_likelihood: float | None
+    new_prompts_log_likelihood: float | None
+
+
+@dataclass(frozen=True)
 class RoundRecord:
     """One round: shares (K,), log-likelihood of the training answers (nats), mean nats a held-out answer to prompts
     that were seen and to new prompts (None where nothing is held out), whose step the guard took back (K,), and mean
     entropy of the responsibilities (nats).
 
     adjusted_rand_index: against known groups, None (and left out of the record) where they are not known.
+    groups: the known groups that group-dpo serves (left out where there are none).
     """
 
     round: int
@@ -97,13 +116,15 @@ class RoundRecord:
     entropy: float
     constants: tuple[float, ...] = ()
     adjusted_rand_index: float | None = None
+    groups: tuple[GroupRecord, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         row = asdict(self)
         if self.adjusted_rand_index is None:
             del row["adjusted_rand_index"]
-        if not self.constants:
-            del row["constants"]
+        for name in ("constants", "groups"):
+            if not row[name]:
+                del row[name]
         return row
 
 
@@ -127,6 +148,7 @@ class GroupFit:
 
     held_out, new_prompts: mean nats a held-out answer to prompts that were seen, and to new ones, at the best round
     (nan where nothing is held out).  constants: of answers that are not pairs.  heads: how the start was found, if so.
+    groups: known ones, of group-dpo.
     """
 
     policies: tuple[AdapterPolicy, ...]
@@ -139,6 +161,7 @@ class GroupFit:
     rounds: tuple[RoundRecord, ...]
     constants: FloatArray
     heads: HeadsStart | None = None
+    groups: tuple[GroupRecord, ...] = ()
 
     @property
     def judged(self) -> float:
@@ -181,7 +204,7 @@ def fit_groups(
     on_start: Callable[[HeadsStart], None] = lambda heads: None,
     on_round: Callable[[RoundRecord], None] = lambda row: None,
 ) -> GroupFit:
-    """Fit one adapter a group, in place.
+    """Fit one adapter a group, in place; group-dpo, whose groups are known, is `fit_robustly`.
 
     features: embeddings of responses, asked for only by heads and clusters.  truth: group names, used for a line of the
     record (adjusted Rand index) and never by the fit.

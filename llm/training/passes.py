@@ -14,9 +14,10 @@ from llm.base.dropout import require_no_randomness, silence_dropout
 from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
 from llm.training.answer_objectives import Objective
-from llm.training.batches import micro_batches, step_batches
+from llm.training.batches import step_batches
 from llm.training.finite import require_finite
 from llm.training.optimiser_state import as_tensors, put_back
+from llm.training.steps import Contested, Step, accumulate
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -32,9 +33,11 @@ class DPOTraining:
     makes every pass.
     batch: pairs an optimiser step.  micro_tokens: padded tokens in one forward pass; more are accumulated.
     skip_below: answers whose weight is below this are left out (the share they hold is reported).
-    merge: pairs that were answered alike (the same prompt, chosen and rejected) are one row that weighs what they
-    weigh together: the same loss over fewer rows, and a pass is one over the rows. Other kinds of answers stay apart.
-    normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one.
+    merge: pairs that were answered alike (the same prompt, chosen and rejected; of group-dpo by the same group) are one
+    row that weighs what they weigh together: the same loss over fewer rows, and a pass is one over the rows. Other
+    kinds of answers stay apart.
+    normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one; that of
+    group-dpo, a mean of the groups' mean losses, always is.
     checkpoint_steps: optimiser steps between checkpoints inside a fit.
     """
 
@@ -104,8 +107,10 @@ def make_passes(
     on_step: Callable[[int, int], None] = lambda step, total: None,
     on_pass: Callable[[int], None] | None = None,
     rate_field: str = "training.rate",
-) -> list[Mapping[str, float]]:
+) -> list[Step]:
     """Minimise the objective over the parameters of `groups`, in place, with adapter `name` in use; a row a step.
+
+    Where the objective is `Contested` its adversary moves at each step, and is kept with the optimiser.
 
     times: what the rate of each group is multiplied by.  journal, key: where an unfinished fit keeps its parameters,
     optimiser and step.
@@ -120,17 +125,18 @@ def make_passes(
     parameters = {own: value for group in groups for own, value in group.items()}
     journal = journal or Journal(None)
     part = f"part-{key}"
-    record: list[Mapping[str, float]] = []
+    contested = objective if isinstance(objective, Contested) else None
+    record: list[Step] = []
     with base.using(name):
         if training.gradient_checkpointing:
             start_gradient_checkpointing(base)
         for parameter in parameters.values():
             parameter.requires_grad_(True)
         optimizer = make_optimizer([list(own.values()) for own in groups], training)
-        done = _resume(journal, part, parameters, optimizer, record)
+        done = _resume(journal, part, parameters, optimizer, contested, record)
         step = 0
         for epoch in range(training.epochs):
-            if is_settled([row["loss"] for row in record[: epoch * per_epoch]], per_epoch, training.settled):
+            if _settled(record[: epoch * per_epoch], per_epoch, training.settled, contested):
                 break
             order = stream.child(f"epoch/{epoch}")
             for rows in step_batches(objective.lengths, training.batch, order, training.bucket):
@@ -140,24 +146,21 @@ def make_passes(
                 for group, factor in zip(optimizer.param_groups, times, strict=True):
                     group["lr"] = training.rate * rate_factor(step, scheduled, training) * factor
                 optimizer.zero_grad(set_to_none=True)
-                batch_loss, batch_margin, batch_right = 0.0, 0.0, 0.0
-                for piece in micro_batches(rows, objective.lengths, training.micro_tokens, objective.sequences):
-                    loss, margin = objective(piece, len(rows))
-                    loss.backward()
-                    batch_loss += float(loss.detach())
-                    batch_margin += float(margin.sum())
-                    batch_right += float((margin > 0).sum())
+                totals = (
+                    accumulate(objective, rows, training.micro_tokens) if contested is None
+                    else contested.accumulate(rows, training.micro_tokens, list(parameters.values()))
+                )  # fmt: skip
                 norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
-                if not math.isfinite(batch_loss) or not math.isfinite(norm):
+                if not math.isfinite(totals.loss) or not math.isfinite(norm):
                     raise InputError(
-                        f"training of '{name}' diverged at step {step + 1} of {total}: loss {batch_loss}, gradient "
+                        f"training of '{name}' diverged at step {step + 1} of {total}: loss {totals.loss}, gradient "
                         f"norm {norm}", field=rate_field, fix=f"lower the rate (now {training.rate:g})",
                     )  # fmt: skip
                 optimizer.step()
                 record.append({
-                    "step": step, "loss": batch_loss, "rewards/margins": batch_margin / len(rows),
-                    "rewards/accuracies": batch_right / len(rows), "grad_norm": norm,
-                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "step": step, "loss": totals.loss, "rewards/margins": totals.margins / len(rows),
+                    "rewards/accuracies": totals.right / len(rows), "grad_norm": norm,
+                    "learning_rate": optimizer.param_groups[0]["lr"], **totals.beside,
                 })  # fmt: skip
                 step += 1
                 on_step(step, total)
@@ -166,13 +169,21 @@ def make_passes(
                     require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
                     if ends and on_pass is not None:
                         on_pass(epoch)
-                    _checkpoint(journal, part, parameters, optimizer, step, record)
+                    _checkpoint(journal, part, parameters, optimizer, contested, step, record)
         for parameter in parameters.values():
             parameter.grad = None
         if training.gradient_checkpointing:
             base.model.eval()
     require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
     return record
+
+
+def _settled(record: Sequence[Step], per_epoch: int, share: float, contested: Contested | None) -> bool:
+    """`is_settled` of the steps of whole passes; of a contested objective by what it says of each pass."""
+    if contested is None:
+        return is_settled([row["loss"] for row in record], per_epoch, share)
+    passes = [record[begin : begin + per_epoch] for begin in range(0, len(record), per_epoch)]
+    return is_settled([contested.pass_loss(own) for own in passes], 1, share)
 
 
 def start_gradient_checkpointing(base: SharedBase) -> None:
@@ -208,10 +219,12 @@ def _checkpoint(
     part: str,
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
+    contested: Contested | None,
     step: int,
-    record: list[Mapping[str, float]],
+    record: list[Step],
 ) -> None:
-    journal.write(part, as_tensors(parameters, optimizer), {"step": step, "record": record})
+    beside = {} if contested is None else contested.state()
+    journal.write(part, as_tensors(parameters, optimizer, beside), {"step": step, "record": record})
 
 
 def _resume(
@@ -219,13 +232,16 @@ def _resume(
     part: str,
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    record: list[Mapping[str, float]],
+    contested: Contested | None,
+    record: list[Step],
 ) -> int:
     """Put back an unfinished fit; the number of optimiser steps it had done."""
     found = journal.read(part)
     if found is None:
         return 0
     tensors, notes = found
-    put_back(tensors, parameters, optimizer)
+    beside = put_back(tensors, parameters, optimizer)
+    if contested is not None:
+        contested.restore(beside)
     record.extend(notes["record"])
     return int(notes["step"])

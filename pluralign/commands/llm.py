@@ -14,7 +14,7 @@ VERBS = {
     "sft": "Train a small Mistral from scratch on plain text, or continue a pretrained model.",
     "make-imdb": "Build a preference data set with two groups of annotators from a model's own continuations.",
     "make-tastes": "Score texts by real tastes, for the study of who should get a reward of her own.",
-    "train": "Fit policies to preferences: em-dpo, cluster-dpo or dpo, one LoRA adapter a group.",
+    "train": "Fit policies to preferences: em-dpo, cluster-dpo, dpo or group-dpo, one LoRA adapter a group.",
     "reward": "Fit rewards on a model's hidden states: one for all, one each, shared, clusters, types.",
     "choose": "Choose one of several responses a prompt for parties that disagree, by their rewards.",
     "minmax": "Weigh a run's policies so that the worst-served group regrets least.",
@@ -43,7 +43,7 @@ class LlmVerbs(LazyVerbs):
 
 @click.group("llm", cls=LlmVerbs)
 def command() -> None:
-    """EM-DPO, Cluster-DPO, DPO and MinMax-DPO on one frozen language model with a LoRA adapter a group.
+    """EM-DPO, Cluster-DPO, DPO, group-robust DPO and MinMax-DPO on one frozen language model, an adapter a group.
 
     \b
     Offline, from nothing but text:

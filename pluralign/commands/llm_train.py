@@ -12,7 +12,7 @@ from pluralign.commands.llm_options import clock, config_options, training_warni
 
 @click.command("train")
 @config_options
-@click.option("--method", type=click.Choice(["em-dpo", "cluster-dpo", "dpo"]), help="Default em-dpo.")
+@click.option("--method", type=click.Choice(["em-dpo", "cluster-dpo", "dpo", "group-dpo"]), help="Default em-dpo.")
 @click.option("--model", type=click.Path(), help="Folder of the base model (the reference).")
 @click.option("--data", type=click.Path(), help="Preferences: .jsonl, .parquet or a folder saved by datasets.")
 @click.option("--test", type=click.Path(), help="Preferences of other annotators, kept for evaluation.")
@@ -35,17 +35,19 @@ def command(
 ) -> None:
     """Fit policies to preferences, one LoRA adapter a group on one frozen base.
 
-    em-dpo: groups nobody labelled, by EM; cluster-dpo: k-means on what annotators chose; dpo: one policy for all.
-    All three make as many fits, by the same rules. The reference is the base without adapters, in every round.
+    em-dpo: groups nobody labelled, by EM; cluster-dpo: k-means on what annotators chose; dpo: one policy for all;
+    group-dpo: one policy for all whose worst known group (group_id) has the least loss (group-robust DPO).
+    All four make as many fits, by the same rules. The reference is the base without adapters, in every round.
     Columns: prompt (or context), chosen, rejected, annotator_id (or user_id, annotator); optional split (train,
-    test, unseen), weight, group_id (never read by the fit), tie, strength; or choices, rankings and ratings of several
-    responses, in the columns of `pluralign fit`; texts or message lists. A killed run resumes when the same command is
-    given.
+    test, unseen), weight, group_id (read by group-dpo alone), tie, strength; or choices, rankings and ratings of
+    several responses, in the columns of `pluralign fit`; texts or message lists. A killed run resumes when the same
+    command is given.
 
     \b
     Examples:
       pluralign llm train --config pairs/train.yaml --method em-dpo --out run
       pluralign llm train --model sft --data pairs.jsonl --types auto --set training.rate=1e-4
+      pluralign llm train --method group-dpo --model sft --data pairs.jsonl --set groups.weight_step=0.05
     """
     from llm.runs.run_settings import RunSettings
     from llm.runs.train_run import train_run
@@ -78,6 +80,12 @@ def command(
         f"{summary.method} with {summary.n_types} types, shares {shares} ({ended})",
         f"held-out log-likelihood {seen} nats a pair, {new} on new prompts (a coin: -0.6931)",
     ]
-    if summary.adjusted_rand_index is not None:
+    for own in summary.groups:
+        seen, new = (
+            "-" if value is None else format(value, ".4f")
+            for value in (own.held_out_log_likelihood, own.new_prompts_log_likelihood)
+        )
+        lines.append(f"group {own.name}: weight {own.weight:.3f}, held-out {seen}, {new} on new prompts")
+    if summary.adjusted_rand_index is not None and not summary.groups:
         lines.append(f"adjusted Rand index against group_id {summary.adjusted_rand_index:.3f}")
     click.echo("\n".join([*lines, f"adapters, mixture and metrics in {out}/"]))
