@@ -1,4 +1,4 @@
-"""Figures of a run: how EM went, who is served (the paper's Figures 4 to 7), and what the policies write."""
+"""Figures of a run: how training went, who is served (the paper's Figures 4 to 7), and what the policies write."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def draw_run(folder: Path) -> list[Path]:
         rows = [load_json(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
         if any(row["phase"] == "round" for row in rows):
             paths += save_figure(training_figure(rows), target, "training")
+        if any("group_weights" in row for row in rows):
+            paths += save_figure(group_weights_figure(rows), target, "group_weights")
     path = folder / "eval.json"
     if path.is_file():
         content = read_stamped(path, EVAL_AGAIN)
@@ -76,6 +78,34 @@ def training_figure(rows: list[dict[str, Any]]) -> Any:
     axes[2].set_ylim(-0.05, 1.05)
     if len({row["types"] for row in rounds}) > 1:
         axes[0].legend(fontsize=7)
+    return figure
+
+
+def group_weights_figure(rows: list[dict[str, Any]]) -> Any:
+    """Of group-dpo: the known groups' weights step by step, and their losses round by round."""
+    steps = [row["group_weights"] for row in rows if "group_weights" in row]
+    rounds = [row for row in rows if row["phase"] == "round"]
+    figure, axes = subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for place, name in enumerate(steps[0]):
+        colour = _COLOURS[place % 8]
+        axes[0].plot([step[name] for step in steps], color=colour, linewidth=1)
+        own = [next(group for group in row["groups"] if group["name"] == name) for row in rounds]
+        for field, style in (("", "o-"), ("held_out_", "o--"), ("new_prompts_", "o:")):
+            told = [group[f"{field}log_likelihood"] for group in own]
+            losses = [np.nan if value is None else -value for value in told]
+            axes[1].plot([row["round"] for row in rounds], losses, style, ms=3, color=colour)
+    axes[1].axhline(np.log(2), color="0.6", linewidth=1, linestyle=":")
+    labels = (("weights of the groups", "step"), ("loss, nats an answer (dashed: held out; dotted: new prompts)", "round"))
+    for axis, (title, below) in zip(axes, labels, strict=True):
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(below)
+        axis.grid(color="0.92")
+        axis.locator_params(axis="x", integer=True)
+    axes[0].set_ylim(-0.02, 1.02)
+    # Names are a file's: one that begins with "_" would be left out, and a "$" is no formula.
+    legend = axes[0].legend(axes[0].get_lines(), list(steps[0]), fontsize=7)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 

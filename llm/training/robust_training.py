@@ -63,7 +63,7 @@ def fit_robustly(
             each = own.alpha[group] * own.shares(weights) * len(weights)
             observations = observations.refined([policy], each[:, None])
         reached = _mean_by_group(policy, observations, weights, group, len(groups.names))
-        undone = number > 0 and -reached.min() > worst
+        undone = bool(number > 0 and -reached.min() > worst)
         if undone:
             policy.restore(state)
             own, observations = before

@@ -79,6 +79,7 @@ def _study(folder: Path) -> Report:
 
 def _llm(folder: Path) -> Report:
     from pluralign.commands.llm_eval import eval_text
+    from pluralign.commands.llm_train import groups_text
     from pluralign.ownership import require_own_llm
 
     require_own_llm()
@@ -90,7 +91,8 @@ def _llm(folder: Path) -> Report:
     try:
         if "run" in content:
             shares = ", ".join(f"{share:.3f}" for share in content["run"]["mixture"])
-            parts.append(f"{content['run']['method']} with {content['run']['n_types']} types, shares {shares}")
+            told = f"{content['run']['method']} with {content['run']['n_types']} types, shares {shares}"
+            parts.append("\n".join([told, *groups_text(content["run"].get("groups", ()))]))
         if "eval" in content:
             parts.append(eval_text(content["eval"]))
     except (ValueError, KeyError, TypeError) as error:

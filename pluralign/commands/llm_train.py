@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -80,12 +81,19 @@ def command(
         f"{summary.method} with {summary.n_types} types, shares {shares} ({ended})",
         f"held-out log-likelihood {seen} nats a pair, {new} on new prompts (a coin: -0.6931)",
     ]
-    for own in summary.groups:
-        seen, new = (
-            "-" if value is None else format(value, ".4f")
-            for value in (own.held_out_log_likelihood, own.new_prompts_log_likelihood)
-        )
-        lines.append(f"group {own.name}: weight {own.weight:.3f}, held-out {seen}, {new} on new prompts")
+    lines += groups_text(summary.as_json().get("groups", ()))
     if summary.adjusted_rand_index is not None and not summary.groups:
         lines.append(f"adjusted Rand index against group_id {summary.adjusted_rand_index:.3f}")
     click.echo("\n".join([*lines, f"adapters, mixture and metrics in {out}/"]))
+
+
+def groups_text(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each known group of group-dpo, as run.json has them."""
+    lines = []
+    for own in groups:
+        seen, new = (
+            "-" if value is None else format(value, ".4f")
+            for value in (own["held_out_log_likelihood"], own["new_prompts_log_likelihood"])
+        )
+        lines.append(f"group {own['name']}: weight {own['weight']:.3f}, held-out {seen}, {new} on new prompts")
+    return lines
