@@ -95,7 +95,10 @@ def group_weights_figure(rows: list[dict[str, Any]]) -> Any:
             losses = [np.nan if value is None else -value for value in told]
             axes[1].plot([row["round"] for row in rounds], losses, style, ms=3, color=colour)
     axes[1].axhline(np.log(2), color="0.6", linewidth=1, linestyle=":")
-    labels = (("weights of the groups", "step"), ("loss, nats an answer (dashed: held out; dotted: new prompts)", "round"))
+    labels = (
+        ("weights of the groups", "step"),
+        ("loss, nats an answer (dashed: held out; dotted: new prompts)", "round"),
+    )
     for axis, (title, below) in zip(axes, labels, strict=True):
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(below)
