@@ -113,8 +113,8 @@ class Choosing(Shown):
     def distil(self, kind: Kind, *, pairs: int = 20, seed: int = 0) -> list[dict[str, Any]]:
         """The choice as answers that `llm train` with method dpo trains one adapter on.
 
-        kind: pop-dpo (of rule pool), aggregated, or weighted (of aggregate): see `sim.tables.distilled`.  pairs: most
-        of each prompt's pairs of candidates, at random by `seed`.
+        kind: pop-dpo (of rule pool), aggregated, or weighted (of aggregate and max-min): see `sim.tables.distilled`.
+        pairs: most of each prompt's pairs of candidates, at random by `seed`.
         Errors: InputError where the rule has no such labels.
         """
         found = distilled_pairs(self.rewards, self.choices, self.how, kind, Stream(seed, "distil"), pairs=pairs)

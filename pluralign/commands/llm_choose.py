@@ -58,7 +58,8 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
 )  # fmt: skip
 @click.option(
     "--distil", metavar="KIND=FILE",
-    help="Also write pairs for `llm train --method dpo`: pop-dpo (of pool), aggregated, or weighted (of aggregate).",
+    help="Also write pairs for `llm train --method dpo`: pop-dpo (of pool), aggregated, or weighted (of aggregate and "
+    "max-min).",
 )  # fmt: skip
 @click.option(
     "--pairs", type=click.IntRange(1), default=20, show_default=True, help="With --distil: most pairs of a prompt's."

@@ -149,7 +149,11 @@ def choose_candidates(
             # One game for all prompts: who is worst off is decided by what a party gets in the mean over them.
             reference = None if ref_logps is None else [np.exp(log_softmax(own)) for own in ref_logps]
             served = max_min_policy(counted, how.beta, reference=reference)
-            return [CandidateChoice(policy, None, served.gap) for policy in served.policies]
+            # The policy is the regularised optimum of the parties' mean reward at the weights that are worst for it.
+            return [
+                CandidateChoice(policy, served.weights @ table, served.gap)
+                for policy, table in zip(served.policies, counted, strict=True)
+            ]
         found = _each(counted, how)
     if how.beta is None:
         return found

@@ -46,8 +46,9 @@ def distilled_pairs(
     pop-dpo: of rule pool.  Each party's opinion of the two is her Bradley-Terry chance; both orders stand there, with
     the pool of the opinions as weights.  [arXiv 2405.00254, Algorithm 5, over its draw]
     aggregated: the one of larger value, weight 1; equal ones are left out.
-    weighted: of aggregate.  Both orders, weighted by sigma(V(a) - V(b)), V the aggregate: DPO's expected loss on the
-    answers of somebody whose reward it is, least at pi_ref exp(V / beta), the policy that `beta` of the choice gives.
+    weighted: of aggregate and max-min.  Both orders, weighted by sigma(V(a) - V(b)), V the aggregate, or the parties'
+    mean reward at max-min's weights: DPO's expected loss on the answers of somebody whose reward it is, least at
+    pi_ref exp(V / beta), the policy that `beta` of the choice gives.
     Errors: InputError where the rule has no such labels.
     """
     require_count("pairs", pairs)
@@ -74,9 +75,11 @@ def distilled_pairs(
 def _require_labels(choices: Sequence[CandidateChoice], how: HowToChoose, kind: Kind) -> None:
     if kind not in KINDS:
         raise InputError(f"distil: there is nothing called '{kind}'", fix=f"give one of {', '.join(KINDS)}")
-    wanted = {"pop-dpo": "pool", "weighted": "aggregate"}.get(kind, how.rule)
-    if how.rule != wanted:
-        raise InputError(f"distil: {kind} belongs to rule {wanted}", fix=f"choose by {wanted}, or distil aggregated")
+    wanted = {"pop-dpo": ("pool",), "weighted": ("aggregate", "max-min")}.get(kind, (how.rule,))
+    if how.rule not in wanted:
+        raise InputError(
+            f"distil: {kind} belongs to rule {' or '.join(wanted)}", fix=f"choose by {wanted[0]}, or distil aggregated"
+        )
     if kind == "aggregated" and any(own.value is None for own in choices):
         raise InputError(
             f"distil: lotteries of {how.rule} value no candidate alone",

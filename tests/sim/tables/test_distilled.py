@@ -36,9 +36,11 @@ def _dpo_optimum(found, prompt, n, beta, reference):
     return policy / policy.sum()
 
 
-@pytest.mark.parametrize("alpha", [-2.0, 0.0, 1.0])
-def test_weighted_pairs_lead_to_the_closed_form(tables, alpha):
-    how = HowToChoose("aggregate", alpha, beta=BETA)
+@pytest.mark.parametrize(
+    "how",
+    [*(HowToChoose("aggregate", alpha, beta=BETA) for alpha in (-2.0, 0.0, 1.0)), HowToChoose("max-min", beta=BETA)],
+)
+def test_weighted_pairs_lead_to_the_closed_form(tables, how):
     logps = [np.random.default_rng(9).normal(size=table.shape[1]) for table in tables]
     choices = choose_candidates(tables, how, None, logps)
     found = distilled_pairs(tables, choices, how, "weighted", STREAM)
