@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -35,7 +34,7 @@ from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
 from sim.preferences import FloatArray, PreferencePairs
-from sim.settings import resolved
+from sim.settings import resolved, settings_from
 from sim.streams import Stream
 
 _REFERENCE = "reference.safetensors"
@@ -163,8 +162,10 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
         summary = RunSummary(**{**content, **lists, "groups": groups})
     except (KeyError, TypeError) as error:
         raise InputError("is not a run of this version", file=path, fix="choose another --out") from error
-    same = json.loads(json.dumps(_deciding(settings)))
-    changed = sorted(key for key in same if stored.get(key) != same[key])
+    # A setting that there was not yet when the run was made counts as what it is if nobody sets it.
+    before = _deciding(settings_from(RunSettings, stored, path))
+    same = _deciding(settings)
+    changed = sorted(key for key in same if before[key] != same[key])
     if settings.dtype not in ("auto", origin.dtype):
         changed.append("dtype")
     if changed:

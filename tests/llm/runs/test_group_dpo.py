@@ -2,6 +2,7 @@
 # ruff: noqa: F811  # fixtures are imported
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,13 @@ from saved_runs import FAST, contents, interrupted, refused, train_command  # no
 from test_kinds_of_answers import _write as write_answers  # noqa: E402
 from tiny_llm import tiny, write_pairs  # noqa: E402, F401
 
+from llm.base.folder_format import read_stamped, stamped  # noqa: E402
 from llm.runs.open_run import open_run  # noqa: E402
 from llm.runs.run_settings import RunSettings  # noqa: E402
 from llm.runs.train_run import train_run  # noqa: E402
 from pluralign.__main__ import command  # noqa: E402
+from sim.errors import InputError  # noqa: E402
+from sim.files.atomic import write_json  # noqa: E402
 from sim.policies.protocol import choice_log_likelihood  # noqa: E402
 from sim.settings import read_settings  # noqa: E402
 
@@ -137,6 +141,20 @@ def test_damaged_weights_are_not_believed(settings, tmp_path, monkeypatch):
     train_run(settings, tmp_path / "cut", said.append)
     assert any("was damaged" in text and "computed again" in text for text in said)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_run_from_before_a_setting_is_taken_up(runs, tiny, tmp_path):
+    """A finished run of dpo whose settings know no step of weights."""
+    old = shutil.copytree(runs / "dpo", tmp_path / "old")
+    content = read_stamped(old / "run.json", "")
+    del content["settings"]["groups"]["weight_step"]
+    write_json(old / "run.json", stamped(content))
+    chosen = [*SERVES, f"model={tiny}", f"data.train={runs / 'pairs.jsonl'}", "method=dpo"]
+    said = []
+    train_run(read_settings(RunSettings, None, chosen), old, said.append)
+    assert said == [f"{old} is finished; nothing to do"]
+    with pytest.raises(InputError, match=r"other settings \(groups\)"):
+        train_run(read_settings(RunSettings, None, [*chosen, "groups.weight_step=0.2"]), old)
 
 
 def _changed(settings, path, change):
