@@ -65,7 +65,8 @@ def test_the_worst_group_loses_less_than_under_pooled_dpo(runs):
     pooled, robust = _losses(runs / "dpo"), _losses(runs / "group-dpo")
     assert max(pooled, key=pooled.get) == "bad", "pooled DPO serves the larger group"
     assert max(robust.values()) < max(pooled.values()) - 0.1
-    assert abs(robust["bad"] - robust["good"]) < 0.5 * abs(pooled["bad"] - pooled["good"])
+    # Pooled fits that are stopped or taken back in time serve the worst group better, too; not both alike.
+    assert abs(robust["bad"] - robust["good"]) < 0.05
 
 
 def test_what_is_kept_of_the_weights(runs):
