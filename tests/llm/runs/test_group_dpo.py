@@ -61,12 +61,17 @@ def _losses(folder):
     return {name: np.mean(losses) for name, losses in each.items()}
 
 
-def test_the_worst_group_loses_less_than_under_pooled_dpo(runs):
-    pooled, robust = _losses(runs / "dpo"), _losses(runs / "group-dpo")
+def test_the_worst_group_loses_less_than_under_pooled_dpo(tiny, tmp_path):
+    """One fit of each, of as many passes: no round is chosen that happens to serve the worst group."""
+    pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=12, answers=24)
+    for method in ("dpo", "group-dpo"):
+        one = ["groups.rounds=0", "training.epochs=8", "training.settled=0", f"method={method}"]
+        chosen = [*SERVES, f"model={tiny}", f"data.train={pairs}", *one]
+        train_run(read_settings(RunSettings, None, chosen), tmp_path / method)
+    pooled, robust = _losses(tmp_path / "dpo"), _losses(tmp_path / "group-dpo")
     assert max(pooled, key=pooled.get) == "bad", "pooled DPO serves the larger group"
-    assert max(robust.values()) < max(pooled.values()) - 0.1
-    # Pooled fits that are stopped or taken back in time serve the worst group better, too; not both alike.
-    assert abs(robust["bad"] - robust["good"]) < 0.05
+    assert max(robust.values()) < max(pooled.values()) - 0.03
+    assert abs(robust["bad"] - robust["good"]) < 0.5 * abs(pooled["bad"] - pooled["good"])
 
 
 def test_what_is_kept_of_the_weights(runs):
