@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sim.files.answer_sources import Part
 from sim.files.arrow_values import require
+from sim.files.json_depth import is_shallow
 from sim.reading import bounded_bytes
 
 _BLOCK = 1 << 24
@@ -21,11 +21,9 @@ def json_lines(part: Part) -> Any:
     import pyarrow as pa
 
     if part.packed:
-        data = pa.py_buffer(bounded_bytes(part.path, part.packed))
-        return _whole(lambda: pa.BufferReader(data))
+        return _whole(pa.py_buffer(bounded_bytes(part.path, part.packed)))
     with pa.memory_map(str(part.path)) as file:
-        data = file.read_buffer()
-        return _whole(lambda: pa.BufferReader(data))
+        return _whole(file.read_buffer())
 
 
 def json_cells(name: str, column: Any) -> Any:
@@ -42,20 +40,21 @@ def json_cells(name: str, column: Any) -> Any:
         lines.append(whole.slice(0, int(np.frombuffer(ends, dtype=np.int64)[len(texts)])))
     data = pa.py_buffer(b"".join(lines))
     require(data.size)
-    table = _whole(lambda: pa.BufferReader(data))
+    table = _whole(data)
     # A cell that ends its own object and begins another is no cell of JSON.
     require(table.column_names == [name] and table.num_rows == len(column))
     return table[name]
 
 
-def _whole(source: Callable[[], Any]) -> Any:
+def _whole(data: Any) -> Any:
     """Arrow loses the nulls that the first list of a block begins with (apache/arrow issue 51305) unless it knows the
     type; what it then returns is no sound array, and later nulls are elsewhere."""
     import pyarrow as pa
 
-    table = _read(source(), None)
+    require(is_shallow(data))
+    table = _read(pa.BufferReader(data), None)
     if _MAY_LACK in table.column_names and not is_sound(table[_MAY_LACK]):
-        table = _read(source(), pa.schema([(_MAY_LACK, pa.list_(pa.float64()))]))
+        table = _read(pa.BufferReader(data), pa.schema([(_MAY_LACK, pa.list_(pa.float64()))]))
     return table
 
 

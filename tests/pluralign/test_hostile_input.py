@@ -11,6 +11,7 @@ from pluralign.__main__ import main
 from sim import reading
 
 DEEP = "[" * 100_000 + "]" * 100_000
+DEEP_OBJECT = '{"a":' * 20_000 + "1" + "}" * 20_000
 OPINIONS = [
     {"annotator_id": "a", "candidates": ["x", "y"], "probs": [0.2, 0.8]},
     {"annotator_id": "b", "prompt_id": "p", "candidates": ["x", "y"], "probs": [0.6, 0.4]},
@@ -18,6 +19,10 @@ OPINIONS = [
 LEVELS = "\n".join(f"    - &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 10))
 FILES = {
     "deep.jsonl": DEEP,
+    "deep_list.jsonl": '{"annotator_id":"a","chosen":' + DEEP + ',"rejected":"b"}\n',
+    "deep_object.jsonl": '{"annotator_id":"a","chosen":"x","rejected":"b","extra":' + DEEP_OBJECT + "}\n",
+    "deep_lines.jsonl": '{"annotator_id":"a","chosen":' + "[\n" * 20_000 + "]\n" * 20_000 + ',"rejected":"b"}\n',
+    "deep_cell.csv": f"annotator_id,chosen,rejected,chosen_features,rejected_features\na,x,y,{DEEP},[1]\n",
     "deep.json": DEEP,
     "deep.yaml": f"experiment: {DEEP}",
     "deep/fit.json": DEEP,
@@ -39,6 +44,12 @@ FILES = {
 }
 REFUSED = [
     (("fit", "deep.jsonl"), "deep.jsonl, row 1: is not whole JSON (nested"),
+    (("fit", "deep_list.jsonl"), "deep_list.jsonl, row 1: is not whole JSON (nested"),
+    (("fit", "deep_object.jsonl"), "deep_object.jsonl, row 1: is not whole JSON (nested"),
+    (("fit", "deep_lines.jsonl"), "deep_lines.jsonl, row 1: is not whole JSON ("),
+    (("fit", "deep_cell.csv"), "deep_cell.csv, row 2, field 'chosen_features': expected a list of numbers, got '[["),
+    (("pool", "deep_list.jsonl"), "deep_list.jsonl, row 1: is not whole JSON (nested"),
+    (("convert", "hh", "deep_list.jsonl", "--out", "o.jsonl"), "deep_list.jsonl, row 1: is not whole JSON (nested"),
     (("pool", "deep.jsonl"), "deep.jsonl, row 1: is not whole JSON (nested"),
     (("replay", "deep.json"), "deep.json: is not JSON (nested"),
     (("study", "deep.yaml"), "deep.yaml: is nested too deeply"),
