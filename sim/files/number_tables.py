@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from sim.reading import read_text
 
 # Beyond it sums and products of a table's numbers overflow.
 LARGEST = 1e100
+_QUOTED = re.compile(r'"[^"]*"')
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +47,15 @@ def as_number(cell: Any) -> float | None:
 
 def read_cells(path: str | Path, row: str) -> list[tuple[int, list[str]]]:
     """(line number, cells) of every line that is not blank; blank lines are counted, so that a row named in a message
-    is the file's."""
+    is the file's.
+
+    Separated by commas, or as spreadsheets write it where a comma is the decimal sign: by semicolons, or by tabs.
+    """
     lines, number = [], 0
+    text = read_text(path, "give a plain CSV file").splitlines()
+    separator = _separator_of(text)
     try:
-        for number, found in enumerate(csv.reader(read_text(path, "give a plain CSV file").splitlines()), start=1):
+        for number, found in enumerate(csv.reader(text, delimiter=separator), start=1):
             cells = [cell.strip() for cell in found]
             if any(cells):
                 lines.append((number, cells))
@@ -58,7 +66,26 @@ def read_cells(path: str | Path, row: str) -> list[tuple[int, list[str]]]:
         ) from error
     if not lines:
         raise InputError(f"expected a row a {row}, the file is empty", file=path, fix=f"write one row a {row}")
-    return lines
+    return lines if separator == "," else _with_points(lines)
+
+
+def _separator_of(text: Sequence[str]) -> str:
+    """A semicolon or tab that stands in every line, or in a first line without commas; else a comma."""
+    bare = [_QUOTED.sub("", line) for line in text if line.strip()]
+    for separator in "\t;":
+        if bare and all(separator in line for line in bare):
+            return separator
+    return next((mark for mark in "\t;" if bare and mark in bare[0] and "," not in bare[0]), ",")
+
+
+def _with_points(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Decimal commas as points; as they stand where numbers have points, since then they may set thousands apart."""
+    if any("." in cell and as_number(cell) is not None for _, cells in lines for cell in cells):
+        return lines
+    return [
+        (number, [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells])
+        for number, cells in lines
+    ]
 
 
 def read_number_table(path: str | Path, *, row: str, column: str, entry: str) -> NumberTable:
@@ -95,7 +122,7 @@ def read_number_table(path: str | Path, *, row: str, column: str, entry: str) ->
                     file=path,
                     row=number,
                     field=f"column {position}",
-                    fix=f"write {entry} as a plain number",
+                    fix=f"write {entry} as a plain number{', with a point for decimals' * (',' in cell)}",
                 )
             own.append(value)
         values.append(own)

@@ -38,7 +38,7 @@ def read_opinions(path: str | Path) -> tuple[Question, ...]:
     annotator and a column a candidate, or long with `annotator_id`, `prompt_id`, `candidate`, `prob`.
     """
     place = Path(path)
-    if place.name.lower().endswith(".csv"):
+    if place.name.lower().endswith((".csv", ".tsv")):
         lines = read_cells(place, "annotator")
         rows = _long_rows(place, lines) if set(_LONG) <= set(lines[0][1]) else _matrix_rows(place)
     else:
