@@ -17,6 +17,7 @@ with guarded_imports():
     from pluralign.progress import note
     from pluralign.terminal import escaped_output
     from sim.compiled import first_use
+    from sim.errors import InputError
 
 # 128 + SIGPIPE, as of a program that nobody reads any more.
 NOBODY_READS = 141
@@ -106,9 +107,7 @@ def _run() -> Any:
         return done.exit_code
     except click.ClickException as error:
         return _refuse(error.format_message(), error.ctx if isinstance(error, click.UsageError) else None)
-    except ValueError as error:
-        if type(error).__name__ != "InputError":
-            raise
+    except InputError as error:
         return _refuse(str(error))
     except MemoryError as error:
         return _refuse(f"out of memory{f' ({error})' if str(error) else ''}; ask for less, or for fewer --workers")

@@ -51,11 +51,13 @@ def _near(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 class ItemTable:
     """Distinct items and their one feature vector each.
 
-    by_prompt: an item is an answer to one prompt, the same text under another prompt is another item.
+    by_prompt: an item is an answer to one prompt, the same text under another prompt is another item.  fix: what to do
+    beside giving an item one vector, where it has several.
     """
 
-    def __init__(self, names: tuple[str, ...] | None, by_prompt: bool = False) -> None:
+    def __init__(self, names: tuple[str, ...] | None, by_prompt: bool = False, fix: str = "") -> None:
         self.names, self._by_prompt = names, by_prompt
+        self._fix = f"give an item one feature vector{', or ' if fix else ''}{fix}"
         self.labels: list[str] = []
         self.vectors: list[tuple[float, ...]] = []
         self._index: dict[Any, int] = {}
@@ -95,8 +97,7 @@ class ItemTable:
         elif vector is not None and self.vectors and not _near(self.vectors[found], vector):
             under = " under the same prompt" if self._by_prompt else ""
             problem = f"item {short(value)} has other features here than before{under}"
-            fix = "give an item one feature vector"
-            raise OtherFeaturesError(problem, fix=fix, **{**where, "field": feature_field})
+            raise OtherFeaturesError(problem, fix=self._fix, **{**where, "field": feature_field})
         return found
 
     def matrix(self, source: str | Path) -> tuple[FloatArray | None, tuple[str, ...]]:

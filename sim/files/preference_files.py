@@ -179,12 +179,13 @@ def _numbered(
         _check_split(table, path, [find(number) for number in numbers] if table.split is not None else ())
         return table, numbers
 
+    apart = "where a name stands for another response in each question"
     try:
-        return made(ItemTable(names))
+        return made(ItemTable(names, fix=f"{apart}, a column prompt that numbers the questions"))
     except OtherFeaturesError:
         if "prompt" not in columns:
             raise
-        return made(ItemTable(names, by_prompt=True))
+        return made(ItemTable(names, by_prompt=True, fix=f"{apart}, every question a prompt of its own"))
 
 
 # One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
