@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sim.converters.records import Record, is_text, records, unpacked
+from sim.converters.records import Record, files_of, is_text, records, unpacked
 from sim.errors import InputError, short
 from sim.files.answer_checks import check_answer
 from sim.files.recognise import recognise
@@ -76,9 +76,10 @@ def each(
 ) -> Iterator[Item]:
     """The answers of each record of the files, a bad one as the InputError that names it.
 
-    needs: columns that a file must have, looked for in its first record.  skip: records that are read elsewhere.
+    files: in the place of a folder its own.  needs: columns that a file must have, looked for in its first record.
+    skip: records that are read elsewhere.
     """
-    for path in files:
+    for path in files_of(files):
         first = True
         for record in records(path):
             if isinstance(record, InputError):

@@ -9,7 +9,7 @@ from typing import Any
 from sim.converters.answers import Item, LeftOut, each, messages, one_by_one
 from sim.converters.converter import Converter
 from sim.converters.people import levels
-from sim.converters.records import Record, records
+from sim.converters.records import Record, files_of, records
 from sim.errors import InputError
 
 VIEWS = ("world", "personal")
@@ -55,13 +55,13 @@ def _people(files: Sequence[Path]) -> tuple[dict[str, Mapping[str, float]], list
     """What annotators.jsonl, where it is among the files, says of each annotator; and its bad rows."""
     told: dict[str, Mapping[str, float]] = {}
     bad = []
-    for path in files:
+    for path in files_of(files):
         for record in records(path):
             # A row that cannot be read at all is told where the answers are read.
             if isinstance(record, InputError) or not _is_person(record):
                 break
             try:
-                said = Record(record.file, record.row, record.value("demographics") or {})
+                said = Record(record.file, record.row, record.object("demographics"))
                 told[record.name("annotator_id")] = levels(
                     said, [name for name, value in said.fields.items() if isinstance(value, str | int | float)]
                 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sim.converters.answers import Item
 from sim.converters.converter import Converter
-from sim.converters.records import ending_of
+from sim.converters.records import ending_of, files_of
 from sim.errors import InputError, short
 from sim.files.text_files import opened
 from sim.reading import bounded
@@ -38,7 +38,7 @@ def rows(files: Sequence[Path], voters: str) -> Iterator[Item]:
     """
     if voters not in ("each", "weights"):
         raise InputError(f"voters: expected each or weights, got '{voters}'", fix="use one of them")
-    for path in files:
+    for path in files_of(files, _ENDINGS):
         ending_of(path, _ENDINGS)
         if not path.is_file():
             raise InputError("is no file", file=path, fix="check the path")

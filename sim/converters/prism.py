@@ -10,7 +10,7 @@ from typing import Any
 from sim.converters.answers import Item, LeftOut, Messages, each
 from sim.converters.converter import Converter
 from sim.converters.people import levels
-from sim.converters.records import Record, records
+from sim.converters.records import Record, files_of, records
 from sim.errors import InputError
 
 _PERSON = (
@@ -83,7 +83,7 @@ def _survey(files: Sequence[Path]) -> tuple[dict[str, Mapping[str, float]], list
     """What survey.jsonl, where it is among the files, says of each user; and its bad rows."""
     told: dict[str, Mapping[str, float]] = {}
     bad = []
-    for path in files:
+    for path in files_of(files):
         for record in records(path):
             # A row that cannot be read at all is told where the answers are read.
             if isinstance(record, InputError) or not _is_survey(record):
@@ -99,7 +99,7 @@ def _features(record: Record) -> dict[str, float]:
     """One number an answer: 1 for what was ticked or said, stated preferences as shares of their scale."""
     found = levels(record, _PERSON)
     for field, most in ((_SCALES, 100.0), (_USES, 1.0)):
-        for name, value in (record.value(field) or {}).items():
+        for name, value in record.object(field).items():
             if isinstance(value, int | float) and record.value(f"{field}.{name}") is not None:
                 found[f"{field}: {name}"] = record.number(f"{field}.{name}") / most
     return found

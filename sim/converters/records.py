@@ -1,20 +1,22 @@
-"""Records of public data sets' files: JSONL, JSON, CSV (each also .gz) and Parquet, one at a time."""
+"""Records of public data sets' files: JSONL, JSON, CSV (each also .gz or .zst) and Parquet, one at a time."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from sim.errors import InputError, short
+from sim.files.answer_sources import Part, parts_of, read_arrow_part
 from sim.files.text_files import delimiter_of, long_cells, opened
 from sim.reading import LARGEST_TEXT, bounded, load_json
 
-_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_READS = "give .jsonl, .json, .csv (each also .gz) or .parquet"
+_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+_READS = "give .jsonl, .json, .csv (each also .gz or .zst) or .parquet"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ class Record:
             raise self.bad(path, f"expected a list of {least} or more, got {short(found)}")
         return found
 
+    def object(self, path: str) -> Mapping[str, Any]:
+        """An object, or the JSON of one in a flat file; empty where there is nothing."""
+        found = unpacked(self.value(path))
+        if found is not None and not isinstance(found, Mapping):
+            raise self.bad(path, f"expected an object, got {short(found)}", "write it as JSON, or mend the row")
+        return found or {}
+
     def inner(self, path: str, number: int, fields: Any) -> Record:
         """A part of this record, with fields of its own; messages name this record's row."""
         fields = unpacked(fields)
@@ -125,15 +134,34 @@ def records(path: Path) -> Iterator[Record | InputError]:
         raise InputError(problem, file=path, fix="check the path")
     if path.stat().st_size == 0:
         raise InputError("the file is empty", file=path, fix="download it again")
-    readers = {".parquet": _parquet, ".csv": _csv, ".tsv": _csv, ".json": _json}
+    readers = {".parquet": _parquet, ".arrow": _arrow, ".csv": _csv, ".tsv": _csv, ".json": _json}
     yield from readers.get(ending, _json_lines)(path)
 
 
+def files_of(places: Sequence[Path], known: Sequence[str] = ()) -> list[Path]:
+    """Files, and in the place of a folder its own: shards of one table, or what `datasets` saved; where `known` are
+    other endings, all files with one of these, by name."""
+    return [path for place in places for path in (_inside(place, known) if place.is_dir() else [place])]
+
+
+def _inside(folder: Path, known: Sequence[str]) -> list[Path]:
+    if not known:
+        return [part.path for part in parts_of(folder)]
+    found = [path for path in sorted(folder.iterdir()) if _unpacked_name(path).endswith(tuple(known))]
+    if not found:
+        raise InputError(f"holds no file ending in {', '.join(known)}", file=folder, fix="give the folder of the files")
+    return found
+
+
+def _unpacked_name(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").removesuffix(".zst")
+
+
 def ending_of(path: Path, known: tuple[str, ...] = _ENDINGS) -> str:
-    """The file's ending without .gz; InputError where it is none of `known`."""
-    name = path.name.lower()
-    ending = Path(name.removesuffix(".gz")).suffix
-    if ending not in known or (ending == ".parquet" and name.endswith(".gz")):
+    """The file's ending without .gz or .zst; InputError where it is none of `known`."""
+    name = _unpacked_name(path)
+    ending = Path(name).suffix
+    if ending not in known or (ending in (".parquet", ".arrow") and path.name.lower() != name):
         fix = _READS if known is _ENDINGS else f"give a file ending in {', '.join(known)}"
         raise InputError("is of a kind that is not read", file=path, fix=fix)
     return ending
@@ -183,10 +211,10 @@ def _json(path: Path) -> Iterator[Record | InputError]:
 
 
 def _csv(path: Path) -> Iterator[Record | InputError]:
-    with long_cells(), opened(path) as lines:
-        header = next(iter(bounded(lines, path)), "")
-        lines.seek(0)
-        reader = csv.reader(bounded(lines, path), delimiter=delimiter_of(header))
+    with long_cells(), opened(path) as file:
+        lines = bounded(file, path)
+        header = next(lines, "")
+        reader = csv.reader(chain([header], lines), delimiter=delimiter_of(header))
         names = next(reader)
         for number, cells in enumerate(reader, start=2):
             if len(cells) != len(names):
@@ -211,3 +239,12 @@ def _parquet(path: Path) -> Iterator[Record | InputError]:
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"is not a whole Parquet file ({reason})", file=path, fix="copy it again, whole") from error
+
+
+def _arrow(path: Path) -> Iterator[Record | InputError]:
+    """A file of a folder that `datasets` saved."""
+    number = 0
+    for batch in read_arrow_part(Part(path, "arrow")).to_batches(512):
+        for fields in batch.to_pylist():
+            number += 1
+            yield Record(path, number, fields)
