@@ -45,6 +45,7 @@ def arrow_of(data: Frame) -> Any:
     """The frame as an Arrow table where it is one or becomes one without a loss, else None."""
     import pyarrow as pa
 
+    data = _only_split(data)
     if isinstance(data, Mapping):
         return None
     try:
@@ -59,11 +60,20 @@ def arrow_of(data: Frame) -> Any:
     return None
 
 
+def _only_split(data: Frame) -> Frame:
+    """The data set of a `DatasetDict` that holds one; anything else as it is."""
+    if isinstance(data, Mapping) and len(data) == 1:
+        (own,) = data.values()
+        return own if hasattr(own, "column_names") else data
+    return data
+
+
 def rows_of(data: Frame, argument: str, source: str | None = None) -> Rows:
     """The rows of a frame in memory; `argument` is what a message calls it; source: what it names in place of a file.
 
     Errors: InputError where it is of no known kind.
     """
+    data = _only_split(data)
     kind = source or type(data).__name__
     if _is_pandas(data):
         _require_distinct([str(name) for name in data.columns], kind)

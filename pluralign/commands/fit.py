@@ -60,8 +60,15 @@ class Positive(click.FloatRange):
         return number
 
 
+def _one(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> str:
+    """Several files are one table where they lie in one folder, whose order is then that of their names."""
+    if len(paths) > 1:
+        raise click.UsageError(f"expected one path, got {len(paths)}; put the files into a folder and give that", ctx)
+    return paths[0]
+
+
 @click.command("fit")
-@click.argument("preferences", type=click.Path())
+@click.argument("preferences", nargs=-1, required=True, type=click.Path(), metavar="PREFERENCES", callback=_one)
 @click.option(
     "--method", default="em-dpo", show_default=True, metavar="METHOD",
     help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "

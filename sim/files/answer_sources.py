@@ -6,6 +6,7 @@ Every reader of answers goes through here, by columns (`sim.files.answer_columns
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ ANNOTATOR_NAMES_KEY = b"pluralign.annotator_feature_names"
 Kind: TypeAlias = Literal["parquet", "jsonl", "csv", "arrow"]
 _ENDINGS: dict[str, Kind] = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 _PACKED = ("", ".gz", ".zst")
-READABLE = ".parquet, .jsonl or .csv (also .gz or .zst)"
+READABLE = ".parquet, or .jsonl or .csv (these also .gz or .zst)"
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,24 @@ def parts_of(place: str | Path) -> tuple[Part, ...]:
     a folder that `datasets` saved.
 
     Errors: InputError where there is no such file, an ending nobody knows, an empty file or folder, files of different
-    kinds in one folder, or a folder of several splits.
+    kinds in one folder, files of answers in folders inside it, or a folder of several splits.
     """
     path = Path(place)
     if path.is_dir():
         return _shards(path)
     found = _part(path)
     if found is None:
-        raise InputError(f"expected a file ending in {READABLE}", file=path, fix="convert or rename the file")
+        fix = _UNPACK if _is_packed_parquet(path) else "convert or rename the file"
+        raise InputError(f"expected a file ending in {READABLE}", file=path, fix=fix)
     _require_content(path)
     return (found,)
+
+
+_UNPACK = "unpack it: Parquet is packed inside"
+
+
+def _is_packed_parquet(path: Path) -> bool:
+    return path.name.lower().endswith((".parquet.gz", ".parquet.zst"))
 
 
 def _require_content(path: Path) -> None:
@@ -71,11 +80,12 @@ def _require_content(path: Path) -> None:
 
 def _shards(folder: Path) -> tuple[Part, ...]:
     if (folder / "dataset_dict.json").is_file():
-        raise InputError("holds several splits", file=folder, fix=f"give one of them, for example {folder / 'train'}")
+        return _saved_by_datasets(_only_split(folder))
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         return _saved_by_datasets(folder)
-    visible = (path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_")))
+    visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_"))]
     found = [part for part in map(_part, visible) if part]
+    _require_no_others(folder, visible, bool(found))
     if not found:
         raise InputError(f"holds no file ending in {READABLE}", file=folder, fix="give the folder of the shards")
     kinds = {part.kind: part for part in found}
@@ -88,6 +98,49 @@ def _shards(folder: Path) -> tuple[Part, ...]:
     for part in found:
         _require_content(part.path)
     return tuple(found)
+
+
+def _only_split(folder: Path) -> Path:
+    """The folder of the one split of a `DatasetDict`."""
+    try:
+        names = [str(name) for name in load_json((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = "was not saved whole by datasets"
+        raise InputError(problem, file=folder / "dataset_dict.json", fix="save it again") from error
+    outside = next((name for name in names if Path(name).name != name), None)
+    if outside is not None or not names:
+        problem = "names no split" if outside is None else f"names a split outside its folder ({outside})"
+        raise InputError(problem, file=folder / "dataset_dict.json", fix="save it again")
+    if len(names) > 1:
+        raise InputError("holds several splits", file=folder, fix=f"give one of them, for example {folder / names[0]}")
+    return folder / names[0]
+
+
+def _require_no_others(folder: Path, visible: Sequence[Path], beside: bool) -> None:
+    """No file of answers in a folder is left out without a word.  beside: whether others of it are read."""
+    packed = next(filter(_is_packed_parquet, visible), None)
+    if packed is not None:
+        raise InputError(f"holds a file that is not read ({packed.name})", file=folder, fix=_UNPACK)
+    for own in visible:
+        if own.is_dir() and not own.is_symlink() and (inner := _first_inside(own)):
+            name, equals, _ = own.name.partition("=")
+            if equals:
+                problem = f"holds a folder a value of a column ({own.name}), which the files inside do not have"
+                raise InputError(problem, file=folder, fix=f"write one table with the column '{name}' in it")
+            fix = "put the files of one table into one folder" if beside else f"give one of them, {inner.parent}"
+            raise InputError(
+                f"holds files of answers in folders inside it ({inner.relative_to(folder)})", file=folder, fix=fix
+            )
+
+
+def _first_inside(folder: Path) -> Path | None:
+    """The first file of answers in a folder or below."""
+    for place, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "_")))
+        own = [Path(place) / name for name in sorted(names) if not name.startswith((".", "_"))]
+        if found := next((path for path in own if _part(path)), None):
+            return found
+    return None
 
 
 def _saved_by_datasets(folder: Path) -> tuple[Part, ...]:

@@ -187,6 +187,7 @@ def test_what_is_wrong_is_said(case):
 
 def test_a_data_set_of_several_splits_asks_for_one():
     datasets = pytest.importorskip("datasets")
+    assert len(pl.read_pairs(datasets.DatasetDict({"only": _dataset(ROWS)}))) == len(ROWS)
     both = datasets.DatasetDict({"train": _dataset(ROWS), "test": _dataset(ROWS)})
     with pytest.raises(
         pl.InputError, match=r"data: expected one data set, got 2 by name; give one of them, data\['train'\]"

@@ -77,3 +77,82 @@ def test_responses_called_a_to_d_in_every_question(tmp_path, monkeypatch, capsys
     assert "every question a prompt of its own" in told
     fitted = typed_json(monkeypatch, capsys, *put([{**row, "prompt": number} for number, row in enumerate(rows)]))
     assert fitted["method"] == "pooled"
+
+
+PAIRS = [_answer("pairs", number, [f"a{number}", f"b{number}"]) for number in range(12)]
+
+
+def _with_packed_parquet(folder):
+    _lines(folder / "a.jsonl", PAIRS)
+    (folder / "b.parquet.gz").write_bytes(b"x")
+
+
+def _only_split(folder, splits=("train",)):
+    folder.mkdir()
+    (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
+
+
+FOLDERS = {
+    "files beside a folder of files": (
+        lambda folder: [_lines(folder / name, PAIRS) for name in ("a.jsonl", "sub/b.jsonl")],
+        "holds files of answers in folders inside it (sub/b.jsonl); put the files of one table into one folder",
+    ),
+    "files deeper": (
+        lambda folder: [_lines(folder / name, PAIRS) for name in ("a.jsonl", "x/y/b.csv.gz")],
+        "holds files of answers in folders inside it (x/y/b.csv.gz); put the files of one table into one folder",
+    ),
+    "only a folder of files": (
+        lambda folder: _lines(folder / "data" / "a.jsonl", PAIRS),
+        "holds files of answers in folders inside it (data/a.jsonl); give one of them, ",
+    ),
+    "a folder a value": (
+        lambda folder: [_lines(folder / f"annotator_id={name}" / "a.jsonl", PAIRS) for name in "ab"],
+        "holds a folder a value of a column (annotator_id=a), which the files inside do not have; write one table with "
+        "the column 'annotator_id' in it",
+    ),
+    "packed Parquet": (_with_packed_parquet, "holds a file that is not read (b.parquet.gz); unpack it"),
+    "several splits": (
+        lambda folder: _only_split(folder, ("dev", "test")), "holds several splits; give one of them, for example ",
+    ),
+    "no splits": (lambda folder: _only_split(folder, ()), "names no split; save it again"),
+    "a split elsewhere": (lambda folder: _only_split(folder, ("../x",)), "names a split outside its folder (../x)"),
+    "nothing": (lambda folder: folder.mkdir(), "holds no file ending in .parquet, or .jsonl or .csv (these also .gz"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize("words", [("fit",), ("convert", "columns", "--chosen", "chosen", "--rejected", "rejected")])
+def test_no_file_of_a_folder_is_left_out_without_a_word(tmp_path, monkeypatch, capsys, make, message, words):
+    make(tmp_path / "folder")
+    out = tmp_path / ("out" if words == ("fit",) else "out.jsonl")
+    told = _refused(monkeypatch, capsys, tmp_path, *words, tmp_path / "folder", "--out", out)
+    assert told.startswith(f"pluralign: error: {tmp_path / 'folder'}")
+    assert f": {message}" in told
+    assert not out.exists()
+
+
+def test_what_is_hidden_or_no_answer_is_left_alone(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "folder"
+    for name, own in (("b.jsonl", PAIRS[8:]), ("a.jsonl", PAIRS[:8]), (".cache/c.jsonl", PAIRS), ("_x/c.jsonl", PAIRS)):
+        _lines(folder / name, own)
+    (folder / "README.md").write_text("Answers.")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "about.txt").write_text("Answers.")
+    told = []
+    for path in (folder, _lines(tmp_path / "whole.jsonl", PAIRS)):
+        fitted = typed_json(monkeypatch, capsys, "fit", path, "--method", "pooled", "--out", tmp_path / "out")
+        told.append(json.dumps({**fitted, "seconds": 0}).replace(str(path), "PATH"))
+    assert told[0] == told[1]
+
+
+def test_several_files_belong_into_a_folder(tmp_path, monkeypatch, capsys):
+    told = _refused(monkeypatch, capsys, tmp_path, "fit", "a.jsonl", "b.jsonl", "--out", tmp_path / "out")
+    assert "expected one path, got 2; put the files into a folder and give that" in told
+
+
+@pytest.mark.parametrize("packed", ["gz", "zst"])
+def test_packed_parquet_is_told_what_is_read(tmp_path, monkeypatch, capsys, packed):
+    path = tmp_path / f"a.parquet.{packed}"
+    path.write_bytes(b"x")
+    told = _refused(monkeypatch, capsys, tmp_path, "fit", path, "--out", tmp_path / "out")
+    assert "ending in .parquet, or .jsonl or .csv (these also .gz or .zst); unpack it: Parquet is packed inside" in told

@@ -99,7 +99,8 @@ def test_saved_datasets_and_aliases(tiny, tmp_path):  # noqa: F811
     datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
     data, _, _ = _load(tiny, tmp_path / "saved", unseen=0.0, held_out=0.0)
     assert data.train.annotators == ("u0", "u1", "u2")
-    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "both"))
+    both = dict.fromkeys(("train", "test"), datasets.Dataset.from_list(rows))
+    datasets.DatasetDict(both).save_to_disk(str(tmp_path / "both"))
     with pytest.raises(InputError, match="several splits"):
         read_pairs(tmp_path / "both")
 

@@ -133,8 +133,12 @@ def test_what_datasets_saved(tmp_path):
     assert found is not None
     assert_same(found, by_rows(tmp_path / "saved"))
     assert (found.features == read_pairs(write(tmp_path / "a.jsonl", rows)).features).all()
-    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "both"))
-    with pytest.raises(InputError, match="holds several splits"):
+    one = datasets.Dataset.from_list(rows)
+    datasets.DatasetDict({"only": one}).save_to_disk(str(tmp_path / "one"))
+    assert_same(by_columns(tmp_path / "one"), by_rows(tmp_path / "one"))
+    assert by_columns(tmp_path / "one").annotators == found.annotators
+    datasets.DatasetDict({"train": one, "test": one}).save_to_disk(str(tmp_path / "both"))
+    with pytest.raises(InputError, match=r"holds several splits; give one of them, for example .*both/train"):
         read_pairs(tmp_path / "both")
     chosen = datasets.load_from_disk(str(tmp_path / "saved")).select([5, 3, 1])
     chosen.save_to_disk(str(tmp_path / "chosen"))
