@@ -23,7 +23,7 @@ from sim.errors import InputError, short
 from sim.files.answer_cells import cell_prompt, cell_weight
 from sim.files.answer_checks import check_answer
 from sim.files.conversations import Forms, rendering_of
-from sim.files.file_rows import decoded, read_name
+from sim.files.file_rows import decoded, read_name, require_persons
 from sim.files.item_features import AnnotatorTable, ItemTable
 from sim.files.pair_table import OF_WEIGHT_ZERO, SPLITS, AnswerKind, PairTable
 from sim.files.set_answers import NO_ORDER, TWICE, SetAnswers
@@ -152,6 +152,10 @@ def choice_table(
     if not reading.offered:
         told = ", ".join(f"{count} rows {why}" for why, count in reading.left_out.items())
         raise InputError(f"no answer is left ({told})", file=source, fix="give answers that say which is better")
+    require_persons(reading.annotators, lambda who: {
+        **place(reading.held["number"][reading.held["annotator"].index(reading.annotators[who])]),
+        "field": columns["annotator_id"],
+    })  # fmt: skip
     known, known_names = people.matrix(tuple(reading.annotators))
     features, feature_names = items.matrix(source)
     held = {name: np.array(values) for name, values in reading.held.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,32 @@ def known_ending(path: Path) -> str:
 def number_name(value: float) -> str:
     """The name of somebody whose id is a number: 1 and 1.0 are one person."""
     return str(int(value)) if value == int(value) else str(value)
+
+
+# How tables write that a cell is empty.
+_NOTHING = tuple(
+    form for word in ("nan", "NaN", "na", "n/a", "<na>", "null", "none")
+    for form in (word, word.upper(), word.capitalize())
+)  # fmt: skip
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+
+
+def name_of_nobody(names: Mapping[str, Any]) -> str | None:
+    """A name that is how tables write an empty cell, where all others are numbers; among texts somebody may be called
+    so."""
+    found = [name for name in _NOTHING if name in names]
+    others = (name for name in names if name not in found)
+    if found and len(found) < len(names) and all(map(_NUMBER.fullmatch, others)):
+        return next(name for name in names if name in found)
+    return None
+
+
+def require_persons(names: Mapping[str, Any], where: Callable[[str], Mapping[str, Any]]) -> None:
+    """InputError where a name is that of nobody; where: a name's first row and field."""
+    nobody = name_of_nobody(names)
+    if nobody is not None:
+        problem = f"expected a name or number, got {nobody!r}, and all others are numbers"
+        raise InputError(problem, fix="name the annotator, or drop the row", **where(nobody))
 
 
 def read_name(value: Any, where: dict[str, Any], what: str = "annotator") -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from sim.arguments import SUM_TOLERANCE
 from sim.errors import InputError, short
 from sim.files.answer_sources import read_row_set
-from sim.files.file_rows import read_name
+from sim.files.file_rows import read_name, require_persons
 from sim.files.number_tables import NumberTable, as_number, read_cells, read_number_table
 from sim.preferences import FloatArray
 
@@ -154,9 +154,11 @@ def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tupl
         raise InputError("the column is missing", file=path, field="annotator_id", fix="say whose opinion a row is")
     order: dict[str, tuple[str, ...]] = {}
     found: dict[str, dict[str, list[float]]] = {}
+    first: dict[str, int] = {}
     for number, row in rows:
         where: dict[str, Any] = {"file": path, "row": number}
         annotator = read_name(row.get(here[0]), {**where, "field": here[0]})
+        first.setdefault(annotator, number)
         prompt = (
             read_name(row.get("prompt_id"), {**where, "field": "prompt_id"}, "prompt")
             if "prompt_id" in present
@@ -175,6 +177,7 @@ def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tupl
                 f"annotator '{annotator}' has two opinions on prompt '{prompt}'", fix="keep one of them", **where
             )
         found[prompt][annotator] = [probs[names.index(name)] for name in known]
+    require_persons(first, lambda who: {"file": path, "row": first[who], "field": here[0]})
     questions = []
     for prompt, opinions in found.items():
         table = np.array(list(opinions.values()))

@@ -21,6 +21,7 @@ from sim.files.arrow_values import (
     require,
     vectors,
 )
+from sim.files.file_rows import name_of_nobody
 from sim.files.pair_table import SPLITS
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -70,6 +71,11 @@ class PersonColumns:
             filled = told.is_valid().to_numpy(zero_copy_only=False)
             found, names = vectors(told.drop_null())
             self.told.add(annotator[filled], found, names)
+
+    def person_names(self) -> tuple[str, ...]:
+        """Of all annotators."""
+        require(name_of_nobody(self.people.numbers) is None)
+        return tuple(self.people.numbers)
 
     def prompt_of(self, column: Any, n: int) -> IntArray:
         """(n,) numbers of the prompts; none is the empty one."""

@@ -33,7 +33,7 @@ from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, par
 from sim.files.atomic import replacing
 from sim.files.choice_rows import Place, choice_table
 from sim.files.conversations import RENDERING, Forms, rendering_of
-from sim.files.file_rows import decoded, known_ending, read_name
+from sim.files.file_rows import decoded, known_ending, read_name, require_persons
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_columns import columns_of, rows_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
@@ -240,6 +240,9 @@ def _table(
     if not kept:
         told = ", ".join(f"{count} rows {why}" for why, count in left_out.items())
         raise InputError(f"no answer is left ({told})", file=path, fix="give answers that say which is better")
+    require_persons(annotators, lambda who: {
+        **place(kept[held["annotator"].index(annotators[who])]), "field": columns["annotator_id"],
+    })  # fmt: skip
     strength = np.array(held["strength"], dtype=np.int64)
     # A tie has no strength, whether a file leaves it empty or not.
     lacking = (strength == 0) & ~np.array(held["tie"], dtype=np.bool_)

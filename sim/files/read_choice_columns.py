@@ -159,7 +159,7 @@ class ChoiceColumns:
             names,
             tuple(texts[j] for j in prompts[: int(prompt.max()) + 1].tolist()),
             prompt,
-            tuple(own.people.numbers),
+            own.person_names(),
             annotator,
             own.whole("weight"),
             split,

@@ -118,7 +118,7 @@ class PairColumns:
             prompt=own.whole("prompt"),
             chosen=np.ascontiguousarray(numbers[0::2]),
             rejected=np.ascontiguousarray(numbers[1::2]),
-            annotators=tuple(own.people.numbers),
+            annotators=own.person_names(),
             annotator=annotator,
             weights=own.whole("weight"),
             split=split,

@@ -1,5 +1,6 @@
 """Files of odd but likely forms, as typed: read as what they are, or one line that says what to do."""
 
+import csv
 import json
 
 import pytest
@@ -156,3 +157,34 @@ def test_packed_parquet_is_told_what_is_read(tmp_path, monkeypatch, capsys, pack
     path.write_bytes(b"x")
     told = _refused(monkeypatch, capsys, tmp_path, "fit", path, "--out", tmp_path / "out")
     assert "ending in .parquet, or .jsonl or .csv (these also .gz or .zst); unpack it: Parquet is packed inside" in told
+
+
+@pytest.mark.parametrize("nobody", ["NaN", "nan", "NA", "None", "null", "N/A", "<NA>"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_an_empty_cell_in_words_is_nobody_among_numbers(tmp_path, monkeypatch, capsys, nobody, kind, ending):
+    rows = [_answer(kind, number, [f"{name}{number}" for name in "abcd"]) for number in range(12)]
+    names = [0, 1.0, "2", nobody] if ending == "jsonl" else ["0.0", "1", "-2", nobody]
+
+    def put(called):
+        own = [{**row, "user_id": called[j % 4]} for j, row in enumerate(rows)]
+        path = _lines(tmp_path / f"a.{ending}", [{k: v for k, v in row.items() if k != "annotator_id"} for row in own])
+        if ending == "csv":
+            cells = [[json.dumps(v) if isinstance(v, list) else v for v in row.values()] for row in own]
+            with path.open("w", newline="") as lines:
+                csv.writer(lines).writerows([list(own[0]), *cells])
+        return ("fit", path, "--method", "pooled", "--out", tmp_path / "out")
+
+    rows = [{k: v for k, v in row.items() if k != "annotator_id"} for row in rows]
+    told = _refused(monkeypatch, capsys, tmp_path, *put(names))
+    row = 5 if ending == "csv" else 4
+    assert f"row {row}, field 'user_id': expected a name or number, got '{nobody}', and all others are numbers" in told
+    if nobody == "NaN":
+        assert typed(monkeypatch, capsys, *put(["ann", *names[1:]]))[0] == 0
+
+
+def test_opinions_of_nobody(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "o.csv"
+    path.write_text("annotator_id,candidate,prob\n1,yes,.5\n1,no,.5\nnan,yes,.2\nnan,no,.8\n")
+    told = _refused(monkeypatch, capsys, tmp_path, "pool", path)
+    assert "row 4, field 'annotator_id': expected a name or number, got 'nan', and all others are numbers" in told
