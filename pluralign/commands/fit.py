@@ -147,15 +147,20 @@ def command(
     beside: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Find the groups hidden in a file of pairwise preferences, and a policy that serves all of them.
+    """Find the groups hidden in a file of preferences, and a policy that serves all of them.
 
-    PREFERENCES is Parquet, JSONL or CSV, or a folder of shards, with columns chosen, rejected, annotator_id (and
-    prompt, split, weight, chosen_features, rejected_features). The fit is log-linear in the items' features, the file's
-    or, with --features, made of the responses' texts. The number of types (rank, clusters) and the shrinkage are chosen
-    on held-out training answers; test answers are read once, at the end. Pooled DPO, k-means clusters, a coin and "the
-    longer response" are scored beside it. The four reward methods are scored beside each other, also on new annotators
-    after 5, 10, 20 and 40 answers of theirs. Low-rank needs the column annotator_features and serves new annotators by
-    it alone.
+    PREFERENCES is Parquet, JSONL or CSV, or a folder of shards, a row an answer of one annotator (annotator_id). What
+    it says is one of: a pair (chosen, rejected; perhaps tie, or strength from 1 to 100); a choice among several
+    (responses, a list, and choice, the place of the one taken from 0, -1 for none); a ranking (responses, ranking: 1
+    the best); ratings of several (responses, scores); a grade of one (response, score). Beside it prompt, split,
+    weight and the items' features (chosen_features and rejected_features of a pair, features of the others). Public
+    data sets become such files by `pluralign convert`.
+
+    The fit is log-linear in the items' features, the file's or, with --features, made of the responses' texts. The
+    number of types (rank, clusters) and the shrinkage are chosen on held-out training answers; test answers are read
+    once, at the end. Pooled DPO, k-means clusters, a coin and "the longer response" are scored beside it. The four
+    reward methods are scored beside each other, also on new annotators after 5, 10, 20 and 40 answers of theirs.
+    Low-rank needs the column annotator_features and serves new annotators by it alone.
 
     Example: pluralign fit pairs.parquet --method em-dpo --types auto --out groups
     """

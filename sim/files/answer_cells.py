@@ -40,8 +40,9 @@ def cell_strength(value: Any, where: Mapping[str, Any]) -> int:
     least, most = STRENGTHS
     if not whole or not least <= value <= most:
         raise InputError(
-            f"expected a whole number from 1, got {short(value)}", fix="say how much chosen is above rejected", **where
-        )
+            f"expected a whole number from {least} to {most}, got {short(value)}",
+            fix="say how much chosen is above rejected", **where,
+        )  # fmt: skip
     return int(value)
 
 

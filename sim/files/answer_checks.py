@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, short
+from sim.files.answer_cells import STRENGTHS
 from sim.files.pair_table import AnswerKind
 
 # Columns that together say that an answer is not a pair.
@@ -78,8 +79,10 @@ def _check_pair(row: Mapping[str, Any]) -> tuple[str, str]:
     tie, strength = row.get("tie"), row.get("strength")
     if tie is not None and not isinstance(tie, bool):
         return "tie", f"expected true or false, got {short(tie)}"
-    if strength is not None and (isinstance(strength, bool) or not isinstance(strength, int) or strength < 1):
-        return "strength", f"expected a whole number from 1, got {short(strength)}"
+    least, most = STRENGTHS
+    whole = not isinstance(strength, bool) and isinstance(strength, int)
+    if strength is not None and not (whole and least <= strength <= most):
+        return "strength", f"expected a whole number from {least} to {most}, got {short(strength)}"
     if tie and strength is not None:
         return "strength", "a tie has no strength"
     return "", ""

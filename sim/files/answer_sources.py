@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from sim.errors import InputError
 from sim.files.conversations import messages_in
+from sim.files.recognise import converter_of, how_to_convert
 from sim.files.text_files import Count, delimiter_of, long_cells, opened
 from sim.reading import bounded, load_json
 
@@ -57,7 +58,9 @@ def parts_of(place: str | Path) -> tuple[Part, ...]:
         return _shards(path)
     found = _part(path)
     if found is None:
-        fix = _UNPACK if _is_packed_parquet(path) else "convert or rename the file"
+        converter = converter_of(path.name)
+        other = "convert or rename the file" if converter is None else how_to_convert(converter)
+        fix = _UNPACK if _is_packed_parquet(path) else other
         raise InputError(f"expected a file ending in {READABLE}", file=path, fix=fix)
     _require_content(path)
     return (found,)

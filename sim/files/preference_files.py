@@ -1,9 +1,9 @@
 """Pairwise answers in files: Parquet, JSONL and CSV (also .gz and .zst), several shards, folders of `datasets`.
 
 Columns: `prompt` (or `context`), `chosen`, `rejected`, `annotator_id` (or `user_id`, `annotator`, `worker`); optional
-`tie` (true: neither is better), `strength` (a whole number from 1), `group_id`, `weight` (0 leaves a row out), `split`
-(train, test, unseen), `chosen_features`, `rejected_features` (numbers in a list, or in JSONL an object name -> number;
-Parquet keeps the names in its schema under `pluralign.feature_names`).
+`tie` (true: neither is better), `strength` (a whole number from 1 to 100), `group_id`, `weight` (0 leaves a row out),
+`split` (train, test, unseen), `chosen_features`, `rejected_features` (numbers in a list, or in JSONL an object name ->
+number; Parquet keeps the names in its schema under `pluralign.feature_names`).
 `chosen` and `rejected` may themselves be lists of numbers; these are then the features. `annotator_features` tells, in
 the same form, who the annotator is (names under `pluralign.annotator_feature_names`).
 `prompt`, `chosen` and `rejected` may be conversations, lists of messages (`sim.files.conversations`); `tools` and
@@ -37,7 +37,7 @@ from sim.files.file_rows import decoded, known_ending, read_name, require_person
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_columns import columns_of, rows_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
-from sim.files.recognise import hint_of
+from sim.files.recognise import hint_of, how_to_convert, told_beside
 
 ALIASES = {
     "prompt": ("prompt", "context"),
@@ -110,6 +110,12 @@ def required_columns(present: set[str], path: str | Path, first: Mapping[str, An
             hint = hint_of(canonical, names, present, first or {})
             raise InputError("the column is missing", file=path, field=canonical, fix=hint)
         found[canonical] = here[0]
+    if pairs and (beside := told_beside(present)) is not None:
+        converter, (first_column, *_) = beside
+        raise InputError(
+            f"columns {' and '.join(beside[1])} tell ties, and are not read here", file=path, field=first_column,
+            fix=f"keep them by {how_to_convert(converter)}, give a column tie, or leave these columns out",
+        )  # fmt: skip
     for name in sorted(present - KNOWN):
         # Other columns are nobody's concern; one that is all but one of ours would be left out without a word.
         near = difflib.get_close_matches(name, KNOWN - present, n=1, cutoff=0.85)

@@ -22,8 +22,10 @@ _SETS = (
     ("oasst", {"message_id", "parent_id", "message_tree_id", "rank"}),
     ("oasst", {"message_tree_id", "tree_state", "prompt"}),
     ("prism", {"user_id", "conversation_history"}),
+    ("prism", {"user_id", "stated_prefs", "lm_usecases"}),
     ("prism", {"user_id", "utterance_id", "interaction_id", "if_chosen"}),
     ("collective-alignment", {"prompt_id", "annotator_id", "ranking_blocks"}),
+    ("collective-alignment", {"annotator_id", "demographics"}),
     ("dices", {"rater_id", "item_id", "context", "response"}),
     ("shp", {"history", "human_ref_A", "human_ref_B", "labels"}),
     ("movielens", {"userId", "movieId", "rating"}),
@@ -48,6 +50,28 @@ def recognise(columns: Collection[str], row: Mapping[str, Any]) -> str | None:
     return None
 
 
+def converter_of(name: str) -> str | None:
+    """The converter that alone reads files of this name."""
+    plain = name.lower().removesuffix(".gz").removesuffix(".zst")
+    return "preflib" if plain.endswith((".soc", ".soi", ".toc", ".toi")) else None
+
+
+def told_beside(columns: Collection[str]) -> tuple[str, list[str]] | None:
+    """The converter of a set whose pairs mean more than their columns `chosen` and `rejected` say, and the columns that
+    say it: scores, equal where neither is better."""
+    pair = {"chosen", "rejected"}
+    for name, needed in _SETS:
+        if pair < needed <= set(columns) and "tie" not in columns:
+            return name, sorted(needed - pair - {"prompt"})
+    return None
+
+
+def how_to_convert(name: str) -> str:
+    """What to type for files that converter `name` reads."""
+    files = "FILE" if name != "movielens" else "--ratings ... --movies ..."
+    return f"pluralign convert {name} {files} --out ANSWERS"
+
+
 def _numbered(columns: Collection[str]) -> bool:
     """Whether there are attributes of two alternatives: price1 and price2."""
     return any(re.sub(r"1$", "2", name) in columns for name in columns if name.endswith("1"))
@@ -57,8 +81,7 @@ def hint_of(missing: str, aliases: Sequence[str], columns: Collection[str], row:
     """What to do about a file of pairs without the column `missing`."""
     known = recognise(columns, row)
     if known is not None:
-        files = "FILE" if known != "movielens" else "--ratings ... --movies ..."
-        return f"it looks like a set that can be converted: pluralign convert {known} {files} --out ANSWERS"
+        return f"it looks like a set that can be converted: {how_to_convert(known)}"
     # All but the name is taken for a slip; a name that is only like it must hold what a response or a name can be.
     slips = sorted(name for name in columns if not isinstance(row.get(name), bool))
     near = difflib.get_close_matches(missing, slips, n=1, cutoff=0.85) or difflib.get_close_matches(

@@ -185,6 +185,11 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
         raise InputError(
             "annotators: the file's own column says whose answers they are", file=table.source, fix="leave it out"
         )
+    if table.answers == "grades":
+        raise InputError(
+            "is a file of grades (response and score), and predict takes pairs, sets or items", file=table.source,
+            fix="rename 'response' to 'item', for the scores that the fit gives",
+        )  # fmt: skip
     table.require_pairs("predict")
     features = _features_of_table(fit, table)
     strangers = tuple(sorted(set(table.annotators) - fit.known))

@@ -7,6 +7,7 @@ import pytest
 from typed_commands import typed, typed_json
 
 from sim.errors import InputError
+from sim.files.preference_files import read_pairs
 
 VECTORS = [[0.1 * (7 * k % 13), 0.1 * (5 * k % 11)] for k in range(60)]
 
@@ -188,3 +189,53 @@ def test_opinions_of_nobody(tmp_path, monkeypatch, capsys):
     path.write_text("annotator_id,candidate,prob\n1,yes,.5\n1,no,.5\nnan,yes,.2\nnan,no,.8\n")
     told = _refused(monkeypatch, capsys, tmp_path, "pool", path)
     assert "row 4, field 'annotator_id': expected a name or number, got 'nan', and all others are numbers" in told
+
+
+@pytest.mark.parametrize("words", [("fit",), ("fit", "--features", "words")])
+@pytest.mark.parametrize("scores", [("score_chosen", "score_rejected"), ("chosen-rating", "rejected-rating")])
+def test_scores_that_tell_ties_are_not_left_out_without_a_word(tmp_path, monkeypatch, capsys, scores, words):
+    first, second = scores
+    rows = [{"prompt": "q", "chosen": f"a{k}", "rejected": f"b{k}", "annotator_id": "x", first: 5.0, second: 5.0}
+            for k in range(9)]  # fmt: skip
+    path = _lines(tmp_path / "a.jsonl", rows)
+    told = _refused(monkeypatch, capsys, tmp_path, *words, path, "--out", tmp_path / "out")
+    assert f"columns {first} and {second} tell ties, and are not read here; keep them by pluralign convert" in told
+    assert " ultrafeedback FILE --out ANSWERS" in told
+    made = tmp_path / "made.jsonl"
+    assert typed(monkeypatch, capsys, "convert", "ultrafeedback", path, "--out", made)[0] == 0
+    assert {json.loads(line)["tie"] for line in made.read_text().splitlines()} == {True}
+    _lines(path, [{**row, "tie": False} for row in rows])
+    assert len(read_pairs(path)) == len(rows)
+
+
+@pytest.mark.parametrize("ending", [".toi", ".soc.gz", ".soi.zst"])
+def test_ballots_name_their_converter(tmp_path, monkeypatch, capsys, ending):
+    path = tmp_path / f"council{ending}"
+    path.write_bytes(b"x")
+    told = _refused(monkeypatch, capsys, tmp_path, "fit", path, "--out", tmp_path / "out")
+    assert "pluralign convert preflib FILE --out ANSWERS" in told
+
+
+def test_the_help_of_fit_names_every_kind_of_answer(monkeypatch, capsys):
+    code, out, _ = typed(monkeypatch, capsys, "fit", "--help")
+    assert code == 0
+    for column in ("chosen", "rejected", "tie", "strength", "responses", "choice", "ranking", "scores", "score"):
+        assert column in out.partition("Options:")[0]
+
+
+def test_predict_says_what_to_do_with_grades(tmp_path, monkeypatch, capsys):
+    rows = [_answer("grades", number, [f"a{number}", f"b{number}"]) for number in range(12)]
+    path = _lines(tmp_path / "grades.jsonl", rows)
+    assert typed(monkeypatch, capsys, "fit", path, "--method", "pooled", "--out", tmp_path / "saved")[0] == 0
+    told = _refused(monkeypatch, capsys, tmp_path, "predict", tmp_path / "saved", path)
+    assert "is a file of grades (response and score), and predict takes pairs, sets or items; rename" in told
+    _lines(path, [{"item": row["response"], "features": row["features"]} for row in rows])
+    code, out, _ = typed(monkeypatch, capsys, "predict", tmp_path / "saved", path)
+    assert (code, len(out.splitlines())) == (0, len(rows))
+
+
+@pytest.mark.parametrize("strength", [0, 101, 10**6, 1.5])
+def test_both_bounds_of_a_strength_are_said(tmp_path, monkeypatch, capsys, strength):
+    path = _lines(tmp_path / "a.jsonl", [{**row, "strength": strength} for row in PAIRS])
+    told = _refused(monkeypatch, capsys, tmp_path, "fit", path, "--out", tmp_path / "out")
+    assert f"row 1, field 'strength': expected a whole number from 1 to 100, got {strength}" in told

@@ -54,5 +54,5 @@ def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(InputError, match="row 1, field 'by': expected True, False"):
         made_of("columns", tmp_path, ROWS, **NAMES, tie="by")
     rows = [ROWS[0] | {"by": 1.5}]
-    with pytest.raises(InputError, match=r"row 1, field 'strength': expected a whole number from 1, got 1\.5"):
+    with pytest.raises(InputError, match=r"row 1, field 'strength': expected a whole number from 1 to 100, got 1\.5"):
         made_of("columns", tmp_path, rows, **NAMES, strength="by")

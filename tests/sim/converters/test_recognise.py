@@ -27,6 +27,8 @@ SETS = [
     ("oasst", {"message_tree_id": "m", "tree_state": "ready", "prompt": tree()}), ("dices", dices(1, "No")),
     ("prism", {"utterance_id": "u", "interaction_id": "i", "user_id": "x", "score": 1, "if_chosen": True}),
     ("collective-alignment", {"prompt_id": "p", "annotator_id": "x", "ranking_blocks": {"world": []}}),
+    ("prism", {"user_id": "x", "stated_prefs": {}, "lm_usecases": {}}),
+    ("collective-alignment", {"annotator_id": "x", "demographics": {}}),
     ("shp", shp(1)), ("hh", HH), ("choices", {"choice": True, "id": 1, "alt": 1, "pf": 7, "chid": 1}),
     ("choices", {"id": 1, "choice": "choice1", "price1": 1, "price2": 2}),
     ("movielens", {"userId": 1, "movieId": 1, "rating": 3.0, "timestamp": 0}),

@@ -275,9 +275,9 @@ def test_bytes_are_text_or_refused(tmp_path):
     ("change", "message"),
     [
         ({"tie": "yes"}, "row 3, field 'tie': expected true or false, got 'yes'"),
-        ({"strength": 1.5}, "row 3, field 'strength': expected a whole number from 1, got 1.5"),
-        ({"strength": 0}, "row 3, field 'strength': expected a whole number from 1, got 0"),
-        ({"strength": 101}, "row 3, field 'strength': expected a whole number from 1, got 101"),
+        ({"strength": 1.5}, "row 3, field 'strength': expected a whole number from 1 to 100, got 1.5"),
+        ({"strength": 0}, "row 3, field 'strength': expected a whole number from 1 to 100, got 0"),
+        ({"strength": 101}, "row 3, field 'strength': expected a whole number from 1 to 100, got 101"),
         ({"strength": None}, "row 3, field 'strength': is empty here and not in other rows"),
     ],
 )
