@@ -59,7 +59,7 @@ def parts_of(place: str | Path) -> tuple[Part, ...]:
     found = _part(path)
     if found is None:
         converter = converter_of(path.name)
-        other = "convert or rename the file" if converter is None else how_to_convert(converter)
+        other = "convert or rename the file" if converter is None else f"convert it: {how_to_convert(converter)}"
         fix = _UNPACK if _is_packed_parquet(path) else other
         raise InputError(f"expected a file ending in {READABLE}", file=path, fix=fix)
     _require_content(path)

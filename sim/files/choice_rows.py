@@ -24,7 +24,7 @@ from sim.files.answer_cells import cell_prompt, cell_weight
 from sim.files.answer_checks import check_answer
 from sim.files.conversations import Forms, rendering_of
 from sim.files.file_rows import decoded, read_name, require_persons
-from sim.files.item_features import AnnotatorTable, ItemTable
+from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_table import OF_WEIGHT_ZERO, SPLITS, AnswerKind, PairTable
 from sim.files.set_answers import NO_ORDER, TWICE, SetAnswers
 from sim.files.taken_apart import UNRANKED
@@ -114,11 +114,22 @@ class _Reading:
                 fix="give one list or object of numbers a response", **at("features"),
             )  # fmt: skip
         listed = [features] if one else features
-        found = []
+        found: list[int] = []
+        named: list[Any] = []
         for j, response in enumerate(responses):
             value = decoded(response, where) if isinstance(response, bytes) else response
             value = self.forms.text(value, "answers", where)
-            found.append(self.items.add(value, None if listed is None else listed[j], where, "features", asked))
+            try:
+                found.append(self.items.add(value, None if listed is None else listed[j], where, "features", asked))
+            except OtherFeaturesError as error:
+                if value not in named:
+                    raise
+                # No prompt tells these apart.
+                raise InputError(
+                    f"responses {named.index(value) + 1} and {j + 1} are both called {short(value)} and have different "
+                    "features", fix="give each response of a question a name of its own", **where,
+                ) from error  # fmt: skip
+            named.append(value)
         return found
 
     def _says_something(self, row: Mapping[str, Any]) -> bool:

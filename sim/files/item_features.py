@@ -57,7 +57,7 @@ class ItemTable:
 
     def __init__(self, names: tuple[str, ...] | None, by_prompt: bool = False, fix: str = "") -> None:
         self.names, self._by_prompt = names, by_prompt
-        self._fix = f"give an item one feature vector{', or ' if fix else ''}{fix}"
+        self._fix = f"give an item one feature vector{'; ' if fix else ''}{fix}"
         self.labels: list[str] = []
         self.vectors: list[tuple[float, ...]] = []
         self._index: dict[Any, int] = {}

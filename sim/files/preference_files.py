@@ -187,11 +187,11 @@ def _numbered(
 
     apart = "where a name stands for another response in each question"
     try:
-        return made(ItemTable(names, fix=f"{apart}, a column prompt that numbers the questions"))
+        return made(ItemTable(names, fix=f"{apart}, add a column prompt that numbers the questions"))
     except OtherFeaturesError:
         if "prompt" not in columns:
             raise
-        return made(ItemTable(names, by_prompt=True, fix=f"{apart}, every question a prompt of its own"))
+        return made(ItemTable(names, by_prompt=True, fix=f"{apart}, give every question a prompt of its own"))
 
 
 # One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.

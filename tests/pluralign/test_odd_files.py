@@ -75,10 +75,18 @@ def test_responses_called_a_to_d_in_every_question(tmp_path, monkeypatch, capsys
     assert f"row 2, field '{field}': item 'A' has other features here than before; give an item one feature" in told
     assert "a column prompt that numbers the questions" in told
     told = _refused(monkeypatch, capsys, tmp_path, *put([{**row, "prompt": "which?"} for row in rows]))
-    assert "than before under the same prompt; give an item one feature vector, or " in told
+    assert "than before under the same prompt; give an item one feature vector; where" in told
     assert "every question a prompt of its own" in told
     fitted = typed_json(monkeypatch, capsys, *put([{**row, "prompt": number} for number, row in enumerate(rows)]))
     assert fitted["method"] == "pooled"
+
+
+@pytest.mark.parametrize("kind", ["choices", "rankings", "ratings"])
+@pytest.mark.parametrize("asked", [{}, {"prompt": "q"}])
+def test_responses_of_one_name_in_one_question(tmp_path, monkeypatch, capsys, kind, asked):
+    rows = [{**_answer(kind, number, [f"{name}{number}" for name in "abac"]), **asked} for number in range(12)]
+    told = _refused(monkeypatch, capsys, tmp_path, "fit", _lines(tmp_path / "a.jsonl", rows), "--out", tmp_path / "out")
+    assert "row 1, field 'responses': responses 1 and 3 are both called 'a0' and have different features; give" in told
 
 
 PAIRS = [_answer("pairs", number, [f"a{number}", f"b{number}"]) for number in range(12)]
@@ -213,7 +221,7 @@ def test_ballots_name_their_converter(tmp_path, monkeypatch, capsys, ending):
     path = tmp_path / f"council{ending}"
     path.write_bytes(b"x")
     told = _refused(monkeypatch, capsys, tmp_path, "fit", path, "--out", tmp_path / "out")
-    assert "pluralign convert preflib FILE --out ANSWERS" in told
+    assert "convert it: pluralign convert preflib FILE --out ANSWERS" in told
 
 
 def test_the_help_of_fit_names_every_kind_of_answer(monkeypatch, capsys):
