@@ -14,6 +14,7 @@ from pluralign.api.shown import Page, Shown, bars, finite_or_text
 from sim.choice_sets import ChoiceSets
 from sim.converters.answers import Converted
 from sim.converters.converter import find_converter
+from sim.counted import counted
 from sim.errors import InputError
 from sim.estimators.choice_panel import choice_panel
 from sim.estimators.clustered_errors import ConditionalLogit
@@ -114,7 +115,7 @@ class ChoiceModel(Shown):
             notes.append(f"{own.draws} draws a person; with twice as many, fresh, {own.doubled:.2f} nats")
         left = "; ".join(f"{count} {what}" for what, count in self.left_out.items())
         notes.append(self.estimate.status.message + (f"; left out: {left}" if left else ""))
-        title = f"{self.title}: {self.n_choices} choices of {len(self.annotators)} annotators"
+        title = f"{self.title}: {counted(self.n_choices, 'choices')} of {counted(len(self.annotators), 'annotators')}"
         return Page(title, head, rows, notes)
 
     def plot(self) -> Any:

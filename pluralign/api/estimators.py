@@ -12,6 +12,7 @@ from pluralign.api.pairs import Differences, differences_of
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.algorithms.em_log_linear import EXACT, LogLinearEM, em_log_linear
 from sim.arguments import float_array, require_choice, require_count
+from sim.counted import counted
 from sim.errors import InputError
 from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray
@@ -61,7 +62,7 @@ class Types(Shown):
             liked = ", ".join(f"{self.features[j]} {theta[j]:+.2f}" for j in strongest)
             surely = int((self.responsibilities[:, k] > 0.9).sum())
             rows.append((k + 1, float(self.mixture[k]), surely, liked))
-        title = f"{self.title}: {self.n_types} types of {len(self.annotators)} annotators"
+        title = f"{self.title}: {counted(self.n_types, 'types')} of {counted(len(self.annotators), 'annotators')}"
         return Page(title, ("type", "share", "annotators > .9", "strongest features"), rows,
                     [f"log-likelihood {self.log_likelihood:.2f} nats", *self.notes])  # fmt: skip
 

@@ -16,6 +16,7 @@ from pluralign.api.pairs import read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
+from sim.counted import are, counted
 from sim.errors import InputError
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
 from sim.files.item_files import items_of_rows
@@ -256,8 +257,11 @@ class Prediction(Shown):
         rows = self.rows
         if self.kind == "items":
             rows = sorted(rows, key=lambda row: -row["score"])
+        strangers = len(self.strangers)
         unknown = (
-            [f"{len(self.strangers)} annotators are not in the fit: predicted as strangers"] if self.strangers else []
+            [f"{counted(strangers, 'annotators')} {are(strangers)} not in the fit: predicted as strangers"]
+            if strangers
+            else []
         )
         head = tuple(rows[0]) if rows else ()
         return Page(f"{len(rows)} {self.kind} by {self.method}", head, [tuple(row.values()) for row in rows], unknown)

@@ -17,6 +17,7 @@ from sim.algorithms.mechanism import Mechanism, best_misreports
 from sim.algorithms.pooling import pool_opinions
 from sim.algorithms.rules import as_rule, find_rule
 from sim.arguments import float_array
+from sim.counted import counted
 from sim.environments.preference_tables import PreferenceCounts
 from sim.errors import InputError
 from sim.files.number_tables import NumberTable
@@ -60,7 +61,7 @@ class Aggregate(Shown):
     def page(self) -> Page:
         rows = [(name, float(value), "<- choice" if name == self.choice else "")
                 for name, value in zip(self._table.columns, self.values, strict=True)]  # fmt: skip
-        return Page(f"aggregate of {len(self._table.rows)} annotators at alpha = {self.alpha:g}",
+        return Page(f"aggregate of {counted(len(self._table.rows), 'annotators')} at alpha = {self.alpha:g}",
                     ("response", "aggregate", ""), rows)  # fmt: skip
 
     def plot(self) -> Any:

@@ -62,7 +62,10 @@ def command(
     if out is not None:
         found.save(out)
     if found.strangers:
-        click.echo(f"{len(found.strangers)} annotators are not in the fit: predicted as strangers", err=True)
+        from sim.counted import are, counted
+
+        many = len(found.strangers)
+        click.echo(f"{counted(many, 'annotators')} {are(many)} not in the fit: predicted as strangers", err=True)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False))
         return

@@ -24,6 +24,8 @@ _OF_KIND: dict[str, tuple[Likelihood, ...]] = {
     "grades": ("cumulative-logit",),
 }
 TIES, TIED_PAIRS = "that are ties", "comparisons within ratings that tie"
+# Of what is counted as comparisons, the answers that had no other.
+ALL_TIED = "ratings without two scores that differ, left out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,9 @@ def _without_tied_pairs(table: PairTable) -> PairTable:
     # `select` numbers the answers that are left anew.
     whole = replace(table, chosen=chosen, rejected=rejected, offered=left)
     left_out = (*table.left_out, (TIED_PAIRS, int(own.tie.sum())))
-    return replace(whole.select(answers), left_out=left_out)
+    lost = len(table) - len(answers)
+    noted = (*table.noted, (ALL_TIED, lost)) if lost else table.noted
+    return replace(whole.select(answers), left_out=left_out, noted=noted)
 
 
 def pairs_of_choices(table: PairTable) -> PairTable:

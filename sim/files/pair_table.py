@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from sim.counted import counted
 from sim.distinct import distinct
 from sim.errors import InputError
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray, PreferencePairs
@@ -74,6 +75,8 @@ class PairTable:
     annotator_features: (n_annotators, d_x) what is known of people beside their answers, or None; names (d_x,).
     tie: (n_pairs,) whether neither is better, or None where no answer is one.  strength: (n_pairs,) how much chosen is
     above rejected, whole numbers from 1, or None.  left_out: why rows of the file are not here, and how many.
+    noted: what of the answers that are here says nothing, and how much.  set_aside: why a split that the file does not
+    have itself uses answers on neither side, and how many.
     kind, prompt_kind: what the file's items and prompts are.  rendering: (n_prompts,) what goes to a chat template
     beside a prompt's messages (tools, chat_template_kwargs), as JSON, or None; prompts that differ in it are two.
     answers: of which kind the answers are.  offered: what answers other than pairs are made of (chosen and rejected
@@ -98,6 +101,8 @@ class PairTable:
     tie: BoolArray | None = None
     strength: IntArray | None = None
     left_out: tuple[tuple[str, int], ...] = ()
+    noted: tuple[tuple[str, int], ...] = ()
+    set_aside: tuple[tuple[str, int], ...] = ()
     kind: ItemKind = "text"
     prompt_kind: Literal["text", "conversation"] = "text"
     rendering: tuple[str, ...] | None = None
@@ -112,13 +117,15 @@ class PairTable:
 
     def __repr__(self) -> str:
         """What is in it, not the arrays."""
-        features = "no features" if self.features is None else f"{len(self.feature_names)} features"
-        told = f", {len(self.annotator_feature_names)} features an annotator" if self.annotator_feature_names else ""
+        features = "no features" if self.features is None else counted(len(self.feature_names), "features")
+        known = counted(len(self.annotator_feature_names), "features")
+        told = f", {known} an annotator" if self.annotator_feature_names else ""
         has = [name for name in ("weights", "split", "group", "tie", "strength") if getattr(self, name) is not None]
         also = f"; with {', '.join(has)}" if has else ""
         return (
-            f"<{self.answers.capitalize()}: {len(self)} answers of {self.n_annotators} annotators about "
-            f"{len(self.items)} items, {features}{told}{also}>"
+            f"<{self.answers.capitalize()}: {counted(len(self), 'answers')} of "
+            f"{counted(self.n_annotators, 'annotators')} about {counted(len(self.items), 'items')}, "
+            f"{features}{told}{also}>"
         )
 
     @property

@@ -10,9 +10,11 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM, SCALE, AnswerKind, ItemKind, Offered, PairTable
-from sim.files.taken_apart import taken_apart
+from sim.files.taken_apart import UNRANKED, by_size, taken_apart
 from sim.preferences import AnyArray, FloatArray, IntArray
 
+# What of an answer that is here says nothing, in `noted`.
+EQUAL_RANKS = "rankings with equal ranks, among which no order is used"
 NO_ORDER, TWICE = "that order nothing", "that offer a response twice"
 # More are no levels that anybody told apart.
 _MOST_GRADES = 50
@@ -78,6 +80,7 @@ class SetAnswers:
             annotator_features=self.annotator_features,
             annotator_feature_names=self.annotator_feature_names,
             left_out=self.left_out,
+            noted=self._noted(),
             kind=self.kind,
             prompt_kind=self.prompt_kind,
             rendering=self.rendering,
@@ -87,6 +90,15 @@ class SetAnswers:
             grades=grades,
             source=self.source,
         )
+
+    def _noted(self) -> tuple[tuple[str, int], ...]:
+        if self.answers != "rankings":
+            return ()
+        tied = 0
+        for _, places in by_size(self.starts):
+            ranks = np.sort(self.said[places], axis=1)
+            tied += int(((ranks[:, 1:] == ranks[:, :-1]) & (ranks[:, 1:] < UNRANKED)).any(axis=1).sum())
+        return ((EQUAL_RANKS, tied),) if tied else ()
 
 
 def _grades(scores: FloatArray, source: str) -> tuple[tuple[str, ...], IntArray]:

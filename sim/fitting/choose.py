@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.counted import counted
 from sim.distinct import present
 from sim.errors import InputError
 from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
@@ -124,7 +125,7 @@ def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSett
     if size > most:
         limit = f"at most {most} are possible here"
         if most == people:
-            limit = f"only {people} annotators with training answers"
+            limit = f"only {counted(people, 'annotators')} with training answers"
         raise InputError(
             f"n_types: {size} {method.counts} and {limit}", file=prepared.table.source,
             fix="ask for fewer, or leave the number to be chosen",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim.counted import are, counted
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_intervals
 from sim.files.atomic import Json
@@ -64,7 +65,7 @@ def folds_of(table: PairTable, folds: int, stream: Stream) -> IntArray:
     people = np.flatnonzero(np.bincount(table.annotator, minlength=table.n_annotators))
     if len(people) < 2 * folds:
         raise InputError(
-            f"folds: {len(people)} annotators are too few for {folds}", file=table.source,
+            f"folds: {counted(len(people), 'annotators')} {are(len(people))} too few for {folds}", file=table.source,
             fix="give more annotators, or ask for fewer folds",
         )  # fmt: skip
     fold = np.full(table.n_annotators, -1, dtype=np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.counted import counted
 from sim.files.atomic import Json
 from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import BLUE, GREY, GROUPS, ORANGE
@@ -84,7 +85,7 @@ def _with_errors(traits: Sequence[Mapping[str, Json]]) -> bool:
 def _group_title(group: Mapping[str, Json]) -> str:
     name = f"group {group['group']}" if isinstance(group["group"], int) else str(group["group"])
     share = "" if group["share"] is None else f": {group['share']:.0%}"
-    return name + share + (f", {group['n_annotators']} people" if "n_annotators" in group else "")
+    return name + share + (f", {counted(group['n_annotators'], 'people')}" if "n_annotators" in group else "")
 
 
 def regret_figure(fit: Mapping[str, Json]) -> Any | None:

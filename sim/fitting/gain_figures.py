@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from sim.counted import counted
 from sim.files.atomic import Json
 from sim.files.figure_files import subplots
 from sim.files.palette import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY
@@ -65,7 +66,8 @@ def _gains(axis: Any, fit: Mapping[str, Json], users: str, title: str) -> None:
     axis.set_yticks(range(len(own)), [label(fit, name) for name in own], fontsize=8)
     axis.set_ylim(len(own) - 0.5, -0.5)
     test = fit["test"][users]
-    axis.set_title(f"{title} ({test['n_annotators']} people, {test['n_pairs']:,} answers)", fontsize=9)
+    answers = counted(test["n_pairs"], "answers", grouped=True)
+    axis.set_title(f"{title} ({counted(test['n_annotators'], 'people')}, {answers})", fontsize=9)
     axis.set_xlabel(f"gain over {fit['titles'][fit['common']]} (nats a pair)")
     axis.locator_params(axis="x", nbins=5)
     axis.axvline(0.0, color="0.3", linewidth=0.8)
@@ -86,7 +88,8 @@ def _new_annotators(axis: Any, fit: Mapping[str, Json]) -> None:
     axis.set_xticks(shown)
     axis.set_xlabel("answers of the new annotator that were shown")
     row = next(value for value in fit["new_users"][0].values() if isinstance(value, dict))
-    axis.set_title(f"new annotators ({row['n_annotators']} people, {row['n_pairs']:,} reserved answers)", fontsize=9)
+    reserved = counted(row["n_pairs"], "reserved answers", grouped=True)
+    axis.set_title(f"new annotators ({counted(row['n_annotators'], 'people')}, {reserved})", fontsize=9)
 
 
 def selection_figure(fit: Mapping[str, Json]) -> Any | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from sim.counted import counted
 from sim.errors import InputError
 from sim.files.atomic import Json
 from sim.files.pair_table import PairTable
@@ -166,12 +167,15 @@ class FitReport:
             "train_pairs": int(prepared.train.sum()),
             "effective_train_pairs": float(prepared.weights.sum()),
             "annotators": prepared.n_annotators,
-            "set_aside_pairs": int((~(prepared.train | prepared.test | prepared.unseen)).sum()),
+            "set_aside_pairs": sum(count for _, count in prepared.table.set_aside),
+            "set_aside": dict(prepared.table.set_aside),
             "items": len(prepared.table.items),
             "features": list(prepared.feature_names),
             "held_out": prepared.held_out,
             "own_split": prepared.own_split,
             "left_out": dict(prepared.table.left_out),
+            "noted": dict(prepared.table.noted),
+            "fitted_as_pairs": 0 if prepared.learned is None else len(prepared.learned.of(prepared.train).answer),
             "unused": list(prepared.unused),
             "answers": prepared.table.answers,
             "likelihood": prepared.likelihood,
@@ -295,7 +299,8 @@ def _fitted(
         prepared = known_contexts(prepared)
     n, people = int(prepared.train.sum()), len(prepared.trained)
     context = "" if prepared.contexts is None else f"{prepared.contexts.shape[1]} context and "
-    say(f"{n} training answers of {people} annotators, {context}{prepared.differences.shape[1]} item features")
+    about = f"{counted(n, 'training answers')} of {counted(people, 'annotators')}"
+    say(f"{about}, {context}{counted(prepared.differences.shape[1], 'item features')}")
     if prepared.is_plain and isinstance(asked, ChoosesItself):
         fits = asked.fit_all(prepared, settings, stream, say, extra)
     else:

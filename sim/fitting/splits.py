@@ -14,6 +14,10 @@ from sim.fitting.settings import AskedHoldOut, HoldOut
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
+# Why answers are on neither side of a split, in `set_aside`.
+BETWEEN_SIDES = "about both an item to train on and one to score by"
+OF_NOBODY_KNOWN = "to prompts held out, of people without another answer"
+
 
 def items_recur(table: PairTable) -> bool:
     """Whether annotators meet the same item again and again (films) or once (generated responses)."""
@@ -130,22 +134,30 @@ def with_split(
     table: PairTable, stream: Stream, by: AskedHoldOut = "auto", unseen: float = 0.15, test: float = 0.3
 ) -> PairTable:
     """The table with a split of its own where the file has none: whole unseen annotators, and but for "people" held-out
-    answers of the others (answers that would mix two sides of items are left out)."""
+    answers of the others.
+
+    Somebody without a training answer is no known annotator: all of hers train, since none can be scored (but where
+    prompts are held out, which then nobody trains on).  What is on neither side is left out, and `set_aside` says why.
+    """
     if table.split is not None:
         return table
+    by = way_to_hold_out(table, by)
     hidden = stream.child("unseen").uniforms(table.n_annotators) < unseen
     rows = ~hidden[table.annotator]
     share = 0.0 if by == "people" else test
     kept, held = hold_out(table, rows, share, stream.child("test"), by)
-    # Somebody without a training answer is no known annotator.
-    known = np.bincount(table.annotator[kept], minlength=table.n_annotators) > 0
-    held &= known[table.annotator]
+    known = (np.bincount(table.annotator[kept], minlength=table.n_annotators) > 0)[table.annotator]
+    if by != "prompts":
+        kept |= rows & ~known
+    held &= known
+    if not kept.any():
+        raise InputError("no answers are left to train on", file=table.source, fix="give more answers an annotator")
     codes = np.full(len(table), -1, dtype=np.int64)
     for name, mask in zip(SPLITS, (kept, held, ~rows), strict=True):
         codes[mask] = SPLITS.index(name)
-    if not kept.any():
-        raise InputError("no answers are left to train on", file=table.source, fix="give more answers an annotator")
-    return replace(table, split=codes).select(codes >= 0)
+    lost = int((codes < 0).sum())
+    why = OF_NOBODY_KNOWN if by == "prompts" else BETWEEN_SIDES
+    return replace(table, split=codes, set_aside=((why, lost),) if lost else ()).select(codes >= 0)
 
 
 def reserve_new_annotators(

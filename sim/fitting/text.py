@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sim.answer_kinds.events import TIE
+from sim.answer_kinds.kinds import TIED_PAIRS
+from sim.counted import counted
 from sim.files.atomic import Json
 from sim.files.pair_table import NONE_OF_THEM
 from sim.fitting.cross_validation import FEW_PEOPLE, LEAST_PEOPLE
 from sim.fitting.text_features.told import example_lines, features_lines, words_of_group
+from sim.fitting.told_numbers import NO_INTERVAL, interval_text
 
 
 def fit_text(fit: Mapping[str, Json], out: str) -> str:
@@ -18,13 +21,14 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     head = fit["method"] + (f", size {size}" if size else "") + ("" if ridge is None else f", ridge {ridge:g}")
     if "full_parameters" in fit.get("fit", {}):
         head += f" ({fit['fit']['parameters']} numbers; full rank {fit['fit']['full_parameters']})"
-    lines = [head, *_data_lines(fit["counts"])]
+    lines = [head, *_data_lines(fit)]
     if "features" in fit:
         lines += features_lines(fit["features"])
     common = fit["titles"].get(fit["common"], fit["common"])
     for users in ("known_users", "unseen_users"):
         test = fit["test"][users]
-        lines += ["", f"{users.replace('_', ' ')}: {test['n_pairs']} held-out answers of {test['n_annotators']} people"]
+        held_out = f"{counted(test['n_pairs'], 'held-out answers')} of {counted(test['n_annotators'], 'people')}"
+        lines += ["", f"{users.replace('_', ' ')}: {held_out}"]
         lines.append(_scored(fit["method"], test))
         lines += [_scored(name, row[users]) for name, row in fit["baselines"].items()]
         lines += _gain_lines(fit, users, common)
@@ -39,37 +43,63 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     lines += _regret_lines(fit)
     if fit.get("serving"):
         lines += ["", *_serving_lines(fit["serving"])]
+    if any(NO_INTERVAL in line for line in lines):
+        lines += ["", f"{NO_INTERVAL} no interval: it is over annotators, and needs two"]
     lines.append(f"\nresults in {out}/")
     return "\n".join(lines)
 
 
-def _data_lines(counts: Mapping[str, Json]) -> list[str]:
-    """What is easily overlooked: answers that are neither trained on nor scored, and a fit without features."""
-    lines = [f"{count} rows left out {why}" for why, count in counts.get("left_out", {}).items()]
+def _data_lines(fit: Mapping[str, Json]) -> list[str]:
+    """What is easily overlooked: answers that are neither trained on nor scored, what of the others is not used, and a
+    fit without features."""
+    counts = fit["counts"]
+    lines = [
+        f"{why if why == TIED_PAIRS else f'rows {why}'}, left out: {count}"
+        for why, count in counts.get("left_out", {}).items()
+    ]
+    lines += [f"{what}: {count}" for what, count in counts.get("noted", {}).items()]
     lines += [f"the column '{name}' is not used: every answer counts alike" for name in counts.get("unused", [])]
-    if counts.get("likelihood", "bradley-terry") != "bradley-terry":
-        lines.append(f"{counts['answers']} by {counts['likelihood']}")
+    lines += _likelihood_lines(counts)
     if counts.get("own_split"):
         lines.append("held out: what the column `split` says")
     elif counts.get("held_out"):
         lines.append(f"held out: {counts['held_out']}")
-    if counts.get("set_aside_pairs"):
-        lines.append(
-            f"{counts['set_aside_pairs']} answers set aside: between an item to train on and one to score by\n"
-            "(a column `split` in the file decides otherwise)"
-        )
+    lines += _set_aside_lines(fit)
     if not counts["features"]:
         lines.append("no item features: items are told apart by their names alone")
     return lines
+
+
+def _likelihood_lines(counts: Mapping[str, Json]) -> list[str]:
+    answers, likelihood = counts.get("answers", "pairs"), counts.get("likelihood", "bradley-terry")
+    made = counts.get("fitted_as_pairs")
+    if not made:
+        return [f"{answers} by {likelihood}"] * (likelihood != "bradley-terry")
+    many = counted(counts["train_pairs"], f"training {answers}")
+    return [
+        f"{answers} by {likelihood}: {many} fitted as {counted(made, 'pairs')} of what was taken and each alternative;",
+        "pairs of one choice depend on each other, and share its weight (whole answers are scored)",
+    ]
+
+
+def _set_aside_lines(fit: Mapping[str, Json]) -> list[str]:
+    """Answers that a split which the file does not have lost, out of how many there are."""
+    counts = fit["counts"]
+    lost = counts.get("set_aside_pairs", 0)
+    if not lost:
+        return []
+    total = lost + counts["train_pairs"] + sum(test["n_pairs"] for test in fit["test"].values())
+    lines = [f"{count} of {counted(total, 'answers')} set aside: {why}" for why, count in counts["set_aside"].items()]
+    return [*lines, "(where answers are held out, none is; or give a column `split` in the file)"]
 
 
 def _gain_lines(fit: Mapping[str, Json], users: str, common: str) -> list[str]:
     lines = []
     for name, row in fit["against_pooled"].items():
         gain = row.get(users)
-        if gain and gain["log_likelihood_interval"]:
-            low, high = gain["log_likelihood_interval"]
-            lines.append(f"    {name:<23} {gain['log_likelihood']:+.4f} [{low:+.4f}, {high:+.4f}]")
+        if gain:
+            interval = interval_text(gain["log_likelihood_interval"], "+.4f")
+            lines.append(f"    {name:<23} {gain['log_likelihood']:+.4f} {interval}")
     unit = "a pair" if fit["counts"].get("answers", "pairs") == "pairs" else "an answer"
     return [f"  gain over {common} (nats {unit})", *lines] if lines else []
 
@@ -83,8 +113,9 @@ def _cross_validation_lines(fit: Mapping[str, Json], common: str) -> list[str]:
         return ["", "few people were left out of training: with folds everybody is scored as somebody new"] * few
     people = found["test"][fit["common"]]["n_annotators"]
     sizes = ", ".join(map(str, found["sizes"].get(fit["method"], [])))
-    lines = ["", f"cross-validation: {people} people, each scored by the one of {found['folds']} fits that saw none of "
-             "her answers" + (f" (sizes {sizes})" if any(found["sizes"].get(fit["method"], [])) else "")]  # fmt: skip
+    who = f"cross-validation: {counted(people, 'people')}"
+    of_sizes = f" (sizes {sizes})" if any(found["sizes"].get(fit["method"], [])) else ""
+    lines = ["", f"{who}, each scored by the one of {found['folds']} fits that saw none of her answers{of_sizes}"]
     lines += [_scored(name, row) for name, row in found["test"].items()]
     lines += _gain_lines({**fit, "against_pooled": {n: {"all": r} for n, r in found["against_pooled"].items()}}, "all",
                          common)  # fmt: skip
@@ -101,8 +132,8 @@ def _new_annotator_lines(fit: Mapping[str, Json], common: str) -> list[str]:
     for row in fit["new_users"]:
         cells = []
         for name in names:
-            low, high = row[name]["gain_over_pooled_interval"] or (float("nan"), float("nan"))
-            cells.append(f"{row[name]['gain_over_pooled']:+.4f} [{low:+.4f}, {high:+.4f}]".ljust(30))
+            interval = interval_text(row[name]["gain_over_pooled_interval"], "+.4f")
+            cells.append(f"{row[name]['gain_over_pooled']:+.4f} {interval}".ljust(30))
         lines.append(f"  {row['answers_shown']:<6} " + "".join(cells).rstrip())
     return lines
 
@@ -116,7 +147,7 @@ def _levels_line(levels: Mapping[str, Json]) -> str:
 def _group_line(group: Mapping[str, Json]) -> str:
     name = f"group {group['group']}" if isinstance(group["group"], int) else group["group"]
     share = "" if group["share"] is None else f" {group['share']:.0%}"
-    people = f", {group['n_annotators']} people" if "n_annotators" in group else ""
+    people = f", {counted(group['n_annotators'], 'people')}" if "n_annotators" in group else ""
     if "examples" in group:
         # Directions among texts have no names that say anything; constants beside them do.
         named = [_trait(row) for row in group["against_pooled"] if row["feature"] in (NONE_OF_THEM, TIE)]
@@ -153,11 +184,8 @@ def _regret_lines(fit: Mapping[str, Json]) -> list[str]:
 def _scored(name: str, row: Mapping[str, Json]) -> str:
     if not row["n_pairs"]:
         return f"  {name:<22} no held-out answers"
-    low, high = row["log_likelihood_interval"] or (float("nan"), float("nan"))
-    return (
-        f"  {name:<22} log-likelihood {row['log_likelihood']:.4f} [{low:.4f}, {high:.4f}]   "
-        f"accuracy {row['accuracy']:.3f}"
-    )
+    interval = interval_text(row["log_likelihood_interval"], ".4f")
+    return f"  {name:<22} log-likelihood {row['log_likelihood']:.4f} {interval}   accuracy {row['accuracy']:.3f}"
 
 
 def _trait(row: Mapping[str, Json]) -> str:
@@ -188,9 +216,9 @@ def _serving_lines(serving: Mapping[str, Json]) -> list[str]:
                 cell = row[users]
                 if cell is None:
                     continue
-                low, high = cell["difference_interval"] or (float("nan"), float("nan"))
+                interval = interval_text(cell["difference_interval"], "+.3f")
                 cells.append(
-                    f"{users.split('_')[0]} {cell['value']:.3f} {cell['difference']:+.3f} [{low:+.3f}, {high:+.3f}] "
+                    f"{users.split('_')[0]} {cell['value']:.3f} {cell['difference']:+.3f} {interval} "
                     f"{cell['share_inside']:.2f}"
                 )
             lines.append(f"    {row['policy']:<26} {constant:<6} " + "   ".join(cells))

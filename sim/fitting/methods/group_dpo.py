@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.group_robust_dpo import GroupRobustFit, group_robust_dpo
+from sim.counted import counted
 from sim.errors import InputError
 from sim.fitting.diagnostics.known_groups import groups_held_out
 from sim.fitting.method import Diagnosis, Fits, Grid, Problem, Say, Task
@@ -62,7 +63,7 @@ def _names(answers: Answers) -> list[str]:
         raise NoGroups("needs known groups, and there are none")
     missing = [i for i in answers.answered if not answers.groups[i]]
     if missing:
-        raise NoGroups(f"needs everybody's group, and {len(missing)} annotators have none")
+        raise NoGroups(f"needs everybody's group, and there is none of {counted(len(missing), 'annotators')}")
     return sorted({answers.groups[i] for i in answers.answered})
 
 

@@ -9,6 +9,7 @@ from sim.files.atomic import Json
 from sim.fitting.text_features.carried import Carried
 from sim.fitting.text_features.learn import Featured
 from sim.fitting.text_features.saved_text import TextPart
+from sim.fitting.told_numbers import interval_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +61,8 @@ def features_lines(features: Mapping[str, Json]) -> list[str]:
 
 
 def _gain_line(name: str, row: Mapping[str, Json]) -> str:
-    low, high = row["over_coin_interval"] or (float("nan"), float("nan"))
-    return f"    {_NAMES[name]:<23} {row['over_coin']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    interval = interval_text(row["over_coin_interval"], "+.4f")
+    return f"    {_NAMES[name]:<23} {row['over_coin']:+.4f} {interval}"
 
 
 def words_of_group(examples: Mapping[str, Json]) -> str:
