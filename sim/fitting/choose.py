@@ -12,6 +12,7 @@ import numpy as np
 from sim.counted import counted
 from sim.distinct import present
 from sim.errors import InputError
+from sim.fitting.identified import one_binary_answer_each
 from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared
@@ -106,7 +107,18 @@ def _problem(
     # One policy for everybody has one type, and so have those beside it.
     wanted = 1 if asked.sizes_shared and asked.least_size == 0 else settings.n_types
     features, size = prepared.differences.shape[1], wanted if shared else None
-    return Problem(people, features, size, settings.ridge, settings.max_types, _contexts(prepared))
+    return Problem(people, features, size, settings.ridge, most_types(method, prepared, settings), _contexts(prepared))
+
+
+def has_types(method: Method[Any], prepared: Prepared, settings: FitSettings) -> bool:
+    """Whether the method looks for a number of types, clusters or dimensions in the answers alone."""
+    problem = _problem(method, method, settings, len(prepared.trained), prepared)
+    return not method.wants_contexts and settings.n_types != 1 and not method.grid(problem).fixed
+
+
+def most_types(method: Method[Any], prepared: Prepared, settings: FitSettings) -> int:
+    """The largest size to try: one where the answers tell no types apart and nothing else is known of annotators."""
+    return settings.max_types if method.wants_contexts or not one_binary_answer_each(prepared) else 1
 
 
 def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSettings) -> None:

@@ -292,6 +292,11 @@ def prepare(
     if told.likelihood in ("rao-kupper", "cumulative-logit") and told.table.tie is not None and told.table.tie.all():
         fix = "give answers that say which is better"
         raise InputError("every answer is a tie", file=table.source, field="tie", fix=fix)
+    if told.table.grade is not None and len(set(told.table.grade.tolist())) == 1:
+        fix = "give scores that say which is better"
+        raise InputError(
+            f"every score is {table.grades[told.table.grade[0]]}", file=table.source, field="score", fix=fix
+        )
     by = way_to_hold_out(told.table, hold_out)
     split = with_split(told.table, stream.child("split"), by)
     features, names = _item_features(split)

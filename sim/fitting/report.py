@@ -12,11 +12,12 @@ from sim.errors import InputError
 from sim.files.atomic import Json
 from sim.files.pair_table import PairTable
 from sim.fitting.beside import asked_beside
-from sim.fitting.choose import choose_and_fit
+from sim.fitting.choose import choose_and_fit, has_types
 from sim.fitting.compare import PLAIN, Comparison, compare
 from sim.fitting.contexts import known_contexts
 from sim.fitting.cross_validation import CrossValidation, cross_validated
 from sim.fitting.described import Group
+from sim.fitting.identified import one_binary_answer_each, unidentified
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import Prepared, prepare
@@ -264,6 +265,9 @@ def _fit(
     asked = fits.asked
     score = stream.child("score")
     diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
+    if has_types(asked, prepared, settings) and one_binary_answer_each(prepared):
+        told = unidentified(fits.size, asked.counts, asked=settings.n_types is not None)
+        diagnosis = replace(diagnosis, warnings=(told, *diagnosis.warnings))
     say("scoring held-out answers")
     comparison = compare(fits, prepared, score)
     groups = asked.describe(fits.model, prepared, fits.centre, score)
@@ -271,8 +275,8 @@ def _fit(
         return FitReport(settings, prepared, fits, comparison, groups, diagnosis, None, validated)
     groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)
     carried = what_is_carried(fits, prepared, score.child("carried"))
-    told = TextReport(of_texts, carried)
-    return FitReport(settings, prepared, fits, comparison, groups, diagnosis, told, validated)
+    report = TextReport(of_texts, carried)
+    return FitReport(settings, prepared, fits, comparison, groups, diagnosis, report, validated)
 
 
 def _fitted(

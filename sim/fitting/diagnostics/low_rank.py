@@ -13,6 +13,7 @@ from sim.fitting.contexts import ContextAnswers, fit_of_rank
 from sim.fitting.described import Group, strongest
 from sim.fitting.diagnostics.pessimism import pessimism_test
 from sim.fitting.diagnostics.spectrum import context_spectrum, premise
+from sim.fitting.identified import untested
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.low_rank_choice import RIDGES, LowRankChoice
 from sim.fitting.method import Candidate, Diagnosis, Fits, Say
@@ -124,8 +125,8 @@ def _warnings(prepared: Prepared, known: Known, low: LowRankFit, choice: LowRank
         found.append("people held out are predicted worse than by a coin: contexts say nothing about tastes here")
     if not np.isfinite(choice.low.held_out):
         found.append("too few people to hold any out: rank and ridge are not chosen but assumed")
-    if not prepared.test.any():
-        found.append("no held-out answers of known annotators: give a split or more answers each")
+    if (why := untested(prepared)) is not None:
+        found.append(why)
     if not prepared.unseen.any():
         found.append("no unseen annotators: nothing is known about people outside the file")
     return found

@@ -10,6 +10,7 @@ from sim.files.atomic import Json
 from sim.fitting.described import Group, strongest
 from sim.fitting.diagnostics.errors import event_errors
 from sim.fitting.diagnostics.regret import group_regrets
+from sim.fitting.identified import untested
 from sim.fitting.method import Candidate, Diagnosis, Fits
 from sim.fitting.outcomes import right_of
 from sim.fitting.prepare import Prepared
@@ -133,8 +134,8 @@ def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
         found.append(
             f"margins reach {model.largest_margin:.0f}: raise the ridge, chances this near to 0 and 1 are not known"
         )
-    if not prepared.test.any():
-        found.append("no held-out answers of known annotators: give a split or more answers each")
+    if (why := untested(prepared)) is not None:
+        found.append(why)
     if not prepared.unseen.any():
         found.append("no unseen annotators: nothing is known about people outside the file")
     return found

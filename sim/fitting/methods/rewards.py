@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from sim.fitting.identified import untested
 from sim.fitting.method import Diagnosis, Fits, Group, Method, Say, strongest
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
@@ -66,8 +67,8 @@ class RewardMethod(Method[RewardModel]):
         return {"theta": model.theta}
 
     def diagnostics(self, fits: Fits, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say) -> Diagnosis:
-        warnings = () if prepared.test.any() else ("no held-out answers of known annotators",)
-        return Diagnosis({"kind": "personal", "rank": None}, warnings)
+        why = untested(prepared)
+        return Diagnosis({"kind": "personal", "rank": None}, () if why is None else (why,))
 
 
 def named_groups(

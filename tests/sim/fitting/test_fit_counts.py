@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sim.counted import counted
+from sim.errors import InputError
 from sim.files.preference_files import table_of_rows
+from sim.fitting.identified import one_binary_answer_each
+from sim.fitting.prepare import prepare
 from sim.fitting.report import fit
 from sim.fitting.settings import FitSettings
 from sim.fitting.splits import with_split
@@ -165,3 +170,91 @@ def test_one_annotator_reads_well():
     assert text.count("[-] no interval: it is over annotators, and needs two") == 1
     assert "of 1 person" in text
     assert "[-]" not in _told(_table("pairs"))[1]
+
+
+def _grades(scores):
+    draw = np.random.default_rng(1)
+    items = draw.integers(20, size=len(scores))
+    return table_of_rows(
+        [
+            {"annotator_id": f"p{k % 15}", "response": f"i{i}", "features": ITEMS[i].tolist(), "score": score}
+            for k, (i, score) in enumerate(zip(items.tolist(), scores, strict=True))
+        ],
+        "t",
+    )
+
+
+@pytest.mark.parametrize("method", ["em-dpo", "pooled", "personal", "cluster"])
+@pytest.mark.parametrize("n_types", [None, 2])
+def test_one_score_for_everything_says_nothing(method, n_types):
+    if n_types and method in ("pooled", "personal"):
+        n_types = None
+    with pytest.raises(InputError, match="every score is 3"):
+        fit(_grades([3] * 120), FitSettings(method, n_types=n_types, restarts=1, ridge=0.1))
+
+
+def test_two_scores_are_enough():
+    found, text = _told(_grades([3, 4] * 60))
+    assert found["counts"]["likelihood"] == "cumulative-logit"
+    assert "levels 3, 4" in text
+
+
+ALONE = "one answer, of two possible ones"
+
+
+def _one_each(kind):
+    """300 people with an answer each."""
+    if kind == "ties":
+        draw = np.random.default_rng(1)
+        return table_of_rows([_pair(draw, k) | {"tie": k % 3 == 0} for k in range(300)], kind)
+    if kind in ("two grades", "three grades"):
+        scores = [k % (2 if kind == "two grades" else 3) for k in range(300)]
+        table = _grades(scores)
+        names = tuple(f"p{k}" for k in range(300))
+        return replace(table, annotators=names, annotator=np.arange(300))
+    if kind == "choices out of two":
+        return _table("choices", 300, 300, size=2)
+    return _table(kind, 300, 300)
+
+
+@pytest.mark.parametrize(
+    ("kind", "binary"),
+    [
+        ("pairs", True), ("choices out of two", True), ("two grades", True), ("choices", False), ("rankings", False),
+        ("ratings", False), ("ties", False), ("three grades", False),
+    ],
+)  # fmt: skip
+def test_answers_that_tell_no_types_apart(kind, binary):
+    prepared = prepare(_one_each(kind), Stream(0))
+    assert one_binary_answer_each(prepared) is binary
+
+
+@pytest.mark.parametrize("method", ["em-dpo", "cluster-dpo", "cluster", "pal"])
+def test_no_types_are_looked_for_where_nothing_identifies_them(method):
+    report = fit(_one_each("pairs"), FitSettings(method, restarts=1, max_types=3))
+    assert report.n_types == 1
+    assert [ALONE in warning for warning in report.warnings].count(True) == 1
+    assert any("nobody has two answers" in warning for warning in report.warnings)
+
+
+def test_types_that_were_asked_for_are_said_to_be_nobodys():
+    report = fit(_one_each("pairs"), FitSettings(n_types=2, restarts=1, ridge=0.1))
+    assert report.n_types == 2
+    assert any(ALONE in warning and "the 2 types asked for" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("settings", [FitSettings("pooled"), FitSettings(n_types=1, ridge=0.1), FitSettings("dpo")])
+def test_one_reward_for_all_needs_no_second_answer(settings):
+    assert not any(ALONE in warning for warning in fit(_one_each("pairs"), settings).warnings)
+
+
+def test_two_answers_each_are_enough_to_look_for_types():
+    """Control: the search goes past one type."""
+    report = fit(_table("pairs", 300, 100), FitSettings(restarts=1, max_types=2))
+    assert max(candidate.size for candidate in report.fits.choice.tried) == 2
+    assert not any(ALONE in warning for warning in report.warnings)
+
+
+def test_people_held_out_want_no_more_answers_each():
+    report = fit(_table("pairs"), FitSettings(n_types=1, ridge=0.1, restarts=1, hold_out="people"))
+    assert not any("no held-out answers" in warning for warning in report.warnings)
