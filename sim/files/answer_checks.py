@@ -119,7 +119,11 @@ def _check_ranking(row: Mapping[str, Any]) -> tuple[str, str]:
         if rank is not None and (not _is_whole(rank) or rank < 1):
             return "ranking", f"expected whole numbers from 1, got {short(rank)}"
     if all(rank is None for rank in ranking):
-        return "ranking", "ranks nothing"
+        # No answer, where equal ranks are one that puts nothing above anything: rather a column that was lost.
+        return (
+            "ranking",
+            "ranks nothing: every rank is missing (if none is better, give equal ranks)",
+        )
     return "", ""
 
 

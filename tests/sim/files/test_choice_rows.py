@@ -57,6 +57,8 @@ def test_a_ranking_is_choices_from_what_is_below(ranking, expected):
 def test_a_ranking_that_orders_nothing_is_counted():
     table = table_of_rows([_row(ranking=[1, 1, 1]), _row(ranking=[1, 2, 3])], "t")
     assert table.left_out == (("that order nothing", 1),)
+    with pytest.raises(InputError, match=r"every rank is missing \(if none is better, give equal ranks"):
+        table_of_rows([_row(ranking=[None] * 3), _row(ranking=[1, 2, 3])], "t")
     assert _sets(table) == [(0, "a", ["b", "c"]), (0, "b", ["c"])]
 
 
