@@ -1,6 +1,7 @@
 """Run by another interpreter, that of a peer: `PYTHON choice_peer.py TABLE.csv.gz PEER WORK`; see `choice_peers.py`.
 
-Reads a line from standard input, fits once, prints {"seconds": ..., "log_likelihood": ...}; again until the input ends.
+Reads a line from standard input, fits once, prints {"seconds": ..., "processor_seconds": ...,
+"log_likelihood": ...}; again until the input ends.
 Imports nothing of ours.
 """
 
@@ -115,9 +116,10 @@ def main() -> None:
     os.chdir(tempfile.mkdtemp())
     run = PEERS[peer, work](table, int(size))
     for _ in sys.stdin:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         value = run()
-        print(json.dumps({"seconds": time.perf_counter() - began, "log_likelihood": value}), file=answers, flush=True)
+        took = {"seconds": time.perf_counter() - began, "processor_seconds": time.process_time() - worked}
+        print(json.dumps({**took, "log_likelihood": value}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarks/choice_peers.py TABLE.csv.gz --peer-python xlogit=/path/to/python --peer-python biogeme=...
 
 Ours and a peer take turns on the same machine; the first turn warms up (kernels compiled, theirs too where they keep
-them) and is not counted. A figure is the median of the turns. A peer whose interpreter is not given is left out.
+them) and is not counted. A figure is the median of the turns; the ratio of processor seconds is the one to read where
+other jobs share the cores. A peer whose interpreter is not given is left out.
 """
 
 from __future__ import annotations
@@ -75,9 +76,10 @@ def peer_process(python: str, table: Path, peer: str, work: str, size: int) -> I
 
 
 def timed(run: Callable[[], float]) -> dict[str, float]:
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     value = run()
-    return {"seconds": time.perf_counter() - began, "log_likelihood": value}
+    took = {"seconds": time.perf_counter() - began, "processor_seconds": time.process_time() - worked}
+    return {**took, "log_likelihood": value}
 
 
 def duel(name: str, ours: Callable[[], float] | None, peer: str, once: Any, repeats: int) -> dict[str, Any]:
@@ -88,7 +90,8 @@ def duel(name: str, ours: Callable[[], float] | None, peer: str, once: Any, repe
         turns["theirs"].append(once())
     row: dict[str, Any] = {"work": name, "peer": peer}
     for who, found in turns.items():
-        row[f"{who}_s"] = statistics.median(turn["seconds"] for turn in found[1:]) if found else None
+        for name, clock in (("s", "seconds"), ("processor_s", "processor_seconds")):
+            row[f"{who}_{name}"] = statistics.median(turn[clock] for turn in found[1:]) if found else None
         row[f"{who}_log_likelihood"] = found[-1]["log_likelihood"] if found else None
     return row
 
@@ -124,13 +127,17 @@ def main() -> int:
     if wanted.json:
         print(json.dumps(rows, indent=2))
         return 0
-    print(f"{'work':<38} {'peer':<13} {'ours':>9} {'theirs':>9} {'ratio':>7} {'LL ours':>10} {'LL theirs':>10}")
+    print(
+        f"{'work':<38} {'peer':<13} {'ours':>9} {'theirs':>9} {'ratio':>7} {'of processor':>12} {'LL ours':>10} "
+        f"{'LL theirs':>10}"
+    )
     for row in rows:
         known = row["ours_s"] is not None
         ours = f"{row['ours_s']:>7.2f} s" if known else f"{'-':>9}"
         ratio = f"{row['theirs_s'] / row['ours_s']:>6.1f}x" if known else f"{'-':>7}"
+        worked = f"{row['theirs_processor_s'] / row['ours_processor_s']:>11.1f}x" if known else f"{'-':>12}"
         value = f"{row['ours_log_likelihood']:>10.2f}" if known else f"{'-':>10}"
-        theirs = f"{row['theirs_s']:>7.2f} s {ratio} {value} {row['theirs_log_likelihood']:>10.2f}"
+        theirs = f"{row['theirs_s']:>7.2f} s {ratio} {worked} {value} {row['theirs_log_likelihood']:>10.2f}"
         print(f"{row['work']:<38} {row['peer']:<13} {ours} {theirs}")
     return 0
 
