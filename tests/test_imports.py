@@ -26,7 +26,7 @@ CORE = (
 
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
 FLOORS = (
-    ("errors", "arrays", "cones", "install", "printable", "plugin_sources"),
+    ("errors", "arrays", "cones", "counted", "install", "printable", "plugin_sources"),
     ("arguments", "distinct", "plugins", "reading"),
     ("preferences",),
     ("likelihoods", "settings", "compiled", "restarts"),
