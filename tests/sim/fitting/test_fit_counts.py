@@ -258,3 +258,18 @@ def test_two_answers_each_are_enough_to_look_for_types():
 def test_people_held_out_want_no_more_answers_each():
     report = fit(_table("pairs"), FitSettings(n_types=1, ridge=0.1, restarts=1, hold_out="people"))
     assert not any("no held-out answers" in warning for warning in report.warnings)
+
+
+def test_answers_set_aside_are_counted_where_features_are_made_of_texts():
+    """There the split is made before the features are."""
+    draw, words = np.random.default_rng(1), ["a dull plot", "a fine plot", "a fine cast", "a dull cast", "a weak end"]
+    rows = []
+    for k in range(300):
+        first, second = draw.choice(5, 2, replace=False)
+        rows.append({"annotator_id": f"p{k % 15}", "chosen": words[first], "rejected": words[second]})
+    settings = FitSettings("pooled", features="words", hold_out="items")
+    found, text = _told(table_of_rows(rows, "t"), settings)
+    counts = found["counts"]
+    used = counts["train_pairs"] + sum(found["test"][users]["n_pairs"] for users in ("known_users", "unseen_users"))
+    assert counts["set_aside_pairs"] == 300 - used > 0
+    assert f"{300 - used} of 300 answers set aside" in text
