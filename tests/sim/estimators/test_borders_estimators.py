@@ -119,6 +119,7 @@ EXCUSED = {
     "WideClusters": "the same",
     "WideFit": "a result",
     "fit_wide_subspace": "the same",
+    "in_threes": "of a number of vectors that these checked",
     "PlackettLuceFit": "a result",
     "RankChoice": "a result",
     "Screened": "a result",
