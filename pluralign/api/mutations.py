@@ -12,7 +12,7 @@ from sim.running.engines import available_cores
 from theory.engine.theorem import PROFILES, Profile
 from theory.mutation.catalogue import catalogue
 from theory.mutation.fault import Fault
-from theory.mutation.run import MutationReport, run_mutations
+from theory.mutation.run import MutationReport, Outcome, run_mutations
 from theory.report.faults import write_mutations
 
 SAMPLE = 200
@@ -81,8 +81,12 @@ def mutate(
         out=Path(out),
         on_survey=lambda claim, done, total: said(f"[{done}/{total}] {claim} as it is"),
         on_progress=lambda one, done, total, left: said(
-            f"[{done}/{total}] {one.fault.id}: {one.killed_by or 'NOT NOTICED'} (about {left / 60:.0f} min left)"
+            f"[{done}/{total}] {one.fault.id}: {one.killed_by or _unnoticed(one)} (about {left / 60:.0f} min left)"
         ),
     )
     write_mutations(Path(out), report)
     return MutationResult(report)
+
+
+def _unnoticed(one: Outcome) -> str:
+    return "argued" if one.fault.equivalent else "NOT NOTICED"

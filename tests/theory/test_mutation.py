@@ -7,6 +7,7 @@ import pytest
 
 from sim.errors import InputError
 from theory.engine.registry import papers
+from theory.mutation import session as sessions
 from theory.mutation.argued import ARGUED
 from theory.mutation.catalogue import NAMES, catalogue
 from theory.mutation.fault import Fault
@@ -201,8 +202,25 @@ def test_what_could_not_be_planted_counts_as_nothing():
     """A session whose module is imported already asks no claim; it must not pass for a fault that was noticed."""
     fault = fault_of("sim.compiled.first_use:announced", "_say, _said = say, False", "_say, _said = say, True")
     early = {**planted(fault), "kernels": {"json": "json"}}
-    with Session(early) as session, pytest.raises(RuntimeError, match="imported before the fault was planted: json"):
-        session.ask("check", "costs-not-negative", "quick", 0, 300)
+    with pytest.raises(RuntimeError, match="imported before the fault was planted: json"):
+        Session(early)
+
+
+def test_a_process_that_cannot_begin_has_noticed_nothing(tmp_path, monkeypatch):
+    """It counted as a fault noticed: with a broken module on the path every fault was."""
+    (tmp_path / "inspect.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sessions, "ROOT", tmp_path)
+    fault = fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum")
+    with pytest.raises(RuntimeError, match="its process could not begin"):
+        Session(planted(fault))
+
+
+def test_a_file_in_the_working_folder_is_no_module_of_a_session(tmp_path, monkeypatch):
+    (tmp_path / "enum.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    with Session(None) as session:
+        assert session.ask("check", "costs-not-negative", "quick", 0, 300)["noticed"] == ""
 
 
 @pytest.mark.parametrize(

@@ -82,4 +82,8 @@ ARGUED: Mapping[str, str] = {
     "off-by-one-f6bd162655": "a fit of one direction more has the same rate",
     "off-by-one-f788f7aea1": "a work array with a row that nobody reads",
     "off-by-one-fb99e7a1b3": "a work array with a place that nobody reads",
+    "sign-1d48eece8f": _SIZE,
+    "sign-a5b1482418": "the search stops later, at the same optimum",
+    "sign-be9d300cba": "both orders of the two actions are turned round, and differ as before",
+    "sign-e2f0967e3f": "shares are divided by their sum, whatever they are scaled by",
 }

@@ -22,6 +22,7 @@ class Session:
     """`with Session(planted) as session: session.ask("check", claim, "quick", 0, seconds)`.
 
     planted: what `worker.plant` takes, or None for the code as it is.
+    Errors: RuntimeError where the fault was not planted, so that no claim can be asked anything.
     """
 
     def __init__(self, planted: dict[str, Any] | None) -> None:
@@ -30,7 +31,8 @@ class Session:
             part for part in (str(ROOT), environment.get("PYTHONPATH", "")) if part
         )
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "theory.mutation.worker"],
+            # -P: a file of the working folder that is called like a module is none of ours.
+            [sys.executable, "-P", "-W", "ignore", "-m", "theory.mutation.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
             # Ctrl-C in a terminal is for the process that waits, which then ends this one.
             start_new_session=True,
@@ -39,6 +41,12 @@ class Session:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self._say({"planted": planted, "bytes": BYTES if sys.platform == "linux" else 0})
+        # A process that dies before the fault is in its place, for whatever reason, has noticed nothing.
+        began = self._answers.get()
+        failed = "its process could not begin" if began is None else json.loads(began).get("unplanted", "")
+        if failed:
+            self.end()
+            raise RuntimeError(f"the fault could not be planted: {failed}")
 
     def __enter__(self) -> Session:
         return self
@@ -60,7 +68,6 @@ class Session:
         """The worker's answer; one with `noticed` of our own where it does not answer in `seconds` or has died, after
         which the session is over.
 
-        Errors: RuntimeError where the fault was not planted, so that no claim was asked anything.
         """
         self._say({"what": what, "claim": claim, "profile": profile, "seed": seed})
         try:
@@ -70,10 +77,7 @@ class Session:
             return {"noticed": f"error: no answer within {seconds:.0f} s", "seconds": seconds, "over": True}
         if line is None:
             return {"noticed": "error: the process died", "seconds": 0.0, "over": True}
-        answer = dict(json.loads(line))
-        if "unplanted" in answer:
-            raise RuntimeError(f"the fault could not be planted: {answer['unplanted']}")
-        return answer
+        return dict(json.loads(line))
 
     def _say(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -1,8 +1,8 @@
 """One process a planted fault: the changed source is imported in the file's place, and claims are checked.
 
 Run as `python -m theory.mutation.worker`. Speaks lines of JSON: the first one in says what is planted, each later one
-names a claim; one line out answers each. Nothing of ours is imported before the fault is in its place: names bound
-early, methods, dataclasses and kernels all carry it.
+names a claim; one line out answers each, the first whether it is in its place. Nothing of ours is imported before the
+fault is in its place: names bound early, methods, dataclasses and kernels all carry it.
 """
 
 from __future__ import annotations
@@ -187,19 +187,22 @@ def main() -> None:
             plant(**begin["planted"])
         except Exception as error:  # Whatever it is, nothing was planted, and nothing may count as noticed.
             failed = f"{type(error).__name__}: {error}"
-    for line in sys.stdin:
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    say({"unplanted": failed})
+    for line in sys.stdin if not failed else ():
         asked = json.loads(line)
         began = time.monotonic()
         answer: dict[str, Any] = {}
-        if failed:
-            answer = {"unplanted": failed}
-        elif asked["what"] == "trace":
+        if asked["what"] == "trace":
             answer = {"lines": traced(asked["claim"], asked["profile"], asked["seed"])}
         else:
             answer = {"noticed": noticed(asked["claim"], asked["profile"], asked["seed"])}
         answer["seconds"] = round(time.monotonic() - began, 3)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        say(answer)
 
 
 if __name__ == "__main__":
