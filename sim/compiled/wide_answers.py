@@ -20,11 +20,12 @@ _BLOCK = 64
 
 
 @njit(**FAST)
-def heads_over(rows, starts, weight, offset, ridge, tolerance, basis, heads, by_basis, work):
-    """Heads (N, k) at their optimum over `basis` (k and zeros, d), from where they are.
+def heads_over(answers, ridge, tolerance, basis, heads, by_basis, work):
+    """Heads (N, k) at their optimum over `basis` (k and zeros, d), from where they are; answers: `WideAnswers`.
 
     (penalised loss, sum of curvatures); by_basis (as basis) = sum_j slope_j v_i x_j', slopes of the loss by the margin.
     """
+    rows, starts, weight, offset = answers
     k, wide, longest = heads.shape[1], basis.shape[0], 1
     for i in range(heads.shape[0]):
         longest = max(longest, starts[i + 1] - starts[i])

@@ -75,9 +75,8 @@ class _Profile:
         rank = subspace.shape[1]
         self._basis[:rank] = subspace.T
         loss, self.curved = wide_answers.heads_over(
-            self.answers.rows, self.answers.starts, self.answers.weight, self.answers.offset, self.ridge,
-            self._tolerance, self._basis, heads, self._by_basis, self._work,
-        )  # fmt: skip
+            self.answers, self.ridge, self._tolerance, self._basis, heads, self._by_basis, self._work
+        )
         found = self._by_basis[:rank].T + self.ridge * subspace @ (heads.T @ heads)
         return float(loss), np.asarray(found - subspace @ (subspace.T @ found))
 

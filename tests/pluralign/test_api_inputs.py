@@ -122,7 +122,7 @@ def test_pairs_go_through_as_they_are_and_to_a_file_and_back(tmp_path, from_file
         pl.write_pairs(tmp_path / name, ROWS)
         _same(pl.read_pairs(tmp_path / name), from_file)
     assert repr(from_file) == (
-        "<Pairs: 3 answers of 2 annotators about 3 items, 2 features, 1 features an annotator; with weights, group>"
+        "<Pairs: 3 answers of 2 annotators about 3 items, 2 features, 1 feature an annotator; with weights, group>"
     )
 
 
