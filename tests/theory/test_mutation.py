@@ -7,7 +7,6 @@ import pytest
 
 from sim.errors import InputError
 from theory.engine.registry import papers
-from theory.mutation import session as sessions
 from theory.mutation.argued import ARGUED
 from theory.mutation.catalogue import NAMES, catalogue
 from theory.mutation.fault import Fault
@@ -208,9 +207,8 @@ def test_what_could_not_be_planted_counts_as_nothing():
 
 def test_a_process_that_cannot_begin_has_noticed_nothing(tmp_path, monkeypatch):
     """It counted as a fault noticed: with a broken module on the path every fault was."""
-    (tmp_path / "inspect.py").write_text("raise SystemExit(1)\n")
+    (tmp_path / "sitecustomize.py").write_text("import os\n\nos._exit(1)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(sessions, "ROOT", tmp_path)
     fault = fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum")
     with pytest.raises(RuntimeError, match="its process could not begin"):
         Session(planted(fault))
