@@ -212,9 +212,9 @@ class HedgeSolves(_HedgeRun):
     player's linear program (HiGHS), which shares no code with Hedge nor with `game_value`.
 
     Value: the larger of the two distances in units of B. Also counted, in units of 1e-9 of the range, are a distance
-    below zero, a certificate `gap` that is not the sum of the two, a value of `game_value` that is not v and a
-    `hedge_bound` that is not B: each is an equation. That the distances do not exceed the certificate is weak duality
-    and says nothing of the play.
+    below zero, a certificate `gap` that is not the sum of the two, a value of `game_value` that is not v, a
+    `hedge_bound` that is not B and a `default_step` that is not h, of the game less a constant (regrets begin at zero):
+    each is an equation. That the distances do not exceed the certificate is weak duality and says nothing of the play.
     """
 
     claim_id, source = "hedge-solves", f"{ARXIV}, Algorithm 2 (output weights)"
@@ -239,6 +239,7 @@ class HedgeSolves(_HedgeRun):
                 np.abs(played.gap - above - below),
                 np.abs(value - [game_value(R).value for R in games]),
                 np.abs(limit - [hedge_bound(K, K + 1, 1.0 / s, _CLAIMED_ROUNDS) for s in spread]),
+                spread * np.abs(default_step(games - 0.7 * spread[:, None, None]) * spread - 1.0),
             ]
         )
         return np.asarray(np.maximum(np.maximum(above, below) / limit, wrong.max(axis=0) / (_ROUNDING * spread)))

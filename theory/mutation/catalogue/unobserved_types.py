@@ -244,4 +244,9 @@ FAULTS: tuple[Fault, ...] = (
         old="2 * gain_t - gain_tm1", new="3 * gain_t - gain_tm1",
         what="the direct game's groups move half as fast again",
     ),
+    _fault(
+        id="hedge-step-of-the-sum", place="sim.algorithms.hedge:default_step",
+        old="regret.max(axis=(-2, -1)) - regret.min", new="regret.max(axis=(-2, -1)) + regret.min",
+        what="Hedge's step comes from the sum of the largest and the least regret",
+    ),
 )  # fmt: skip
