@@ -72,7 +72,7 @@ def _plain_modules(model: Any) -> Iterator[tuple[str, torch.nn.Module, torch.nn.
             yield path, module, module
 
 
-def layers_to_adapt(layers: str, rank: int, model: Any) -> AdaptedLayers:
+def layers_to_adapt(layers: str, rank: int, model: Any, *, dora: bool = False) -> AdaptedLayers:
     """The layers that the settings of `LoraSettings` mean.
 
     Raises InputError with the names that are there where nothing, or one name of several, is found.
@@ -93,8 +93,8 @@ def layers_to_adapt(layers: str, rank: int, model: Any) -> AdaptedLayers:
     if not paths:
         raise _not_there(layers, found)
     return AdaptedLayers(
-        tuple(paths), tuple(_shortest_names(paths, model)), sum(_parameters(found[path], rank) for path in paths),
-        isinstance(found[paths[0]], Conv1D),
+        tuple(paths), tuple(_shortest_names(paths, model)),
+        sum(_parameters(found[path], rank, dora) for path in paths), isinstance(found[paths[0]], Conv1D),
     )  # fmt: skip
 
 
@@ -106,11 +106,11 @@ def _not_there(asked: str, found: Iterable[str]) -> InputError:
     )  # fmt: skip
 
 
-def _parameters(module: Any, rank: int) -> int:
-    """Parameters of one adapter of rank r on a layer: r (in + out)."""
-    # Shapes by name where they have one: the weight of a quantised layer is packed.
+def _parameters(module: Any, rank: int, dora: bool) -> int:
+    """Parameters of one adapter of rank r on a layer: r (in + out), and of DoRA a length for each output."""
+    # Shapes by name where they have one: the weight of a quantised layer is packed; of a Conv1D it is (in, out).
     sides = (module.in_features, module.out_features) if hasattr(module, "in_features") else module.weight.shape
-    return rank * int(sum(sides))
+    return rank * int(sum(sides)) + (int(sides[1]) if dora else 0)
 
 
 def _shortest_names(paths: Iterable[str], model: Any) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from llm.base.float32_arithmetic import SHORT, float32_arithmetic
 from llm.base.journal import Journal
 from llm.base.linear_layers import AdaptedLayers, layers_to_adapt
+from llm.base.lora_settings import LoraSettings, measure_lengths
 from llm.base.model_folder import wrapping
 from llm.base.progress import Progress
 from llm.base.sequences import ResponseScorer, distinct_rows, eval_tokens_for, score_rows
@@ -30,24 +30,6 @@ _REFERENCE = "reference"
 
 # In which numbers scores without gradients are computed: as the base has its weights, or float32.
 Scoring: TypeAlias = Literal["same", "float32"]
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """rank r, alpha (the update is alpha / r B A), and the linear layers that get an adapter.
-
-    layers: "all-linear" (every linear layer of the decoder but routers of experts), "attention" (those of them that
-    lie in attention, whatever they are called), or names as in the model's modules, with commas between.  The head
-    and the embeddings never get one.
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    layers: str = "all-linear"
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0:
-            raise ValueError(f"lora.rank and lora.alpha must be positive (got {self.rank}, {self.alpha})")
 
 
 class SharedBase:
@@ -118,25 +100,25 @@ class SharedBase:
     def adapted_layers(self) -> AdaptedLayers:
         """The layers that `add_adapter` gives an adapter, and its parameters; InputError where there are none."""
         if self._adapted is None:
-            self._adapted = layers_to_adapt(self.lora.layers, self.lora.rank, self.model)
+            self._adapted = layers_to_adapt(self.lora.layers, self.lora.rank, self.model, dora=self.lora.dora)
         return self._adapted
 
     def add_adapter(self, name: str, stream: Stream) -> None:
         """A new adapter that starts as the reference: B = 0, A drawn from `stream`."""
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
         wanted = self.adapted_layers
-        config = LoraConfig(
-            r=self.lora.rank, lora_alpha=self.lora.alpha, lora_dropout=0.0, bias="none",
-            target_modules=list(wanted.targets), task_type="CAUSAL_LM",
-            fan_in_fan_out=wanted.transposed,
-        )  # fmt: skip
+        config = self.lora.peft_config(wanted)
         with torch.random.fork_rng(devices=[]), wrapping():
             torch.manual_seed(stream.integer_seed())
             if self._wrapped is None:
-                self._wrapped = get_peft_model(self.model, config, adapter_name=name).eval()
+                self._wrapped = get_peft_model(self.model, config, adapter_name=name)
             else:
                 self._wrapped.add_adapter(name, config)
+        if self.lora.dora:
+            measure_lengths(self.model, name)
+        # What is new begins in training mode, dropout on.
+        self._wrapped.eval()
         # The drawing above runs on the CPU's generator whatever the device, so a start is the same everywhere.
         self._wrapped.to(self.device)
         # Ours is a promise about what is trained; PEFT has rules of its own for some architectures.
@@ -158,9 +140,10 @@ class SharedBase:
         try:
             with wrapping():
                 if self._wrapped is None:
-                    self._wrapped = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
+                    self._wrapped = PeftModel.from_pretrained(self.model, str(folder), **options)
                 else:
                     self._wrapped.load_adapter(str(folder), **options)
+                self._wrapped.eval()
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:160]
             raise InputError(

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm.base.generation import Sampling
-from llm.base.shared_base import LoraSettings, Scoring
+from llm.base.lora_settings import LoraSettings
+from llm.base.shared_base import Scoring
 from llm.training.passes import DPOTraining
 
 

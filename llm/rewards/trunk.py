@@ -24,9 +24,10 @@ from llm.base.device import pick_device
 from llm.base.embeddings import hidden_state_embeddings
 from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
 from llm.base.journal import Journal, fingerprint
+from llm.base.lora_settings import LoraSettings
 from llm.base.model_folder import longest_input
 from llm.base.progress import Progress
-from llm.base.shared_base import LoraSettings, SharedBase
+from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
 from llm.rewards.reward_encoder import RewardEncoder

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from peft.tuners.lora import LoraLayer
 
 from llm.base.sequences import collate, distinct_rows, length_batches
 from llm.base.shared_base import SharedBase
@@ -75,10 +76,21 @@ def token_average_log_ratios(
 def merged_adapter(
     base: SharedBase, policies: Sequence[AdapterPolicy], weights: FloatArray, name: str
 ) -> AdapterPolicy:
-    """Baseline, not the paper's ensemble: one adapter whose update is sum_k w_k Delta W_k (PEFT's "cat")."""
+    """Baseline, not the paper's ensemble: one adapter whose update is sum_k w_k Delta W_k (PEFT's "cat").
+
+    ValueError of DoRA, whose adapters are no sums of updates.
+    """
     weights = probability_array("weights", weights, (len(policies),), 1e-9)
-    used = [k for k in range(len(policies)) if weights[k] > 0]
+    used = [policies[k].name for k in range(len(policies)) if weights[k] > 0]
+    if any(base.peft.peft_config[own].use_dora for own in used):
+        raise ValueError("policies must not be of DoRA: lengths of rows do not add up")
     base.peft.add_weighted_adapter(
-        [policies[k].name for k in used], [float(weights[k]) for k in used], adapter_name=name, combination_type="cat"
+        used, [float(weight) for weight in weights if weight > 0], adapter_name=name, combination_type="cat"
     )
+    # PEFT puts each scaling into its A, and then scales by alpha / r = 1; of rsLoRA by sqrt(r) once more.
+    base.peft.peft_config[name].use_rslora = False
+    for layer in base.model.modules():
+        if isinstance(layer, LoraLayer) and name in layer.scaling:
+            layer.scaling[name] = 1.0
+    base.peft.eval()
     return AdapterPolicy(base, name, beta=policies[0].beta, sampling=policies[0].sampling)

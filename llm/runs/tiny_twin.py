@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from llm.base.shared_base import LoraSettings, SharedBase
+from llm.base.lora_settings import LoraSettings
+from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import Size, new_mistral
 from llm.base.tokens import TokenStore
 from llm.runs.exact_policy import ExactResponses, exact_responses

@@ -62,7 +62,7 @@ class AdapterPolicy:
         """Fingerprint of base and adapter as they are, and of the numbers they are computed in."""
         if self._identity is None:
             base = self.base
-            self._identity = fingerprint(base.identity, base.computed_in, asdict(base.lora), self._tensors())
+            self._identity = fingerprint(base.identity, base.computed_in, base.lora.identity(), self._tensors())
         return self._identity
 
     def _tensors(self) -> dict[str, torch.Tensor]:

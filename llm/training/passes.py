@@ -13,6 +13,7 @@ import torch
 from llm.base.dropout import require_no_randomness, silence_dropout
 from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
+from llm.training.adapter_dropout import AdapterDropout
 from llm.training.answer_objectives import Objective
 from llm.training.batches import step_batches
 from llm.training.finite import require_finite
@@ -133,6 +134,7 @@ def make_passes(
         for parameter in parameters.values():
             parameter.requires_grad_(True)
         optimizer = make_optimizer([list(own.values()) for own in groups], training)
+        dropout = AdapterDropout(base, name, stream.child("dropout"))
         done = _resume(journal, part, parameters, optimizer, contested, record)
         step = 0
         for epoch in range(training.epochs):
@@ -146,10 +148,11 @@ def make_passes(
                 for group, factor in zip(optimizer.param_groups, times, strict=True):
                     group["lr"] = training.rate * rate_factor(step, scheduled, training) * factor
                 optimizer.zero_grad(set_to_none=True)
-                totals = (
-                    accumulate(objective, rows, training.micro_tokens) if contested is None
-                    else contested.accumulate(rows, training.micro_tokens, list(parameters.values()))
-                )  # fmt: skip
+                with dropout.of_step(step):
+                    totals = (
+                        accumulate(objective, rows, training.micro_tokens) if contested is None
+                        else contested.accumulate(rows, training.micro_tokens, list(parameters.values()))
+                    )  # fmt: skip
                 norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
                 if not math.isfinite(totals.loss) or not math.isfinite(norm):
                     raise InputError(
@@ -199,7 +202,8 @@ def start_gradient_checkpointing(base: SharedBase) -> None:
             f"this model cannot recompute its activations ({error})", field="training.gradient_checkpointing",
             fix="leave it off",
         ) from error  # fmt: skip
-    # transformers recomputes only in training mode; dropout is zero in adapters, and must be zero in the base.
+    # transformers recomputes only in training mode: dropout of the base must be zero, and that of adapters is until a
+    # step begins (`AdapterDropout`).
     model.train()
     silence_dropout(model)
     if base.probe:

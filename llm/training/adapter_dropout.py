@@ -1,0 +1,49 @@
+"""Dropout on the inputs of one adapter, in its training steps alone, by numbers that belong to the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from peft.tuners.lora import LoraLayer
+
+from llm.base.shared_base import SharedBase
+from sim.streams import Stream
+
+
+class AdapterDropout:
+    """lora.dropout of the adapter `name`, on while a step's gradient is taken.
+
+    The base stays as it is, without dropout of its own, and so do the other adapters. Which inputs are dropped is a
+    function of the stream and the step's number: a fit that was killed and resumed drops the same ones, and so do
+    activations that are computed again in the backward pass (torch puts the generator back for them).
+    """
+
+    def __init__(self, base: SharedBase, name: str, stream: Stream) -> None:
+        self._rate, self._stream, self._device = base.lora.dropout, stream, base.device
+        found = [m for m in base.model.modules() if isinstance(m, LoraLayer) and name in m.lora_dropout]
+        # The layer's own mode counts beside its dropout's: DoRA looks there.
+        self._modules = [module for layer in found for module in (layer, layer.lora_dropout[name])]
+
+    @contextmanager
+    def of_step(self, step: int) -> Iterator[None]:
+        if not self._rate:
+            yield
+            return
+        before = [(module, module.training, getattr(module, "p", None)) for module in self._modules]
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(self._stream.at(replicate=step).integer_seed())
+            for module in self._modules:
+                # Not train(), which would reach the layer of the base inside.
+                module.training = True
+                if isinstance(module, torch.nn.Dropout):
+                    # Gradient checkpointing silences every dropout that there is, this one with them.
+                    module.p = self._rate
+            try:
+                yield
+            finally:
+                for module, training, rate in before:
+                    module.training = training
+                    if isinstance(module, torch.nn.Dropout) and rate is not None:
+                        module.p = rate
