@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from llm.data.known_groups import known_groups
 from llm.runs.response_embeddings import RunEmbeddings
 from llm.runs.run_folder import save_metrics
 from llm.runs.run_settings import RunSettings
+from llm.runs.tracking import Tracking
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
 from llm.training.group_training import SINGLE, GroupFit, RoundRecord, adjusted_rand_index, fit_groups
 from llm.training.heads_start import HeadsStart
 from llm.training.robust_training import fit_robustly
+from llm.training.steps import Step
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -37,6 +39,7 @@ class RunInputs:
     out: Path
     progress: Progress
     record: list[dict[str, Any]] = field(default_factory=list)
+    tracking: Tracking = field(default_factory=Tracking)
 
     @property
     def embeddings(self) -> RunEmbeddings:
@@ -86,6 +89,7 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
             AdapterPolicy(
                 base, name, beta=settings.beta, training=settings.training, stream=role, sampling=settings.sampling,
                 journal=inputs.journal, on_fit=watch.on_fit, on_step=watch.step_of(name),
+                on_record=watch.record_of(name),
             )
         )  # fmt: skip
     if settings.method == "group-dpo":
@@ -108,7 +112,12 @@ class _Watch:
         """What is said while an adapter is fitted: a fit may take an hour."""
         return lambda step, total: self._inputs.progress(f"{name}: step {step} of at most {total}")
 
+    def record_of(self, name: str) -> Callable[[Sequence[Step]], None]:
+        """What the tracker is told while an adapter is fitted."""
+        return lambda record: self._inputs.tracking.steps(name, record)
+
     def on_fit(self, name: str, report: FitReport) -> None:
+        self._inputs.tracking.steps(name, report.record, ended=True)
         head = {"phase": "fit", "types": self._n_types, "round": self._round, "adapter": name}
         self._inputs.record.extend({**head, **step} for step in report.record)
         self._inputs.record.append({
@@ -135,6 +144,7 @@ class _Watch:
         self._round = row.round + 1
         self._inputs.record.append({"phase": "round", "types": self._n_types, **row.as_json()})
         save_metrics(self._inputs.out / "metrics.jsonl", self._inputs.record)
+        self._inputs.tracking.round(self._n_types, row, many=self._many)
         seen, new = (
             "-" if value is None else format(value, ".4f")
             for value in (row.held_out_log_likelihood, row.new_prompts_log_likelihood)

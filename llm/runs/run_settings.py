@@ -9,6 +9,7 @@ from llm.base.generation import Sampling
 from llm.base.lora_settings import LoraSettings
 from llm.base.shared_base import Scoring
 from llm.data.preference_text import DataSettings
+from llm.runs.tracking import Tracker
 from llm.training.group_training import GroupSettings, Method
 from llm.training.passes import DPOTraining
 
@@ -20,7 +21,8 @@ class RunSettings:
     model: folder of the base.  beta: temperature of the policies against the reference.  dtype: of the base in
     training.  scoring: numbers of the scores that responsibilities and figures come from: "same", those of dtype, or
     "float32", at about the cost of a float32 base in time and of one more module in memory.  keep_journal: keep the
-    finished pieces that a restart would read; they are removed at the end otherwise.
+    finished pieces that a restart would read; they are removed at the end otherwise.  tracker: where the record of
+    steps and rounds goes beside metrics.jsonl, see `Tracking`.
     """
 
     model: str = ""
@@ -38,6 +40,7 @@ class RunSettings:
     threads: int | None = None
     eval_tokens: int | None = None
     keep_journal: bool = False
+    tracker: Tracker = "none"
 
     def __post_init__(self) -> None:
         if not self.beta > 0:
@@ -49,4 +52,4 @@ class RunSettings:
 
 
 # What changes neither the path nor the result of a run. What device and dtype came to is in its origin.
-FREE = ("device", "dtype", "threads", "keep_journal")
+FREE = ("device", "dtype", "threads", "keep_journal", "tracker")

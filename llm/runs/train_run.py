@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from llm.base.folder_format import read_stamped, stamped
 from llm.base.identity import versions
-from llm.base.journal import Journal
+from llm.base.journal import Journal, fingerprint
 from llm.base.progress import Progress
 from llm.data.known_groups import known_groups
 from llm.data.preference_text import TextPreferences, load_preferences
@@ -28,6 +28,7 @@ from llm.runs.run_origin import (
     require_same_origin,
 )
 from llm.runs.run_settings import FREE, RunSettings
+from llm.runs.tracking import require_tracker, tracked
 from llm.training.group_training import GroupFit, GroupRecord, Method, adjusted_rand_index
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
@@ -94,6 +95,7 @@ def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambd
 
 
 def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
+    require_tracker(settings.tracker)
     base, tokenizer, hashes = open_base(settings.model, settings, progress)
     stream = Stream(settings.seed, "llm")
     window = window_of(base, settings.data)
@@ -111,7 +113,9 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     journal = Journal(out / "journal", progress)
     inputs = RunInputs(settings, base, tokenizer, data, stream, journal, out, progress)
     _prepare_reference(inputs, hashes)
-    fits = fit_candidates(inputs)
+    key = fingerprint(_deciding(settings), origin.as_json())
+    with tracked(settings.tracker, out, key, resolved(settings), base.device.type, progress) as tracking:
+        fits = fit_candidates(replace(inputs, tracking=tracking))
     best = best_types(fits)
     mixture = MixtureFile(
         base=str(settings.model), base_hash=hashes["base"], tokenizer_hash=hashes["tokenizer"], beta=settings.beta,

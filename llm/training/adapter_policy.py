@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,7 @@ from llm.base.shared_base import SharedBase
 from llm.training.adapter_training import FitReport, fit_adapter, fit_adapter_robustly
 from llm.training.group_weights import GroupWeights
 from llm.training.passes import DPOTraining
+from llm.training.steps import Step
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
@@ -43,6 +44,7 @@ class AdapterPolicy:
         journal: Journal | None = None,
         on_fit: Callable[[str, FitReport], None] = lambda name, report: None,
         on_step: Callable[[int, int], None] = lambda step, total: None,
+        on_record: Callable[[Sequence[Step]], None] = lambda record: None,
     ) -> None:
         """The adapter must exist in `base`.  stream: keys the order of the answers.  journal: finished work."""
         if not beta > 0:
@@ -53,6 +55,7 @@ class AdapterPolicy:
         self.training, self.sampling = training or DPOTraining(), sampling or Sampling()
         self._stream = stream or Stream(role=f"fit/{name}")
         self._journal, self._on_fit, self._on_step = journal or Journal(None), on_fit, on_step
+        self._on_record = on_record
         self._fits = 0
         self._identity: str | None = None
         self._known: dict[tuple[int, int], tuple[float, float]] = {}
@@ -146,7 +149,7 @@ class AdapterPolicy:
         else:
             report = fit_adapter(
                 self.base, self.name, observations, weights, self.beta, self.training, stream,
-                journal=self._journal, key=key, on_step=self._on_step,
+                journal=self._journal, key=key, on_step=self._on_step, on_record=self._on_record,
             )  # fmt: skip
             self._fitted(key, report, {})
         self._on_fit(self.name, report)
@@ -169,7 +172,7 @@ class AdapterPolicy:
         else:
             report, ended = fit_adapter_robustly(
                 self.base, self.name, observations, weights, groups, self.beta, self.training, stream,
-                journal=self._journal, key=key, on_step=self._on_step,
+                journal=self._journal, key=key, on_step=self._on_step, on_record=self._on_record,
             )  # fmt: skip
             self._fitted(key, report, ended.tensors())
         self._on_fit(self.name, report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,13 +42,14 @@ def fit_adapter(
     journal: Journal | None = None,
     key: str = "",
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    on_record: Callable[[Sequence[Step]], None] = lambda record: None,
 ) -> FitReport:
     """Minimise the weighted DPO loss over adapter `name`, in place.
 
     A batch B contributes -sum_{j in B} v_j log p(answer j) / (|B| v_mean) with v_mean the mean weight of the answers
     used: over an epoch this is the loss normalised by the group's mass.  Of pairs log p = log sigma(M_j), and with 0/1
     weights this is plain DPO.
-    journal, key: where an unfinished fit keeps its parameters, optimiser and step.
+    journal, key: where an unfinished fit keeps its parameters, optimiser and step.  on_record: see `make_passes`.
     """
     used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
     total_weight = float(weights.sum())
@@ -61,8 +62,9 @@ def fit_adapter(
     mean = float(row_weights.mean()) if training.normalised else 1.0
     objective = objective_of(base, rows_used, row_weights / mean, beta)
     record = make_passes(
-        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step
-    )
+        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step,
+        on_record=on_record,
+    )  # fmt: skip
     return FitReport(len(record), len(rows_used), share, tuple(record))
 
 
@@ -79,6 +81,7 @@ def fit_adapter_robustly(
     journal: Journal | None = None,
     key: str = "",
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    on_record: Callable[[Sequence[Step]], None] = lambda record: None,
 ) -> tuple[FitReport, GroupWeights]:
     """Minimise the groups' mean losses by the weights of `RobustObjective`, over adapter `name`, in place.
 
@@ -101,8 +104,9 @@ def fit_adapter_robustly(
     answers = objective_of(base, rows_used, np.ones(len(rows_used)), beta)
     objective = RobustObjective(answers, row_weights, replace(groups, group=own))
     record = make_passes(
-        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step
-    )
+        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step,
+        on_record=on_record,
+    )  # fmt: skip
     return (
         FitReport(len(record), len(rows_used), share, tuple(record)),
         replace(groups, log_weights=objective.groups.log_weights),

@@ -106,6 +106,7 @@ def make_passes(
     journal: Journal | None = None,
     key: str = "",
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    on_record: Callable[[Sequence[Step]], None] = lambda record: None,
     on_pass: Callable[[int], None] | None = None,
     rate_field: str = "training.rate",
 ) -> list[Step]:
@@ -115,6 +116,7 @@ def make_passes(
 
     times: what the rate of each group is multiplied by.  journal, key: where an unfinished fit keeps its parameters,
     optimiser and step.
+    on_record: is shown the rows so far, whenever there are more of them.
     on_pass: hears of every pass that ends here (from 0), with the parameters at its end; a restart begins after it.
     rate_field: what the rate is called where it is set.
     """
@@ -166,6 +168,7 @@ def make_passes(
                     "learning_rate": optimizer.param_groups[0]["lr"], **totals.beside,
                 })  # fmt: skip
                 step += 1
+                on_record(record)
                 on_step(step, total)
                 ends = on_pass is not None and step % per_epoch == 0
                 if ends or (step % training.checkpoint_steps == 0 and step < total):

@@ -21,6 +21,10 @@ from pluralign.commands.llm_options import clock, config_options, training_warni
 @click.option("--out", type=click.Path(file_okay=False), default="run", show_default=True, help="Run folder to write.")
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--device", help="auto, cpu or cuda.")
+@click.option(
+    "--tracker", type=click.Choice(["none", "tensorboard", "trackio", "wandb"]),
+    help="Where steps and rounds are told, beside metrics.jsonl; files go to OUT/tracker.",
+)  # fmt: skip
 def command(
     config: str | None,
     overrides: tuple[str, ...],
@@ -33,6 +37,7 @@ def command(
     out: str,
     seed: int | None,
     device: str | None,
+    tracker: str | None,
 ) -> None:
     """Fit policies to preferences, one LoRA adapter a group on one frozen base.
 
@@ -57,6 +62,7 @@ def command(
 
     given: dict[str, Any] = {
         "method": method, "model": model, "data.train": data, "data.test": test, "seed": seed, "device": device,
+        "tracker": tracker,
     }  # fmt: skip
     if types is not None and types != "auto":
         try:

@@ -200,7 +200,7 @@ def test_gradient_checkpointing_drops_the_same_inputs(folder, options):
     base, wanted = _fitted(folder, dropout=0.3, epochs=1, **options)
     again, found = _fitted(folder, dropout=0.3, epochs=1, gradient_checkpointing=True, **options)
     for key, value in wanted.items():
-        # Means: AdamW divides by the root of squared gradients, and where these are nearly zero rounding decides a sign.
+        # Means: AdamW divides by the root of squared gradients; where these are nearly zero, rounding decides a sign.
         assert float((found[key] - value).abs().mean()) < 1e-4, key
     contexts, responses = random_rows(base, 5)
     again.store = base.store
