@@ -12,6 +12,7 @@ from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
 from llm.data.answer_sets import TextPreferences
 from llm.data.known_groups import known_groups
+from llm.runs.adapter_start import begin_at_start, read_start, require_a_folder_a_group, start_folders
 from llm.runs.response_embeddings import RunEmbeddings
 from llm.runs.run_folder import save_metrics
 from llm.runs.run_settings import RunSettings
@@ -60,7 +61,18 @@ def candidate_types(settings: RunSettings, data: TextPreferences) -> list[int]:
         )  # fmt: skip
     if len(candidates) > 1 and not len(data.held_out) and not len(data.new_prompts):
         raise InputError("choosing types needs held-out answers", field="data.held_out", fix="set it above 0")
+    for n_types in candidates:
+        require_a_folder_a_group(settings.lora, n_types)
     return candidates
+
+
+def require_fitting(settings: RunSettings, data: TextPreferences, base: SharedBase) -> None:
+    """InputError where the settings ask for what these answers and this base cannot give: said before the work."""
+    candidate_types(settings, data)
+    if settings.method == "group-dpo":
+        known_groups(data.train, settings.data)
+    for folder in start_folders(settings.lora):
+        read_start(base, folder)
 
 
 def fit_candidates(inputs: RunInputs) -> dict[int, GroupFit]:
@@ -85,6 +97,7 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
         name = f"group_{k}" if not many else f"k{n_types}_group_{k}"
         role = own.child(f"group/{k}")
         base.add_adapter(name, role.child("start"))
+        begin_at_start(base, name, k, n_types)
         policies.append(
             AdapterPolicy(
                 base, name, beta=settings.beta, training=settings.training, stream=role, sampling=settings.sampling,

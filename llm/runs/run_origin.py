@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from sim.files.answer_sources import parts_of
 class Origin:
     """base, tokenizer: hashes of their files.  data: "train" (and "test") -> checksum of the file's bytes, or of a
     folder's files; "embedding" -> of the sentence model's folder, where responses are embedded by one.  dtype, device:
-    of the base's weights; of a GPU, its name too.  scoring: dtype of scores."""
+    of the base's weights; of a GPU, its name too.  scoring: dtype of scores.  start: of the adapters that the run's
+    begin at."""
 
     base: str
     tokenizer: str
@@ -28,16 +29,19 @@ class Origin:
     dtype: str
     device: str
     scoring: str
+    start: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def origin_of(base: SharedBase, hashes: Mapping[str, str], settings: DataSettings, embedding: str) -> Origin:
+def origin_of(
+    base: SharedBase, hashes: Mapping[str, str], settings: DataSettings, embedding: str, start: Mapping[str, str]
+) -> Origin:
     data = {name: data_checksum(path) for name, path in _files(settings).items()}
     if embedding != "hidden":
         data["embedding"] = folder_hash(sentence_folder(embedding))
-    return Origin(base=hashes["base"], tokenizer=hashes["tokenizer"], data=data, **base.computed_in)
+    return Origin(base=hashes["base"], tokenizer=hashes["tokenizer"], data=data, start=start, **base.computed_in)
 
 
 def read_origin(content: Any, file: Path, fix: str) -> Origin:
@@ -92,7 +96,8 @@ def require_same_origin(before: Origin, now: Origin, folder: Path) -> None:
     """InputError where an unfinished run would go on with other data, another base, or in other numbers."""
     fix = "give what it began with, or delete the folder, or choose another --out"
     for name, one, other in (
-        ("data", before.data, now.data), ("base", before.base, now.base), ("tokenizer", before.tokenizer, now.tokenizer)
+        ("data", before.data, now.data), ("base", before.base, now.base),
+        ("tokenizer", before.tokenizer, now.tokenizer), ("lora.start", before.start, now.start),
     ):  # fmt: skip
         if one != other:
             raise InputError(f"holds an unfinished run; its {name} changed since it began", file=folder, fix=fix)

@@ -47,6 +47,8 @@ class RunSettings:
             raise ValueError(f"beta must be positive (got {self.beta})")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative (got {self.seed})")
+        if self.groups.start == "adapters" and not isinstance(self.lora.start, tuple):
+            raise ValueError("groups.start=adapters needs an adapter a group: lora.start=[FOLDER, ...]")
         if self.groups.prompt_laws is not None and self.method != "em-dpo":
             raise ValueError(f"groups.prompt_laws belongs to method em-dpo (got {self.method}); leave it out")
 

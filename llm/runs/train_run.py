@@ -14,9 +14,9 @@ from llm.base.folder_format import read_stamped, stamped
 from llm.base.identity import versions
 from llm.base.journal import Journal, fingerprint
 from llm.base.progress import Progress
-from llm.data.known_groups import known_groups
 from llm.data.preference_text import TextPreferences, load_preferences
-from llm.runs.number_of_types import RunInputs, best_types, fit_candidates
+from llm.runs.adapter_start import require_same_start, start_folders, start_hashes
+from llm.runs.number_of_types import RunInputs, best_types, fit_candidates, require_fitting
 from llm.runs.open_run import open_base, read_config, window_of
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_whole, save_run
 from llm.runs.run_origin import (
@@ -100,12 +100,16 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     stream = Stream(settings.seed, "llm")
     window = window_of(base, settings.data)
     data = load_preferences(settings.data, tokenizer, base.store, window, stream)
-    if settings.method == "group-dpo":
-        known_groups(data.train, settings.data)  # What it refuses is said before the work.
-    origin = origin_of(base, hashes, settings.data, settings.groups.embedding)
+    require_fitting(settings, data, base)
+    origin = origin_of(base, hashes, settings.data, settings.groups.embedding, start_hashes(settings.lora))
     _look_at_what_is_there(out, origin, progress)
     for note in data.notes:
         progress(f"note: {note}")
+    if len(start_folders(settings.lora)) > 1 and settings.method == "em-dpo" and settings.groups.start != "adapters":
+        progress(
+            f"note: groups begin in the order of groups.start={settings.groups.start}, which knows nothing of whose "
+            "lora.start is whose; groups.start=adapters begins with who is served best by which"
+        )
     begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
     # What is left of an end that was killed: until this one ends there is no mixture to open.
     (out / "mixture.json").unlink(missing_ok=True)
@@ -177,6 +181,7 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
             f"holds a run with other settings ({', '.join(changed)})", file=out, fix="choose another --out"
         )
     require_same_data(origin, settings.data, out)
+    require_same_start(origin.start, settings.lora, out)
     require_same_models(origin, settings.model, settings.groups.embedding, out)
     read_whole(out)
     progress(f"{out} is finished; nothing to do")

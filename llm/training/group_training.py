@@ -38,7 +38,8 @@ class GroupSettings:
     rounds: EM rounds after the start (for clusters and pooled DPO: as many further fits).
     estep: soft, hard (classification EM) or crossfit (scores the half of the answers just not trained on).
     start: groups from linear heads on the base's hidden states (see `heads_start`; `restarts` of them a strength of
-    the ridge), a random split, or k-means clusters of what annotators chose.
+    the ridge), a random split, k-means clusters of what annotators chose, or who is served best by which of the
+    adapters that `lora.start` gives, one a group.
     patience: rounds without a better likelihood of held-out answers to prompts that were seen, before training stops;
     the best round is kept.
     tolerance: relative change of the likelihood that counts as converged.
@@ -51,7 +52,7 @@ class GroupSettings:
     max_types: int = 4
     rounds: int = 8
     estep: Literal["soft", "hard", "crossfit"] = "soft"
-    start: Literal["heads", "random", "clusters"] = "heads"
+    start: Literal["heads", "random", "clusters", "adapters"] = "heads"
     restarts: int = 10
     patience: int = 3
     tolerance: float = 1e-4
@@ -68,6 +69,8 @@ class GroupSettings:
             raise ValueError(
                 f"groups.types and groups.max_types must be at least 1 (got {self.types}, {self.max_types})"
             )
+        if self.start == "adapters" and self.estep == "crossfit":
+            raise ValueError("groups.start=adapters begins with an E-step, which groups.estep=crossfit has none of yet")
         if self.restarts < 1:
             raise ValueError(f"groups.restarts must be at least 1 (got {self.restarts})")
         if self.rounds < 0 or self.patience < 1 or self.tolerance < 0:
@@ -244,11 +247,13 @@ def fit_groups(
 
 def _start(
     method: Method, n_types: int, data: TextPreferences, settings: GroupSettings, stream: Stream, features: Embeddings,
-) -> tuple[FloatArray | Posterior, EStep, HeadsStart | None]:  # fmt: skip
+) -> tuple[FloatArray | Posterior | Literal["policies"], EStep, HeadsStart | None]:  # fmt: skip
     """What EM begins with, its E-step, and the linear heads that gave the start."""
     estep: EStep = hard_posterior if settings.estep == "hard" else soft_posterior
-    start: FloatArray | Posterior
+    start: FloatArray
     train, heads = data.train, None
+    if settings.start == "adapters" and method == "em-dpo" and n_types > 1:
+        return "policies", estep, None
     if method == "cluster-dpo" or (settings.start == "clusters" and n_types > 1):
         start = cluster_annotators(train, features.chosen(train), n_types, stream)
     elif settings.start == "heads" and n_types > 1:
