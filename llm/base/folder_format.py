@@ -66,13 +66,18 @@ def file_checksum(path: Path) -> str:
 
 
 def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """name -> checksum of the files in a folder, with those inside of the names that are folders."""
+    """name -> checksum of the files in a folder, with those inside of the names that are folders.
+
+    Without README.md, which nobody reads back and people edit.
+    """
     files = [file for name in names for file in _files(folder / name)]
     return {file.relative_to(folder).as_posix(): file_checksum(file) for file in files}
 
 
 def _files(place: Path) -> list[Path]:
-    return sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+    if not place.is_dir():
+        return [place]
+    return sorted(file for file in place.rglob("*") if file.is_file() and file.name != "README.md")
 
 
 def require_unchanged(folder: Path, files: Mapping[str, str], fix: str) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
+from llm.base.identity import versions
 from llm.base.journal import Journal
 from llm.base.progress import Progress
+from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
@@ -245,7 +247,17 @@ def direct_run(
     )  # fmt: skip
     # The adapter counts from the moment its report stands beside it: `direct_adapter`.
     (run.folder / _DIRECT).unlink(missing_ok=True)
-    save_adapter(run.base, "direct", run.folder / "direct")
+    kl = float(found.policy.log_ratio(repeated, drawn).mean())
+    rows = [
+        ("method", "direct saddle point against the worst group"),
+        ("groups", str(len(run.policies))),
+        ("worst regret, reward units", f"{regret.max():.4f} (of the ensemble {ensemble.group_regret.max():.4f})"),
+        ("KL from the reference, nats", f"{kl:.3f}"),
+        ("prompts it was measured on", str(len(contexts))),
+        ("seed", str(seed)),
+    ]
+    card = direct_card(run.mixture, rows, {"priorities": priorities, **asdict(settings)}, versions())
+    save_adapter(run.base, "direct", run.folder / "direct", card)
     report = DirectReport(
         priorities=None if priorities is None else tuple(priorities),
         settings=settings,
@@ -254,7 +266,7 @@ def direct_run(
         worst_regret=float(regret.max()),
         ensemble_worst_regret=float(ensemble.group_regret.max()),
         adversary=tuple(found.adversary.tolist()),
-        kl_to_reference=float(found.policy.log_ratio(repeated, drawn).mean()),
+        kl_to_reference=kl,
         record=found.record,
         seed=seed,
         files=checksums(run.folder, ["direct"]),

@@ -49,8 +49,8 @@ class MixtureFile:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def save_adapter(base: SharedBase, name: str, folder: Path) -> None:
-    """One PEFT folder, loadable alone by `PeftModel.from_pretrained`.
+def save_adapter(base: SharedBase, name: str, folder: Path, card: str = "") -> None:
+    """One PEFT folder, loadable alone by `PeftModel.from_pretrained`.  card: its README.md.
 
     A new folder is there whole or not at all. In one that is there each file takes its predecessor's place: there is an
     adapter at every moment, and whether its files belong together is what their checksums are for.
@@ -62,7 +62,10 @@ def save_adapter(base: SharedBase, name: str, folder: Path) -> None:
                 temporary, selected_adapters=[name], safe_serialization=True, save_embedding_layers=False
             )
         written = Path(temporary) / name if (Path(temporary) / name).is_dir() else Path(temporary)
+        # Of PEFT's own card only headings are filled in.
         (written / "README.md").unlink(missing_ok=True)
+        if card:
+            (written / "README.md").write_text(card, encoding="utf-8")
         _in_one_order(written / "adapter_config.json")
         if folder.is_dir():
             _replace_files(written, folder)
@@ -107,11 +110,12 @@ def save_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def save_run(
-    out: Path, base: SharedBase, fit: GroupFit, mixture: MixtureFile, annotators: Sequence[str], answers: IntArray
-) -> None:
-    """Adapters, responsibilities.parquet and, after them, mixture.json with their checksums."""
-    for name, policy in zip(mixture.adapters, fit.policies, strict=True):
-        save_adapter(base, policy.name, out / name)
+    out: Path, base: SharedBase, fit: GroupFit, mixture: MixtureFile, annotators: Sequence[str], answers: IntArray,
+    cards: Sequence[str],
+) -> None:  # fmt: skip
+    """Adapters with their cards, responsibilities.parquet and, after them, mixture.json with their checksums."""
+    for name, policy, card in zip(mixture.adapters, fit.policies, cards, strict=True):
+        save_adapter(base, policy.name, out / name, card)
     save_responsibilities(out / RESPONSIBILITIES, annotators, fit.responsibilities, answers)
     written = checksums(out, [*mixture.adapters, RESPONSIBILITIES, "metrics.jsonl", "config.json"])
     save_mixture(out, replace(mixture, files=written))

@@ -16,6 +16,7 @@ from llm.base.journal import Journal, fingerprint
 from llm.base.progress import Progress
 from llm.data.preference_text import TextPreferences, load_preferences
 from llm.runs.adapter_start import require_same_start, start_folders, start_hashes
+from llm.runs.model_card import RunNumbers, adapter_cards
 from llm.runs.number_of_types import RunInputs, best_types, fit_candidates, require_fitting
 from llm.runs.open_run import open_base, read_config, window_of
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_whole, save_run
@@ -128,8 +129,11 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
         chat=data.chat,
     )  # fmt: skip
     counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
-    save_run(out, base, fits[best], mixture, data.train.annotators, counts)
     summary = _summary(settings.method, fits, best, data)
+    cards = adapter_cards(
+        settings, mixture, _numbers(summary, data), fits[best].responsibilities, counts, summary.versions
+    )
+    save_run(out, base, fits[best], mixture, data.train.annotators, counts, cards)
     ended = {**summary.as_json(), "settings": _deciding(settings), "origin": origin.as_json()}
     write_json(out / "run.json", stamped(ended))
     if not settings.keep_journal:
@@ -221,6 +225,21 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         notes=tuple(data.notes),
         versions=versions(),
         groups=fit.groups,
+    )
+
+
+def _numbers(summary: RunSummary, data: TextPreferences) -> RunNumbers:
+    """For the adapters' cards."""
+    return RunNumbers(
+        n_annotators=summary.n_annotators,
+        n_answers=summary.n_pairs,
+        n_held_out=summary.n_held_out,
+        n_new_prompts=summary.n_new_prompts,
+        seen=summary.held_out_log_likelihood,
+        new=summary.new_prompts_log_likelihood,
+        coin=isinstance(data.train.observations, PreferencePairs),
+        ended=f"round {summary.best_round}: {summary.status}",
+        groups=summary.groups,
     )
 
 
