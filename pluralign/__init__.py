@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pluralign.api.fits import fit, load_fit
     from pluralign.api.games import hedge, minmax, minmax_dpo, regret_matrix
     from pluralign.api.machine import doctor
+    from pluralign.api.merged import merge_group
     from pluralign.api.mutations import mutate
     from pluralign.api.pairs import read_pairs, write_pairs
     from pluralign.api.reports import report
@@ -59,6 +60,7 @@ _HOMES = {
     "pluralign.api.fits": ("fit", "load_fit"),
     "pluralign.api.games": ("hedge", "minmax", "minmax_dpo", "regret_matrix"),
     "pluralign.api.machine": ("doctor",),
+    "pluralign.api.merged": ("merge_group",),
     "pluralign.api.mutations": ("mutate",),
     "pluralign.api.pairs": ("read_pairs", "write_pairs"),
     "pluralign.api.reports": ("report",),
@@ -89,9 +91,9 @@ __all__ = [
     "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
     "aggregate", "axioms", "bradley_terry", "check", "choose", "claim", "claims", "cluster_dpo", "conditional_logit",
     "convert", "doctor", "em_dpo", "export_reward", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit",
-    "load_study", "low_rank_rewards", "make_tastes", "minmax", "minmax_dpo", "mixed_logit", "mutate", "new", "pool",
-    "power", "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards", "simulate",
-    "studies", "von_neumann", "welfare", "write_pairs",
+    "load_study", "low_rank_rewards", "make_tastes", "merge_group", "minmax", "minmax_dpo", "mixed_logit", "mutate",
+    "new", "pool", "power", "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards",
+    "simulate", "studies", "von_neumann", "welfare", "write_pairs",
 ]  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def open_model(folder: Path, dtype: torch.dtype) -> Any:
     model.name_or_path = model.config._name_or_path = str(folder)
     for own in dict.fromkeys((base, folder)):
         if (own / _ADAPTER).is_file():
-            model = _with_adapter(model, own)
+            model = into_weights(with_adapter(model, own), own)
     return model
 
 
@@ -170,24 +170,23 @@ def wrapping() -> Iterator[None]:
         yield
 
 
-def _with_adapter(model: Any, folder: Path) -> Any:
-    """The model with the adapter of a folder added to its weights."""
+def with_adapter(model: Any, folder: Path) -> Any:
+    """The model with the adapter of a folder beside its weights: PEFT's wrapper around it."""
     from peft import PeftModel
 
     if not (folder / _ADAPTER_WEIGHTS).is_file():
         raise InputError(f"has {_ADAPTER}, no {_ADAPTER_WEIGHTS}", file=folder, fix="save the adapter as safetensors")
-    kind = _adapter_config(folder).get("peft_type")
-    try:
-        with wrapping():
-            wrapped = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
-        merge = getattr(wrapped, "merge_and_unload", None)
+    with _fitting(folder), wrapping():
+        return PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+
+
+def into_weights(wrapped: Any, folder: Path) -> Any:
+    """The model inside PEFT's wrapper with the adapter, which came from `folder`, added to its weights."""
+    merge = getattr(wrapped, "merge_and_unload", None)
+    with _fitting(folder):
         merged = None if merge is None else merge(safe_merge=True)
-    except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"its adapter does not fit its base ({reason})", file=folder, fix="merge it yourself and save the model"
-        ) from error
     if merged is None:
+        kind = _adapter_config(folder).get("peft_type")
         raise InputError(
             f"its adapter ({kind}) cannot become part of the weights", file=folder, fix="give a model without it"
         )
@@ -195,6 +194,18 @@ def _with_adapter(model: Any, folder: Path) -> Any:
     if hasattr(merged, "peft_config"):
         del merged.peft_config
     return merged
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """What PEFT raises over an adapter as an InputError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"its adapter does not fit its base ({reason})", file=folder, fix="merge it yourself and save the model"
+        ) from error
 
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
