@@ -175,12 +175,7 @@ def _probe(network: Any) -> torch.Tensor:
 
 def _save(model: Any, tokenizer: Any, base: Path, target: Path, told: Mapping[str, Any]) -> None:
     """The whole folder under a temporary name, then one rename."""
-    from transformers import GenerationConfig
-
     own = base / "generation_config.json"
-    if own.is_file():
-        # As the base has it: transformers refuses to write some that it reads.
-        model.generation_config = GenerationConfig()
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -188,6 +183,7 @@ def _save(model: Any, tokenizer: Any, base: Path, target: Path, told: Mapping[st
             model.save_pretrained(fresh, safe_serialization=True)
             tokenizer.save_pretrained(fresh)
         if own.is_file():
+            # As the base has it: what transformers writes leaves out what it does not know.
             shutil.copyfile(own, fresh / own.name)
         write_json(fresh / MERGED, stamped(told))
         fresh.chmod(0o755)

@@ -106,7 +106,6 @@ def test_generation_configuration_and_chat_template_come_along(tmp_path, setting
     from transformers import AutoTokenizer, GenerationConfig
 
     model = chat_folder(tmp_path / "base")
-    # Read by transformers, and refused where it is to be written: a temperature without sampling.
     told = {"eos_token_id": [2, 5], "temperature": 0.6, "do_sample": False, "max_new_tokens": 9}
     (model / "generation_config.json").write_text(json.dumps(told))
     run = _trained(model, settings, tmp_path / "run")
