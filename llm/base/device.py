@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llm.base.processes import processes
 from sim.errors import InputError
 
 
@@ -22,6 +23,24 @@ def pick_device(device: str) -> str:
     if device != "cpu" and not device.startswith("cuda"):
         raise InputError(f"expected auto, cpu or cuda, got '{device}'", field="device")
     return device
+
+
+def own_device(device: str) -> str:
+    """This process's device among those of its machine, where several work together."""
+    import torch
+
+    ours = processes()
+    if ours.world == 1 or not device.startswith("cuda"):
+        return device
+    if device != "cuda":
+        raise InputError(f"one device, {device}, for {ours.world} processes", field="device", fix="give cuda")
+    if ours.local_rank >= torch.cuda.device_count():
+        raise InputError(
+            f"{ours.local_world} processes on a machine with {torch.cuda.device_count()} CUDA devices", field="device",
+            fix="start one process a device",
+        )  # fmt: skip
+    torch.cuda.set_device(ours.local_rank)
+    return f"cuda:{ours.local_rank}"
 
 
 def pick_dtype(dtype: str, device: str) -> Any:

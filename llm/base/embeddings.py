@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from llm.base.processes import processes
 from llm.base.sequences import collate, length_batches
+from llm.base.sharding import without_gradients
 from llm.base.shared_base import SharedBase
 from sim.errors import InputError
 from sim.install import install_line
@@ -21,9 +23,10 @@ def hidden_state_embeddings(
     """Mean final hidden state over each response's tokens, of adapter `name` or the reference; (n, hidden) float64."""
     lengths = base.store.lengths(contexts) + base.store.lengths(responses)
     out: FloatArray | None = None
-    with base.using(name) as model, torch.inference_mode():
+    ours, batches = processes(), list(length_batches(lengths, base.eval_tokens))
+    with base.using(name) as model, without_gradients(base.model):
         decoder = model.get_decoder()
-        for rows in length_batches(lengths, base.eval_tokens):
+        for number, rows in enumerate(ours.share(batches)):
             batch = collate(base.store, contexts[rows], responses[rows], base.pad, base.device)
             hidden = decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
             picked = hidden[batch.row, batch.before + 1].double()
@@ -31,9 +34,10 @@ def hidden_state_embeddings(
             counts = torch.bincount(batch.row, minlength=len(rows))[:, None]
             means = sums.index_add_(0, batch.row, picked) / counts
             if out is None:
-                out = np.empty((len(contexts), means.shape[1]))
-            out[rows] = means.cpu().numpy()
-    return np.empty((0, 0)) if out is None else out
+                out = np.zeros((len(contexts), means.shape[1]))
+            if ours.counts(number, batches):
+                out[rows] = means.cpu().numpy()
+    return np.empty((0, 0)) if out is None else ours.filled(out)
 
 
 def sentence_embeddings(

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
+from llm.base.processes import processes
 from llm.base.progress import Progress
-from llm.base.tensor_files import Damaged, fingerprint, read_tensors, write_tensors
+from llm.base.tensor_files import Damaged, fingerprint, packed, read_tensors, unpacked, write_tensors
 
-__all__ = ["Journal", "fingerprint"]
+__all__ = ["Journal", "SharedJournal", "fingerprint"]
 
 
 class Journal:
@@ -58,3 +59,39 @@ class Journal:
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{key}.safetensors"
+
+
+class SharedJournal(Journal):
+    """The journal of several processes: the first one reads and writes, and tells the others what it read.
+
+    What there is must not be looked up by each: one would find a piece that another, who looked a moment before, did
+    not.  Keys do not say how many processes there are, so what several began any number may finish.
+    """
+
+    def read(self, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        if processes().world == 1:
+            return super().read(key)
+        # A key is made of all that its piece depends on. Unlike keys are the first sign of processors that round
+        # differently, and a line is better than processes that wait for each other.
+        processes().require_same("result so far", key, "run on processors of one kind")
+        found: list[tuple[dict[str, torch.Tensor], dict[str, Any]]] = []
+
+        def told() -> bytes | None:
+            own = super(SharedJournal, self).read(key)
+            found.extend([] if own is None else [own])
+            return None if own is None else packed(*own)
+
+        content = processes().bytes_from_first(told)
+        return found[0] if found else None if content is None else unpacked(content)
+
+    def write(self, key: str, tensors: Mapping[str, torch.Tensor], notes: Mapping[str, Any] | None = None) -> None:
+        if processes().is_first:
+            super().write(key, tensors, notes)
+
+    def remove(self, key: str) -> None:
+        if processes().is_first:
+            super().remove(key)
+
+    def clear(self) -> None:
+        if processes().is_first:
+            super().clear()

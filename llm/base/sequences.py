@@ -11,6 +11,7 @@ after it, so padding cannot reach a response, and the attention kernel may take 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from torch.utils.checkpoint import checkpoint
 
 from llm.base.dropout import probe_tokens
 from llm.base.output_head import Transformation, float32_head, float32_logits, logit_transformations
+from llm.base.processes import processes
+from llm.base.sharding import without_gradients
 from llm.base.tokens import TokenStore
 from sim.preferences import IntArray
 
@@ -132,6 +135,10 @@ class ResponseScorer:
                 return transform
         return None
 
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """Where scores are all that is wanted."""
+        return without_gradients(self._model)
+
     def __call__(self, batch: SequenceBatch, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """log pi(y | x) of each row; (B,), summed in `dtype`, differentiable."""
         tokens = self.tokens(batch)
@@ -178,15 +185,19 @@ def score_rows(
     tokens: int,
     device: Any,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """log pi(y | x) of many rows without gradients, in batches of like length that the set of rows decides.
+    """log pi(y | x) of many rows without gradients, in batches of like length that the set of rows decides, whatever
+    the number of processes that share them.
 
     Each distinct row is scored once.  (n,) float64.
     """
     distinct, place = distinct_rows(store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
-    out = np.empty(len(distinct))
-    with torch.inference_mode():
-        for rows in length_batches(store.lengths(prompts) + store.lengths(answers), tokens):
+    out, ours = np.zeros(len(distinct)), processes()
+    batches = list(length_batches(store.lengths(prompts) + store.lengths(answers), tokens))
+    with scorer.without_gradients():
+        for number, rows in enumerate(ours.share(batches)):
             batch = collate(store, prompts[rows], answers[rows], pad, device)
-            out[rows] = scorer(batch, torch.float64).cpu().numpy()
-    return np.asarray(out[place])
+            scores = scorer(batch, torch.float64).cpu().numpy()
+            if ours.counts(number, batches):
+                out[rows] = scores
+    return np.asarray(ours.filled(out)[place])

@@ -16,6 +16,7 @@ from llm.base.journal import Journal
 from llm.base.linear_layers import AdaptedLayers, layers_to_adapt
 from llm.base.lora_settings import LoraSettings, measure_lengths
 from llm.base.model_folder import wrapping
+from llm.base.processes import processes
 from llm.base.progress import Progress
 from llm.base.sequences import ResponseScorer, distinct_rows, eval_tokens_for, score_rows
 from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
@@ -244,7 +245,7 @@ class SharedBase:
         and computed again if it is damaged.
         """
         target = Path(path)
-        stored = _read_reference(target, hashes, len(contexts), progress)
+        stored = processes().array_from_first(lambda: _read_reference(target, hashes, len(contexts), progress))
         if stored is not None:
             self._remember(contexts, responses, stored)
             return True
@@ -257,7 +258,8 @@ class SharedBase:
             if kept is None:
                 journal.write(key, {"scores": torch.from_numpy(scores[part])})
         self._remember(contexts, responses, scores)
-        write_tensors(target, {"log_probability": torch.from_numpy(scores)}, {"hashes": hashes}, _REFERENCE)
+        if processes().is_first:
+            write_tensors(target, {"log_probability": torch.from_numpy(scores)}, {"hashes": hashes}, _REFERENCE)
         return False
 
     def _remember(self, contexts: IntArray, responses: IntArray, scores: FloatArray) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 
 from sim.files.atomic import replacing
 
@@ -81,6 +81,18 @@ def read_tensors(path: Path, role: str) -> tuple[dict[str, torch.Tensor], dict[s
     if not whole:
         raise Damaged("its checksum differs")
     return tensors, notes
+
+
+def packed(tensors: Mapping[str, torch.Tensor], notes: Mapping[str, Any]) -> bytes:
+    """What `unpacked` makes tensors and notes of: a message, for which nothing has to be executed."""
+    head = json.dumps(dict(notes)).encode()
+    body = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return b"".join([len(head).to_bytes(8, "little"), head, body])
+
+
+def unpacked(content: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    begin = 8 + int.from_bytes(content[:8], "little")
+    return load(content[begin:]), json.loads(content[8:begin])
 
 
 @contextmanager

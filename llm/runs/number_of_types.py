@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.base.journal import Journal
+from llm.base.processes import processes
 from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
 from llm.data.answer_sets import TextPreferences
@@ -156,8 +157,9 @@ class _Watch:
     def on_round(self, row: RoundRecord) -> None:
         self._round = row.round + 1
         self._inputs.record.append({"phase": "round", "types": self._n_types, **row.as_json()})
-        save_metrics(self._inputs.out / "metrics.jsonl", self._inputs.record)
-        self._inputs.tracking.round(self._n_types, row, many=self._many)
+        if processes().is_first:
+            save_metrics(self._inputs.out / "metrics.jsonl", self._inputs.record)
+            self._inputs.tracking.round(self._n_types, row, many=self._many)
         seen, new = (
             "-" if value is None else format(value, ".4f")
             for value in (row.held_out_log_likelihood, row.new_prompts_log_likelihood)

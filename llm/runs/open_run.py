@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm.base.device import choose_arithmetic, pick_device, pick_dtype
+from llm.base.device import choose_arithmetic, own_device, pick_device, pick_dtype
 from llm.base.folder_format import read_stamped, require_unchanged
 from llm.base.generation import Sampling
 from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.joining import asked_to_shard
 from llm.base.model_folder import end_tokens, longest_input
+from llm.base.processes import processes
 from llm.base.progress import Progress
+from llm.base.sharding import FIELD, mesh_of_all, sharded
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
@@ -33,12 +36,18 @@ def open_base(
 
     if not model:
         raise InputError("no model", field="model", fix="give the folder of a causal language model (--model FOLDER)")
-    device = pick_device(settings.device)
+    ours, whole = processes(), not _shards(settings)
+    device = own_device(pick_device(settings.device))
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     choose_arithmetic(device)
-    network, tokenizer = load_base(model, device, pick_dtype(settings.dtype, device), progress)
-    found = {"base": weights_hash(model), "tokenizer": tokenizer_hash(model)}
+    dtype = pick_dtype(settings.dtype, device)
+    # A base that does not fit into a device need not fit into memory once a process either.
+    mesh = None if whole else mesh_of_all(device)
+    with ours.in_turn(one_by_one=not whole):
+        network, tokenizer = load_base(model, device if whole else "cpu", dtype, progress)
+        network = network if whole else sharded(network, device, mesh)
+        found = {"base": weights_hash(model), "tokenizer": tokenizer_hash(model)}
     end = tokenizer.eos_token_id
     if end is None:
         raise InputError("its tokenizer has no end token", file=model, fix="set eos_token in tokenizer_config.json")
@@ -48,6 +57,16 @@ def open_base(
         identity=found["base"], eval_tokens=settings.eval_tokens, scoring=settings.scoring,
     )  # fmt: skip
     return base, tokenizer, found
+
+
+def _shards(settings: RunSettings) -> bool:
+    """Whether the base is spread over the processes."""
+    if settings.sharding == "full" and processes().world == 1:
+        raise InputError(
+            "one process has nobody to share a base with", field=FIELD,
+            fix="start several with torchrun or accelerate launch, or leave it out",
+        )  # fmt: skip
+    return settings.sharding == "full" or (settings.sharding == "auto" and processes().world > 1 and asked_to_shard())
 
 
 def window_of(base: SharedBase, settings: DataSettings) -> int:
@@ -117,7 +136,8 @@ def open_run(
     folder = Path(folder)
     mixture, (settings, origin, _) = read_mixture(folder), read_config(folder)
     require_unchanged(folder, mixture.files, TRAIN_AGAIN)
-    settings = replace(settings, device=device or settings.device)
+    # What several processes trained one may use.
+    settings = replace(settings, device=device or settings.device, sharding="none")
     if base is None:
         shared, tokenizer, hashes = open_base(model or mixture.base, settings, progress)
         for name, value in (("base", mixture.base_hash), ("tokenizer", mixture.tokenizer_hash)):

@@ -11,6 +11,7 @@ import torch
 from llm.base.embeddings import hidden_state_embeddings, sentence_embeddings, sentence_folder
 from llm.base.identity import folder_hash
 from llm.base.journal import Journal, fingerprint
+from llm.base.processes import processes
 from llm.base.shared_base import SharedBase
 from llm.data.answer_sets import AnswerSet
 from sim.preferences import FloatArray, IntArray
@@ -53,4 +54,7 @@ class RunEmbeddings:
         texts = [
             self._tokenizer.decode(self._base.store[number], skip_special_tokens=True) for number in responses.tolist()
         ]
-        return sentence_embeddings(texts, self._embedding, str(self._base.device))
+        found = processes().array_from_first(
+            lambda: sentence_embeddings(texts, self._embedding, str(self._base.device))
+        )
+        return np.asarray(found)

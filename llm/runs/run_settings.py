@@ -20,9 +20,11 @@ class RunSettings:
 
     model: folder of the base.  beta: temperature of the policies against the reference.  dtype: of the base in
     training.  scoring: numbers of the scores that responsibilities and figures come from: "same", those of dtype, or
-    "float32", at about the cost of a float32 base in time and of one more module in memory.  keep_journal: keep the
-    finished pieces that a restart would read; they are removed at the end otherwise.  tracker: where the record of
-    steps and rounds goes beside metrics.jsonl, see `Tracking`.
+    "float32", at about the cost of a float32 base in time and of one more module in memory.  sharding: of several
+    processes, whether each holds the base whole or all of them one together (see `llm.base.sharding`); auto is full
+    where `accelerate launch` was given --use_fsdp.  keep_journal: keep the finished pieces that a restart would read;
+    they are removed at the end otherwise.  tracker: where the record of steps and rounds goes beside metrics.jsonl,
+    see `Tracking`.
     """
 
     model: str = ""
@@ -37,6 +39,7 @@ class RunSettings:
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     scoring: Scoring = "same"
+    sharding: Literal["auto", "none", "full"] = "auto"
     threads: int | None = None
     eval_tokens: int | None = None
     keep_journal: bool = False
@@ -54,4 +57,4 @@ class RunSettings:
 
 
 # What changes neither the path nor the result of a run. What device and dtype came to is in its origin.
-FREE = ("device", "dtype", "threads", "keep_journal", "tracker")
+FREE = ("device", "dtype", "sharding", "threads", "keep_journal", "tracker")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,11 @@ import numpy as np
 
 from llm.base.folder_format import read_stamped, stamped
 from llm.base.identity import versions
-from llm.base.journal import Journal, fingerprint
+from llm.base.journal import SharedJournal, fingerprint
+from llm.base.processes import processes
 from llm.base.progress import Progress
+from llm.base.sharding import share_held
+from llm.base.shared_base import SharedBase
 from llm.data.preference_text import TextPreferences, load_preferences
 from llm.runs.adapter_start import require_same_start, start_folders, start_hashes
 from llm.runs.model_card import RunNumbers, adapter_cards
@@ -84,15 +89,27 @@ class RunSummary:
 def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambda text: None) -> RunSummary:
     """Fit the policies of a run and write its folder; a finished one is returned, an interrupted one resumed.
 
-    Two processes never work in one folder: the second is refused.
+    Two commands never work in one folder: the second is refused.  Of several processes of one command
+    (`llm.base.processes`) all return the summary, and the first has the folder and writes everything in it.
     """
-    out = Path(out)
-    finished = _finished(out, settings, progress)
+    out, ours = Path(out), processes()
+    finished = _finished_for_all(out, settings, progress)
     if finished is not None:
         return finished
-    with held(out):
-        # Between the look and the lock another process may have ended it.
-        return _finished(out, settings, progress) or _train(settings, out, progress)
+    with held(out) if ours.is_first else nullcontext():
+        # Between the look and the lock another command may have ended it.
+        return _finished_for_all(out, settings, progress) or _train(settings, out, progress)
+
+
+def _finished_for_all(out: Path, settings: RunSettings, progress: Progress) -> RunSummary | None:
+    """`_finished`, as the first process sees it."""
+
+    def seen() -> dict[str, Any] | None:
+        found = _finished(out, settings, progress)
+        return None if found is None else found.as_json()
+
+    content = processes().from_first(seen)
+    return None if content is None else _summary_of(content)
 
 
 def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
@@ -103,23 +120,29 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
     data = load_preferences(settings.data, tokenizer, base.store, window, stream)
     require_fitting(settings, data, base)
     origin = origin_of(base, hashes, settings.data, settings.groups.embedding, start_hashes(settings.lora))
-    _look_at_what_is_there(out, origin, progress)
-    for note in data.notes:
+    ours = processes()
+    _require_same_everywhere(settings, origin)
+    if ours.is_first:
+        _look_at_what_is_there(out, origin, progress)
+    for note in [*_who_works(base), *data.notes]:
         progress(f"note: {note}")
     if len(start_folders(settings.lora)) > 1 and settings.method == "em-dpo" and settings.groups.start != "adapters":
         progress(
             f"note: groups begin in the order of groups.start={settings.groups.start}, which knows nothing of whose "
             "lora.start is whose; groups.start=adapters begins with who is served best by which"
         )
-    begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
-    # What is left of an end that was killed: until this one ends there is no mixture to open.
-    (out / "mixture.json").unlink(missing_ok=True)
-    write_json(out / "config.json", stamped(begun))
-    journal = Journal(out / "journal", progress)
+    if ours.is_first:
+        begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
+        # What is left of an end that was killed: until this one ends there is no mixture to open.
+        (out / "mixture.json").unlink(missing_ok=True)
+        write_json(out / "config.json", stamped(begun))
+    journal = SharedJournal(out / "journal", progress)
     inputs = RunInputs(settings, base, tokenizer, data, stream, journal, out, progress)
     _prepare_reference(inputs, hashes)
     key = fingerprint(_deciding(settings), origin.as_json())
-    with tracked(settings.tracker, out, key, resolved(settings), base.device.type, progress) as tracking:
+    # Of several processes one tracks.
+    tracker = settings.tracker if ours.is_first else "none"
+    with tracked(tracker, out, key, resolved(settings), base.device.type, progress) as tracking:
         fits = fit_candidates(replace(inputs, tracking=tracking))
     best = best_types(fits)
     mixture = MixtureFile(
@@ -128,17 +151,37 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
         mixture=tuple(fits[best].mixture.tolist()), append_end=settings.data.append_end, window=window,
         chat=data.chat,
     )  # fmt: skip
-    counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
     summary = _summary(settings.method, fits, best, data)
-    cards = adapter_cards(
-        settings, mixture, _numbers(summary, data), fits[best].responsibilities, counts, summary.versions
-    )
-    save_run(out, base, fits[best], mixture, data.train.annotators, counts, cards)
-    ended = {**summary.as_json(), "settings": _deciding(settings), "origin": origin.as_json()}
-    write_json(out / "run.json", stamped(ended))
-    if not settings.keep_journal:
-        journal.clear()
+    if ours.is_first:
+        counts = np.bincount(data.train.pairs.annotator, minlength=data.train.pairs.n_annotators)
+        cards = adapter_cards(
+            settings, mixture, _numbers(summary, data), fits[best].responsibilities, counts, summary.versions
+        )
+        save_run(out, base, fits[best], mixture, data.train.annotators, counts, cards)
+        ended = {**summary.as_json(), "settings": _deciding(settings), "origin": origin.as_json()}
+        write_json(out / "run.json", stamped(ended))
+        if not settings.keep_journal:
+            journal.clear()
     return summary
+
+
+def _who_works(base: SharedBase) -> list[str]:
+    ours = processes()
+    if ours.world == 1:
+        return []
+    held = share_held(base.model)
+    return [f"{ours.world} processes share the work" + (f", each with {held:.0%} of the base" if held < 1 else "")]
+
+
+def _require_same_everywhere(settings: RunSettings, origin: Origin) -> None:
+    """InputError where another process was given other settings, or finds another base or other answers."""
+    fix = "give every machine the same files and settings"
+    for what, value in (
+        ("setting", _deciding(settings)), ("base", origin.base), ("tokenizer", origin.tokenizer),
+        ("set of answers", dict(origin.data)), ("dtype or device", [origin.dtype, origin.device, origin.scoring]),
+        ("version of the libraries", versions()),
+    ):  # fmt: skip
+        processes().require_same(what, json.dumps(value, sort_keys=True), fix)
 
 
 def _deciding(settings: RunSettings) -> dict[str, Any]:
@@ -169,9 +212,7 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
         return None
     try:
         stored, origin = content.pop("settings"), read_origin(content.pop("origin"), path, TRAIN_AGAIN)
-        groups = tuple(GroupRecord(**own) for own in content.pop("groups", ()))
-        lists = {name: tuple(content[name]) for name in ("mixture", "notes")}
-        summary = RunSummary(**{**content, **lists, "groups": groups})
+        summary = _summary_of(content)
     except (KeyError, TypeError) as error:
         raise InputError("is not a run of this version", file=path, fix="choose another --out") from error
     # A setting that there was not yet when the run was made counts as what it is if nobody sets it.
@@ -190,6 +231,13 @@ def _finished(out: Path, settings: RunSettings, progress: Progress) -> RunSummar
     read_whole(out)
     progress(f"{out} is finished; nothing to do")
     return summary
+
+
+def _summary_of(content: Mapping[str, Any]) -> RunSummary:
+    """What `RunSummary.as_json` wrote."""
+    groups = tuple(GroupRecord(**own) for own in content.get("groups", ()))
+    lists = {name: tuple(content[name]) for name in ("mixture", "notes")}
+    return RunSummary(**{**content, **lists, "groups": groups})
 
 
 def _prepare_reference(inputs: RunInputs, hashes: Mapping[str, str]) -> None:

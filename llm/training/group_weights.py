@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from llm.base.processes import processes
 from llm.training.answer_objectives import AnswerObjective
-from llm.training.batches import micro_batches
+from llm.training.step_shares import own_pieces
 from llm.training.steps import Step, StepTotals
 from sim.algorithms.worst_case_weights import exponentiated_step
 from sim.preferences import FloatArray, IntArray
@@ -95,14 +96,18 @@ class RobustObjective:
         return self._loss(rows, found, batch), margin
 
     def accumulate(self, rows: IntArray, tokens: int, parameters: Sequence[torch.nn.Parameter]) -> StepTotals:
-        """Both halves of a step: the groups' weights move, and `parameters` get the gradient at the new ones."""
-        pieces = list(micro_batches(rows, self.lengths, tokens, self.sequences))
+        """Both halves of a step: the groups' weights move, and `parameters` get the gradient at the new ones.
+
+        Of several processes: the losses of all move the weights, and the gradient is that of this one's share.
+        """
+        pieces = own_pieces(rows, self.lengths, tokens, self.sequences)
         if len(pieces) == 1:
-            found, margin = self._answers.log_likelihood(pieces[0])
-            losses = self._losses(pieces[0], found, len(rows))
+            piece, counts = pieces[0]
+            found, margin = self._answers.log_likelihood(piece)
+            losses = processes().summed(self._losses(piece, found, len(rows)) * counts)
             self._move(losses)
-            self._loss(pieces[0], found, len(rows)).backward()
-            return self._totals(losses, [margin])
+            (self._loss(piece, found, len(rows)) * counts).backward()
+            return self._totals(losses, [(margin, counts)])
         return self._by_group(rows, tokens, parameters)
 
     def _by_group(self, rows: IntArray, tokens: int, parameters: Sequence[torch.nn.Parameter]) -> StepTotals:
@@ -112,15 +117,16 @@ class RobustObjective:
         kept: dict[int, list[torch.Tensor | None]] = {}
         for g in np.unique(self._groups.group[rows]).tolist():
             own = rows[self._groups.group[rows] == g]
-            for piece in micro_batches(own, self.lengths, tokens, self.sequences):
+            for piece, counts in own_pieces(own, self.lengths, tokens, self.sequences):
                 found, margin = self._answers.log_likelihood(piece)
-                losses += self._losses(piece, found, len(rows))
+                losses += self._losses(piece, found, len(rows)) * counts
                 unit = torch.as_tensor(self._unit[piece], dtype=torch.float32, device=found.device)
-                (-(unit * found).sum() / float(len(rows))).backward()
-                margins.append(margin)
+                (-(unit * found).sum() / float(len(rows)) * counts).backward()
+                margins.append((margin, counts))
             kept[g] = [parameter.grad for parameter in parameters]
             for parameter in parameters:
                 parameter.grad = None
+        losses = processes().summed(losses)
         self._move(losses)
         for g, gradients in kept.items():
             for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -144,12 +150,15 @@ class RobustObjective:
             own = self._groups
             self._groups = replace(own, log_weights=exponentiated_step(own.log_weights, losses, own.step))
 
-    def _totals(self, losses: FloatArray, margins: Sequence[torch.Tensor]) -> StepTotals:
+    def _totals(self, losses: FloatArray, margins: Sequence[tuple[torch.Tensor, float]]) -> StepTotals:
+        """losses: of all processes.  margins: of this one's pieces, with what each counts."""
         own = self._groups
+        sums = [[counts * float(margin.sum()), counts * float((margin > 0).sum())] for margin, counts in margins]
+        total, right = processes().summed(np.sum(sums, axis=0)).tolist()
         return StepTotals(
             loss=float(own.alpha @ losses),
-            margins=sum(float(margin.sum()) for margin in margins),
-            right=sum(int((margin > 0).sum()) for margin in margins),
+            margins=total,
+            right=int(right),
             beside={"group_weights": own.named(own.alpha), "group_losses": own.named(losses)},
         )
 

@@ -12,6 +12,7 @@ import torch
 
 from llm.base.dropout import require_no_randomness, silence_dropout
 from llm.base.journal import Journal
+from llm.base.processes import processes
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_dropout import AdapterDropout
 from llm.training.answer_objectives import Objective
@@ -155,6 +156,7 @@ def make_passes(
                         accumulate(objective, rows, training.micro_tokens) if contested is None
                         else contested.accumulate(rows, training.micro_tokens, list(parameters.values()))
                     )  # fmt: skip
+                processes().sum_gradients(list(parameters.values()))
                 norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
                 if not math.isfinite(totals.loss) or not math.isfinite(norm):
                     raise InputError(

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 
+from llm.base.processes import processes
 from llm.training.answer_objectives import Objective
-from llm.training.batches import micro_batches
+from llm.training.step_shares import own_pieces
 from sim.preferences import IntArray
 
 # What is kept of a step: numbers by name, or numbers of groups by name.
@@ -47,12 +49,16 @@ class Contested(Protocol):
 
 
 def accumulate(objective: Objective, rows: IntArray, tokens: int) -> StepTotals:
-    """The gradient of a batch, added up in the parameters from pieces of at most `tokens` padded tokens."""
+    """The gradient of a batch, added up in the parameters from pieces of at most `tokens` padded tokens.
+
+    Of several processes: the gradient of this one's share, and totals of all.
+    """
     loss_of_batch, margins, right = 0.0, 0.0, 0.0
-    for piece in micro_batches(rows, objective.lengths, tokens, objective.sequences):
+    for piece, counts in own_pieces(rows, objective.lengths, tokens, objective.sequences):
         loss, margin = objective(piece, len(rows))
-        loss.backward()
-        loss_of_batch += float(loss.detach())
-        margins += float(margin.sum())
-        right += float((margin > 0).sum())
+        (loss * counts).backward()
+        loss_of_batch += float(loss.detach()) * counts
+        margins += float(margin.sum()) * counts
+        right += float((margin > 0).sum()) * counts
+    loss_of_batch, margins, right = processes().summed(np.array([loss_of_batch, margins, right])).tolist()
     return StepTotals(loss_of_batch, margins, int(right))

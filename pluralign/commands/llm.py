@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 from importlib import util
+from typing import Any
 
 import click
 
+from pluralign.launched import among_processes
 from pluralign.lazy import LazyVerbs
 from sim.install import install_line
 
@@ -26,8 +28,18 @@ VERBS = {
 _NEEDS = ("torch", "transformers", "peft", "safetensors", "tokenizers")
 
 
+# Verbs that several processes share; any other one is the first process's alone.
+_SHARED = ("train",)
+
+
 class LlmVerbs(LazyVerbs):
     verbs = VERBS
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # Before click 9 the verb's name is kept apart from its arguments.
+        verb = next(iter([*getattr(ctx, "_protected_args", ()), *ctx.args]), "")
+        with among_processes(shared=verb in _SHARED) as works:
+            return super().invoke(ctx) if works else 0
 
     def load(self, name: str) -> click.Command:
         missing = [package for package in _NEEDS if util.find_spec(package) is None]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pluralign.launched import is_first
 from pluralign.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +30,12 @@ _STAYS = re.compile(r"note: |.*\b(resumed|nothing to do|were read from|round \d)
 
 
 def clock() -> Callable[[str], None]:
-    """Progress on standard error until the command has ended: what is being done now, and lines that stay."""
+    """Progress on standard error until the command has ended: what is being done now, and lines that stay.
+
+    Of several processes the first one speaks.
+    """
+    if not is_first():
+        return lambda text: None
     progress = click.get_current_context().with_resource(Progress())
 
     def say(text: str) -> None:
