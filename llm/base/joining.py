@@ -7,12 +7,14 @@ NCCL.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -53,17 +55,25 @@ def together() -> Iterator[Processes]:
         yield ALONE
         return
     own, wait = _place(os.environ), _waits(os.environ)
-    store = _joined(own, wait)
+    store = _joined(own, wait or _WAIT)
     try:
+        # Only now: what is wrong in all of them is said by one.
+        if wait is None:
+            raise InputError(
+                f"PLURALIGN_WAIT: expected seconds, got '{os.environ['PLURALIGN_WAIT']}'", fix=f"write e.g. {_WAIT:g}"
+            )
         with _stoppable(), working_together(own):
             yield own
     except BaseException as error:
         # One of those that fail together speaks: the first to say so.
         if not _first_to_fail(store):
-            raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 2) from None
-        lost = _lost(error, own, wait)
+            code = 130 if isinstance(error, KeyboardInterrupt) else 2
+            atexit.register(_leave, code)
+            raise SystemExit(code) from None
+        lost = _lost(error, own, wait or _WAIT)
         if lost is None:
             raise
+        atexit.register(_leave, 2)
         raise InputError(lost, fix="give the same command again: finished pieces are kept") from error
     distributed.destroy_process_group()
 
@@ -122,15 +132,13 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
         ) from None
 
 
-def _waits(environment: Mapping[str, str]) -> float:
-    text = environment.get("PLURALIGN_WAIT", str(_WAIT))
+def _waits(environment: Mapping[str, str]) -> float | None:
+    """Seconds; None where what is given is no number of them."""
     try:
-        seconds = float(text)
+        seconds = float(environment.get("PLURALIGN_WAIT", _WAIT))
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e7:
-        raise InputError(f"PLURALIGN_WAIT: expected seconds, got '{text}'", fix=f"write e.g. {_WAIT:g}")
-    return seconds
+        return None
+    return seconds if 0 < seconds < 1e7 else None
 
 
 def _first_to_fail(store: Any) -> bool:
@@ -139,6 +147,15 @@ def _first_to_fail(store: Any) -> bool:
         return bool(store.add("failed", 1) == 1)
     except (RuntimeError, ValueError):
         return True
+
+
+def _leave(code: int) -> None:
+    """The end of a process whose others are lost: gloo still waits for them in a thread, and would abort the program
+    when it is taken down."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _lost(error: BaseException, own: Processes, wait: float) -> str | None:
@@ -165,5 +182,8 @@ def _stoppable() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except BaseException:
+        # It is ending; the signal that comes then must not keep it from saying why.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise
+    signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from pluralign.commands.llm_options import clock, config_options, training_warnings
-from pluralign.launched import is_first
 
 
 @click.command("train")
@@ -75,8 +74,6 @@ def command(
     settings = read_settings(RunSettings, config, overrides, given)
     with training_warnings():
         summary = train_run(settings, out, clock())
-    if not is_first():
-        return
     if as_json:
         click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
