@@ -47,7 +47,7 @@ def command(
     Columns: prompt (or context), chosen, rejected, annotator_id (or user_id, annotator); optional split (train,
     test, unseen), weight, group_id (read by group-dpo alone), tie, strength; or choices, rankings and ratings of
     several responses, in the columns of `pluralign fit`; texts or message lists. A killed run resumes when the same
-    command is given.
+    command is given. Processes of torchrun or accelerate launch share a run (-m pluralign llm train ...).
 
     \b
     Examples:

@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_page(page, folder):
     runner = Page(page, folder)
-    if page.name == "language_models.md":
+    if page.name in ("language_models.md", "several_machines.md"):
         # As in the tests of llm: two threads of a model this small wait for each other.
         pytest.importorskip("torch").set_num_threads(1)
     for block in blocks_of(page):
@@ -76,3 +76,6 @@ def test_what_is_not_run_is_parsed():
         parse(Block("bash", "pluralign llm train --nonsense 1\n", 1))
     with pytest.raises(AssertionError, match="no target"):
         parse(Block("bash", "make nothing\n", 1))
+    parse(Block("bash", "srun torchrun --nnodes 2 -m pluralign llm train --out x\n", 1))
+    with pytest.raises(Exception, match="such option"):
+        parse(Block("bash", "torchrun --nproc-per-node 2 -m pluralign llm train --nonsense 1\n", 1))

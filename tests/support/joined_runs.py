@@ -24,15 +24,15 @@ from sim.streams import Stream
 
 
 class Seen:
-    """Of one run: its base, padded tokens scored here without gradients, optimiser steps, and files put in place."""
+    """Of one run: its base, padded tokens and batches scored here without gradients, optimiser steps, files written."""
 
     def __init__(self):
-        self.base, self.tokens, self.steps, self.files = None, 0, 0, []
+        self._begin(None)
         open_base, score, add, move = run.open_base, ResponseScorer.__call__, Processes.sum_gradients, os.replace
 
         def opened(*arguments):
             found = open_base(*arguments)
-            self.base, self.tokens, self.steps, self.files = found[0], 0, 0, []
+            self._begin(found[0])
             return found
 
         def added(*arguments):
@@ -44,10 +44,15 @@ class Seen:
             move(old, new)
 
         def scored(scorer, batch, *arguments):
-            self.tokens += 0 if torch.is_grad_enabled() else batch.n_tokens
+            if not torch.is_grad_enabled():
+                self.tokens += batch.n_tokens
+                self.batches.add((*batch.input_ids.shape, int(batch.input_ids.sum())))
             return score(scorer, batch, *arguments)
 
         run.open_base, ResponseScorer.__call__, Processes.sum_gradients, os.replace = opened, scored, added, moved
+
+    def _begin(self, base):
+        self.base, self.tokens, self.batches, self.steps, self.files = base, 0, set(), 0, []
 
 
 def described(base):
@@ -74,7 +79,7 @@ def main(folder):
         for name, overrides in json.loads((folder / "jobs.json").read_text()):
             settings = read_settings(RunSettings, None, overrides)
             summary = run.train_run(settings, folder / name)
-            counted = {"tokens": seen.tokens, "steps": seen.steps, "files": seen.files}
+            counted = {"tokens": seen.tokens, "batches": sorted(seen.batches), "steps": seen.steps, "files": seen.files}
             found[name] = {"summary": summary.as_json(), **counted, **described(seen.base)}
         (folder / f"seen-{processes().rank}.json").write_text(json.dumps(found))
 

@@ -98,6 +98,11 @@ def parse(block: Block) -> None:
         words = shlex.split(command)
         if words[0].endswith("pluralign"):
             _parse_verb(words[1:])
+        elif words[0] in ("torchrun", "accelerate", "srun"):
+            assert words[0] != "srun" or words[1] == "torchrun", f"what does srun start in `{command}`?"
+            place = words.index("-m")
+            assert words[place + 1] == "pluralign", f"`{command}` starts another module"
+            _parse_verb(words[place + 2 :])
         elif words[0] == "make":
             assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), f"no target {words[1]}"
         elif "/" in words[0] and not words[0].startswith("."):

@@ -10,12 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from joined_runs import Seen  # noqa: E402
 from places import ROOT  # noqa: E402
 from saved_runs import FAST, interrupted, pairs, settings  # noqa: E402, F401
 from several_processes import ended, errors, launched, until, workers  # noqa: E402
 from tiny_llm import tiny  # noqa: E402, F401
 
+from llm.base.processes import Processes  # noqa: E402
+from llm.base.sequences import ResponseScorer  # noqa: E402
 from llm.base.tensor_files import read_tensors  # noqa: E402
+from llm.runs import train_run as train_run_module  # noqa: E402
 from llm.runs.run_settings import RunSettings  # noqa: E402
 from llm.runs.train_run import train_run  # noqa: E402
 from sim.files.locks import LOCK  # noqa: E402
@@ -43,10 +47,17 @@ def overrides(tiny, pairs):
 
 @pytest.fixture(scope="module")
 def ones(overrides, tmp_path_factory):
-    """The runs of one process."""
-    folder = tmp_path_factory.mktemp("ones")
-    for name in ("plain", "robust"):
-        train_run(read_settings(RunSettings, None, overrides(*METHODS[name])), folder / name)
+    """The runs of one process, and the batches it scored in each."""
+    folder, found = tmp_path_factory.mktemp("ones"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name in ((train_run_module, "open_base"), (os, "replace"), (ResponseScorer, "__call__"),
+                            (Processes, "sum_gradients")):  # fmt: skip
+            patch.setattr(place, name, getattr(place, name))
+        seen = Seen()
+        for name in ("plain", "robust"):
+            train_run(read_settings(RunSettings, None, overrides(*METHODS[name])), folder / name)
+            found[name] = [list(batch) for batch in sorted(seen.batches)]
+    (folder / "batches.json").write_text(json.dumps(found))
     return folder
 
 
@@ -106,7 +117,10 @@ def test_two_processes_are_as_one(ones, twos, name):
     assert not list(twos.glob("*/journal"))
 
 
-def test_scores_do_not_depend_on_the_number_of_processes(ones, twos):
+def test_scores_do_not_depend_on_the_number_of_processes(ones, twos, seen):
+    """Nor do the batches that are scored, of which each takes its share."""
+    for name, batches in json.loads((ones / "batches.json").read_text()).items():
+        assert sorted({tuple(batch) for own in seen for batch in own[name]["batches"]}) == list(map(tuple, batches))
     first, second = (
         read_tensors(folder / "plain" / "reference.safetensors", "reference")[0]["log_probability"]
         for folder in (ones, twos)
