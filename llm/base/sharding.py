@@ -11,6 +11,7 @@ and are saved as they are.
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -38,6 +39,8 @@ def sharded(model: Any, device: str, mesh: Any) -> Any:
 
     layers = decoder_layers(model)
     model.requires_grad_(False)
+    # Of models whose layers return views, GPT-2 and OPT among them: nothing writes into those afterwards.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor", category=UserWarning)
     for layer in layers:
         fully_shard(layer, mesh=mesh, reshard_after_forward=True)
     # One root for all layers, which then know each other's order; nothing else of it is spread.
