@@ -21,9 +21,18 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from llm.base.dropout import probe_tokens
+from llm.base.float32_arithmetic import float32_arithmetic
 from llm.base.output_head import Transformation, float32_head, float32_logits, logit_transformations
 from llm.base.processes import processes
 from llm.base.sharding import without_gradients
+from llm.base.shared_prompts import (
+    SHARED_TOKENS,
+    Placement,
+    behind_their_prompts,
+    longest_shared,
+    may_share,
+    place,
+)
 from llm.base.tokens import TokenStore
 from sim.preferences import IntArray
 
@@ -42,13 +51,20 @@ def eval_tokens_for(device: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
-    """input_ids (B, L) int64, padded on the right.  Of every response token: row (n,), the position `before` (n,)
-    that predicts it, and the token itself, `wanted` (n,); rows one after the other."""
+    """input_ids (B, L) int64, padded on the right.  Of every response token: which of the n_rows responses it is of,
+    `row` (n,), the `sequence` (n,) that holds it, the position `before` (n,) there that predicts it, and the token
+    itself, `wanted` (n,); responses one after the other.
+
+    placement: where several responses follow one prompt (see `shared_prompts`); None: a sequence is one row.
+    """
 
     input_ids: torch.Tensor
     row: torch.Tensor
     before: torch.Tensor
     wanted: torch.Tensor
+    sequence: torch.Tensor
+    n_rows: int
+    placement: Placement | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -56,7 +72,7 @@ class SequenceBatch:
 
 
 def collate(store: TokenStore, contexts: IntArray, responses: IntArray, pad: int, device: Any = "cpu") -> SequenceBatch:
-    """The batch of the rows (context, response)."""
+    """The batch of the rows (context, response), each a sequence of its own."""
     rows = [(store[c], store[r]) for c, r in zip(contexts.tolist(), responses.tolist(), strict=True)]
     width = max(len(prompt) + len(response) for prompt, response in rows)
     ids = np.full((len(rows), width), pad, dtype=np.int64)
@@ -74,7 +90,23 @@ def collate(store: TokenStore, contexts: IntArray, responses: IntArray, pad: int
             np.concatenate([response for _, response in rows]).astype(np.int64),
         )
     )  # fmt: skip
-    return SequenceBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+    ids, row, at, wanted = (tensor.to(device, non_blocking=True) for tensor in tensors)
+    return SequenceBatch(ids, row, at, wanted, row, len(rows))
+
+
+def collate_sequences(
+    store: TokenStore, contexts: IntArray, responses: IntArray, sequences: list[IntArray], pad: int, device: Any = "cpu"
+) -> SequenceBatch:
+    """The batch of the rows that `sequences` name, those of a sequence behind one prompt; responses in that order."""
+    if all(len(rows) == 1 for rows in sequences):
+        rows = np.concatenate(sequences)
+        return collate(store, contexts[rows], responses[rows], pad, device)
+    arrays = place(store, contexts, responses, sequences, pad)
+    ids, positions, part, row, sequence, before, wanted = (
+        torch.from_numpy(array).to(device, non_blocking=True) for array in arrays
+    )
+    n_rows = sum(len(rows) for rows in sequences)
+    return SequenceBatch(ids, row, before, wanted, sequence, n_rows, Placement(positions, part))
 
 
 def length_batches(lengths: IntArray, tokens: int) -> Iterator[IntArray]:
@@ -108,6 +140,9 @@ class ResponseScorer:
     afterwards (scaled, capped) is done here too; `__init__` compares with the model's own logits on a probe and takes
     the model's own route where no known transformation gives them.  Logits are float32 for every model; see
     `float32_logits`.
+
+    shares: whether several responses may follow one prompt in a sequence; a probe says whether the model gives each
+    what it gives it alone.  window: tokens of the longest such sequence (None: any).
     """
 
     def __init__(self, model: Any, *, probe: bool = True) -> None:
@@ -119,6 +154,8 @@ class ResponseScorer:
         found = (self._matching_transformation() if probe else self._candidates()[0]) if possible else None
         self.direct = found is not None
         self._transform: Transformation = found or (lambda logits: logits)
+        self.window = longest_shared(model.config)
+        self.shares = self.direct and may_share(model.config) and (not probe or self._shares_on_a_probe())
 
     def _candidates(self) -> list[Transformation]:
         return logit_transformations(self._model.config)
@@ -138,19 +175,41 @@ class ResponseScorer:
     def without_gradients(self) -> AbstractContextManager[Any]:
         """Where scores are all that is wanted."""
         return without_gradients(self._model)
+    def shares_up_to(self, tokens: int) -> bool:
+        """Whether sequences of several responses may have so many tokens."""
+        return self.shares and (self.window is None or tokens <= self.window)
+
+    def _shares_on_a_probe(self) -> bool:
+        """Whether two responses behind one prompt score as each alone, in float32: an architecture that ignores
+        positions or masks, or looks elsewhere for them, differs by far more than rounding."""
+        tokens, store = probe_tokens(self._model)[0].cpu().numpy(), TokenStore()
+        contexts = store.add_all([tokens[:3], tokens[:3]])
+        responses = store.add_all([tokens[3:6], tokens[6:]])
+        if self.window is not None and self.window < len(tokens):
+            return False
+        device = next(self._model.parameters()).device
+        try:
+            with torch.no_grad(), float32_arithmetic(self._model):
+                alone = self(collate(store, contexts, responses, 0, device))
+                behind = self(collate_sequences(store, contexts, responses, [np.arange(2)], 0, device))
+        except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+            return False  # its decoder takes no positions, or no mask of this shape
+        return bool(torch.allclose(alone, behind, rtol=1e-4, atol=1e-4))
 
     def __call__(self, batch: SequenceBatch, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """log pi(y | x) of each row; (B,), summed in `dtype`, differentiable."""
+        """log pi(y | x) of each row; (n_rows,), summed in `dtype`, differentiable."""
         tokens = self.tokens(batch)
-        total = torch.zeros(len(batch.input_ids), dtype=dtype, device=tokens.device)
+        total = torch.zeros(batch.n_rows, dtype=dtype, device=tokens.device)
         return total.index_add(0, batch.row, tokens.to(dtype))
 
     def tokens(self, batch: SequenceBatch) -> torch.Tensor:
         """log pi(y_t | x, y_<t) of every response token, rows one after the other; (n_tokens,) float32."""
         if self.direct:
-            hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-            flat = batch.row * hidden.shape[1] + batch.before
+            hidden = self._hidden(batch)
+            flat = batch.sequence * hidden.shape[1] + batch.before
             return self._token_log_probabilities(hidden.flatten(0, 1).index_select(0, flat), batch.wanted)
+        if batch.placement is not None:
+            raise ValueError("this model's own route to its logits takes one response a sequence")
         first = int(batch.before.min())
         with float32_head(self._head):
             logits = self._model(
@@ -158,6 +217,16 @@ class ResponseScorer:
             ).logits
         picked = logits[batch.row, batch.before - first]
         return -functional.cross_entropy(picked.float(), batch.wanted, reduction="none")
+
+    def _hidden(self, batch: SequenceBatch) -> torch.Tensor:
+        """The decoder's last hidden states; (B, L, hidden)."""
+        where: dict[str, torch.Tensor] = {}
+        if batch.placement is not None:
+            # In which numbers the model computes is what its embeddings come out in, whoever has widened them.
+            dtype = self._model.get_input_embeddings()(batch.input_ids[:1, :1]).dtype
+            where = {"position_ids": batch.placement.positions, "attention_mask": batch.placement.mask(dtype)}
+        states: torch.Tensor = self._decoder(input_ids=batch.input_ids, use_cache=False, **where).last_hidden_state
+        return states
 
     def _token_log_probabilities(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         vocabulary = self._head.weight.shape[0]
@@ -190,14 +259,33 @@ def score_rows(
 
     Each distinct row is scored once.  (n,) float64.
     """
-    distinct, place = distinct_rows(store, contexts, responses)
+    distinct, back = distinct_rows(store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
     out, ours = np.zeros(len(distinct)), processes()
-    batches = list(length_batches(store.lengths(prompts) + store.lengths(answers), tokens))
+    batches = row_batches(scorer, store, prompts, answers, tokens)
     with scorer.without_gradients():
-        for number, rows in enumerate(ours.share(batches)):
-            batch = collate(store, prompts[rows], answers[rows], pad, device)
-            scores = scorer(batch, torch.float64).cpu().numpy()
+        for number, sequences in enumerate(ours.share(batches)):
+            scores = scorer(collate_sequences(store, prompts, answers, sequences, pad, device), torch.float64)
             if ours.counts(number, batches):
-                out[rows] = scores
-    return np.asarray(ours.filled(out)[place])
+                out[np.concatenate(sequences)] = scores.cpu().numpy()
+    return np.asarray(ours.filled(out)[back])
+
+
+def row_batches(
+    scorer: ResponseScorer, store: TokenStore, contexts: IntArray, responses: IntArray, tokens: int
+) -> list[list[IntArray]]:
+    """Batches of sequences, at most `tokens` padded tokens each, that hold every row once, by its number.
+
+    Responses to one prompt stand behind it where the model allows; what shares no prompt needs no mask, and is in
+    batches of its own.
+    """
+    prompt, response = store.lengths(contexts), store.lengths(responses)
+    sequences = [np.array([row]) for row in range(len(contexts))]
+    if scorer.shares:
+        sequences = behind_their_prompts(contexts, prompt, response, SHARED_TOKENS, scorer.window)
+    batches = []
+    for alone in (False, True):
+        own = [rows for rows in sequences if (len(rows) == 1) == alone]
+        lengths = np.array([prompt[rows[0]] + response[rows].sum() for rows in own], dtype=np.int64)
+        batches += [[own[j] for j in chosen.tolist()] for chosen in length_batches(lengths, tokens)]
+    return batches

@@ -18,7 +18,15 @@ from llm.base.lora_settings import LoraSettings, measure_lengths
 from llm.base.model_folder import wrapping
 from llm.base.processes import processes
 from llm.base.progress import Progress
-from llm.base.sequences import ResponseScorer, distinct_rows, eval_tokens_for, score_rows
+from llm.base.sequences import (
+    ResponseScorer,
+    collate,
+    collate_sequences,
+    distinct_rows,
+    eval_tokens_for,
+    score_rows,
+)
+from llm.base.shared_prompts import SHARED_TOKENS, behind_their_prompts
 from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
@@ -80,6 +88,12 @@ class SharedBase:
         """What numbers depend on beside the weights: dtype and device of the base, and the dtype of its scores."""
         own = computed_in(self.model)
         return {**own, "scoring": "float32" if self.scoring == "float32" else own["dtype"]}
+
+    @property
+    def batching(self) -> tuple[Any, ...]:
+        """What decides which rows share a batch without gradients; in a shorter format than float32 scores depend on
+        it."""
+        return self.eval_tokens, self.scorer.shares, SHARED_TOKENS
 
     @property
     def rounded(self) -> bool:
@@ -196,6 +210,24 @@ class SharedBase:
         """Of the model as it is: with the adapter, and in the numbers, that are in use."""
         return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
 
+    def log_probability(self, contexts: IntArray, responses: IntArray, most: int | None) -> torch.Tensor:
+        """log pi(response | context) under what is in use, in the numbers of training and differentiable; (n,).
+
+        most: tokens in a sequence of several responses behind their prompt, which the scorer must allow; None: each
+        response has its own.  A row that comes twice is computed once.
+        """
+        store = self.store
+        rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
+        prompts, answers = rows[:, 0], rows[:, 1]
+        if most is None:
+            batch = collate(store, prompts, answers, self.pad, self.device)
+        else:
+            # Rows come in order of their prompts, so those of a sequence follow each other.
+            sequences = behind_their_prompts(prompts, store.lengths(prompts), store.lengths(answers), most)
+            batch = collate_sequences(store, prompts, answers, sequences, self.pad, self.device)
+        scores: torch.Tensor = self.scorer(batch)
+        return scores[torch.from_numpy(back.reshape(-1)).to(scores.device)]
+
     def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64.
 
@@ -225,7 +257,7 @@ class SharedBase:
             return self.reference(contexts, responses)
         rows, place = distinct_rows(self.store, contexts, responses)
         digest = self.store.digest(rows[:, 0], rows[:, 1])
-        piece = "beside-" + fingerprint(self.identity, self.computed_in, self.eval_tokens, digest)
+        piece = "beside-" + fingerprint(self.identity, self.computed_in, *self.batching, digest)
         if piece not in self._of_sets:
             own = journal if journal is not None and len(rows) >= keep_from else Journal(None)
             kept = own.read(piece)

@@ -12,6 +12,7 @@ from llm.base.generation import Sampling
 from llm.base.gguf_models import gguf_config
 from llm.base.model_folder import base_folder, gguf_file_of, longest_input
 from llm.base.sequences import eval_tokens_for
+from llm.base.shared_prompts import longest_shared, may_share
 from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
@@ -80,7 +81,7 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             f"{length} tokens do not fit the model's {most} positions",
             fix="lower prompt_tokens or response_tokens",
         )
-    pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // (2 * length)))
+    pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // pair_tokens(config, answers)))
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
     seen = rehearse(config, dtype, settings, answers, pairs_at_once, rows_at_once)
     cache = _cache_bytes(config, settings.sampling, prompt, dtype)
@@ -112,6 +113,14 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     )
 
 
+def pair_tokens(config: Any, answers: PlannedAnswers) -> int:
+    """Tokens of a pair in training: its prompt once, where the model allows (see `shared_prompts`)."""
+    together = answers.prompt_tokens + 2 * answers.response_tokens
+    window = longest_shared(config)
+    behind = may_share(config) and (window is None or together <= window)
+    return together if behind else 2 * (answers.prompt_tokens + answers.response_tokens)
+
+
 def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtype) -> int:
     """Keys and values of a batch of responses."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -129,13 +138,15 @@ def _work(
     A forward pass costs 2 FLOPs a parameter and token (the head only at response tokens) plus attention; a backward
     pass through frozen weights as much again.  `sharp`: every answer trains one group; `soft`: every answer all K.
     Where answers alike are merged, a group has those that its own people gave: of all K together up to K times what is
-    left over everybody.  Each different response is scored once a fit and group.
+    left over everybody.  Each different response is scored once a fit and group, counted as if it shared no prompt.
     """
-    length = answers.prompt_tokens + answers.response_tokens
+    length, of_pair = answers.prompt_tokens + answers.response_tokens, pair_tokens(config, answers)
     tied = bool(getattr(config, "tie_word_embeddings", False))
     body = parameters - (embedding if tied else 2 * embedding)
     attention = 2 * config.num_hidden_layers * config.hidden_size * length
-    forward = length * (2 * body + attention) + answers.response_tokens * 2 * embedding
+    head = answers.response_tokens * 2 * embedding
+    forward = length * (2 * body + attention) + head
+    forward_of_pair = of_pair * (2 * body + attention * min(of_pair / length, 2)) + 2 * head
     K, fits = settings.types, settings.rounds + 1
     passes = 3 if settings.training.gradient_checkpointing else 2
     # Answers that a pass of all groups' fits goes over.
@@ -143,16 +154,16 @@ def _work(
     soft = K * ((answers.alike or 0) if merging else answers.pairs)
     sharp = min(soft, answers.pairs)
     scored = answers.distinct * (1 + fits * K)
-    trained = 2 * fits * settings.training.epochs
+    trained = fits * settings.training.epochs
     return (
         PlannedTokens(
             data=float(2 * answers.pairs * length),
-            sharp=float(length * (scored + trained * sharp)),
-            soft=float(length * (scored + trained * soft)),
+            sharp=float(length * scored + of_pair * trained * sharp),
+            soft=float(length * scored + of_pair * trained * soft),
         ),
         PlannedWork(
-            sharp=float(forward * (scored + trained * passes * sharp)),
-            soft=float(forward * (scored + trained * passes * soft)),
+            sharp=float(forward * scored + forward_of_pair * trained * passes * sharp),
+            soft=float(forward * scored + forward_of_pair * trained * passes * soft),
         ),
     )
 

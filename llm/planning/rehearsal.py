@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from llm.base.sequences import SequenceBatch
 from llm.base.shared_base import SharedBase
+from llm.base.shared_prompts import Placement
 from llm.base.tokens import TokenStore
 from llm.planning.live_bytes import LiveBytes
 from llm.planning.plan_settings import PlanSettings
@@ -80,13 +81,12 @@ def _without_moving() -> Iterator[None]:
         yield
 
 
-def _batch(sequences: int, prompt: int, response: int) -> SequenceBatch:
-    length = prompt + response
-    n = sequences * response
-    return SequenceBatch(
-        torch.zeros(sequences, length, dtype=torch.int64), torch.zeros(n, dtype=torch.int64),
-        torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64),
-    )  # fmt: skip
+def _batch(rows: int, prompt: int, response: int, each: int = 1) -> SequenceBatch:
+    """Of `rows` responses, `each` of them behind one prompt."""
+    shape, n = (rows // each, prompt + each * response), rows * response
+    ids, column = torch.zeros(shape, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
+    where = Placement(torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64))
+    return SequenceBatch(ids, column, column, column, column, rows, where if each > 1 else None)
 
 
 def _step(
@@ -104,7 +104,8 @@ def _step(
         for parameter in own.values():
             parameter.requires_grad_(True)
         optimizer = make_optimizer([list(own.values())], training)
-        scores = base.scorer(_batch(2 * pairs, prompt, response))
+        each = 2 if base.scorer.shares_up_to(prompt + 2 * response) else 1
+        scores = base.scorer(_batch(2 * pairs, prompt, response, each))
         reference = torch.zeros(2, pairs)
         margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
         weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()

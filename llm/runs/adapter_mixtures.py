@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
 
-from llm.base.sequences import collate, distinct_rows, length_batches
+from llm.base.sequences import collate_sequences, distinct_rows, row_batches
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_policy import AdapterPolicy
 from sim.arguments import probability_array
@@ -54,11 +54,10 @@ def token_average_log_ratios(
     distinct, back = distinct_rows(base.store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
     out, own = np.empty((len(weights), len(distinct))), np.empty((len(policies), len(distinct)))
-    lengths = base.store.lengths(prompts) + base.store.lengths(answers)
     with torch.inference_mode():
-        for rows in length_batches(lengths, base.eval_tokens):
-            batch = collate(base.store, prompts[rows], answers[rows], base.pad, base.device)
-            parts = []
+        for sequences in row_batches(base.scorer, base.store, prompts, answers, base.eval_tokens):
+            batch = collate_sequences(base.store, prompts, answers, sequences, base.pad, base.device)
+            rows, parts = np.concatenate(sequences), []
             for policy in policies:
                 with base.scoring_as(policy.name):
                     parts.append(base.scorer.tokens(batch).double().cpu())

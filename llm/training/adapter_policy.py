@@ -113,7 +113,7 @@ class AdapterPolicy:
     def _kept(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         # Of how many tokens batches are: in bfloat16 scores depend on it, and the reference's must be from the same.
         own = self.base
-        piece = "score-" + fingerprint(self.identity, own.eval_tokens, own.store.digest(contexts, responses))
+        piece = "score-" + fingerprint(self.identity, *own.batching, own.store.digest(contexts, responses))
         kept = self._journal.read(piece)
         if kept is not None:
             return np.asarray(kept[0]["scores"].numpy())

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from llm.base.sequences import collate
 from llm.base.shared_base import SharedBase
 from llm.training.losses import margins, weighted_dpo_loss
 from sim.answer_kinds.response_choices import ResponseChoices
@@ -16,7 +15,8 @@ from sim.preferences import FloatArray, IntArray, PreferencePairs
 
 
 class Objective(Protocol):
-    """lengths: (n,) tokens of the longest sequence of each answer.  sequences: (n,) how many each has."""
+    """lengths: (n,) tokens of the longest sequence of each answer.  sequences: (n,) how many each has: where responses
+    stand behind their prompt, one for each prompt."""
 
     lengths: IntArray
     sequences: IntArray
@@ -51,9 +51,12 @@ class PairObjective:
         self._weight = torch.as_tensor(weights, dtype=torch.float32)
         both = base.reference(pairs.contexts, pairs.chosen), base.reference(pairs.contexts, pairs.rejected)
         self._reference = torch.as_tensor(np.stack(both), dtype=torch.float32)
-        longer = np.maximum(base.store.lengths(pairs.chosen), base.store.lengths(pairs.rejected))
-        self.lengths = base.store.lengths(pairs.contexts) + longer
-        self.sequences = np.full(len(pairs), 2)
+        lengths = base.store.lengths
+        sides = lengths(pairs.chosen), lengths(pairs.rejected)
+        together = lengths(pairs.contexts) + sides[0] + sides[1]
+        self._behind = base.scorer.shares_up_to(int(together.max(initial=0)))
+        self.lengths = together if self._behind else lengths(pairs.contexts) + np.maximum(*sides)
+        self.sequences = np.full(len(pairs), 1 if self._behind else 2)
 
     def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         margin = self._margin(rows)
@@ -67,7 +70,7 @@ class PairObjective:
         base, pairs = self._base, self._pairs
         contexts = pairs.contexts[rows]
         both = np.concatenate([contexts, contexts]), np.concatenate([pairs.chosen[rows], pairs.rejected[rows]])
-        scores = base.scorer(collate(base.store, *both, base.pad, base.device))
+        scores = base.log_probability(*both, int(self.lengths[rows].max()) if self._behind else None)
         half, reference = len(rows), self._reference[:, rows].to(scores.device)
         return margins(scores[:half], scores[half:], reference[0], reference[1], self._beta)
 
@@ -136,12 +139,14 @@ class ChoiceObjective:
         self._terms = ChoiceTerms(choices)
         self._weight = torch.as_tensor(weights, dtype=torch.float32)
         self._reference = torch.as_tensor(base.reference(choices.contexts, choices.responses), dtype=torch.float32)
-        length = base.store.lengths(choices.contexts) + base.store.lengths(choices.responses)
-        n = len(choices)
-        self.lengths, self.sequences = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-        for j in range(n):
-            slots = self._terms.slots(np.array([j]))
-            self.lengths[j], self.sequences[j] = length[slots].max(), len(slots)
+        prompt, response = base.store.lengths(choices.contexts), base.store.lengths(choices.responses)
+        slots = [self._terms.slots(np.array([j])) for j in range(len(choices))]
+        alone = [(int((prompt + response)[own].max()), len(own)) for own in slots]
+        together = [_behind(choices.contexts[own], prompt[own], response[own]) for own in slots]
+        self._behind = base.scorer.shares_up_to(max((longest for longest, _ in together), default=0))
+        self.lengths, self.sequences = np.array(
+            together if self._behind else alone, dtype=np.int64
+        ).reshape(-1, 2).T  # fmt: skip
 
     def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         total, margin = self.log_likelihood(rows)
@@ -150,6 +155,15 @@ class ChoiceObjective:
     def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
         base, own = self._base, self._choices
         slots = self._terms.slots(rows)
-        scores = base.scorer(collate(base.store, own.contexts[slots], own.responses[slots], base.pad, base.device))
+        most = int(self.lengths[rows].max()) if self._behind else None
+        scores = base.log_probability(own.contexts[slots], own.responses[slots], most)
         rewards = self._beta * (scores - self._reference[slots].to(scores.device))
         return self._terms(rows, slots, rewards)
+
+
+def _behind(contexts: IntArray, prompt: IntArray, response: IntArray) -> tuple[int, int]:
+    """Of the responses of one answer: tokens of the longest sequence of a prompt with all of its responses, and how
+    many such sequences there are."""
+    distinct, first, own = np.unique(contexts, return_index=True, return_inverse=True)
+    sums = prompt[first] + np.bincount(own.ravel(), weights=response, minlength=len(distinct)).astype(np.int64)
+    return int(sums.max()), len(distinct)

@@ -69,12 +69,13 @@ def test_plan_counts_answers_that_are_alike_for_each_group():
     for types, alike, trained_sharp in ((2, 100, 200), (3, 100, 300), (4, 100, 300), (1, 100, 100), (2, 290, 300)):
         found = tokens(types=types, alike=alike)
         scored = 600 * (1 + 2 * types)
-        assert found.sharp == length * (scored + 2 * 2 * 2 * trained_sharp)
-        assert found.soft == length * (scored + 2 * 2 * 2 * types * alike)
+        # A pair is its prompt of 20 tokens once and two responses of 40.
+        assert found.sharp == length * scored + 100 * 2 * 2 * trained_sharp
+        assert found.soft == length * scored + 100 * 2 * 2 * types * alike
         whole = tokens(types=types, alike=alike, merge=False)
         assert whole.data == found.data == 600 * length
-        assert whole.sharp == length * (scored + 2 * 2 * 2 * 300)
-        assert whole.soft == length * (scored + 2 * 2 * 2 * types * 300)
+        assert whole.sharp == length * scored + 100 * 2 * 2 * 300
+        assert whole.soft == length * scored + 100 * 2 * 2 * types * 300
         shared = tokens(types=types, alike=alike, distinct=150)
         assert found.sharp - shared.sharp == length * (600 - 150) * (1 + 2 * types)
     for wrong, most in (({"alike": 301}, 300), ({"distinct": 601}, 600)):
