@@ -36,7 +36,7 @@ from sim.algorithms.em_dpo import em_dpo
 from sim.preferences import PreferencePairs
 from sim.streams import Stream
 
-K, BATCH, LEARNING_RATE = 2, 16, 1e-3
+BATCH, LEARNING_RATE = 16, 1e-3
 
 
 def rows_of(n: int) -> list[dict[str, str]]:
@@ -76,7 +76,7 @@ def ours(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool) -
     pairs = PreferencePairs(
         base.store.add_all(prompt), base.store.add_all(sides[0]), base.store.add_all(sides[1]), np.arange(n) % 20, 20
     )
-    training = DPOTraining(rate=LEARNING_RATE, batch=BATCH, warmup=0.0, schedule="linear")
+    training = DPOTraining(rate=LEARNING_RATE, batch=BATCH, epochs=1, warmup=0.0, schedule="linear")
     policies = []
     for k in range(K):
         base.add_adapter(f"g{k}", Stream(k))
