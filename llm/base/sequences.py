@@ -175,6 +175,7 @@ class ResponseScorer:
     def without_gradients(self) -> AbstractContextManager[Any]:
         """Where scores are all that is wanted."""
         return without_gradients(self._model)
+
     def shares_up_to(self, tokens: int) -> bool:
         """Whether sequences of several responses may have so many tokens."""
         return self.shares and (self.window is None or tokens <= self.window)
