@@ -17,7 +17,7 @@ from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
 from llm.planning.planned_answers import PlannedAnswers, planned_answers
-from llm.planning.rehearsal import rehearse
+from llm.training.rehearsal import rehearse
 from sim.errors import InputError
 from sim.reading import load_json
 

@@ -14,7 +14,7 @@ from llm.base.sequences import SequenceBatch
 from llm.base.shared_base import SharedBase
 from llm.base.shared_prompts import Placement
 from llm.base.tokens import TokenStore
-from llm.planning.live_bytes import LiveBytes
+from llm.training.live_bytes import LiveBytes
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned_answers import PlannedAnswers
 from llm.training.losses import margins, weighted_dpo_loss
