@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def tokenizer_folder(folder: Path) -> Path:
     return folder if (folder / "tokenizer_config.json").is_file() else base_folder(folder)
 
 
-def open_model(folder: Path, dtype: torch.dtype) -> Any:
+def open_model(folder: Path, dtype: torch.dtype, options: Mapping[str, Any] | None = None) -> Any:
     """The causal language model in a folder; safetensors only, and no code of the folder is run.
 
     Of a model of images and text the language part; with an adapter beside the weights (or alone, its base in another
@@ -98,7 +98,7 @@ def open_model(folder: Path, dtype: torch.dtype) -> Any:
     """
     base = base_folder(folder)
     with _without_adapter(base) as place:
-        model = _language_part(_opened(place, dtype))
+        model = _language_part(_opened(place, dtype, options or {}))
     # The folder stood in for is gone by now.
     model.name_or_path = model.config._name_or_path = str(folder)
     for own in dict.fromkeys((base, folder)):
@@ -107,14 +107,14 @@ def open_model(folder: Path, dtype: torch.dtype) -> Any:
     return model
 
 
-def _opened(folder: Path, dtype: torch.dtype) -> Any:
+def _opened(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     config = AutoConfig.from_pretrained(str(folder), **_SAFE)
     whole = config.get_text_config() is not config and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     auto = AutoModelForImageTextToText if whole else AutoModelForCausalLM
-    return auto.from_pretrained(str(folder), dtype=dtype, use_safetensors=True, **_SAFE)
+    return auto.from_pretrained(str(folder), dtype=dtype, use_safetensors=True, **_SAFE, **options)
 
 
 def _language_part(model: Any) -> Any:

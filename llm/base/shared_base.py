@@ -96,6 +96,11 @@ class SharedBase:
         return self.eval_tokens, self.scorer.shares, SHARED_TOKENS
 
     @property
+    def quantised(self) -> bool:
+        """Whether the base's linear layers are packed."""
+        return bool(getattr(self.model, "is_loaded_in_4bit", False))
+
+    @property
     def rounded(self) -> bool:
         """Whether the base computes in a shorter format than float32."""
         return next(self.model.parameters()).dtype in SHORT

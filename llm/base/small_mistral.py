@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from llm.base.four_bit import four_bit_options
 from llm.base.gguf_models import plain_folder
 from llm.base.model_folder import base_folder, open_model, tokenizer_folder
 from llm.base.progress import Progress
@@ -84,8 +85,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
 
 
 def load_base(
-    path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32, progress: Progress = lambda text: None
-) -> tuple[Any, Any]:
+    path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32, progress: Progress = lambda text: None,
+    *, four_bit: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
     """(model, tokenizer) of a local folder: safetensors only, no code of the folder is run, nothing is fetched.
 
     path: a folder, or a GGUF file (or a folder with one), which is turned into a folder of safetensors once.
@@ -96,7 +98,7 @@ def load_base(
     folder = plain_folder(path, progress)
     base_folder(folder)
     try:
-        model = open_model(folder, dtype)
+        model = open_model(folder, dtype, four_bit_options(device, dtype) if four_bit else {})
         tokenizer = AutoTokenizer.from_pretrained(
             str(tokenizer_folder(folder)), local_files_only=True, trust_remote_code=False
         )
@@ -105,4 +107,5 @@ def load_base(
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"is not a causal language model that can be opened ({reason})", file=folder) from error
-    return model.to(device), tokenizer
+    # What is packed lies on its device, and cannot be moved.
+    return model if four_bit else model.to(device), tokenizer

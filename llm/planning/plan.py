@@ -17,7 +17,8 @@ from llm.base.small_mistral import SIZES
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
 from llm.planning.planned_answers import PlannedAnswers, planned_answers
-from llm.training.rehearsal import rehearse
+from llm.planning.ways import memory_of, ways_to_fit
+from llm.training.rehearsal import StepShape
 from sim.errors import InputError
 from sim.reading import load_json
 
@@ -62,7 +63,8 @@ def _config(settings: PlanSettings) -> Any:
 
 def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     """Parameters, memory, tokens and hours. Memory is the peak of one training step and one evaluation batch, run on
-    tensors without values (`LiveBytes`); hours are FLOPs over an assumed share of the device's peak.
+    tensors without values (`LiveBytes`), of the cheapest way that fits (`ways_to_fit`; where none does, of the last);
+    hours are FLOPs over an assumed share of the device's peak.
 
     Memory is what tensors hold. A process adds its libraries (about 0.5 GiB), and on a CPU glibc keeps freed blocks:
     up to 1.8 times the planned peak was measured, the plan itself with MALLOC_MMAP_THRESHOLD_=65536 set (a third to a
@@ -83,10 +85,12 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
         )
     pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // pair_tokens(config, answers)))
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
-    seen = rehearse(config, dtype, settings, answers, pairs_at_once, rows_at_once)
     cache = _cache_bytes(config, settings.sampling, prompt, dtype)
+    shape = StepShape(prompt, answers.response_tokens, pairs_at_once, rows_at_once)
+    ways, seen = ways_to_fit(config, dtype, settings, shape, cache)
+    way = ways[-1]
     generation = seen.weights + seen.adapters + cache
-    tokens, work = _work(seen.parameters, seen.embedding, config, settings, answers)
+    tokens, work = _work(seen.parameters, seen.embedding, config, settings, answers, way.recompute)
     peak = flops or (_DEVICES[settings.device] if on_gpu else measure_cpu())
     share = _SHARE["cuda" if on_gpu else "cpu"]
     return Plan(
@@ -102,14 +106,18 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             seen.training_peak,
             seen.evaluation_peak,
             generation,
-            max(seen.training_peak, seen.evaluation_peak, generation),
+            way.peak,
         ),
         pairs_per_forward=pairs_at_once,
         tokens=tokens,
         flops=work,
         assumed_flops_per_second=peak * share,
         assumed_share_of_peak=share,
-        hours=PlannedWork(work.sharp / (peak * share) / 3600, work.soft / (peak * share) / 3600),
+        hours=PlannedWork(
+            work.sharp / (peak * share) / 3600 / way.devices, work.soft / (peak * share) / 3600 / way.devices
+        ),
+        memory_of_device=memory_of(settings),
+        ways=tuple(ways),
     )
 
 
@@ -131,7 +139,7 @@ def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtyp
 
 
 def _work(
-    parameters: int, embedding: int, config: Any, settings: PlanSettings, answers: PlannedAnswers
+    parameters: int, embedding: int, config: Any, settings: PlanSettings, answers: PlannedAnswers, recompute: bool
 ) -> tuple[PlannedTokens, PlannedWork]:
     """Tokens and FLOPs of a whole EM run.
 
@@ -148,7 +156,7 @@ def _work(
     forward = length * (2 * body + attention) + head
     forward_of_pair = of_pair * (2 * body + attention * min(of_pair / length, 2)) + 2 * head
     K, fits = settings.types, settings.rounds + 1
-    passes = 3 if settings.training.gradient_checkpointing else 2
+    passes = 3 if recompute else 2
     # Answers that a pass of all groups' fits goes over.
     merging = settings.training.merge and answers.alike is not None
     soft = K * ((answers.alike or 0) if merging else answers.pairs)

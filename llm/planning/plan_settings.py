@@ -20,7 +20,9 @@ class PlanSettings:
     (None: as counted, or two a pair), each of which is scored once; alike: how many of the pairs are left where those
     answered alike are merged, whoever answered (training.merge; None: as counted, or all).  types, rounds: K groups,
     EM rounds.  device: cpu, h200, h100, a100.
-    scoring: as of a run; "float32" counts in memory, not in hours.
+    scoring, four_bit: as of a run; scoring "float32" counts in memory, not in hours.
+    memory: GiB that tensors may take of the device (None: what such a device has, less what libraries take; of a CPU
+    what is free on this machine).
     """
 
     model: str | None = None
@@ -39,9 +41,15 @@ class PlanSettings:
     sampling: Sampling = field(default_factory=Sampling)
     scoring: Scoring = "same"
     eval_tokens: int | None = None
+    four_bit: bool = False
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("types", "pairs", "prompt_tokens", "response_tokens", "distinct", "alike", "rounds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1 (got {value})")
+        if self.memory is not None and not self.memory > 0:
+            raise ValueError(f"memory must be positive (got {self.memory})")
+        if self.four_bit and self.device == "cpu":
+            raise ValueError("four_bit needs a CUDA device (got cpu); leave it out")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from llm.planning.ways import Way
+
 
 @dataclass(frozen=True)
 class PlannedMemory:
-    """What tensors hold, in bytes: weights, adapters, the peaks of the three kinds of work, and the largest of them."""
+    """What tensors hold, in bytes: weights, adapters, the peaks of the three kinds of work, and the largest of them.
+
+    peak: of a device; where the base is spread over several the other numbers are those of a base that is whole.
+    """
 
     weights: int
     adapters: int
@@ -37,7 +42,10 @@ class PlannedTokens:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will need: counts of parameters, bytes, tokens, FLOPs, hours, and what the hours assume."""
+    """What a run will need: counts of parameters, bytes, tokens, FLOPs, hours, and what the hours assume.
+
+    memory_of_device: bytes that tensors may take of it.  ways: tried in turn, the last of them the one planned.
+    """
 
     model: str
     parameters: int
@@ -52,6 +60,16 @@ class Plan:
     assumed_flops_per_second: float
     assumed_share_of_peak: float
     hours: PlannedWork
+    memory_of_device: float
+    ways: tuple[Way, ...]
+
+    @property
+    def verdict(self) -> str:
+        """In words: fits, and how, or does not."""
+        way = self.ways[-1]
+        if not way.fits:
+            return "does not fit"
+        return "fits" if way.name == "as it is" else f"fits {way.name}"
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "verdict": self.verdict}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from llm.runs.run_settings import RunSettings
 from llm.runs.tracking import Tracking
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
+from llm.training.device_memory import choose_checkpointing
 from llm.training.group_training import SINGLE, GroupFit, RoundRecord, adjusted_rand_index, fit_groups
 from llm.training.heads_start import HeadsStart
 from llm.training.robust_training import fit_robustly
@@ -79,6 +80,7 @@ def require_fitting(settings: RunSettings, data: TextPreferences, base: SharedBa
 def fit_candidates(inputs: RunInputs) -> dict[int, GroupFit]:
     """A fit for each number of types that the settings allow."""
     candidates = candidate_types(inputs.settings, inputs.data)
+    inputs = replace(inputs, settings=_with_what_fits(inputs, max(candidates)))
     inputs.progress(f"note: {inputs.base.adapted_layers}")
     return {n_types: _fit_candidate(inputs, n_types, many=len(candidates) > 1) for n_types in candidates}
 
@@ -86,6 +88,20 @@ def fit_candidates(inputs: RunInputs) -> dict[int, GroupFit]:
 def best_types(fits: Mapping[int, GroupFit]) -> int:
     """The number of types whose held-out log-likelihood is largest."""
     return max(fits, key=lambda k: fits[k].judged) if len(fits) > 1 else next(iter(fits))
+
+
+def _with_what_fits(inputs: RunInputs, n_types: int) -> RunSettings:
+    """The settings, activations recomputed where a training step does not fit into memory otherwise."""
+    settings, store = inputs.settings, inputs.base.store
+    contexts, responses = inputs.data.train.rows
+    prompt, response = store.lengths(contexts), store.lengths(responses)
+    longest = int((prompt + 2 * response).argmax())
+    recompute = choose_checkpointing(
+        inputs.base, n_types, (int(prompt[longest]), int(response[longest])), settings.training
+    )
+    if recompute and settings.training.gradient_checkpointing is None:
+        inputs.progress("note: a training step does not fit into memory as it is: activations are computed twice")
+    return replace(settings, training=replace(settings.training, gradient_checkpointing=recompute))
 
 
 def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:

@@ -8,6 +8,7 @@ from typing import Any
 
 from llm.base.device import choose_arithmetic, own_device, pick_device, pick_dtype
 from llm.base.folder_format import read_stamped, require_unchanged
+from llm.base.four_bit import require_four_bit
 from llm.base.generation import Sampling
 from llm.base.identity import tokenizer_hash, weights_hash
 from llm.base.joining import asked_to_shard
@@ -40,14 +41,18 @@ def open_base(
     device = own_device(pick_device(settings.device))
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    if settings.four_bit:
+        require_four_bit(device)
     choose_arithmetic(device)
     dtype = pick_dtype(settings.dtype, device)
     # A base that does not fit into a device need not fit into memory once a process either.
     mesh = None if whole else mesh_of_all(device)
     with ours.in_turn(one_by_one=not whole):
-        network, tokenizer = load_base(model, device if whole else "cpu", dtype, progress)
+        network, tokenizer = load_base(model, device if whole else "cpu", dtype, progress, four_bit=settings.four_bit)
         network = network if whole else sharded(network, device, mesh)
-        found = {"base": weights_hash(model), "tokenizer": tokenizer_hash(model)}
+        # Of a 4-bit base all numbers are others: it is another base to all that is kept.
+        packed = "+nf4" if settings.four_bit else ""
+        found = {"base": weights_hash(model) + packed, "tokenizer": tokenizer_hash(model)}
     end = tokenizer.eos_token_id
     if end is None:
         raise InputError("its tokenizer has no end token", file=model, fix="set eos_token in tokenizer_config.json")

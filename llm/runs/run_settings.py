@@ -22,7 +22,8 @@ class RunSettings:
     training.  scoring: numbers of the scores that responsibilities and figures come from: "same", those of dtype, or
     "float32", at about the cost of a float32 base in time and of one more module in memory.  sharding: of several
     processes, whether each holds the base whole or all of them one together (see `llm.base.sharding`); auto is full
-    where `accelerate launch` was given --use_fsdp.  keep_journal: keep the finished pieces that a restart would read;
+    where `accelerate launch` was given --use_fsdp.  four_bit: the base's linear layers in 4 bits (QLoRA; CUDA and the
+    package bitsandbytes).  keep_journal: keep the finished pieces that a restart would read;
     they are removed at the end otherwise.  tracker: where the record of steps and rounds goes beside metrics.jsonl,
     see `Tracking`.
     """
@@ -40,6 +41,7 @@ class RunSettings:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     scoring: Scoring = "same"
     sharding: Literal["auto", "none", "full"] = "auto"
+    four_bit: bool = False
     threads: int | None = None
     eval_tokens: int | None = None
     keep_journal: bool = False
@@ -52,9 +54,13 @@ class RunSettings:
             raise ValueError(f"seed must not be negative (got {self.seed})")
         if self.groups.start == "adapters" and not isinstance(self.lora.start, tuple):
             raise ValueError("groups.start=adapters needs an adapter a group: lora.start=[FOLDER, ...]")
+        if self.four_bit and (self.scoring == "float32" or self.sharding == "full"):
+            other = "scoring float32" if self.scoring == "float32" else "sharding full"
+            raise ValueError(f"four_bit does not go with {other}; leave one of them out")
         if self.groups.prompt_laws is not None and self.method != "em-dpo":
             raise ValueError(f"groups.prompt_laws belongs to method em-dpo (got {self.method}); leave it out")
 
 
 # What changes neither the path nor the result of a run. What device and dtype came to is in its origin.
 FREE = ("device", "dtype", "sharding", "threads", "keep_journal", "tracker")
+FREE_IN_TRAINING = ("gradient_checkpointing",)

@@ -33,7 +33,7 @@ from llm.runs.run_origin import (
     require_same_models,
     require_same_origin,
 )
-from llm.runs.run_settings import FREE, RunSettings
+from llm.runs.run_settings import FREE, FREE_IN_TRAINING, RunSettings
 from llm.runs.tracking import require_tracker, tracked
 from llm.training.group_training import GroupFit, GroupRecord, Method, adjusted_rand_index
 from sim.answer_kinds.response_choices import ResponseChoices
@@ -185,8 +185,10 @@ def _require_same_everywhere(settings: RunSettings, origin: Origin) -> None:
 
 
 def _deciding(settings: RunSettings) -> dict[str, Any]:
-    """The settings that decide the result."""
-    return {key: value for key, value in resolved(settings).items() if key not in FREE}
+    """The settings that decide the result, but for rounding."""
+    found = {key: value for key, value in resolved(settings).items() if key not in FREE}
+    found["training"] = {key: value for key, value in found["training"].items() if key not in FREE_IN_TRAINING}
+    return found
 
 
 def _look_at_what_is_there(out: Path, origin: Origin, progress: Progress) -> None:

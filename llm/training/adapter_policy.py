@@ -187,7 +187,9 @@ class AdapterPolicy:
         number, self._fits = self._fits, self._fits + 1
         stream = self._stream.child(f"fit/{number}")
         data = _digest(self.base, observations)
-        parts = (self.identity, data, weights, self.beta, asdict(self.training), asdict(stream), *beside)
+        # Recomputed activations change gradients by rounding alone, and another device may need them.
+        training = {**asdict(self.training), "gradient_checkpointing": False}
+        parts = (self.identity, data, weights, self.beta, training, asdict(stream), *beside)
         return fingerprint(*parts), stream
 
     def _fitted(self, key: str, report: FitReport, beside: Mapping[str, torch.Tensor]) -> None:

@@ -19,6 +19,7 @@ from llm.training.answer_objectives import Objective
 from llm.training.batches import step_batches
 from llm.training.finite import require_finite
 from llm.training.optimiser_state import as_tensors, put_back
+from llm.training.step_record import StepRecord
 from llm.training.steps import Contested, Step, accumulate
 from sim.errors import InputError
 from sim.streams import Stream
@@ -40,6 +41,8 @@ class DPOTraining:
     kinds of answers stay apart.
     normalised: the loss is divided by the mean weight, so that a small group is fitted as hard as a large one; that of
     group-dpo, a mean of the groups' mean losses, always is.
+    gradient_checkpointing: recompute activations in the backward pass; None: where a step does not fit into the
+    device's memory without (`choose_checkpointing`). It changes gradients by rounding alone.
     checkpoint_steps: optimiser steps between checkpoints inside a fit.
     """
 
@@ -57,7 +60,7 @@ class DPOTraining:
     skip_below: float = 1e-3
     merge: bool = False
     normalised: bool = True
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | None = None
     checkpoint_steps: int = 200
 
     def __post_init__(self) -> None:
@@ -130,7 +133,7 @@ def make_passes(
     journal = journal or Journal(None)
     part = f"part-{key}"
     contested = objective if isinstance(objective, Contested) else None
-    record: list[Step] = []
+    record = StepRecord(name, total, base.device, rate_field, training.rate)
     with base.using(name):
         if training.gradient_checkpointing:
             start_gradient_checkpointing(base)
@@ -138,10 +141,11 @@ def make_passes(
             parameter.requires_grad_(True)
         optimizer = make_optimizer([list(own.values()) for own in groups], training)
         dropout = AdapterDropout(base, name, stream.child("dropout"))
-        done = _resume(journal, part, parameters, optimizer, contested, record)
+        done = _resume(journal, part, parameters, optimizer, contested, record.rows)
         step = 0
         for epoch in range(training.epochs):
-            if _settled(record[: epoch * per_epoch], per_epoch, training.settled, contested):
+            record.fetch()
+            if _settled(record.rows[: epoch * per_epoch], per_epoch, training.settled, contested):
                 break
             order = stream.child(f"epoch/{epoch}")
             for rows in step_batches(objective.lengths, training.batch, order, training.bucket):
@@ -157,33 +161,30 @@ def make_passes(
                         else contested.accumulate(rows, training.micro_tokens, list(parameters.values()))
                     )  # fmt: skip
                 processes().sum_gradients(list(parameters.values()))
-                norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
-                if not math.isfinite(totals.loss) or not math.isfinite(norm):
-                    raise InputError(
-                        f"training of '{name}' diverged at step {step + 1} of {total}: loss {totals.loss}, gradient "
-                        f"norm {norm}", field=rate_field, fix=f"lower the rate (now {training.rate:g})",
-                    )  # fmt: skip
+                norm = torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip)
+                # Before the parameters move: where nothing waits, a step that diverged is never made.
+                fetched = record.add(step, totals, norm, len(rows), optimizer.param_groups[0]["lr"])
                 optimizer.step()
-                record.append({
-                    "step": step, "loss": totals.loss, "rewards/margins": totals.margins / len(rows),
-                    "rewards/accuracies": totals.right / len(rows), "grad_norm": norm,
-                    "learning_rate": optimizer.param_groups[0]["lr"], **totals.beside,
-                })  # fmt: skip
                 step += 1
-                on_record(record)
-                on_step(step, total)
                 ends = on_pass is not None and step % per_epoch == 0
-                if ends or (step % training.checkpoint_steps == 0 and step < total):
+                kept = ends or (step % training.checkpoint_steps == 0 and step < total)
+                if (kept and record.fetch()) or fetched:
+                    on_record(record.rows)
+                    on_step(step, total)
+                if kept:
                     require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
                     if ends and on_pass is not None:
                         on_pass(epoch)
-                    _checkpoint(journal, part, parameters, optimizer, contested, step, record)
+                    _checkpoint(journal, part, parameters, optimizer, contested, step, record.rows)
+        if record.fetch():
+            on_record(record.rows)
+            on_step(step, total)
         for parameter in parameters.values():
             parameter.grad = None
         if training.gradient_checkpointing:
             base.model.eval()
     require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
-    return record
+    return record.rows
 
 
 def _settled(record: Sequence[Step], per_epoch: int, share: float, contested: Contested | None) -> bool:

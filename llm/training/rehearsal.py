@@ -10,21 +10,35 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from llm.base.lora_settings import LoraSettings
 from llm.base.sequences import SequenceBatch
-from llm.base.shared_base import SharedBase
+from llm.base.sharding import decoder_layers
+from llm.base.shared_base import Scoring, SharedBase
 from llm.base.shared_prompts import Placement
 from llm.base.tokens import TokenStore
+from llm.training.four_bit_shapes import pack_linear_layers
 from llm.training.live_bytes import LiveBytes
-from llm.planning.plan_settings import PlanSettings
-from llm.planning.planned_answers import PlannedAnswers
 from llm.training.losses import margins, weighted_dpo_loss
 from llm.training.passes import DPOTraining, make_optimizer, start_gradient_checkpointing
 from sim.streams import Stream
 
 
 @dataclass(frozen=True)
+class StepShape:
+    """Tokens of a prompt and of a response, pairs in a forward pass of training, responses in one of evaluation."""
+
+    prompt: int
+    response: int
+    pairs: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class Rehearsal:
-    """Numbers of parameters (all, the embedding's, one adapter's), and bytes."""
+    """Numbers of parameters (all, the embedding's, one adapter's), and bytes.
+
+    layers: of the decoder's layers together, and of the largest.
+    """
 
     parameters: int
     embedding: int
@@ -33,43 +47,63 @@ class Rehearsal:
     adapters: int
     training_peak: int
     evaluation_peak: int
+    layers: tuple[int, int]
 
 
 def rehearse(
     config: Any,
     dtype: torch.dtype,
-    settings: PlanSettings,
-    answers: PlannedAnswers,
-    pairs_at_once: int,
-    rows_at_once: int,
+    shape: StepShape,
+    *,
+    lora: LoraSettings,
+    training: DPOTraining,
+    types: int,
+    scoring: Scoring = "same",
+    recompute: bool = False,
+    four_bit: bool = False,
 ) -> Rehearsal:
-    """The peaks of a training step of `pairs_at_once` pairs and of an evaluation batch of `rows_at_once` responses."""
+    """The peaks of a training step and of an evaluation batch of this shape, of a model of this configuration.
+
+    recompute: activations, in the backward pass.  four_bit: its linear layers are packed (see `four_bit_shapes`).
+    """
     from transformers import AutoModelForCausalLM
 
-    prompt, response = answers.prompt_tokens, answers.response_tokens
     with _without_moving(), FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as bytes_:
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         parameters = sum(p.numel() for p in model.parameters())
         embedding = model.get_input_embeddings().weight.numel()
-        base = SharedBase(model, TokenStore(), pad=0, end=0, lora=settings.lora, probe=False, scoring=settings.scoring)
+        if four_bit:
+            pack_linear_layers(model, dtype)
+        base = SharedBase(model, TokenStore(), pad=0, end=0, lora=lora, probe=False, scoring=scoring)
         weights = bytes_.live
-        for k in range(settings.types):
+        for k in range(types):
             base.add_adapter(f"group_{k}", Stream(role=str(k)))
         adapters = bytes_.live - weights
         own = base.parameters_of("group_0")
         # The guard's copy of the adapter in training, and the copies of the best round.
-        copies = [[p.detach().clone() for p in own.values()] for _ in range(settings.types + 1)]
+        copies = [[p.detach().clone() for p in own.values()] for _ in range(types + 1)]
         with base.scoring_as("group_0"), torch.inference_mode():
             bytes_.restart()
-            base.scorer(_batch(rows_at_once, prompt, response))
+            base.scorer(_batch(shape.rows, shape.prompt, shape.response))
             evaluation = bytes_.peak
         bytes_.restart()
-        _step(base, own, settings.training, pairs_at_once, prompt, response)
-        training = bytes_.peak
+        _step(base, own, training, shape, recompute)
+        training_peak = bytes_.peak
+        layers = _largest_layer(model)
         del copies
     return Rehearsal(
-        parameters, embedding, sum(p.numel() for p in own.values()), weights, adapters, training, evaluation
-    )
+        parameters, embedding, sum(p.numel() for p in own.values()), weights, adapters, training_peak, evaluation,
+        layers,
+    )  # fmt: skip
+
+
+def _largest_layer(model: Any) -> tuple[int, int]:
+    """(bytes of all layers of the decoder, of the largest), without adapters."""
+    sizes = [
+        sum(value.nbytes for name, value in layer.named_parameters() if "lora_" not in name)
+        for layer in decoder_layers(model)
+    ]
+    return sum(sizes), max(sizes)
 
 
 @contextmanager
@@ -90,16 +124,12 @@ def _batch(rows: int, prompt: int, response: int, each: int = 1) -> SequenceBatc
 
 
 def _step(
-    base: SharedBase,
-    own: Mapping[str, torch.nn.Parameter],
-    training: DPOTraining,
-    pairs: int,
-    prompt: int,
-    response: int,
+    base: SharedBase, own: Mapping[str, torch.nn.Parameter], training: DPOTraining, shape: StepShape, recompute: bool
 ) -> None:
     """One optimiser step of the training loop, without anything that needs values."""
+    pairs, prompt, response = shape.pairs, shape.prompt, shape.response
     with base.using("group_0"):
-        if training.gradient_checkpointing:
+        if recompute:
             start_gradient_checkpointing(base)
         for parameter in own.values():
             parameter.requires_grad_(True)

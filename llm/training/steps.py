@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
 import torch
 
-from llm.base.processes import processes
 from llm.training.answer_objectives import Objective
 from llm.training.step_shares import own_pieces
 from sim.preferences import IntArray
@@ -48,17 +46,15 @@ class Contested(Protocol):
         ...
 
 
-def accumulate(objective: Objective, rows: IntArray, tokens: int) -> StepTotals:
+def accumulate(objective: Objective, rows: IntArray, tokens: int) -> torch.Tensor:
     """The gradient of a batch, added up in the parameters from pieces of at most `tokens` padded tokens.
 
-    Of several processes: the gradient of this one's share, and totals of all.
+    Returns loss, sum of margins, and how many are positive, (3,) float64 on the device: nothing here waits for it.
+    Of several processes: all of this one's share.
     """
-    loss_of_batch, margins, right = 0.0, 0.0, 0.0
+    parts = []
     for piece, counts in own_pieces(rows, objective.lengths, tokens, objective.sequences):
         loss, margin = objective(piece, len(rows))
         (loss * counts).backward()
-        loss_of_batch += float(loss.detach()) * counts
-        margins += float(margin.sum()) * counts
-        right += float((margin > 0).sum()) * counts
-    loss_of_batch, margins, right = processes().summed(np.array([loss_of_batch, margins, right])).tolist()
-    return StepTotals(loss_of_batch, margins, int(right))
+        parts.append(torch.stack([loss.detach(), margin.sum(), (margin > 0).sum()]).double() * counts)
+    return torch.stack(parts).sum(dim=0)

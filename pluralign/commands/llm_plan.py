@@ -7,7 +7,17 @@ from dataclasses import asdict
 
 import click
 
+from llm.planning.planned import Plan
 from pluralign.commands.llm_options import config_options, training_warnings
+
+
+def _verdict(content: Plan) -> str:
+    """Of a device's memory, and what was tried before."""
+    way = content.ways[-1]
+    on = f"{content.device}: {content.memory_of_device / 2**30:.1f} GiB for tensors"
+    before = [f"{own.name} {own.peak / 2**30:.1f}" for own in content.ways[: -1 if way.fits else None]]
+    missed = f" (too much: {', '.join(before)} GiB)" if before else ""
+    return f"{on}; {content.verdict}{missed}"
 
 
 @click.command("plan")
@@ -61,6 +71,7 @@ def command(
         f"memory: weights {gib['weights']:.2f} GiB, adapters {gib['adapters']:.2f}; peak in training "
         f"{gib['training_peak']:.2f} ({content.pairs_per_forward} pairs at once), evaluation "
         f"{gib['evaluation_peak']:.2f}, sampling {gib['generation_peak']:.2f}; needed {gib['peak']:.2f} GiB\n"
+        f"{_verdict(content)}\n"
         f"tokens: {tokens.data:,.0f} in the data, {tokens.sharp:,.0f} to {tokens.soft:,.0f} in the run\n"
         f"hours: {hours.sharp:.2f} (every answer in one group) to {hours.soft:.2f} (in all), at "
         f"{content.assumed_flops_per_second / 1e12:.3g} TFLOP/s ({content.assumed_share_of_peak:.0%} of "

@@ -1,0 +1,175 @@
+"""What a training step takes, against a step that is run; and that training recomputes where it does not fit."""
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("peft")
+
+from tiny_architectures import CONFIGURATIONS, new_model  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+
+from llm.base.lora_settings import LoraSettings  # noqa: E402
+from llm.base.shared_base import SharedBase  # noqa: E402
+from llm.base.tokens import TokenStore  # noqa: E402
+from llm.training.adapter_training import fit_adapter  # noqa: E402
+from llm.training.device_memory import GIB, choose_checkpointing, free_of_machine, usable  # noqa: E402
+from llm.training.four_bit_shapes import pack_linear_layers  # noqa: E402
+from llm.training.live_bytes import LiveBytes  # noqa: E402
+from llm.training.passes import DPOTraining  # noqa: E402
+from llm.training.rehearsal import StepShape, rehearse  # noqa: E402
+from llm.training.step_record import StepRecord  # noqa: E402
+from llm.training.steps import StepTotals  # noqa: E402
+from sim.errors import InputError  # noqa: E402
+from sim.preferences import PreferencePairs  # noqa: E402
+from sim.streams import Stream  # noqa: E402
+
+PAIRS, PROMPT, RESPONSE = 12, 10, 20
+LORA = LoraSettings(rank=2)
+
+
+def _base(model):
+    return SharedBase(model, TokenStore(), pad=0, end=2, lora=LORA)
+
+
+def _counted(architecture, training):
+    """Bytes at the peak of a fit of one step with real tensors, its base and two adapters included."""
+    with LiveBytes() as count:
+        base = _base(new_model(architecture))
+        weights = sum(value.nbytes for value in base.model.parameters())
+        rng = np.random.default_rng(0)
+        rows = [base.store.add_all(rng.integers(3, 270, (PAIRS, n))) for n in (PROMPT, RESPONSE, RESPONSE)]
+        pairs = PreferencePairs(*rows, np.arange(PAIRS) % 2, 2)
+        for k in range(2):
+            base.add_adapter(f"g{k}", Stream(k))
+        base.reference(pairs.contexts, pairs.chosen), base.reference(pairs.contexts, pairs.rejected)
+        before = count.live
+        count.restart()
+        fit_adapter(base, "g0", pairs, np.ones(PAIRS), 0.1, training, Stream(1))
+        # What lies around beside the weights (the probe's buffers, tensors made for tests) is not the step's.
+        return count.peak - before + weights
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma2", "gpt2", "gpt-neox", "mixtral", "falcon"])
+def test_a_planned_step_takes_what_a_step_takes(architecture, recompute):
+    training = DPOTraining(batch=PAIRS, epochs=1, gradient_checkpointing=recompute)
+    measured = _counted(architecture, training)
+    shape = StepShape(PROMPT, RESPONSE, PAIRS, 1)
+    seen = rehearse(
+        CONFIGURATIONS[architecture](), torch.float32, shape, lora=LORA, training=training, types=2, recompute=recompute
+    )
+    assert seen.training_peak == pytest.approx(measured, rel=0.15)
+    assert seen.training_peak > 1.3 * seen.weights, "a peak that is all weights tests nothing"
+
+
+def test_activations_are_recomputed_where_a_step_does_not_fit_otherwise():
+    base = _base(new_model("llama"))
+    training = DPOTraining(batch=PAIRS)
+    plain, again = (
+        rehearse(
+            base.model.config, torch.float32, StepShape(PROMPT, RESPONSE, PAIRS, 1), lora=LORA, training=training,
+            types=2, recompute=recompute,
+        )
+        for recompute in (False, True)
+    )  # fmt: skip
+    needs = [seen.training_peak - seen.weights for seen in (plain, again)]
+    assert needs[1] < 0.7 * needs[0]
+
+    def chosen(free, **options):
+        asked = DPOTraining(batch=PAIRS, **options)
+        return choose_checkpointing(base, 2, (PROMPT, RESPONSE), asked, free)
+
+    assert not chosen(1e12)
+    assert not chosen(needs[0])
+    assert chosen(needs[0] - 1)
+    assert chosen(needs[1])
+    with pytest.raises(InputError, match=r"a training step of 12 answers of 50 tokens takes .* are free") as caught:
+        chosen(needs[1] - 1)
+    assert "training.micro_tokens" in str(caught.value)
+    assert chosen(1e12, gradient_checkpointing=True)
+    assert not chosen(1, gradient_checkpointing=False), "what is asked for is done"
+
+
+def test_memory_that_is_free_is_the_least_of_machine_and_control_group(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9999 kB\nMemAvailable:     2048 kB\n")
+    assert free_of_machine(tmp_path) == 2048 * 1024
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("1000\n")
+    assert free_of_machine(tmp_path) == 2048 * 1024
+    (group / "memory.max").write_text("501000\n")
+    assert free_of_machine(tmp_path) == 500_000
+    assert usable(80 * GIB) == pytest.approx(75 * GIB)
+    assert usable(0.5 * GIB) == 0.0
+
+
+def test_four_bits_a_weight_by_hand():
+    """64 x 512 weights: 16 KiB, 512 scales of a byte, 2 of four bytes."""
+    with FakeTensorMode():
+        model = new_shape()
+        pack_linear_layers(model, torch.bfloat16)
+        packed = model.get_decoder().layer.weight
+        assert packed.nbytes == pytest.approx(64 * 512 / 2 + 512 + 2 * 4, abs=1)
+        assert model.head.weight.nbytes == 4 * 64 * 64, "the head stays as it is"
+        x = torch.zeros(3, 512, dtype=torch.bfloat16, requires_grad=True)
+        out = model.get_decoder().layer(x)
+        assert out.shape == (3, 64)
+        out.sum().backward()
+        assert x.grad.shape == x.shape
+
+
+class new_shape(torch.nn.Module):  # noqa: N801  # a model in three lines
+    def __init__(self):
+        super().__init__()
+        self.decoder = torch.nn.ModuleDict({"layer": torch.nn.Linear(512, 64, bias=False)})
+        self.decoder.layer = self.decoder["layer"]
+        self.head = torch.nn.Linear(64, 64, bias=False)
+
+    def get_decoder(self):
+        return self.decoder
+
+    def get_output_embeddings(self):
+        return self.head
+
+    def get_input_embeddings(self):
+        return None
+
+
+def _record(together):
+    found = StepRecord("one", 9, torch.device("cpu"), "training.rate", 0.5)
+    found._together = together
+    return found
+
+
+def test_steps_that_wait_are_the_rows_of_steps_that_do_not():
+    rows = {}
+    for together in (1, 4):
+        record, fetched = _record(together), []
+        for step in range(6):
+            sums = torch.tensor([0.5 + step, 2.0 * step, float(step)], dtype=torch.float64)
+            fetched.append(record.add(step, sums, torch.tensor(0.1 * step), 4, 1e-3))
+        assert fetched == ([True] * 6 if together == 1 else [False, False, False, True, False, False])
+        assert record.fetch() == (together == 4)
+        assert not record.fetch()
+        rows[together] = record.rows
+    assert rows[1] == rows[4]
+    assert rows[1][3] == {
+        "step": 3, "loss": 3.5, "rewards/margins": 1.5, "rewards/accuracies": 0.75,
+        "grad_norm": pytest.approx(0.3), "learning_rate": 1e-3,
+    }  # fmt: skip
+
+
+def test_of_steps_that_wait_the_first_that_diverged_is_named():
+    record = _record(4)
+    for step, loss in enumerate((0.7, math.nan, math.inf)):
+        record.add(step, StepTotals(loss, 0.0, 0, {"group_weights": {"a": 1.0}}), torch.tensor(1.0), 4, 1e-3)
+    with pytest.raises(InputError, match=r"'one' diverged at step 2 of 9: loss nan.*lower the rate \(now 0.5\)"):
+        record.fetch()
+    assert [row["step"] for row in record.rows] == [0]
+    assert record.rows[0]["group_weights"] == {"a": 1.0}
