@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from llm.base.joining import together
 from llm.base.processes import processes
 from llm.base.sequences import collate
 from llm.base.sharding import share_held
-from llm.runs.open_run import open_base
+from llm.base.shared_base import SharedBase
+from llm.runs import open_run
 from llm.runs.run_settings import RunSettings
 from llm.training.passes import start_gradient_checkpointing
 from sim.settings import read_settings
@@ -26,7 +28,7 @@ from sim.streams import Stream
 def numbers(folder, sharding, dtype):
     """Scores of a few rows by a random adapter, its gradient with recomputed activations, and the share held here."""
     overrides = ["device=cpu", f"dtype={dtype}", "scoring=float32", "threads=1", f"sharding={sharding}", "lora.rank=2"]
-    base, _, _ = open_base(str(folder), read_settings(RunSettings, None, overrides))
+    base, _, _ = open_run.open_base(str(folder), read_settings(RunSettings, None, overrides))
     base.add_adapter("own", Stream(1, "adapter"))
     own = base.parameters_of("own")
     with torch.no_grad():
@@ -47,6 +49,8 @@ def numbers(folder, sharding, dtype):
 
 def main(folder):
     found = {}
+    # A probe would be the first pass of all, and not by chance one that leaves nothing behind.
+    open_run.SharedBase = partial(SharedBase, probe=False)
     with together():
         for place in sorted(path for path in folder.iterdir() if path.is_dir()):
             for dtype in ("float32", "bfloat16"):

@@ -32,6 +32,27 @@ def test_layers_are_found_whatever_they_are_called(folders, name):
     assert len({type(layer) for layer in layers}) == 1
 
 
+def test_lists_inside_layers_are_no_layers():
+    """As experts are, where an architecture keeps them in a list."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.experts = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(5))
+
+    class Nested(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norms = torch.nn.ModuleList([torch.nn.LayerNorm(2)])
+            self.layers = torch.nn.ModuleList([Layer(), Layer()])
+
+        def get_decoder(self):
+            return self
+
+    model = Nested()
+    assert decoder_layers(model) == list(model.layers)
+
+
 def test_a_decoder_without_layers_is_refused():
     class Flat(torch.nn.Linear):
         def get_decoder(self):
