@@ -6,9 +6,9 @@
     fit = pl.fit(pairs, method="em-dpo")
     print(fit)
 
-Everything the command line does is one call here, but for training and sampling policies of language models. Results print
-as a short table; `.as_dict()` is what --json prints, `.plot()` gives matplotlib axes. Names are loaded when they are
-first used.
+Everything the command line does is one call here, but for training and sampling policies of language models. Results
+print as a short table; `.as_dict()` is what --json prints, `.plot()` gives matplotlib axes. Names are loaded when they
+are first used.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from llm.base.sharding import decoder_layers
 from llm.base.shared_base import Scoring, SharedBase
 from llm.base.shared_prompts import Placement
 from llm.base.tokens import TokenStore
+from llm.training.adapter_dropout import AdapterDropout
 from llm.training.four_bit_shapes import pack_linear_layers
 from llm.training.live_bytes import LiveBytes
 from llm.training.losses import margins, weighted_dpo_loss
@@ -135,8 +136,10 @@ def _step(
             parameter.requires_grad_(True)
         optimizer = make_optimizer([list(own.values())], training)
         each = 2 if base.scorer.shares_up_to(prompt + 2 * response) else 1
-        scores = base.scorer(_batch(2 * pairs, prompt, response, each))
-        reference = torch.zeros(2, pairs)
-        margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
-        weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
+        # Dropout keeps what it dropped until the backward pass.
+        with AdapterDropout(base, "group_0", Stream()).of_step(0):
+            scores = base.scorer(_batch(2 * pairs, prompt, response, each))
+            reference = torch.zeros(2, pairs)
+            margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
+            weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
         optimizer.step()

