@@ -109,10 +109,19 @@ def _largest_layer(model: Any) -> tuple[int, int]:
 
 @contextmanager
 def _without_moving() -> Iterator[None]:
-    """PEFT moves new adapters to their layer's device; tensors without values refuse that, and are there already."""
+    """PEFT moves new adapters to their layer's device; tensors without values refuse that, and are there already.
+
+    torch has shapes of grouped products of experts for bfloat16 alone; transformers' own have them for all.
+    """
+    from contextlib import ExitStack
     from unittest.mock import patch
 
-    with patch.object(torch.nn.Module, "to", lambda module, *_, **__: module):
+    from transformers.integrations import moe
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(torch.nn.Module, "to", lambda module, *_, **__: module))
+        if hasattr(moe, "_can_use_grouped_mm"):
+            stack.enter_context(patch.object(moe, "_can_use_grouped_mm", lambda *_: False))
         yield
 
 

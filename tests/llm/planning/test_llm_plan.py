@@ -17,10 +17,10 @@ from click.testing import CliRunner  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
 from llm.base.small_mistral import SIZES  # noqa: E402
-from llm.training.live_bytes import LiveBytes  # noqa: E402
 from llm.planning.plan import plan  # noqa: E402
 from llm.planning.plan_settings import PlanSettings  # noqa: E402
 from llm.planning.planned_answers import PlannedAnswers, count_answers, planned_answers  # noqa: E402
+from llm.training.live_bytes import LiveBytes  # noqa: E402
 from llm.training.passes import DPOTraining  # noqa: E402
 from pluralign.__main__ import command  # noqa: E402
 from sim.errors import InputError  # noqa: E402

@@ -124,7 +124,7 @@ def test_four_bits_a_weight_by_hand():
         assert x.grad.shape == x.shape
 
 
-class new_shape(torch.nn.Module):  # noqa: N801  # a model in three lines
+class new_shape(torch.nn.Module):  # a model in three lines
     def __init__(self):
         super().__init__()
         self.decoder = torch.nn.ModuleDict({"layer": torch.nn.Linear(512, 64, bias=False)})
