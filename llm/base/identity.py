@@ -26,6 +26,10 @@ _TOKENIZER_FILES = (
 )
 
 
+# Marks the hash of a base whose linear layers are packed.
+_PACKED = "+nf4"
+
+
 def file_hash(file: str | Path) -> str:
     """Hash of one file: its name and content."""
     return _hash([Path(file)])
@@ -62,6 +66,16 @@ def folder_hash(folder: str | Path) -> str:
     return _hash(files, [file.relative_to(place).as_posix() for file in files])
 
 
+def base_hash(model: str | Path, four_bit: bool = False) -> str:
+    """Of a base as it computes: of one in 4 bits all numbers are others, and it is another base to all that is kept."""
+    return weights_hash(model) + (_PACKED if four_bit else "")
+
+
+def hash_of_files(base: str) -> str:
+    """The part of a `base_hash` that its files decide."""
+    return base.removesuffix(_PACKED)
+
+
 def require_same_model(model: str | Path, weights: str, tokenizer: str, folder: Path) -> None:
     """InputError where the model that a finished folder was made with is not the one of these hashes any more.
 
@@ -69,7 +83,8 @@ def require_same_model(model: str | Path, weights: str, tokenizer: str, folder: 
     """
     if not Path(model).exists():
         return
-    for name, wanted, hash_of in (("weights", weights, weights_hash), ("tokenizer", tokenizer, tokenizer_hash)):
+    files = hash_of_files(weights)
+    for name, wanted, hash_of in (("weights", files, weights_hash), ("tokenizer", tokenizer, tokenizer_hash)):
         if wanted and hash_of(model) != wanted:
             raise InputError(
                 f"was changed since {folder} was made with it: its {name} differ", file=model, field="model",

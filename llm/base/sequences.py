@@ -155,7 +155,9 @@ class ResponseScorer:
         self.direct = found is not None
         self._transform: Transformation = found or (lambda logits: logits)
         self.window = longest_shared(model.config)
-        self.shares = self.direct and may_share(model.config) and (not probe or self._shares_on_a_probe())
+        # Products of a 4-bit base are rounded: a probe of it would decide by chance.
+        trusted = not probe or bool(getattr(model, "is_loaded_in_4bit", False))
+        self.shares = self.direct and may_share(model.config) and (trusted or self._shares_on_a_probe())
 
     def _candidates(self) -> list[Transformation]:
         return logit_transformations(self._model.config)

@@ -225,13 +225,14 @@ class SharedBase:
         rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
         prompts, answers = rows[:, 0], rows[:, 1]
         if most is None:
-            batch = collate(store, prompts, answers, self.pad, self.device)
+            order, batch = np.arange(len(rows)), collate(store, prompts, answers, self.pad, self.device)
         else:
-            # Rows come in order of their prompts, so those of a sequence follow each other.
             sequences = behind_their_prompts(prompts, store.lengths(prompts), store.lengths(answers), most)
             batch = collate_sequences(store, prompts, answers, sequences, self.pad, self.device)
+            order = np.concatenate(sequences)
         scores: torch.Tensor = self.scorer(batch)
-        return scores[torch.from_numpy(back.reshape(-1)).to(scores.device)]
+        place = np.argsort(order)[back.reshape(-1)]
+        return scores[torch.from_numpy(place).to(scores.device)]
 
     def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64.

@@ -8,6 +8,7 @@ is alone; of a pair with a prompt of p tokens, p + |y_1| + |y_2| tokens are comp
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,17 @@ from sim.preferences import IntArray
 # for all the same: in longer sequences it costs what the prompt saves.
 SHARED_TOKENS = 512
 
-# ALiBi adds a bias for the distance in the sequence, not for positions that are given: no order but the plain one.
-_BIASED_BY_DISTANCE = ("bloom", "mpt")
+# ALiBi adds a bias for the distance in the sequence, not for positions that are given; GPT-Neo and Doge cut what lies
+# further back by distance in the sequence, in a mask of their own.
+_BY_DISTANCE = ("bloom", "mpt", "gpt_neo", "doge")
+
+# Parts of names of settings by which layers read a sequence from left to right, whatever a mask says.
+_RECURRENT = re.compile(r"mamba|ssm|conv|recurrent|rwkv|linear_attn|linear_num|lightning")
+
+_WINDOWS = (
+    "sliding_window", "sliding_window_size", "window_size", "attention_window_size", "keep_window_size",
+    "local_attention", "attention_chunk_size",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,25 +56,27 @@ class Placement:
 def behind_their_prompts(
     contexts: IntArray, prompt: IntArray, response: IntArray, most: int, alone_above: int | None = None
 ) -> list[IntArray]:
-    """Rows in sequences of one context, in the order of first rows; a sequence ends where another response would make
-    it longer than `most` tokens.
+    """Rows in sequences of one context of at most `most` tokens, as few as first-fit decreasing finds; sequences in the
+    order of their contexts' first rows, rows of a sequence ascending.
 
     prompt, response: (n,) tokens.  alone_above: rows of more tokens than these share no sequence (None: no such limit),
     and no sequence of several responses is longer.
     """
     limit = most if alone_above is None else min(most, alone_above)
-    open_: dict[int, int] = {}
-    sequences: list[list[int]] = []
-    size: list[int] = []
-    for row, (context, own, more) in enumerate(zip(contexts.tolist(), prompt.tolist(), response.tolist(), strict=True)):
-        at = open_.get(context)
-        if at is None or size[at] + more > limit:
-            open_[context] = at = len(sequences)
-            sequences.append([])
-            size.append(own)
-        sequences[at].append(row)
-        size[at] += more
-    return [np.array(rows, dtype=np.int64) for rows in sequences]
+    sequences: dict[int, list[list[int]]] = {context: [] for context in contexts.tolist()}
+    free: dict[int, list[int]] = {context: [] for context in sequences}
+    # Longest responses first, of the same length in the order they come.
+    for row in np.argsort(-response, kind="stable").tolist():
+        context, more = int(contexts[row]), int(response[row])
+        for number, left in enumerate(free[context]):
+            if more <= left:
+                sequences[context][number].append(row)
+                free[context][number] -= more
+                break
+        else:
+            sequences[context].append([row])
+            free[context].append(limit - int(prompt[row]) - more)
+    return [np.array(sorted(rows), dtype=np.int64) for own in sequences.values() for rows in own]
 
 
 def place(store: TokenStore, contexts: IntArray, responses: IntArray, sequences: list[IntArray], pad: int) -> Any:
@@ -97,9 +109,17 @@ def place(store: TokenStore, contexts: IntArray, responses: IntArray, sequences:
 
 
 def may_share(config: Any) -> bool:
-    """Whether a model of this configuration takes positions and masks at all; a probe decides where there is one."""
+    """Whether a model of this configuration goes by the positions and masks it is given, as far as that can be read.
+
+    A probe decides beside it: but of random weights, or inside a window, it may see nothing.
+    """
     text = config.get_text_config()
-    return text.model_type not in _BIASED_BY_DISTANCE and not getattr(text, "alibi", False)
+    if text.model_type in _BY_DISTANCE or getattr(text, "alibi", False):
+        return False
+    kinds = getattr(text, "layer_types", None) or ()
+    return all("attention" in kind and "linear" not in kind for kind in kinds) and not any(
+        _RECURRENT.search(name) for name, value in text.to_dict().items() if value
+    )
 
 
 def longest_shared(config: Any) -> int | None:
@@ -108,5 +128,5 @@ def longest_shared(config: Any) -> int | None:
     Layers of a sliding window or of chunks cut what lies further back, and a mask that is given replaces theirs.
     """
     text = config.get_text_config()
-    cuts = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min((int(cut) for cut in cuts if cut), default=None)
+    cuts = [getattr(text, name, None) for name in _WINDOWS]
+    return min((int(cut) for cut in cuts if isinstance(cut, int) and cut > 0), default=None)

@@ -53,3 +53,5 @@ class PlanSettings:
             raise ValueError(f"memory must be positive (got {self.memory})")
         if self.four_bit and self.device == "cpu":
             raise ValueError("four_bit needs a CUDA device (got cpu); leave it out")
+        if self.four_bit and self.scoring == "float32":
+            raise ValueError("four_bit does not go with scoring float32; leave one of them out")

@@ -57,7 +57,8 @@ def _tried(
     config: Any, dtype: torch.dtype, settings: PlanSettings, shape: StepShape, cache: int
 ) -> Iterator[tuple[Way, Rehearsal]]:
     asked = settings.training.gradient_checkpointing
-    packs = (True,) if settings.four_bit else (False, True) if settings.device != "cpu" else (False,)
+    may_pack = settings.device != "cpu" and settings.scoring != "float32"
+    packs = (True,) if settings.four_bit else (False, True) if may_pack else (False,)
 
     def run(pairs: int, recompute: bool, four_bit: bool) -> Rehearsal:
         return rehearse(
@@ -70,17 +71,17 @@ def _tried(
 
     last = (False, False)
     for four_bit in packs:
-        for recompute in (asked,) if asked is not None else (False, True) if not four_bit else (True,):
+        for recompute in (asked,) if asked is not None else (True,) if four_bit else (False, True):
             seen, last = run(shape.pairs, recompute, four_bit), (recompute, four_bit)
             yield Way(_name(recompute, four_bit), peak(seen), False, 1, recompute, four_bit), seen
-    if settings.device == "cpu":
+    # A 4-bit base is not spread.
+    if settings.device == "cpu" or settings.four_bit:
         return
-    # A 4-bit base is not spread: of several devices each takes the whole weights, a share of the layers of them.
-    recompute, four_bit = last[0], settings.four_bit
-    if four_bit:
-        return
+    recompute = last[0]
     for devices in _DEVICES:
-        seen = run(max(1, -(-shape.pairs // devices)), recompute, False)
+        # Each takes its share of the batch, in pieces of as many tokens as one device would.
+        seen = run(min(shape.pairs, -(-settings.training.batch // devices)), recompute, False)
+        # Embeddings and head are whole on each device, layers are shared, two of them gathered at a time.
         layers, largest = seen.layers
         spread = layers - layers // devices - 2 * largest
         yield Way(

@@ -148,7 +148,11 @@ def _shapes(base: SharedBase) -> dict[str, tuple[int, ...]]:
     for path in base.adapted_layers.paths:
         layer: Any = base.model.get_submodule(path)
         layer = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer
-        out, into = reversed(layer.weight.shape) if base.adapted_layers.transposed else layer.weight.shape
+        # By name where they have one: the weight of a quantised layer is packed.
+        if hasattr(layer, "in_features"):
+            out, into = layer.out_features, layer.in_features
+        else:
+            out, into = reversed(layer.weight.shape) if base.adapted_layers.transposed else layer.weight.shape
         found[f"{_PREFIX}{path}.lora_A.weight"] = (base.lora.rank, int(into))
         found[f"{_PREFIX}{path}.lora_B.weight"] = (int(out), base.lora.rank)
         if base.lora.dora:

@@ -20,7 +20,7 @@ from llm.base.device import choose_arithmetic, pick_device
 from llm.base.float32_arithmetic import SHORT
 from llm.base.folder_format import file_checksum, require_unchanged, stamped
 from llm.base.gguf_models import plain_folder
-from llm.base.identity import tokenizer_hash, versions, weights_hash
+from llm.base.identity import hash_of_files, tokenizer_hash, versions, weights_hash
 from llm.base.model_folder import base_folder, into_weights, with_adapter
 from llm.base.progress import Progress
 from llm.base.small_mistral import load_base
@@ -85,7 +85,7 @@ def merge_group_model(
     require_place(target)
     place = plain_folder(model or mixture.base, progress)
     for what, wanted, found in (
-        ("base", mixture.base_hash, weights_hash(model or mixture.base)),
+        ("base", hash_of_files(mixture.base_hash), weights_hash(model or mixture.base)),
         ("tokenizer", mixture.tokenizer_hash, tokenizer_hash(model or mixture.base)),
     ):
         if wanted != found:
@@ -93,6 +93,8 @@ def merge_group_model(
                 f"the {what} in {model or mixture.base} is not the one this run was trained on", file=folder,
                 fix="give the right one with --model",
             )  # fmt: skip
+    if hash_of_files(mixture.base_hash) != mixture.base_hash:
+        progress("note: this run was trained on the base in 4 bits; merged into the whole one it is another policy")
     choose_arithmetic(pick_device(device))
     network, tokenizer = load_base(place, pick_device(device), progress=progress)
     dtype = stored_dtype(place)

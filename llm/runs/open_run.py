@@ -10,7 +10,7 @@ from llm.base.device import choose_arithmetic, own_device, pick_device, pick_dty
 from llm.base.folder_format import read_stamped, require_unchanged
 from llm.base.four_bit import require_four_bit
 from llm.base.generation import Sampling
-from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.identity import base_hash, tokenizer_hash
 from llm.base.joining import asked_to_shard
 from llm.base.model_folder import end_tokens, longest_input
 from llm.base.processes import processes
@@ -50,9 +50,7 @@ def open_base(
     with ours.in_turn(one_by_one=not whole):
         network, tokenizer = load_base(model, device if whole else "cpu", dtype, progress, four_bit=settings.four_bit)
         network = network if whole else sharded(network, device, mesh)
-        # Of a 4-bit base all numbers are others: it is another base to all that is kept.
-        packed = "+nf4" if settings.four_bit else ""
-        found = {"base": weights_hash(model) + packed, "tokenizer": tokenizer_hash(model)}
+        found = {"base": base_hash(model, settings.four_bit), "tokenizer": tokenizer_hash(model)}
     end = tokenizer.eos_token_id
     if end is None:
         raise InputError("its tokenizer has no end token", file=model, fix="set eos_token in tokenizer_config.json")

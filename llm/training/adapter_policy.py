@@ -189,7 +189,9 @@ class AdapterPolicy:
         data = _digest(self.base, observations)
         # Recomputed activations change gradients by rounding alone, and another device may need them.
         training = {**asdict(self.training), "gradient_checkpointing": False}
-        parts = (self.identity, data, weights, self.beta, training, asdict(stream), *beside)
+        # What decides the batches, beside the training: answers' lengths count prompts once where they are shared.
+        behind = (self.base.scorer.window,) if self.base.scorer.shares else ()
+        parts = (self.identity, data, weights, self.beta, training, asdict(stream), *behind, *beside)
         return fingerprint(*parts), stream
 
     def _fitted(self, key: str, report: FitReport, beside: Mapping[str, torch.Tensor]) -> None:

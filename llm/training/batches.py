@@ -14,7 +14,7 @@ _CHUNK_BATCHES = 32
 
 
 def step_batches(lengths: IntArray, batch: int, stream: Stream, bucket: bool = True) -> list[IntArray]:
-    """A random order of the pairs cut into batches; lengths (n,), the longer response of each pair.
+    """A random order of the pairs cut into batches; lengths (n,), tokens of each answer as `Objective` counts them.
 
     bucket: pairs are sorted by length inside chunks of 32 batches before they are cut, and the batches shuffled:
     pairs of a batch are then of like length. Each pair occurs once; the last batch may be smaller.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from llm.base.processes import processes
+from llm.base.sharding import is_sharded
 from llm.base.shared_base import SharedBase
 from llm.training.passes import DPOTraining
 from llm.training.rehearsal import StepShape, rehearse
@@ -30,8 +32,10 @@ def usable(total: float) -> float:
 def free_memory(device: torch.device) -> float:
     """Bytes that tensors may still take: of a CUDA device, or of this machine within the limit of its control group."""
     if device.type == "cuda":
-        return usable(float(torch.cuda.mem_get_info(device)[0]))
-    return free_of_machine()
+        # Blocks that torch keeps for later are free to it; what libraries took they have taken already.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept) * (1.0 - _SHARE)
+    return free_of_machine() / processes().local_world
 
 
 def free_of_machine(root: Path = Path("/")) -> float:
@@ -59,51 +63,77 @@ def choose_checkpointing(
     """Whether activations are recomputed in the backward pass: where a step would not fit without it.
 
     longest: tokens of the prompt and of a response of the largest answer.  free: bytes, as of `free_memory`.
-    The same in all processes.  InputError where a step does not fit with it either.
+    The same in all processes.  InputError where a step does not fit with it either.  Where a step cannot be rehearsed
+    (a packed base, a model whose code asks for values) and may not fit, they are recomputed.
     """
     if training.gradient_checkpointing is not None:
         return training.gradient_checkpointing
     free = free_memory(base.device) if free is None else free
     prompt, response = longest
     each = prompt + 2 * response if base.scorer.shares_up_to(prompt + 2 * response) else 2 * (prompt + response)
-    pairs = max(1, min(training.batch, training.micro_tokens // each))
+    # As many of the largest answer as the largest piece of a step has tokens.
+    pairs = -(-min(training.micro_tokens, training.batch * each) // each)
+    copies = 4.0 * base.adapted_layers.parameters * (4 + types + 1)
+    recompute, needed = False, 0
+    if _surely_less(base.model.config, pairs * each) + copies > free / 2:
+        recompute, needed = _rehearsed(base, types, StepShape(prompt, response, pairs, 1), training, free)
+    short, again = processes().summed(np.array([float(needed > free), float(recompute)])).tolist()
+    if short:
+        raise _too_large(needed, free, f"{pairs} answers of {each} tokens", base.device)
+    return bool(again)
+
+
+def _rehearsed(
+    base: SharedBase, types: int, shape: StepShape, training: DPOTraining, free: float
+) -> tuple[bool, int]:  # fmt: skip
+    """(whether activations must be computed again, bytes of a step beside the base then)."""
+    if base.quantised:
+        return True, 0
+    config, dtype = base.model.config.get_text_config(), next(base.model.parameters()).dtype
     needed = 0
-    # Shapes of a quantised base are not its configuration's: the bound below is all that is known of it.
-    if _surely_less(base.model.config, pairs * each) > free / 2 and not base.quantised:
-        shape = StepShape(prompt, response, pairs, 1)
-        dtype = next(base.model.parameters()).dtype
-        for recompute in (False, True):
+    for recompute in (False, True):
+        try:
             seen = rehearse(
-                base.model.config.get_text_config(), dtype, shape, lora=base.lora, types=types, scoring=base.scoring,
-                training=training, recompute=recompute,
+                config, dtype, shape, lora=base.lora, types=types, scoring=base.scoring, training=training,
+                recompute=recompute,
             )  # fmt: skip
-            # The base is there already, its adapters are not always.
-            needed = seen.training_peak - seen.weights
-            if needed <= free:
-                break
-    elif base.quantised and _surely_less(base.model.config, pairs * each) > free / 2:
-        recompute = True
-    else:
-        recompute = False
-    if bool(processes().summed(np.array([float(needed > free)]))[0]):
-        raise InputError(
-            f"a training step of {pairs} answers of {each} tokens takes {needed / GIB:.1f} GiB beside the base, with "
-            f"activations recomputed, and {free / GIB:.1f} are free", field="training.micro_tokens",
-            fix="lower it (`pluralign llm plan` says what a step takes), or set four_bit=true or sharding=full",
-        )  # fmt: skip
-    return bool(processes().summed(np.array([float(recompute)]))[0])
+        except Exception:  # code of any model, run without values: what it raises is not known beforehand
+            return True, 0
+        gathered = 2 * seen.layers[1] if is_sharded(base.model) else 0
+        # The base is there already, its adapters are not always.
+        needed = seen.training_peak - seen.weights + gathered
+        if needed <= free:
+            return recompute, needed
+    return True, needed
+
+
+def _too_large(needed: int, free: float, step: str, device: torch.device) -> InputError:
+    """Said by every process: by those whose device has the room, of another's."""
+    fix = "lower it (`pluralign llm plan` says what a step takes)"
+    if device.type == "cuda":
+        fix += ", or set four_bit=true" + (", or sharding=full" if processes().world > 1 else "")
+    if needed <= free:
+        return InputError("a training step does not fit a device", field="training.micro_tokens", fix=fix)
+    return InputError(
+        f"a training step of {step} takes {needed / GIB:.3g} GiB beside the base, with activations recomputed, and "
+        f"{free / GIB:.3g} are free", field="training.micro_tokens", fix=fix,
+    )  # fmt: skip
 
 
 def _surely_less(config: Any, tokens: int) -> float:
     """Bytes that activations of a step of so many tokens stay below: each kept tensor of a layer, adapters' included,
-    in float32, and the logits twice."""
+    in float32, and the logits twice; infinite where the configuration does not say."""
     text = config.get_text_config()
-    hidden = int(text.hidden_size)
-    wide = max(
-        (int(value) for name in ("intermediate_size", "ffn_dim", "n_inner") if (value := getattr(text, name, None))),
-        default=4 * hidden,
-    )
-    experts = int(getattr(text, "num_experts_per_tok", None) or 1)
-    heads = int(getattr(text, "num_attention_heads", 1))
+
+    def most(*names: str, otherwise: float) -> float:
+        found = [getattr(text, name, None) for name in names]
+        numbers = [own for value in found for own in (value if isinstance(value, list | tuple) else [value])]
+        return max((float(own) for own in numbers if isinstance(own, int | float) and own), default=otherwise)
+
+    hidden = most("hidden_size", otherwise=math.inf)
+    wide = most("intermediate_size", "ffn_dim", "n_inner", otherwise=4 * hidden)
+    experts = most("num_experts_per_tok", otherwise=1.0)
+    heads = most("num_attention_heads", otherwise=hidden)
     a_layer = 64 * hidden + 12 * wide * experts + 4 * heads * tokens
-    return 4.0 * tokens * (int(text.num_hidden_layers) * a_layer + 2 * int(text.vocab_size))
+    layers, vocabulary = (most(name, otherwise=math.inf) for name in ("num_hidden_layers", "vocab_size"))
+    return 4.0 * tokens * (layers * a_layer + 2 * vocabulary)

@@ -134,6 +134,12 @@ def make_passes(
     part = f"part-{key}"
     contested = objective if isinstance(objective, Contested) else None
     record = StepRecord(name, total, base.device, rate_field, training.rate)
+
+    def tell(fetched: bool) -> None:
+        if fetched:
+            on_record(record.rows)
+            on_step(len(record.rows), total)
+
     with base.using(name):
         if training.gradient_checkpointing:
             start_gradient_checkpointing(base)
@@ -144,7 +150,7 @@ def make_passes(
         done = _resume(journal, part, parameters, optimizer, contested, record.rows)
         step = 0
         for epoch in range(training.epochs):
-            record.fetch()
+            tell(record.fetch())
             if _settled(record.rows[: epoch * per_epoch], per_epoch, training.settled, contested):
                 break
             order = stream.child(f"epoch/{epoch}")
@@ -168,17 +174,13 @@ def make_passes(
                 step += 1
                 ends = on_pass is not None and step % per_epoch == 0
                 kept = ends or (step % training.checkpoint_steps == 0 and step < total)
-                if (kept and record.fetch()) or fetched:
-                    on_record(record.rows)
-                    on_step(step, total)
+                tell(fetched or (kept and record.fetch()))
                 if kept:
                     require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
                     if ends and on_pass is not None:
                         on_pass(epoch)
                     _checkpoint(journal, part, parameters, optimizer, contested, step, record.rows)
-        if record.fetch():
-            on_record(record.rows)
-            on_step(step, total)
+        tell(record.fetch())
         for parameter in parameters.values():
             parameter.grad = None
         if training.gradient_checkpointing:

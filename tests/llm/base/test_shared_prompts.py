@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from tiny_architectures import CONFIGURATIONS, save_architecture  # noqa: E402
 
 from llm.base.shared_base import LoraSettings, SharedBase  # noqa: E402
-from llm.base.shared_prompts import behind_their_prompts, place  # noqa: E402
+from llm.base.shared_prompts import behind_their_prompts, longest_shared, may_share, place  # noqa: E402
 from llm.base.small_mistral import load_base  # noqa: E402
 from llm.base.tokens import TokenStore  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
@@ -21,6 +21,14 @@ from sim.streams import Stream  # noqa: E402
 TOLERANCE = 2e-4
 # ALiBi counts distances in the sequence: their responses stay alone.
 ALONE = ("falcon", "bloom")
+# Positions of their own, or layers that read from left to right: a probe of eight tokens may not see it.
+OTHERS = {
+    "GPTNeo": {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]],
+               "window_size": 16, "max_position_embeddings": 64},
+    "Lfm2": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "num_key_value_heads": 1, "layer_types": ["conv", "full_attention"]},
+    "Qwen3Next": {"hidden_size": 16}, "Jamba": {}, "FalconH1": {}, "Doge": {"keep_window_size": 16},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +187,21 @@ def test_a_model_that_ignores_positions_or_masks_shares_nothing(folders):
         assert not base.scorer.shares, ignored
 
 
+@pytest.mark.parametrize("kind", OTHERS)
+def test_configurations_that_go_by_the_sequence_share_nothing(kind):
+    import transformers
+
+    assert not may_share(getattr(transformers, f"{kind}Config")(**OTHERS[kind]))
+
+
+def test_a_window_of_any_name_is_one():
+    from transformers import LlamaConfig
+
+    assert longest_shared(LlamaConfig()) is None
+    assert longest_shared(LlamaConfig(sliding_window=64, attention_chunk_size=32)) == 32
+    assert longest_shared(LlamaConfig(window_size=7)) == 7
+
+
 def test_a_zero_adapter_is_the_reference_bit_by_bit_in_bfloat16(folders):
     base = _open(folders["llama"], torch.bfloat16)
     assert base.scorer.shares
@@ -214,6 +237,11 @@ def test_sequences_hold_every_row_once_and_no_more_tokens_than_asked():
                 assert len(set(contexts[rows].tolist())) == 1
                 total = prompt[rows[0]] + response[rows].sum()
                 assert len(rows) == 1 or total <= min(most, above or most)
+            # Never more sequences than pairs of neighbours would take, where those fit.
+            assert len(found) <= n
+    lengths = np.array([16, 15, 1, 2, 14, 3, 13, 4])
+    packed = behind_their_prompts(np.zeros(8, dtype=int), np.full(8, 20), lengths, 37)
+    assert [lengths[rows].sum() for rows in packed] == [17] * 4, "the long with the short"
 
 
 def test_places_of_tokens_by_hand():

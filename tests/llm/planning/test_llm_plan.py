@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from places import ROOT
+from typed_commands import typed
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -188,3 +190,110 @@ def test_what_is_said_of_the_answers_counts_more_than_what_a_file_holds(tmp_path
     assert answers("--config", str(config)) == 2 * 50 * (7 + 25)
     assert answers("--config", str(config), "--set", "pairs=60") == 2 * 60 * (7 + 25)
     assert answers("--config", str(config), "--set", "pairs=60", "--pairs", "70") == 2 * 70 * (7 + 25)
+
+
+@pytest.fixture
+def rehearsed_once(monkeypatch):
+    """Each step is rehearsed once, however often it is asked for."""
+    import llm.planning.ways as ways
+
+    whole, seen = ways.rehearse, {}
+
+    def kept(config, dtype, shape, **options):
+        key = (config.to_json_string(), dtype, shape, *sorted((name, repr(value)) for name, value in options.items()))
+        return seen.setdefault(key, None) or seen.update({key: whole(config, dtype, shape, **options)}) or seen[key]
+
+    monkeypatch.setattr(ways, "rehearse", kept)
+
+
+def test_the_verdict_is_the_cheapest_way_that_fits(rehearsed_once):
+    """Memory between what one way takes and what the next does: each way is the verdict once."""
+
+    def planned(memory, **options):
+        shape = {"prompt_tokens": 20, "response_tokens": 44, "size": "mini", "device": "h100", "types": 1}
+        return plan(PlanSettings(**shape, eval_tokens=64, memory=memory / 2**30, **options), flops=1e12)
+
+    every = planned(1).ways
+    names = [way.name for way in every]
+    assert names[:3] == ["as it is", "with gradient checkpointing", "with gradient checkpointing and a 4-bit base"]
+    assert names[3:] == [
+        f"with gradient checkpointing on {devices} devices (sharding=full)" for devices in (2, 4, 8, 16, 32, 64)
+    ]
+    assert planned(1).verdict == "does not fit"
+    peaks = [way.peak for way in every]
+    assert peaks[0] > peaks[1] > peaks[2]
+    assert peaks[1] > peaks[3], "half of the pairs a device"
+    for number, way in enumerate(every):
+        if way.peak < min(peaks[:number], default=10**15):
+            found = planned(way.peak)
+            assert found.ways[-1] == replace(way, fits=True)
+            assert found.verdict == ("fits" if number == 0 else f"fits {way.name}")
+            assert found.memory_bytes.peak == way.peak
+            assert not any(own.fits for own in found.ways[:-1])
+    fixed = planned(peaks[1], training=DPOTraining(gradient_checkpointing=False))
+    assert [way.name for way in fixed.ways][:2] == ["as it is", "with a 4-bit base"]
+    assert [way.name for way in planned(10**12, training=DPOTraining(gradient_checkpointing=True)).ways] == [names[1]]
+    assert [way.name for way in planned(10**12, four_bit=True).ways] == ["with gradient checkpointing and a 4-bit base"]
+
+
+def test_spreading_the_layers_saves_what_a_device_no_longer_holds(rehearsed_once):
+    """One pair whoever shares it: g devices hold 1/g of the layers each, and two of them at a time."""
+    settings = PlanSettings(
+        size="small", device="h100", memory=1e-6, prompt_tokens=4, response_tokens=4, types=1, pairs=1,
+        training=DPOTraining(batch=1, gradient_checkpointing=True), eval_tokens=8,
+    )  # fmt: skip
+    ways = plan(settings, flops=1e12).ways
+    size = SIZES["small"]
+    # q and o, k and v, gate, up and down, two norms; bfloat16.
+    layer = 2 * (
+        2 * size.hidden**2 + 2 * size.hidden**2 * size.kv_heads // size.heads + 3 * size.hidden * size.feed_forward
+        + 2 * size.hidden
+    )  # fmt: skip
+    assert ways[0].name == "with gradient checkpointing"
+    for way in ways[2:]:
+        saved = size.layers * layer - size.layers * layer // way.devices - 2 * layer
+        assert ways[0].peak - way.peak == max(0, saved), way.devices
+
+
+def test_the_verdict_is_said_with_what_was_tried():
+    def said(*options):
+        flags = ["--size", "mini", "--types", "1", "--device", "h100", *options]
+        return CliRunner().invoke(command, ["llm", "plan", *flags], catch_exceptions=False).stdout
+
+    assert "h100: 74.2 GiB for tensors; fits\n" in said()
+    text = said("--set", "memory=0.005")
+    assert "h100: 0.0 GiB for tensors; does not fit (too much: as it is 0." in text
+    content = json.loads(said("--json"))
+    assert content["verdict"] == "fits"
+    assert [way["name"] for way in content["ways"]] == ["as it is"]
+    with pytest.raises(InputError, match="four_bit needs a CUDA device"):
+        CliRunner().invoke(command, ["llm", "plan", "--size", "mini", "--set", "four_bit=true"], catch_exceptions=False)
+
+
+def test_a_plan_of_experts_in_float32(tmp_path):
+    """torch knows shapes of experts' grouped products for bfloat16 alone."""
+    from tiny_architectures import CONFIGURATIONS
+
+    CONFIGURATIONS["mixtral"]().save_pretrained(tmp_path)
+    found = plan(PlanSettings(model=str(tmp_path), prompt_tokens=8, response_tokens=8), flops=1e12)
+    assert found.memory_bytes.training_peak > found.memory_bytes.weights
+
+
+def test_four_bits_are_refused_where_there_is_no_cuda_device(tmp_path, monkeypatch, capsys):
+    import llm.base.four_bit as four_bit
+
+    with pytest.raises(InputError, match="CUDA devices alone"):
+        four_bit.require_four_bit("cpu")
+    options = four_bit.four_bit_options("cuda:0", torch.bfloat16)
+    packed = options["quantization_config"]
+    assert (packed.load_in_4bit, packed.bnb_4bit_quant_type, packed.bnb_4bit_use_double_quant) == (True, "nf4", True)
+    assert options["device_map"] == {"": "cuda:0"}
+    for more, words in (([], "4-bit bases run on CUDA devices alone"), (["--set", "scoring=float32"], "four_bit does")):
+        code, _, err = typed(
+            monkeypatch, capsys, "llm", "train", "--model", tmp_path, "--data", "x.jsonl", "--out", tmp_path / "o",
+            "--method", "dpo", "--device", "cpu", "--set", "four_bit=true", *more,
+        )  # fmt: skip
+        assert code == 2
+        assert words in err
+        assert len(err.strip().splitlines()) == 1
+        assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())

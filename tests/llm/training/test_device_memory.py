@@ -90,8 +90,32 @@ def test_activations_are_recomputed_where_a_step_does_not_fit_otherwise():
     with pytest.raises(InputError, match=r"a training step of 12 answers of 50 tokens takes .* are free") as caught:
         chosen(needs[1] - 1)
     assert "training.micro_tokens" in str(caught.value)
+    assert not choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(batch=PAIRS), 1e13)
+    # Of pieces that the largest answer does not fill: 120 tokens are two answers of 50 and more, not two.
+    small = DPOTraining(batch=PAIRS, micro_tokens=120)
+    three = rehearse(
+        base.model.config, torch.float32, StepShape(PROMPT, RESPONSE, 3, 1), lora=LORA, training=small, types=2
+    )
+    assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), small, three.training_peak - three.weights - 1)
     assert chosen(1e12, gradient_checkpointing=True)
     assert not chosen(1, gradient_checkpointing=False), "what is asked for is done"
+
+
+def test_a_step_that_cannot_be_rehearsed_is_recomputed_where_it_may_not_fit(monkeypatch):
+    import llm.training.device_memory as own
+
+    def refuses(*args, **kwargs):
+        raise RuntimeError("asks for a value")
+
+    monkeypatch.setattr(own, "rehearse", refuses)
+    base = _base(new_model("llama"))
+    for free, again in ((1e15, False), (1e4, True)):
+        assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), free) == again
+    # Gemma 3n has a width a layer, others none that is called so: what cannot be read may be anything.
+    vars(base.model.config)["intermediate_size"] = [24, 32]
+    assert not choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), 1e15)
+    vars(base.model.config)["hidden_size"] = None
+    assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), 1e15)
 
 
 def test_memory_that_is_free_is_the_least_of_machine_and_control_group(tmp_path):
