@@ -37,7 +37,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/ratios.py
 
 bench-llm: $(VENV)/.test
-	$(BIN)/python -W ignore benchmarks/llm_against_trl.py
+	$(BIN)/python -W ignore benchmarks/llm_against_trl.py --types 2,4,8
 
 clean:
 	rm -rf $(VENV) build site *.egg-info

@@ -11,7 +11,7 @@ after it, so padding cannot reach a response, and the attention kernel may take 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,6 +177,16 @@ class ResponseScorer:
     def without_gradients(self) -> AbstractContextManager[Any]:
         """Where scores are all that is wanted."""
         return without_gradients(self._model)
+
+    @contextmanager
+    def each_alone(self) -> Iterator[None]:
+        """While this lasts each response has a sequence of its own: for scores that must not depend on which others
+        are scored with them, down to the last bit."""
+        shares, self.shares = self.shares, False
+        try:
+            yield
+        finally:
+            self.shares = shares
 
     def shares_up_to(self, tokens: int) -> bool:
         """Whether sequences of several responses may have so many tokens."""

@@ -121,10 +121,12 @@ def direct_saddle_point(
         asked = contexts[own.child("prompts").integers(len(contexts), settings.prompts)]
         repeated = np.repeat(asked, settings.samples)
         responses = policy.sample(repeated, own.child("samples"))
-        h = np.stack([group.log_ratio(repeated, responses) for group in groups])
+        # What was scored before is not scored again, and a restart has scored less: no score may tell.
+        with base.scorer.each_alone():
+            h = np.stack([group.log_ratio(repeated, responses) for group in groups])
+            log_ratio = policy.log_ratio(repeated, responses)
         losses = np.append(c * beta * (own_value - h.mean(axis=1)), 0.0)
         adversary = np.exp(state.log_adversary)
-        log_ratio = policy.log_ratio(repeated, responses)
         reward = beta * (adversary[:K] * c) @ h - settings.kl * log_ratio
         advantage = leave_one_out(reward.reshape(settings.prompts, settings.samples)).ravel()
         gradient = _gradient(base, name, parameters, repeated, responses, advantage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -50,14 +51,24 @@ class ForwardPasses:
             return
         self._seen.add(id(base))
 
-        def seen(module, inputs):
+        def seen(module, args, kwargs):
             if self._sampling or not torch.is_inference_mode_enabled():
                 return
-            self.padded += inputs[0].numel()
-            for ids in inputs[0].tolist():
+            given, positions = kwargs["input_ids"], kwargs.get("position_ids")
+            self.padded += given.numel()
+            for number, ids in enumerate(given.tolist()):
                 while ids[-1] == base.pad:
                     ids.pop()
                 self.tokens += len(ids)
-                self.rows[self._name, self._changes[self._name], tuple(ids)] += 1
+                for row in [ids] if positions is None else _apart(ids, positions[number].tolist()):
+                    self.rows[self._name, self._changes[self._name], tuple(row)] += 1
 
-        base.model.get_input_embeddings().register_forward_pre_hook(seen)
+        base.model.get_decoder().register_forward_pre_hook(seen, with_kwargs=True)
+
+
+def _apart(ids, positions):
+    """The rows of a sequence of several responses: positions go back to the prompt's end where each begins."""
+    begins = [j for j in range(1, len(ids)) if positions[j] <= positions[j - 1]]
+    prompt = positions[begins[0]] if begins else len(ids)
+    edges = [prompt, *begins, len(ids)]
+    return [ids[:prompt] + ids[lo:hi] for lo, hi in pairwise(edges)] if begins else [ids]

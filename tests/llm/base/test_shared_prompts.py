@@ -187,6 +187,23 @@ def test_a_model_that_ignores_positions_or_masks_shares_nothing(folders):
         assert not base.scorer.shares, ignored
 
 
+def test_scores_that_must_not_tell_their_company_are_each_alone(folders):
+    base = _open(folders["llama"])
+    contexts, responses = _rows(base)
+
+    def sequences():
+        return sum(shape[0] for shape in _seen(base, lambda: base.score(None, contexts, responses))[1])
+
+    def stopped():
+        with base.scorer.each_alone():
+            assert sequences() == 12
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stopped()
+    assert sequences() == 3
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_configurations_that_go_by_the_sequence_share_nothing(kind):
     import transformers

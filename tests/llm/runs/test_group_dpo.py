@@ -65,7 +65,8 @@ def test_the_worst_group_loses_less_than_under_pooled_dpo(tiny, tmp_path):
     """One fit of each, of as many passes: no round is chosen that happens to serve the worst group."""
     pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=12, answers=24)
     for method in ("dpo", "group-dpo"):
-        one = ["groups.rounds=0", "training.epochs=8", "training.settled=0", f"method={method}"]
+        # Of more passes so small a model remembers its answers, and whom it serves then hangs on rounding.
+        one = ["groups.rounds=0", "training.epochs=3", "training.settled=0", "seed=2", f"method={method}"]
         chosen = [*SERVES, f"model={tiny}", f"data.train={pairs}", *one]
         train_run(read_settings(RunSettings, None, chosen), tmp_path / method)
     pooled, robust = _losses(tmp_path / "dpo"), _losses(tmp_path / "group-dpo")

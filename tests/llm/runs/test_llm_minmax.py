@@ -101,10 +101,11 @@ def test_direct_saddle_point_lowers_the_worst_regret_and_resumes(tiny, tmp_path)
     def fresh():
         base, _ = open_tiny(tiny)
         groups = [_policy(base, f"p{k}", k + 1, 0.15, Sampling(3, batch=256)) for k in range(2)]
-        return base, groups, base.store.add_all([[1, 40 + j] for j in range(12)])
+        contexts = base.store.add_all([[1, 40 + j] for j in range(12)])
+        # As the command does, begun or begun again: the groups know scores of its samples before the first step.
+        return base, groups, contexts, minmax_dpo(groups, contexts, beta=0.5, samples=8, stream=Stream(2))
 
-    base, groups, contexts = fresh()
-    result = minmax_dpo(groups, contexts, beta=0.5, samples=8, stream=Stream(2))
+    base, groups, contexts, result = fresh()
     own = np.diag(result.regret.discrepancy).copy()
     settings = SaddleSettings(steps=24, prompts=8, samples=4, rate=2e-2, checkpoint_steps=6)
     done = direct_saddle_point(base, groups, own, contexts, settings, Stream(4), journal=Journal(tmp_path / "whole"))
@@ -112,7 +113,7 @@ def test_direct_saddle_point_lowers_the_worst_regret_and_resumes(tiny, tmp_path)
     assert np.mean(worst[-6:]) < np.mean(worst[:6])
     assert done.adversary.sum() == pytest.approx(1.0)
     assert done.record[-1].kl > done.record[0].kl
-    base, groups, contexts = fresh()
+    base, groups, contexts, _ = fresh()
     journal = Journal(tmp_path / "cut")
 
     class Killed(Exception):
@@ -124,7 +125,7 @@ def test_direct_saddle_point_lowers_the_worst_regret_and_resumes(tiny, tmp_path)
 
     with pytest.raises(Killed):
         direct_saddle_point(base, groups, own, contexts, settings, Stream(4), journal=journal, progress=stop)
-    base, groups, contexts = fresh()
+    base, groups, contexts, _ = fresh()
     again = direct_saddle_point(base, groups, own, contexts, settings, Stream(4), journal=journal)
     assert again.record == done.record
 
