@@ -39,14 +39,16 @@ def free_memory(device: torch.device) -> float:
 
 
 def free_of_machine(root: Path = Path("/")) -> float:
-    """Available bytes by Linux's own account; elsewhere the physical memory."""
+    """Available bytes by Linux's own account; elsewhere the physical memory, or infinite where no one says."""
     found = []
     try:
         for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(float(line.split()[1]) * 1024)
     except OSError:
-        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+        # Windows has no such call.
+        sysconf = getattr(os, "sysconf", lambda name: float("inf"))
+        found.append(float(sysconf("SC_PAGE_SIZE")) * float(sysconf("SC_PHYS_PAGES")))
     try:
         group = root / "sys/fs/cgroup"
         limit = (group / "memory.max").read_text(encoding="ascii").strip()

@@ -118,7 +118,13 @@ def test_a_step_that_cannot_be_rehearsed_is_recomputed_where_it_may_not_fit(monk
     assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), 1e15)
 
 
-def test_memory_that_is_free_is_the_least_of_machine_and_control_group(tmp_path):
+def test_memory_that_is_free_is_the_least_of_machine_and_control_group(tmp_path, monkeypatch):
+    import os
+
+    assert 2**20 < free_of_machine(tmp_path) < 2**50, "no account of Linux's: the physical memory"
+    with monkeypatch.context() as patched:
+        patched.delattr(os, "sysconf")
+        assert free_of_machine(tmp_path) == math.inf
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 9999 kB\nMemAvailable:     2048 kB\n")
     assert free_of_machine(tmp_path) == 2048 * 1024
