@@ -55,8 +55,13 @@ def serve_command(run: str | Path, base: str | None = None) -> str:
         raise SystemExit(
             f"rank {rank} is more than vLLM takes ({RANKS[-1]}); serve `pluralign llm merge` of each group"
         )
-    words = ["vllm", "serve", base or read_run(run)["base"], "--enable-lora", "--max-loras", str(len(configs)),
-             "--max-lora-rank", str(room), "--generation-config", "vllm", "--lora-modules"]  # fmt: skip
+    served = Path(base or read_run(run)["base"])
+    if base is None and not served.is_dir():
+        raise SystemExit(f"the base of this run, {served}, is not here; give its folder with --base")
+    # A name that is no path would be looked for on a hub.
+    place = str(served.absolute()) if served.is_dir() else str(base)
+    words = ["vllm", "serve", place, "--enable-lora", "--max-loras", str(len(configs)), "--max-lora-rank", str(room),
+             "--generation-config", "vllm", "--lora-modules"]  # fmt: skip
     return shlex.join([*words, *(f"{name}={folder.absolute()}" for name, folder in folders.items())])
 
 

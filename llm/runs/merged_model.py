@@ -26,6 +26,7 @@ from llm.base.progress import Progress
 from llm.base.small_mistral import load_base
 from llm.base.tensor_files import disk_errors
 from llm.runs.minmax_runs import direct_adapter
+from llm.runs.open_run import base_of
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_mixture
 from sim.errors import InputError
 from sim.files.atomic import require_place, write_json
@@ -83,14 +84,15 @@ def merge_group_model(
     if os.path.lexists(target):
         raise InputError("exists already", file=target, fix="name another folder")
     require_place(target)
-    place = plain_folder(model or mixture.base, progress)
+    given = base_of(mixture, folder, model)
+    place = plain_folder(given, progress)
     for what, wanted, found in (
-        ("base", hash_of_files(mixture.base_hash), weights_hash(model or mixture.base)),
-        ("tokenizer", mixture.tokenizer_hash, tokenizer_hash(model or mixture.base)),
+        ("base", hash_of_files(mixture.base_hash), weights_hash(given)),
+        ("tokenizer", mixture.tokenizer_hash, tokenizer_hash(given)),
     ):
         if wanted != found:
             raise InputError(
-                f"the {what} in {model or mixture.base} is not the one this run was trained on", file=folder,
+                f"the {what} in {given} is not the one this run was trained on", file=folder,
                 fix="give the right one with --model",
             )  # fmt: skip
     if hash_of_files(mixture.base_hash) != mixture.base_hash:

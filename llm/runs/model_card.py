@@ -45,7 +45,8 @@ groups' policies, weighed by how probably she is in them.
 """
 _MEMBER = """
 It is one member of an ensemble: `mixture.json` in the folder above has the members' shares and, once there are any,
-their MinMax weights. The ensemble draws a member for each response; a mean of weights is another policy."""
+their MinMax weights. The ensemble draws a member for each response; a mean of weights is another policy.
+"""
 
 
 @dataclass(frozen=True)
@@ -141,11 +142,14 @@ A LoRA adapter of {escaped(base)}, trained on answers by pluralign. It serves
 {member}
 ## How to load it
 
+With BASE the folder of {escaped(base)} (its weights have the hash above), and ADAPTER the folder of this file:
+
 ```python
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("BASE"), "THIS FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("BASE")
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("BASE"), "ADAPTER")
 ```
 
 ## Settings
@@ -162,8 +166,8 @@ def _held_out(numbers: RunNumbers) -> list[tuple[str, str]]:
     beside = f"; {_COIN}" if numbers.coin else ""
     found = []
     for what, value, n in (
-        ("held-out answers to prompts that were seen", numbers.seen, numbers.n_held_out),
-        ("held-out answers to new prompts", numbers.new, numbers.n_new_prompts),
+        ("held-out answers to prompts that were seen, of the run", numbers.seen, numbers.n_held_out),
+        ("held-out answers to new prompts, of the run", numbers.new, numbers.n_new_prompts),
     ):
         found.append((what, "none were held out" if value is None else f"{value:.4f} nats ({n} answers{beside})"))
     return found

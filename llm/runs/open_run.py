@@ -121,6 +121,16 @@ def read_config(folder: str | Path) -> tuple[RunSettings, Origin, dict[str, str]
     return settings_from(RunSettings, content, str(path)), read_origin(origin, path, TRAIN_AGAIN), versions
 
 
+def base_of(mixture: MixtureFile, folder: Path, model: str | Path | None) -> str:
+    """Where the base of a run lies: the one given, or where it was when the run was made; InputError if it is gone."""
+    if model is None and not Path(mixture.base).exists():
+        raise InputError(
+            f"its base, {mixture.base}, is not here (seen from the folder it was trained in)", file=folder,
+            fix="give the base's folder with --model",
+        )  # fmt: skip
+    return str(model or mixture.base)
+
+
 def open_run(
     folder: str | Path,
     *,
@@ -142,7 +152,7 @@ def open_run(
     # What several processes trained one may use.
     settings = replace(settings, device=device or settings.device, sharding="none")
     if base is None:
-        shared, tokenizer, hashes = open_base(model or mixture.base, settings, progress)
+        shared, tokenizer, hashes = open_base(base_of(mixture, folder, model), settings, progress)
         for name, value in (("base", mixture.base_hash), ("tokenizer", mixture.tokenizer_hash)):
             if hashes[name] != value:
                 raise InputError(

@@ -131,6 +131,11 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
             f"note: groups begin in the order of groups.start={settings.groups.start}, which knows nothing of whose "
             "lora.start is whose; groups.start=adapters begins with who is served best by which"
         )
+    if _may_have_seen(settings):
+        progress(
+            "note: lora.start was made with another seed, on other answers or elsewhere: it may have seen what is held "
+            "out here, and held-out numbers are then too good"
+        )
     if ours.is_first:
         begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
         # What is left of an end that was killed: until this one ends there is no mixture to open.
@@ -182,6 +187,18 @@ def _require_same_everywhere(settings: RunSettings, origin: Origin) -> None:
         ("version of the libraries", versions()),
     ):  # fmt: skip
         processes().require_same(what, json.dumps(value, sort_keys=True), fix)
+
+
+def _may_have_seen(settings: RunSettings) -> bool:
+    """Whether a start of the adapters may have been trained on answers that this run holds out: of a run with the same
+    seed and the same answers it has not, since the split is drawn from these."""
+    for folder in start_folders(settings.lora):
+        if not (folder.parent / "mixture.json").is_file():
+            return True
+        before = read_config(folder.parent)[0]
+        if (before.seed, before.data) != (settings.seed, settings.data):
+            return True
+    return False
 
 
 def _deciding(settings: RunSettings) -> dict[str, Any]:

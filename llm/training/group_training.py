@@ -19,12 +19,24 @@ from llm.training.adapter_policy import AdapterPolicy
 from llm.training.heads_start import HeadAnswers, HeadsStart, heads_start, leading_features
 from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
 from sim.algorithms.cross_fit import CrossFit, Fixed
-from sim.algorithms.em_dpo import EMRound, EStep, Posterior, em_dpo, hard_posterior, random_split, soft_posterior
+from sim.algorithms.em_dpo import (
+    EMRound,
+    EMStatus,
+    EStep,
+    Posterior,
+    em_dpo,
+    hard_posterior,
+    random_split,
+    soft_posterior,
+)
 from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import ResponseChoices, choices_of_pairs
 from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
+
+# What to do, in the words of these settings.
+_LIMIT = "the round limit was reached first; raise groups.rounds"
 
 Method = Literal["em-dpo", "cluster-dpo", "dpo", "group-dpo"]
 # One policy for all.
@@ -238,7 +250,7 @@ def fit_groups(
         held_out=best.held_out,
         new_prompts=best.new_prompts,
         best_round=best.number,
-        status=result.status.value,
+        status=_LIMIT if result.status is EMStatus.MAX_ROUNDS else result.status.value,
         rounds=tuple(watch.record),
         constants=best.constants,
         heads=heads,

@@ -31,7 +31,7 @@ class RobustStatus(Enum):
     """How the fits ended; each value says what to do."""
 
     CONVERGED = "the worst group's training loss changes by less than its tolerance"
-    MAX_ROUNDS = "the round limit was reached first; raise groups.rounds or the tolerance"
+    MAX_ROUNDS = "the round limit was reached first; raise groups.rounds"
     STOPPED = "held-out answers of the worst group gained nothing for groups.patience rounds"
 
 

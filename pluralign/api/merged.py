@@ -30,7 +30,7 @@ class MergedGroup(Shown):
             ["merging, logits", self.told["merging"]],
             [f"rounding to {self.dtype}, logits", self.told["rounding"]],
             [f"rounding to {self.dtype}, nats a token", self.told["rounding_log_probability"]],
-            ["the largest logit", self.told["largest_logit"]],
+            ["for scale: the largest logit", self.told["largest_logit"]],
         ]
         title = f"{self.group} merged into its base ({self.dtype}): {self.folder}"
         return Page(title, ["largest change on 64 tokens", "by"], rows)

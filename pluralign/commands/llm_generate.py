@@ -65,6 +65,8 @@ def command(
     from sim.streams import Stream
 
     mixture = read_mixture(run)
+    # A number is a group's, as for `merge`.
+    group = f"group_{group}" if group is not None and group.isdecimal() else group
     known = (*mixture.adapters, "reference", "mixture")
     if group is not None and group not in known:
         raise InputError(f"--group: no '{group}' in {run}", fix=f"choose one of {', '.join(known)}")

@@ -86,6 +86,9 @@ def minmax_text(report: MinMaxReport, direct: DirectReport | None = None) -> str
             f"priorities {tuple_text}: weights {weights}\n  group regrets {regrets}; worst weighted {row.value:.4f} "
             f"(LP {row.lp_value:.4f}, gap {row.gap:.1g})"
         )
+    if len(report.tuples) > 1:
+        first = ",".join(f"{c:g}" for c in report.tuples[0].priorities)
+        lines.append(f"the ensemble that is served has the weights of priorities {first}, the first (mixture.json)")
     if direct is not None:
         regrets = ", ".join(
             f"{value:.3f} +- {error:.3f}"

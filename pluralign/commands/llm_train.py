@@ -82,7 +82,7 @@ def command(
         "-" if value is None else format(value, ".4f")
         for value in (summary.held_out_log_likelihood, summary.new_prompts_log_likelihood)
     )
-    ended = f"round {summary.best_round}: {summary.status}" if settings.groups.rounds else "one fit, as asked"
+    ended = f"round {summary.best_round} was kept; {summary.status}" if settings.groups.rounds else "one fit, as asked"
     lines = [
         f"{summary.method} with {summary.n_types} types, shares {shares} ({ended})",
         f"held-out log-likelihood {seen} nats a pair, {new} on new prompts (a coin: -0.6931)",

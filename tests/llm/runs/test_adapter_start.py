@@ -15,10 +15,13 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from saved_runs import contents, interrupted, pairs, refused, settings, train_command  # noqa: E402, F401
 from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 
+from llm.base.folder_format import stamped  # noqa: E402
 from llm.base.lora_settings import LoraSettings  # noqa: E402
+from llm.data.data_settings import DataSettings  # noqa: E402
 from llm.runs.adapter_start import begin_at_start, read_start  # noqa: E402
 from llm.runs.run_folder import save_adapter  # noqa: E402
-from llm.runs.train_run import train_run  # noqa: E402
+from llm.runs.run_settings import RunSettings  # noqa: E402
+from llm.runs.train_run import _may_have_seen, train_run  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 
@@ -170,3 +173,20 @@ def test_what_is_read_has_the_names_of_parameters(tiny, tmp_path):
     (tmp_path / "one" / "adapter_config.json").write_text("[")
     with pytest.raises(InputError, match="is not JSON"):
         read_start(base, tmp_path / "one")
+
+
+def test_a_start_that_may_have_seen_what_is_held_out_is_noted(tmp_path):
+    from sim.files.atomic import write_json
+    from sim.settings import resolved
+
+    run = tmp_path / "run"
+    (run / "group_0").mkdir(parents=True)
+    settings = RunSettings(model="m", data=DataSettings(train="a.jsonl"), lora=LoraSettings(start=str(run / "group_0")))
+    assert not _may_have_seen(replace(settings, lora=LoraSettings()))
+    assert _may_have_seen(settings), "of an adapter from elsewhere nothing is known"
+    (run / "mixture.json").write_text("{}")
+    origin = {"base": "", "tokenizer": "", "data": {}, "dtype": "float32", "device": "cpu", "scoring": "float32"}
+    write_json(run / "config.json", stamped({**resolved(settings), "origin": origin}))
+    assert not _may_have_seen(settings), "the same seed and answers: the same split"
+    assert _may_have_seen(replace(settings, seed=1))
+    assert _may_have_seen(replace(settings, data=DataSettings(train="b.jsonl")))

@@ -19,9 +19,10 @@ from tiny_llm import tiny  # noqa: E402, F401
 import pluralign as pl  # noqa: E402
 from llm.base.folder_format import read_stamped  # noqa: E402
 from llm.base.model_folder import wrapping  # noqa: E402
-from llm.runs.merged_model import TOLERANCE  # noqa: E402
+from llm.runs.merged_model import TOLERANCE, merge_group_model  # noqa: E402
 from llm.runs.train_run import train_run  # noqa: E402
 from pluralign.__main__ import command  # noqa: E402
+from sim.errors import InputError  # noqa: E402
 
 
 def _ids(model, n=40):
@@ -179,3 +180,20 @@ def test_merged_weights_that_are_another_function_are_not_written(finished, tmp_
     with pytest.raises(pl.InputError, match="the merged weights give other logits than base and adapter"):
         pl.merge_group(finished, 0, tmp_path / "merged")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_base_that_is_gone_is_not_called_a_wrong_one(finished, tmp_path, monkeypatch):
+    from llm.runs.open_run import base_of, open_run
+    from llm.runs.run_folder import read_mixture
+
+    mixture = read_mixture(finished)
+    assert base_of(mixture, finished, None) == mixture.base
+    gone = replace(mixture, base="nowhere")
+    with pytest.raises(InputError, match=r"its base, nowhere, is not here .*; give the base's folder with --model"):
+        base_of(gone, finished, None)
+    assert base_of(gone, finished, "there") == "there"
+    for module in ("llm.runs.open_run", "llm.runs.merged_model"):
+        monkeypatch.setattr(f"{module}.read_mixture", lambda folder: gone)
+    for tried in (lambda: open_run(finished), lambda: merge_group_model(finished, 0, tmp_path / "m")):
+        with pytest.raises(InputError, match="its base, nowhere, is not here"):
+            tried()

@@ -38,10 +38,12 @@ def test_a_card_says_what_the_run_says(finished, tiny, pairs):
         assert (head["base_model"], head["library_name"]) == ("sft", "peft")
         assert head["tags"] == ["base_model:adapter:sft", "lora", "dpo", "em-dpo", "pluralign"]
         assert rows["share of the annotators"] == f"{summary['mixture'][k]:.3f}"
-        assert rows["held-out answers to prompts that were seen"] == (
+        assert rows["held-out answers to prompts that were seen, of the run"] == (
             f"{summary['held_out_log_likelihood']:.4f} nats ({summary['n_held_out']} answers; a coin: -0.6931)"
         )
-        assert f"{summary['new_prompts_log_likelihood']:.4f} nats" in rows["held-out answers to new prompts"]
+        assert (
+            f"{summary['new_prompts_log_likelihood']:.4f} nats" in rows["held-out answers to new prompts, of the run"]
+        )
         assert rows["kept"].startswith(f"round {summary['best_round']}: ")
         assert (rows["seed"], rows["beta"], rows["method"]) == ("0", "0.1", "em-dpo")
         told = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
@@ -106,8 +108,10 @@ def test_names_of_files_are_shown_and_not_obeyed():
     cells = re.split(r"(?<!\\)\|", row)
     assert html.unescape(re.sub(r"\\([^\w\s])", r"\1", cells[1])).strip() == " ".join(ODD.split())
     assert [cell.strip() for cell in cells[2:-1]] == ["0.500", "-0.6000", "-", "-0.7000"]
-    assert rows["held-out answers to prompts that were seen"] == "none were held out"
-    assert rows["held-out answers to new prompts"] == "-0.5000 nats (3 answers)", "a coin has this for pairs alone"
+    assert rows["held-out answers to prompts that were seen, of the run"] == "none were held out"
+    assert rows["held-out answers to new prompts, of the run"] == "-0.5000 nats (3 answers)", (
+        "a coin has this for pairs alone"
+    )
     told = yaml.safe_load(fenced.split("```")[0])
     assert told["lora.layers"] == "x```\n<b>"
     assert told["lora.start"] == ["first/group_0"]

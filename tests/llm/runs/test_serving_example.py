@@ -45,8 +45,10 @@ def _run(folder, chat, rank=4, dora=False, weights=(0.7, 0.2, 0.1)):
         (folder / name).mkdir(parents=True)
         config = {"peft_type": "LORA", "r": rank, "lora_alpha": 16.0, "use_dora": dora}
         (folder / name / "adapter_config.json").write_text(json.dumps(config))
+    base = folder.parent / "my base"
+    base.mkdir(exist_ok=True)
     content = {
-        "base": "/models/my base",
+        "base": str(base),
         "adapters": names,
         "mixture": [0.5, 0.3, 0.2],
         "weights": weights,
@@ -117,9 +119,7 @@ def server(example, run):
     """A server started as the command for this run says, on a free port of this machine alone."""
     words = shlex.split(example.serve_command(run))
     modules = words[words.index("--lora-modules") + 1 :]
-    handler = type(
-        "Handler", (_Vllm,), {"asked": [], "served": ("/models/my base", *(m.split("=")[0] for m in modules))}
-    )
+    handler = type("Handler", (_Vllm,), {"asked": [], "served": (words[2], *(m.split("=")[0] for m in modules))})
     with HTTPServer(("127.0.0.1", 0), handler) as own:
         thread = threading.Thread(target=own.serve_forever, daemon=True)
         thread.start()
@@ -164,12 +164,16 @@ def test_a_run_on_conversations_is_asked_with_messages(example, tmp_path, server
 
 def test_the_command_is_the_documented_one(example, run, tmp_path):
     words = shlex.split(example.serve_command(run))
-    assert words[:3] == ["vllm", "serve", "/models/my base"]
+    assert words[:3] == ["vllm", "serve", str(tmp_path / "my base")]
     options = dict(zip(words[4:10:2], words[5:10:2], strict=True))
     assert words[3] == "--enable-lora"
     assert options == {"--max-loras": "3", "--max-lora-rank": "8", "--generation-config": "vllm"}
     assert words[10:] == ["--lora-modules", *(f"group_{k}={run / f'group_{k}'}" for k in range(3))]
     assert shlex.split(example.serve_command(run, "elsewhere"))[2] == "elsewhere"
+    (tmp_path / "my base").rename(tmp_path / "moved")
+    with pytest.raises(SystemExit, match=r"the base of this run, .*my base, is not here; give its folder with --base"):
+        example.serve_command(run)
+    assert shlex.split(example.serve_command(run, str(tmp_path / "moved")))[2] == str(tmp_path / "moved")
     assert "--max-lora-rank 64" in example.serve_command(_run(tmp_path / "wide", False, rank=40))
     with pytest.raises(SystemExit, match=r"rank 600 is more than vLLM takes \(512\)"):
         example.serve_command(_run(tmp_path / "wider", False, rank=600))
@@ -202,7 +206,7 @@ def test_what_goes_wrong_is_one_line(example, run, server, capsys):
 
 def test_from_the_command_line(example, run, server, capsys):
     assert example.main([str(run), "--serve"]) == 0
-    assert capsys.readouterr().out.startswith("vllm serve '/models/my base' --enable-lora")
+    assert capsys.readouterr().out.startswith(f"vllm serve '{run.parent / 'my base'}' --enable-lora")
     assert example.main([str(run), "--prompt", "x", "--samples", "3", "--url", server.url, "--seed", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
