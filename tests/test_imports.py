@@ -243,3 +243,11 @@ def test_help_names_every_verb():
     from pluralign.__main__ import VERBS
 
     assert all(verb in out for verb in VERBS)
+
+
+def test_modules_of_commands_load_no_language_model_plugin():
+    """Help, and an installation without torch, must neither wait for it nor miss it: it is imported by what runs."""
+    names = sorted(path.stem for path in (ROOT / "pluralign" / "commands").glob("*.py") if path.stem != "__init__")
+    code = "; ".join(f"import pluralign.commands.{name}" for name in names)
+    assert len(names) > 25
+    assert not _loaded(code) & {"torch", "transformers", "peft", "llm"}

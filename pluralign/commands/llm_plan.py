@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from llm.planning.planned import Plan
 from pluralign.commands.llm_options import config_options, training_warnings
+
+if TYPE_CHECKING:  # Help, and an installation without torch, must not wait for it or miss it.
+    from llm.planning.planned import Plan
 
 
 def _verdict(content: Plan) -> str:
