@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import torch
 
 from llm.base.folder_format import stamped
+from llm.base.new_folder import new_folder
 from llm.base.progress import Progress
 from llm.base.small_mistral import load_base
 from sim.errors import InputError
@@ -43,18 +41,10 @@ def export_head(
     # A classifier takes the last token that is not the pad: the tokenizer must pad with the same one.
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
     model.config.id2label, model.config.label2id = {0: name}, {name: 0}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with new_folder(target) as fresh:
         model.save_pretrained(fresh, safe_serialization=True)
         tokenizer.save_pretrained(fresh)
         write_json(fresh / HEAD, stamped({"head": name, **told}))
-        fresh.chmod(0o755)
-        for file in fresh.iterdir():
-            file.chmod(0o644)
-        os.replace(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return target
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +21,9 @@ from llm.base.folder_format import file_checksum, require_unchanged, stamped
 from llm.base.gguf_models import plain_folder
 from llm.base.identity import hash_of_files, tokenizer_hash, versions, weights_hash
 from llm.base.model_folder import base_folder, into_weights, with_adapter
+from llm.base.new_folder import new_folder
 from llm.base.progress import Progress
 from llm.base.small_mistral import load_base
-from llm.base.tensor_files import disk_errors
 from llm.runs.minmax_runs import direct_adapter
 from llm.runs.open_run import base_of
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_mixture
@@ -178,21 +177,11 @@ def _probe(network: Any) -> torch.Tensor:
 
 
 def _save(model: Any, tokenizer: Any, base: Path, target: Path, told: Mapping[str, Any]) -> None:
-    """The whole folder under a temporary name, then one rename."""
     own = base / "generation_config.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        with disk_errors(target):
-            model.save_pretrained(fresh, safe_serialization=True)
-            tokenizer.save_pretrained(fresh)
+    with new_folder(target) as fresh:
+        model.save_pretrained(fresh, safe_serialization=True)
+        tokenizer.save_pretrained(fresh)
         if own.is_file():
             # As the base has it: what transformers writes leaves out what it does not know.
             shutil.copyfile(own, fresh / own.name)
         write_json(fresh / MERGED, stamped(told))
-        fresh.chmod(0o755)
-        for file in fresh.iterdir():
-            file.chmod(0o644)
-        os.replace(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
