@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.bilinear import add_curvature, loss_slopes, to_rows
+from sim.compiled.copies import copy_matrix, copy_vector
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.low_rank_start import add_moments
 from sim.compiled.row_sums import add_row_gradient, row_margins
@@ -69,7 +70,8 @@ def _parts(factors):
     r = len(left)
     wide = (r + 2) // 3 * 3
     own = Factors(np.zeros((wide, left.shape[1])), np.zeros((wide, right.shape[1])))
-    own.left[:r], own.right[:r] = left, right
+    copy_matrix(left, own.left[:r])
+    copy_matrix(right, own.right[:r])
     gradients = Factors(np.zeros((_CHUNKS, wide, left.shape[1])), np.zeros((_CHUNKS, wide, right.shape[1])))
     return own, gradients, Curvature(np.zeros((_CHUNKS, 2, r, r)), np.zeros((_CHUNKS, 3)))
 
@@ -140,7 +142,8 @@ def shared_moments(answers, dx, dz, r):
                 hi = min(lo + _RUN, n)
                 to_rows(x, lo, hi, own_x[:, count:])
                 to_rows(z, lo, hi, own_z[:, count:])
-                own[0, count : count + hi - lo], own[1, count : count + hi - lo] = weight[lo:hi], offset[lo:hi]
+                copy_vector(weight[lo:hi], own[0, count : count + hi - lo])
+                copy_vector(offset[lo:hi], own[1, count : count + hi - lo])
                 count += hi - lo
             held = BilinearAnswers(own_x, own_z, own[0], own[1], count, 1.0, unweighted, 0)
             add_moments(held, 0, count, number % every == 0, sums)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.em_pass import CHUNKS, Sums
-from sim.compiled.jit import FAST_PARALLEL, INNER, exp
+from sim.compiled.jit import FAST_PARALLEL, INNER, faint_exp
 from sim.compiled.tiles import add_gradient, add_hessian, margins
 
 
@@ -49,9 +49,9 @@ def choice_score(z, chance):
     low = 0.0
     for j in range(z.size):
         low = min(low, z[j])
-    total = exp(low)
+    total = faint_exp(low)
     for j in range(z.size):
-        chance[j] = exp(low - z[j])
+        chance[j] = faint_exp(low - z[j])
         total += chance[j]
     for j in range(z.size):
         chance[j] /= total
@@ -123,11 +123,11 @@ def _posterior(answers, i, first_event, types, hard, rows, sums):
             highest, best = total + types.log_mixture[k], k
     norm = 0.0
     for k in range(K):
-        norm += exp(proposal[i, k] + types.log_mixture[k] - highest)
+        norm += faint_exp(proposal[i, k] + types.log_mixture[k] - highest)
     sums.likelihood[0] += highest + np.log(norm)
     for k in range(K):
         total = proposal[i, k]
-        share = exp(total + types.log_mixture[k] - highest) / norm
+        share = faint_exp(total + types.log_mixture[k] - highest) / norm
         if hard:
             share = 1.0 if k == best else 0.0
         proposal[i, k] = share

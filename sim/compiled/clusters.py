@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.heads import fit_head, head_margins
-from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, faint_exp, log1p_unit
 from sim.compiled.structs import Answers, HeadScratch
 
 
@@ -17,7 +17,7 @@ def _loss(answers, lo, hi, theta, z):
     head_margins(answers.features, answers.offset, lo, hi, theta, z)
     weight, total = answers.weight, 0.0
     for c in range(hi - lo):
-        total += weight[lo + c] * (log1p_unit(exp(-abs(z[c]))) + 0.5 * (abs(z[c]) - z[c]))
+        total += weight[lo + c] * (log1p_unit(faint_exp(-abs(z[c]))) + 0.5 * (abs(z[c]) - z[c]))
     return total
 
 

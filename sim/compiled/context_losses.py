@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from sim.compiled.jit import FAST, exp, log1p_unit
+from sim.compiled.jit import FAST, faint_exp, log1p_unit
 
 
 @njit(**FAST)
@@ -20,7 +20,7 @@ def losses_and_slopes(rewards, differences, person, weight, offset, slopes):
         reward, z, slope, u = rewards[person[j]], differences[j], slopes[person[j]], offset[j]
         for k in range(z.size):
             u += reward[k] * z[k]
-        e = exp(-abs(u))
+        e = faint_exp(-abs(u))
         loss += weight[j] * (log1p_unit(e) + max(-u, 0.0))
         curved += weight[j] * e / ((1.0 + e) * (1.0 + e))
         step = -weight[j] * (e if u >= 0.0 else 1.0) / (1.0 + e)

@@ -8,6 +8,7 @@ from numba import njit
 
 from sim.compiled.bilinear import curved_pass
 from sim.compiled.cholesky import factor_in_place, solve_factored
+from sim.compiled.copies import copy_matrix
 from sim.compiled.jit import FAST, INNER
 from sim.compiled.structs import Curvature, Factors, TileScratch
 from sim.compiled.tiles import TILE
@@ -101,7 +102,8 @@ def descend(answers, limits, scaled, eta, balance, factors, losses):
                 largest = max(largest, abs(gradient.right[a, j]) / mass)
         gap, size = _difference(left, right, kept_left, kept_right)
         if not gap < 1e12:
-            left[:], right[:] = kept_left, kept_right
+            copy_matrix(kept_left, left)
+            copy_matrix(kept_right, right)
             return rounds, largest, 1
         if gap <= limits.tolerance * size:
             return rounds, largest, 0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from sim.compiled.copies import copy_matrix, copy_vector
 from sim.compiled.em_pass import Answers, Sums, Types, parallel_pass, serial_pass
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.tiles import solve_in_place
@@ -79,7 +80,7 @@ def _begin(rules, centre, state):
     progress = np.zeros(5, np.int64)
     progress[FIXED_LEFT] = max(rules.newton_steps, 2)
     for k in range(K):
-        state.theta[k, :] = centre
+        copy_vector(centre, state.theta[k])
     return Work(
         state.gamma.copy(), np.empty(K), np.zeros((K, d)), np.full(K, -np.inf), np.zeros(K), progress, sums
     )  # fmt: skip
@@ -129,7 +130,7 @@ def _advance(rules, centre, state, work):
         trace[rounds] = value
         state.likelihood_trace[rounds] = likelihood[0]
         settled = rounds > 0 and abs(value - trace[rounds - 1]) <= rules.tolerance * max(1.0, abs(value))
-        gamma[:] = work.proposal
+        copy_matrix(work.proposal, gamma)
         if settled or rounds == rules.max_rounds:
             progress[STATUS] = CONVERGED if settled else MAX_ROUNDS
             return True

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from sim.compiled.jit import FAST_PARALLEL, INNER, exp, log1p_unit
+from sim.compiled.jit import FAST_PARALLEL, INNER, faint_exp, log1p_unit
 from sim.compiled.tiles import add_gradient, add_hessian, margins
 
 CHUNKS = 16
@@ -79,7 +79,7 @@ def _tile(answers, first, last, types, fixed, hard, rows, sums):
         margins(features, lo, hi, theta[k], z)
         score, wrong = scores[k], wrongs[k]
         for c in range(m):
-            e = exp(-abs(z[c]))
+            e = faint_exp(-abs(z[c]))
             s = 1.0 / (1.0 + e)
             wrong[c] = e * s if z[c] >= 0.0 else s
             score[c] = -own[c] * (log1p_unit(e) + 0.5 * (abs(z[c]) - z[c]))
@@ -96,7 +96,7 @@ def _tile(answers, first, last, types, fixed, hard, rows, sums):
                 highest, best = joint[k], k
         norm = 0.0
         for k in range(K):
-            joint[k] = exp(joint[k] - highest)
+            joint[k] = faint_exp(joint[k] - highest)
             norm += joint[k]
         likelihood[0] += highest + np.log(norm)
         for k in range(K):

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from sim.compiled.cholesky import factor_in_place
+from sim.compiled.copies import copy_matrix
 from sim.compiled.jit import INNER
 from sim.compiled.tiles import TILE, add_gradient, add_hessian
 
@@ -145,7 +146,7 @@ def tangent(subspace, heads, ridge, hessian):
     for r in range(k * d):
         for b in range(k):
             remove_span(subspace, flipped[r : r + 1, b * d : (b + 1) * d])
-    hessian[:] = flipped
+    copy_matrix(flipped, hessian)
     for a in range(k):
         for b in range(k):
             spread = 0.0

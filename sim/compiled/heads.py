@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sim.compiled.copies import copy_matrix, copy_vector
 from sim.compiled.jit import FAST, INNER
 from sim.compiled.newton import slopes
 from sim.compiled.structs import Answers, HeadScratch
@@ -121,8 +122,8 @@ def moment_start(features, weight, starts, subspace):
     gram = np.zeros((d, d))
     factor, row = np.empty((d, d)), np.empty(d)
     for i in range(N):
-        factor[:] = covariance
-        row[:] = moments[i]
+        copy_matrix(covariance, factor)
+        copy_vector(moments[i], row)
         solve_in_place(factor, row)
         for a in range(d):
             for b in range(a + 1):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from sim.compiled.jit import FAST_PARALLEL, INNER, exp
+from sim.compiled.jit import FAST_PARALLEL, INNER, faint_exp
 
 LANES = 64
 
@@ -64,7 +64,7 @@ def _move(log_weights, weights, payoff_t, payoff_tm1, signed_step, optimism, hig
             # The largest is kept at 0: no logarithm is needed, and nothing drifts away.
             value = lw[g] - highest[g]
             lw[g] = value
-            value = exp(value)
+            value = faint_exp(value)
             w[g] = value
             total[g] += value
     for g in range(lanes):

@@ -7,7 +7,11 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.cholesky import factor_in_place, solve_factored
+from sim.compiled.copies import copy_vector
 from sim.compiled.jit import FAST_PARALLEL, INNER
+
+# Least probability of an action on the way.
+_LEAST = 1e-200
 
 
 @njit(**INNER)
@@ -116,9 +120,9 @@ def interior_point(table, alpha, tolerance, max_iterations, cautious, p, t):
     gram, scaled = np.empty((M, M)), np.empty(A)
     slack, y, dy = np.empty(M), np.empty(M), np.empty(M)
     q = np.full(A, 1.0 / A)
-    p[:] = q
+    copy_vector(q, p)
     _utilities(table, q, own_t)
-    t[:] = own_t
+    copy_vector(own_t, t)
     # One scale for the whole run, or the marginals' powers would change under the dual variables.
     scale = 1.0
     if alpha != 0.0:
@@ -202,7 +206,7 @@ def interior_point(table, alpha, tolerance, max_iterations, cautious, p, t):
         gap = certificate(score, y, small, alpha)
         if gap < best:
             best = gap
-            t[:] = small
+            copy_vector(small, t)
             for a in range(A):
                 p[a] = q[a] / reached
     return best, done
@@ -222,8 +226,22 @@ def multiplicative(table, tolerance, max_iterations, p, t):
         if gap <= tolerance or done == max_iterations:
             return gap, done
         for a in range(A):
-            p[a] *= score[a] / M
+            # What never helps anybody shrinks for ever: held where its products are normal numbers, and can come back.
+            p[a] = max(p[a] * score[a] / M, _LEAST)
         done += 1
+
+
+@njit(**INNER)
+def _bold_then_cautious(table, alpha, tolerance, max_iterations, p, t):
+    """Called in one place: the compiler copies what is called into each."""
+    gap, iterations = np.inf, 0
+    for attempt in range(2):
+        # The second, for strong powers of utilities close to zero: short steps, well inside.
+        most = max_iterations * (1 + 4 * attempt)
+        gap, iterations = interior_point(table, alpha, tolerance, most, attempt == 1, p, t)
+        if gap <= tolerance:
+            break
+    return gap, iterations
 
 
 @njit(**FAST_PARALLEL)
@@ -234,8 +252,5 @@ def lotteries(tables, alpha, tolerance, max_iterations, em, p, t, gap, iteration
             p[b] = 1.0 / p.shape[1]
             found = multiplicative(tables[b], tolerance, max_iterations, p[b], t[b])
         else:
-            found = interior_point(tables[b], alpha, tolerance, max_iterations, False, p[b], t[b])
-            if found[0] > tolerance:
-                # Strong powers of utilities close to zero: short steps, well inside.
-                found = interior_point(tables[b], alpha, tolerance, 5 * max_iterations, True, p[b], t[b])
+            found = _bold_then_cautious(tables[b], alpha, tolerance, max_iterations, p[b], t[b])
         gap[b], iterations[b] = found

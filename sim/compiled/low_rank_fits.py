@@ -12,6 +12,7 @@ from numba import njit, prange
 
 from sim.compiled.bilinear import curved_pass, tile_of, to_rows
 from sim.compiled.bilinear_large import lone_pass, shared_moments, shared_pass
+from sim.compiled.copies import copy_matrix
 from sim.compiled.factor_metric import split
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.lbfgs import LOSS, ROUNDS, STATUS, advance, start_lbfgs
@@ -115,8 +116,8 @@ def _fit_one(answers, limits, given, start, factors):
         loss = _objective(loss, answers.mass, limits.ridge, here.left, here.right, slopes.left, slopes.right)
         if advance(loss, curvature, answers.mass, limits, metric, search):
             break
-    factors.left[:] = here.left
-    factors.right[:] = here.right
+    copy_matrix(here.left, factors.left)
+    copy_matrix(here.right, factors.right)
     progress = search.progress
     return progress[LOSS], largest_of(search.gradient), np.int64(progress[ROUNDS]), np.int64(progress[STATUS])
 

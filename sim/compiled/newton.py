@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, exp, log1p_unit
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, faint_exp, log1p_unit
 from sim.compiled.structs import Derivatives
 from sim.compiled.tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
 
@@ -23,7 +23,7 @@ def slopes(z, weight, slope, curvature):
     """First and second derivatives of -w log sigma(z) by z; returns the sum of the losses."""
     loss = 0.0
     for c in range(weight.size):
-        e = exp(-abs(z[c]))
+        e = faint_exp(-abs(z[c]))
         s = 1.0 / (1.0 + e)
         wrong = e * s if z[c] >= 0.0 else s
         w = weight[c]
@@ -38,7 +38,7 @@ def _slopes_unweighted(z, slope, curvature):
     """The same for unit weights: one logarithm of a product of at most 504 factors, each in [1, 2], for all."""
     loss, product = 0.0, 1.0
     for c in range(slope.size):
-        e = exp(-abs(z[c]))
+        e = faint_exp(-abs(z[c]))
         s = 1.0 / (1.0 + e)
         wrong = e * s if z[c] >= 0.0 else s
         loss += 0.5 * (abs(z[c]) - z[c])

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.bilinear import factor_margins
+from sim.compiled.copies import copy_matrix, copy_vector
 from sim.compiled.factor_metric import split
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.low_rank_fits import all_right, spectral_factors
@@ -71,7 +72,7 @@ def product_newton(answers, n_left, n_right, limits, point):
         if not loss <= best - 1e-4 * size * decrement + 1e-14 * abs(loss):
             size *= 0.5
             if size < 1e-8:
-                point[:] = kept
+                copy_vector(kept, point)
                 status = 0 if decrement < 1e-11 * abs(best) else 1
                 break
             for j in range(k):
@@ -157,8 +158,8 @@ def alternate(answers, n_x, n_z, limits, factors):
     best, rounds, status, largest = np.inf, 0, 2, 0.0
     basis = right.copy()
     orthonormal(basis)
-    left[:] = _carried(basis, right, left)
-    right[:] = basis
+    copy_matrix(_carried(basis, right, left), left)
+    copy_matrix(basis, right)
     inner = Limits(limits.ridge, 0.01 * limits.tolerance, 30)
     flipped = BilinearAnswers(
         answers.z, answers.x, answers.weight, answers.offset, answers.n, answers.mass, answers.unweighted, answers.K
@@ -168,13 +169,13 @@ def alternate(answers, n_x, n_z, limits, factors):
         _half(answers, n_x, right, inner, projected, left, left_point)
         basis = left.copy()
         orthonormal(basis)
-        right[:] = _carried(basis, left, right)
-        left[:] = basis
+        copy_matrix(_carried(basis, left, right), right)
+        copy_matrix(basis, left)
         loss, _, largest, _ = _half(flipped, n_z, left, inner, projected, right, right_point)
         basis = right.copy()
         orthonormal(basis)
-        left[:] = _carried(basis, right, left)
-        right[:] = basis
+        copy_matrix(_carried(basis, right, left), left)
+        copy_matrix(basis, right)
         if best - loss <= limits.tolerance:
             status = 0
             break
@@ -187,7 +188,9 @@ def fit_alternating(answers, n_x, n_z, limits, given, start, factors):
     """`alternate` from the whitened spectral start, or from `start` (d_x, d_phi padded)."""
     rank = factors.left.shape[0]
     point = spectral_factors(answers, limits.ridge, rank, given, start)[2]
-    factors.left[:], factors.right[:] = split(point, rank, answers.x.shape[0])
+    begun = split(point, rank, answers.x.shape[0])
+    copy_matrix(begun.left, factors.left)
+    copy_matrix(begun.right, factors.right)
     return alternate(answers, n_x, n_z, limits, factors)
 
 

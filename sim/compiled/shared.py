@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.compiled.cholesky import solve_factored
+from sim.compiled.copies import copy_matrix
 from sim.compiled.grassmann import (
     factorise,
     orthonormalise,
@@ -41,7 +42,7 @@ def _at_best_heads(profile, subspace, heads, ridge, tolerance):
 @njit(**INNER)
 def _newton_step(factor, gradient, subspace, moved):
     """The step into `moved` (k, d), from the factored Hessian; returns the decrement."""
-    moved[:] = gradient
+    copy_matrix(gradient, moved)
     solve_factored(factor, moved.reshape(moved.size))
     remove_span(subspace, moved)
     decrement = 0.0
@@ -113,14 +114,14 @@ def fit_shared(answers, starts, limits, given, subspace, heads):
             status = 0
             break
         previous = decrement
-        kept_subspace[:] = subspace
-        kept_heads[:] = heads
+        copy_matrix(subspace, kept_subspace)
+        copy_matrix(heads, kept_heads)
         size, moved_on = 1.0, False
         while size > 1e-6:
             for a in range(k):
                 for j in range(d):
                     subspace[a, j] = kept_subspace[a, j] - size * moved[a, j]
-            heads[:] = kept_heads
+            copy_matrix(kept_heads, heads)
             orthonormalise(subspace, heads, upper)
             proposed = _at_best_heads(profile, subspace, heads, ridge, head_tolerance)
             if proposed <= loss - 1e-4 * size * decrement + 1e-12 * abs(loss):
@@ -128,8 +129,8 @@ def fit_shared(answers, starts, limits, given, subspace, heads):
                 break
             size *= 0.5
         if not moved_on:
-            subspace[:] = kept_subspace
-            heads[:] = kept_heads
+            copy_matrix(kept_subspace, subspace)
+            copy_matrix(kept_heads, heads)
             loss = _at_best_heads(profile, subspace, heads, ridge, head_tolerance)
             if damping > 1e3 * largest:
                 status = 1

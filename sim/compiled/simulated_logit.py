@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.compiled.jit import FAST_PARALLEL, INNER, exp
+from sim.compiled.jit import FAST_PARALLEL, INNER, faint_exp
 from sim.compiled.structs import PanelChoices
 
 # Draws worked on at once: the utilities of a set of ten and the coefficients of a person stay in the first cache.
@@ -47,11 +47,11 @@ def _others(rows, first, last, theta, m, mass, top, total):
         for c in range(m):
             high[c] = max(high[c], own[c])
     for c in range(m):
-        whole[c] = exp(-high[c])
+        whole[c] = faint_exp(-high[c])
     for j in range(last - first):
         own = mass[j, :m]
         for c in range(m):
-            e = exp(own[c] - high[c])
+            e = faint_exp(own[c] - high[c])
             own[c] = e
             whole[c] += e
 
@@ -104,7 +104,7 @@ def _average(value, score, draws, out, centre):
     for r in range(R):
         most = max(most, value[r])
     for r in range(R):
-        value[r] = np.exp(value[r] - most)
+        value[r] = faint_exp(value[r] - most)
         total += value[r]
     for r in range(R):
         value[r] /= total

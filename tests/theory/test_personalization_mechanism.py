@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from alone import alone
 
 from sim.algorithms.mechanism import FLOOR, Mechanism, best_misreports, searched_misreports
 from sim.compiled.misreports import Judge, Pooling, Room, _loss
@@ -41,7 +42,7 @@ def test_the_kernel_judges_every_report_as_the_public_object_does(alpha, charged
     room = Room(np.empty(K), np.empty(K), np.empty((3, K - 1)))
     pooling = Pooling(alpha, beta, charged, float(np.log(FLOOR)))
     logits = np.log(reports[:, :-1] / reports[:, -1:])
-    kernel = np.array([-_loss(z, judge, pooling, room) for z in logits])
+    kernel = np.array([-alone(_loss)(z, judge, pooling, room) for z in logits])
     profiles = np.stack([np.stack([report, *others]) for report in reports])
     truth = np.broadcast_to(np.stack([opinion, *others]), profiles.shape)
     public = mechanism.utilities(truth, profiles)[:, 0]

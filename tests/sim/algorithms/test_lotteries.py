@@ -3,6 +3,7 @@
 import cvxpy as cp
 import numpy as np
 import pytest
+from alone import alone, in_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -140,8 +141,8 @@ def test_nash_lottery_by_hand():
 def test_compiled_kernel_is_its_own_python():
     u = np.ascontiguousarray(tables(1, 3, 4, seed=7)[0])
     p, t, q, s = np.empty(4), np.empty(3), np.empty(4), np.empty(3)
-    compiled = lottery_kernels.interior_point(u, -1.0, 1e-9, 50, False, p, t)
-    plain = lottery_kernels.interior_point.py_func(u, -1.0, 1e-9, 50, False, q, s)
+    compiled = alone(lottery_kernels.interior_point)(u, -1.0, 1e-9, 50, False, p, t)
+    plain = in_python(lottery_kernels.interior_point)(u, -1.0, 1e-9, 50, False, q, s)
     assert compiled[1] == plain[1]
     assert p == pytest.approx(q, abs=1e-9)
 

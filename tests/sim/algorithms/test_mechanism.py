@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from alone import in_python
 from scipy.optimize import minimize, minimize_scalar
 
 from sim.algorithms.mechanism import FLOOR, Mechanism, best_collusion, best_misreports, floored, pivotal_choice
@@ -55,7 +56,7 @@ def test_kernel_loss_is_minus_utility_up_to_a_constant(alpha, charged):
         report = np.exp(np.append(z, 0.0))
         reports = others.copy()
         reports[0] = report / report.sum()
-        loss = _loss.py_func(
+        loss = in_python(_loss)(
             z,
             Judge(summed, 4, judged, 4.0 if charged else 1.0),
             Pooling(alpha, alpha, charged, np.log(FLOOR)),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from alone import in_python
 
 from sim.algorithms.von_neumann import (
     borda_winner,
@@ -52,7 +53,7 @@ def test_regret_matching_kernel_is_its_own_python():
     N = np.ascontiguousarray(skew(S=2, A=3))
     row, column, row_py, column_py = (np.empty((2, 3)) for _ in range(4))
     regret_matching_kernels.regret_matching(N, 50, row, column)
-    regret_matching_kernels.regret_matching.py_func(N, 50, row_py, column_py)
+    in_python(regret_matching_kernels.regret_matching)(N, 50, row_py, column_py)
     assert row == pytest.approx(row_py, abs=1e-12)
     assert column == pytest.approx(column_py, abs=1e-12)
 
@@ -161,10 +162,10 @@ def test_matrix_game_kernels_are_their_own_python():
     games, rewards = skew(S=2, A=4), Stream(7, "rewards").normals((2, 3, 4))
     row, column, row_py, column_py = (np.empty((2, 4)) for _ in range(4))
     matrix_games.solve(games, row, column)
-    matrix_games.solve.py_func(games, row_py, column_py)
+    in_python(matrix_games.solve)(games, row_py, column_py)
     assert row == pytest.approx(row_py, abs=1e-12)
     assert column == pytest.approx(column_py, abs=1e-12)
     one, other = np.empty((2, 4, 4)), np.empty((2, 4, 4))
     matrix_games.mean_preferences(rewards, one)
-    matrix_games.mean_preferences.py_func(rewards, other)
+    in_python(matrix_games.mean_preferences)(rewards, other)
     assert one == pytest.approx(other, abs=1e-14)

@@ -14,9 +14,11 @@ from scipy.special import expit, log_expit
 from sim.compiled import jit
 
 GRID = np.concatenate([np.linspace(-700, 700, 200_001), np.linspace(-1, 1, 20_001), [0.0]])
+# The others are 0 where they would be below e^-345.
+FAINT = GRID[np.abs(GRID) <= 345]
 
 
-def _apply(scalar, flags):
+def _apply(scalar, flags, grid):
     # Compiled here and not cached: the flags are what is tested.
     options = {name: value for name, value in flags.items() if name != "cache"}
 
@@ -27,28 +29,30 @@ def _apply(scalar, flags):
             out[i] = scalar(x[i])
         return out
 
-    return loop(GRID)
+    return loop(grid)
 
 
 @pytest.mark.parametrize("flags", [jit.JIT, jit.FAST], ids=["JIT", "FAST"])
 @pytest.mark.parametrize(
-    ("scalar", "reference"),
+    ("scalar", "reference", "grid"),
     [
-        (jit.exp, np.exp),
-        (jit.sigmoid, expit),
-        (jit.log_sigmoid, log_expit),
-        (jit.log1pexp, lambda t: -log_expit(-t)),
+        (jit.exp, np.exp, GRID),
+        (jit.faint_exp, np.exp, FAINT),
+        (jit.sigmoid, expit, FAINT),
+        (jit.log_sigmoid, log_expit, FAINT),
+        (jit.log1pexp, lambda t: -log_expit(-t), FAINT),
     ],
-    ids=["exp", "sigmoid", "log_sigmoid", "log1pexp"],
+    ids=["exp", "faint_exp", "sigmoid", "log_sigmoid", "log1pexp"],
 )
-def test_relative_error(scalar, reference, flags):
-    got, expected = _apply(scalar, flags), reference(GRID)
+def test_relative_error(scalar, reference, grid, flags):
+    got, expected = _apply(scalar, flags, grid), reference(grid)
     assert np.max(np.abs(got - expected) / np.abs(expected)) < 1e-13
 
 
 def test_clamped_beyond_the_range():
     assert jit.exp(-1e6) == pytest.approx(np.exp(-708.0), rel=1e-13)
     assert jit.log_sigmoid(-1e6) == -1e6
+    assert jit.faint_exp(-346.0) == jit.sigmoid(-346.0) == jit.log_sigmoid(346.0) == jit.log1pexp(-346.0) == 0.0
     assert jit.sigmoid(1e6) == 1.0
 
 

@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+from alone import alone
 from drawn_answers import drawn_answers, plackett_luce
 
 from sim.compiled import bilinear as bilinear_kernels
-from sim.compiled import bilinear_large
-from sim.compiled.factor_metric import apply_inverse, balance, set_metric
+from sim.compiled import bilinear_large, factor_metric
 from sim.compiled.structs import BilinearAnswers, Curvature, Factors, Metric, TileScratch
 from sim.compiled.tiles import padded
 from sim.estimators.low_rank_problem import as_rows
 from sim.streams import Stream
+
+apply_inverse, balance = alone(factor_metric.apply_inverse), alone(factor_metric.balance)
+set_metric = alone(factor_metric.set_metric)
+ranking_slopes = alone(bilinear_kernels.ranking_slopes)
 
 
 def _factors(seed, rank, d_x, d_phi):
@@ -22,13 +26,13 @@ def _factors(seed, rank, d_x, d_phi):
 
 def _pass(x, z, weights, offset, K, left, right):
     """(loss, gradients by the factors, second moments, totals) of one compiled pass."""
-    rank, tile = len(left), bilinear_kernels.tile_of(K)
+    rank, tile = len(left), alone(bilinear_kernels.tile_of)(K)
     gradient = Factors(np.empty(left.shape), np.empty(right.shape))
     curvature = Curvature(np.empty((2, rank, rank)), np.empty(3))
     scratch = TileScratch(np.empty((rank, tile)), np.empty((rank, tile)), np.empty((3, tile)))
     plain = bool((weights == 1).all())
     answers = BilinearAnswers(as_rows(x), as_rows(z), weights, offset, len(x), float(weights.sum()), plain, K)
-    loss = bilinear_kernels.curved_pass(answers, Factors(left, right), scratch, gradient, curvature)
+    loss = alone(bilinear_kernels.curved_pass)(answers, Factors(left, right), scratch, gradient, curvature)
     assert loss == curvature.totals[0]
     return *gradient, *curvature
 
@@ -61,15 +65,15 @@ def test_gradient_of_a_pass_is_that_of_finite_differences(K, rank):
 def test_ranking_curvature_is_the_slopes_own_change():
     u = 3 * Stream(30, "u").normals(8)
     slope, curvature, other, unused = (np.empty(8) for _ in range(4))
-    bilinear_kernels.ranking_slopes(u, 4, slope, curvature)
+    ranking_slopes(u, 4, slope, curvature)
     for i in range(8):
         moved = u.copy()
         moved[i] += 1e-6
-        bilinear_kernels.ranking_slopes(moved, 4, other, unused)
+        ranking_slopes(moved, 4, other, unused)
         assert curvature[i] == pytest.approx((other[i] - slope[i]) / 1e-6, abs=1e-5)
     # A favourite by far: what is left after her is not what a subtraction leaves.
     u = np.array([60.0, 1.0, 0.0])
-    loss = bilinear_kernels.ranking_slopes(u, 3, slope[:3], curvature[:3])
+    loss = ranking_slopes(u, 3, slope[:3], curvature[:3])
     assert loss == pytest.approx(plackett_luce(u, 3), rel=1e-12)
 
 

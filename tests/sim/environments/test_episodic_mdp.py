@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from alone import in_python
 
 from sim.compiled import trajectories as kernels
 from sim.environments.episodic_mdp import EpisodicMDP, linear_mdp, random_mdp
@@ -55,7 +56,7 @@ def test_kernels_of_walks_equal_their_python_functions():
     uniform, behaviour = Stream(11).uniforms((200, 2 * horizon)), np.full((4, 3), 1 / 3)
     laws = [np.cumsum(law, axis=-1) for law in (mdp.law, behaviour, mdp.transitions)]
     found = []
-    for walk, add in ((kernels.walk, kernels.add_features), (kernels.walk.py_func, kernels.add_features.py_func)):
+    for walk, add in ((kernels.walk, kernels.add_features), (in_python(kernels.walk), in_python(kernels.add_features))):
         states, actions = np.empty((2, 200, horizon), np.int64)
         totals = np.empty((200, 5))
         walk(uniform, *laws, states, actions)
@@ -78,7 +79,7 @@ def test_places_of_rows_are_those_of_the_inverse_distribution_function():
     uniform[:2] = 0.0
     picked, slow = np.empty((2, 400), np.int64)
     kernels.pick_rows(edges, rows, uniform, picked)
-    kernels.pick_rows.py_func(edges, rows, uniform, slow)
+    in_python(kernels.pick_rows)(edges, rows, uniform, slow)
     expected = [np.searchsorted(edges[row], u, side="right") for row, u in zip(rows, uniform, strict=True)]
     assert (picked == slow).all()
     assert (picked == expected).all()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from alone import in_python
 from planted_choices import planted_choices
 from real_files import real_file
 from scipy.special import logsumexp
@@ -108,7 +109,7 @@ def test_kernel_equals_its_own_python_function_and_brute_force():
     simulated = _likelihood(arrays, [0, 1], False, LANES + 3, weights)
     factor = Stream(6).normals((3, 2))
     compiled = _kernel(simulate, simulated, MEAN, factor)
-    for ours, python in zip(compiled, _kernel(simulate.py_func, simulated, MEAN, factor), strict=True):
+    for ours, python in zip(compiled, _kernel(in_python(simulate), simulated, MEAN, factor), strict=True):
         assert ours == pytest.approx(python, rel=1e-12, abs=1e-14)
     for i in range(6):
         eps = simulated.draws[i]
