@@ -34,7 +34,7 @@ docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/ratios.py
+	$(BIN)/python benchmarks/ratios.py --docs docs
 
 bench-llm: $(VENV)/.test
 	$(BIN)/python -W ignore benchmarks/llm_against_trl.py --types 2,4,8

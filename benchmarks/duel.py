@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from limits import Work
+
 
 class Skipped(Exception):
     """A duel that this installation cannot run, and why."""
@@ -24,7 +26,7 @@ class Duel:
     """ours against each opponent, with the ratio to reach (0: none stated).
 
     threads: for our kernel and for BLAS alike.  agree: raises if two answers differ, given ours and an
-    opponent's name and answer.  repeats: times each is run at most.
+    opponent's name and answer.  repeats: turns each gets.  limit: what of our run has to be done on any machine.
     """
 
     work: str
@@ -33,3 +35,4 @@ class Duel:
     agree: Callable[[Any, str, Any], None]
     threads: int = 2
     repeats: int = 7
+    limit: Work | None = None

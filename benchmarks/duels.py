@@ -10,7 +10,9 @@ import numpy as np
 import opponents
 from choosing_duels import CHOOSING_DUELS
 from duel import Candidate, Duel, Skipped
+from limits import DIVISION, EXP, Work
 from low_rank_duels import LOW_RANK_DUELS
+from one_fit_duels import ONE_FIT_DUELS
 from reading_duels import READING_DUELS
 
 from sim.algorithms.em_dpo import em_dpo, random_split
@@ -52,6 +54,8 @@ def small_fits() -> Duel:
             "batched NumPy": (Candidate(lambda: opponents.numpy_fits(x, 1e-3)), 6.0),
         },
         agree,
+        # Four Newton steps a fit: margins, gradient, the Hessian's lower triangle, a sigmoid.
+        limit=Work(operations=4.0 * replicates * n * (4 * d + d * (d + 1) + EXP + 2 * DIVISION)),
     )
 
 
@@ -77,6 +81,8 @@ def sampling() -> Duel:
         Candidate(lambda: sample_feature_pairs(theta, n, Stream(2), out=out)),
         {"NumPy, float32 in chunks": (Candidate(theirs), 6.0)},
         agree,
+        # 33 uniforms a pair of half a Philox block of 10 rounds each, about 70 operations a block; or what is written.
+        limit=Work(operations=33 * 35.0 * n, written=8.0 * n * (d + 1)),
     )
 
 
@@ -137,6 +143,7 @@ def em_million() -> Duel:
         {"vectorised NumPy": (theirs, 15.0)},
         agree,
         repeats=5,
+        limit=Work(operations=(rounds + 2.0) * n * n_types * (4 * d + d * (d + 1) + 2 * EXP + 3 * DIVISION)),
     )
 
 
@@ -162,6 +169,8 @@ def hedge() -> Duel:
         agree,
         threads=1,
         repeats=3,
+        # Two products of the game with a vector and two updates of K weights a round.
+        limit=Work(operations=float(n) * rounds * (4 * k * k + 2 * k * (EXP + 8))),
     )
 
 
@@ -230,6 +239,8 @@ def nash_lotteries() -> Duel:
         },
         agree,
         repeats=5,
+        # Ten and a half iterations: the M x M matrix of weighted products, its factor, a dozen products with the table.
+        limit=Work(operations=10.5 * contexts * (M * (M + 1) * A + M**3 / 3 + 24 * M * A)),
     )  # fmt: skip
 
 
@@ -289,5 +300,6 @@ DUELS: dict[str, Callable[[], Duel]] = {
     "parties": party_rewards,
     **CHOOSING_DUELS,
     **LOW_RANK_DUELS,
+    **ONE_FIT_DUELS,
     **READING_DUELS,
 }
