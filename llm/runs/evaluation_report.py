@@ -91,9 +91,20 @@ class WorstRegretGap:
 
 
 @dataclass(frozen=True)
+class ReadSample:
+    """What each policy wrote to a prompt, for people to read; an ensemble draws one of its members' responses."""
+
+    prompt: str
+    responses: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"prompt": self.prompt, "responses": dict(self.responses)}
+
+
+@dataclass(frozen=True)
 class SampledTables:
     """scorers: group -> name of its scorer, or None.  score_scale: standard deviation of each score over the
-    reference's samples.  sampled: by policy and ensemble."""
+    reference's samples.  sampled: by policy and ensemble.  examples: some of the samples as text."""
 
     n_prompts: int
     samples: int
@@ -101,6 +112,7 @@ class SampledTables:
     score_scale: Mapping[str, float]
     sampled: Mapping[str, SampledQuality]
     worst_regret_differences: tuple[WorstRegretGap, ...]
+    examples: tuple[ReadSample, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -110,6 +122,7 @@ class SampledTables:
             "score_scale": dict(self.score_scale),
             "sampled": {name: row.as_json() for name, row in self.sampled.items()},
             "worst_regret_differences": [row.as_json() for row in self.worst_regret_differences],
+            "examples": [row.as_json() for row in self.examples],
         }
 
 

@@ -19,12 +19,15 @@ from sim.streams import Stream
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Of one policy: responses (n_prompts, S) as store numbers; log_ratio (K, n_prompts, S) of the groups' policies;
-    scores by scorer name (n_prompts, S); words (n_prompts, S)."""
+    scores by scorer name (n_prompts, S); words (n_prompts, S).  prompts, texts: the prompts (n_prompts,) and the first
+    response to each, as they read."""
 
     responses: IntArray
     log_ratio: FloatArray
     scores: Mapping[str, FloatArray]
     words: FloatArray
+    prompts: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 def draw_samples(
@@ -48,6 +51,8 @@ def draw_samples(
         log_ratio=np.stack([group.log_ratio(repeated, responses).reshape(shape) for group in groups]),
         scores={scorer.name: scorer(prompts, texts).reshape(shape) for scorer in scorers},
         words=np.array([float(len(text.split())) for text in texts]).reshape(shape),
+        prompts=tuple(prompts[::samples]),
+        texts=tuple(texts[::samples]),
     )
 
 

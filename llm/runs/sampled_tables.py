@@ -8,7 +8,7 @@ import numpy as np
 
 from llm.base.progress import Progress
 from llm.base.reference_policy import ReferencePolicy
-from llm.runs.evaluation_report import SampledQuality, SampledTables, WorstRegretGap
+from llm.runs.evaluation_report import ReadSample, SampledQuality, SampledTables, WorstRegretGap
 from llm.runs.open_run import OpenRun
 from llm.runs.quality import (
     PromptMeans,
@@ -25,6 +25,9 @@ from llm.training.adapter_policy import AdapterPolicy
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
+# Prompts whose samples are kept as text, for people to read side by side.
+_READ = 8
+
 
 def sampled_tables(
     run: OpenRun, policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble], contexts: IntArray,
@@ -37,6 +40,8 @@ def sampled_tables(
         "reference": ReferencePolicy(run.base, beta=beta, sampling=run.policies[0].sampling), **policies,
     }  # fmt: skip
     means: dict[str, PromptMeans] = {}
+    prompts: tuple[str, ...] = ()
+    texts: dict[str, tuple[str, ...]] = {}
     spread: dict[str, float] = {}
     for name, policy in everything.items():
         drawn = draw_samples(
@@ -44,6 +49,7 @@ def sampled_tables(
             stream.child(f"samples/{name}"),
         )  # fmt: skip
         means[name] = PromptMeans.of(drawn)
+        prompts, texts[name] = drawn.prompts, drawn.texts
         if name == "reference":
             spread = {key: float(values.std()) or 1.0 for key, values in drawn.scores.items()}
         progress(f"sampled {name}")
@@ -70,6 +76,10 @@ def sampled_tables(
         score_scale=spread,
         sampled=quality,
         worst_regret_differences=_differences(run, policies, ensembles, implied, measured, stream),
+        examples=tuple(
+            ReadSample(prompt, {name: written[j] for name, written in texts.items()})
+            for j, prompt in enumerate(prompts[:_READ])
+        ),
     )
 
 

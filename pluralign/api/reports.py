@@ -1,7 +1,8 @@
-"""Result folders read again: table and figures, whatever command wrote them."""
+"""Result folders read again: a page, and of one result its table and figures, whatever command wrote it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,74 +11,86 @@ from sim.errors import InputError
 
 
 class Report(Shown):
-    """text: the table a command printed; figures: files drawn (PNG and SVG); content: what it is about."""
+    """text: the table a command printed; figures: drawn (PNG and SVG); html: the page; content: what it is about."""
 
-    def __init__(self, text: str, figures: list[Path], content: dict[str, Any]) -> None:
-        self.text, self.figures, self._content = text, tuple(figures), content
+    def __init__(self, text: str, figures: list[Path], html: Path, content: dict[str, Any]) -> None:
+        self.text, self.figures, self.html, self._content = text, tuple(figures), html, content
 
     def as_dict(self) -> dict[str, Any]:
         """What `pluralign report --json` prints."""
-        return {**self._content, "figures": [str(path) for path in self.figures]}
+        return {**self._content, "figures": [str(path) for path in self.figures], "page": str(self.html)}
 
     def page(self) -> Page:
         lines = [line for line in self.text.splitlines() if line.strip()]
         drawn = ", ".join(path.name for path in self.figures if path.suffix == ".png")
-        return Page(lines[0], ("",), [(line,) for line in lines[1:]], [f"figures: {drawn}"])
+        notes = [*([f"figures: {drawn}"] if drawn else []), f"page: {self.html}"]
+        return Page(lines[0], ("",), [(line,) for line in lines[1:]], notes)
 
 
-def report(folder: str | Path) -> Report:
-    """Draw the table and figures of a result folder of check, fit, study or llm train; they go to FOLDER/figures.
+def report(folder: str | Path, out: str | Path | None = None) -> Report:
+    """One HTML page of a result folder of check, fit, study or llm train, or of a folder that holds several of them.
 
-    To look at results without writing, use `load_check`, `load_fit` or `load_study` and `.plot()`.
+    The page is FOLDER/report.html, and of a single result its figures are drawn too, to FOLDER/figures (a study's to
+    FOLDER). With `out` the page is that file, and nothing else is written. To look at results without writing, use
+    `load_check`, `load_fit` or `load_study` and `.plot()`.
     """
+    from pluralign.page.build import collect, write_page
+    from pluralign.page.folders import kind_of, results_in
+
     here = Path(folder)
-    if (here / "verdicts.json").is_file():
-        return _check(here)
-    if (here / "fit.json").is_file():
-        return _fit(here)
-    if (here / "results.parquet").is_file():
-        return _study(here)
-    if (here / "mixture.json").is_file():
-        return _llm(here)
-    raise InputError(
-        "holds no verdicts.json, fit.json, results.parquet or mixture.json",
-        file=folder,
-        fix="give a folder written by pluralign check, fit, study or llm train",
-    )
+    kind = kind_of(here) if results_in(here) else None
+    sections = collect(here)
+    told = _RESULTS[kind](here, out is None) if kind in _RESULTS else None
+    html = write_page(sections, here, out)
+    if told is not None:
+        return Report(told.text, told.figures, html, told.content)
+    listed = [{"kind": result.kind, "folder": result.name} for result in results_in(here)]
+    lines = [f"{row['kind']:9}  {row['folder']}" for row in listed]
+    return Report("\n".join([f"{sections.told} in {here}", *lines]), [], html, {"results": listed})
 
 
-def _check(folder: Path) -> Report:
+@dataclass(frozen=True)
+class _Told:
+    """Of one result: what its command printed, the figures drawn, and what --json says."""
+
+    text: str
+    figures: list[Path]
+    content: dict[str, Any]
+
+
+def _check(folder: Path, drawing: bool) -> _Told:
     from theory.report.figures import draw_check
     from theory.report.folder import read_folder
     from theory.report.table import plain_table
 
     checks = read_folder(folder)
-    drawn = draw_check(checks, folder / "figures")
-    return Report(plain_table(checks), drawn, {"verdicts": [check.as_json() for check in checks]})
+    drawn = draw_check(checks, folder / "figures") if drawing else []
+    return _Told(plain_table(checks), drawn, {"verdicts": [check.as_json() for check in checks]})
 
 
-def _fit(folder: Path) -> Report:
+def _fit(folder: Path, drawing: bool) -> _Told:
     from sim.fitting.figures import draw_fit
     from sim.fitting.save import read_summary
     from sim.fitting.text import fit_text
 
     fit = read_summary(folder)
     try:
-        return Report(fit_text(fit, str(folder)), draw_fit(fit, folder / "figures"), {"fit": fit})
+        drawn = draw_fit(fit, folder / "figures") if drawing else []
+        return _Told(fit_text(fit, str(folder)), drawn, {"fit": fit})
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"is not a fit of this version ({error})", file=folder / "fit.json", fix="run `pluralign fit` again"
         ) from error
 
 
-def _study(folder: Path) -> Report:
+def _study(folder: Path, drawing: bool) -> _Told:
     from sim.studies.report import SavedStudy
 
     saved = SavedStudy.read(folder)
-    return Report(saved.table(), saved.draw(folder), {"study": saved.study})
+    return _Told(saved.table(), saved.draw(folder) if drawing else [], {"study": saved.study})
 
 
-def _llm(folder: Path) -> Report:
+def _llm(folder: Path, drawing: bool) -> _Told:
     from pluralign.commands.llm_eval import eval_text
     from pluralign.commands.llm_train import groups_text
     from pluralign.ownership import require_own_llm
@@ -97,4 +110,8 @@ def _llm(folder: Path) -> Report:
             parts.append(eval_text(content["eval"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"is not a run of this version ({error})", file=folder, fix="run llm eval again") from error
-    return Report("\n\n".join(parts) or "an unfinished run", draw_run(folder), content)
+    drawn = draw_run(folder) if drawing else []
+    return _Told("\n\n".join(parts) or "an unfinished run", drawn, content)
+
+
+_RESULTS = {"check": _check, "fit": _fit, "study": _study, "llm": _llm}

@@ -81,11 +81,15 @@ def command(
             progress=progress.show,
         )  # fmt: skip
     if docs is not None:
+        from theory.mutation.noticed import NOTICED, write_noticed
         from theory.report.faults import TABLES
         from theory.report.pages import update_tables
 
         update_tables(Path(docs) / "planted_faults.md",
                       {part: table(result.report) for part, table in TABLES.items()})  # fmt: skip
+        # The docs of this checkout, and its sources' own record, are of one run; a copy elsewhere is only a copy.
+        if Path(docs).resolve() == NOTICED.parents[2] / "docs":
+            write_noticed(result.report)
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2, allow_nan=False))
     else:

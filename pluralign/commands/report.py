@@ -10,22 +10,30 @@ import click
 
 @click.command("report")
 @click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--out", type=click.Path(dir_okay=False), help="The page; then nothing is written to FOLDER.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
-def command(folder: str, as_json: bool) -> None:
-    """Draw the table and figures (PNG and SVG) of a result folder: of `check`, `fit`, `study` or `llm train`.
+def command(folder: str, out: str | None, as_json: bool) -> None:
+    """One HTML page of a result folder, of `check`, `fit`, `study` or `llm train`, or of a folder of several.
 
-    Figures go to FOLDER/figures (of a study to FOLDER). Exit code 2 if the folder holds no result.
+    The page, FOLDER/report.html, is one file that loads nothing: verdicts with search and filters, errata, studies,
+    fits and runs of language models, each figure with its numbers as CSV. Of a single result the figures (PNG and
+    SVG) are drawn again too, to FOLDER/figures (of a study to FOLDER), and its table is printed. Exit code 2 if the
+    folder holds no result.
 
-    Example: pluralign report groups
+    \b
+    Example:
+      pluralign report groups
+      pluralign report results --out page.html
     """
     from pluralign.api.reports import report
 
-    found = report(folder)
+    found = report(folder, out)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False))
         return
     click.echo(_text(Path(folder), found.text))
-    click.echo("\nfigures: " + ", ".join(str(path) for path in found.figures if path.suffix == ".png"))
+    drawn = ", ".join(str(path) for path in found.figures if path.suffix == ".png")
+    click.echo(f"\nfigures: {drawn}\npage: {found.html}" if drawn else f"\npage: {found.html}")
 
 
 def _text(folder: Path, text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from sim.files.atomic import replacing
 
 _SHOWN: ContextVar[list[Any] | None] = ContextVar("shown", default=None)
+_KEPT: ContextVar[dict[str, Any] | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
@@ -24,9 +25,15 @@ def on_screen() -> Iterator[list[Any]]:
         _SHOWN.reset(token)
 
 
-def on_screen_now() -> bool:
-    """Whether figures are for a screen: what writes files its own way asks first."""
-    return _SHOWN.get() is not None
+@contextmanager
+def kept() -> Iterator[dict[str, Any]]:
+    """Figures that `save_figure` is given inside stand in this mapping by name, and no file is written."""
+    figures: dict[str, Any] = {}
+    token = _KEPT.set(figures)
+    try:
+        yield figures
+    finally:
+        _KEPT.reset(token)
 
 
 def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
@@ -49,19 +56,24 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]
 
 
 def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
-    """NAME.png and NAME.svg, each written whole or not at all; nothing inside `on_screen`."""
+    """NAME.png and NAME.svg, each written whole or not at all; nothing inside `on_screen` or `kept`."""
+    held = _KEPT.get()
+    if held is not None:
+        held[name] = figure
+        return []
     shown = _SHOWN.get()
     if shown is not None:
         if figure not in shown:
             shown.append(figure)
         return []
     import matplotlib.pyplot as plt
+    from matplotlib import rc_context
 
     paths = []
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
-        with replacing(path) as temporary:
-            # Without a date an unchanged figure is an unchanged file.
+        # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
+        with replacing(path) as temporary, rc_context({"svg.hashsalt": name}):
             figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else {})
         paths.append(path)
     plt.close(figure)

@@ -41,6 +41,7 @@ OURS = {
     "model.npz",
     "annotators.parquet",
     "figures",
+    "report.html",
     # of earlier formats
     "responsibilities.parquet",
     "rewards.parquet",

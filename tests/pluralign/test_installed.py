@@ -71,7 +71,8 @@ def test_what_is_shipped_is_in_both(built):
     wheel, sdist = built
     tracked = [path.relative_to(ROOT) for name in ("sim", "theory", "llm", "pluralign")
                for path in (ROOT / name).rglob("*")
-               if path.suffix in (".py", ".yaml", ".typed") and "__pycache__" not in path.parts]  # fmt: skip
+               if path.suffix in (".py", ".yaml", ".typed", ".json", ".html", ".css", ".js")
+               and "__pycache__" not in path.parts]  # fmt: skip
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
     with tarfile.open(sdist) as archive:

@@ -70,6 +70,42 @@ class Browser:
         self._process.wait(timeout=30)
         os.close(self._read)
 
+    def run(self, expression: str) -> Any:
+        """What an expression of JavaScript is on the page that is open; a promise is waited for."""
+        answer = self._ask("Runtime.evaluate", page=True, expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def type(self, *keys: str) -> None:
+        """Press keys: "Tab", "Enter", " ", or single letters."""
+        codes = {"Tab": 9, "Enter": 13, " ": 32}
+        for key in keys:
+            told = {"Enter": "\r", "Tab": ""}.get(key, key)
+            own = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
+            self._ask("Input.dispatchKeyEvent", page=True, type="keyDown", text=told, **own)
+            self._ask("Input.dispatchKeyEvent", page=True, type="keyUp", **own)
+
+    def media(self, **features: str) -> None:
+        """As another reader's machine has it: media="print", or prefers_color_scheme="dark"."""
+        media = features.pop("media", "")
+        named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self._ask("Emulation.setEmulatedMedia", page=True, media=media, features=named)
+
+    def pdf(self) -> bytes:
+        """The page as it would be printed."""
+        return base64.b64decode(self._ask("Page.printToPDF", page=True, printBackground=False)["data"])
+
+    def picture(self, selector: str = "") -> bytes:
+        """What the window shows, or an element of it, as PNG."""
+        clip = {}
+        if selector:
+            box = self.run(
+                f"(({{x, y, width, height}}) => ({{x: x + scrollX, y: y + scrollY, width, height}}))"
+                f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+            )
+            clip = {"clip": {**box, "scale": 1}, "captureBeyondViewport": True}
+        return base64.b64decode(self._ask("Page.captureScreenshot", page=True, **clip)["data"])
+
     def look(self, address: str, width: int, height: int = 900, wait: float = 0.3) -> Seen:
         """Open a page in a window of that width, wait until it has loaded and its scripts have run, and look."""
         self._events = []

@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sim.files.atomic import replacing
-from sim.files.figure_files import on_screen_now, subplots
+from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, PINK
 from sim.preferences import FloatArray
 from sim.studies.experiment import Figure
@@ -33,8 +32,8 @@ def draw_bandit(results: Results, folder: Path) -> list[Path]:
     backends = [b for b in _NAMES if b in results.measured().by("backend")]
     paths = []
     if backends:
-        paths += _save(_regret_figure(results, backends), folder, "figure-2-regret")
-        paths += _save(_weights_figure(results, backends), folder, "figure-3-weights")
+        paths += save_figure(_regret_figure(results, backends), folder, "figure-2-regret")
+        paths += save_figure(_weights_figure(results, backends), folder, "figure-3-weights")
     return paths
 
 
@@ -131,18 +130,3 @@ def _title(figure: Any, panels: Sequence[Any], results: Results, text: str) -> N
         handles, labels, loc="outside lower center", ncols=3 if len(panels) > 1 else 2, fontsize=8, frameon=False
     )
     figure.suptitle(f"{text}\nmean over {n} seeds, 95 % interval of the mean; dots are seeds", fontsize=11)
-
-
-def _save(figure: Any, folder: str | Path, name: str) -> list[Path]:
-    from matplotlib import rc_context
-
-    if on_screen_now():
-        return []
-    paths = []
-    for suffix in ("png", "svg"):
-        path = Path(folder) / f"{name}.{suffix}"
-        # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
-        with replacing(path) as temporary, rc_context({"svg.hashsalt": name}):
-            figure.savefig(temporary, dpi=150, metadata={"Date": None} if suffix == "svg" else {})
-        paths.append(path)
-    return paths

@@ -1,0 +1,135 @@
+"""A study under the headings of ADEMP: aims, data-generating mechanisms, estimands, methods, performance measures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from pluralign.page.drawn import drawn_charts
+from pluralign.page.folders import Result, Sources
+from pluralign.page.limits import ROWS, clipped, first
+from pluralign.page.svg import Chart, csv_text
+from sim.errors import InputError
+from sim.files.atomic import Json
+from sim.studies.registry import EXPERIMENTS, find_experiment
+from sim.studies.report import SavedStudy
+from sim.studies.results import Results
+from sim.studies.shipped import shipped_studies
+from sim.studies.summary import half_width
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of one method in one cell: its mean over replicates, the Monte-Carlo standard error of that mean, and
+    how many replicates there are."""
+
+    cell: tuple[str, ...]
+    method: str
+    metric: str
+    mean: float
+    error: float
+    half: float
+    replicates: int
+
+
+@dataclass(frozen=True)
+class StudyShown:
+    """A `study` folder on the page.  factors: name -> levels; settings: what all cells share, defaults included."""
+
+    name: str
+    anchor: str
+    title: str
+    experiment: str
+    aims: str
+    world: str
+    estimand: str
+    factors: Mapping[str, str]
+    settings: Mapping[str, str]
+    seed: str
+    replicates: int
+    n_cells: int
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    measures: Sequence[Measure]
+    left_out: int
+    csv: str
+    charts: tuple[Chart, ...]
+    undrawn: str
+    failed: int
+    skipped: int
+
+
+def study_shown(result: Result, place: int, sources: Sources) -> StudyShown:
+    """results.parquet and study.json of a folder."""
+    sources.note(result.folder / "study.json"), sources.note(result.folder / "results.parquet")
+    saved = SavedStudy.read(result.folder)
+    definition = find_experiment(saved.name)
+    results, study = saved.results, saved.study
+    measures = _measures(results, saved.factors)
+    shown, left_out = first(measures, ROWS)
+    charts, undrawn = _charts(saved, place, result.name)
+    defaults = {field.name: field.default for field in fields(definition.setting)}
+    fixed = {**defaults, **study.get("settings", {})}
+    return StudyShown(
+        name=result.name, anchor=f"study{place}", title=clipped(study.get("title", saved.name), 300),
+        experiment=saved.name, aims=_aims(saved), world=inspect.getdoc(definition.setting) or "",
+        # What a replicate measures is what its function says of itself.
+        estimand=inspect.getdoc(definition.run) or "",
+        factors={factor: ", ".join(map(_plain, levels)) for factor, levels in study["grid"].items()},
+        settings={name: _plain(value) for name, value in fixed.items() if name not in study["grid"]},
+        seed=str(study.get("seed", "")), replicates=results.replicates, n_cells=len(set(results["cell_id"])),
+        methods=tuple(dict.fromkeys(results["method"])), metrics=tuple(dict.fromkeys(results["metric"])),
+        measures=shown, left_out=left_out, csv=_csv(measures, saved.factors), charts=charts, undrawn=undrawn,
+        failed=len(study.get("failed", ())), skipped=len(study.get("skipped", ())),
+    )  # fmt: skip
+
+
+def _plain(value: Json) -> str:
+    if isinstance(value, list | tuple):
+        return clipped(", ".join(map(str, value)), 300)
+    return "–" if value is None else clipped(value, 300)
+
+
+def _aims(saved: SavedStudy) -> str:
+    """What the study file says before anything else, of one of ours that has this title; else the experiment's own
+    words."""
+    for file in shipped_studies().values():
+        text = file.read_text(encoding="utf-8")
+        if f"title: {saved.study.get('title')}\n" in text and f"experiment: {saved.name}\n" in text:
+            lines = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+            said = " ".join(line for line in lines if not line.startswith("pluralign "))
+            if said:
+                return said
+    if EXPERIMENTS.is_ours(saved.name):
+        return inspect.getdoc(inspect.getmodule(find_experiment(saved.name).run)) or ""
+    return ""
+
+
+def _measures(results: Results, factors: Sequence[str]) -> list[Measure]:
+    found = []
+    for key, own in results.measured().by(*factors, "method", "metric").items():
+        *cell, method, metric = key
+        values = own.values()
+        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+        found.append(Measure(tuple(map(_plain, cell)), clipped(method, 200), clipped(metric, 200), float(values.mean()),
+                             error, half_width(values), len(values)))  # fmt: skip
+    return found
+
+
+def _csv(measures: Sequence[Measure], factors: Sequence[str]) -> str:
+    head = (*factors, "method", "metric", "mean", "standard_error", "half_width_95", "replicates")
+    return csv_text(head, ((*m.cell, m.method, m.metric, m.mean, m.error, m.half, m.replicates) for m in measures))
+
+
+def _charts(saved: SavedStudy, place: int, name: str) -> tuple[tuple[Chart, ...], str]:
+    """The study's own figure; a word on why there is none."""
+    try:
+        charts = tuple(drawn_charts(saved.draw, f"study{place}", name.replace("/", "-")))
+    except InputError:
+        raise
+    except Exception as error:  # whatever a figure makes of results that are not what it was written for
+        return (), f"the figure cannot be drawn from these results ({clipped(f'{type(error).__name__}: {error}', 200)})"
+    return charts, "" if charts else "this study draws no figure from these results"
