@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -160,7 +161,10 @@ def check_shown(result: Result, place: int, sources: Sources, mutants: Mapping[s
     for paper, claims in by_paper.items():
         taken = list(claims.items())[:room]
         room -= len(taken)
-        own = tuple(_claim(f"check{place}-{name}", readings, mutants.get(name, ())) for name, readings in taken)
+        own = tuple(
+            _claim(_anchor(place, name, number), readings, mutants.get(name, ()))
+            for number, (name, readings) in enumerate(taken)
+        )
         told = papers().get(paper)
         verdicts = [str(reading.verdict) for readings in claims.values() for reading in readings]
         shown.append(PaperShown(
@@ -173,6 +177,11 @@ def check_shown(result: Result, place: int, sources: Sources, mutants: Mapping[s
         sum(check.as_expected for check in checks), sum(caught), len(caught),
         sum(map(len, by_paper.values())) - sum(len(paper.claims) for paper in shown),
     )  # fmt: skip
+
+
+def _anchor(place: int, name: str, number: int) -> str:
+    """An address that a reader can type where the claim's name is one, and no other text of the file."""
+    return f"check{place}-{name}" if re.fullmatch(r"[a-z0-9_-]+", name) else f"check{place}-claim-{number}"
 
 
 @cache

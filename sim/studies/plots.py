@@ -9,32 +9,29 @@ from typing import Any
 import numpy as np
 
 from sim.files.figure_files import save_figure, subplots
-from sim.files.palette import LINES, MARKERS
+from sim.files.palette import GREY, LINES, MARKERS
 from sim.preferences import FloatArray
 from sim.studies.results import Results
 from sim.studies.summary import half_width
 
-
-def look(number: int) -> dict[str, Any]:
-    """Colour, marker and sizes of the line of that number."""
-    return {"color": LINES[number % 7], "marker": MARKERS[number % 7], "markersize": 4.5, "linewidth": 1.4,
-            "capsize": 2.5}  # fmt: skip
+# One size for every panel of every figure, two a row: at the width of a page of text its letters are read as they are.
+_WIDTH, _HEIGHT, _ALONE = 4.5, 3.3, (6.4, 3.9)
+_LOOKS = tuple(zip((*LINES, GREY), (*MARKERS, "*"), strict=True))
 
 
-def panels(columns: int, *, width: float = 4.6, height: float = 3.9) -> tuple[Any, list[Any]]:
-    figure, axes = subplots(1, columns, figsize=(width * columns, height), squeeze=False, layout="constrained")
-    for own in axes[0]:
-        own.grid(color="0.9")
-        own.set_axisbelow(True)
-        for side in ("top", "right"):
-            own.spines[side].set_visible(False)
-    return figure, list(axes[0])
+def look(number: int, *, hollow: bool = False) -> dict[str, Any]:
+    """Colour, marker and sizes of the line of that number; hollow: for one that lies under another."""
+    colour, marker = _LOOKS[number % len(_LOOKS)]
+    own = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.4, "capsize": 2.5}
+    return {**own, "markersize": 9.0, "markerfacecolor": "none", "linewidth": 3.2, "alpha": 0.6} if hollow else own
 
 
-def grid(count: int, columns: int = 3) -> tuple[Any, list[Any]]:
-    """Panels in rows of `columns`."""
+def panels(count: int, columns: int = 2) -> tuple[Any, list[Any]]:
+    """Panels in rows of `columns`; in a place that is left over `finish` puts the legend."""
+    columns = min(columns, count)
     down = -(-count // columns)
-    figure, axes = subplots(down, columns, figsize=(4.3 * columns, 3.2 * down), squeeze=False, layout="constrained")
+    size = _ALONE if count == 1 else (_WIDTH * columns, _HEIGHT * down)
+    figure, axes = subplots(down, columns, figsize=size, squeeze=False, layout="constrained")
     flat = list(axes.ravel())
     for number, own in enumerate(flat):
         own.grid(color="0.9")
@@ -45,22 +42,25 @@ def grid(count: int, columns: int = 3) -> tuple[Any, list[Any]]:
 
 
 def curve(
-    axes: Any, results: Results, x: str, metric: str, label: str, number: int, *, dashed: bool = False, **where: Any
-) -> None:
+    axes: Any, results: Results, x: str, metric: str, label: str, number: int, *, dashed: bool = False,
+    hollow: bool = False, **where: Any,
+) -> None:  # fmt: skip
     """Mean over replicates of the rows `where` against factor `x`, with its 95 % interval; nothing where nothing was
     measured."""
     found = results.where(metric=metric, **where).measured().by(x)
     at = sorted(found)
     if at:
-        points(axes, at, [found[level].values() for level in at], label, number, "--" if dashed else "-")
+        drawn = [found[level].values() for level in at]
+        points(axes, at, drawn, label, number, "--" if dashed else "-", hollow=hollow)
 
 
 def points(
-    axes: Any, x: Sequence[float], values: Sequence[FloatArray], label: str, number: int, line: str = "-"
-) -> None:
+    axes: Any, x: Sequence[float], values: Sequence[FloatArray], label: str, number: int, line: str = "-", *,
+    hollow: bool = False,
+) -> None:  # fmt: skip
     """Means of values (one array an x) with 95 % intervals."""
     means, errors = [own.mean() for own in values], [half_width(own) for own in values]
-    axes.errorbar(x, means, yerr=errors, label=label, **look(number), linestyle=line)
+    axes.errorbar(x, means, yerr=errors, label=label, **look(number, hollow=hollow), linestyle=line)
 
 
 def log_x(axes: Any, values: Sequence[float], words: str) -> None:
@@ -87,41 +87,57 @@ def log_y(axes: Any, words: str) -> None:
 
 
 def legend_below(axes: Any, columns: int = 2) -> None:
+    """A panel's own legend, where colours mean something else than in the other panels."""
     axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=columns)
 
 
-def heat(
-    axes: Any, table: FloatArray, x: Sequence[Any], y: Sequence[Any], *, words: str, centre: float, form: str
-) -> None:
-    """table (len(y), len(x)) as colours around `centre`, each cell with its number."""
-    from matplotlib.colors import TwoSlopeNorm
+def heats(
+    axes: Sequence[Any], tables: Sequence[FloatArray], x: Sequence[Any], y: Sequence[Any], *, words: str, centre: float,
+    form: str,
+) -> None:  # fmt: skip
+    """tables (len(y), len(x)), a panel each, as colours around `centre`, each cell with its number: one scale for all,
+    as far to either side, so that equal colours are equal numbers."""
+    from matplotlib.colors import CenteredNorm
 
-    largest = float(np.nanmax(np.abs(table - centre))) or 1.0
-    low, high = float(np.nanmin(table)), float(np.nanmax(table))
-    # Never all on one side: the centre keeps the neutral colour.
-    norm = TwoSlopeNorm(centre, min(low, centre - 0.05 * largest), max(high, centre + 0.05 * largest))
-    shown = axes.imshow(table, origin="lower", aspect="auto", cmap="RdBu_r", norm=norm)
-    axes.grid(visible=False)
-    axes.set_xticks(range(len(x)), [f"{value:g}" for value in x])
-    axes.set_yticks(range(len(y)), [f"{value:g}" for value in y])
-    for i in range(len(y)):
-        for j in range(len(x)):
-            if np.isfinite(table[i, j]):
-                dark = abs(table[i, j] - centre) > 0.6 * largest
-                axes.text(j, i, format(table[i, j], form), ha="center", va="center", fontsize=8,
-                          color="white" if dark else "black")  # fmt: skip
-    axes.figure.colorbar(shown, ax=axes, label=words, shrink=0.9)
+    largest = max(float(np.nanmax(np.abs(table - centre))) for table in tables) or 1.0
+    norm = CenteredNorm(centre, largest)
+    for own, table in zip(axes, tables, strict=True):
+        shown = own.imshow(table, origin="lower", aspect="auto", cmap="RdBu_r", norm=norm)
+        own.grid(visible=False)
+        own.set_xticks(range(len(x)), [f"{value:,g}" for value in x])
+        own.set_yticks(range(len(y)), [f"{value:,g}" for value in y])
+        for i, j in np.argwhere(np.isfinite(table)):
+            dark = abs(table[i, j] - centre) > 0.6 * largest
+            own.text(j, i, unsigned_zero(table[i, j], form), ha="center", va="center", fontsize=8,
+                     color="white" if dark else "black")  # fmt: skip
+    bar = axes[0].figure.colorbar(shown, ax=list(axes), label=words, shrink=0.9)
+    bar.ax.set_ylim(min(centre, *map(np.nanmin, tables)), max(centre, *map(np.nanmax, tables)))
+
+
+def unsigned_zero(value: float, form: str) -> str:
+    """The number as `form` has it; what is rounded to nothing has no sign."""
+    told = format(value, form)
+    return told.removeprefix("-") if float(told) == 0 else told
 
 
 def finish(
     figure: Any, results: Results, title: str, folder: str | Path, name: str, legend: Any = None, bars: bool = True
 ) -> list[Path]:
-    """Title with the number of seeds, one legend below, files."""
+    """Title with the number of seeds; one legend of all the panels given (one, or several), where a panel is left
+    over or below; files."""
     drawn = ", bars: 95 % interval of the mean" if bars else ""
     figure.suptitle(f"{title}\nmean over {results.replicates} seeds{drawn}", fontsize=10.5)
     if legend is not None:
-        handles, labels = legend.get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=8.5, frameon=False
-        )
+        named: dict[str, Any] = {}
+        for own in legend if isinstance(legend, Sequence) else [legend]:
+            for handle, label in zip(*own.get_legend_handles_labels(), strict=True):
+                named.setdefault(label, handle)
+        free = next((own for own in figure.axes if not own.get_visible()), None)
+        if free is None:
+            figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(len(named), 3),
+                          fontsize=8.5, frameon=False)  # fmt: skip
+        else:
+            free.set_visible(True)
+            free.set_axis_off()
+            free.legend(named.values(), named.keys(), loc="center", fontsize=9, frameon=False, labelspacing=0.9)
     return save_figure(figure, folder, name)

@@ -30,7 +30,47 @@ SHAPES = {
 }
 
 
+# Checks that have a row each; more are squares by paper, and the page of `pluralign report` has the rows.
+_ROWS, _A_LINE, _NAMED = 40, 36, 12
+
+
 def verdict_figure(checks: Sequence[Check]) -> Any:
+    """What came out, at a glance: of a few checks each with its power, of many a square each, by paper."""
+    return _a_row_each(checks) if len(checks) <= _ROWS else _a_square_each(checks)
+
+
+def _a_square_each(checks: Sequence[Check]) -> Any:
+    """Verdicts of each paper side by side, those not as expected ringed and named."""
+    papers: dict[str, list[Check]] = {}
+    for check in checks:
+        papers.setdefault(check.paper, []).append(check)
+    lines = sum(2 + -(-len(own) // _A_LINE) for own in papers.values())
+    odd = [check for check in checks if not check.as_expected]
+    figure, axes = subplots(figsize=(9, 0.26 * lines + 1.4), layout="constrained")
+    y, seen = 0, set()
+    for paper, own in papers.items():
+        expected = sum(check.as_expected for check in own)
+        axes.text(-0.5, y, f"{paper.replace('_', ' ')}: {expected} of {len(own)} as expected", fontsize=9, va="center")
+        for place, check in enumerate(own):
+            at = (place % _A_LINE, y + 1 + place // _A_LINE)
+            label = None if check.verdict in seen else check.verdict.replace("_", " ")
+            seen.add(check.verdict)
+            axes.plot(*at, SHAPES[check.verdict], color=COLOURS[check.verdict], markersize=7, linestyle="", label=label)
+            if not check.as_expected:
+                axes.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor="black")
+        y += 2 + -(-len(own) // _A_LINE)
+    axes.set_xlim(-1, _A_LINE)
+    axes.set_ylim(y - 0.5, -1)
+    axes.set_axis_off()
+    named = "; ".join(f"{check.claim_id} ({check.variant.replace('_', ' ')})" for check in odd[:_NAMED])
+    more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+    ringed = f"ringed, not as expected: {named}{more}" if odd else "all as expected"
+    figure.suptitle(f"{len(checks)} verdicts, {ringed}", fontsize=10, wrap=True)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8.5, frameon=False)
+    return figure
+
+
+def _a_row_each(checks: Sequence[Check]) -> Any:
     """A row a check: its verdict, what was expected, and the measured power of the check."""
     figure, (left, right) = subplots(
         1, 2, figsize=(9, 0.24 * len(checks) + 1.4), sharey=True, width_ratios=(2, 1), layout="constrained"

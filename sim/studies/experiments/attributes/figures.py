@@ -22,10 +22,10 @@ def draw_attributes(results: Results, folder: Path) -> list[Path]:
         return []
     conflicts = results.levels("conflict") if factor == "n" else []
     own = results.where(conflict=conflicts[-1]) if conflicts else results
-    figure, axes = panels(4 if len(conflicts) > 1 else 3, width=4.2)
-    shown = (("regret", "regret, groups by their shares"), ("regret/worst", "regret of the worst-off group"),
-             ("safe/smallest", "safety, smallest group"))  # fmt: skip
-    for axis, (metric, words) in zip(axes, shown, strict=False):
+    figure, axes = panels(4 if len(conflicts) > 1 else 3)
+    shown = (("regret", "All groups, by their shares", "regret"), ("regret/worst", "The worst-off group", "regret"),
+             ("safe/smallest", "The smallest group", "safety of what it is shown"))  # fmt: skip
+    for axis, (metric, title, words) in zip(axes, shown, strict=False):
         for name, (label, number) in WORDS.items():
             for kind, said in (("greedy", "greedy"), ("distributional", "pessimistic")):
                 curve(
@@ -37,12 +37,12 @@ def draw_attributes(results: Results, folder: Path) -> list[Path]:
             axis.set_ylabel(words)
         else:
             log_y(axis, words)
+        at = f", conflict {conflicts[-1]:g}" if conflicts else ""
+        axis.set_title(f"{title}{at}", fontsize=10)
         _x(axis, factor, own.levels(factor))
     if len(conflicts) > 1:
         _by_conflict(axes[3], results, conflicts)
-        for axis in axes[:3]:
-            axis.set_title(f"conflict {conflicts[-1]:g}", fontsize=10)
-    title = "Helpfulness and safety, weighed differently by group"
+    title = "Whom one reward serves, and how soon rank 2 serves every group"
     return finish(figure, results, title, folder, "attributes", axes[2])
 
 
@@ -52,11 +52,12 @@ FIGURES = {"attributes": Figure(draw_attributes)}
 def _by_conflict(axes: Any, results: Results, conflicts: list[float]) -> None:
     most = results.levels("n")[-1]
     for name, (label, number) in WORDS.items():
-        curve(axes, results, "conflict", "regret/worst", label, number, method=f"{name}/distributional", n=most)
-    log_y(axes, "regret of the worst-off group")
+        curve(axes, results, "conflict", "regret/worst", f"{label}, pessimistic", number,
+              method=f"{name}/distributional", n=most)  # fmt: skip
+    log_y(axes, "regret")
     axes.set_xlabel("conflict (right angles)")
     axes.set_xticks(conflicts)
-    axes.set_title(f"{most:,} answers, pessimistic", fontsize=10)
+    axes.set_title(f"The worst-off group, {most:,} answers, pessimistic", fontsize=10)
 
 
 def _x(axis: Any, factor: str, values: list[Any]) -> None:

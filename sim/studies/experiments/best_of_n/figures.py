@@ -39,14 +39,14 @@ def draw_best_of_n(results: Results, folder: Path) -> list[Path]:
 def _against_n(results: Results, folder: Path) -> list[Path]:
     answers = results.levels("answers")
     states = _states(results.where(answers=answers[0]) if answers else results)
-    figure, axes = panels(len(states), width=4.6, height=4.3)
+    figure, axes = panels(len(states))
     for axis, (own, words, _) in zip(axes, states, strict=True):
         curve(axis, own, "n", "score", "best possible", 6, method="best")
         _methods(axis, own, "n")
         log_x(axis, own.levels("n"), "candidates n")
         axis.set_title(words, fontsize=10)
     _same_height(axes)
-    axes[0].set_ylabel(_GAIN)
+    _same_words(axes, _GAIN)
     said = f", {answers[0]:,} answers" if answers else ""
     return finish(figure, results, f"Best of n by a learned reward{said}", folder, "best_of_n", axes[0])
 
@@ -54,7 +54,7 @@ def _against_n(results: Results, folder: Path) -> list[Path]:
 def _where(results: Results, folder: Path) -> list[Path]:
     """Paired over seeds: both heads pick out of the same candidates after the same answers."""
     answers = results.levels("answers") or [None]
-    figure, axes = panels(len(answers), width=4.4, height=4.1)
+    figure, axes = panels(len(answers))
     for axis, level in zip(axes, answers, strict=True):
         own = results.where(answers=level) if level is not None else results
         for state, words, number in _states(own):
@@ -68,7 +68,7 @@ def _where(results: Results, folder: Path) -> list[Path]:
         log_x(axis, own.levels("n"), "candidates n")
         if level is not None:
             axis.set_title(f"{level:,} answers", fontsize=10)
-    axes[0].set_ylabel("PRS minus greedy (low rank), nats")
+    _same_words(axes, "PRS minus greedy (low rank), nats")
     title = "Where pessimism pays (above 0) and where it does not"
     return finish(figure, results, title, folder, "best_of_n_where", axes[0])
 
@@ -76,13 +76,13 @@ def _where(results: Results, folder: Path) -> list[Path]:
 def draw_radius(results: Results, folder: Path) -> list[Path]:
     """True score against the multiple of the sets' radius; greedy heads, which have none, as level lines."""
     states = _states(results)
-    figure, axes = panels(len(states), width=4.6, height=4.3)
+    figure, axes = panels(len(states))
     for axis, (own, words, _) in zip(axes, states, strict=True):
         _methods(axis, own, "scale")
         log_x(axis, own.levels("scale"), "multiple of the radius")
         axis.set_title(words, fontsize=10)
     _same_height(axes)
-    axes[0].set_ylabel(_GAIN)
+    _same_words(axes, _GAIN)
     return finish(figure, results, "Best of n: how pessimistic to be", folder, "best_of_n_radius", axes[0])
 
 
@@ -90,6 +90,11 @@ def _same_height(axes: list[Any]) -> None:
     ends = [axis.get_ylim() for axis in axes]
     for axis in axes:
         axis.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+
+
+def _same_words(axes: list[Any], words: str) -> None:
+    for axis in axes:
+        axis.set_ylabel(words)
 
 
 def _methods(axis: Any, results: Results, factor: str) -> None:

@@ -23,7 +23,7 @@ _LEARNERS = (
 
 def draw_candidates(results: Results, folder: Path) -> list[Path]:
     """Regret and true reward as exotic candidates are added."""
-    figure, axes = panels(2, width=5.2)
+    figure, axes = panels(2)
     counts = results.levels("exotic")
     curves(axes[0], results, "exotic", "regret", WITH_CONTEXT)
     curves(axes[1], results, "exotic", "value", WITH_CONTEXT)
@@ -41,7 +41,7 @@ def draw_candidates(results: Results, folder: Path) -> list[Path]:
 
 def draw_unsafe(results: Results, folder: Path) -> list[Path]:
     """Share of unsafe choices against answers; and, KL-regularised, against beta, with the regret."""
-    figure, axes = panels(3, width=4.9)
+    figure, axes = panels(3)
     answers = results.levels("n")
     if len(answers) > 1:
         curves(axes[0], results, "n", "exotic", WITH_CONTEXT)
@@ -74,7 +74,7 @@ def draw_hidden(results: Results, folder: Path) -> list[Path]:
         return []
     expanded = results.with_columns(each=[n / users for n in results["n"]])
     hidden, most, each = results.levels("hidden"), results.levels("n")[-1], expanded.levels("each")
-    figure, axes = panels(4, width=3.9)
+    figure, axes = panels(4)
     for axis, level in ((axes[0], hidden[0]), (axes[1], hidden[(len(hidden)) // 2])):
         for method, label, number in _LEARNERS:
             curve(axis, expanded, "each", "agreement", label, number, method=method, hidden=level)
@@ -89,5 +89,5 @@ def draw_hidden(results: Results, folder: Path) -> list[Path]:
         axis.set_title(f"{title}, {most / users:g} answers a user", fontsize=10)
     for axis in axes:
         axis.set_ylim(0.47, 1.0)
-    axes[0].set_ylabel("pairs ordered as the true reward does")
+        axis.set_ylabel("pairs ordered as in truth")
     return finish(figure, results, f"Contexts nobody observes, {users} users", folder, "hidden", axes[0])

@@ -13,14 +13,14 @@ from sim.studies.experiments.low_rank.method_looks import BIC, FULL, LOW, ratio
 from sim.studies.experiments.low_rank.method_names import MethodName
 from sim.studies.experiments.low_rank.setting import given_rank
 from sim.studies.experiments.low_rank.tables import Crossing, crossing, slope
-from sim.studies.plots import finish, grid, log_x, log_y, look, panels, plain_logs, points
+from sim.studies.plots import finish, log_x, log_y, look, panels, plain_logs, points
 from sim.studies.results import Results
 
 
 def draw_dimension(results: Results, folder: Path) -> list[Path]:
     """Regret against k and against r, and the ratio of both methods' regrets against k / D."""
     ranks = results.levels("rank")
-    figure, axes = panels(3, width=4.7)
+    figure, axes = panels(3)
     every: list[tuple[float, FloatArray]] = []
     for number, d in enumerate(results.levels("d_x")):
         at = [results.cells(d_x=d, rank=rank)[0] for rank in ranks]
@@ -60,7 +60,7 @@ def draw_assumed_rank(results: Results, folder: Path) -> list[Path]:
     x = [*ranks, ranks[-1] + 1]
     metrics = (("error/common", "error on common features"), ("covers", "sets that cover (asked: .9)"),
                ("regret", "regret of the pessimistic policy"), ("seconds", "seconds (median)"))  # fmt: skip
-    figure, axes = grid(4, 2)
+    figure, axes = panels(4)
     answers = results.levels("n") or [None]
     for number, d in enumerate(results.levels("d_x") or [None]):
         for n in answers:
@@ -109,7 +109,7 @@ def draw_crossing(results: Results, folder: Path) -> list[Path]:
     partial = len(results.levels("off_rank")) > 1
     factor, words = ("off_rank", "dense part {:g} of the norm") if partial else ("power", "power {:g}")
     answers = results.levels("n")
-    figure, axes = panels(3, width=4.9)
+    figure, axes = panels(3)
     by_regret: list[tuple[float, Crossing]] = []
     by_error: list[tuple[float, Crossing]] = []
     for number, level in enumerate(results.levels(factor)):

@@ -17,7 +17,7 @@ from sim.studies.experiments.low_rank.method_looks import (
 )
 from sim.studies.experiments.low_rank.method_names import PESSIMISTIC, with_names
 from sim.studies.experiments.low_rank.tables import tune
-from sim.studies.plots import curve, finish, grid, legend_below, log_x, log_y, panels, points
+from sim.studies.plots import curve, finish, log_x, log_y, panels, points
 from sim.studies.results import Results
 
 
@@ -30,22 +30,28 @@ def draw_scenarios(results: Results, folder: Path) -> list[Path]:
         if factor is None:
             continue
         words = "answers" if factor == "n" else factor
-        figure, axes = panels(3, width=4.9)
+        figure, axes = panels(3)
+        # Where it is as good as the truth PRS lies upon it: the truth is a wide, pale line below.
+        curve(axes[0], own, factor, "regret", "PRS, true subspace given", 7, hollow=True, method=ORACLE.text)
         curves(axes[0], own, factor, "regret", [m for m in POLICIES if m.kind != "pointwise"])
-        curve(axes[0], own, factor, "regret", "PRS, true subspace", 4, method=ORACLE.text)
         curves(axes[1], own, factor, "regret", [m for m in POLICIES if m.kind in ("pointwise", "greedy")])
-        curve(axes[2], own, factor, "bound", "PRS", 0, method=LOW.text)
-        curve(axes[2], own, factor, "bound/width", "PRS, without the truncation's part", 5, method=LOW.text)
-        curve(axes[2], own, factor, "bound", "full rank (nothing truncated)", 1, method=FULL.text)
-        titles = ("Pessimism about the mean over contexts", "Pessimism about each context alone", "Bound on the regret")
+        curve(axes[2], own, factor, "bound", POLICIES[LOW][0], 0, method=LOW.text)
+        curve(axes[2], own, factor, "bound/width", "PRS, without the truncation's part", 0, dashed=True,
+              hollow=True, method=LOW.text)  # fmt: skip
+        curve(axes[2], own, factor, "bound", POLICIES[FULL][0], 1, method=FULL.text)
+        titles = ("Pessimism about the mean over contexts", "Pessimism about each context alone",
+                  "Bounds on it: 2 f C* + 2 b + gap")  # fmt: skip
         for axis, title in zip(axes, titles, strict=True):
             log_x(axis, results.levels(factor), words)
-            log_y(axis, "regret" if axis is not axes[2] else "2 f C* + 2 b + gap")
+            log_y(axis, "regret" if axis is not axes[2] else "bound")
             axis.set_title(title, fontsize=10)
-            legend_below(axis, 2 if axis is not axes[2] else 1)
+        # The same measure in both.
+        ends = [axis.get_ylim() for axis in axes[:2]]
+        for axis in axes[:2]:
+            axis.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
         shifted = bool(mean)
-        title = "Exotic actions" + (f", first context of mean {mean:g}" if shifted else "")
-        paths += finish(figure, own, title, folder, "scenarios-mean" if shifted else "scenarios")
+        title = "Regret under exotic actions" + (f", first context of mean {mean:g}" if shifted else "")
+        paths += finish(figure, own, title, folder, "scenarios-mean" if shifted else "scenarios", axes)
     return paths
 
 
@@ -53,7 +59,7 @@ def draw_controls(results: Results, folder: Path) -> list[Path]:
     """A panel a shift: regret at each method's own best multiple of the radius, on the seeds it was not chosen on."""
     shifts = [shift for shift in SHIFTS if shift in results.levels("shift")]
     answers = results.levels("n")
-    figure, axes = grid(len(shifts))
+    figure, axes = panels(len(shifts))
     for axis, shift in zip(axes, shifts, strict=True):
         at = [results.cells(shift=shift, n=n)[0] for n in answers]
         for name in WITH_CONTEXT:
@@ -79,7 +85,7 @@ def draw_tuning(results: Results, folder: Path) -> list[Path]:
     shifts = shifts or [None]
     regret = with_names(results.where(metric="regret"))
     multiples = [scale for scale in regret.measured().levels("scale") if scale > 0]
-    figure, axes = panels(len(shifts), width=4.0)
+    figure, axes = panels(len(shifts))
     for axis, shift in zip(axes, shifts, strict=True):
         for name in WITH_CONTEXT:
             label, number = POLICIES[name]

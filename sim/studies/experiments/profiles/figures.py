@@ -26,14 +26,14 @@ def draw_profiles(results: Results, folder: Path) -> list[Path]:
     profiles: list[str | None] = [name for name in PROFILES if name in results.levels("profile")] or [None]
     paths = _bars(results, folder, profiles)
     if len(results.levels("answers")) > 1:
-        figure, axes = panels(len(profiles), width=3.7)
+        figure, axes = panels(len(profiles))
         for axis, profile in zip(axes, profiles, strict=True):
             for number, rule in enumerate(RULES):
                 curve(axis, results, "answers", "own_lost", rule, number, method=rule, profile=profile)
             axis.set_xscale("log")
             axis.set_xlabel("answers a party")
             axis.set_title(str(profile), fontsize=10)
-        axes[0].set_ylabel("share of the rule's own welfare lost")
+            axis.set_ylabel("share of own welfare lost")
         paths += finish(figure, results, "Which rule is recovered first", folder, "recovered", axes[0])
     return paths
 
@@ -43,7 +43,7 @@ FIGURES = {"profiles": Figure(draw_profiles)}
 
 def _bars(results: Results, folder: Path, profiles: list[str | None]) -> list[Path]:
     most = (results.levels("answers") or [None])[-1]
-    figure, axes = panels(len(_SHOWN), width=4.0)
+    figure, axes = panels(len(_SHOWN))
     for axis, (metric, words) in zip(axes, _SHOWN, strict=True):
         for number, rule in enumerate(RULES):
             for place, profile in enumerate(profiles):

@@ -29,7 +29,7 @@ def draw_prompts(results: Results, folder: Path) -> list[Path]:
     paths = []
     for answers in results.levels("answers") or [None]:
         own = results.where(answers=answers)
-        figure, axes = panels(4, width=3.7)
+        figure, axes = panels(4)
         for axis, (metric, words) in zip(axes, _METRICS.items(), strict=True):
             for number, (method, title) in enumerate(titles(own).items()):
                 if method == "true_types" and metric in ("adjusted_rand", "mixture_error"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim.studies.experiment import Figure
-from sim.studies.plots import curve, finish, heat, panels
+from sim.studies.plots import curve, finish, heats, panels
 from sim.studies.results import Results
 
 _SHOWN = (
@@ -25,7 +25,7 @@ def draw_reward_free(results: Results, folder: Path) -> list[Path]:
         middle = parties[len(parties) // 2] if parties else None
         own = results.where(parties=middle)
         own = own.where(spread=(own.levels("spread") or [None])[-1])
-        figure, axes = panels(2, width=5.2)
+        figure, axes = panels(2)
         for number, (method, label) in enumerate(_SHOWN):
             curve(axes[0], own, "cyclic", "exploitability", label, number, method=method)
             curve(axes[1], own, "cyclic", "dominated", label, number, method=method)
@@ -35,10 +35,10 @@ def draw_reward_free(results: Results, folder: Path) -> list[Path]:
         title = "Preferences without rewards" + ("" if middle is None else f", {middle} parties")
         paths += finish(figure, own, title, folder, "reward-free", axes[0])
     if len(results.levels("parties")) > 1 and len(results.levels("spread")) > 1:
-        figure, axes = panels(1, width=6.0)
+        figure, axes = panels(1)
         table = results.where(method="truth", metric="agrees").means("spread", "parties")
-        heat(axes[0], table, results.levels("parties"), results.levels("spread"), words="share of societies",
-             centre=0.5, form=".2f")  # fmt: skip
+        heats(axes, [table], results.levels("parties"), results.levels("spread"), words="share of societies",
+              centre=0.5, form=".2f")  # fmt: skip
         axes[0].set_xlabel("parties")
         axes[0].set_ylabel("spread of tastes")
         title = "How often the von Neumann winner is the Utilitarian optimum"

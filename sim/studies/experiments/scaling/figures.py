@@ -32,7 +32,7 @@ FIGURES = {"scaling": Figure(draw_scaling, needs=("parties",))}
 def _one(both: Results, cell: Mapping[str, Any], folder: Path) -> list[Path]:
     varied = bool(both.levels("shared_worst"))
     own = both.where(shared_worst=False) if varied else both
-    figure, axes = panels(4, width=4.1)
+    figure, axes = panels(4)
     for number, (method, label) in enumerate(_POLICIES[:2]):
         curve(axes[0], own, "parties", "gamma", label, number, method=method)
     for number, (rule, label) in enumerate(_RULES.items()):

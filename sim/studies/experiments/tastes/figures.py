@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.studies.experiment import Figure
 from sim.studies.experiments.tastes.tables import METHODS, level_text, mean_and_half, place_title, places
-from sim.studies.plots import finish, grid, look
+from sim.studies.plots import finish, look, panels
 from sim.studies.results import Results
 
 _FACTORS = ("questions", "people", "annotators")
@@ -37,8 +37,7 @@ def draw_tastes(results: Results, folder: Path) -> list[Path]:
     answers they have shown; a panel a cell in both."""
     measured = results.measured()
     cells = list(_panels(measured))
-    columns = min(len(cells), 4 if len(cells) % 3 else 3)
-    figure, axes = grid(len(cells), columns)
+    figure, axes = panels(len(cells))
     known = [where for where in places(measured) if not where.startswith("after_")]
     methods = [name for name in METHODS if name in set(measured["method"])]
     for axis, (title, own) in zip(axes, cells, strict=True):
@@ -58,7 +57,7 @@ def draw_tastes(results: Results, folder: Path) -> list[Path]:
     if len(after) < 2:
         return paths
     shown = [int(where.removeprefix("after_")) for where in after]
-    figure, axes = grid(len(cells), columns)
+    figure, axes = panels(len(cells))
     for axis, (title, own) in zip(axes, cells, strict=True):
         for number, name in enumerate(methods):
             found = [mean_and_half(own, name, f"{where}/accuracy") for where in after]

@@ -20,7 +20,7 @@ def draw_types(results: Results, folder: Path) -> list[Path]:
     worlds = results.levels("environment") or [None]
     for world in worlds:
         own = results.where(environment=world)
-        figure, axes = panels(3, width=4.2)
+        figure, axes = panels(3)
         words = ("held-out log-likelihood, nats an answer", "the same, worst-served type", "adjusted Rand index")
         for axis, metric, label in zip(axes, ("log_likelihood", "worst_type", "adjusted_rand"), words, strict=True):
             for number, (method, title) in enumerate(METHODS.items()):
