@@ -6,7 +6,7 @@ OUT ?= report
 # Real data for tests and demonstrations, where it is at hand (tests that need it skip otherwise).
 PLURALIGN_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: check test lint docs bench bench-llm clean
+.PHONY: check test test-slow lint docs bench bench-llm clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ lint: $(VENV)/.test
 
 test: lint
 	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -42,9 +42,10 @@ class Witnessed:
 
 @dataclass(frozen=True)
 class Reading:
-    """One variant of a claim."""
+    """One variant of a claim; anchor: the address of its witness."""
 
     check: Check
+    anchor: str
     variant: str
     charts: tuple[Chart, ...]
     witness: Witnessed | None
@@ -208,9 +209,13 @@ def _claim(anchor: str, checks: Sequence[Check], mutants: Sequence[Mutant]) -> C
     return ClaimShown(
         first.claim_id, first.paper, statement, first.source, clipped(details, 6000), place, origin, anchor,
         first.arithmetic, "[reconstructed]" in first.source,
-        tuple(Reading(check, check.variant.replace("_", " "), _charts(check), _witnessed(check)) for check in checks),
+        tuple(_reading(check, f"{anchor}-witness-{number}") for number, check in enumerate(checks)),
         tuple(mutants),
     )  # fmt: skip
+
+
+def _reading(check: Check, anchor: str) -> Reading:
+    return Reading(check, anchor, check.variant.replace("_", " "), _charts(check), _witnessed(check))
 
 
 def _witnessed(check: Check) -> Witnessed | None:

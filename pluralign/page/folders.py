@@ -59,10 +59,11 @@ def _walk(place: Path, deeper: int) -> Iterator[tuple[Path, Kind]]:
     kind = kind_of(place)
     if kind is not None:
         yield place, kind
-        # Planted faults may be kept beside the verdicts they are about; other results are not inside of results.
-        if kind != "mutations" and (place / "mutations.json").is_file():
-            yield place, "mutations"
-        return
+        # Planted faults may be kept beside the verdicts they are about; no other result is inside of one.
+        if kind != "mutations":
+            if (place / "mutations.json").is_file():
+                yield place, "mutations"
+            return
     if deeper and place.is_dir():
         try:
             inside = sorted(own for own in place.iterdir() if own.is_dir() and not own.is_symlink())

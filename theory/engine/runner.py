@@ -120,6 +120,8 @@ def _load_cell(path: Path) -> list[Check] | None:
 
 def check_from_json(row: Any) -> Check:
     """What `Check.as_json` wrote; KeyError, TypeError or ValueError where it did not."""
+    if not isinstance(row, dict):
+        raise TypeError(f"a verdict is {type(row).__name__}")
     row = {name: value for name, value in row.items() if name != "control_verdict"}
     row["verdict"], row["expected"] = Verdict(row["verdict"]), Verdict(row["expected"])
     row["premises"] = tuple(Premise(**premise) for premise in row["premises"])

@@ -27,15 +27,16 @@
     at("count").textContent = count ? `${count} of ${claims.length} claims` : "No claim is like that: Reset shows all.";
   };
 
-  // An address inside the page names a claim: show and open it, whatever is filtered.
+  // An address inside the page names a claim, or its witness: show and open it, whatever is filtered.
   const follow = () => {
     let place = location.hash.slice(1);
     try { place = decodeURIComponent(place); } catch { return; }
-    const claim = place && document.getElementById(place);
-    if (!claim || !claim.matches("details.claim")) return;
+    const target = place && document.getElementById(place);
+    const claim = target && target.closest("details.claim");
+    if (!claim) return;
     if (claim.hidden) { form.reset(); apply(); }
     claim.open = true;
-    claim.scrollIntoView();
+    target.scrollIntoView();
   };
 
   form.addEventListener("input", apply);
