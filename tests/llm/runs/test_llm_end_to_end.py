@@ -1,5 +1,6 @@
 """The whole way in miniature, through the command line: sft, make-imdb, train, minmax, eval, generate, report."""
 
+import html
 import itertools
 import json
 import os
@@ -122,6 +123,13 @@ def test_minmax_eval_and_report(runs):
     assert sampled["worst_regret/implicit"]["mean"] == pytest.approx(
         max(row["mean"] for row in sampled["regret/implicit"])
     )
+    policies = {"reference", "em-dpo/group_0", "em-dpo/group_1", "dpo", "cluster-dpo/group_0", "cluster-dpo/group_1"}
+    assert len(found["examples"]) == 8
+    for row in found["examples"]:
+        assert set(row["responses"]) == policies, "what every policy wrote to one prompt"
+    words = [len(row["responses"]["reference"].split()) for row in found["examples"]]
+    assert len({row["prompt"] for row in found["examples"]}) == 8
+    assert 0 < sum(words)
     assert found["twin"]["comparison"]["run_weights"] == even["weights"]
     ratios = found["twin"]["ratios"]
     assert sum(ratios["weights"]) == pytest.approx(1.0)
@@ -133,6 +141,8 @@ def test_minmax_eval_and_report(runs):
     shown = CliRunner().invoke(command, ["report", str(runs / "em-dpo")], catch_exceptions=False)
     assert shown.exit_code == 0
     assert "minmax(1,1)" in shown.output
+    page = (runs / "em-dpo" / "report.html").read_text(encoding="utf-8")
+    assert found["examples"][0]["responses"]["dpo"][:20] in html.unescape(page)
 
 
 def test_direct_saddle_point_command(runs):
