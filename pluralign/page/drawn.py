@@ -62,7 +62,10 @@ def _inlined(text: str, prefix: str, label: str, *, dark: bool) -> str:
     if dark:
         body = _COLOUR.sub(_of_the_page, body)
     kind = "drawn" if dark else "drawn paper"
-    head = f'<svg role="img" aria-label="{safe(label)}" class="{kind}"'
+    # Letters of one size whatever the figure's width, and never smaller than they were drawn.
+    width = float(re.search(r'width="([\d.]+)pt"', body)[1])  # type: ignore[index]
+    size = f"max-width:{1.6 * width:.0f}px;min-width:{width:.0f}px"
+    head = f'<svg role="img" aria-label="{safe(label)}" class="{kind}" style="{size}"'
     return re.sub(r"\s+\n", "\n", body.replace("<svg", head, 1))
 
 

@@ -77,7 +77,7 @@ def study_shown(result: Result, place: int, sources: Sources) -> StudyShown:
         name=result.name, anchor=f"study{place}", title=clipped(study.get("title", saved.name), 300),
         experiment=saved.name, aims=_aims(saved), world=inspect.getdoc(definition.setting) or "",
         # What a replicate measures is what its function says of itself.
-        estimand=inspect.getdoc(definition.run) or "",
+        estimand=_prose(inspect.getdoc(definition.run) or ""),
         factors={factor: ", ".join(map(_plain, levels)) for factor, levels in study["grid"].items()},
         settings={name: _plain(value) for name, value in fixed.items() if name not in study["grid"]},
         seed=str(study.get("seed", "")), replicates=results.replicates, n_cells=len(set(results["cell_id"])),
@@ -104,8 +104,13 @@ def _aims(saved: SavedStudy) -> str:
             if said:
                 return said
     if EXPERIMENTS.is_ours(saved.name):
-        return inspect.getdoc(inspect.getmodule(find_experiment(saved.name).run)) or ""
+        return _prose(inspect.getdoc(inspect.getmodule(find_experiment(saved.name).run)) or "")
     return ""
+
+
+def _prose(text: str) -> str:
+    """Paragraphs without the line breaks of a source."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def _measures(results: Results, factors: Sequence[str]) -> list[Measure]:

@@ -2,7 +2,21 @@
 
 from itertools import combinations
 
+import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from sim.files.figure_files import kept
+
+
+def require_words_apart(draw, folder):
+    """Of every figure that is drawn; nothing is written."""
+    with kept() as figures:
+        draw(folder)
+    assert figures
+    for name, figure in figures.items():
+        found = overlaps(figure)
+        if found:
+            pytest.fail(f"{name}: {found}")
 
 
 def overlaps(figure):

@@ -129,7 +129,7 @@ def test_minmax_eval_and_report(runs):
         assert set(row["responses"]) == policies, "what every policy wrote to one prompt"
     words = [len(row["responses"]["reference"].split()) for row in found["examples"]]
     assert len({row["prompt"] for row in found["examples"]}) == 8
-    assert 0 < sum(words)
+    assert sum(words) > 0
     assert found["twin"]["comparison"]["run_weights"] == even["weights"]
     ratios = found["twin"]["ratios"]
     assert sum(ratios["weights"]) == pytest.approx(1.0)

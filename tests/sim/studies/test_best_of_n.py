@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from figure_texts import require_words_apart
 from places import EXPERIMENTS
 from sklearn.linear_model import LogisticRegression
 
@@ -28,6 +29,7 @@ def test_shipped_files_run_and_draw(name, tmp_path):
     run = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
     assert np.isfinite(run.results.values()).all()
     figures = StudyReport(run, None).draw(tmp_path / "figures")
+    require_words_apart(StudyReport(run, None).draw, tmp_path)
     assert figures
     assert all(path.stat().st_size > 5000 for path in figures)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from figure_texts import require_words_apart
 from places import EXPERIMENTS
 
 from sim.algorithms.von_neumann import solve_matrices
@@ -54,6 +55,7 @@ def test_shipped_files_run_and_draw(name, tmp_path):
     assert np.isfinite(run.results.values()).all()
     report = StudyReport(run, None)
     figures = report.draw(tmp_path / "figures")
+    require_words_apart(report.draw, tmp_path)
     assert figures
     assert all(path.stat().st_size > 2000 for path in figures)
     assert report.overview.startswith("|")

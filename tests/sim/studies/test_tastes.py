@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figure_texts import require_words_apart
 
 from sim.errors import InputError
 from sim.files.scored_questions import ScoredQuestions, write_questions
@@ -184,6 +185,7 @@ def test_a_study_file(opposed, tmp_path):
     assert (run.failed, run.resumed) == ((), 0)
     report = StudyReport(run, None)
     drawn = report.draw(tmp_path)
+    require_words_apart(report.draw, tmp_path)
     assert {path.name for path in drawn} >= {"tastes.png", "few_shot.png"}
     assert "q" in report.overview
     assert "mixed" in report.overview

@@ -20,7 +20,7 @@ STATES = {
     "covered": ("covered", 2), "uncovered": ("uncovered, odd directions worth nothing", 0),
     "rewarding": ("uncovered, odd directions carry reward", 3),
 }  # fmt: skip
-_GAIN = "true reward above the mean response, nats"
+_GAIN = "true reward, nats"
 
 
 def _states(results: Results) -> list[tuple[Results, str, int]]:
@@ -48,7 +48,9 @@ def _against_n(results: Results, folder: Path) -> list[Path]:
     _same_height(axes)
     _same_words(axes, _GAIN)
     said = f", {answers[0]:,} answers" if answers else ""
-    return finish(figure, results, f"Best of n by a learned reward{said}", folder, "best_of_n", axes[0])
+    return finish(
+        figure, results, f"Best of n by a learned reward{said}, above the mean response", folder, "best_of_n", axes[0]
+    )
 
 
 def _where(results: Results, folder: Path) -> list[Path]:
@@ -68,7 +70,7 @@ def _where(results: Results, folder: Path) -> list[Path]:
         log_x(axis, own.levels("n"), "candidates n")
         if level is not None:
             axis.set_title(f"{level:,} answers", fontsize=10)
-    _same_words(axes, "PRS minus greedy (low rank), nats")
+    _same_words(axes, "PRS minus greedy, nats")
     title = "Where pessimism pays (above 0) and where it does not"
     return finish(figure, results, title, folder, "best_of_n_where", axes[0])
 
@@ -83,7 +85,14 @@ def draw_radius(results: Results, folder: Path) -> list[Path]:
         axis.set_title(words, fontsize=10)
     _same_height(axes)
     _same_words(axes, _GAIN)
-    return finish(figure, results, "Best of n: how pessimistic to be", folder, "best_of_n_radius", axes[0])
+    return finish(
+        figure,
+        results,
+        "Best of n: how pessimistic to be, above the mean response",
+        folder,
+        "best_of_n_radius",
+        axes[0],
+    )
 
 
 def _same_height(axes: list[Any]) -> None:

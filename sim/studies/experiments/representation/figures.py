@@ -104,7 +104,7 @@ def _one_factor(results: Results, folder: Path, factor: str, words: str, title: 
     for number, (method, label) in enumerate(_METHODS):
         curve(axes[0], results, factor, "error", label, number, method=method)
         curve(axes[1], results, factor, "error/worst", label, number, method=method)
-    for own, name in zip(axes, ("mean error of a party's reward", "error of the worst-served party"), strict=True):
+    for own, name in zip(axes, ("mean error of a party's reward", "the worst-served party"), strict=True):
         own.set_xlabel(words)
         own.set_ylabel(name)
     return finish(figure, results, title, folder, factor, axes[0])

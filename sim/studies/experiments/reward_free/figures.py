@@ -29,7 +29,7 @@ def draw_reward_free(results: Results, folder: Path) -> list[Path]:
         for number, (method, label) in enumerate(_SHOWN):
             curve(axes[0], own, "cyclic", "exploitability", label, number, method=method)
             curve(axes[1], own, "cyclic", "dominated", label, number, method=method)
-        for axis, words in zip(axes, ("exploitability", "probability of the dominated action"), strict=True):
+        for axis, words in zip(axes, ("exploitability", "P(dominated action)"), strict=True):
             axis.set_xlabel("share of parties with cyclic preferences")
             axis.set_ylabel(words)
         title = "Preferences without rewards" + ("" if middle is None else f", {middle} parties")
