@@ -21,6 +21,8 @@ def on_screen() -> Iterator[list[Any]]:
     token = _SHOWN.set(figures)
     try:
         yield figures
+        for figure in figures:
+            _read_plainly(figure)
     finally:
         _SHOWN.reset(token)
 
@@ -57,6 +59,7 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]
 
 def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     """NAME.png and NAME.svg, each written whole or not at all; nothing inside `on_screen` or `kept`."""
+    _read_plainly(figure)
     held = _KEPT.get()
     if held is not None:
         held[name] = figure
@@ -78,3 +81,20 @@ def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
         paths.append(path)
     plt.close(figure)
     return paths
+
+
+def _read_plainly(figure: Any) -> None:
+    """Names are people's: a "$" in one begins no formula. What matplotlib itself writes of powers of ten stays one."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter, ScalarFormatter
+
+    powers = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            # Labels are made when they are asked for, and keep what is said of them.
+            labels = axis.get_ticklabels(which="both")
+            if isinstance(axis.get_major_formatter(), LogFormatter | ScalarFormatter):
+                powers |= {*labels, axis.get_offset_text()}
+    for text in figure.findobj(Text):
+        if text not in powers:
+            text.set_parse_math(False)

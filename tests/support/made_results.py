@@ -16,7 +16,7 @@ from theory.engine.theorem import Premise
 from theory.engine.verdicts import Verdict
 
 HOSTILE = (
-    "<img src=x onerror=window.hacked=1></script><script>window.hacked=1</script>\"'><b>{{7*7}}$\\frac{\x1b[31m\u202e"
+    "<img src=x onerror=window.hacked=1></script><script>window.hacked=1</script>\"'><b>{{7*7}}$\\frac{$\x1b[31m\u202e"
 )
 
 
