@@ -8,6 +8,7 @@ from typing import Any
 
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
+from sim.files.atomic import write_text
 
 
 class Report(Shown):
@@ -34,17 +35,20 @@ def report(folder: str | Path, out: str | Path | None = None) -> Report:
     FOLDER). With `out` the page is that file, and nothing else is written. To look at results without writing, use
     `load_check`, `load_fit` or `load_study` and `.plot()`.
     """
-    from pluralign.page.build import collect, write_page
+    from pluralign.page.build import collect, place_of_page, render
     from pluralign.page.folders import kind_of, results_in
 
     here = Path(folder)
-    kind = kind_of(here) if results_in(here) else None
+    results = results_in(here)
+    html, kind = place_of_page(here, out), kind_of(here)
     sections = collect(here)
+    # Whole before anything is written: a page that is refused leaves no figures behind.
+    text = render(sections)
     told = _RESULTS[kind](here, out is None) if kind in _RESULTS else None
-    html = write_page(sections, here, out)
+    write_text(html, text)
     if told is not None:
         return Report(told.text, told.figures, html, told.content)
-    listed = [{"kind": result.kind, "folder": result.name} for result in results_in(here)]
+    listed = [{"kind": result.kind, "folder": result.name} for result in results]
     lines = [f"{row['kind']:9}  {row['folder']}" for row in listed]
     return Report("\n".join([f"{sections.told} in {here}", *lines]), [], html, {"results": listed})
 

@@ -1,4 +1,4 @@
-"""The page: sections collected, rendered by the templates beside this file, and written whole."""
+"""The page: sections collected, and rendered by the templates beside this file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pluralign.page.folders import Result, Sources, results_in
 from pluralign.page.limits import PAGE
 from sim.errors import InputError
-from sim.files.atomic import require_place, write_text
+from sim.files.atomic import require_place
 from sim.printable import printable
 
 NAME = "report.html"
@@ -120,12 +120,10 @@ def csv_href(text: str) -> str:
     return "data:text/csv;charset=utf-8," + quote(printable(text), safe=" ,.-_:;()/\n".replace("\n", ""))
 
 
-def write_page(sections: Sections, folder: Path, out: str | Path | None = None) -> Path:
-    """FOLDER/report.html, or `out`; whole or not at all."""
+def place_of_page(folder: Path, out: str | Path | None = None) -> Path:
+    """FOLDER/report.html, or `out`; refused, before any work, where it cannot be written."""
     target = folder / NAME if out is None else Path(out)
     if target.is_dir():
         raise InputError("is a folder", file=target, fix="name a file")
-    text = render(sections)
     require_place(target)
-    write_text(target, text)
     return target

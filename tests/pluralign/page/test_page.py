@@ -283,7 +283,11 @@ def test_absurd_sizes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build, "PAGE", 1000)
     with pytest.raises(pl.InputError, match="would make a page"):
         render(collect(tmp_path))
-    monkeypatch.setattr(limits, "FILE", 1000)
+    code, _, err = typed(monkeypatch, capsys, "report", tmp_path)
+    assert code == 2
+    assert "would make a page" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.json"], "no page, no figures"
+    monkeypatch.setattr(build, "PAGE", limits.PAGE)
     monkeypatch.setattr(limits.require_size, "__defaults__", (1000,))
     with pytest.raises(pl.InputError, match="a page reads at most"):
         collect(tmp_path)
