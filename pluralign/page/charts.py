@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pluralign.page.limits import LABEL, ROWS, clipped
 from pluralign.page.svg import COLOURS, FONT, LEFT, RIGHT, WIDTH, Chart, Drawing, csv_text, number, scale_of, width_of
@@ -38,7 +38,7 @@ def rows_chart(
     least: float | None = None, most: float | None = None,
 ) -> Chart:  # fmt: skip
     """A row a number: its label and its number above, its mark (or bar from zero) and interval below."""
-    rows = rows[:ROWS]
+    rows = [_known(row) for row in rows[:ROWS]]
     seen = [v for row in rows for v in (row.value, *(row.interval or ()))] + [line.at for line in lines]
     seen += [v for v in (least, most) if v is not None]
     scale = scale_of(seen, LEFT + 4, WIDTH - RIGHT - 4, zero=bars)
@@ -69,6 +69,13 @@ def rows_chart(
          *(("line", line.label, line.at, None, None) for line in lines)],
     )  # fmt: skip
     return Chart(drawing.svg(height, title, told + said), title, told + said, table, name)
+
+
+def _known(row: Row) -> Row:
+    """Without what is no number, or no end of an interval."""
+    value = row.value if row.value is not None and math.isfinite(row.value) else None
+    whole = row.interval is not None and all(math.isfinite(end) for end in row.interval)
+    return replace(row, value=value, interval=row.interval if whole else None)
 
 
 def _told(row: Row) -> str:

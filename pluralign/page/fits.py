@@ -73,7 +73,9 @@ def fit_shown(result: Result, place: int, sources: Sources) -> FitShown:
             tuple(_type(group, number, name) for number, group in enumerate(fit["groups"][:GROUPS])),
             tuple(chart for chart in charts if chart is not None),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise InputError(f"is not a fit of this version ({error})", file=path, fix=_AGAIN) from error
 
 

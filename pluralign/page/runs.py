@@ -74,7 +74,9 @@ def run_shown(result: Result, place: int, sources: Sources) -> RunShown:
             tuple(clipped(note) for note in run.get("notes", ())), tuple(c for c in charts if c is not None),
             _examples(found), _unsampled(found),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         fix = _AGAIN.format({"eval.json": "eval", "minmax.json": "minmax"}.get(at.name, "train"))
         raise InputError(f"is not of this version ({type(error).__name__}: {error})", file=at, fix=fix) from error
 

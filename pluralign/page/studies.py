@@ -64,7 +64,20 @@ class StudyShown:
 
 def study_shown(result: Result, place: int, sources: Sources) -> StudyShown:
     """results.parquet and study.json of a folder."""
-    sources.note(result.folder / "study.json"), sources.note(result.folder / "results.parquet")
+    path = result.folder / "study.json"
+    sources.note(path)
+    sources.note(result.folder / "results.parquet")
+    try:
+        return _shown(result, place)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"is not a study of this version ({error})", file=path, fix="run `pluralign study` again"
+        ) from error
+
+
+def _shown(result: Result, place: int) -> StudyShown:
     saved = SavedStudy.read(result.folder)
     definition = find_experiment(saved.name)
     results, study = saved.results, saved.study

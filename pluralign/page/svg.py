@@ -118,7 +118,8 @@ def _decades(low: float, high: float) -> list[float]:
 
 def scale_of(values: Iterable[float | None], start: float, end: float, *, kind: str = "", zero: bool = False) -> Scale:
     """A scale that shows all of these; where they lie decades apart, or kind says so, by decades."""
-    seen = [v for v in values if v is not None and math.isfinite(v)] or [0.0, 1.0]
+    # Differences of numbers beyond these would be no numbers.
+    seen = [min(max(v, -1e150), 1e150) for v in values if v is not None and math.isfinite(v)] or [0.0, 1.0]
     if zero:
         seen.append(0.0)
     if kind == "log":
@@ -129,8 +130,12 @@ def scale_of(values: Iterable[float | None], start: float, end: float, *, kind: 
         least = max(sizes[0], sizes[-1] * 1e-18)
         return Scale(min(0.0, 2 * min(seen)), max(0.0, 2 * max(seen)), start, end, "symlog", least)
     low, high = min(seen), max(seen)
-    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return Scale(low if zero and low == 0 else low - room, high if zero and high == 0 else high + room, start, end)
+    size = max(abs(low), abs(high))
+    # What differs by rounding alone is one place.
+    room = 0.06 * (high - low) if high - low > 1e-6 * size else 0.1 * size or 1.0
+    return Scale(
+        low if zero and low == 0 else low - room, high if zero and high == 0 < -low else high + room, start, end
+    )
 
 
 class Drawing:

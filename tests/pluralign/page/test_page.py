@@ -17,6 +17,11 @@ from pluralign.page.build import collect, render
 from pluralign.page.folders import results_in
 from sim.printable import printable
 
+# JSON of the right kind with the wrong things in it.
+WRONG = json.dumps({
+    "verdicts": [3], "profile": "quick", "seed": 0, "experiment": "representation", "title": "t",
+    "grid": ["violation"], "figure": None, "format": 2, "method": 3,
+})  # fmt: skip
 VOID = {"meta", "link", "br", "input", "line", "rect", "circle", "path", "polyline", "use", "image"}
 
 
@@ -259,7 +264,7 @@ def test_what_was_tampered_with_is_refused(tmp_path):
         (run_folder, "minmax.json", "minmax` again"), (run_folder, "mixture.json", "train` again"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("content", ["no json", "[]", "{}", '{"verdicts": [3], "profile": "quick", "seed": 0}'])
+@pytest.mark.parametrize("content", ["no json", "[]", "{}", WRONG])
 def test_a_broken_file_is_one_line_and_no_page(make, name, said, content, tmp_path, monkeypatch, capsys):
     make(tmp_path)
     (tmp_path / name).write_text(content)
