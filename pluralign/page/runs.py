@@ -132,7 +132,14 @@ def _training(path: Path, sources: Sources, name: str) -> Chart | None:
         for field, words in (("held_out", "held out"), ("new_prompts", "new prompts")):
             y = [row.get(f"{field}_log_likelihood") for row in own]
             if len(own) > 1 and any(value is not None for value in y):
-                curves.append(Curve(f"{words}, {types} types", [row["round"] for row in own], y, colour=len(curves)))
+                curves.append(
+                    Curve(
+                        f"{words}, {types} type{'s' if types > 1 else ''}",
+                        [row["round"] for row in own],
+                        y,
+                        colour=len(curves),
+                    )
+                )
     if not curves:
         return None
     return curves_chart(curves, "Training", ("round", "log-likelihood, nats an answer"), f"{name}-training.csv",
