@@ -153,7 +153,7 @@ def curves_chart(
     ends = []
     for curve in curves:
         own = [(across(x), up(y), i) for i, (x, y) in enumerate(zip(curve.x, curve.y, strict=True))
-               if y is not None and (y > 0 or not log)]  # fmt: skip
+               if y is not None and math.isfinite(y) and (y > 0 or not log)]  # fmt: skip
         if not own:
             continue
         drawing.path([(x, y) for x, y, _ in own], "theory-path" if curve.dashed else f"l c{curve.colour % COLOURS}")
@@ -201,7 +201,7 @@ def plane_chart(
 ) -> Chart:
     """The front as a line, rules and policies as numbered marks, their names below: labels in it would lie on top of
     each other where rules agree."""
-    points = points[:24]
+    points = [p for p in points if math.isfinite(p.x) and math.isfinite(p.y)][:24]
     across = scale_of([*(p.x for p in points), *(x for x, _ in front)], 58, WIDTH - RIGHT, kind="linear")
     top, bottom = 28.0, 290.0
     up = scale_of([*(p.y for p in points), *(y for _, y in front)], bottom, top, kind="linear")

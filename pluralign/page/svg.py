@@ -118,12 +118,14 @@ def _decades(low: float, high: float) -> list[float]:
 
 def scale_of(values: Iterable[float | None], start: float, end: float, *, kind: str = "", zero: bool = False) -> Scale:
     """A scale that shows all of these; where they lie decades apart, or kind says so, by decades."""
-    # Differences of numbers beyond these would be no numbers.
-    seen = [min(max(v, -1e150), 1e150) for v in values if v is not None and math.isfinite(v)] or [0.0, 1.0]
+    # Differences of larger numbers, and ratios of smaller ones, would be no numbers.
+    finite = [min(max(v, -1e150), 1e150) for v in values if v is not None and math.isfinite(v)]
+    seen = [v if abs(v) > 1e-150 else 0.0 for v in finite] or [0.0, 1.0]
     if zero:
         seen.append(0.0)
     if kind == "log":
-        low, high = min(seen), max(seen)
+        above = [v for v in seen if v > 0] or [1.0, 10.0]
+        low, high = min(above), max(above)
         return Scale(low / 1.15, high * 1.15 if high > low else low * 10, start, end, "log")
     sizes = sorted(abs(v) for v in seen if v)
     if sizes and sizes[-1] > 3000 * sizes[0] and kind != "linear":

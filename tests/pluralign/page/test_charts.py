@@ -98,3 +98,14 @@ def test_a_plane_numbers_its_points():
     assert [(row["kind"], row["label"]) for row in _table(chart)] == [
         ("policy", "a"), ("rule", "b"), ("front", ""), ("front", ""),
     ]  # fmt: skip
+
+
+@given(st.lists(VALUES, min_size=1, max_size=6), st.booleans())
+def test_any_curve_and_any_plane_is_drawn(values, log):
+    """What is no number is left out, and by decades what is not above nothing."""
+    x = [float(k + 1) for k in range(len(values))]
+    curve = Curve("a", x, values, [None if v is None else v - 1 for v in values], values)
+    ElementTree.fromstring(curves_chart([curve], "t", ("x", "y"), "n.csv", log=log, lines=(Line(0.5, "l"),)).svg)
+    known = [v for v in values if v is not None]
+    chart = plane_chart([Point("p", v, -v) for v in known], [(0.0, 1.0), (1.0, 0.0)], "t", ("x", "y"), "n.csv")
+    assert "nan" not in ElementTree.fromstring(chart.svg).get("aria-label")
