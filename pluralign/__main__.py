@@ -18,7 +18,10 @@ with guarded_imports():
     from pluralign.terminal import escaped_output
     from sim.compiled import first_use
     from sim.errors import InputError
+    from sim.printable import printable
 
+# A line that a reader takes in; whole cells and names may stand in what is said of a file.
+_LONGEST, _END = 900, 250
 # 128 + SIGPIPE, as of a program that nobody reads any more.
 NOBODY_READS = 141
 # What is wrong with a place on disk, not with the program.
@@ -124,8 +127,14 @@ def _run() -> Any:
 
 def _refuse(message: str, ctx: click.Context | None = None) -> int:
     hint = f" (see '{ctx.command_path} --help')" if ctx is not None else ""
-    click.echo("pluralign: error: " + " ".join(message.split()) + hint, err=True, color=True)
+    click.echo("pluralign: error: " + _readable(message) + hint, err=True, color=True)
     return 2
+
+
+def _readable(message: str) -> str:
+    """One line, its middle left out where it is longer than anybody reads."""
+    line = printable(" ".join(message.split()))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - _END]} ... {line[-_END:]}"
 
 
 def _say_compiling() -> None:

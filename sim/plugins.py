@@ -143,7 +143,7 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:  # whatever others' code may raise
+    except (Exception, SystemExit) as error:  # whatever others' code may raise
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         text = " ".join(str(error).split()) or "no message"
@@ -255,7 +255,7 @@ def _importing(kind: str, name: str) -> Iterator[None]:
         raise InputError(
             f"{kind} '{name}': {error}", fix="check that Python can import the module from here"
         ) from error
-    except Exception as error:  # a module may do anything when it is imported
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported, end the program too
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         said = f"{kind} '{name}': its module raised {type(error).__name__}{place_of(error)}: {error}"

@@ -16,24 +16,38 @@ LONGEST_LINE = 1 << 26
 LARGEST_TEXT = 1 << 30
 # gzip packs text of people's answers 3 to 50 times; a file of nothing but spaces 1000 times.
 _UNPACKED, _TIMES = 1 << 30, 200
+# Nor is one line so many times in a row an answer; kilobytes can unpack to a blank one for minutes, and to records
+# of nothing that fill the memory.
+MOST_ALIKE = 1 << 20
 
 
 def bounded(lines: IO[str], path: Path) -> Iterator[str]:
     """The lines of an open file, one at a time; InputError where a line, or all that a packed file unpacks to, is
     beyond what any file of records is."""
-    most, total, number = max(_UNPACKED, _TIMES * path.stat().st_size), 0, 0
+    size, total, number, before, alike = path.stat().st_size, 0, 0, "", 0
     while line := lines.readline(LONGEST_LINE):
         number, total = number + 1, total + len(line)
+        alike, before = alike + 1 if line == before else 0, line
+        if alike > MOST_ALIKE and total > size:
+            raise InputError(
+                f"unpacks to one line more than {MOST_ALIKE:,} times in a row", file=path, row=number,
+                fix="look at what it holds, and pack that again",
+            )  # fmt: skip
         if len(line) == LONGEST_LINE and not line.endswith("\n"):
             raise InputError(
                 f"a line of more than {LONGEST_LINE:,} characters", file=path, row=number, fix="write one record a line"
             )
-        if total > most:
-            raise InputError(
-                f"unpacks to more than {_TIMES} times its size", file=path, row=number,
-                fix="look at what it holds, and pack that again",
-            )  # fmt: skip
+        _require_size(total, size, path, number)
         yield line
+
+
+def _require_size(total: int, size: int, path: Path, row: int | None = None) -> None:
+    """InputError where a packed file of `size` bytes unpacks to more than any file of records does."""
+    if total > max(_UNPACKED, _TIMES * size):
+        raise InputError(
+            f"unpacks to more than {_TIMES} times its size", file=path, row=row,
+            fix="look at what it holds, and pack that again",
+        )  # fmt: skip
 
 
 def bounded_bytes(path: Path, packed: str) -> bytes:
@@ -41,17 +55,19 @@ def bounded_bytes(path: Path, packed: str) -> bytes:
     is, OSError where it breaks."""
     import pyarrow as pa
 
-    most, parts, total = max(_UNPACKED, _TIMES * path.stat().st_size), [], 0
+    size, parts, total, line, alike = path.stat().st_size, [], 0, 0, 0
     codec = {"": None, ".gz": "gzip", ".zst": "zstd"}[packed]
     with pa.input_stream(str(path), compression=codec) as file:
         while part := file.read(1 << 24):
+            alike = alike + 1 if len(set(part[-(1 << 16) :].split(b"\n")[1:-1])) == 1 else 0
             parts.append(part)
             total += len(part)
-            if packed and total > most:
-                raise InputError(
-                    f"unpacks to more than {_TIMES} times its size", file=path,
-                    fix="look at what it holds, and pack that again",
-                )  # fmt: skip
+            line = len(part) - part.rfind(b"\n") if b"\n" in part else line + len(part)
+            if packed and (line > LONGEST_LINE or alike > 1):
+                # Which line it is the pass over lines says.
+                raise InputError("unpacks to one line, or to the same again and again", file=path)
+            if packed:
+                _require_size(total, size, path)
     return b"".join(parts)
 
 

@@ -228,4 +228,9 @@ def _number(value: Any) -> Any:
         # YAML reads 5e-7 as text because it has no dot.
         with suppress(ValueError):
             return float(value)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:  # a whole number that no float can hold
+            return float("inf") if value > 0 else float("-inf")
+    return value

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pluralign.api.shown import Page, Shown, plotted
 from sim.errors import InputError
+from sim.plugins import blaming
 from sim.running.engines import EngineName, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
@@ -51,12 +53,11 @@ class Claim(Shown):
         """What a search looks in."""
         return " ".join((self.claim_id, self.statement, self.source)).casefold()
 
-    def as_dict(self) -> dict[str, Any]:
-        """What `pluralign show --json` prints."""
-        theorem, variants = self.theorem, {}
+    def _variants(self) -> dict[str, dict[str, Any]]:
+        theorem, found = self.theorem, {}
         for name, variant in theorem.SETTINGS.items():
             bound = theorem.bound(variant.setting)
-            variants[name] = {
+            found[name] = {
                 "statement": variant.statement or theorem.statement,
                 "expected": variant.expected,
                 "setting": variant.setting.key(),
@@ -65,6 +66,14 @@ class Claim(Shown):
                 "departure": bound.departs if isinstance(bound, TwoSided) else "",
                 "controls": [control.name for control in theorem.control(variant.setting)],
             }
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `pluralign show --json` prints."""
+        theorem = self.theorem
+        # One of one's own may do anything when it is asked.
+        with nullcontext() if theorem.origin is None else blaming(f"claim '{theorem.claim_id}'"):
+            variants = self._variants()
         return {
             "claim_id": theorem.claim_id,
             "paper": theorem.paper,

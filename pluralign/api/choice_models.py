@@ -25,12 +25,14 @@ from sim.streams import Stream
 
 @dataclass(frozen=True, eq=False)
 class _Choices:
-    """What a model is fitted to: panel, names of features and of people, what was left out."""
+    """What a model is fitted to: panel, names of features and of people, what was left out; source: the table's path,
+    or what it was, None for arrays."""
 
     panel: ChoiceSets
     features: tuple[str, ...]
     annotators: tuple[str, ...]
     left_out: Mapping[str, int]
+    source: str | None = None
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -210,11 +212,11 @@ def _fitted(read: _Choices, fit: Any) -> Any:
     except ValueError as error:
         text = str(error)
         start, _, rest = text.partition("columns [")
-        if not rest:
-            raise
-        numbers, _, end = rest.partition("]")
-        names = ", ".join(read.features[int(number)] for number in numbers.split(","))
-        raise ValueError(f"{start}features {names}{end}") from error
+        if rest:
+            numbers, _, end = rest.partition("]")
+            names = ", ".join(read.features[int(number)] for number in numbers.split(","))
+            text = f"{start}features {names}{end}"
+        raise InputError(text, file=read.source) from error
 
 
 def _place(name: str | int, features: Sequence[str]) -> int:
@@ -286,10 +288,13 @@ def _of_rows(answers: Sequence[Mapping[str, Any]], left_out: Mapping[str, int], 
         raise InputError(
             "there is no choice among the rows", file=source, fix="give choices of one of the alternatives"
         )
-    panel = choice_panel(
-        rows=np.concatenate(rows), starts=starts, annotator=who, n_annotators=len(people), weights=weights
-    )
-    return _Choices(panel, tuple(names), tuple(people), counted)
+    try:
+        panel = choice_panel(
+            rows=np.concatenate(rows), starts=starts, annotator=who, n_annotators=len(people), weights=weights
+        )
+    except ValueError as error:
+        raise InputError(str(error), file=source) from error
+    return _Choices(panel, tuple(names), tuple(people), counted, source)
 
 
 def _offered(answer: Mapping[str, Any], source: str, number: int) -> tuple[list[Mapping[str, Any]], int]:

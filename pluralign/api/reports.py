@@ -81,7 +81,7 @@ def _fit(folder: Path, drawing: bool) -> _Told:
     try:
         drawn = draw_fit(fit, folder / "figures") if drawing else []
         return _Told(fit_text(fit, str(folder)), drawn, {"fit": fit})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(
             f"is not a fit of this version ({error})", file=folder / "fit.json", fix="run `pluralign fit` again"
         ) from error

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sim.printable import printable
+
 WIDTH, LINES = 80, 15
 _MOST_HTML_ROWS = 50
 _LEAST_COLUMN, _FIRST = 8, 24
@@ -46,13 +48,13 @@ class Page:
         notes = list(self.notes)
         if len(rows) < len(self.rows):
             notes.insert(0, f"... and {len(self.rows) - len(rows)} rows more")
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.head)
+        head = "".join(f"<th>{_escaped(name)}</th>" for name in self.head)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>" for row in rows
+            "<tr>" + "".join(f"<td>{_escaped(_cell(value))}</td>" for value in row) + "</tr>" for row in rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if self.head else ""
-        after = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-        return f"<div><p><b>{html.escape(self.title)}</b></p>{table}{after}</div>"
+        after = "".join(f"<p>{_escaped(note)}</p>" for note in notes)
+        return f"<div><p><b>{_escaped(self.title)}</b></p>{table}{after}</div>"
 
 
 class Shown(abc.ABC):
@@ -67,7 +69,7 @@ class Shown(abc.ABC):
         """Everything, as plain values that JSON holds."""
 
     def __repr__(self) -> str:
-        return self.page().text()
+        return printable(self.page().text())
 
     def _repr_html_(self) -> str:
         return self.page().html()
@@ -112,6 +114,11 @@ def bars(title: str, series: Mapping[str, Sequence[float]], names: Sequence[str]
 def finite_or_text(value: float) -> float | str:
     """As JSON can hold it: infinity as text."""
     return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+
+
+def _escaped(text: str) -> str:
+    """As a notebook shows it: neither its marks nor its control characters do anything."""
+    return html.escape(printable(text))
 
 
 def _cell(value: Any) -> str:

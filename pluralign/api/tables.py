@@ -175,6 +175,7 @@ def _mechanism(questions: Sequence[Question], rules: Mechanism, seed: int) -> di
     by_prompt: dict[str, dict[str, float]] = {}
     misreports: dict[str, dict[str, Any]] = {}
     for question in questions:
+        rules.require_payable(question.opinions)
         found = best_misreports(rules, question.opinions, stream=Stream(seed, "pool"), starts=2)
         outcome, utility = rules.outcome(question.opinions), rules.utilities(question.opinions)
         by_prompt[question.prompt] = dict(zip(question.annotators, outcome.costs.tolist(), strict=True))

@@ -51,7 +51,7 @@ def log_mean_exp(values: FloatArray, alpha: float, axis: int) -> FloatArray:
     top = values.max(axis=axis, keepdims=True) if alpha > 0 else values.min(axis=axis, keepdims=True)
     # An infinite value at the top (a probability of zero under a negative alpha) decides alone.
     finite = np.isfinite(top)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         far = np.log(np.exp(alpha * (np.where(finite, values, 0.0) - np.where(finite, top, 0.0))).mean(axis=axis))
     far = np.where(np.squeeze(finite, axis), np.squeeze(top, axis) + far / alpha, np.squeeze(top, axis))
     near = np.log1p(np.expm1(np.where(small, offset, 0.0)).mean(axis=axis)) / alpha
@@ -89,6 +89,11 @@ def reward_shares(rewards: FloatArray, alpha: float) -> FloatArray:
         extreme = rewards.max(axis=-2, keepdims=True) if alpha > 0 else rewards.min(axis=-2, keepdims=True)
         share = (rewards == extreme).astype(np.float64)
     else:
-        exponent = alpha * rewards
+        with np.errstate(over="ignore"):
+            exponent = alpha * rewards
+            if not np.isfinite(exponent).all():
+                # Beyond any number; differences from the extreme one are so on one side only, whose share is then 0.
+                best = rewards.max(axis=-2, keepdims=True) if alpha > 0 else rewards.min(axis=-2, keepdims=True)
+                exponent = alpha * (rewards - best)
         share = np.exp(exponent - exponent.max(axis=-2, keepdims=True))
     return np.asarray(share / share.sum(axis=-2, keepdims=True))

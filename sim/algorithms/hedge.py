@@ -210,9 +210,12 @@ def game_value(regret: FloatArray) -> GameValue:
     if 0 in regret.shape:
         raise ValueError(f"regret must not be empty (got {regret.shape})")
     R, C = regret.shape
+    # The solver takes numbers from 1e15 on for infinite, and none below 1e-9 for more than rounding.
+    largest = float(np.abs(regret).max())
+    unit = 1.0 if largest == 0.0 or 1e-6 <= largest <= 1e6 else largest
     solved = linprog(
         np.append(np.zeros(C), 1.0),
-        A_ub=np.concatenate([regret, -np.ones((R, 1))], axis=1),
+        A_ub=np.concatenate([regret / unit, -np.ones((R, 1))], axis=1),
         b_ub=np.zeros(R),
         A_eq=np.append(np.ones(C), 0.0)[None],
         b_eq=[1.0],
@@ -225,4 +228,4 @@ def game_value(regret: FloatArray) -> GameValue:
     adversary = np.maximum(-solved.ineqlin.marginals, 0.0)
     weights, adversary = weights / weights.sum(), adversary / adversary.sum()
     gap = float(np.max(regret @ weights) - np.min(adversary @ regret))
-    return GameValue(float(solved.fun), weights, adversary, gap)
+    return GameValue(unit * float(solved.fun), weights, adversary, gap)

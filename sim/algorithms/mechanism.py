@@ -22,6 +22,8 @@ from sim.streams import Stream
 
 # Opinions below it count as it: with a zero some distances are infinite whatever the consensus.
 FLOOR = 1e-9
+# Beyond it the differences that costs and gains are have no digits left that mean anything.
+LARGEST_DISTANCE = 1e9
 _SEARCH_STEPS = 400
 _PATTERN_ROUNDS = 8
 
@@ -93,14 +95,29 @@ class Mechanism:
                 without = pool_opinions(others, self.alpha)
                 now = opinion_distance(others, consensus[..., None, :], self.distance)
                 then = opinion_distance(others, without[..., None, :], self.distance)
-                costs[..., i] = (now - then).sum(axis=-1)
+                with np.errstate(invalid="ignore"):  # of two that are beyond any number: see `require_payable`
+                    costs[..., i] = (now - then).sum(axis=-1)
         return Outcome(consensus, costs)
 
     def utilities(self, opinions: FloatArray, reports: FloatArray | None = None) -> FloatArray:
         """u_i = -d(p_i, x) - c_i under reports (default: the truth); (..., N), nats."""
         truth = floored(opinions)
         outcome = self.outcome(truth if reports is None else reports)
-        return -opinion_distance(truth, outcome.consensus[..., None, :], self.distance) - outcome.costs
+        with np.errstate(invalid="ignore"):
+            return -opinion_distance(truth, outcome.consensus[..., None, :], self.distance) - outcome.costs
+
+    def require_payable(self, opinions: FloatArray) -> None:
+        """ValueError where distances between these opinions and their pool are beyond what costs can be told from.
+
+        They grow like (P / x)^alpha: over a thousandfold difference by 700 nats of exponent at alpha = 100.
+        """
+        largest = np.abs(self.utilities(opinions)).max(initial=0.0)
+        if not largest <= LARGEST_DISTANCE:
+            name = "alpha" if self.distance_alpha is None else "distance_alpha"
+            raise ValueError(
+                f"{name} must lie nearer to 0 and 1 for opinions that are so far apart (got {self.distance:g}): their "
+                f"distances reach {largest:.2g} nats, and costs no sense beyond {LARGEST_DISTANCE:.0e}"
+            )
 
     def gain_of(self, opinions: FloatArray, reports: FloatArray, agent: int, report: FloatArray) -> FloatArray:
         """What `agent` gains by `report` over the truth while the others report as they do; (...)."""
@@ -110,9 +127,9 @@ class Mechanism:
         honest, lying = others.copy(), others
         honest[..., agent, :] = truth[..., agent, :]
         lying[..., agent, :] = report
-        return np.asarray(
-            self.utilities(truth, lying)[..., agent] - self.utilities(truth, honest)[..., agent], dtype=np.float64
-        )
+        with np.errstate(invalid="ignore"):
+            gain = self.utilities(truth, lying)[..., agent] - self.utilities(truth, honest)[..., agent]
+        return np.asarray(gain, dtype=np.float64)
 
     def largest_gain(self, opinions: FloatArray, reports: FloatArray) -> FloatArray:
         """Largest gain any report can have; (..., N).

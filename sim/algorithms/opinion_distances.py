@@ -32,17 +32,20 @@ def opinion_distance(opinions: FloatArray, consensus: FloatArray, alpha: float) 
     total = np.zeros(p.shape[:-1])
     both = (p > 0) & (q > 0)
     log_ratio = np.log(np.where(both, p, 1.0) / np.where(both, q, 1.0))
-    if abs(alpha - 1.0) < abs(alpha):
-        terms = np.where(both, p * np.expm1(-(1.0 - alpha) * log_ratio), 0.0)
-        # sum p^a q^(1-a) - 1 = sum_{both} p (e^x - 1) + sum_{both} p - 1
-        total = terms.sum(axis=-1) - np.where(both, 0.0, p).sum(axis=-1)
-    else:
-        terms = np.where(both, q * np.expm1(alpha * log_ratio), 0.0)
-        total = terms.sum(axis=-1) - np.where(both, 0.0, q).sum(axis=-1)
+    # Far from 0 and 1 a distance may be beyond any number.
+    with np.errstate(over="ignore"):
+        if abs(alpha - 1.0) < abs(alpha):
+            terms = np.where(both, p * np.expm1(-(1.0 - alpha) * log_ratio), 0.0)
+            # sum p^a q^(1-a) - 1 = sum_{both} p (e^x - 1) + sum_{both} p - 1
+            total = terms.sum(axis=-1) - np.where(both, 0.0, p).sum(axis=-1)
+        else:
+            terms = np.where(both, q * np.expm1(alpha * log_ratio), 0.0)
+            total = terms.sum(axis=-1) - np.where(both, 0.0, q).sum(axis=-1)
     # A zero with a negative exponent: infinite.
     worst = ((p == 0) & (q > 0)).any(axis=-1) if alpha < 0 else ((q == 0) & (p > 0)).any(axis=-1)
     infinite = worst if (alpha < 0 or alpha > 1) else np.zeros(worst.shape, dtype=bool)
-    return np.where(infinite, np.inf, -total / (alpha * (1.0 - alpha)))
+    # By one factor after the other: their product may be beyond any number where the distance is not.
+    return np.where(infinite, np.inf, -total / alpha / (1.0 - alpha))
 
 
 def _checked(opinions: FloatArray, consensus: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -65,9 +68,9 @@ def _divergence(p: FloatArray, q: FloatArray) -> FloatArray:
 
 def distance_gradient(opinions: FloatArray, consensus: FloatArray, alpha: float) -> FloatArray:
     """d/dq d_alpha(p, q) = -(1 / alpha) (p / q)^alpha, and log(q / p) + 1 at alpha = 0; (..., K)."""
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         log_ratio = np.log(opinions) - np.log(consensus)
-    return np.asarray(1.0 - log_ratio if alpha == 0 else -np.exp(alpha * log_ratio) / alpha)
+        return np.asarray(1.0 - log_ratio if alpha == 0 else -np.exp(alpha * log_ratio) / alpha)
 
 
 def printed_distance(opinions: FloatArray, consensus: FloatArray, alpha: float) -> FloatArray:

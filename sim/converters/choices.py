@@ -15,7 +15,7 @@ from sim.files.answer_checks import check_answer
 
 PROMPT = "Which would you choose?"
 _YES = {"true": True, "1": True, "yes": True, "1.0": True, "false": False, "0": False, "no": False, "0.0": False}
-_NUMBERED = re.compile(r"(.*?)[._]?(\d+)$")
+_NUMBERED = re.compile(r"(.*?)[._]?(\d{1,18})$")
 
 
 def rows(
@@ -81,7 +81,7 @@ def _wide(record: Record, person: str, choice: str) -> Item:
     if len(offered) < 2 or len({tuple(sorted(attributes)) for attributes in offered.values()}) > 1:
         problem = "expected the same attributes of two or more alternatives, in columns that end in their numbers"
         raise record.bad(choice, problem, "rename the columns: price1, price2, ...")
-    said = re.fullmatch(r"\D*(\d+)(\.0)?", str(record.value(choice)))
+    said = re.fullmatch(r"\D*(\d{1,18})(\.0)?", str(record.value(choice)))
     if said is None or (int(said.group(1)) not in offered and int(said.group(1)) != 0):
         known = ", ".join(map(str, offered))
         raise record.bad(choice, f"expected the number of an alternative ({known}), got '{record.value(choice)}'")

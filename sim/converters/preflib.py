@@ -19,7 +19,8 @@ from sim.reading import bounded
 MOST_VOTERS = 10_000_000
 _ENDINGS = (".soc", ".soi", ".toc", ".toi")
 _HEAD = re.compile(r"#\s*([^:]+):\s*(.*)")
-_NAME = re.compile(r"ALTERNATIVE NAME (\d+)")
+_MOST_DIGITS = 18
+_NAME = re.compile(r"ALTERNATIVE NAME (\d{1,18})")
 _ORDER = re.compile(r"\{([^{}]*)\}|([^,{}]+)")
 
 
@@ -91,10 +92,15 @@ def _read_head(line: str, head: _Ballots) -> None:
         head.title = value
 
 
+def _is_whole(text: str) -> bool:
+    """Python reads no number of thousands of digits, and calls a superscript two a digit."""
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+
+
 def _order(line: str, head: _Ballots, where: dict[str, Any]) -> tuple[int, list[int | None]]:
     """(voters, a rank an alternative) of a line "12: 3,{1,2}": 1 best, as many better ones as there are plus 1."""
     count, colon, order = line.strip().partition(":")
-    if not colon or not count.strip().isdigit() or int(count) < 1:
+    if not colon or not _is_whole(count.strip()) or int(count) < 1:
         problem = f"expected 'voters: order', got {short(line.strip())}"
         raise InputError(problem, fix="mend or delete the line", **where)
     ranks: dict[int, int] = {}
@@ -103,7 +109,7 @@ def _order(line: str, head: _Ballots, where: dict[str, Any]) -> tuple[int, list[
         for text in (tied or alone).split(","):
             if not text.strip():
                 continue
-            if not text.strip().isdigit() or int(text) not in head.names or int(text) in ranks:
+            if not _is_whole(text.strip()) or int(text) not in head.names or int(text) in ranks:
                 problem = f"expected each alternative once, by its number, got {short(text.strip())}"
                 raise InputError(problem, fix="mend or delete the line", **where)
             ranks[int(text)] = place

@@ -233,6 +233,7 @@ def _parquet(path: Path) -> Iterator[Record | InputError]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=512):
+                batch.validate(full=True)
                 for fields in batch.to_pylist():
                     number += 1
                     yield Record(path, number, fields)

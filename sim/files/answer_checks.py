@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, short
 from sim.files.answer_cells import STRENGTHS
+from sim.files.number_tables import is_finite
 from sim.files.pair_table import AnswerKind
 
 # Columns that together say that an answer is not a pair.
@@ -139,6 +139,6 @@ def _check_rating(row: Mapping[str, Any]) -> tuple[str, str]:
         if not isinstance(scores, list) or len(scores) != len(row["responses"]):
             return "scores", f"expected a score for each of {len(row['responses'])} responses, got {short(scores)}"
     for score in scores:
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        if isinstance(score, bool) or not isinstance(score, int | float) or not is_finite(score):
             return "scores" if "scores" in row else "score", f"expected a number, got {short(score)}"
     return "", ""

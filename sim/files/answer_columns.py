@@ -52,7 +52,7 @@ def _table(read: Callable[[], Iterator[tuple[Batch, bool]]], source: str) -> Pai
             return _read(read(), source, by_prompt=False)
         except OtherVectors:
             return _read(read(), source, by_prompt=True)
-    except (Rarer, InputError, pa.ArrowException, OSError, OverflowError):
+    except (Rarer, InputError, pa.ArrowException, OSError, OverflowError, UnicodeError):
         return None
 
 

@@ -214,9 +214,13 @@ def read_arrow_part(part: Part) -> Any:
 
     try:
         if part.kind == "parquet":
-            return pq.ParquetFile(part.path).read()
-        with pa.memory_map(str(part.path)) as file:
-            return pa.ipc.open_stream(file).read_all()
+            table = pq.ParquetFile(part.path).read()
+        else:
+            with pa.memory_map(str(part.path)) as file:
+                table = pa.ipc.open_stream(file).read_all()
+        # Texts that are no UTF-8, which would be found out when they are read.
+        table.validate(full=True)
+        return table
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         what = "Parquet" if part.kind == "parquet" else "Arrow"

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,18 +41,34 @@ def replacing(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, for its content; what is still there in the end is removed."""
-    target = Path(path)
+    # Absolute: Arrow takes a folder that is called ~ for somebody's home.
+    target = Path(path).absolute()
+    with parents_of(target):
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        # mkstemp makes files private to the user; a result is as readable as any other file she writes.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def parents_of(target: Path) -> Iterator[None]:
+    """The folder of `target` is there; what had to be made of it is gone again where the work inside fails."""
+    missing = [folder for folder in target.absolute().parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    # mkstemp makes files private to the user; a result is as readable as any other file she writes.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
     try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except BaseException:
+        for folder in missing:
+            # Not where somebody else has put something there in the meantime.
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -75,8 +76,11 @@ def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     paths = []
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
-        # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
-        with replacing(path) as temporary, rc_context({"svg.hashsalt": name}):
+        with replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": name}):
+            # Names in people's files may be longer than the figure, or of letters that the font does not have: these
+            # are cut, and shown as boxes; a line of matplotlib's each on the terminal helps nobody.
+            warnings.filterwarnings("ignore", r"(?s).*layout not applied|.*missing from font", UserWarning)
+            # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
             figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else {})
         paths.append(path)
     plt.close(figure)

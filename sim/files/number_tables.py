@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,8 +42,14 @@ class NumberTable:
 def as_number(cell: Any) -> float | None:
     try:
         return float(cell)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # a whole number of JSON may be beyond any float
         return None
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number is one that a float can be, whole numbers of any length among them."""
+    number = as_number(value)
+    return number is not None and math.isfinite(number)
 
 
 def read_cells(path: str | Path, row: str) -> list[tuple[int, list[str]]]:

@@ -13,7 +13,7 @@ from sim.arguments import SUM_TOLERANCE
 from sim.errors import InputError, short
 from sim.files.answer_sources import read_row_set
 from sim.files.file_rows import read_name, require_persons
-from sim.files.number_tables import NumberTable, as_number, read_cells, read_number_table
+from sim.files.number_tables import NumberTable, as_number, is_finite, read_cells, read_number_table
 from sim.preferences import FloatArray
 
 _ALIASES = ("annotator_id", "user_id", "annotator")
@@ -125,7 +125,7 @@ def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], lis
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"candidate '{twice}' stands twice", field="candidates", fix="name each once", **where)
     for name, value in zip(names, probs, strict=True):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
             raise InputError(
                 f"the probability of '{name}' is not a number ({short(value)})", field="probs", fix="give a number",
                 **where,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from sim.errors import InputError, short
 from sim.files.answer_sources import read_row_set
 from sim.files.atomic import replacing
 from sim.files.file_rows import known_ending, read_name
-from sim.preferences import Rankings
+from sim.preferences import AnyArray, Rankings
 
 
 def write_rankings(path: str | Path, rankings: Rankings) -> None:
@@ -75,11 +76,35 @@ def read_rankings(path: str | Path) -> Rankings:
         for n, row in zip(numbers, rows, strict=True)
     ]
     weights = [row.get("weight") for row in rows]
-    return Rankings(
-        contexts=np.array([row.get("context", 0) for row in rows]),
-        responses=np.array([row["responses"] for row in rows]),
-        annotator=np.array(annotator, dtype=np.int64),
-        n_annotators=len(people),
-        n_ranked=int(first["n_ranked"]),
-        weights=None if weights[0] is None else np.array(weights, dtype=np.float64),
-    )
+    columns = {"context": [row.get("context", 0) for row in rows], "responses": [row["responses"] for row in rows]}
+    contexts, responses = (_array(name, values, target, numbers) for name, values in columns.items())
+    try:
+        return Rankings(
+            contexts=contexts,
+            responses=responses,
+            annotator=np.array(annotator, dtype=np.int64),
+            n_annotators=len(people),
+            n_ranked=int(first["n_ranked"]),
+            weights=None if weights[0] is None else np.array(weights, dtype=np.float64),
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"are no rankings: {error}", file=target, fix="mend the file") from error
+
+
+def _array(name: str, values: list[Any], file: Path, numbers: list[int]) -> AnyArray:
+    """A column of values of one shape."""
+    shape = _shape(values[0])
+    for number, value in zip(numbers, values, strict=True):
+        if shape is None or _shape(value) != shape:
+            raise InputError(
+                f"is of another form than in the first row, or of none: {short(value)}", file=file, row=number,
+                field=name, fix="give numbers or texts, or lists of as many numbers in every row",
+            )  # fmt: skip
+    return np.array(values)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    try:
+        return tuple(np.shape(value))
+    except ValueError:  # lists of several lengths
+        return None

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from sim.counted import counted
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.atomic import Json
 from sim.files.pair_table import PairTable
 from sim.fitting.beside import asked_beside
@@ -238,6 +240,18 @@ def fit(
         return _fit(asked, table, settings, say, extra, encoder)
 
 
+def _described(asked: Method[Any], fits: Fits, prepared: Prepared, score: Stream) -> tuple[Group, ...]:
+    """What the method says of its groups; one of one's own may say anything, and shares of anything."""
+    groups, shares = asked.describe(fits.model, prepared, fits.centre, score), np.asarray(asked.shares(fits.model))
+    if not isinstance(groups, tuple | list) or not all(isinstance(group, Group) for group in groups):
+        raise InputError(f"method {asked.name}: describe must return a tuple of Group (got {short(groups)})",
+                         fix="return () where it has none")  # fmt: skip
+    if shares.ndim != 1 or shares.dtype.kind not in "fiu" or not np.isfinite(shares).all():
+        raise InputError(f"method {asked.name}: shares must return a vector of numbers (got {short(shares)})",
+                         fix="return np.ones(1) where all are one")  # fmt: skip
+    return tuple(groups)
+
+
 def _require_takes_choices(methods: Sequence[Method[Any]], prepared: Prepared) -> None:
     """A method that knows pairs alone would take the first choice of each answer for the whole of it."""
     for method in methods:
@@ -270,7 +284,7 @@ def _fit(
         diagnosis = replace(diagnosis, warnings=(told, *diagnosis.warnings))
     say("scoring held-out answers")
     comparison = compare(fits, prepared, score)
-    groups = asked.describe(fits.model, prepared, fits.centre, score)
+    groups = _described(asked, fits, prepared, score)
     if of_texts is None:
         return FitReport(settings, prepared, fits, comparison, groups, diagnosis, None, validated)
     groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)

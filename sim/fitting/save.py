@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
 
+from sim.arguments import float_array, index_array
 from sim.distinct import present
 from sim.errors import InputError
-from sim.files.atomic import Json, require_place, write_json, write_text
+from sim.files.atomic import Json, parents_of, require_place, write_json, write_text
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
@@ -87,22 +89,23 @@ def require_writable(out: str | Path) -> None:
 
 def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
     """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes."""
-    target = Path(out)
-    require_writable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        fresh.chmod(0o755)
-        fill(fresh)
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
-        if old is not None:
-            os.replace(target, old / "fit")
-        os.replace(fresh, target)
-        if old is not None:
-            shutil.rmtree(old)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    require_writable(out)
+    # Absolute: Arrow takes a folder that is called ~ for somebody's home.
+    target = Path(out).absolute()
+    with parents_of(target):
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            fresh.chmod(0o755)
+            fill(fresh)
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
+            if old is not None:
+                os.replace(target, old / "fit")
+            os.replace(fresh, target)
+            if old is not None:
+                shutil.rmtree(old)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
 
 
 def save_fit(out: str | Path, report: Report) -> None:
@@ -192,12 +195,12 @@ def usable_fit(report: Report) -> SavedFit:
 
 def _parameters(method: Method[Any], model: Any) -> dict[str, AnyArray | None]:
     """What `restore` needs; arrays of Python objects would be written as code, which nobody reads back."""
-    found = {
-        name: None if values is None else np.asarray(values) for name, values in method.parameters(model).items()
-    }  # fmt: skip
+    with blaming(f"method {method.name}: parameters"):
+        told = dict(method.parameters(model))
+        found = {str(name): None if values is None else np.asarray(values) for name, values in told.items()}
     for name, values in found.items():
         if values is not None and values.dtype.kind not in "fiubUS":
-            raise ValueError(f"parameters of {method.name}: '{name}' must hold numbers or texts (got {values.dtype})")
+            raise InputError(f"parameters of {method.name}: '{name}' must hold numbers or texts (got {values.dtype})")
     return found
 
 
@@ -269,8 +272,9 @@ def read_summary(folder: str | Path) -> dict[str, Json]:
 def load_fit(folder: str | Path) -> SavedFit:
     """A saved fit, ready for new items and new annotators.
 
-    Errors: InputError where the folder is of another format, cut short or altered (its checksum), or where a method of
-    one's own cannot be imported or restored.  Warns where such a method was edited since.
+    Errors: InputError where the folder is of another format, cut short or altered (its checksum), holds what no fit
+    can be used with, or where a method of one's own cannot be imported or restored.  Warns where such a method was
+    edited since.
     """
     summary = read_summary(folder)
     path = Path(folder) / "model.npz"
@@ -280,43 +284,75 @@ def load_fit(folder: str | Path) -> SavedFit:
             raise InputError("is not the file that was saved (checksum)", file=path, fix="run `pluralign fit` again")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-        method: Method[Any] = find_method(summary["settings"]["method"])
-        own: dict[str, AnyArray | None] = dict.fromkeys(found.get("model_none", np.array([], dtype=str)).tolist())
-        own |= {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
-        if THRESHOLDS in own:
-            method = WithLevels(method)
-        context = None
-        if "contexts" in found:
-            context = ContextScales(
-                tuple(found["context_names"].tolist()), found["context_mean"], found["context_scale"],
-                found["context_kept"], found["contexts"],
-            )  # fmt: skip
-        read = SavedFit(
-            method=method,
-            model=None,
-            scales=Scales(
-                tuple(found["features"].tolist()),
-                found["feature_mean"],
-                found["feature_scale"],
-                found["feature_kept"],
-                int(found.get("further", 0)),
-            ),
-            annotators=tuple(found["annotators"].tolist()),
-            trained=found["trained"],
-            items_are_features=bool(found["items_are_features"]),
-            context=context,
-            summary=summary,
-            folder=Path(folder),
-            text=read_text_part(found),
-            errors=read_errors(found),
-            asked=read_asked_prompts(found),
-        )
-    except (OSError, KeyError) as error:
+        read, own = _from_arrays(found, summary, Path(folder))
+        name = str(summary["settings"]["method"])
+        if METHODS.is_ours(name):
+            whole = replace(read, model=read.method.restore(own))
+            _require_usable(whole)
+            return whole
+    except InputError:
+        raise
+    except _NOT_WHOLE as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error
-    name = str(summary["settings"]["method"])
-    if METHODS.is_ours(name):
-        return replace(read, model=method.restore(own))
     if (summary.get("method_code") or "") != METHODS.sources(name).digest:
         warnings.warn(f"method {name} has other sources than when {folder} was saved", stacklevel=2)
-    with blaming(f"method {method.name}: restore"):
-        return replace(read, model=method.restore(own))
+    with blaming(f"method {read.method.name}: restore"):
+        return replace(read, model=read.method.restore(own))
+
+
+# What comes of a file whose checksum was made to fit.
+_NOT_WHOLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, AssertionError,
+              EOFError, BadZipFile)  # fmt: skip
+
+
+def _from_arrays(
+    found: Mapping[str, AnyArray], summary: Mapping[str, Any], folder: Path
+) -> tuple[SavedFit, dict[str, AnyArray | None]]:
+    """The fit without its model, and the arrays that the model is restored from."""
+    method: Method[Any] = find_method(summary["settings"]["method"])
+    own: dict[str, AnyArray | None] = dict.fromkeys(found.get("model_none", np.array([], dtype=str)).tolist())
+    own |= {name.removeprefix("model/"): values for name, values in found.items() if name.startswith("model/")}
+    if THRESHOLDS in own:
+        method = WithLevels(method)
+    context = None
+    if "contexts" in found:
+        context = ContextScales(
+            tuple(found["context_names"].tolist()), found["context_mean"], found["context_scale"],
+            found["context_kept"], found["contexts"],
+        )  # fmt: skip
+    names, annotators = _names(found["features"]), _names(found["annotators"])
+    kept, trained = found["feature_kept"].astype(np.bool_), index_array("trained", found["trained"], len(annotators))
+    for name in ("feature_mean", "feature_scale"):
+        float_array(name, found[name], (len(names),))
+    read = SavedFit(
+        method=method,
+        model=None,
+        scales=Scales(names, found["feature_mean"], found["feature_scale"], kept, int(found.get("further", 0))),
+        annotators=annotators,
+        trained=trained,
+        items_are_features=bool(found["items_are_features"]),
+        context=context,
+        summary=summary,
+        folder=folder,
+        text=read_text_part(found),
+        errors=read_errors(found),
+        asked=read_asked_prompts(found),
+    )
+    return read, own
+
+
+def _names(values: AnyArray) -> tuple[str, ...]:
+    if values.ndim != 1 or (len(values) and values.dtype.kind != "U"):
+        raise ValueError(f"expected names (got {values.dtype} {values.shape})")
+    return tuple(values.tolist())
+
+
+def _require_usable(fit: SavedFit) -> None:
+    """ValueError and the like where the mean item has no score: arrays that do not go together, or are no numbers."""
+    mean = np.where(fit.scales.kept, fit.scales.mean, 0.0)[None]
+    somebody = [None, *(fit.annotators[i] for i in fit.trained[:1])]
+    with np.errstate(all="ignore"):
+        for who in somebody:
+            known = None if fit.context is None or who is not None else fit.context.mean[None]
+            if not np.isfinite(fit.score_items(mean, who, annotator_features=known)).all():
+                raise ValueError("its parameters are no finite numbers")

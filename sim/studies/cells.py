@@ -166,7 +166,7 @@ def _run(task: _Task) -> list[Measurement] | str:
             json.dumps([(row.method, row.metric, row.value, row.wall_s, row.status) for row in found], allow_nan=False)
         except InputError:
             raise
-        except Exception as error:  # one replicate's failure, whatever it is, is not the study's
+        except (Exception, SystemExit) as error:  # one replicate's failure, whatever it is, is not the study's
             return " ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]
         return found
 

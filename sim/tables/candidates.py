@@ -241,7 +241,9 @@ def _pooled(tables: FloatArray, how: HowToChoose) -> list[CandidateChoice]:
     opinions = opinions_of(tables)
     consensus, costs = pool_opinions(opinions, how.alpha), [None] * len(tables)
     if how.mechanism:
-        outcome = Mechanism(how.alpha).outcome(opinions)
+        rules = Mechanism(how.alpha)
+        rules.require_payable(opinions)
+        outcome = rules.outcome(opinions)
         consensus, costs = outcome.consensus, list(outcome.costs)
     return [
         CandidateChoice(p if how.lottery else _sure(len(p), int(p.argmax())), p, None, cost)

@@ -113,7 +113,8 @@ def checked(theorem: Any, name: str) -> Theorem[Any]:
         raise InputError(f"claim '{name}': expected a Theorem or a sequence of them, got {what}",
                          fix="subclass theory.engine.theorem.Theorem")  # fmt: skip
     for field in ("claim_id", "paper", "source", "statement", "SETTINGS"):
-        if not getattr(one, field, None):
+        # Of another kind than a text or a mapping it may not even say whether it is empty.
+        if not isinstance(value := getattr(one, field, None), str | Mapping) or not value:
             raise InputError(f"claim '{name}': {type(one).__name__} does not give its {field}", fix=f"write {field}")
     if not _NAME.fullmatch(one.claim_id):
         raise InputError(

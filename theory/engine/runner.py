@@ -89,7 +89,10 @@ def _run(task: _Task) -> list[Check]:
         return check_theorem(find(task.claim_id), task.profile, task.seed)
     with looking_in(None if task.origin is None else task.origin.folder), blaming(f"claim '{task.claim_id}'"):
         theorem = task.given or again(task.claim_id, task.origin)
-        return check_theorem(theorem, task.profile, task.seed)
+        checks = check_theorem(theorem, task.profile, task.seed)
+        # Held against what JSON can keep here, where it is this claim's failure.
+        json.dumps([check.as_json() for check in checks], allow_nan=False)
+        return checks
 
 
 def _task(theorem: Theorem[Any], profile: Profile, seed: int) -> _Task:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.fitting.method import Method
 from sim.plugins import Door
 
@@ -33,6 +33,8 @@ METHODS = Door(
 )
 # What a method has to say for itself.
 VERBS = ("grid", "fit", "log_likelihood", "adapt", "describe", "parameters", "restore")
+# And what it may say beside, of these kinds.
+_KINDS: dict[str, Any] = {"name": str, "title": str, "beside": tuple, "rivals": tuple, "per_annotator": tuple}
 # Names of what is scored beside methods without being one of them.
 TAKEN = ("coin", "length", "full-rank", "popularity", "low-rank-on-popularity", "shared-network")
 
@@ -55,6 +57,13 @@ def _checked(method: Method[Any], name: str) -> Method[Any]:
     for verb in VERBS:
         if getattr(type(method), verb) is getattr(Method, verb):
             raise InputError(f"method: {name} does not say how to {verb.replace('_', ' ')}", fix=f"define {verb}")
+    for field, kind in _KINDS.items():
+        found: Any = getattr(method, field, kind())
+        if not isinstance(found, kind):
+            expected = "a text" if kind is str else "a tuple of texts"
+            raise InputError(f"method: {name}: expected {expected} as its {field}, got {short(found)}")
+        if kind is tuple and not all(isinstance(one, str) for one in found):
+            raise InputError(f"method: {name}: expected a tuple of texts as its {field}")
     if not getattr(method, "name", ""):
         type(method).name = type(method).__name__
     if method.name in METHODS.ours or method.name in TAKEN:
