@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= report
+# Of `make fuzz`: how many hostile inputs; SEED=N draws them by a seed of its own.
+INPUTS ?= 10000
 # Real data for tests and demonstrations, where it is at hand (tests that need it skip otherwise).
 PLURALIGN_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: check test test-slow lint docs bench bench-llm clean
+.PHONY: check test test-slow fuzz lint docs bench bench-llm clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -31,7 +33,10 @@ test: lint
 	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -m slow
+
+fuzz: $(VENV)/.test
+	PLURALIGN_FUZZ=$(INPUTS) $(BIN)/python -m pytest -m slow tests/fuzz -s $(if $(SEED),--hypothesis-seed=$(SEED))
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
