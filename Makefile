@@ -36,7 +36,7 @@ test-slow: $(VENV)/.test
 	PLURALIGN_DATA="$(PLURALIGN_DATA)" $(BIN)/python -m pytest -m slow
 
 fuzz: $(VENV)/.test
-	PLURALIGN_FUZZ=$(INPUTS) $(BIN)/python -m pytest -m slow tests/fuzz -s $(if $(SEED),--hypothesis-seed=$(SEED))
+	PLURALIGN_FUZZ=$(INPUTS) $(BIN)/python -m pytest -m slow tests/fuzz -s -o faulthandler_timeout=0 $(if $(SEED),--hypothesis-seed=$(SEED))
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sim.arrays import AnyArray, FloatArray, IntArray
+from sim.errors import short
 
 # How far an opinion's sum may be from one: what six printed digits of each of a hundred candidates can add up to.
 SUM_TOLERANCE = 1e-4
@@ -134,11 +135,17 @@ def require_not_negative(**numbers: float) -> None:
             raise ValueError(f"{name} must be finite and not negative (got {value})")
 
 
+# Beyond it a whole number is none of a kernel's; nobody can wait for a tenth of it.
+LARGEST_COUNT = 10**15
+
+
 def require_count(name: str, value: int, least: int = 1, most: int | None = None) -> None:
-    """A whole number in least..most."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least or (most or value) < value:
-        limit = f"at least {least}" if most is None else f"{least}..{most}"
-        raise ValueError(f"{name} must be a whole number, {limit} (got {value!r})")
+    """A whole number in least..most; never more than an array can be long or a kernel count."""
+    largest = LARGEST_COUNT if most is None else most
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= largest:
+        limit = f"{least}..{largest}" if most is not None or (whole and value > largest) else f"at least {least}"
+        raise ValueError(f"{name} must be a whole number, {limit} (got {short(value)})")
 
 
 def probability_array(name: str, values: Any, shape: Sequence[int | str | None], tolerance: float = 1e-6) -> FloatArray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.files.atomic import replacing
+from sim.printable import printable
 
 _SHOWN: ContextVar[list[Any] | None] = ContextVar("shown", default=None)
 _KEPT: ContextVar[dict[str, Any] | None] = ContextVar("kept", default=None)
@@ -73,6 +74,7 @@ def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     import matplotlib.pyplot as plt
     from matplotlib import rc_context
 
+    _without_control(figure)
     paths = []
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
@@ -102,3 +104,18 @@ def _read_plainly(figure: Any) -> None:
     for text in figure.findobj(Text):
         if text not in powers:
             text.set_parse_math(False)
+
+
+def _without_control(figure: Any) -> None:
+    """Control characters of names written out: as they are, no reader of XML opens the SVG they stand in."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = axis.get_major_formatter()
+            if isinstance(labels, FixedFormatter | FuncFormatter):
+                axis.set_major_formatter(FuncFormatter(lambda x, place, labels=labels: printable(labels(x, place))))
+    for text in figure.findobj(Text):
+        if (shown := printable(text.get_text())) != text.get_text():
+            text.set_text(shown)

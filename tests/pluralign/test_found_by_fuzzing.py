@@ -76,6 +76,8 @@ REFUSED = [
     (("pool", "apart.csv", "--mechanism", "--distance-alpha", "90"), "--distance-alpha must lie nearer to 0 and 1"),
     (("pool", "huge.jsonl"), "huge.jsonl, row 1, field 'probs': the probability of 'y' is not a number"),
     (("fit", "score.jsonl", "--out", "o"), "score.jsonl, row 1, field 'scores': expected a number, got 1000"),
+    (("minmax", "--regret", "rewards.csv", "--rounds", "9" * 400), "--rounds must be a whole number, 1..10000"),
+    (("fit", "pairs.jsonl", "--restarts", "9" * 400, "--out", "o"), "--restarts must be"),
     (("choice-model", "constant.csv"), "constant.csv: rows must not be collinear: a combination of the features price"),
     (("fit", "long.jsonl", "--out", "o"), " ... "),
     (("convert", "preflib", "digits.toi", "--out", "o.jsonl"), "digits.toi, row 3: expected 'voters: order', got"),
@@ -100,7 +102,7 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), REFUSED, ids=lambda part: " ".join(part) if type(part) is tuple else ""
+    ("arguments", "message"), REFUSED, ids=lambda part: " ".join(part)[:80] if type(part) is tuple else ""
 )
 def test_refused_in_one_line(here, monkeypatch, capsys, arguments, message):
     before = {path for path in here.rglob("*") if "__pycache__" not in path.parts}
@@ -284,3 +286,20 @@ def test_verdicts_of_other_kinds(tmp_path, monkeypatch, capsys, content):
     code, out, err = typed(monkeypatch, capsys, "report", tmp_path)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "is not a verdict file of this version" in err
+
+
+def test_names_with_control_characters_make_an_svg_that_opens(tmp_path):
+    from xml.etree import ElementTree
+
+    name = "\x1b[31mred\x07"
+    figure, axis = subplots(figsize=(4, 3), layout="constrained")
+    axis.barh([0, 1], [1.0, 2.0], label=name)
+    axis.set_yticks([0, 1], [name, "<script>alert(1)</script>"], parse_math=False)
+    axis.set_title(name)
+    axis.legend()
+    drawn = next(path for path in save_figure(figure, tmp_path, "f") if path.suffix == ".svg")
+    text = drawn.read_text()
+    ElementTree.fromstring(text)
+    assert "\x1b" not in text
+    assert text.count(r"\x1b[31mred\x07") == 3
+    assert "<script>" not in text
