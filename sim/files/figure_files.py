@@ -61,6 +61,7 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]
 
 def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     """NAME.png and NAME.svg, each written whole or not at all; nothing inside `on_screen` or `kept`."""
+    _without_control(figure)
     _read_plainly(figure)
     held = _KEPT.get()
     if held is not None:
@@ -74,7 +75,6 @@ def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     import matplotlib.pyplot as plt
     from matplotlib import rc_context
 
-    _without_control(figure)
     paths = []
     for suffix in ("png", "svg"):
         path = Path(folder) / f"{name}.{suffix}"
