@@ -1,10 +1,10 @@
-"""Whether rows of K adapters belong into one forward pass: grouped low-rank products against one after the other.
+"""Whether rows of K adapters belong into one forward pass: fits together against fits one after the other.
 
-    python benchmarks/grouped_adapters.py [--size tiny] [--types 8] [--pairs 1,2,4,8,16] [--repeats 7]
+    python benchmarks/grouped_adapters.py [--size tiny] [--types 8] [--pairs 1,2,4,8,16] [--spread 0] [--repeats 5]
 
-A step of each adapter on as many pairs (20 + 40 + 40 tokens, its own rows), its gradient and AdamW's step: through PEFT
-one by one, and all of them stacked, the base's products over all rows, the adapters' as batched products of (K, r, d)
-tensors.  Processor seconds of one thread, medians; losses are compared first.
+A fit of each adapter to answers of its own, `--pairs` of them a step (20 + 40 + 40 tokens; with `--spread 30` responses
+of 10 to 70), made one adapter after the other, together where it pays (training.together=null), and always together.
+Processor seconds a step of one thread, medians; losses are compared first.
 """
 
 from __future__ import annotations
@@ -17,88 +17,57 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft.tuners.lora import Linear
 
 from llm.base.lora_settings import LoraSettings
-from llm.base.sequences import SequenceBatch, collate_sequences
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import SIZES, new_mistral
 from llm.base.tokens import TokenStore
-from llm.training.losses import margins, weighted_dpo_loss
+from llm.training.adapter_policy import AdapterPolicy
+from llm.training.adapter_training import FitReport
+from llm.training.joint_passes import Sharing
+from llm.training.joint_policies import JointPolicies
+from llm.training.passes import DPOTraining
+from sim.preferences import PreferencePairs
 from sim.streams import Stream
 
-PROMPT, RESPONSE = 20, 40
+PROMPT, RESPONSE, STEPS = 20, 40, 24
+PAYS = Sharing.of(DPOTraining(), LoraSettings())
 
 
-class Grouped(torch.autograd.Function):
-    """y_k = x_k W' + s x_k A_k' B_k' of x (K, n, d), with the frozen W (o, d), A (K, r, d) and B (K, o, r)."""
+def pairs_of(base: SharedBase, n: int, spread: int) -> PreferencePairs:
+    rng = np.random.default_rng(0)
 
-    @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, a: Any, b: Any, scale: float) -> torch.Tensor:
-        low = torch.bmm(x, a.transpose(1, 2))
-        out = torch.mm(x.flatten(0, 1), weight.T).view(*x.shape[:2], -1)
-        out.baddbmm_(low, b.transpose(1, 2), alpha=scale)
-        ctx.save_for_backward(x, weight, a, b, low)
-        ctx.scale = scale
-        return out
+    def rows(lengths: Any) -> Any:
+        return base.store.add_all([rng.integers(3, 500, length) for length in lengths])
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
-        x, weight, a, b, low = ctx.saved_tensors
-        g = gradients[0].contiguous()
-        of_low = torch.bmm(g, b) * ctx.scale
-        of_x = torch.mm(g.flatten(0, 1), weight).view_as(x).baddbmm_(of_low, a)
-        return of_x, None, torch.bmm(of_low.transpose(1, 2), x), torch.bmm(g.transpose(1, 2), low) * ctx.scale, None
+    contexts = rows([PROMPT] * n)
+    chosen, rejected = (rows(RESPONSE + rng.integers(-spread, spread + 1, n)) for _ in range(2))
+    return PreferencePairs(contexts, chosen, rejected, np.arange(n) % 2, 2)
 
 
-def group(base: SharedBase, names: list[str]) -> None:
-    """From now on every adapted layer takes its rows as len(names) equal blocks, one an adapter."""
-    for layer in [m for m in base.peft.modules() if isinstance(m, Linear)]:
-
-        def forward(x: torch.Tensor, layer: Any = layer) -> torch.Tensor:
-            a, b = (torch.stack([own[name].weight for name in names]) for own in (layer.lora_A, layer.lora_B))
-            blocks = x.reshape(len(names), -1, x.shape[-1])
-            out = Grouped.apply(blocks, layer.base_layer.weight, a, b, layer.scaling[names[0]])
-            return out.reshape(*x.shape[:-1], -1)
-
-        layer.forward = forward
-
-
-def ungroup(base: SharedBase) -> None:
-    for layer in base.peft.modules():
-        if isinstance(layer, Linear):
-            vars(layer).pop("forward", None)
-
-
-def batch_of(base: SharedBase, pairs: int, K: int) -> SequenceBatch:
-    """K blocks of `pairs` pairs, each its own rows, both responses behind their prompt."""
-    rng, n = np.random.default_rng(0), pairs * K
-    contexts = np.repeat(base.store.add_all(rng.integers(3, 500, (n, PROMPT))), 2)
-    responses = base.store.add_all(rng.integers(3, 500, (2 * n, RESPONSE)))
-    return collate_sequences(base.store, contexts, responses, list(np.arange(2 * n).reshape(n, 2)), base.pad)
-
-
-def block(batch: SequenceBatch, k: int, K: int) -> SequenceBatch:
-    from dataclasses import replace
-
-    from llm.base.shared_prompts import Placement
-
-    rows, sequences = batch.n_rows // K, len(batch.input_ids) // K
-    own, at = batch.row // rows == k, slice(k * sequences, (k + 1) * sequences)
-    assert batch.placement is not None
-    return replace(
-        batch, input_ids=batch.input_ids[at], row=batch.row[own] - k * rows, before=batch.before[own],
-        wanted=batch.wanted[own], sequence=batch.sequence[own] - k * sequences, n_rows=rows,
-        placement=Placement(batch.placement.positions[at], batch.placement.part[at]),
-    )  # fmt: skip
-
-
-def loss_of(base: SharedBase, batch: SequenceBatch, K: int) -> torch.Tensor:
-    """Sum over adapters of the mean loss of each one's pairs."""
-    scores = base.scorer(batch).view(-1, 2)
-    zero = torch.zeros(len(scores))
-    margin = margins(scores[:, 0], scores[:, 1], zero, zero, 0.1)
-    return weighted_dpo_loss(margin, torch.ones(len(margin)), len(margin) / K)
+def fitted(base: SharedBase, K: int, pairs: int, spread: int, sharing: Sharing | None) -> tuple[float, list[FitReport]]:
+    """(processor seconds a step of all adapters, their reports)."""
+    n, reports = pairs * STEPS * K, []
+    answers = pairs_of(base, n, spread)
+    base.reference(answers.contexts, answers.chosen), base.reference(answers.contexts, answers.rejected)
+    training = DPOTraining(rate=1e-4, batch=pairs, epochs=1, bucket=True)
+    policies = [
+        AdapterPolicy(base, f"g{k}", beta=0.1, training=training, stream=Stream(2, str(k)),
+                      on_fit=lambda name, report: reports.append(report))
+        for k in range(K)
+    ]  # fmt: skip
+    states = [policy.snapshot() for policy in policies]
+    weights = np.eye(K)[np.arange(n) % K]
+    began = time.process_time()
+    if sharing is None:
+        for k, policy in enumerate(policies):
+            policy.fit(answers, weights[:, k])
+    else:
+        JointPolicies(policies, sharing).fit(answers, weights)
+    seconds = time.process_time() - began
+    for policy, state in zip(policies, states, strict=True):
+        policy.restore(state)
+    return seconds / STEPS, reports
 
 
 def main() -> None:
@@ -106,67 +75,32 @@ def main() -> None:
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--types", type=int, default=8)
     parser.add_argument("--pairs", default="1,2,4,8,16")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--spread", type=int, default=0, help="tokens that responses are shorter or longer, at most")
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    K, names = options.types, [f"g{k}" for k in range(options.types)]
+    K = options.types
     base = SharedBase(new_mistral(SIZES[options.size], 512, Stream(0)), TokenStore(), pad=0, end=2, lora=LoraSettings())
-    for k, name in enumerate(names):
-        base.add_adapter(name, Stream(k))
-    parameters = {name: list(base.parameters_of(name).values()) for name in names}
-    every = [value for own in parameters.values() for value in own]
-    alone = {name: torch.optim.AdamW(own, lr=1e-4) for name, own in parameters.items()}
-    together = torch.optim.AdamW(every, lr=1e-4, fused=True)
-
-    def one_by_one(batches: list[SequenceBatch]) -> float:
-        total = 0.0
-        for name, own in zip(names, batches, strict=True):
-            with base.using(name):
-                for value in parameters[name]:
-                    value.requires_grad_(True)
-                alone[name].zero_grad()
-                loss = loss_of(base, own, 1)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(parameters[name], 1.0)
-                alone[name].step()
-                total += float(loss.detach())
-        return total
-
-    def grouped(batch: SequenceBatch) -> float:
-        group(base, names)
-        with base.using(names[0]):
-            for value in every:
-                value.requires_grad_(True)
-            together.zero_grad()
-            loss = loss_of(base, batch, K)
-            loss.backward()
-            for own in parameters.values():
-                torch.nn.utils.clip_grad_norm_(own, 1.0)
-            together.step()
-        ungroup(base)
-        return float(loss.detach())
-
+    for k in range(K):
+        base.add_adapter(f"g{k}", Stream(k))
+    ways = {"one_by_one": None, "where_it_pays": PAYS, "together": Sharing()}
     for pairs in map(int, options.pairs.split(",")):
-        batch = batch_of(base, pairs, K)
-        blocks = [block(batch, k, K) for k in range(K)]
-        before = [value.detach().clone() for value in every]
-        losses = []
-        for run, given in ((one_by_one, blocks), (grouped, batch)):
-            with torch.no_grad():
-                for value, old in zip(every, before, strict=True):
-                    value.copy_(old)
-            losses.append(run(given))
-        assert abs(losses[0] - losses[1]) < 1e-4 * K, losses
-        seconds: list[list[float]] = [[], []]
-        for _ in range(options.repeats):
-            for found, run, given in zip(seconds, (one_by_one, grouped), (blocks, batch), strict=True):
-                began = time.process_time()
-                run(given)
-                found.append(time.process_time() - began)
-        a, b = (statistics.median(found) for found in seconds)
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for repeat in range(options.repeats + 1):
+            losses = []
+            for name, sharing in ways.items():
+                spent, reports = fitted(base, K, pairs, options.spread, sharing)
+                losses.append([row["loss"] for report in reports for row in report.record])
+                # The first time kernels and caches are cold.
+                if repeat:
+                    seconds[name].append(spent)
+            for other in losses[1:]:
+                assert np.allclose(losses[0], other, atol=1e-4)
+        found = {name: statistics.median(own) for name, own in seconds.items()}
         print(json.dumps({
             "size": options.size, "types": K, "pairs": pairs, "tokens_an_adapter": pairs * (PROMPT + 2 * RESPONSE),
-            "one_by_one_s": round(a, 4), "grouped_s": round(b, 4), "ratio": round(a / b, 2),
+            **{f"{name}_s": round(own, 4) for name, own in found.items()},
+            **{f"{name}_ratio": round(found["one_by_one"] / found[name], 2) for name in list(ways)[1:]},
         }), flush=True)  # fmt: skip
 
 

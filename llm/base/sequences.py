@@ -10,8 +10,8 @@ after it, so padding cannot reach a response, and the attention kernel may take 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,20 @@ class SequenceBatch:
     @property
     def n_tokens(self) -> int:
         return int(self.input_ids.numel())
+
+    def times(self, n: int) -> SequenceBatch:
+        """The batch n times over, one after the other."""
+        (sequences, _), rows = self.input_ids.shape, self.n_rows
+
+        def counted_on(column: torch.Tensor, size: int) -> torch.Tensor:
+            return (column + size * torch.arange(n, device=column.device)[:, None]).flatten()
+
+        where = self.placement
+        return SequenceBatch(
+            self.input_ids.repeat(n, 1), counted_on(self.row, rows), self.before.repeat(n), self.wanted.repeat(n),
+            counted_on(self.sequence, sequences), rows * n,
+            where and Placement(where.positions.repeat(n, 1), where.part.repeat(n, 1)),
+        )  # fmt: skip
 
 
 def collate(store: TokenStore, contexts: IntArray, responses: IntArray, pad: int, device: Any = "cpu") -> SequenceBatch:
@@ -266,21 +280,26 @@ def score_rows(
     pad: int,
     tokens: int,
     device: Any,
+    lanes: int = 1,
+    of_lanes: Callable[[int], AbstractContextManager[Any]] = lambda sequences: nullcontext(),
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """log pi(y | x) of many rows without gradients, in batches of like length that the set of rows decides, whatever
     the number of processes that share them.
 
-    Each distinct row is scored once.  (n,) float64.
+    Each distinct row is scored once in each lane.  lanes: how often a batch stands in a forward pass, in lanes of as
+    many sequences as `of_lanes` is told.  (n, lanes) float64.
     """
     distinct, back = distinct_rows(store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
-    out, ours = np.zeros(len(distinct)), processes()
-    batches = row_batches(scorer, store, prompts, answers, tokens)
+    out, ours = np.zeros((len(distinct), lanes)), processes()
+    batches = row_batches(scorer, store, prompts, answers, tokens // lanes)
     with scorer.without_gradients():
         for number, sequences in enumerate(ours.share(batches)):
-            scores = scorer(collate_sequences(store, prompts, answers, sequences, pad, device), torch.float64)
+            batch = collate_sequences(store, prompts, answers, sequences, pad, device)
+            with of_lanes(len(sequences)):
+                scores = scorer(batch if lanes == 1 else batch.times(lanes), torch.float64)
             if ours.counts(number, batches):
-                out[np.concatenate(sequences)] = scores.cpu().numpy()
+                out[np.concatenate(sequences)] = scores.view(lanes, -1).T.cpu().numpy()
     return np.asarray(ours.filled(out)[back])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,22 +11,17 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from llm.base.asked_rows import AskedRows, laid_out
 from llm.base.float32_arithmetic import SHORT, float32_arithmetic
 from llm.base.journal import Journal
+from llm.base.lanes import Lane, Lanes, lanes_hold
 from llm.base.linear_layers import AdaptedLayers, layers_to_adapt
 from llm.base.lora_settings import LoraSettings, measure_lengths
 from llm.base.model_folder import wrapping
 from llm.base.processes import processes
 from llm.base.progress import Progress
-from llm.base.sequences import (
-    ResponseScorer,
-    collate,
-    collate_sequences,
-    distinct_rows,
-    eval_tokens_for,
-    score_rows,
-)
-from llm.base.shared_prompts import SHARED_TOKENS, behind_their_prompts
+from llm.base.sequences import ResponseScorer, distinct_rows, eval_tokens_for, score_rows
+from llm.base.shared_prompts import SHARED_TOKENS
 from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
 from llm.base.tokens import TokenStore
 from sim.errors import InputError
@@ -76,6 +71,7 @@ class SharedBase:
         self._wrapped: Any = None
         self._adapted: AdaptedLayers | None = None
         self.scorer = ResponseScorer(model, probe=probe)
+        self._lanes_hold: bool | None = None
         self._reference: dict[tuple[int, int], float] = {}
         self._of_sets: dict[str, FloatArray] = {}
 
@@ -213,26 +209,30 @@ class SharedBase:
 
     def _scores(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """Of the model as it is: with the adapter, and in the numbers, that are in use."""
-        return score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
+        found = score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
+        return np.asarray(found[:, 0])
 
-    def log_probability(self, contexts: IntArray, responses: IntArray, most: int | None) -> torch.Tensor:
-        """log pi(response | context) under what is in use, in the numbers of training and differentiable; (n,).
+    def score_in_lanes(self, names: Sequence[str | None], contexts: AnyArray, responses: AnyArray) -> FloatArray:
+        """`score` under each of these adapters, or the reference, all of them in one forward pass a batch, which has
+        `eval_tokens` all told; (n, len(names)) float64."""
+        lanes = Lanes(self.peft)
+        with self.scoring_as(next(name for name in names if name is not None)):
+            return score_rows(
+                self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device, len(names),
+                lambda sequences: lanes.of([Lane(name, sequences) for name in names]),
+            )  # fmt: skip
 
-        most: tokens in a sequence of several responses behind their prompt, which the scorer must allow; None: each
-        response has its own.  A row that comes twice is computed once.
-        """
-        store = self.store
-        rows, back = np.unique(np.stack([contexts, responses], axis=1), axis=0, return_inverse=True)
-        prompts, answers = rows[:, 0], rows[:, 1]
-        if most is None:
-            order, batch = np.arange(len(rows)), collate(store, prompts, answers, self.pad, self.device)
-        else:
-            sequences = behind_their_prompts(prompts, store.lengths(prompts), store.lengths(answers), most)
-            batch = collate_sequences(store, prompts, answers, sequences, self.pad, self.device)
-            order = np.concatenate(sequences)
-        scores: torch.Tensor = self.scorer(batch)
-        place = np.argsort(order)[back.reshape(-1)]
-        return scores[torch.from_numpy(place).to(scores.device)]
+    @property
+    def takes_lanes(self) -> bool:
+        """Whether several adapters may go through this base in one pass; a probe decides, adapters must be there."""
+        if self._lanes_hold is None:
+            # Products of a 4-bit base are rounded: a probe of it would decide by chance.
+            self._lanes_hold = not self.probe or self.quantised or lanes_hold(self.model, self.scorer)
+        return self._lanes_hold and all(Lanes(self.peft).take(name) for name in self.adapters)
+
+    def log_probability(self, asked: AskedRows) -> torch.Tensor:
+        """log pi(response | context) under what is in use, in the numbers of training and differentiable; (n,)."""
+        return laid_out(self.store, [asked], self.pad, self.device).scores(self.scorer)[0]
 
     def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64.
@@ -249,6 +249,10 @@ class SharedBase:
                 scores = self._scores(wanted[:, 0], wanted[:, 1])
             self._reference.update(zip(missing, scores.tolist(), strict=True))
         return np.array([self._reference[row] for row in rows])
+
+    def knows_reference(self, contexts: IntArray, responses: IntArray) -> bool:
+        """Whether `reference` has computed all of these rows."""
+        return all(row in self._reference for row in zip(contexts.tolist(), responses.tolist(), strict=True))
 
     def reference_beside(
         self, contexts: AnyArray, responses: AnyArray, journal: Journal | None = None, keep_from: int = 0
@@ -285,7 +289,7 @@ class SharedBase:
         target = Path(path)
         stored = processes().array_from_first(lambda: _read_reference(target, hashes, len(contexts), progress))
         if stored is not None:
-            self._remember(contexts, responses, stored)
+            self.remember_reference(contexts, responses, stored)
             return True
         scores = np.empty(len(contexts))
         for lo in range(0, len(contexts), _CHUNK):
@@ -295,12 +299,13 @@ class SharedBase:
             scores[part] = kept[0]["scores"].numpy() if kept else self.reference(contexts[part], responses[part])
             if kept is None:
                 journal.write(key, {"scores": torch.from_numpy(scores[part])})
-        self._remember(contexts, responses, scores)
+        self.remember_reference(contexts, responses, scores)
         if processes().is_first:
             write_tensors(target, {"log_probability": torch.from_numpy(scores)}, {"hashes": hashes}, _REFERENCE)
         return False
 
-    def _remember(self, contexts: IntArray, responses: IntArray, scores: FloatArray) -> None:
+    def remember_reference(self, contexts: IntArray, responses: IntArray, scores: FloatArray) -> None:
+        """Take these as what `reference` gives of these rows."""
         rows = zip(contexts.tolist(), responses.tolist(), strict=True)
         self._reference.update(zip(rows, scores.tolist(), strict=True))
 

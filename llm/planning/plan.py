@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
 from llm.planning.planned_answers import PlannedAnswers, planned_answers
 from llm.planning.ways import memory_of, ways_to_fit
+from llm.training.joint_passes import Sharing
 from llm.training.rehearsal import StepShape
 from sim.errors import InputError
 from sim.reading import load_json
@@ -87,7 +89,8 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
     cache = _cache_bytes(config, settings.sampling, prompt, dtype)
     shape = StepShape(prompt, answers.response_tokens, pairs_at_once, rows_at_once)
-    ways, seen = ways_to_fit(config, dtype, settings, shape, cache)
+    joint = _joint_step(config, settings, answers, shape)
+    ways, seen = ways_to_fit(config, dtype, settings, shape, cache, joint)
     way = ways[-1]
     generation = seen.weights + seen.adapters + cache
     tokens, work = _work(seen.parameters, seen.embedding, config, settings, answers, way.recompute)
@@ -108,7 +111,7 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             generation,
             way.peak,
         ),
-        pairs_per_forward=pairs_at_once,
+        pairs_per_forward=joint.pairs if joint is not None and way.together else pairs_at_once,
         tokens=tokens,
         flops=work,
         assumed_flops_per_second=peak * share,
@@ -119,6 +122,17 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
         memory_of_device=memory_of(settings),
         ways=tuple(ways),
     )
+
+
+def _joint_step(
+    config: Any, settings: PlanSettings, answers: PlannedAnswers, shape: StepShape
+) -> StepShape | None:  # fmt: skip
+    """A step of all groups in one forward pass; None where groups do not share passes (`Sharing.of`)."""
+    training, each = settings.training, pair_tokens(config, answers)
+    sharing, own = Sharing.of(training, settings.lora), min(training.batch, answers.pairs)
+    if sharing is None or settings.types == 1 or own * each > sharing.tokens:
+        return None
+    return replace(shape, pairs=min(settings.types * own, max(1, training.micro_tokens // each)))
 
 
 def pair_tokens(config: Any, answers: PlannedAnswers) -> int:

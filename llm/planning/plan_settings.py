@@ -8,6 +8,7 @@ from typing import Literal
 from llm.base.generation import Sampling
 from llm.base.lora_settings import LoraSettings
 from llm.base.shared_base import Scoring
+from llm.training.joint_passes import Sharing
 from llm.training.passes import DPOTraining
 
 
@@ -49,6 +50,7 @@ class PlanSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1 (got {value})")
+        Sharing.of(self.training, self.lora)
         if self.memory is not None and not self.memory > 0:
             raise ValueError(f"memory must be positive (got {self.memory})")
         if self.four_bit and self.device == "cpu":

@@ -19,7 +19,8 @@ _DEVICES = (2, 4, 8, 16, 32, 64)
 @dataclass(frozen=True)
 class Way:
     """name: what is done.  peak: bytes of a device, of training or evaluation or sampling, the most of them.  devices:
-    among which the base is spread.  recompute, four_bit: as the settings training.gradient_checkpointing and four_bit.
+    among which the base is spread.  recompute, four_bit, together: as the settings training.gradient_checkpointing,
+    four_bit and training.together.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Way:
     devices: int = 1
     recompute: bool = False
     four_bit: bool = False
+    together: bool = False
 
 
 def memory_of(settings: PlanSettings) -> float:
@@ -38,15 +40,21 @@ def memory_of(settings: PlanSettings) -> float:
 
 
 def ways_to_fit(
-    config: Any, dtype: torch.dtype, settings: PlanSettings, shape: StepShape, cache: int
+    config: Any,
+    dtype: torch.dtype,
+    settings: PlanSettings,
+    shape: StepShape,
+    cache: int,
+    joint: StepShape | None = None,
 ) -> tuple[list[Way], Rehearsal]:
     """The ways in the order of what they cost, up to the first that fits (all where none does), and its rehearsal.
 
-    cache: bytes of keys and values in sampling.  Checkpointing, 4-bit and spreading are tried where the settings leave
-    them open; where they fix them, as they are fixed.
+    cache: bytes of keys and values in sampling.  joint: of a step of all groups, where they share passes: tried first,
+    with activations recomputed only where the settings say so.  Checkpointing, 4-bit and spreading are tried where the
+    settings leave them open; where they fix them, as they are fixed.
     """
     memory, found = memory_of(settings), []
-    for way, seen in _tried(config, dtype, settings, shape, cache):
+    for way, seen in _tried(config, dtype, settings, shape, cache, joint):
         found.append(replace(way, fits=way.peak <= memory))
         if found[-1].fits:
             return found, seen
@@ -54,21 +62,26 @@ def ways_to_fit(
 
 
 def _tried(
-    config: Any, dtype: torch.dtype, settings: PlanSettings, shape: StepShape, cache: int
+    config: Any, dtype: torch.dtype, settings: PlanSettings, shape: StepShape, cache: int, joint: StepShape | None
 ) -> Iterator[tuple[Way, Rehearsal]]:
     asked = settings.training.gradient_checkpointing
     may_pack = settings.device != "cpu" and settings.scoring != "float32"
     packs = (True,) if settings.four_bit else (False, True) if may_pack else (False,)
 
-    def run(pairs: int, recompute: bool, four_bit: bool) -> Rehearsal:
+    def run(pairs: int, recompute: bool, four_bit: bool, together: bool = False) -> Rehearsal:
         return rehearse(
             config, dtype, replace(shape, pairs=pairs), lora=settings.lora, training=settings.training,
-            types=settings.types, scoring=settings.scoring, recompute=recompute, four_bit=four_bit,
+            types=settings.types, scoring=settings.scoring, recompute=recompute, four_bit=four_bit, together=together,
         )  # fmt: skip
 
     def peak(seen: Rehearsal) -> int:
         return max(seen.training_peak, seen.evaluation_peak, seen.weights + seen.adapters + cache)
 
+    # A packed base is rehearsed by nobody before training, where the groups are then fitted one by one.
+    if joint is not None and not settings.four_bit:
+        seen = run(joint.pairs, bool(asked), False, together=True)
+        name = "with all groups in one pass" + (" and gradient checkpointing" if asked else "")
+        yield Way(name, peak(seen), False, 1, bool(asked), together=True), seen
     last = (False, False)
     for four_bit in packs:
         for recompute in (asked,) if asked is not None else (True,) if four_bit else (False, True):

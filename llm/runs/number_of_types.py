@@ -20,9 +20,11 @@ from llm.runs.run_settings import RunSettings
 from llm.runs.tracking import Tracking
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
-from llm.training.device_memory import choose_checkpointing
+from llm.training.device_memory import choose_checkpointing, fits_together
 from llm.training.group_training import SINGLE, GroupFit, RoundRecord, adjusted_rand_index, fit_groups
 from llm.training.heads_start import HeadsStart
+from llm.training.joint_passes import Sharing
+from llm.training.joint_policies import JointPolicies, tokens_of_a_step
 from llm.training.robust_training import fit_robustly
 from llm.training.steps import Step
 from sim.errors import InputError
@@ -92,16 +94,28 @@ def best_types(fits: Mapping[int, GroupFit]) -> int:
 
 def _with_what_fits(inputs: RunInputs, n_types: int) -> RunSettings:
     """The settings, activations recomputed where a training step does not fit into memory otherwise."""
-    settings, store = inputs.settings, inputs.base.store
+    settings, store, training = inputs.settings, inputs.base.store, inputs.settings.training
     contexts, responses = inputs.data.train.rows
     prompt, response = store.lengths(contexts), store.lengths(responses)
     longest = int((prompt + 2 * response).argmax())
-    recompute = choose_checkpointing(
-        inputs.base, n_types, (int(prompt[longest]), int(response[longest])), settings.training
-    )
-    if recompute and settings.training.gradient_checkpointing is None:
+    largest = int(prompt[longest]), int(response[longest])
+    if _sharing(inputs, n_types) and not fits_together(inputs.base, n_types, largest, training):
+        inputs.progress("note: a training step of all groups does not fit into memory: they are fitted one by one")
+        training = replace(training, together=False)
+    recompute = choose_checkpointing(inputs.base, n_types, largest, training)
+    if recompute and training.gradient_checkpointing is None:
         inputs.progress("note: a training step does not fit into memory as it is: activations are computed twice")
-    return replace(settings, training=replace(settings.training, gradient_checkpointing=recompute))
+    return replace(settings, training=replace(training, gradient_checkpointing=recompute))
+
+
+def _sharing(inputs: RunInputs, n_types: int) -> Sharing | None:
+    """How far the groups' steps share forward passes; None where they do not."""
+    settings = inputs.settings
+    found = Sharing.of(settings.training, settings.lora)
+    if found is None or n_types == 1:
+        return None
+    tokens = tokens_of_a_step(inputs.base, inputs.data.train.observations, settings.training)
+    return found if tokens <= found.tokens else None
 
 
 def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
@@ -125,9 +139,13 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
     if settings.method == "group-dpo":
         known = known_groups(data.train, settings.data)
         return fit_robustly(policies[0], data, known, settings.groups, on_round=watch.on_round)
+    fit_all, sharing = None, _sharing(inputs, n_types)
+    if sharing is not None and (settings.training.together or base.takes_lanes):
+        inputs.progress("note: a step's answers of all groups go through the model together")
+        fit_all = JointPolicies(policies, sharing).fit
     return fit_groups(
-        settings.method, policies, data, settings.groups, own, features=inputs.embeddings, truth=data.train.group,
-        on_round=watch.on_round, on_start=watch.on_start,
+        settings.method, policies, data, settings.groups, own, features=inputs.embeddings, fit_all=fit_all,
+        truth=data.train.group, on_round=watch.on_round, on_start=watch.on_start,
     )  # fmt: skip
 
 

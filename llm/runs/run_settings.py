@@ -11,6 +11,7 @@ from llm.base.shared_base import Scoring
 from llm.data.preference_text import DataSettings
 from llm.runs.tracking import Tracker
 from llm.training.group_training import GroupSettings, Method
+from llm.training.joint_passes import Sharing
 from llm.training.passes import DPOTraining
 
 
@@ -52,6 +53,7 @@ class RunSettings:
             raise ValueError(f"beta must be positive (got {self.beta})")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative (got {self.seed})")
+        Sharing.of(self.training, self.lora)
         if self.groups.start == "adapters" and not isinstance(self.lora.start, tuple):
             raise ValueError("groups.start=adapters needs an adapter a group: lora.start=[FOLDER, ...]")
         if self.four_bit and (self.scoring == "float32" or self.sharding == "full"):

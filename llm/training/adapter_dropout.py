@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -25,6 +25,26 @@ class AdapterDropout:
         found = [m for m in base.model.modules() if isinstance(m, LoraLayer) and name in m.lora_dropout]
         # The layer's own mode counts beside its dropout's: DoRA looks there.
         self._modules = [module for layer in found for module in (layer, layer.lora_dropout[name])]
+
+    def as_function(self, step: int) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What `of_step` does to inputs of the adapter, layer after layer, by the same numbers and whatever else is
+        drawn in between: for steps of several adapters.  None where nothing is dropped."""
+        if not self._rate:
+            return None
+        states: list[torch.Tensor] = []
+        source = torch.cuda if self._device.type == "cuda" else torch.random
+
+        def drop(x: torch.Tensor) -> torch.Tensor:
+            with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+                if states:
+                    source.set_rng_state(states.pop())
+                else:
+                    torch.manual_seed(self._stream.at(replicate=step).integer_seed())
+                out = torch.nn.functional.dropout(x, self._rate, training=True)
+                states.append(source.get_rng_state())
+            return out
+
+        return drop
 
     @contextmanager
     def of_step(self, step: int) -> Iterator[None]:

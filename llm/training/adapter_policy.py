@@ -23,7 +23,7 @@ from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 
 # Evaluations of fewer rows are cheaper to repeat than to keep.
-_WORTH_KEEPING = 256
+WORTH_KEEPING = 256
 
 
 class AdapterPolicy:
@@ -54,11 +54,13 @@ class AdapterPolicy:
         self.base, self.name, self.beta = base, name, beta
         self.training, self.sampling = training or DPOTraining(), sampling or Sampling()
         self._stream = stream or Stream(role=f"fit/{name}")
-        self._journal, self._on_fit, self._on_step = journal or Journal(None), on_fit, on_step
-        self._on_record = on_record
+        self.journal, self._on_fit, self.on_step = journal or Journal(None), on_fit, on_step
+        self.on_record = on_record
         self._fits = 0
         self._identity: str | None = None
         self._known: dict[tuple[int, int], tuple[float, float]] = {}
+        # May `remember` the scores of rows (n, 2) before they are computed here (`JointPolicies`).
+        self.score_first: Callable[[AdapterPolicy, IntArray], None] = lambda policy, rows: None
 
     @property
     def identity(self) -> str:
@@ -98,10 +100,16 @@ class AdapterPolicy:
         if missing:
             base, columns = self.base, np.array(missing, dtype=np.int64).T
             new, _ = distinct_rows(base.store, columns[0], columns[1])
-            one = self._score if len(new) < _WORTH_KEEPING else self._kept
-            own = one(new[:, 0], new[:, 1])
-            self.remember(new, own, base.reference_beside(new[:, 0], new[:, 1], self._journal, _WORTH_KEEPING))
+            self.score_first(self, new)
+            if self.knows_none(new):
+                one = self._score if len(new) < WORTH_KEEPING else self._kept
+                own = one(new[:, 0], new[:, 1])
+                self.remember(new, own, base.reference_beside(new[:, 0], new[:, 1], self.journal, WORTH_KEEPING))
         return np.array([self._known[pair] for pair in pairs]).reshape(-1, 2)[place.reshape(-1)]
+
+    def knows_none(self, rows: IntArray) -> bool:
+        """Whether the present parameters have scored none of these rows (n, 2)."""
+        return not any((row[0], row[1]) in self._known for row in rows.tolist())
 
     def remember(self, rows: IntArray, own: FloatArray, reference: FloatArray) -> None:
         """Log-probabilities (n,) of rows (n, 2) that a forward pass of the present parameters gave, and the
@@ -114,11 +122,11 @@ class AdapterPolicy:
         # Of how many tokens batches are: in bfloat16 scores depend on it, and the reference's must be from the same.
         own = self.base
         piece = "score-" + fingerprint(self.identity, *own.batching, own.store.digest(contexts, responses))
-        kept = self._journal.read(piece)
+        kept = self.journal.read(piece)
         if kept is not None:
             return np.asarray(kept[0]["scores"].numpy())
         scores = self._score(contexts, responses)
-        self._journal.write(piece, {"scores": torch.from_numpy(scores)})
+        self.journal.write(piece, {"scores": torch.from_numpy(scores)})
         return scores
 
     def _score(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
@@ -139,19 +147,26 @@ class AdapterPolicy:
     def fit(self, observations: PreferencePairs | ResponseChoices, weights: FloatArray) -> None:
         """Weighted DPO from the present parameters; a fit that the journal knows is read, not repeated."""
         weights = np.asarray(weights, dtype=np.float64)
-        key, stream = self._next_fit(observations, weights)
+        key, stream = self.begin_fit(observations, weights)
         if not weights.any():
             return
-        kept = self._journal.read(f"fit-{key}")
+        kept = self.journal.read(f"fit-{key}")
         if kept is not None:
-            self._put(kept[0])
-            report = _report(kept[1])
-        else:
-            report = fit_adapter(
-                self.base, self.name, observations, weights, self.beta, self.training, stream,
-                journal=self._journal, key=key, on_step=self._on_step, on_record=self._on_record,
-            )  # fmt: skip
-            self._fitted(key, report, {})
+            self.take_fit(*kept)
+            return
+        self.end_fit(key, fit_adapter(
+            self.base, self.name, observations, weights, self.beta, self.training, stream,
+            journal=self.journal, key=key, on_step=self.on_step, on_record=self.on_record,
+        ))  # fmt: skip
+
+    def take_fit(self, tensors: Mapping[str, torch.Tensor], notes: Mapping[str, Any]) -> None:
+        """A fit as the journal has it."""
+        self._put(tensors)
+        self._on_fit(self.name, _report(notes))
+
+    def end_fit(self, key: str, report: FitReport) -> None:
+        """Take a fit whose parameters are in place, and keep it."""
+        self._keep_fit(key, report, {})
         self._on_fit(self.name, report)
 
     def fit_robustly(
@@ -162,23 +177,23 @@ class AdapterPolicy:
         A fit that the journal knows is read, not repeated, its weights with it.  Errors: see `fit_adapter_robustly`.
         """
         weights = np.asarray(weights, dtype=np.float64)
-        key, stream = self._next_fit(
+        key, stream = self.begin_fit(
             observations, weights, list(groups.names), groups.group, groups.log_weights, groups.step
         )
-        kept = self._journal.read(f"fit-{key}")
+        kept = self.journal.read(f"fit-{key}")
         if kept is not None:
             self._put(kept[0])
             report, ended = _report(kept[1]), groups.restored(kept[0])
         else:
             report, ended = fit_adapter_robustly(
                 self.base, self.name, observations, weights, groups, self.beta, self.training, stream,
-                journal=self._journal, key=key, on_step=self._on_step, on_record=self._on_record,
+                journal=self.journal, key=key, on_step=self.on_step, on_record=self.on_record,
             )  # fmt: skip
-            self._fitted(key, report, ended.tensors())
+            self._keep_fit(key, report, ended.tensors())
         self._on_fit(self.name, report)
         return ended
 
-    def _next_fit(
+    def begin_fit(
         self, observations: PreferencePairs | ResponseChoices, weights: FloatArray, *beside: Any
     ) -> tuple[str, Stream]:
         """The key of all that the next fit's result depends on, and the stream of its answers' order."""
@@ -189,18 +204,20 @@ class AdapterPolicy:
         data = _digest(self.base, observations)
         # Recomputed activations change gradients by rounding alone, and another device may need them.
         training = {**asdict(self.training), "gradient_checkpointing": False}
+        # Fits that share passes have keys of their own.
+        del training["together"]
         # What decides the batches, beside the training: answers' lengths count prompts once where they are shared.
         behind = (self.base.scorer.window,) if self.base.scorer.shares else ()
         parts = (self.identity, data, weights, self.beta, training, asdict(stream), *behind, *beside)
         return fingerprint(*parts), stream
 
-    def _fitted(self, key: str, report: FitReport, beside: Mapping[str, torch.Tensor]) -> None:
+    def _keep_fit(self, key: str, report: FitReport, beside: Mapping[str, torch.Tensor]) -> None:
         """Keep what a fit ended with, and `beside` with it."""
         self.changed()
-        self._journal.write(f"fit-{key}", {**self._tensors(), **beside}, asdict(report))
-        self._journal.remove(f"part-{key}")
+        self.journal.write(f"fit-{key}", {**self._tensors(), **beside}, asdict(report))
+        self.journal.remove(f"part-{key}")
 
-    def _put(self, tensors: dict[str, torch.Tensor]) -> None:
+    def _put(self, tensors: Mapping[str, torch.Tensor]) -> None:
         own = self.base.parameters_of(self.name)
         with torch.no_grad():
             for name, value in own.items():

@@ -9,8 +9,9 @@ import numpy as np
 
 from llm.base.journal import Journal
 from llm.base.shared_base import SharedBase
-from llm.training.answer_objectives import objective_of
+from llm.training.answer_objectives import AnswerObjective, objective_of
 from llm.training.group_weights import GroupWeights, RobustObjective
+from llm.training.joint_passes import JointFit, Sharing, make_passes_together
 from llm.training.passes import DPOTraining, make_passes
 from llm.training.steps import Step
 from sim.answer_kinds.response_choices import ResponseChoices
@@ -51,21 +52,63 @@ def fit_adapter(
     weights this is plain DPO.
     journal, key: where an unfinished fit keeps its parameters, optimiser and step.  on_record: see `make_passes`.
     """
+    found = _weighted(base, observations, weights, beta, training)
+    if found is None:
+        return FitReport(0, 0, 0.0, ())
+    record = make_passes(
+        base, name, [base.parameters_of(name)], found.objective, training, stream, journal=journal, key=key,
+        on_step=on_step, on_record=on_record,
+    )  # fmt: skip
+    return found.report(record)
+
+
+def fit_adapters_together(
+    base: SharedBase,
+    fits: Sequence[JointFit],
+    observations: PreferencePairs | ResponseChoices,
+    weights: Sequence[FloatArray],
+    beta: float,
+    training: DPOTraining,
+    sharing: Sharing,
+    *,
+    journal: Journal | None = None,
+    key: str = "",
+) -> list[FitReport]:
+    """`fit_adapter` of each fit with its weights (n,), up to rounding, their rows in one pass where `sharing` says so:
+    see `make_passes_together`."""
+    found = [_weighted(base, observations, own, beta, training) for own in weights]
+    there = [(fit, own.objective) for fit, own in zip(fits, found, strict=True) if own is not None]
+    records = iter(make_passes_together(base, there, training, sharing, journal=journal, key=key) if there else [])
+    return [FitReport(0, 0, 0.0, ()) if own is None else own.report(next(records)) for own in found]
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """The objective of the answers used, how many there are, and which share of the weight was left out."""
+
+    objective: AnswerObjective
+    n_answers: int
+    skipped_share: float
+
+    def report(self, record: Sequence[Step]) -> FitReport:
+        return FitReport(len(record), self.n_answers, self.skipped_share, tuple(record))
+
+
+def _weighted(
+    base: SharedBase, observations: PreferencePairs | ResponseChoices, weights: FloatArray, beta: float,
+    training: DPOTraining,
+) -> _Weighted | None:  # fmt: skip
+    """None where no answer weighs anything."""
     used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
     total_weight = float(weights.sum())
     if used.size == 0 or total_weight <= 0:
-        return FitReport(0, 0, 0.0, ())
+        return None
     share = float(1.0 - weights[used].sum() / total_weight)
     rows_used, row_weights = observations.select(used), weights[used]
     if training.merge and isinstance(rows_used, PreferencePairs):
         rows_used, row_weights = merged(rows_used, row_weights)
     mean = float(row_weights.mean()) if training.normalised else 1.0
-    objective = objective_of(base, rows_used, row_weights / mean, beta)
-    record = make_passes(
-        base, name, [base.parameters_of(name)], objective, training, stream, journal=journal, key=key, on_step=on_step,
-        on_record=on_record,
-    )  # fmt: skip
-    return FitReport(len(record), len(rows_used), share, tuple(record))
+    return _Weighted(objective_of(base, rows_used, row_weights / mean, beta), len(rows_used), share)
 
 
 def fit_adapter_robustly(

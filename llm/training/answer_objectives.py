@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from llm.base.asked_rows import AskedRows
 from llm.base.shared_base import SharedBase
 from llm.training.losses import margins, weighted_dpo_loss
 from sim.answer_kinds.response_choices import ResponseChoices
@@ -31,6 +32,14 @@ class AnswerObjective(Objective, Protocol):
 
     def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
         """log p of the answers `rows`, differentiable, and their margins without gradient; (len(rows),) each."""
+        ...
+
+    def asked(self, rows: IntArray) -> AskedRows:
+        """What the loss of the answers `rows` is made from."""
+        ...
+
+    def loss(self, rows: IntArray, scores: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """As a call gives it, from the log-probabilities of `asked(rows)`."""
         ...
 
 
@@ -59,18 +68,23 @@ class PairObjective:
         self.sequences = np.full(len(pairs), 1 if self._behind else 2)
 
     def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        margin = self._margin(rows)
-        return weighted_dpo_loss(margin, self._weight[rows].to(margin.device), float(batch)), margin.detach()
+        return self.loss(rows, self._base.log_probability(self.asked(rows)), batch)
 
     def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
-        margin = self._margin(rows)
+        margin = self._margin(rows, self._base.log_probability(self.asked(rows)))
         return functional.logsigmoid(margin), margin.detach()
 
-    def _margin(self, rows: IntArray) -> torch.Tensor:
-        base, pairs = self._base, self._pairs
+    def asked(self, rows: IntArray) -> AskedRows:
+        pairs = self._pairs
         contexts = pairs.contexts[rows]
         both = np.concatenate([contexts, contexts]), np.concatenate([pairs.chosen[rows], pairs.rejected[rows]])
-        scores = base.log_probability(*both, int(self.lengths[rows].max()) if self._behind else None)
+        return AskedRows(*both, int(self.lengths[rows].max()) if self._behind else None)
+
+    def loss(self, rows: IntArray, scores: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        margin = self._margin(rows, scores)
+        return weighted_dpo_loss(margin, self._weight[rows].to(margin.device), float(batch)), margin.detach()
+
+    def _margin(self, rows: IntArray, scores: torch.Tensor) -> torch.Tensor:
         half, reference = len(rows), self._reference[:, rows].to(scores.device)
         return margins(scores[:half], scores[half:], reference[0], reference[1], self._beta)
 
@@ -149,16 +163,30 @@ class ChoiceObjective:
         ).reshape(-1, 2).T  # fmt: skip
 
     def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        total, margin = self.log_likelihood(rows)
-        return -(self._weight[rows].to(total.device) * total).sum() / float(batch), margin
+        return self._loss(rows, *self.log_likelihood(rows), batch)
 
     def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
-        base, own = self._base, self._choices
         slots = self._terms.slots(rows)
-        most = int(self.lengths[rows].max()) if self._behind else None
-        scores = base.log_probability(own.contexts[slots], own.responses[slots], most)
+        return self._answers(rows, slots, self._base.log_probability(self._asked(rows, slots)))
+
+    def asked(self, rows: IntArray) -> AskedRows:
+        return self._asked(rows, self._terms.slots(rows))
+
+    def loss(self, rows: IntArray, scores: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._loss(rows, *self._answers(rows, self._terms.slots(rows), scores), batch)
+
+    def _asked(self, rows: IntArray, slots: IntArray) -> AskedRows:
+        own, most = self._choices, int(self.lengths[rows].max()) if self._behind else None
+        return AskedRows(own.contexts[slots], own.responses[slots], most)
+
+    def _answers(self, rows: IntArray, slots: IntArray, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rewards = self._beta * (scores - self._reference[slots].to(scores.device))
         return self._terms(rows, slots, rewards)
+
+    def _loss(
+        self, rows: IntArray, total: torch.Tensor, margin: torch.Tensor, batch: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return -(self._weight[rows].to(total.device) * total).sum() / float(batch), margin
 
 
 def _behind(contexts: IntArray, prompt: IntArray, response: IntArray) -> tuple[int, int]:

@@ -71,42 +71,76 @@ def choose_checkpointing(
     if training.gradient_checkpointing is not None:
         return training.gradient_checkpointing
     free = free_memory(base.device) if free is None else free
-    prompt, response = longest
-    each = prompt + 2 * response if base.scorer.shares_up_to(prompt + 2 * response) else 2 * (prompt + response)
-    # As many of the largest answer as the largest piece of a step has tokens.
-    pairs = -(-min(training.micro_tokens, training.batch * each) // each)
+    shape, each = _largest_step(base, longest, training, 1)
+    pairs, recompute, needed = shape.pairs, False, 0
     copies = 4.0 * base.adapted_layers.parameters * (4 + types + 1)
-    recompute, needed = False, 0
     if _surely_less(base.model.config, pairs * each) + copies > free / 2:
-        recompute, needed = _rehearsed(base, types, StepShape(prompt, response, pairs, 1), training, free)
+        recompute, needed = _rehearsed(base, types, shape, training, free)
     short, again = processes().summed(np.array([float(needed > free), float(recompute)])).tolist()
     if short:
         raise _too_large(needed, free, f"{pairs} answers of {each} tokens", base.device)
     return bool(again)
 
 
+def fits_together(
+    base: SharedBase, types: int, longest: tuple[int, int], training: DPOTraining, free: float | None = None
+) -> bool:
+    """Whether a step of all `types` adapters fits, their answers in one forward pass of at most
+    `training.micro_tokens`; the rest as of `choose_checkpointing`.  One that cannot be rehearsed fits where it surely
+    does."""
+    free = free_memory(base.device) if free is None else free
+    shape, each = _largest_step(base, longest, training, types)
+    copies = 4.0 * base.adapted_layers.parameters * 6 * types
+    fits = _surely_less(base.model.config, shape.pairs * each) + copies <= free / 2
+    if not fits:
+        needed = _bytes_of_a_step(
+            base, types, shape, training, recompute=bool(training.gradient_checkpointing), together=True
+        )
+        fits = needed is not None and needed <= free
+    return not processes().summed(np.array([float(not fits)])).any()
+
+
+def _largest_step(
+    base: SharedBase, longest: tuple[int, int], training: DPOTraining, adapters: int
+) -> tuple[StepShape, int]:  # fmt: skip
+    """As many of the largest answer as the largest piece of a step has tokens; and tokens of that answer."""
+    prompt, response = longest
+    each = prompt + 2 * response if base.scorer.shares_up_to(prompt + 2 * response) else 2 * (prompt + response)
+    pairs = -(-min(training.micro_tokens, adapters * training.batch * each) // each)
+    return StepShape(prompt, response, pairs, 1), each
+
+
 def _rehearsed(
     base: SharedBase, types: int, shape: StepShape, training: DPOTraining, free: float
 ) -> tuple[bool, int]:  # fmt: skip
     """(whether activations must be computed again, bytes of a step beside the base then)."""
-    if base.quantised:
-        return True, 0
-    config, dtype = base.model.config.get_text_config(), next(base.model.parameters()).dtype
     needed = 0
     for recompute in (False, True):
-        try:
-            seen = rehearse(
-                config, dtype, shape, lora=base.lora, types=types, scoring=base.scoring, training=training,
-                recompute=recompute,
-            )  # fmt: skip
-        except Exception:  # code of any model, run without values: what it raises is not known beforehand
+        found = _bytes_of_a_step(base, types, shape, training, recompute=recompute)
+        if found is None:
             return True, 0
-        gathered = 2 * seen.layers[1] if is_sharded(base.model) else 0
-        # The base is there already, its adapters are not always.
-        needed = seen.training_peak - seen.weights + gathered
+        needed = found
         if needed <= free:
             return recompute, needed
     return True, needed
+
+
+def _bytes_of_a_step(
+    base: SharedBase, types: int, shape: StepShape, training: DPOTraining, *, recompute: bool, together: bool = False
+) -> int | None:
+    """Beside the base, which is there already, its adapters not always; None where it cannot be rehearsed."""
+    if base.quantised:
+        return None
+    config, dtype = base.model.config.get_text_config(), next(base.model.parameters()).dtype
+    try:
+        seen = rehearse(
+            config, dtype, shape, lora=base.lora, types=types, scoring=base.scoring, training=training,
+            recompute=recompute, together=together,
+        )  # fmt: skip
+    except Exception:  # code of any model, run without values: what it raises is not known beforehand
+        return None
+    gathered = 2 * seen.layers[1] if is_sharded(base.model) else 0
+    return seen.training_peak - seen.weights + gathered
 
 
 def _too_large(needed: int, free: float, step: str, device: torch.device) -> InputError:

@@ -23,6 +23,7 @@ from sim.algorithms.em_dpo import (
     EMRound,
     EMStatus,
     EStep,
+    FitAll,
     Posterior,
     em_dpo,
     hard_posterior,
@@ -215,6 +216,7 @@ def fit_groups(
     stream: Stream,
     *,
     features: Embeddings,
+    fit_all: FitAll | None = None,
     truth: Sequence[str] = (),
     on_start: Callable[[HeadsStart], None] = lambda heads: None,
     on_round: Callable[[RoundRecord], None] = lambda row: None,
@@ -222,7 +224,7 @@ def fit_groups(
     """Fit one adapter a group, in place; group-dpo, whose groups are known, is `fit_robustly`.
 
     features: embeddings of responses, asked for only by heads and clusters.  truth: group names, used for a line of the
-    record (adjusted Rand index) and never by the fit.
+    record (adjusted Rand index) and never by the fit.  fit_all: fits the policies at once, see `em_dpo`.
     """
     train = data.train
     start, estep, heads = _start(method, len(policies), data, settings, stream, features)
@@ -237,7 +239,7 @@ def fit_groups(
         tolerance=settings.tolerance,
         # The halves of a cross-fit change every round, so an M-step is not judged on the answers it was given.
         guard=not (settings.estep == "crossfit" and method == "em-dpo"),
-        stream=stream, prompts=prompts, on_round=watch,
+        stream=stream, prompts=prompts, fit_all=fit_all, on_round=watch,
     )  # fmt: skip
     best = watch.best
     assert best is not None, "em_dpo reports at least one round"

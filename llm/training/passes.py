@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,8 +21,9 @@ from llm.training.batches import step_batches
 from llm.training.finite import require_finite
 from llm.training.optimiser_state import as_tensors, put_back
 from llm.training.step_record import StepRecord
-from llm.training.steps import Contested, Step, accumulate
+from llm.training.steps import Contested, Step, StepTotals, accumulate
 from sim.errors import InputError
+from sim.preferences import IntArray
 from sim.streams import Stream
 
 
@@ -43,6 +45,8 @@ class DPOTraining:
     group-dpo, a mean of the groups' mean losses, always is.
     gradient_checkpointing: recompute activations in the backward pass; None: where a step does not fit into the
     device's memory without (`choose_checkpointing`). It changes gradients by rounding alone.
+    together: the fits of all groups step by step, their rows in one forward pass, as far as micro_tokens and memory
+    allow, and so their scores; null: where it pays (`Sharing.of`). It changes numbers by rounding alone.
     checkpoint_steps: optimiser steps between checkpoints inside a fit.
     """
 
@@ -61,6 +65,7 @@ class DPOTraining:
     merge: bool = False
     normalised: bool = True
     gradient_checkpointing: bool | None = None
+    together: bool | None = None
     checkpoint_steps: int = 200
 
     def __post_init__(self) -> None:
@@ -124,6 +129,56 @@ def make_passes(
     on_pass: hears of every pass that ends here (from 0), with the parameters at its end; a restart begins after it.
     rate_field: what the rate is called where it is set.
     """
+    dropout = AdapterDropout(base, name, stream.child("dropout"))
+    contested = objective if isinstance(objective, Contested) else None
+    parameters = [value for group in groups for value in group.values()]
+
+    def gradient(asked: AskedStep) -> torch.Tensor | StepTotals:
+        with dropout.of_step(asked.step):
+            if contested is not None:
+                return contested.accumulate(asked.rows, training.micro_tokens, parameters)
+            return accumulate(objective, asked.rows, training.micro_tokens)
+
+    with base.using(name), ready_to_train(base, parameters, training.gradient_checkpointing):
+        steps = fit_steps(
+            base, name, groups, objective, training, stream, times=times, journal=journal, key=key, on_step=on_step,
+            on_record=on_record, on_pass=on_pass, rate_field=rate_field,
+        )  # fmt: skip
+        try:
+            asked = next(steps)
+            while True:
+                asked = steps.send(gradient(asked))
+        except StopIteration as ended:
+            record: list[Step] = ended.value
+    return record
+
+
+@dataclass(frozen=True)
+class AskedStep:
+    """The gradient of the answers `rows` is wanted in the parameters, in step `step` of a fit."""
+
+    step: int
+    rows: IntArray
+
+
+def fit_steps(
+    base: SharedBase,
+    name: str,
+    groups: Sequence[Mapping[str, torch.nn.Parameter]],
+    objective: Objective,
+    training: DPOTraining,
+    stream: Stream,
+    *,
+    times: Sequence[float] = (1.0,),
+    journal: Journal | None = None,
+    key: str = "",
+    on_step: Callable[[int, int], None] = lambda step, total: None,
+    on_record: Callable[[Sequence[Step]], None] = lambda record: None,
+    on_pass: Callable[[int], None] | None = None,
+    rate_field: str = "training.rate",
+) -> Generator[AskedStep, torch.Tensor | StepTotals, list[Step]]:
+    """The fit of `make_passes`, which says of each step what it wants the gradient of, and is sent what
+    `steps.accumulate` returns once it is there; a row a step in the end."""
     # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
     per_epoch = math.ceil(len(objective.lengths) / training.batch)
     total = per_epoch * training.epochs
@@ -140,53 +195,56 @@ def make_passes(
             on_record(record.rows)
             on_step(len(record.rows), total)
 
-    with base.using(name):
-        if training.gradient_checkpointing:
-            start_gradient_checkpointing(base)
-        for parameter in parameters.values():
-            parameter.requires_grad_(True)
-        optimizer = make_optimizer([list(own.values()) for own in groups], training)
-        dropout = AdapterDropout(base, name, stream.child("dropout"))
-        done = _resume(journal, part, parameters, optimizer, contested, record.rows)
-        step = 0
-        for epoch in range(training.epochs):
-            tell(record.fetch())
-            if _settled(record.rows[: epoch * per_epoch], per_epoch, training.settled, contested):
-                break
-            order = stream.child(f"epoch/{epoch}")
-            for rows in step_batches(objective.lengths, training.batch, order, training.bucket):
-                if step < done:
-                    step += 1
-                    continue
-                for group, factor in zip(optimizer.param_groups, times, strict=True):
-                    group["lr"] = training.rate * rate_factor(step, scheduled, training) * factor
-                optimizer.zero_grad(set_to_none=True)
-                with dropout.of_step(step):
-                    totals = (
-                        accumulate(objective, rows, training.micro_tokens) if contested is None
-                        else contested.accumulate(rows, training.micro_tokens, list(parameters.values()))
-                    )  # fmt: skip
-                processes().sum_gradients(list(parameters.values()))
-                norm = torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip)
-                # Before the parameters move: where nothing waits, a step that diverged is never made.
-                fetched = record.add(step, totals, norm, len(rows), optimizer.param_groups[0]["lr"])
-                optimizer.step()
-                step += 1
-                ends = on_pass is not None and step % per_epoch == 0
-                kept = ends or (step % training.checkpoint_steps == 0 and step < total)
-                tell(fetched or (kept and record.fetch()))
-                if kept:
-                    require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
-                    if ends and on_pass is not None:
-                        on_pass(epoch)
-                    _checkpoint(journal, part, parameters, optimizer, contested, step, record.rows)
+    optimizer = make_optimizer([list(own.values()) for own in groups], training)
+    done = _resume(journal, part, parameters, optimizer, contested, record.rows)
+    step = 0
+    for epoch in range(training.epochs):
         tell(record.fetch())
-        for parameter in parameters.values():
-            parameter.grad = None
-        if training.gradient_checkpointing:
-            base.model.eval()
+        if _settled(record.rows[: epoch * per_epoch], per_epoch, training.settled, contested):
+            break
+        order = stream.child(f"epoch/{epoch}")
+        for rows in step_batches(objective.lengths, training.batch, order, training.bucket):
+            if step < done:
+                step += 1
+                continue
+            for group, factor in zip(optimizer.param_groups, times, strict=True):
+                group["lr"] = training.rate * rate_factor(step, scheduled, training) * factor
+            optimizer.zero_grad(set_to_none=True)
+            totals = yield AskedStep(step, rows)
+            processes().sum_gradients(list(parameters.values()))
+            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip)
+            # Before the parameters move: where nothing waits, a step that diverged is never made.
+            fetched = record.add(step, totals, norm, len(rows), optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            step += 1
+            ends = on_pass is not None and step % per_epoch == 0
+            kept = ends or (step % training.checkpoint_steps == 0 and step < total)
+            tell(fetched or (kept and record.fetch()))
+            if kept:
+                require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
+                if ends and on_pass is not None:
+                    on_pass(epoch)
+                _checkpoint(journal, part, parameters, optimizer, contested, step, record.rows)
+    tell(record.fetch())
+    for parameter in parameters.values():
+        parameter.grad = None
     require_finite(parameters, f"training of '{name}'", rate_field, training.rate)
     return record.rows
+
+
+@contextmanager
+def ready_to_train(
+    base: SharedBase, parameters: Iterable[torch.nn.Parameter], recompute: bool | None
+) -> Iterator[None]:  # fmt: skip
+    """While this lasts the parameters, of adapters in use, take gradients; recompute: activations in the backward
+    pass."""
+    if recompute:
+        start_gradient_checkpointing(base)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    yield
+    if recompute:
+        base.model.eval()
 
 
 def _settled(record: Sequence[Step], per_epoch: int, share: float, contested: Contested | None) -> bool:

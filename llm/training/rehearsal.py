@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from llm.base.lanes import Lane, Lanes
 from llm.base.lora_settings import LoraSettings
 from llm.base.sequences import SequenceBatch
 from llm.base.sharding import decoder_layers
@@ -20,13 +21,14 @@ from llm.training.adapter_dropout import AdapterDropout
 from llm.training.four_bit_shapes import pack_linear_layers
 from llm.training.live_bytes import LiveBytes
 from llm.training.losses import margins, weighted_dpo_loss
-from llm.training.passes import DPOTraining, make_optimizer, start_gradient_checkpointing
+from llm.training.passes import DPOTraining, make_optimizer, ready_to_train
 from sim.streams import Stream
 
 
 @dataclass(frozen=True)
 class StepShape:
-    """Tokens of a prompt and of a response, pairs in a forward pass of training, responses in one of evaluation."""
+    """Tokens of a prompt and of a response, pairs in a forward pass of training (of all adapters in it), responses in
+    one of evaluation."""
 
     prompt: int
     response: int
@@ -62,10 +64,12 @@ def rehearse(
     scoring: Scoring = "same",
     recompute: bool = False,
     four_bit: bool = False,
+    together: bool = False,
 ) -> Rehearsal:
     """The peaks of a training step and of an evaluation batch of this shape, of a model of this configuration.
 
     recompute: activations, in the backward pass.  four_bit: its linear layers are packed (see `four_bit_shapes`).
+    together: the step is one of all adapters, whose pairs share its forward pass.
     """
     from transformers import AutoModelForCausalLM
 
@@ -77,18 +81,19 @@ def rehearse(
             pack_linear_layers(model, dtype)
         base = SharedBase(model, TokenStore(), pad=0, end=0, lora=lora, probe=False, scoring=scoring)
         weights = bytes_.live
-        for k in range(types):
-            base.add_adapter(f"group_{k}", Stream(role=str(k)))
+        names = [f"group_{k}" for k in range(types)]
+        for k, name in enumerate(names):
+            base.add_adapter(name, Stream(role=str(k)))
         adapters = bytes_.live - weights
-        own = base.parameters_of("group_0")
-        # The guard's copy of the adapter in training, and the copies of the best round.
-        copies = [[p.detach().clone() for p in own.values()] for _ in range(types + 1)]
+        own, trained = base.parameters_of("group_0"), names if together else names[:1]
+        # The guard's copies of the adapters in training, and those of the best round.
+        copies = [[p.detach().clone() for p in own.values()] for _ in range(types + len(trained))]
         with base.scoring_as("group_0"), torch.inference_mode():
             bytes_.restart()
             base.scorer(_batch(shape.rows, shape.prompt, shape.response))
             evaluation = bytes_.peak
         bytes_.restart()
-        _step(base, own, training, shape, recompute)
+        _step(base, trained, training, shape, recompute)
         training_peak = bytes_.peak
         layers = _largest_layer(model)
         del copies
@@ -134,21 +139,32 @@ def _batch(rows: int, prompt: int, response: int, each: int = 1) -> SequenceBatc
 
 
 def _step(
-    base: SharedBase, own: Mapping[str, torch.nn.Parameter], training: DPOTraining, shape: StepShape, recompute: bool
-) -> None:
-    """One optimiser step of the training loop, without anything that needs values."""
+    base: SharedBase, names: Sequence[str], training: DPOTraining, shape: StepShape, recompute: bool
+) -> None:  # fmt: skip
+    """One optimiser step of the training loop, without anything that needs values, of these adapters."""
     pairs, prompt, response = shape.pairs, shape.prompt, shape.response
-    with base.using("group_0"):
-        if recompute:
-            start_gradient_checkpointing(base)
-        for parameter in own.values():
-            parameter.requires_grad_(True)
-        optimizer = make_optimizer([list(own.values())], training)
+    parameters = [list(base.parameters_of(name).values()) for name in names]
+    # Dropout keeps what it dropped until the backward pass.
+    dropout = [AdapterDropout(base, name, Stream()) for name in names]
+    with base.using(names[0]), ready_to_train(base, [value for own in parameters for value in own], recompute):
+        optimizers = [make_optimizer([own], training) for own in parameters]
         each = 2 if base.scorer.shares_up_to(prompt + 2 * response) else 1
-        # Dropout keeps what it dropped until the backward pass.
-        with AdapterDropout(base, "group_0", Stream()).of_step(0):
-            scores = base.scorer(_batch(2 * pairs, prompt, response, each))
+        batch = _batch(2 * pairs, prompt, response, each)
+        with dropout[0].of_step(0) if len(names) == 1 else _lanes(base, names, dropout, batch):
+            scores = base.scorer(batch)
             reference = torch.zeros(2, pairs)
             margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
             weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def _lanes(
+    base: SharedBase, names: Sequence[str], dropout: Sequence[AdapterDropout], batch: SequenceBatch
+) -> AbstractContextManager[None]:
+    """The batch's sequences dealt to the adapters, as evenly as they can be."""
+    sequences, width = batch.input_ids.shape
+    counts = [len(range(k, sequences, len(names))) for k in range(len(names))]
+    return Lanes(base.peft).of([
+        Lane(name, n, width, own.as_function(0)) for name, n, own in zip(names, counts, dropout, strict=True) if n
+    ])  # fmt: skip

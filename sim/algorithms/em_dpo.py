@@ -6,10 +6,10 @@ log-linear policies and tested equal to this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -86,6 +86,8 @@ class EMResult:
         return len(self.penalised) - 1
 
 
+# Fits all policies to the answers, each with its own weights of them; (n, K).
+FitAll: TypeAlias = Callable[[Any, FloatArray], None]
 EStep: TypeAlias = Callable[[FloatArray, IntArray, int, FloatArray], Posterior]
 
 
@@ -139,6 +141,7 @@ def em_dpo(
     guard: bool = True,
     stream: Stream | None = None,
     prompts: PromptLaws | None = None,
+    fit_all: FitAll | None = None,
     on_round: Callable[[EMRound], bool] | None = None,
 ) -> EMResult:
     """Fit one policy a type by EM, in place (arXiv 2405.15065, Algorithm 1).
@@ -155,6 +158,7 @@ def em_dpo(
     likelihood monotone for inexact solvers. It needs policies with snapshot and restore.
     prompts: where types may meet different prompts; their laws are estimated too and enter the E-step and the
     likelihood, which is then that of prompts and answers (relative to prompts by their frequencies).
+    fit_all: fits all policies at once, in place (None: one after the other).
     Stops when the penalised likelihood changes by at most tolerance * max(1, |penalised|), or when
     `on_round`, called after each E-step, returns True (early stopping on held-out answers).
     """
@@ -179,8 +183,11 @@ def em_dpo(
         float_array("start", given, (n_annotators, n_types))
         first = start if isinstance(start, Posterior) else Posterior(start, start[annotator], np.nan)
         mixture = first.responsibilities.mean(axis=0)
-        for k, policy in enumerate(policies):
-            policy.fit(observations, weights * first.answer_weights[:, k])
+        if fit_all is not None:
+            fit_all(observations, weights[:, None] * first.answer_weights)
+        else:
+            for k, policy in enumerate(policies):
+                policy.fit(observations, weights * first.answer_weights[:, k])
         observations = _refined(observations, policies, first, weights)
     answers = scores()
     laws = RunningLaws(prompts, weights, n_types)
@@ -203,7 +210,7 @@ def em_dpo(
         if number == max_rounds:
             break
         mixture = posterior.responsibilities.mean(axis=0)
-        undone = _maximise(observations, policies, posterior, answers, weights, guard)
+        undone = _maximise(observations, policies, posterior, answers, weights, guard, fit_all)
         kept += sum(undone)
         observations = _refined(observations, policies, posterior, weights)
         answers = scores()
@@ -246,23 +253,36 @@ def _maximise(
     answers: FloatArray,
     weights: FloatArray,
     guard: bool,
+    fit_all: FitAll | None,
 ) -> tuple[bool, ...]:
     """One weighted fit a policy; says of each whether the guard undid it. answers: (n, K), weighted."""
-    undone = []
-    for k, policy in enumerate(policies):
-        share = posterior.answer_weights[:, k]
+
+    def steps(k: int) -> Iterator[FloatArray | bool]:
+        """The weights that policy k is to be fitted with, then whether that fit was undone."""
+        policy, share = policies[k], posterior.answer_weights[:, k]
         mass = float(weights @ share)
         guarded = guard and isinstance(policy, Restorable)
         before = policy.snapshot() if guarded else None  # type: ignore[attr-defined]  # narrowed by `guarded`
         old = float(share @ answers[:, k]) - _penalty_of(policy, mass)
-        policy.fit(observations, weights * share)
+        yield weights * share
         worse = False
         if guarded:
             new = float((weights * share) @ choice_log_likelihood(policy, observations))
             worse = new - _penalty_of(policy, mass) < old
         if worse:
             policy.restore(before)  # type: ignore[attr-defined]  # narrowed by `guarded`
-        undone.append(worse)
+        # Where one policy is fitted after the other only one copy is held at a time.
+        del before
+        yield worse
+
+    undone = []
+    every = [steps(k) for k in range(len(policies))]
+    if fit_all is not None:
+        fit_all(observations, np.stack([np.asarray(next(own)) for own in every], axis=1))
+    for policy, own in zip(policies, every, strict=True):
+        if fit_all is None:
+            policy.fit(observations, np.asarray(next(own)))
+        undone.append(bool(next(own)))
     return tuple(undone)
 
 
