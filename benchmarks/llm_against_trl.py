@@ -1,13 +1,15 @@
 """EM-DPO on adapters against a loop of TRL trainers: pairs a second, same model, same data, same batch sizes.
 
-    python benchmarks/llm_against_trl.py [--types 2,4,8] [--modes soft,sharp] [--pairs 600] [--rounds 2] [--repeats 3]
+    python benchmarks/llm_against_trl.py [--types 2,4,8] [--modes soft,sharp] [--ways alone] [--batch 16]
+                                         [--pairs 600] [--rounds 2] [--repeats 3]
 
 One round of the opponent: a TRL DPOTrainer a group (its reference log-probabilities precomputed, gradient checkpointing
 off, no evaluation, no saving), then an E-step that scores every pair under every group's policy with TRL's own batches
 and log-probability function.  `soft`: every group is trained on every pair, as an M-step with unsharpened
 responsibilities needs; TRL has no weights, so its loop does the same work with weights one.  `sharp`: each group is
-trained on its own half of the pairs, on both sides: what is left is the loop itself.
-Both are alternated in one process, on one thread; medians of processor seconds are printed. Needs trl and datasets.
+trained on its own half of the pairs, on both sides: what is left is the loop itself.  `--ways alone,pays,together`:
+ours one group after the other, together where that pays (training.together=null), or always together (true).
+All are alternated in one process, on one thread; medians of processor seconds are printed. Needs trl and datasets.
 """
 
 from __future__ import annotations
@@ -32,12 +34,15 @@ from llm.base.shared_base import LoraSettings, SharedBase
 from llm.base.small_mistral import SIZES, new_mistral, train_tokenizer
 from llm.base.tokens import TokenStore
 from llm.training.adapter_policy import AdapterPolicy
+from llm.training.joint_policies import fit_all_of
 from llm.training.passes import DPOTraining
 from sim.algorithms.em_dpo import em_dpo
 from sim.preferences import PreferencePairs
 from sim.streams import Stream
 
-BATCH, LEARNING_RATE = 16, 1e-3
+LEARNING_RATE = 1e-3
+# training.together of each way.
+WAYS = {"alone": False, "pays": None, "together": True}
 clock = time.process_time
 
 
@@ -61,7 +66,9 @@ def rows_of(n: int) -> list[dict[str, str]]:
     return out
 
 
-def ours(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool, K: int) -> float:
+def ours(
+    rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool, K: int, batch: int, together: bool | None
+) -> float:
     """Seconds of `rounds` EM rounds, the reference pass included."""
     base = SharedBase(
         new_mistral(SIZES["tiny"], 512, Stream(0)), TokenStore(), pad=tokenizer.pad_token_id,
@@ -78,7 +85,9 @@ def ours(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool, K
     pairs = PreferencePairs(
         base.store.add_all(prompt), base.store.add_all(sides[0]), base.store.add_all(sides[1]), np.arange(n) % 20, 20
     )
-    training = DPOTraining(rate=LEARNING_RATE, batch=BATCH, epochs=1, warmup=0.0, schedule="linear")
+    training = DPOTraining(
+        rate=LEARNING_RATE, batch=batch, epochs=1, warmup=0.0, schedule="linear", together=together
+    )  # fmt: skip
     policies = []
     for k in range(K):
         base.add_adapter(f"g{k}", Stream(k))
@@ -92,11 +101,14 @@ def ours(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool, K
 
     began = clock()
     # The start is round one: an M-step and an E-step; guard off, as the opponent has none.
-    em_dpo(pairs, policies, start=start, estep=keep, max_rounds=rounds - 1, tolerance=0.0, guard=False)
+    em_dpo(
+        pairs, policies, start=start, estep=keep, max_rounds=rounds - 1, tolerance=0.0, guard=False,
+        fit_all=fit_all_of(policies, pairs),
+    )  # fmt: skip
     return clock() - began
 
 
-def theirs(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool, K: int) -> float:
+def theirs(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool, K: int, batch: int) -> float:
     """Seconds of the same rounds with TRL; making a trainer is not counted."""
     import datasets
     from peft import LoraConfig
@@ -108,7 +120,7 @@ def theirs(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool,
         mine = [row for j, row in enumerate(rows) if not sharp or (j % 20) % K == k]
         with tempfile.TemporaryDirectory() as folder:
             arguments = DPOConfig(
-                output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=LEARNING_RATE,
+                output_dir=folder, per_device_train_batch_size=batch, num_train_epochs=1, learning_rate=LEARNING_RATE,
                 beta=0.1, report_to="none", bf16=False, use_cpu=True, save_strategy="no", gradient_checkpointing=False,
                 precompute_ref_log_probs=True, max_length=None, disable_tqdm=True, logging_strategy="no",
             )  # fmt: skip
@@ -119,18 +131,18 @@ def theirs(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool,
                                        target_modules=["q_proj", "k_proj", "v_proj", "o_proj"]),
             )  # fmt: skip
         # The constructor tokenises and precomputes; only one forward pass over its pairs is charged for that.
-        reference += scoring_seconds(trainer, mine, tokenizer)
+        reference += scoring_seconds(trainer, mine, tokenizer, batch)
         trainers.append(trainer)
     began = clock()
     for _ in range(rounds):
         for trainer in trainers:
             trainer.train()
     trained = clock() - began
-    scored = sum(scoring_seconds(trainer, rows, tokenizer) for trainer in trainers for _ in range(rounds))
+    scored = sum(scoring_seconds(trainer, rows, tokenizer, batch) for trainer in trainers for _ in range(rounds))
     return reference + trained + scored
 
 
-def scoring_seconds(trainer: Any, rows: list[dict[str, str]], tokenizer: Any) -> float:
+def scoring_seconds(trainer: Any, rows: list[dict[str, str]], tokenizer: Any, batch: int) -> float:
     """Seconds to score both responses of every pair under a trainer's policy; tokenisation not counted."""
     tokens = [
         {"prompt_ids": tokenizer(row["prompt"])["input_ids"],
@@ -140,8 +152,8 @@ def scoring_seconds(trainer: Any, rows: list[dict[str, str]], tokenizer: Any) ->
     ]  # fmt: skip
     trainer.model.eval()
     began = clock()
-    for lo in range(0, len(tokens), 2 * BATCH):
-        e_step_scores(trainer.model, trainer.data_collator(tokens[lo : lo + 2 * BATCH]))
+    for lo in range(0, len(tokens), 2 * batch):
+        e_step_scores(trainer.model, trainer.data_collator(tokens[lo : lo + 2 * batch]))
     return clock() - began
 
 
@@ -162,6 +174,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--types", default="2", help="numbers of groups, with commas between")
     parser.add_argument("--modes", default="soft,sharp")
+    parser.add_argument("--ways", default="alone", help=f"of {', '.join(WAYS)}, with commas between")
+    parser.add_argument("--batch", type=int, default=16, help="pairs an optimiser step")
     options = parser.parse_args()
     # Processor time of one thread: what a busy machine takes of the clock is nobody's.
     torch.set_num_threads(1)
@@ -177,18 +191,20 @@ def main() -> None:
     tokenizer = train_tokenizer([f"{row['prompt']}{row['chosen']}" for row in rows], SIZES["tiny"].vocabulary)
     answer: dict[str, Any] = {"pairs": options.pairs, "rounds": options.rounds, "load": os.getloadavg()[0]}
     for K, mode in itertools.product(map(int, options.types.split(",")), options.modes.split(",")):
-        mine, other = [], []
+        ways = options.ways.split(",")
+        seconds: dict[str, list[float]] = {name: [] for name in [*ways, "trl"]}
         for repeat in range(options.repeats):
-            order = (ours, theirs) if repeat % 2 == 0 else (theirs, ours)
-            for function in order:
-                seconds = function(rows, tokenizer, options.rounds, mode == "sharp", K)
-                (mine if function is ours else other).append(seconds)
-        a, b = statistics.median(mine), statistics.median(other)
-        answer[f"{mode}, {K} groups"] = found = {
-            "ours_s": round(a, 2), "trl_s": round(b, 2), "ratio": round(b / a, 2),
-            "pairs_per_second": round(options.pairs * options.rounds / a),
-        }  # fmt: skip
-        print(mode, K, json.dumps(found), flush=True)
+            for name in list(seconds)[:: 1 if repeat % 2 == 0 else -1]:
+                given = rows, tokenizer, options.rounds, mode == "sharp", K, options.batch
+                seconds[name].append(theirs(*given) if name == "trl" else ours(*given, WAYS[name]))
+        b = statistics.median(seconds["trl"])
+        for way in ways:
+            a = statistics.median(seconds[way])
+            answer[f"{mode}, {K} groups, {way}"] = found = {
+                "ours_s": round(a, 2), "trl_s": round(b, 2), "ratio": round(b / a, 2),
+                "pairs_per_second": round(options.pairs * options.rounds / a),
+            }  # fmt: skip
+            print(mode, K, way, json.dumps(found), flush=True)
     print(json.dumps(answer))
 
 

@@ -23,8 +23,7 @@ from llm.training.adapter_training import FitReport
 from llm.training.device_memory import choose_checkpointing, fits_together
 from llm.training.group_training import SINGLE, GroupFit, RoundRecord, adjusted_rand_index, fit_groups
 from llm.training.heads_start import HeadsStart
-from llm.training.joint_passes import Sharing
-from llm.training.joint_policies import JointPolicies, tokens_of_a_step
+from llm.training.joint_policies import fit_all_of, sharing_of
 from llm.training.robust_training import fit_robustly
 from llm.training.steps import Step
 from sim.errors import InputError
@@ -99,23 +98,14 @@ def _with_what_fits(inputs: RunInputs, n_types: int) -> RunSettings:
     prompt, response = store.lengths(contexts), store.lengths(responses)
     longest = int((prompt + 2 * response).argmax())
     largest = int(prompt[longest]), int(response[longest])
-    if _sharing(inputs, n_types) and not fits_together(inputs.base, n_types, largest, training):
+    shared = sharing_of(inputs.base, inputs.data.train.observations, training, n_types)
+    if shared and not fits_together(inputs.base, n_types, largest, training):
         inputs.progress("note: a training step of all groups does not fit into memory: they are fitted one by one")
         training = replace(training, together=False)
     recompute = choose_checkpointing(inputs.base, n_types, largest, training)
     if recompute and training.gradient_checkpointing is None:
         inputs.progress("note: a training step does not fit into memory as it is: activations are computed twice")
     return replace(settings, training=replace(training, gradient_checkpointing=recompute))
-
-
-def _sharing(inputs: RunInputs, n_types: int) -> Sharing | None:
-    """How far the groups' steps share forward passes; None where they do not."""
-    settings = inputs.settings
-    found = Sharing.of(settings.training, settings.lora)
-    if found is None or n_types == 1:
-        return None
-    tokens = tokens_of_a_step(inputs.base, inputs.data.train.observations, settings.training)
-    return found if tokens <= found.tokens else None
 
 
 def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
@@ -139,10 +129,9 @@ def _fit_candidate(inputs: RunInputs, n_types: int, many: bool) -> GroupFit:
     if settings.method == "group-dpo":
         known = known_groups(data.train, settings.data)
         return fit_robustly(policies[0], data, known, settings.groups, on_round=watch.on_round)
-    fit_all, sharing = None, _sharing(inputs, n_types)
-    if sharing is not None and (settings.training.together or base.takes_lanes):
+    fit_all = fit_all_of(policies, data.train.observations)
+    if fit_all is not None:
         inputs.progress("note: a step's answers of all groups go through the model together")
-        fit_all = JointPolicies(policies, sharing).fit
     return fit_groups(
         settings.method, policies, data, settings.groups, own, features=inputs.embeddings, fit_all=fit_all,
         truth=data.train.group, on_round=watch.on_round, on_start=watch.on_start,

@@ -13,6 +13,7 @@ from llm.training.adapter_policy import WORTH_KEEPING, AdapterPolicy
 from llm.training.adapter_training import fit_adapters_together
 from llm.training.joint_passes import JointFit, Sharing
 from llm.training.passes import DPOTraining
+from sim.algorithms.em_dpo import FitAll
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.preferences import FloatArray, IntArray, PreferencePairs
@@ -111,3 +112,23 @@ def tokens_of_a_step(
     n_prompts = len(np.unique(observations.contexts)) if base.scorer.shares else len(prompts)
     total = float(responses.sum() + prompts.mean() * n_prompts)
     return total / len(observations) * min(training.batch, len(observations))
+
+
+def sharing_of(
+    base: SharedBase, observations: PreferencePairs | ResponseChoices, training: DPOTraining, n_types: int
+) -> Sharing | None:  # fmt: skip
+    """How far the fits of so many adapters to these answers share forward passes; None where they do not."""
+    found = Sharing.of(training, base.lora)
+    if found is None or n_types == 1 or tokens_of_a_step(base, observations, training) > found.tokens:
+        return None
+    return found
+
+
+def fit_all_of(policies: Sequence[AdapterPolicy], observations: PreferencePairs | ResponseChoices) -> FitAll | None:
+    """`JointPolicies.fit` where these policies share passes (`sharing_of`), for `em_dpo`; None where they do not.
+    InputError where that was asked for and the base takes no lanes."""
+    base, training = policies[0].base, policies[0].training
+    sharing = sharing_of(base, observations, training, len(policies))
+    if sharing is None or not (training.together or base.takes_lanes):
+        return None
+    return JointPolicies(policies, sharing).fit

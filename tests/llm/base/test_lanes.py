@@ -1,17 +1,15 @@
 """Several adapters in one forward pass: scores and gradients against PEFT with one adapter after the other."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_architectures import CONFIGURATIONS, new_model, save_architecture  # noqa: E402
+from tiny_architectures import CONFIGURATIONS, new_model  # noqa: E402
 from tiny_llm import random_rows  # noqa: E402
 
 from llm.base.asked_rows import AskedRows, laid_out  # noqa: E402
-from llm.base.lanes import Lane, Lanes, lanes_hold  # noqa: E402
+from llm.base.lanes import Lane, Lanes  # noqa: E402
 from llm.base.shared_base import LoraSettings, SharedBase  # noqa: E402
 from llm.base.tokens import TokenStore  # noqa: E402
 from sim.streams import Stream  # noqa: E402
@@ -84,3 +82,53 @@ def test_scores_and_gradients_are_those_of_one_adapter_after_the_other(architect
             assert float((value.grad - other).abs().max()) <= 1e-5 * scale
     # What PEFT does is as it was.
     assert base.score("two", *rows) == pytest.approx(found[:, 2], rel=1e-5, abs=2e-5)
+
+
+def test_a_zero_adapter_is_the_reference_of_its_own_pass():
+    for dtype in (None, torch.bfloat16):
+        base = _open("llama", dtype)
+        base.add_adapter("zero", Stream(1))
+        rows = _shared_rows(base, 6)
+        found = base.score_in_lanes(["zero", None, "one"], *rows)
+        assert (found[:, 0] == found[:, 1]).all()
+        assert np.abs(found[:, 2] - found[:, 1]).max() > 0.1
+
+
+def test_scores_in_lanes_are_computed_in_float32_where_others_are():
+    base = _open("llama", torch.bfloat16)
+    rows = _shared_rows(base, 6)
+    short = base.score_in_lanes(NAMES, *rows)
+    base.scoring = "float32"
+    found = base.score_in_lanes(NAMES, *rows)
+    for k, name in enumerate(NAMES):
+        assert found[:, k] == pytest.approx(base.score(name, *rows), rel=1e-5, abs=2e-5)
+    assert np.abs(found - short).max() > 1e-3
+
+
+def _reversed(mlp, forward):
+    """The same of each sequence, from last to first."""
+    return lambda x: forward(x.flip(0)).flip(0)
+
+
+def _first_apart(mlp, forward):
+    """The same of each token, the first one after the others."""
+
+    def apart(x):
+        flat = x.flatten(0, 1)
+        return torch.cat([forward(flat[:1]), forward(flat[1:])]).view_as(x)
+
+    return apart
+
+
+@pytest.mark.parametrize("rearranged", [_reversed, _first_apart])
+def test_a_model_whose_layers_see_other_rows_takes_no_lanes(rearranged):
+    base = _open("llama")
+    plain = base.score("one", *_shared_rows(base, 4))
+    mlp = base.model.model.layers[1].mlp
+    mlp.forward = rearranged(mlp, mlp.forward)
+    assert base.score("one", *_shared_rows(base, 4)) == pytest.approx(plain, abs=1e-4), "one adapter sees no difference"
+    assert not base.takes_lanes
+
+
+def test_adapters_of_other_forms_take_no_lanes():
+    assert not _open("llama", dora=True).takes_lanes

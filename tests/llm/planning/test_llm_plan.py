@@ -236,6 +236,26 @@ def test_the_verdict_is_the_cheapest_way_that_fits(rehearsed_once):
     assert [way.name for way in planned(10**12, four_bit=True).ways] == ["with gradient checkpointing and a 4-bit base"]
 
 
+def test_groups_share_a_pass_where_that_pays_or_is_asked_for_and_fits():
+    def planned(types=3, memory=None, **training):
+        settings = PlanSettings(
+            size="mini", types=types, pairs=100, memory=memory, training=DPOTraining(**{"batch": 8, **training})
+        )  # fmt: skip
+        return plan(settings, flops=1e12)
+
+    alone, together = planned(together=False), planned(together=True)
+    assert planned() == alone, "800 tokens a step: one after the other"
+    assert (alone.verdict, together.verdict) == ("fits", "fits with all groups in one pass")
+    assert (alone.pairs_per_forward, together.pairs_per_forward) == (8, 24)
+    assert together.memory_bytes.training_peak > 2 * alone.memory_bytes.training_peak
+    assert planned(batch=2).ways[-1].together, "200 tokens"
+    assert planned(together=True, micro_tokens=1000).pairs_per_forward == 10
+    assert planned(1, together=True) == planned(1)
+    short = planned(memory=(together.memory_bytes.peak - 1) / 2**30, together=True)
+    assert [(way.name, way.fits) for way in short.ways] == [("with all groups in one pass", False), ("as it is", True)]
+    assert short.pairs_per_forward == 8
+
+
 def test_spreading_the_layers_saves_what_a_device_no_longer_holds(rehearsed_once):
     """One pair whoever shares it: g devices hold 1/g of the layers each, and two of them at a time."""
     settings = PlanSettings(

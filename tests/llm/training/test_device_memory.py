@@ -1,6 +1,7 @@
 """What a training step takes, against a step that is run; and that training recomputes where it does not fit."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from llm.base.lora_settings import LoraSettings  # noqa: E402
 from llm.base.shared_base import SharedBase  # noqa: E402
 from llm.base.tokens import TokenStore  # noqa: E402
-from llm.training.adapter_training import fit_adapter  # noqa: E402
-from llm.training.device_memory import GIB, choose_checkpointing, free_of_machine, usable  # noqa: E402
+from llm.training.adapter_training import fit_adapter, fit_adapters_together  # noqa: E402
+from llm.training.device_memory import (  # noqa: E402
+    GIB,
+    choose_checkpointing,
+    fits_together,
+    free_of_machine,
+    usable,
+)
 from llm.training.four_bit_shapes import pack_linear_layers  # noqa: E402
+from llm.training.joint_passes import JointFit, Sharing  # noqa: E402
 from llm.training.live_bytes import LiveBytes  # noqa: E402
 from llm.training.passes import DPOTraining  # noqa: E402
 from llm.training.rehearsal import StepShape, rehearse  # noqa: E402
@@ -35,7 +43,7 @@ def _base(model):
     return SharedBase(model, TokenStore(), pad=0, end=2, lora=LORA)
 
 
-def _counted(architecture, training):
+def _counted(architecture, training, together=False):
     """Bytes at the peak of a fit of one step with real tensors, its base and two adapters included."""
     with LiveBytes() as count:
         base = _base(new_model(architecture))
@@ -48,7 +56,11 @@ def _counted(architecture, training):
         base.reference(pairs.contexts, pairs.chosen), base.reference(pairs.contexts, pairs.rejected)
         before = count.live
         count.restart()
-        fit_adapter(base, "g0", pairs, np.ones(PAIRS), 0.1, training, Stream(1))
+        fits = [JointFit(f"g{k}", Stream(1)) for k in range(2)]
+        if together:
+            fit_adapters_together(base, fits, pairs, [np.ones(PAIRS)] * 2, 0.1, training, Sharing())
+        else:
+            fit_adapter(base, "g0", pairs, np.ones(PAIRS), 0.1, training, Stream(1))
         # What lies around beside the weights (the probe's buffers, tensors made for tests) is not the step's.
         return count.peak - before + weights
 
@@ -64,6 +76,34 @@ def test_a_planned_step_takes_what_a_step_takes(architecture, recompute):
     )
     assert seen.training_peak == pytest.approx(measured, rel=0.15)
     assert seen.training_peak > 1.3 * seen.weights, "a peak that is all weights tests nothing"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_a_planned_step_of_all_adapters_takes_what_it_takes(architecture):
+    training = DPOTraining(batch=PAIRS, epochs=1)
+    measured = _counted(architecture, training, together=True)
+    seen = rehearse(
+        CONFIGURATIONS[architecture](), torch.float32, StepShape(PROMPT, RESPONSE, 2 * PAIRS, 1), lora=LORA,
+        training=training, types=2, together=True,
+    )  # fmt: skip
+    assert seen.training_peak == pytest.approx(measured, rel=0.15)
+    assert seen.training_peak - seen.weights > 1.5 * (_counted(architecture, training) - seen.weights)
+
+
+def test_groups_share_a_pass_where_a_step_of_all_fits():
+    base = _base(new_model("llama"))
+    training = DPOTraining(batch=PAIRS)
+    seen = rehearse(
+        base.model.config, torch.float32, StepShape(PROMPT, RESPONSE, 3 * PAIRS, 1), lora=LORA, training=training,
+        types=3, together=True,
+    )  # fmt: skip
+    needed = seen.training_peak - seen.weights
+    assert fits_together(base, 3, (PROMPT, RESPONSE), training, 1e12)
+    assert fits_together(base, 3, (PROMPT, RESPONSE), training, needed)
+    assert not fits_together(base, 3, (PROMPT, RESPONSE), training, needed - 1)
+    assert fits_together(base, 2, (PROMPT, RESPONSE), training, needed - 1), "fewer groups need less"
+    small = replace(training, micro_tokens=100)
+    assert fits_together(base, 3, (PROMPT, RESPONSE), small, needed / 3), "a pass has so many tokens whoever shares it"
 
 
 def test_activations_are_recomputed_where_a_step_does_not_fit_otherwise():

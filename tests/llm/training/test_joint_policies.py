@@ -91,7 +91,7 @@ def _same_reports(found, wanted):
             assert row["step"] == other_row["step"]
             assert row["loss"] == pytest.approx(other_row["loss"], rel=1e-5)
             assert row["grad_norm"] == pytest.approx(other_row["grad_norm"], rel=1e-4)
-            assert row["rewards/margins"] == pytest.approx(other_row["rewards/margins"], rel=1e-5, abs=1e-6)
+            assert row["rewards/margins"] == pytest.approx(other_row["rewards/margins"], rel=1e-5, abs=5e-6)
             if row["step"]:  # before the first, margins are zero up to rounding
                 assert row["rewards/accuracies"] == other_row["rewards/accuracies"]
 
@@ -167,11 +167,9 @@ def test_a_killed_fit_ends_in_the_same_bytes(tiny, tmp_path, killed):  # noqa: F
     for one, other in zip(_state(found), _state(whole), strict=True):
         assert all((value == other[key]).all() for key, value in one.items())
     assert [(name, report.record) for name, report in reports] == [(name, report.record) for name, report in wanted]
-    done = {name: number for name, number in steps if name == killed[0]}
     assert min(number for name, number in steps if name == killed[0]) > (killed[1] - 1) // 2 * 2, (
         "what was kept is used"
     )
-    assert done
     assert not list(tmp_path.glob("part-*")), "what is finished leaves no part"
     assert len(list(tmp_path.glob("fit-*"))) == K
 
@@ -234,8 +232,8 @@ def test_all_policies_and_the_reference_are_scored_in_one_pass(tiny, dtype):  # 
     assert len(seen) == 1, "what is known is not computed again"
     policies[1].changed()
     policies[1].log_ratio(*rows)
-    assert len(seen) == (2 if dtype is None else 2), "one that has changed alone"
-    assert seen[1][0] == seen[0][0] // (K + 1) * (1 if dtype is None else 2)
+    assert len(seen) == 2
+    assert seen[1][0] == seen[0][0] // (K + 1) * (1 if dtype is None else 2), "one alone"
 
 
 def test_scores_of_too_many_tokens_are_made_one_after_the_other(tiny):  # noqa: F811
@@ -245,9 +243,7 @@ def test_scores_of_too_many_tokens_are_made_one_after_the_other(tiny):  # noqa: 
     JointPolicies(policies, Sharing(40, 100))
     seen = _passes_of(base)
     policies[0].log_ratio(*rows)
-    assert not policies[1].knows_none(np.zeros((0, 2), dtype=np.int64)) or policies[1].knows_none(
-        np.stack(rows, axis=1)
-    )
+    assert policies[1].knows_none(np.stack(rows, axis=1))
     seen.clear()
     few = tuple(column[:1] for column in rows)
     policies[1].log_ratio(*few)
@@ -268,7 +264,7 @@ def test_em_together_is_em_one_after_the_other(tiny):  # noqa: F811
             on_round=lambda row, undone=undone: undone.append(row.undone) or False,
         )  # fmt: skip
         results.append((result, undone, policies, len(seen)))
-    (one, undone, policies, passes), (other, undone_alone, alone, passes_alone) = results
+    (one, undone, _, passes), (other, undone_alone, _, passes_alone) = results
     assert undone == undone_alone
     assert one.responsibilities == pytest.approx(other.responsibilities, abs=1e-4)
     assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-4)
@@ -287,7 +283,7 @@ def test_pieces_of_like_lengths_share_a_pass():
 def test_only_plain_adapters_share_passes(tiny):  # noqa: F811
     with pytest.raises(ValueError, match=r"training\.together does not go with lora\.dora"):
         RunSettings(lora=LoraSettings(dora=True), training=DPOTraining(together=True))
-    with pytest.raises(ValueError, match="does not go with lora.dropout and training.gradient_checkpointing"):
+    with pytest.raises(ValueError, match=r"does not go with lora\.dropout and training\.gradient"):
         PlanSettings(
             lora=LoraSettings(dropout=0.1), training=DPOTraining(together=True, gradient_checkpointing=True)
         )  # fmt: skip
