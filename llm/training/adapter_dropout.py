@@ -31,17 +31,19 @@ class AdapterDropout:
         drawn in between: for steps of several adapters.  None where nothing is dropped."""
         if not self._rate:
             return None
-        states: list[torch.Tensor] = []
-        source = torch.cuda if self._device.type == "cuda" else torch.random
+        device, states = self._device, list[torch.Tensor]()
+        on_cuda = device.type == "cuda"
 
         def drop(x: torch.Tensor) -> torch.Tensor:
-            with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-                if states:
-                    source.set_rng_state(states.pop())
-                else:
+            with torch.random.fork_rng(devices=[device] if on_cuda else []):
+                if not states:
                     torch.manual_seed(self._stream.at(replicate=step).integer_seed())
+                elif on_cuda:
+                    torch.cuda.set_rng_state(states.pop(), device)
+                else:
+                    torch.set_rng_state(states.pop())
                 out = torch.nn.functional.dropout(x, self._rate, training=True)
-                states.append(source.get_rng_state())
+                states.append(torch.cuda.get_rng_state(device) if on_cuda else torch.get_rng_state())
             return out
 
         return drop

@@ -50,7 +50,7 @@ class Sharing:
                 raise ValueError(f"training.together does not go with {what}; leave one of them out")
         if training.together is False or any(hindered.values()):
             return None
-        return Sharing() if training.together else Sharing(300.0, 100.0)
+        return Sharing() if training.together else Sharing(250.0, 100.0)
 
 
 @dataclass(frozen=True, eq=False)
