@@ -150,11 +150,14 @@ def _step(
         optimizers = [make_optimizer([own], training) for own in parameters]
         each = 2 if base.scorer.shares_up_to(prompt + 2 * response) else 1
         batch = _batch(2 * pairs, prompt, response, each)
+        # Of several adapters the moments of their optimisers count, which are there from the second step on.
+        moments = [torch.empty_like(value) for own in parameters for value in 2 * own if len(names) > 1]
         with dropout[0].of_step(0) if len(names) == 1 else _lanes(base, names, dropout, batch):
             scores = base.scorer(batch)
             reference = torch.zeros(2, pairs)
             margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
             weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
+        del moments
         for optimizer in optimizers:
             optimizer.step()
 

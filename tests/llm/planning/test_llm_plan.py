@@ -237,7 +237,7 @@ def test_the_verdict_is_the_cheapest_way_that_fits(rehearsed_once):
 
 
 def test_groups_share_a_pass_where_that_pays_or_is_asked_for_and_fits():
-    def planned(types=3, memory=None, **training):
+    def planned(types=3, memory=4.0, **training):
         settings = PlanSettings(
             size="mini", types=types, pairs=100, memory=memory, training=DPOTraining(**{"batch": 8, **training})
         )  # fmt: skip
