@@ -92,7 +92,7 @@ def test_a_planned_step_of_all_adapters_takes_what_it_takes():
 
     # A fit alone makes none of the copies of policies that a run has: one of the guard's, one of the best round's each.
     copies = 8 * 4 * planned(True).adapter_parameters
-    assert planned(True).training_peak - copies == pytest.approx(measured, rel=0.06)
+    assert measured <= planned(True).training_peak - copies <= 1.06 * measured
     alone = planned(False).training_peak - copies * 5 / 8
     assert alone < 0.97 * measured, "as many pairs of one adapter take less"
 
