@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from pluralign.api.reports import report
     from pluralign.api.rewards import export_reward, reward
     from pluralign.api.simulated import simulate
-    from pluralign.api.simulation_studies import load_study, run_study, studies
+    from pluralign.api.simulation_studies import (
+        load_study,
+        merge_studies,
+        plan_study,
+        resume_study,
+        run_study,
+        studies,
+        study_status,
+    )
     from pluralign.api.skeletons import new
     from pluralign.api.tables import aggregate, axioms, pool, von_neumann, welfare
     from pluralign.api.tastes import make_tastes
@@ -66,7 +74,15 @@ _HOMES = {
     "pluralign.api.reports": ("report",),
     "pluralign.api.rewards": ("export_reward", "reward"),
     "pluralign.api.simulated": ("simulate",),
-    "pluralign.api.simulation_studies": ("load_study", "run_study", "studies"),
+    "pluralign.api.simulation_studies": (
+        "load_study",
+        "merge_studies",
+        "plan_study",
+        "resume_study",
+        "run_study",
+        "studies",
+        "study_status",
+    ),
     "pluralign.api.skeletons": ("new",),
     "pluralign.api.tables": ("aggregate", "axioms", "pool", "von_neumann", "welfare"),
     "pluralign.api.tastes": ("make_tastes",),
@@ -87,13 +103,13 @@ _HOME = {
 }
 
 __all__ = [
-    "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement",
-    "Method", "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__",
-    "aggregate", "axioms", "bradley_terry", "check", "choose", "claim", "claims", "cluster_dpo", "conditional_logit",
-    "convert", "doctor", "em_dpo", "export_reward", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit",
-    "load_study", "low_rank_rewards", "make_tastes", "merge_group", "minmax", "minmax_dpo", "mixed_logit", "mutate",
-    "new", "pool", "power", "read_pairs", "regret_matrix", "replay", "report", "reward", "run_study", "shared_rewards",
-    "simulate", "studies", "von_neumann", "welfare", "write_pairs",
+    "Control", "Converter", "Environment", "Experiment", "Figure", "Grid", "InputError", "Measurement", "Method",
+    "Pairs", "Premise", "Setting", "Stream", "Theorem", "Variant", "Verdict", "__version__", "aggregate", "axioms",
+    "bradley_terry", "check", "choose", "claim", "claims", "cluster_dpo", "conditional_logit", "convert", "doctor",
+    "em_dpo", "export_reward", "false_alarms", "fit", "hedge", "judges", "load_check", "load_fit", "load_study",
+    "low_rank_rewards", "make_tastes", "merge_group", "merge_studies", "minmax", "minmax_dpo", "mixed_logit", "mutate",
+    "new", "plan_study", "pool", "power", "read_pairs", "regret_matrix", "replay", "report", "resume_study", "reward",
+    "run_study", "shared_rewards", "simulate", "studies", "study_status", "von_neumann", "welfare", "write_pairs",
 ]  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
-from sim.running.engines import EngineName, available_cores
+from sim.files.locks import held
+from sim.running.engines import EngineName, Tls, available_cores
 from theory.engine.planning import PowerPlan, plan
 from theory.engine.registry import CLAIMS, find, select
 from theory.engine.runner import run_checks
@@ -93,6 +95,8 @@ def false_alarms(
     workers: int | None = None,
     engine: EngineName = "joblib",
     scheduler: str | None = None,
+    tls: tuple[str | Path, str | Path, str | Path] | None = None,
+    time_out: float | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -108,19 +112,21 @@ def false_alarms(
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
     theorems = select(names)
+    security = None if tls is None else Tls(*map(Path, tls))
     reports = []
-    for place in range(seeds):
+    with nullcontext() if out is None else held(out):
+        for place in range(seeds):
 
-        def arrived(claim_id: str, done: int, total: int, left: float, place: int = place) -> None:
-            if progress is not None:
-                progress(f"seed {seed + place} ({place + 1} of {seeds}): {done} of {total} claims")
+            def arrived(claim_id: str, done: int, total: int, left: float, place: int = place) -> None:
+                if progress is not None:
+                    progress(f"seed {seed + place} ({place + 1} of {seeds}): {done} of {total} claims")
 
-        reports.append(run_checks(
-            theorems, profile=profile, seed=seed + place, workers=available_cores() if workers is None else workers,
-            engine=engine, scheduler=scheduler, cells=None if out is None else Path(out) / "cells", fresh=fresh,
-            on_progress=arrived,
-        ))  # fmt: skip
-        # What there is so far is there to read: the whole takes hours.
-        if out is not None:
-            alarms(reports).write(Path(out))
+            reports.append(run_checks(
+                theorems, profile=profile, seed=seed + place, engine=engine, scheduler=scheduler, tls=security,
+                workers=available_cores() if workers is None else workers, time_out=time_out, fresh=fresh,
+                cells=None if out is None else Path(out) / "cells", on_progress=arrived,
+            ))  # fmt: skip
+            # What there is so far is there to read: the whole takes hours.
+            if out is not None:
+                alarms(reports).write(Path(out))
     return AlarmsResult(alarms(reports))

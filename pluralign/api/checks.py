@@ -10,8 +10,9 @@ from typing import Any
 
 from pluralign.api.shown import Page, Shown, plotted
 from sim.errors import InputError
+from sim.files.locks import held
 from sim.plugins import blaming
-from sim.running.engines import EngineName, available_cores
+from sim.running.engines import EngineName, Tls, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
 from theory.engine.judges import TwoSided
@@ -214,6 +215,8 @@ def check(
     workers: int | None = None,
     engine: EngineName = "joblib",
     scheduler: str | None = None,
+    tls: tuple[str | Path, str | Path, str | Path] | None = None,
+    time_out: float | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -222,8 +225,10 @@ def check(
 
     names: papers or claims (`claims`), module:CLAIMS, or theorems of your own; all of ours if none.  profile: quick, or
     full with more replicates.  workers: processes, None: one a core; verdicts do not depend on them.  engine: local,
-    joblib or dask (scheduler: its address).  out: a folder to write and to resume from; None: nothing is kept but the
-    result.  fresh: compute again what lies there.  progress: called with a line now and then, e.g. print.
+    joblib or dask (scheduler: its address; tls: files of the authority, the client's certificate and its key).
+    time_out: seconds a claim may take; one that takes longer is an error once the others are done.  out: a folder to
+    write and to resume from; None: nothing is kept but the result.  fresh: compute again what lies there.  progress:
+    called with a line now and then, e.g. print.
     """
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
@@ -232,20 +237,23 @@ def check(
         if progress is not None:
             progress(f"[{done}/{total}] {claim_id} (about {left:.0f} s left)")
 
-    report = run_checks(
-        _theorems(names),
-        profile=profile,
-        seed=seed,
-        workers=available_cores() if workers is None else workers,
-        engine=engine,
-        scheduler=scheduler,
-        cells=None if out is None else Path(out) / "cells",
-        fresh=fresh,
-        on_progress=on_progress,
-    )
-    result = CheckResult(report.checks, report, [own if isinstance(own, str) else own.claim_id for own in names])
-    if out is not None:
-        result.save(out)
+    with nullcontext() if out is None else held(out):
+        report = run_checks(
+            _theorems(names),
+            profile=profile,
+            seed=seed,
+            workers=available_cores() if workers is None else workers,
+            engine=engine,
+            scheduler=scheduler,
+            tls=None if tls is None else Tls(*map(Path, tls)),
+            time_out=time_out,
+            cells=None if out is None else Path(out) / "cells",
+            fresh=fresh,
+            on_progress=on_progress,
+        )
+        result = CheckResult(report.checks, report, [own if isinstance(own, str) else own.claim_id for own in names])
+        if out is not None:
+            result.save(out)
     return result
 
 

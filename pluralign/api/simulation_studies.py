@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,18 @@ from pluralign.api.shown import Page, Shown, plotted
 from pluralign.backends import backends
 from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
-from sim.studies.cells import Failed, StudyRun
+from sim.studies.cells import Counts, Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
+from sim.studies.folder import merge_folders, run_in_folder
+from sim.studies.planning import StudyPlan
+from sim.studies.planning import plan_study as plan
 from sim.studies.registry import find_experiment
-from sim.studies.report import SavedStudy, StudyReport, require_same_study
+from sim.studies.report import SavedStudy, StudyReport
+from sim.studies.request import Request
 from sim.studies.results import Results
 from sim.studies.shipped import shipped_studies, study_file
 from sim.studies.spec import StudySpec, load_spec
+from sim.studies.status import StudyStatus
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,12 @@ def run_study(
     workers: int | None = None,
     engine: EngineName = "joblib",
     scheduler: str | None = None,
+    tls: tuple[str | Path, str | Path, str | Path] | None = None,
+    batch: int | None = None,
+    time_out: float | None = None,
+    target_error: float | Mapping[str, float] | None = None,
+    cells: str | Path | None = None,
+    shard: tuple[int, int] = (1, 1),
     out: str | Path | None = None,
     fresh: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -193,42 +204,96 @@ def run_study(
 
     study: a YAML file, or the name of a shipped one (`studies`).  settings: keys of the file to change, e.g.
     {"replicates": 5}.  seed: of every random stream; None: the file's.  workers: processes, None: one a core; numbers
-    do not depend on them.  engine: local, joblib or dask (scheduler: its address).  out: a folder to write and to
-    resume from; None: nothing is kept but the result.  fresh: compute again what lies there.  progress: called with a
-    line now and then, e.g. print.
+    do not depend on them.  engine: local, joblib or dask (scheduler: its address; tls: files of the authority, the
+    client's certificate and its key).  batch: replicates a task, None: about two seconds of them.  time_out: seconds a
+    replicate may take before it is ended and counted as failed.  target_error: the standard error of the mean, of all
+    metrics or by metric, at which a cell ends; `replicates` is then the most.  cells: where finished replicates are
+    kept, a folder or an address of fsspec; None: in `out`.  shard: (i, n), the i-th of n parts, for `merge_studies`.
+    out: a folder to write and to resume from; None: nothing is kept but the result.  fresh: compute again what lies
+    there.  progress: called with a line now and then, e.g. print.
     """
-    spec = load_spec(_file_of(study), [_override(key, value) for key, value in (settings or {}).items()], seed)
-    # Before hours of work: a reference that cannot be read is said now.
-    reference = StudyReport.reference_of(spec)
+    request = _request(study, settings, seed, target_error, workers, engine=engine, scheduler=scheduler,
+                       tls=None if tls is None else tuple(map(str, tls)), batch=batch, time_out=time_out,
+                       cells=None if cells is None else str(cells), shard=shard)  # fmt: skip
+    return _run(request, out, fresh, progress)
+
+
+def resume_study(
+    folder: str | Path, *, workers: int | None = None, progress: Callable[[str], None] | None = None
+) -> StudyResult:
+    """Go on with a study that `run_study(out=folder)` or `pluralign study` began, as it was asked for."""
+    request = Request.read(Path(folder))
+    return _run(request if workers is None else replace(request, workers=workers), folder, False, progress)
+
+
+def merge_studies(*folders: str | Path, out: str | Path) -> StudyResult:
+    """The shares of a study (`run_study(shard=(i, n), out=...)`) as one in `out`, bit for bit what one run writes."""
+    if not folders:
+        raise InputError("merge_studies needs the folders of a study's shares", fix="name them")
+    return StudyResult(merge_folders([Path(folder) for folder in folders], Path(out), backends()), Path(out))
+
+
+def study_status(folder: str | Path) -> StudyStatus:
+    """How far the study in a folder is: `state`, `done` of `total` replicates, `failed`, `cells`; nothing is run."""
+    return StudyStatus.read(Path(folder))
+
+
+def plan_study(
+    study: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    out: str | Path | None = None,
+) -> StudyPlan:
+    """What a study will take: replicates, memory, and seconds as measured on a replicate of some cells.
+
+    out: a folder in which some of it may be finished already.  Other arguments: as `run_study`.
+    """
+    with tempfile.TemporaryDirectory() as nowhere:
+        request = _request(study, settings, seed, None, workers)
+        return plan(Path(nowhere) if out is None else Path(out), request, backends())
+
+
+def _request(
+    study: str | Path,
+    settings: Mapping[str, Any] | None,
+    seed: int | None,
+    target_error: float | Mapping[str, float] | None,
+    workers: int | None,
+    **others: Any,
+) -> Request:
+    changed = dict(settings or {})
+    if target_error is not None:
+        changed["target_error"] = dict(target_error) if isinstance(target_error, Mapping) else target_error
+    overrides = tuple(_override(key, value) for key, value in changed.items())
+    return Request(str(study_file(study)), overrides, seed,
+                   workers=available_cores() if workers is None else workers, **others)  # fmt: skip
+
+
+def _run(request: Request, out: str | Path | None, fresh: bool, progress: Callable[[str], None] | None) -> StudyResult:
+    def on_progress(counts: Counts) -> None:
+        if progress is not None and counts.left is not None:
+            progress(f"[{counts.done}/{counts.total}] about {counts.left:.0f} s left")
+
     if out is not None:
-        require_same_study(Path(out), spec)
-
-    def on_progress(done: int, total: int, left: float) -> None:
-        if progress is not None:
-            progress(f"[{done}/{total}] about {left:.0f} s left")
-
-    def run(cells: Path) -> StudyRun:
-        return run_cells(
-            spec, backends(), cells=cells, workers=available_cores() if workers is None else workers, engine=engine,
-            scheduler=scheduler, fresh=fresh, on_progress=on_progress,
+        return StudyResult(
+            run_in_folder(Path(out), request, backends(), fresh=fresh, on_progress=on_progress), Path(out)
+        )
+    spec = request.spec()
+    reference = StudyReport.reference_of(spec)
+    with tempfile.TemporaryDirectory() as nowhere:
+        found = run_cells(
+            spec, backends(), cells=request.place(Path(nowhere)), workers=request.workers, engine=request.engine,
+            scheduler=request.scheduler, tls=request.security, batch=request.batch, time_out=request.time_out,
+            fresh=fresh, share=request.share, tidy=False, on_progress=on_progress,
         )  # fmt: skip
-
-    if out is None:
-        with tempfile.TemporaryDirectory() as nowhere:
-            return StudyResult(StudyReport(run(Path(nowhere)), reference))
-    result = StudyResult(StudyReport(run(Path(out) / "cells"), reference))
-    result.save(out)
-    return result
+        return StudyResult(StudyReport(found, reference))
 
 
 def load_study(folder: str | Path) -> StudyResult:
     """A study that `pluralign study` or `run_study(out=...)` wrote."""
     return StudyResult(SavedStudy.read(Path(folder)), Path(folder))
-
-
-def _file_of(study: str | Path) -> Path:
-    """A file as it is; a name that is no file among the shipped ones."""
-    return study_file(study)
 
 
 def _plain(value: Any) -> Any:
@@ -242,4 +307,7 @@ def _override(key: str, value: Any) -> str:
     return f"{key}={text.removesuffix('...' + chr(10)).strip()}"
 
 
-__all__ = ["ShippedStudies", "ShippedStudy", "StudyResult", "StudySpec", "load_study", "run_study", "studies"]
+__all__ = [
+    "ShippedStudies", "ShippedStudy", "StudyPlan", "StudyResult", "StudySpec", "StudyStatus", "load_study",
+    "merge_studies", "plan_study", "resume_study", "run_study", "studies", "study_status",
+]  # fmt: skip

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
+
+from pluralign.commands.cluster_options import cluster_options, tls_of
 
 
 @click.command("check")
@@ -19,9 +22,11 @@ import click
     "times as long.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random stream.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes (default: one a core).")
-@click.option("--engine", type=click.Choice(["local", "joblib", "dask"]), default="joblib", show_default=True)
-@click.option("--scheduler", help="Address of a running Dask scheduler (with --engine dask).")
+@cluster_options
+@click.option(
+    "--time-out", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+    help="A claim that takes longer is ended; the others are checked and kept.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Result folder.")
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left in --out.")
 @click.option(
@@ -34,14 +39,12 @@ def command(
     names: tuple[str, ...],
     profile: str,
     seed: int,
-    workers: int | None,
-    engine: str,
-    scheduler: str | None,
     out: str,
     fresh: bool,
     seeds: int | None,
     docs: str | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Check claims numerically: a verdict, an interval, the check's power, and controls that must fail.
 
@@ -62,34 +65,36 @@ def command(
     from pluralign.progress import Progress
     from pluralign.verdicts import verdict_table
     from sim.files.atomic import require_place
-    from sim.running.engines import EngineName, available_cores
+    from sim.files.locks import held
+    from sim.running.engines import Tls, available_cores
     from theory.engine.registry import select
     from theory.engine.runner import run_checks
     from theory.engine.theorem import Profile
     from theory.report.folder import write_folder
     from theory.report.pages import require_pages, update_pages
 
+    tls = tls_of(options.pop("tls_ca"), options.pop("tls_cert"), options.pop("tls_key"))
+    options |= {"engine": options["engine"] or "joblib", "workers": options["workers"] or available_cores()}
     theorems = select(names)
     folder = Path(out)
     # Before minutes of work: a folder that cannot be written, pages without markers.
     require_place(folder / "cells")
     if seeds is not None:
-        _count_alarms(names, seeds, seed, profile, workers, engine, scheduler, folder, fresh, docs, as_json)
+        _count_alarms(names, seeds, seed, profile, options, tls, folder, fresh, docs, as_json)
         return
     if docs is not None:
         require_pages(docs, theorems)
-    with Progress() as progress:
+    with held(folder), Progress() as progress:
         progress.show(f"checking {len(theorems)} claims")
         report = run_checks(
             theorems,
             profile=cast(Profile, profile),
             seed=seed,
-            workers=workers or available_cores(),
-            engine=cast(EngineName, engine),
-            scheduler=scheduler,
+            tls=None if tls is None else Tls(*map(Path, tls)),
             cells=folder / "cells",
             fresh=fresh,
             on_progress=lambda claim, done, total, left: progress.counted(done, total, left, f"claims ({claim})"),
+            **options,
         )
         progress.show("writing tables and figures")
         write_folder(folder, report, names)
@@ -120,9 +125,8 @@ def _count_alarms(
     seeds: int,
     seed: int,
     profile: str,
-    workers: int | None,
-    engine: str,
-    scheduler: str | None,
+    options: dict[str, Any],
+    tls: tuple[str, str, str] | None,
     folder: Path,
     fresh: bool,
     docs: str | None,
@@ -135,7 +139,6 @@ def _count_alarms(
     from pluralign.progress import Progress
     from pluralign.tables import on_screen
     from pluralign.terminal import columns, rows
-    from sim.running.engines import EngineName
     from theory.engine.theorem import Profile
     from theory.report.pages import require_tables, update_tables
 
@@ -144,8 +147,8 @@ def _count_alarms(
         require_tables(page, ("alarms", "suspects"))
     with Progress() as progress:
         found = false_alarms(
-            *names, seeds=seeds, seed=seed, profile=cast(Profile, profile), workers=workers,
-            engine=cast(EngineName, engine), scheduler=scheduler, out=folder, fresh=fresh, progress=progress.show,
+            *names, seeds=seeds, seed=seed, profile=cast(Profile, profile), tls=tls, out=folder, fresh=fresh,
+            progress=progress.show, **options,
         ).alarms  # fmt: skip
     if page is not None:
         update_tables(page, {"alarms": found.table(), "suspects": found.suspects_table()})

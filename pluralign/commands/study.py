@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import MutableMapping
+from typing import Any
+
 import click
 
+from pluralign.commands.cluster_options import cluster_options, tls_of
 
-@click.command("study")
+# Words that are no study's name; a file of that name is reached as ./status.
+VERBS = ("status", "resume", "merge")
+
+
+class _Study(click.Command):
+    """`study FILE|NAME` runs one; a verb as the first word is a command of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in VERBS:
+            verb = importlib.import_module(f"pluralign.commands.study_{args[0]}").command
+            assert isinstance(verb, click.Command)
+            return verb.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command("study", cls=_Study)
 @click.argument("study", required=False, metavar="[FILE.yaml|NAME]")
 @click.option("--list", "listed", is_flag=True, help="Name the studies that come with pluralign.")
 @click.option("--out", type=click.Path(file_okay=False), help="Result folder (default: the study's name).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random stream (default: the file's).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the file; repeatable.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes (default: one a core).")
-@click.option("--engine", type=click.Choice(["local", "joblib", "dask"]), default="joblib", show_default=True)
-@click.option("--scheduler", help="Address of a running Dask scheduler (with --engine dask).")
-@click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left in --out.")
+@cluster_options
+@click.option("--batch", type=click.IntRange(1), help="Replicates a task (default: about two seconds of them).")
+@click.option(
+    "--time-out", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+    help="A replicate that takes longer is ended, counted as failed, and its process replaced.",
+)  # fmt: skip
+@click.option(
+    "--target-error", "targets", multiple=True, metavar="[METRIC=]ERROR",
+    help="A cell ends at this standard error of its means; --set replicates= is then the most. Repeatable.",
+)  # fmt: skip
+@click.option("--cells", help="Where finished replicates are kept: a folder, or s3://... (default: OUT/cells).")
+@click.option("--shard", metavar="I/N", help="Do the i-th of n parts, for `pluralign study merge`.")
+@click.option("--dry-run", is_flag=True, help="Say how many replicates, how much memory and time; run none for good.")
+@click.option("--fresh", is_flag=True, help="Compute again what an earlier run of the same code left there.")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     study: str | None,
@@ -22,11 +57,12 @@ def command(
     out: str | None,
     seed: int | None,
     overrides: tuple[str, ...],
-    workers: int | None,
-    engine: str,
-    scheduler: str | None,
+    targets: tuple[str, ...],
+    shard: str | None,
+    dry_run: bool,
     fresh: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Run a simulation study: a grid of cells, each over many seeds, with figures and a comparison table.
 
@@ -36,27 +72,25 @@ def command(
     on the workers nor on the engine. Exit code 0, also where numbers differ from the reference: a study measures,
     `check` judges; 1 where a replicate failed, and the others are kept.
 
+    \b
+    pluralign study status DIR     how far it is, also of a run that was killed
+    pluralign study resume DIR     go on with it, as it was asked for
+    pluralign study merge DIR...   put shares (--shard) together
+
     Examples:
 
     \b
       pluralign study section_5_1 --out section_5_1
       pluralign study section_5_1 --set replicates=5 --set backend=log_linear
       pluralign study mine.yaml --workers 2
+      pluralign study mine.yaml --shard 3/8 --out part_3
     """
-    import json
     from pathlib import Path
-    from typing import cast
 
-    from pluralign.backends import backends
-    from pluralign.progress import Progress
-    from pluralign.tables import on_screen
-    from pluralign.terminal import columns, rows
-    from sim.files.atomic import require_place
-    from sim.running.engines import EngineName, available_cores
-    from sim.studies.cells import run_study
-    from sim.studies.report import StudyReport, require_same_study
+    from pluralign.commands.study_shown import plan_lines, run_and_show
+    from sim.running.engines import available_cores
+    from sim.studies.request import Request
     from sim.studies.shipped import study_file
-    from sim.studies.spec import load_spec
 
     if listed:
         click.echo(_listed(as_json))
@@ -64,43 +98,48 @@ def command(
     if study is None:
         raise click.UsageError("which study? give a path or a name", click.get_current_context())
     file = study_file(study)
-    spec, folder = load_spec(file, overrides, seed), Path(file.stem if out is None else out)
-    # Before hours of work: a reference that cannot be read, a folder that cannot be written.
-    reference = StudyReport.reference_of(spec)
-    require_place(folder / "cells")
-    require_same_study(folder, spec)
-    with Progress() as progress:
-        progress.show("preparing")
-        run = run_study(
-            spec,
-            backends(),
-            cells=folder / "cells",
-            workers=workers or available_cores(),
-            engine=cast(EngineName, engine),
-            scheduler=scheduler,
-            fresh=fresh,
-            on_progress=lambda done, total, left: progress.counted(done, total, left, "replicates"),
-        )
-        progress.show("writing tables and figures")
-        report = StudyReport(run, reference)
-        report.write(folder)
-        report.draw(folder)
-    for line in report.remarks(folder / "cells"):
-        click.echo(line, err=True)
-    if as_json:
-        click.echo(json.dumps({**report.as_json(), "out": str(folder)}, indent=2, allow_nan=False))
+    request = Request(
+        str(file), (*overrides, *_target(targets)), seed, engine=options["engine"] or "joblib",
+        workers=options["workers"] or available_cores(), scheduler=options["scheduler"],
+        tls=tls_of(options["tls_ca"], options["tls_cert"], options["tls_key"]), cells=_place(options["cells"]),
+        batch=options["batch"], time_out=options["time_out"], shard=_shard(shard),
+    )  # fmt: skip
+    folder = Path(out or file.stem + ("" if shard is None else f"-{request.shard[0]}-of-{request.shard[1]}"))
+    if dry_run:
+        click.echo(plan_lines(folder, request, as_json))
     else:
-        for text, name in ((report.overview, "summary.md"), (report.comparison, "comparison.md")):
-            if text:
-                rest = f"all of them in {folder / name}"
-                click.echo(on_screen(text, width=columns(), rows=rows(), rest=rest) + "\n")
-        if report.comparison:
-            click.echo(
-                f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors of the reference"
-            )
-        click.echo(f"{run.tasks - run.resumed} tasks in {run.seconds:.0f} s; results and figures in {folder}/")
-    if run.failed:
-        raise click.exceptions.Exit(1)
+        run_and_show(folder, request, fresh, as_json)
+
+
+def _target(texts: tuple[str, ...]) -> list[str]:
+    """--target-error 0.1 --target-error accuracy=0.01 as one override of the study file."""
+    found: MutableMapping[str, str] = {}
+    for text in texts:
+        metric, _, error = text.rpartition("=")
+        try:
+            float(error)
+        except ValueError:
+            raise click.UsageError(f"--target-error: expected a number or METRIC=number, got '{text}'") from None
+        found[metric or "all"] = error
+    import json
+
+    inner = ", ".join(f"{json.dumps(metric)}: {float(error)}" for metric, error in found.items())
+    return [f"target_error={{{inner}}}"] if found else []
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise click.UsageError(f"--shard: expected i/n with 1 <= i <= n, got '{text}'")
+    return int(number), int(of)
+
+
+def _place(cells: str | None) -> str | None:
+    from pathlib import Path
+
+    return cells if cells is None or "://" in cells else str(Path(cells).absolute())
 
 
 def _listed(as_json: bool) -> str:

@@ -61,6 +61,16 @@ def held(folder: str | Path) -> Iterator[None]:
                 place.rmdir()
 
 
+def is_held(folder: str | Path) -> bool:
+    """Whether some process has the folder for itself now, as far as this machine can see."""
+    try:
+        file = open(Path(folder) / LOCK, "r+b", buffering=0)  # noqa: SIM115  # closed below
+    except OSError:
+        return False
+    with file:
+        return not locked(file)
+
+
 def _exclusive(folder: Path) -> FileIO:
     path = folder / LOCK
     while True:

@@ -1,15 +1,15 @@
-"""Finished tasks on disk: a few append-only files of checked lines, safe against a kill at any byte.
+"""Finished tasks as checked lines: written by whoever computed them, safe against a kill at any byte.
 
-A folder holds `records-NNNN.jsonl`. The first line of a file has the format's version for its content; every other
-line is one finished task,
+A place (`sim.running.places`) holds files `records-*.jsonl`. The first line of a file has the format's version for its
+content; every other line is one finished task,
 
-    <BLAKE2b of the rest, 16 hex digits> <key> <content as JSON>
+    <BLAKE2b of the rest, 16 hex digits> <series>-<number> <content as JSON>
 
-Each run appends to a file of its own, one write a line, so that what finished is on disk at once and a kill costs
-only the line being written: a torn or changed line does not match its checksum and that task alone is computed
-again. Where a key occurs twice the later file counts. `merge` writes what is whole into one new file, which
-appears under its name complete or not at all, and only then removes the old ones; files another run is writing to are
-left alone.
+A series is what is computed (a cell of a study under one state of the code), the number its replicate. In a folder each
+process appends to a file of its own, one write a line, so that what finished is there at once and a kill costs only
+the line being written: a torn or changed line does not match its checksum and that task alone is computed again. On an
+object store lines go up together, when a batch ends and every few seconds. Where a task occurs twice the later file
+counts; what failed is an object with the key `failed` and counts only until the task has succeeded.
 """
 
 from __future__ import annotations
@@ -17,194 +17,186 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
+import secrets
+import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from sim.errors import InputError
-from sim.files.atomic import beside
 from sim.files.locks import is_at, locked
+from sim.running.places import NAME, Folder, Store, order, place_at
 
-VERSION = 2
-_NAME = re.compile(r"records-(\d{4,})\.jsonl")
+VERSION = 3
 # A kill loses nothing that was written; a power cut loses at most this long.
 _SYNC_SECONDS = 1.0
+# What an object store is given at once: a kill there loses at most this long, or this much.
+_PUT_SECONDS, _PUT_BYTES = 5.0, 4 << 20
 
 
 @dataclass(frozen=True)
-class Found:
-    """contents: key -> content of the tasks asked for.  notices: one line each, about what could not be used."""
+class Line:
+    """content: JSON, not yet read."""
 
-    contents: dict[str, Any]
-    notices: tuple[str, ...]
+    series: str
+    number: int
+    content: str
 
-
-class Records:
-    """Finished tasks of one folder; `add` appends, leaving the context closes the run's file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._file: FileIO | None = None
-        self._synced = 0.0
-
-    def find(self, keys: Collection[str]) -> Found:
-        """The contents of `keys`, as far as they are there and whole."""
-        wanted, contents, notices = set(keys), dict[str, Any](), []
-        for path in self._paths():
-            damaged = 0
-            for key, content in _lines(path):
-                if key is None:
-                    damaged += 1
-                elif key in wanted:
-                    contents[key] = json.loads(content)
-            if damaged:
-                notices.append(f"{path}: {damaged} damaged lines; their tasks are computed again")
-        if self.folder.is_dir() and (old := sum(1 for _ in self.folder.glob("[!.]*.json"))):
-            notices.append(f"{self.folder}: {old} files of format 1 (one a task) are not read; they may be deleted")
-        return Found(contents, tuple(notices))
-
-    def add(self, key: str, content: Any) -> None:
-        """Append one finished task: written when this returns, safe from a power cut about a second later."""
-        if self._file is None:
-            self._file = self._new_file()
-        line = _line(key, json.dumps(content, separators=(",", ":"), allow_nan=False))
-        while line:
-            line = line[self._file.write(line) :]
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
-
-    def merge(self) -> None:
-        """Several files, or one with damaged lines, become one of whole lines; the run's own file is closed."""
-        self.close()
-        held = [(path, file) for path in self._paths() if (file := _exclusive(path)) is not None]
-        try:
-            whole: dict[str, str] = {}
-            lines = 0
-            for path, _ in held:
-                for key, content in _lines(path):
-                    lines += 1
-                    if key is not None:
-                        whole.pop(key, None)
-                        whole[key] = content
-            if len(held) < 2 and lines == len(whole):
-                return
-            self._publish(_line(key, content) for key, content in whole.items())
-            for path, _ in held:
-                path.unlink(missing_ok=True)
-        finally:
-            for _, file in held:
-                file.close()
-
-    def _publish(self, lines: Iterable[bytes]) -> None:
-        """A new file, complete or not there at all; never in the place of one that another run has made meanwhile."""
-        with beside(self._next()) as temporary, temporary.open("wb") as merged:
-            merged.write(_header())
-            merged.writelines(lines)
-            merged.flush()
-            os.fsync(merged.fileno())
-            while True:
-                try:
-                    _link(temporary, self._next())
-                    break
-                except FileExistsError:
-                    continue
-
-    def close(self) -> None:
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
-
-    def __enter__(self) -> Records:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _paths(self) -> list[Path]:
-        """Record files, the oldest first."""
-        found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)] if self.folder.is_dir() else []
-        return sorted(found, key=lambda path: (len(path.name), path.name))
-
-    def _next(self) -> Path:
-        paths = self._paths()
-        last = _NAME.fullmatch(paths[-1].name) if paths else None
-        return self.folder / f"records-{int(last[1]) + 1 if last else 1:04d}.jsonl"
-
-    def _new_file(self) -> FileIO:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            path = self._next()
-            try:
-                # Unbuffered: a line is one write, and no line waits in this process.
-                file = path.open("xb", buffering=0)
-            except FileExistsError:  # another run was faster
-                continue
-            # Between its making and its lock another run may have merged it away, and another have made its like.
-            if locked(file) and is_at(file, path):
-                file.write(_header())
-                return file
-            file.close()
+    @property
+    def failed(self) -> bool:
+        return self.content.startswith("{")
 
 
-def _header() -> bytes:
-    return _line("format", str(VERSION))
+def header() -> bytes:
+    return checked("format", str(VERSION))
 
 
-def _line(key: str, content: str) -> bytes:
+def checked(key: str, content: str) -> bytes:
     rest = f"{key} {content}".encode()
     return hashlib.blake2b(rest, digest_size=8).hexdigest().encode() + b" " + rest + b"\n"
 
 
-def _lines(path: Path) -> Iterator[tuple[str | None, str]]:
-    """(key, content as JSON) of each line; (None, "") for one that is not whole; another format's file is refused."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:  # merged by another run meanwhile
-        return
-    # The last piece is empty, or what a kill left of a line: no damage, that task had not finished.
-    for line in lines[:-1]:
-        digest, _, rest = line.partition(b" ")
-        if hashlib.blake2b(rest, digest_size=8).hexdigest().encode() != digest:
-            yield None, ""
-            continue
-        key, _, content = rest.decode().partition(" ")
-        if key != "format":
-            yield key, content
-        elif content != str(VERSION):
-            raise InputError(
-                f"holds finished tasks of format {content}, this program reads {VERSION}", file=path,
-                fix="delete the folder, or choose another one",
-            )  # fmt: skip
-
-
-def _exclusive(path: Path) -> FileIO | None:
-    """The file open and locked, or None if another run is writing to it or has removed it."""
-    try:
-        file = path.open("r+b", buffering=0)
-    except OSError:
+def parsed(line: bytes) -> tuple[str, str] | None:
+    """(key, content) of a line without its end; None where it is not whole."""
+    digest, _, rest = line.partition(b" ")
+    if hashlib.blake2b(rest, digest_size=8).hexdigest().encode() != digest:
         return None
-    if locked(file):
-        return file
-    file.close()
-    return None
+    key, _, content = rest.decode().partition(" ")
+    return key, content
 
 
-def _link(temporary: Path, path: Path) -> None:
-    """The file under its name; FileExistsError where there is one already."""
+def task_line(line: bytes) -> Line | None:
+    """The finished task of a line; None where there is none."""
+    found = parsed(line)
+    if found is None:
+        return None
+    series, _, number = found[0].rpartition("-")
+    return Line(series, int(number), found[1]) if number.isdecimal() else None
+
+
+class Writer(Protocol):
+    """`rest` when nothing will come for a while: what was added is then with the place, and no file is held."""
+
+    def add(self, series: str, number: int, content: Any) -> None: ...
+
+    def rest(self) -> None: ...
+
+
+class FolderWriter:
+    """Appends to a file of this process's own: written when `add` returns, safe from a power cut about a second later.
+    A file at rest is taken up again unless another process has it, or has merged it away."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder.path
+        self._path: Path | None = None
+        self._file: FileIO | None = None
+        self._synced = 0.0
+
+    def add(self, series: str, number: int, content: Any) -> None:
+        line = checked(f"{series}-{number}", _json(content))
+        try:
+            if self._file is None:
+                self._file = self._taken_up() or self._new_file()
+            while line:
+                line = line[self._file.write(line) :]
+            if time.monotonic() - self._synced > _SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            # What a full disk took of a line must stay the end of its file.
+            self._drop()
+            raise InputError(
+                f"finished work cannot be written ({error.strerror})", file=self._folder,
+                fix="make room; the same command goes on from what is there",
+            ) from error  # fmt: skip
+
+    def rest(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _drop(self) -> None:
+        self.rest()
+        self._path = None
+
+    def _taken_up(self) -> FileIO | None:
+        if self._path is None:
+            return None
+        try:
+            file = FileIO(os.open(self._path, os.O_WRONLY | os.O_APPEND), "w")
+        except FileNotFoundError:
+            return None
+        if locked(file) and is_at(file, self._path):
+            return file
+        file.close()
+        return None
+
+    def _new_file(self) -> FileIO:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = next_path(self._folder)
+            try:
+                # Unbuffered: a line is one write, and no line waits in this process.
+                file = path.open("xb", buffering=0)
+            except FileExistsError:  # another process was faster
+                continue
+            # Between its making and its lock another run may have merged it away, and another have made its like.
+            if locked(file) and is_at(file, path):
+                file.write(header())
+                self._path = path
+                return file
+            file.close()
+
+
+class StoreWriter:
+    """Puts lines under a name of their own; nothing is ever changed there."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lines: list[bytes] = []
+        self._bytes, self._since = 0, 0.0
+
+    def add(self, series: str, number: int, content: Any) -> None:
+        line = checked(f"{series}-{number}", _json(content))
+        if not self._lines:
+            self._since = time.monotonic()
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes > _PUT_BYTES or time.monotonic() - self._since > _PUT_SECONDS:
+            self.rest()
+
+    def rest(self) -> None:
+        if self._lines:
+            name = f"records-{time.time_ns()}-{secrets.token_hex(8)}.jsonl"
+            self._store.put(name, header() + b"".join(self._lines))
+            self._lines, self._bytes = [], 0
+
+
+# A process has one file a place and thread: workers of Dask may be threads of one process.
+_WRITERS = threading.local()
+
+
+@contextmanager
+def writing_to(address: str) -> Iterator[Writer]:
+    """This thread's writer of a place; at rest when the context is left."""
+    known: dict[str, Writer] = _WRITERS.__dict__.setdefault("known", {})
+    if address not in known:
+        place = place_at(address)
+        known[address] = FolderWriter(place) if isinstance(place, Folder) else StoreWriter(place)
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: nothing stands between the look and the move but luck
-        if path.exists():
-            raise FileExistsError(path) from None
-        os.replace(temporary, path)
+        yield known[address]
+    finally:
+        known[address].rest()
+
+
+def next_path(folder: Path) -> Path:
+    names = [path.name for path in folder.iterdir() if NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return folder / f"records-{max((order(name)[0] for name in names), default=0) + 1:04d}.jsonl"
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)

@@ -1,69 +1,41 @@
-"""Run a study: (cell, replicate) tasks, each kept when it is finished and found again after a kill."""
+"""Run a study: batches of replicates, each replicate kept by its worker when it is finished and found after a kill.
+
+The study file and the place of finished work come in; what is not there yet goes to the engine in batches, made as
+workers come free; workers write what they find to the place; and from there the results are written, in order and some
+thousand rows at a time. This process holds cells, intervals of finished replicates and stretches of files.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import secrets
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from sim.errors import InputError
-from sim.plugins import looking_in, place_of
-from sim.running.engines import EngineName, run_tasks
-from sim.running.fingerprint import code_fingerprint, content_of
-from sim.running.records import Records
-from sim.streams import Stream
+from sim.running.engines import Engine, EngineName, Tls, Workers, engine_for
+from sim.running.index import Index, merge
+from sim.running.places import Folder, Store, place_at
+from sim.studies.batches import Batch, Ran, measurements, run_batch
+from sim.studies.batching import Batches
 from sim.studies.experiment import Backends, Measurement
-from sim.studies.registry import find_experiment, sources_of
-from sim.studies.results import COLUMNS, Results
+from sim.studies.grid import Cell, Goals, Share, batch_of, cells_of
+from sim.studies.results import Results
+from sim.studies.results_file import results_file
 from sim.studies.spec import StudySpec
 
-
-@dataclass(frozen=True)
-class _Task:
-    """Picklable: one replicate of one cell.
-
-    folder: where modules of one's own are looked for; digest: of their sources as this run began.  values: of the
-    setting, which a worker makes itself: its class may be nobody's but the folder's.
-    """
-
-    experiment: str
-    folder: Path
-    digest: str
-    cell_id: str
-    values: Mapping[str, Any]
-    seed: int
-    replicate: int
-    backends: Backends
-
-    @property
-    def stream(self) -> Stream:
-        # The cell is the experiment, not its setting: cells of one study are compared on the same draws.
-        return Stream(self.seed, f"study/{self.experiment}", self.replicate)
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """skipped: why it cannot run here, or None."""
-
-    cell_id: str
-    factors: Mapping[str, Any]
-    setting: Any
-    skipped: str | None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return {field.name: getattr(self.setting, field.name) for field in fields(self.setting) if field.init}
+# The part of a study that is all of it.
+WHOLE = Share()
+# How many failures are named; all are counted, and each is a row of the results.
+_NAMED = 100
 
 
 @dataclass(frozen=True)
 class Failed:
-    """One replicate that raised; what it raised in one line.  Never kept: it is tried again by the next run."""
+    """One replicate that failed, and why in one line.  It is tried again by the next run."""
 
     cell_id: str
     replicate: int
@@ -73,8 +45,9 @@ class Failed:
 @dataclass(frozen=True)
 class StudyRun:
     """results: one row a measurement, in the order of cells, replicates and the experiment.  skipped: cell -> reason.
-    resumed: tasks found finished.  notices: a line each, about finished tasks that could not be used.  failed: in the
-    order of tasks; each is one row without a value in results, its status "failed: ..."."""
+    resumed: replicates found finished, of `tasks`.  notices: a line each, about
+    finished work that could not be used.  failed: the first of `n_failed`, in the order of results; each is one row
+    without a value, its status "failed: ..."."""
 
     spec: StudySpec
     results: Results
@@ -84,137 +57,211 @@ class StudyRun:
     seconds: float
     notices: tuple[str, ...] = ()
     failed: tuple[Failed, ...] = ()
+    n_failed: int = 0
+
+
+@dataclass
+class Counts:
+    """How far a run is. total: at most, where it stops at a target error.  left: seconds.  by_series: finished."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    left: float | None = None
+    by_series: dict[str, int] = field(default_factory=dict)
 
 
 def run_study(
     spec: StudySpec,
     backends: Backends,
     *,
-    cells: Path,
+    cells: str | Path,
     workers: int = 1,
     engine: EngineName = "joblib",
     scheduler: str | None = None,
+    tls: Tls | None = None,
+    batch: int | None = None,
+    time_out: float | None = None,
     fresh: bool = False,
-    on_progress: Callable[[int, int, float], None] | None = None,
+    share: Share = WHOLE,
+    tidy: bool = True,
+    table: Path | None = None,
+    grid: Sequence[Cell] | None = None,
+    on_progress: Callable[[Counts], None] = lambda counts: None,
 ) -> StudyRun:
-    """Every cell x replicate; numbers do not depend on workers, engine or interruptions (wall times do). A replicate
-    that raises is `failed`, the others go on; bad input (InputError) ends the study.
+    """Every cell x replicate of the share; numbers do not depend on workers, engine or interruptions (wall times do).
+    A replicate that raises, hangs or takes its process along is `failed`, the others go on; bad input (InputError)
+    ends the study.
 
-    cells: folder of finished tasks (`sim.running.records`), keyed by setting, seed, replicate and code; read again
-    unless `fresh`.  on_progress(done, total, seconds left).
+    cells: the place of finished replicates, a folder or an address of fsspec; nothing there is taken if `fresh`.
+    batch: replicates a task (None: about two seconds of them).  time_out: seconds a replicate may take.  tidy: in the
+    end one file is made of the folder's many; not where other runs work too.  table: the file of results; None: they
+    are kept only as long as what is returned.  grid: `cells_of(spec, backends)`, where it is known.
     """
     began = time.monotonic()
-    grid = _cells(spec, backends)
-    tasks, keys = [], []
-    for cell in grid:
-        if cell.skipped is None:
-            code, own = _code(spec, cell.setting, backends), sources_of(spec.experiment, cell.setting, spec.folder)
-            read = [content_of(file) for file in spec.definition.files(cell.setting)]
-            for replicate in range(spec.replicates):
-                tasks.append(_Task(
-                    spec.experiment, spec.folder, own.digest, cell.cell_id, cell.values, spec.seed, replicate, backends,
-                ))  # fmt: skip
-                keys.append(f"{cell.cell_id}-{replicate}-{_digest([spec.seed, code, own.digest, *read], 6)}")
-    with Records(cells) as records:
-        found = records.find(() if fresh else keys)
-        answers = {i: _measurements(found.contents[key]) for i, key in enumerate(keys) if key in found.contents}
-        resumed = len(answers)
-        # Replicates first, so that an interrupted study has every cell; the slowest backend is not left to the end.
-        waiting = sorted((i for i in range(len(tasks)) if i not in answers), key=lambda i: (tasks[i].replicate, -i))
+    who = Workers(workers, engine, scheduler, tls)
+    if batch is not None and batch < 1:
+        raise InputError(f"batch must be at least 1 (got {batch})")
+    if time_out is not None and not time_out > 0:
+        raise InputError(f"time_out must be a positive number of seconds (got {time_out})")
+    place = place_at(cells)
+    if isinstance(place, Store):
+        place.require()
+    grid = cells_of(spec, backends) if grid is None else grid
+    own = [cell for cell in grid if cell.skipped is None]
+    index = Index([place]).refresh()
+    notices = tuple(index.notices())
+    if fresh:
+        index.forget()
+    index.forget_failures()
+    before = {cell.series: index.done_of(cell.series).copy() for cell in own}
+    goals = Goals(spec, own, share)
+    with _mark(place, who) as mark:
+        templates = {
+            cell.series: batch_of(spec, cell, backends, place.address, time_out=time_out, mark=mark) for cell in own
+        }
+        _compute(goals, index, templates, who, batch, _counting(goals, index, on_progress))
+    resumed = sum(before[series].count(*bounds) for series, bounds in goals.bounds.items())
+    run = replace(gathered(spec, grid, goals, index, table, began), resumed=resumed, notices=notices)
+    if tidy and isinstance(place, Folder):
+        merge(place)
+    return run
 
-        failed: dict[int, Failed] = {}
 
-        def arrived(position: int, measured: list[Measurement] | str) -> None:
-            index = waiting[position]
-            if isinstance(measured, str):
-                failed[index] = Failed(tasks[index].cell_id, tasks[index].replicate, measured)
-                answers[index] = [Measurement("", "", None, 0.0, f"failed: {measured}")]
-            else:
-                answers[index] = measured
-                records.add(keys[index], [astuple(row) for row in measured])
-            if on_progress is not None:
-                done = len(answers) - resumed
-                left = (time.monotonic() - began) / done * (len(waiting) - done)
-                on_progress(len(answers), len(tasks), left)
-
-        run_tasks(
-            _run, [tasks[i] for i in waiting], workers=workers, engine=engine, scheduler=scheduler, on_done=arrived
-        )
-        records.merge()
-    results = _results(spec, grid, [answers[i] for i in range(len(tasks))])
-    skipped = {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}
+def gathered(
+    spec: StudySpec, grid: Sequence[Cell], goals: Goals, index: Index, table: Path | None, began: float
+) -> StudyRun:
+    """The results of what lies there."""
+    with tempfile.TemporaryDirectory() as nowhere:
+        path = Path(nowhere) / "results.parquet" if table is None else table
+        failed, n_failed = _write(path, spec, grid, goals, index)
+        results = Results.read(path)
     return StudyRun(
-        spec, results, skipped, resumed, len(tasks), time.monotonic() - began, found.notices,
-        tuple(failed[index] for index in sorted(failed)),
+        spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}, goals.total,
+        goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
     )  # fmt: skip
 
 
-def _run(task: _Task) -> list[Measurement] | str:
-    """The replicate's numbers, or what it raised."""
-    with looking_in(task.folder):
-        definition = find_experiment(task.experiment, task.folder)
-        setting = definition.setting(**task.values)
-        if sources_of(task.experiment, setting, task.folder).digest != task.digest:
-            raise InputError(
-                f"experiment '{task.experiment}': its sources changed while the study ran",
-                fix="run the same command again; what the new sources decide is computed anew",
-            )
-        try:
-            measured = definition.run(setting, task.stream, task.backends)
-            found = [replace(row, value=_number(row.value)) for row in measured]
-            # Held against what JSON can keep here, where it is this replicate's failure and not the study's.
-            json.dumps([(row.method, row.metric, row.value, row.wall_s, row.status) for row in found], allow_nan=False)
-        except InputError:
-            raise
-        except (Exception, SystemExit) as error:  # one replicate's failure, whatever it is, is not the study's
-            return " ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]
-        return found
+def _compute(
+    goals: Goals,
+    index: Index,
+    templates: Mapping[str, Batch],
+    who: Workers,
+    size: int | None,
+    count: Callable[[Batch, Ran], None],
+) -> None:
+    """Until nothing is missing. The place alone says what is: what a worker that died had written counts."""
+    with ExitStack() as opened:
+        engine: Engine | None = None
+        while True:
+            missing = goals.missing(index)
+            if missing:
+                few = size is None and sum(stop - start for _, start, stop in missing) < 2
+                engine = engine or opened.enter_context(engine_for(who, few=few))
+                _drive(engine, missing, index, templates, size, count)
+                left = goals.missing(index)
+                if _number(left) >= _number(missing):
+                    raise InputError(
+                        "finished work was written there, and is not there", file=next(iter(templates.values())).place,
+                        fix="is it a folder that all workers see, and that nobody else clears?",
+                    )  # fmt: skip
+            elif not goals.extend(index):
+                return
 
 
-def _number(value: Any) -> Any:
-    """NumPy's numbers as plain ones, which JSON can keep."""
-    return value.item() if isinstance(value, np.generic) else value
+def _drive(
+    engine: Engine,
+    missing: Sequence[tuple[str, int, int]],
+    index: Index,
+    templates: Mapping[str, Batch],
+    size: int | None,
+    count: Callable[[Batch, Ran], None],
+) -> None:
+    batches = Batches(templates, missing, lambda: engine.slots, size)
+
+    def arrived(batch: Batch, ran: Ran) -> None:
+        batches.learn(batch, ran)
+        count(batch, ran)
+
+    def again(batch: Batch) -> list[Batch]:
+        """What the worker that died had not written."""
+        index.refresh()
+        done, failed = index.done_of(batch.series), index.failed_of(batch.series)
+        return [
+            replace(batch, first=first, last=last)
+            for gap in done.gaps(batch.first, batch.last) for first, last in failed.gaps(*gap)
+        ]  # fmt: skip
+
+    engine.run(run_batch, batches, arrived, again)
+    index.refresh()
 
 
-def _cells(spec: StudySpec, backends: Backends) -> list[_Cell]:
-    """The grid's cells in order."""
-    out = []
-    for factors, setting in spec.cells():
-        try:
-            reason = spec.definition.missing(setting, backends)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        out.append(_Cell(_digest([spec.experiment, asdict(setting)], 8), factors, setting, reason))
-    return out
+def _number(parts: Sequence[tuple[str, int, int]]) -> int:
+    return sum(stop - start for _, start, stop in parts)
 
 
-def _code(spec: StudySpec, setting: Any, backends: Backends) -> str:
-    """Of our sources and the backend's that decide a cell's numbers."""
-    name = spec.definition.backend(setting)
-    return code_fingerprint() if name is None else code_fingerprint(backends[name].sources, backends[name].packages)
+def _counting(goals: Goals, index: Index, tell: Callable[[Counts], None]) -> Callable[[Batch, Ran], None]:
+    """Tells how far the run is, first where it begins."""
+    began = time.monotonic()
+    found = {series: index.done_of(series).count(*bounds) for series, bounds in goals.bounds.items()}
+    counts = Counts(goals.largest, sum(found.values()), by_series=found)
+    already = counts.done
+    tell(counts)
+
+    def count(batch: Batch, ran: Ran) -> None:
+        counts.done += ran.replicates
+        counts.failed += ran.failed
+        counts.by_series[batch.series] += ran.replicates - ran.failed
+        counts.left = (time.monotonic() - began) / (counts.done - already) * (counts.total - counts.done)
+        tell(counts)
+
+    return count
 
 
-def _results(spec: StudySpec, grid: Sequence[_Cell], answers: Sequence[list[Measurement]]) -> Results:
-    """Rows by cell and replicate; one empty row a replicate of a skipped cell.  answers: of the others, in order."""
-    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *spec.grid)}
-    following = iter(answers)
-    for cell in grid:
+@contextmanager
+def _mark(place: Folder | Store, who: Workers) -> Iterator[Path | None]:
+    """A file in the folder, by which workers that Dask has elsewhere see that they see it."""
+    if who.engine != "dask" or isinstance(place, Store):
+        yield None
+        return
+    mark = place.path / f".seen-{secrets.token_hex(8)}"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _write(
+    path: Path, spec: StudySpec, grid: Sequence[Cell], goals: Goals, index: Index
+) -> tuple[tuple[Failed, ...], int]:
+    """Rows by cell and replicate; one empty row a replicate of a skipped cell. What failed is named and counted."""
+    failed: list[Failed] = []
+    n_failed = 0
+    levels = {name: [cell.factors[name] for cell in grid] for name in spec.grid}
+    with results_file(path, levels) as rows:
+        for cell in grid:
+            for replicate, measured in _measured(spec, cell, goals, index):
+                if (error := measured[0].status).startswith("failed: ") and measured[0].metric == "":
+                    n_failed += 1
+                    if len(failed) < _NAMED:
+                        failed.append(Failed(cell.cell_id, replicate, error.removeprefix("failed: ")))
+                shared = {
+                    **cell.factors,
+                    "cell_id": cell.cell_id,
+                    "replicate": replicate,
+                    "seed_key": f"{spec.seed}/study/{spec.experiment}/{replicate}",
+                }
+                for row in measured:
+                    rows.add({**shared, **vars(row)})
+    return tuple(failed), n_failed
+
+
+def _measured(spec: StudySpec, cell: Cell, goals: Goals, index: Index) -> Iterator[tuple[int, list[Measurement]]]:
+    if cell.skipped is not None:
         for replicate in range(spec.replicates):
-            rows = next(following) if cell.skipped is None else [Measurement("", "", None, 0.0, "skipped")]
-            shared = {
-                "cell_id": cell.cell_id,
-                "replicate": replicate,
-                "seed_key": f"{spec.seed}/study/{spec.experiment}/{replicate}",
-            }
-            for row in rows:
-                for name, value in ({**shared, **vars(row), **cell.factors}).items():
-                    columns[name].append(value)
-    return Results(columns)
-
-
-def _digest(content: Any, size: int) -> str:
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=size).hexdigest()
-
-
-def _measurements(content: Sequence[Sequence[Any]]) -> list[Measurement]:
-    return [Measurement(*row) for row in content]
+            yield replicate, [Measurement("", "", None, 0.0, "skipped")]
+        return
+    for line in index.ordered(cell.series, *goals.bounds[cell.series]):
+        yield line.number, measurements(line.content)

@@ -65,6 +65,7 @@ class StudyReport:
             "own_code": spec.sources.digest or None,
             "skipped": dict(self.run.skipped),
             "failed": [vars(row) for row in self.run.failed],
+            "n_failed": self.run.n_failed,
         }
         write_json(folder / "study.json", content)
         write_text(folder / "summary.md", self.overview)
@@ -77,18 +78,18 @@ class StudyReport:
             self.run.spec.experiment, self.run.spec.folder, self.run.spec.figure, self.run.results, folder
         )
 
-    def remarks(self, cells: Path) -> list[str]:
+    def remarks(self, cells: str | Path) -> list[str]:
         """A line each: what was taken from an earlier run or could not be, what was skipped, and what failed."""
         run = self.run
         lines = list(run.notices)
         if run.failed:
             first = run.failed[0]
             lines.append(
-                f"{len(run.failed)} of {run.tasks} replicates failed; the first, cell {first.cell_id}, replicate "
+                f"{run.n_failed} of {run.tasks} replicates failed; the first, cell {first.cell_id}, replicate "
                 f"{first.replicate}: {first.error}; the others are kept, the same command tries these again"
             )
         if run.resumed:
-            lines.append(f"{run.resumed} of {run.tasks} tasks were taken from {cells}")
+            lines.append(f"{run.resumed} of {run.tasks} replicates were taken from {cells}")
         for reason, cells_skipped in sorted(Counter(run.skipped.values()).items()):
             lines.append(f"{cells_skipped} of the study's cells skipped: {reason}")
         return lines
@@ -102,6 +103,7 @@ class StudyReport:
             "resumed": run.resumed,
             "skipped": dict(run.skipped),
             "failed": [vars(row) for row in run.failed],
+            "n_failed": run.n_failed,
             "seconds": round(run.seconds, 3),
             "comparison": [vars(row) for row in self.compared],
             "within_3_joint_errors": self.agreeing,

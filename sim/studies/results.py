@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import numpy as np
 from sim.errors import InputError
 from sim.files.atomic import replacing
 from sim.preferences import FloatArray, IntArray
+from sim.studies.columns import CODED, Column, FileColumns, Levels, Numbers, Values, of_one_kind
 
-# In a file's metadata: the factors whose column holds JSON.
-_CODED = b"pluralign.coded"
 COLUMNS = ("cell_id", "replicate", "method", "metric", "value", "seed_key", "wall_s", "status")
 
 
@@ -26,7 +26,7 @@ class Results:
 
     def __init__(self, columns: Mapping[str, Sequence[Any]] | _Columns, rows: IntArray | None = None) -> None:
         """rows: which rows of the columns, in order; all of them if None."""
-        self._base = columns if isinstance(columns, _Columns) else _Columns(columns)
+        self._base = columns if isinstance(columns, _Columns) else _listed(columns)
         self._rows = np.arange(self._base.length) if rows is None else rows
         self._index: dict[Any, Results] | None = None
 
@@ -38,34 +38,30 @@ class Results:
 
     @classmethod
     def read(cls, path: str | Path) -> Results:
-        """The rows of a results file."""
+        """The rows of a results file; a column is read when it is first asked for."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         fix = "run `pluralign study` again"
         try:
-            table = pq.read_table(path)
-            columns = table.to_pydict()
-        except (OSError, pa.ArrowInvalid) as error:
+            columns = FileColumns(Path(path))
+        except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise InputError("cannot be read as a study's results", file=path, fix=fix) from error
         missing = [name for name in COLUMNS if name not in columns]
         if missing:
             raise InputError("missing column", file=path, field=missing[0], fix=fix)
-        for name in json.loads((table.schema.metadata or {}).get(_CODED, b"[]")):
-            columns[name] = [None if text is None else _tuples(json.loads(text)) for text in columns[name]]
-        return cls(columns)
+        return cls(_Columns(columns, columns.length))
 
     def to_arrow(self) -> Any:
         """A pyarrow.Table: the fixed columns, then one a factor (lists, and levels of several kinds, as JSON)."""
         import pyarrow as pa
 
         columns = {name: self[name] for name in (*COLUMNS, *self.factors)}
-        coded = [name for name in self.factors if not _is_of_one_kind(columns[name])]
+        coded = [name for name in self.factors if not of_one_kind(columns[name])]
         for name in coded:
             columns[name] = [None if value is None else json.dumps(value) for value in columns[name]]
         types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
         table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
-        return table.replace_schema_metadata({_CODED: json.dumps(coded).encode()})
+        return table.replace_schema_metadata({CODED: json.dumps(coded).encode()})
 
     def write(self, path: str | Path) -> None:
         """Long Parquet, written whole: `to_arrow`."""
@@ -82,14 +78,14 @@ class Results:
     @property
     def replicates(self) -> int:
         """How many seeds there are."""
-        return len(set(self["replicate"]))
+        codes = self._base.codes("replicate")[self._rows]
+        return len(np.unique(codes))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, name: str) -> list[Any]:
-        column = self._base.columns[name]
-        return [column[row] for row in self._rows]
+        return self._base.columns[name].take(self._rows)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each row as a mapping."""
@@ -167,33 +163,46 @@ class Results:
         return Results({**{name: self[name] for name in self._base.columns}, **columns})
 
 
-def _is_of_one_kind(levels: Sequence[Any]) -> bool:
-    """All numbers, all truth values or all texts, nulls apart: what a column of a file can hold as it is."""
-    kinds = {type(value) for value in levels if value is not None}
-    return kinds <= {int, float} or kinds in ({bool}, {str})
+def _listed(columns: Mapping[str, Sequence[Any]]) -> _Columns:
+    lengths = [len(column) for column in columns.values()]
+    return _Columns({name: Values(column) for name, column in columns.items()}, (lengths or [0])[0])
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+def _nothing(length: int) -> Levels:
+    return Levels([None], np.zeros(length, dtype=np.int64))
 
 
 class _Columns:
     """Columns with what picking rows needs, computed once and shared by all views."""
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        self.columns = dict(columns)
-        self.length = len(next(iter(self.columns.values()), ()))
-        self.values = np.array([np.nan if v is None else v for v in self.columns.get("value", ())], dtype=np.float64)
+    def __init__(self, columns: Mapping[str, Column], length: int) -> None:
+        self.columns, self.length = columns, length
         self._levels: dict[str, dict[Any, int]] = {}
         self._codes: dict[str, IntArray] = {}
+
+    @cached_property
+    def values(self) -> FloatArray:
+        column = self.columns.get("value")
+        if isinstance(column, Numbers):
+            return np.asarray(column.values, dtype=np.float64)
+        everything = [] if column is None else column.take(np.arange(self.length))
+        return np.array([np.nan if v is None else v for v in everything], dtype=np.float64)
 
     def codes(self, name: str) -> IntArray:
         """A number a row, equal where levels are; a column that is not there has no levels."""
         if name not in self._codes:
-            levels: dict[Any, int] = {}
-            column = self.columns.get(name, [None] * self.length)
-            self._codes[name] = np.array([levels.setdefault(v, len(levels)) for v in column], dtype=np.int64)
-            self._levels[name] = levels
+            column = self.columns[name] if name in self.columns else _nothing(self.length)
+            if isinstance(column, Numbers) and column.values.dtype.kind == "i":
+                found, codes = np.unique(column.values, return_inverse=True)
+                column = Levels(found.tolist(), codes)
+            if isinstance(column, Levels):
+                self._codes[name] = column.codes
+                self._levels[name] = {level: code for code, level in enumerate(column.levels)}
+            else:
+                levels: dict[Any, int] = {}
+                everything = column.take(np.arange(self.length))
+                self._codes[name] = np.array([levels.setdefault(v, len(levels)) for v in everything], dtype=np.int64)
+                self._levels[name] = levels
         return self._codes[name]
 
     def code(self, name: str, level: Any) -> int:

@@ -17,26 +17,29 @@ from sim.running.memory import require_memory
 from sim.settings import in_home, parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
+from sim.studies.target import ALL
 
-_KEYS = ("experiment", "title", "seed", "replicates", "settings", "grid", "figure", "reference")
-_OVERRIDABLE = ("title", "seed", "replicates", "figure")
-# What a replicate of a cell leaves in memory until the study's results are written: its task, its key, its numbers.
-_TASK_BYTES = 8192
+_KEYS = ("experiment", "title", "seed", "replicates", "target_error", "settings", "grid", "figure", "reference")
+_OVERRIDABLE = ("title", "seed", "replicates", "target_error", "figure")
+# What a cell takes while the study runs (its setting, what is finished of it), and a number of its tables at the end.
+_CELL_BYTES, _NUMBER_BYTES = 8192, 100
 
 
 @dataclass(frozen=True)
 class StudySpec:
     """A grid of factors, each cell run `replicates` times.
 
-    experiment: a name of ours or module:NAME.  settings: what all cells share; grid: factor -> values, the first
-    varying slowest.  figure: what is drawn, or None.  reference: a file of numbers to compare with, beside the study
-    file, or None.  file: the study file; modules beside it can be named.
+    experiment: a name of ours or module:NAME.  replicates: of each cell, at most where there is a target_error: metric
+    ("all": any other) -> the standard error at which a cell ends.  settings: what all cells share; grid: factor ->
+    values, the first varying slowest.  figure: what is drawn, or None.  reference: a file of numbers to compare with,
+    beside the study file, or None.  file: the study file; modules beside it can be named.
     """
 
     experiment: str
     title: str
     seed: int
     replicates: int
+    target_error: Mapping[str, float]
     settings: Mapping[str, Any]
     grid: Mapping[str, tuple[Any, ...]]
     figure: str | None
@@ -92,6 +95,7 @@ class StudySpec:
             "title": self.title,
             "seed": self.seed,
             "replicates": self.replicates,
+            "target_error": dict(self.target_error),
             "settings": {k: v for k, v in asdict(first).items() if k not in self.grid},
             "grid": {name: list(values) for name, values in self.grid.items()},
             "figure": self.figure,
@@ -123,6 +127,7 @@ def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None 
         title=str(content.get("title", content["experiment"])),
         seed=_whole(content.get("seed", 0), file, "seed", 0),
         replicates=_whole(content.get("replicates", 20), file, "replicates", 1),
+        target_error=_target(content.get("target_error"), file),
         settings={name: _frozen(value) for name, value in content["settings"].items() if name not in content["grid"]},
         grid={name: _values(name, values, file) for name, values in content["grid"].items()},
         figure=_figure(content, definition, file),
@@ -147,7 +152,7 @@ def _require_tasks_fit(spec: StudySpec) -> None:
     largest = max(spec.grid, key=lambda name: len(spec.grid[name]), default="")
     field = "replicates" if spec.replicates >= cells else f"grid.{largest}"
     words = f"{tasks:,} replicates ({cells:,} cells, {spec.replicates:,} each)"
-    require_memory(tasks * _TASK_BYTES, words, file=spec.file, field=field)
+    require_memory(cells * _CELL_BYTES + tasks * _NUMBER_BYTES, words, file=spec.file, field=field)
 
 
 def _require_cell_fits(spec: StudySpec, factors: Mapping[str, Any], setting: Any) -> None:
@@ -177,6 +182,18 @@ def _largest_dial(definition: Experiment, setting: Any) -> str | None:
                 least, found = needed, field.name
             break
     return found
+
+
+def _target(value: Any, file: Path) -> dict[str, float]:
+    """A number for all metrics, or one for each of some."""
+    found = {} if value is None else value if isinstance(value, dict) else {ALL: value}
+    for name, error in found.items():
+        if isinstance(error, bool) or not isinstance(error, int | float) or not 0 < error < math.inf:
+            raise InputError(
+                f"expected a positive number, or one a metric, got {short(error)}", file=file, field="target_error",
+                fix=f"write for example {{{name}: 0.01}}",
+            )  # fmt: skip
+    return {str(name): float(error) for name, error in found.items()}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.plugins import blaming, looking_in
 from sim.reading import load_json
-from sim.running.engines import EngineName, run_tasks
+from sim.running.engines import EngineName, Tls, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
+from sim.running.watched import Ended, prepared, watched
 from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
@@ -82,23 +84,31 @@ class _Task:
     seed: int
     origin: Origin | None = None
     given: Theorem[Any] | None = None
+    time_out: float | None = None
 
 
 def _run(task: _Task) -> list[Check]:
     if task.origin is None and task.given is None:
-        return check_theorem(find(task.claim_id), task.profile, task.seed)
+        theorem = find(task.claim_id)
+        prepared()
+        return check_theorem(theorem, task.profile, task.seed)
     with looking_in(None if task.origin is None else task.origin.folder), blaming(f"claim '{task.claim_id}'"):
         theorem = task.given or again(task.claim_id, task.origin)
+        prepared()
         checks = check_theorem(theorem, task.profile, task.seed)
         # Held against what JSON can keep here, where it is this claim's failure.
         json.dumps([check.as_json() for check in checks], allow_nan=False)
         return checks
 
 
-def _task(theorem: Theorem[Any], profile: Profile, seed: int) -> _Task:
+def _run_in_time(task: _Task) -> list[Check] | Ended:
+    return _run(task) if task.time_out is None else watched(_run, task, task.time_out)
+
+
+def _task(theorem: Theorem[Any], profile: Profile, seed: int, time_out: float | None) -> _Task:
     ours = type(theorem).__module__.partition(".")[0] == "theory"
     given = None if ours or theorem.origin is not None else checked(theorem, type(theorem).__name__)
-    return _Task(theorem.claim_id, profile, seed, theorem.origin, given)
+    return _Task(theorem.claim_id, profile, seed, theorem.origin, given, time_out)
 
 
 def fingerprint() -> str:
@@ -147,6 +157,8 @@ def run_checks(
     workers: int = 1,
     engine: EngineName = "joblib",
     scheduler: str | None = None,
+    tls: Tls | None = None,
+    time_out: float | None = None,
     cells: Path | None = None,
     fresh: bool = False,
     on_progress: Callable[[str, int, int, float], None] | None = None,
@@ -157,10 +169,12 @@ def run_checks(
     cells: folder of finished tasks, written as each one ends and read again by a later run of the same code,
     seed and profile (unless `fresh`): a killed run loses what was in flight and nothing else. A claim given as it is,
     whose sources nobody can name, is not kept there.
+    time_out: seconds a claim may take; one that takes longer, or takes its process along, is an InputError once the
+    others are done and kept.
     on_progress(claim_id, done, total, seconds left).
     """
     began = time.monotonic()
-    tasks = [_task(theorem, profile, seed) for theorem in theorems]
+    tasks = [_task(theorem, profile, seed, time_out) for theorem in theorems]
     done: dict[str, list[Check]] = {}
     if cells is not None and not fresh:
         for task in (task for task in tasks if task.given is None):
@@ -171,8 +185,13 @@ def run_checks(
     cost = {theorem.claim_id: theorem.cost for theorem in theorems}
     open_tasks = sorted((t for t in tasks if t.claim_id not in done), key=lambda t: -cost[t.claim_id])
 
-    def arrived(index: int, checks: list[Check]) -> None:
+    ended: dict[str, str] = {}
+
+    def arrived(index: int, checks: list[Check] | Ended) -> None:
         task = open_tasks[index]
+        if isinstance(checks, Ended):
+            ended[task.claim_id] = checks.why
+            return
         done[task.claim_id] = checks
         if cells is not None and task.given is None:
             write_json(_cell_path(cells, task), [check.as_json() for check in checks])
@@ -182,7 +201,14 @@ def run_checks(
             left = sum(cost[t.claim_id] for t in open_tasks if t.claim_id not in done)
             on_progress(task.claim_id, len(done), len(tasks), spent * left / max(paid, 1e-9))
 
-    run_tasks(_run, open_tasks, workers=workers, engine=engine, scheduler=scheduler, on_done=arrived)
+    run_tasks(_run_in_time, open_tasks, workers=workers, engine=engine, scheduler=scheduler, tls=tls, on_done=arrived)
+    if ended:
+        claim, why = next(iter(ended.items()))
+        others = f", and {len(ended) - 1} others did not come back" if len(ended) > 1 else ""
+        raise InputError(
+            f"claim '{claim}': {why}{others}; {len(done)} claims were checked",
+            fix="they are kept where there is a folder: give more time, or leave these claims out",
+        )
     checks = adjust([check for task in tasks for check in done[task.claim_id]])
     return CheckReport(tuple(checks), profile, seed, time.monotonic() - began, resumed)
 

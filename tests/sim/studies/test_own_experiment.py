@@ -96,8 +96,8 @@ def test_sources_that_change_while_it_runs_stop_it(tmp_path):
     spec = load_spec(_own(tmp_path, "torn_coins"))
     numbers = tmp_path / "torn_coins_numbers.py"
 
-    def edit(done, total, left):
-        if done == 3:
+    def edit(counts):
+        if counts.done >= 3:
             numbers.write_text("FACTOR = 5.0\n")
 
     with pytest.raises(InputError, match="its sources changed while the study ran"):

@@ -162,7 +162,7 @@ def test_a_worker_that_dies_is_one_line():
 @pytest.mark.parametrize("place", ["tcp://127.0.0.1:9", "nonsense"])
 def test_no_scheduler_is_one_line(monkeypatch, place):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(sys.modules["sim.running.engines"], "_PATIENCE", 1)
+    monkeypatch.setattr(sys.modules["sim.running.dask_engine"], "_PATIENCE", 1)
     with pytest.raises(InputError, match="does not answer"):
         run_tasks(abs, [1], engine="dask", scheduler=place)
 

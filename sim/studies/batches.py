@@ -1,0 +1,135 @@
+"""What a worker does: some replicates of a cell, one after the other, each written to the place as it is finished."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.plugins import looking_in, place_of
+from sim.running.records import writing_to
+from sim.running.watched import Ended, beat, prepared, watched
+from sim.streams import Stream
+from sim.studies.experiment import Backends, Experiment, Measurement
+from sim.studies.registry import find_experiment, sources_of
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Picklable: replicates first..last-1 of one cell.
+
+    folder: where modules of one's own are looked for; digest: of their sources as this run began.  values: of the
+    setting, which a worker makes itself: its class may be nobody's but the folder's.  series: what finished replicates
+    are kept as, at the address `place`; mark: a file that whoever sees that folder sees.
+    """
+
+    experiment: str
+    folder: Path
+    digest: str
+    series: str
+    values: Mapping[str, Any]
+    seed: int
+    backends: Backends
+    place: str
+    mark: Path | None = None
+    time_out: float | None = None
+    first: int = 0
+    last: int = 0
+
+    def stream(self, replicate: int) -> Stream:
+        # The cell is the experiment, not its setting: cells of one study are compared on the same draws.
+        return Stream(self.seed, f"study/{self.experiment}", replicate)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How many replicates a batch had, how many of them failed, and the seconds it took."""
+
+    replicates: int
+    failed: int
+    seconds: float
+
+
+def run_batch(batch: Batch) -> Ran:
+    """Each replicate's numbers, or what it raised, at the batch's place."""
+    _require_mark(batch)
+    if batch.time_out is None:
+        return _run(batch)
+    began, failed, first = time.perf_counter(), 0, batch.first
+    while first < batch.last:
+        found = watched(_run, replace(batch, first=first), batch.time_out)
+        if not isinstance(found, Ended):
+            failed += found.failed
+            break
+        # Those before it are written; the one that did not come back is, here.
+        with writing_to(batch.place) as writer:
+            writer.add(batch.series, first + found.beats, failure(found.why))
+        failed, first = failed + 1, first + found.beats + 1
+    return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
+
+
+def failure(why: str) -> dict[str, str]:
+    """How a replicate that failed is kept."""
+    return {"failed": why}
+
+
+def measurements(content: str) -> list[Measurement]:
+    """What was kept of a replicate; one that failed is one row without a value."""
+    found = json.loads(content)
+    if isinstance(found, dict):
+        return [Measurement("", "", None, 0.0, f"failed: {found['failed']}")]
+    return [Measurement(*row) for row in found]
+
+
+def _run(batch: Batch) -> Ran:
+    with looking_in(batch.folder):
+        definition = find_experiment(batch.experiment, batch.folder)
+        setting = definition.setting(**batch.values)
+        if sources_of(batch.experiment, setting, batch.folder).digest != batch.digest:
+            raise InputError(
+                f"experiment '{batch.experiment}': its sources changed while the study ran",
+                fix="run the same command again; what the new sources decide is computed anew",
+            )
+        prepared()
+        began, failed = time.perf_counter(), 0
+        with writing_to(batch.place) as writer:
+            for replicate in range(batch.first, batch.last):
+                found = _replicate(definition, setting, batch.stream(replicate), batch.backends)
+                failed += isinstance(found, str)
+                writer.add(batch.series, replicate, failure(found) if isinstance(found, str) else found)
+                beat()
+    return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
+
+
+def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: Backends) -> list[tuple[Any, ...]] | str:
+    """Its measurements, or what it raised in one line."""
+    try:
+        found = [astuple(replace(row, value=_number(row.value))) for row in definition.run(setting, stream, backends)]
+        # Held against what JSON can keep here, where it is this replicate's failure and not the study's.
+        json.dumps(found, allow_nan=False)
+    except InputError:
+        raise
+    except Exception as error:  # one replicate's failure, whatever it is, is not the study's
+        return " ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]
+    return found
+
+
+def _number(value: Any) -> Any:
+    """NumPy's numbers as plain ones, which JSON can keep."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _require_mark(batch: Batch) -> None:
+    """What is written to a folder that the others do not see would be lost."""
+    if batch.mark is not None and not batch.mark.exists():
+        raise InputError(
+            f"a worker on {socket.gethostname()} does not see this folder", file=batch.place,
+            fix="keep finished work where all machines see it: a shared folder, or an address such as s3://bucket/name",
+        )  # fmt: skip

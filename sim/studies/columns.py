@@ -1,0 +1,150 @@
+"""A study's columns: as lists, or as a Parquet file holds them, each read when first asked for and held compactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sim.preferences import FloatArray, IntArray
+
+# In a file's metadata: the factors whose column holds JSON.
+CODED = b"pluralign.coded"
+
+
+class Column(Protocol):
+    """One value a row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Any: ...
+
+    def take(self, rows: IntArray) -> list[Any]: ...
+
+
+class Levels:
+    """Few values that occur often: a code a row."""
+
+    def __init__(self, levels: Sequence[Any], codes: IntArray) -> None:
+        self.levels, self.codes = list(levels), codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.levels[self.codes[row]]
+
+    def take(self, rows: IntArray) -> list[Any]:
+        return [self.levels[code] for code in self.codes[rows]]
+
+
+class Numbers:
+    """Numbers, None where there is none (nan; results hold no nan of their own)."""
+
+    def __init__(self, values: FloatArray | IntArray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> Any:
+        found = self.values[row].item()
+        return None if found != found else found
+
+    def take(self, rows: IntArray) -> list[Any]:
+        return [None if value != value else value for value in self.values[rows].tolist()]
+
+
+class Texts:
+    """Texts of which each is another, as Arrow holds them."""
+
+    def __init__(self, texts: Any) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, row: int) -> Any:
+        return self._texts[int(row)].as_py()
+
+    def take(self, rows: IntArray) -> list[Any]:
+        found: list[Any] = self._texts.take(rows).to_pylist()
+        return found
+
+
+class Values:
+    """Anything, as a list."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, row: int) -> Any:
+        return self._values[row]
+
+    def take(self, rows: IntArray) -> list[Any]:
+        return [self._values[row] for row in rows]
+
+
+class FileColumns(Mapping[str, Column]):
+    """Of a Parquet file. It stays open: what takes its name later is another file."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(pa.memory_map(str(path)))
+        self._schema = self._file.schema_arrow
+        self._coded = set(json.loads((self._schema.metadata or {}).get(CODED, b"[]")))
+        self._found: dict[str, Column] = {}
+
+    @property
+    def length(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schema.names)
+
+    def __len__(self) -> int:
+        return len(self._schema.names)
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._schema.names:
+            raise KeyError(name)
+        if name not in self._found:
+            self._found[name] = self._read(name)
+        return self._found[name]
+
+    def _read(self, name: str) -> Column:
+        import pyarrow as pa
+
+        column = self._file.read(columns=[name], use_threads=False).column(0)
+        if name in ("value", "wall_s"):
+            return Numbers(column.to_numpy().astype(np.float64))
+        if name == "replicate":
+            return Numbers(column.to_numpy())
+        if name == "seed_key":
+            return Texts(column.combine_chunks())
+        if pa.types.is_null(column.type):
+            return Levels([None], np.zeros(len(column), dtype=np.int32))
+        whole = column.dictionary_encode().unify_dictionaries().combine_chunks()
+        levels = whole.dictionary.to_pylist()
+        codes = whole.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)
+        if name in self._coded:
+            levels = [None if text is None else as_tuples(json.loads(text)) for text in levels]
+        return Levels([*levels, None] if whole.null_count else levels, codes)
+
+
+def as_tuples(value: Any) -> Any:
+    return tuple(as_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def of_one_kind(levels: Sequence[Any]) -> bool:
+    """All numbers, all truth values or all texts, nulls apart: what a column of a file can hold as it is."""
+    kinds = {type(value) for value in levels if value is not None}
+    return kinds <= {int, float} or kinds in ({bool}, {str})

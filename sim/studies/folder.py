@@ -1,0 +1,113 @@
+"""A study in its folder: one run at a time, its status kept, its results written; shares of a study put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from sim.errors import InputError
+from sim.files.atomic import require_place
+from sim.files.locks import held
+from sim.running.index import Index, merge
+from sim.running.places import Folder, place_at
+from sim.studies.cells import WHOLE, Counts, gathered, run_study
+from sim.studies.experiment import Backends
+from sim.studies.grid import Goals, cells_of
+from sim.studies.report import StudyReport, require_same_study
+from sim.studies.request import Request, require_same
+from sim.studies.status import Journal
+
+
+def run_in_folder(
+    folder: Path,
+    request: Request,
+    backends: Backends,
+    *,
+    fresh: bool = False,
+    on_progress: Callable[[Counts], None] = lambda counts: None,
+    on_writing: Callable[[], None] = lambda: None,
+) -> StudyReport:
+    """Results, tables and figures of a study in `folder`; of one of several shares only the finished replicates. A
+    second run in the folder is refused; one that ends early says in status.json by what."""
+    spec = request.spec()
+    # Before hours of work: a reference that cannot be read, a folder that cannot be written.
+    reference = StudyReport.reference_of(spec)
+    require_place(folder / "cells")
+    with held(folder):
+        require_same_study(folder, spec)
+        request.write(folder, spec)
+        grid, place, share = cells_of(spec, backends), request.place(folder), request.share
+        with _noted(Journal(folder, spec.title, place, grid, spec.replicates, share)) as journal:
+
+            def counted(counts: Counts) -> None:
+                journal.show(counts)
+                on_progress(counts)
+
+            run = run_study(
+                spec, backends, cells=place, workers=request.workers, engine=request.engine,
+                scheduler=request.scheduler, tls=request.security, batch=request.batch, time_out=request.time_out,
+                fresh=fresh, share=share, tidy=request.cells is None, grid=grid, on_progress=counted,
+                table=folder / "results.parquet" if share == WHOLE else None,
+            )  # fmt: skip
+            report = StudyReport(run, reference)
+            if share == WHOLE:
+                on_writing()
+                report.write(folder)
+                report.draw(folder)
+    return report
+
+
+def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> StudyReport:
+    """Shares of one study, each in its folder, as one study in `out`; nothing is computed."""
+    began = time.monotonic()
+    requests = [Request.read(folder) for folder in folders]
+    require_same(requests, folders)
+    request = replace(requests[0], shard=(1, 1), cells=None)
+    spec = request.spec()
+    reference = StudyReport.reference_of(spec)
+    require_place(out / "cells")
+    with held(out):
+        require_same_study(out, spec)
+        grid = cells_of(spec, backends)
+        own = [cell for cell in grid if cell.skipped is None]
+        places = dict.fromkeys(one.place(folder) for one, folder in zip(requests, folders, strict=True))
+        index, goals = Index([place_at(place) for place in places]).refresh(), Goals(spec, own, WHOLE)
+        _require_all(goals, index, requests)
+        index.copy(out / "cells")
+        request.write(out, spec)
+        with _noted(Journal(out, spec.title, request.place(out), grid, spec.replicates, WHOLE)):
+            run = gathered(spec, grid, goals, index, out / "results.parquet", began)
+            report = StudyReport(replace(run, notices=tuple(index.notices())), reference)
+            report.write(out)
+            report.draw(out)
+        merge(Folder(out / "cells"))
+    return report
+
+
+def _require_all(goals: Goals, index: Index, requests: Sequence[Request]) -> None:
+    missing = sum(stop - start for _, start, stop in goals.missing(index))
+    if missing:
+        of = max(request.share.of for request in requests)
+        there = {request.share.number for request in requests if request.share.of == of}
+        absent = ", ".join(f"{number}/{of}" for number in range(1, of + 1) if number not in there)
+        raise InputError(
+            f"{missing:,} of {goals.total:,} replicates are not there" + (f"; not given: {absent}" if absent else ""),
+            fix="name the folders of all shares, or finish those that are not (`pluralign study status DIR`)",
+        )
+
+
+@contextmanager
+def _noted(journal: Journal) -> Iterator[Journal]:
+    """How it ended is written down, whatever ends it but a kill."""
+    try:
+        yield journal
+    except KeyboardInterrupt:
+        journal.end("interrupted")
+        raise
+    except BaseException as error:
+        journal.end("stopped", " ".join(f"{error}".split()) or type(error).__name__)
+        raise
+    journal.end("finished")

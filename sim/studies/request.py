@@ -1,0 +1,138 @@
+"""How a study was asked for, kept beside its results: enough to go on with it, and to put shares of it together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError
+from sim.files.atomic import write_json
+from sim.reading import load_json, read_text
+from sim.running.engines import EngineName, Tls, Workers
+from sim.running.fingerprint import code_fingerprint, content_of
+from sim.studies.grid import Share
+from sim.studies.registry import EXPERIMENTS
+from sim.studies.shipped import study_file
+from sim.studies.spec import StudySpec, load_spec
+
+NAME = "request.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """study: a file or a shipped study's name.  overrides: key=value texts.  seed: None: the file's.  cells: the place
+    of finished replicates; None: in the study's folder.  content, code: digests of the study file and of the code, as
+    they were."""
+
+    study: str
+    overrides: tuple[str, ...] = ()
+    seed: int | None = None
+    engine: EngineName = "joblib"
+    workers: int = 1
+    scheduler: str | None = None
+    tls: tuple[str, str, str] | None = None
+    cells: str | None = None
+    batch: int | None = None
+    time_out: float | None = None
+    shard: tuple[int, int] = (1, 1)
+    content: str = ""
+    code: str = ""
+
+    @property
+    def share(self) -> Share:
+        return Share(*self.shard)
+
+    @property
+    def who(self) -> Workers:
+        return Workers(self.workers, self.engine, self.scheduler, self.security)
+
+    @property
+    def security(self) -> Tls | None:
+        return None if self.tls is None else Tls(*map(Path, self.tls))
+
+    def spec(self) -> StudySpec:
+        """The study, checked; a share of one whose size depends on what is measured is refused."""
+        spec = load_spec(study_file(self.study), self.overrides, self.seed)
+        if spec.target_error and self.share.of > 1:
+            raise InputError(
+                "a study with a target_error cannot be shared out: how far a cell goes depends on all its replicates",
+                file=spec.file, field="target_error", fix="leave it out of the shares",
+            )  # fmt: skip
+        return spec
+
+    def place(self, folder: Path) -> str:
+        return str(folder / "cells") if self.cells is None else self.cells
+
+    def write(self, folder: Path, spec: StudySpec) -> None:
+        """With the file as it is now, where it is now."""
+        content = {
+            **asdict(self), "study": str(spec.file.resolve()), "content": content_of(spec.file),
+            "code": code_fingerprint(), "experiment": spec.experiment,
+        }  # fmt: skip
+        write_json(folder / NAME, content)
+
+    @classmethod
+    def read(cls, folder: Path) -> Request:
+        """Of a study's folder; its study file must be as it was then.
+
+        An experiment of one's own is looked for where this program runs: a folder that somebody sent must not choose
+        what is run, so that a study file from elsewhere is refused.
+        """
+        path = folder / NAME
+        fix = "name the folder of a study (--out of `pluralign study`)"
+        if not path.is_file():
+            raise InputError("is not the folder of a study", file=folder, fix=fix)
+        try:
+            found = load_json(read_text(path, fix))
+            file, experiment = Path(found["study"]), str(found["experiment"])
+            kept: dict[str, Any] = {}
+            for field in fields(cls):
+                value = found[field.name]
+                kept[field.name] = tuple(value) if isinstance(value, list) else value
+            request = cls(**kept)
+            _ = request.share, [str(text) for text in request.overrides]
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"is not of this version ({error})", file=path, fix="run `pluralign study` again"
+            ) from error
+        _require_here(file, experiment, folder)
+        if content_of(file) != request.content:
+            raise InputError(
+                "has changed since the study was begun", file=file,
+                fix=f"`pluralign study {file}` into {folder} goes on with the file as it is",
+            )  # fmt: skip
+        return request
+
+
+def _require_here(file: Path, experiment: str, folder: Path) -> None:
+    if not file.is_file():
+        raise InputError("the study's file is not there any more", file=file, fix="put it back")
+    if ":" in experiment and not EXPERIMENTS.is_ours(experiment):
+        there = file.resolve().parent
+        if not there.is_relative_to(Path.cwd()) or there.is_relative_to(folder.resolve()):
+            raise InputError(
+                f"names code of one's own, '{experiment}', which is run only from its own folder", file=file,
+                fix=f"cd {there}, or give `pluralign study {file}` with this folder",
+            )  # fmt: skip
+
+
+def require_same(requests: Sequence[Request], folders: Sequence[Path]) -> None:
+    """InputError where they are not of one study, or of other code than this."""
+    for request, folder in zip(requests, folders, strict=True):
+        if request.code != code_fingerprint():
+            raise InputError(
+                "was computed by another version of the code, or of the packages it runs on", file=folder,
+                fix="merge with the version that computed it, or run it again",
+            )  # fmt: skip
+        for name in ("content", "overrides", "seed"):
+            ours, theirs = getattr(requests[0], name), getattr(request, name)
+            if ours != theirs:
+                what = {"content": "another study file"}.get(name, f"other {name} ({json.dumps(theirs)})")
+                raise InputError(
+                    f"is of {what} than {folders[0]}", file=folder, fix="merge the shares of one study, run alike"
+                )

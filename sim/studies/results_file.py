@@ -1,0 +1,59 @@
+"""A study's results written as they are read: some thousand rows at a time, whatever their number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sim.files.atomic import replacing
+from sim.studies.columns import CODED, of_one_kind
+from sim.studies.results import COLUMNS
+
+# A million numbers are some tens of row groups, and as much as is held here.
+_ROWS = 1 << 15
+
+
+class ResultsFile:
+    """factors: their levels, in all cells, in order of the grid."""
+
+    def __init__(self, writer: Any, schema: Any, coded: Sequence[str]) -> None:
+        self._writer, self._schema, self._coded = writer, schema, frozenset(coded)
+        self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """A row with an entry for each column."""
+        for name, column in self._columns.items():
+            value = row[name]
+            column.append(json.dumps(value) if name in self._coded and value is not None else value)
+        if len(self._columns["cell_id"]) >= _ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        import pyarrow as pa
+
+        arrays = [pa.array(self._columns[field.name], field.type) for field in self._schema]
+        self._writer.write_table(pa.table(arrays, schema=self._schema))
+        for column in self._columns.values():
+            column.clear()
+
+
+@contextmanager
+def results_file(path: Path, factors: Mapping[str, Sequence[Any]]) -> Iterator[ResultsFile]:
+    """A results file at `path`, whole when the context is left without an error, or not there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    coded = [name for name, levels in factors.items() if not of_one_kind(levels)]
+    types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
+    fields = [pa.field(name, types.get(name, pa.string())) for name in COLUMNS]
+    fields += [
+        pa.field(name, pa.string() if name in coded else pa.array(levels).type) for name, levels in factors.items()
+    ]
+    schema = pa.schema(fields, metadata={CODED: json.dumps(coded).encode()})
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        rows = ResultsFile(writer, schema, coded)
+        yield rows
+        rows.flush()
