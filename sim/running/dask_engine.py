@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sim.errors import InputError
@@ -17,6 +19,19 @@ R = TypeVar("R")
 _PATIENCE = 15
 # How often it is asked how many workers there are: clusters grow and shrink.
 _COUNT_SECONDS = 5.0
+
+
+# Of a cluster of ours nobody sees the dashboard: its workers need not look a hundred times a second at what they do.
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    # What they hold is one batch; a worker that outgrows its memory is still ended.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+}
 
 
 class _Dask:
@@ -86,6 +101,7 @@ class _Dask:
 @contextmanager
 def on_dask(workers: Workers) -> Iterator[_Dask]:
     try:
+        from dask import config
         from distributed import Client, LocalCluster
     except ImportError as missing:
         raise InputError("engine 'dask' needs Dask, which is not installed", fix=install_line("cluster")) from missing
@@ -94,18 +110,31 @@ def on_dask(workers: Workers) -> Iterator[_Dask]:
     with _silent_log():
         try:
             if workers.scheduler is None:
-                cluster = LocalCluster(
-                    n_workers=workers.count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-                    silence_logs=60,
-                )  # fmt: skip
+                with config.set(_QUIET):
+                    cluster = LocalCluster(
+                        n_workers=workers.count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+                        silence_logs=60,
+                    )  # fmt: skip
             client = _connected(Client, workers.scheduler or cluster, words, workers.tls)
             try:
                 yield _Dask(client, words)
             finally:
                 client.close(timeout=5)
+        except KeyboardInterrupt:
+            _end_at_once(cluster)
+            raise
         finally:
             if cluster is not None:
                 cluster.close()
+
+
+def _end_at_once(cluster: Any) -> None:
+    """Our own workers, without waiting for what they do."""
+    for nanny in [] if cluster is None else list(cluster.workers.values()):
+        nanny.auto_restart = False
+        if nanny.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sim.running.ranges import Ranges
 from sim.running.records import VERSION, Line, checked, header, next_path, parsed, task_line
 
 _STRETCH = 1 << 20
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 _NONE = Ranges()
 
 
@@ -219,13 +219,18 @@ class Index:
                 yield found
 
 
-def merge(place: Folder) -> None:
+def merge(place: Folder, *, damaged: bool = True) -> None:
     """The folder's several files, or one with damaged lines, become one of whole lines, and only then are removed; a
-    file that another process writes to is left alone. What was written is then safe from a power cut."""
+    file that another process writes to is left alone. What was written is then safe from a power cut.
+
+    damaged: there may be such lines.
+    """
     held = [(place.path_of(name), file) for name in place.sizes() if (file := _exclusive(place.path_of(name)))]
     try:
         for _, file in held:
             os.fsync(file.fileno())
+        if len(held) < 2 and not damaged:
+            return
         mine = Index([Folder(place.path, frozenset(path.name for path, _ in held))]).refresh()
         if mine.foreign or (len(held) < 2 and not mine.damaged):
             return

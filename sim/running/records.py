@@ -81,7 +81,7 @@ def task_line(line: bytes) -> Line | None:
 class Writer(Protocol):
     """`rest` when nothing will come for a while: what was added is then with the place, and no file is held."""
 
-    def add(self, series: str, number: int, content: Any) -> None: ...
+    def add(self, series: str, number: int, content: str) -> None: ...
 
     def rest(self) -> None: ...
 
@@ -96,8 +96,8 @@ class FolderWriter:
         self._file: FileIO | None = None
         self._synced = 0.0
 
-    def add(self, series: str, number: int, content: Any) -> None:
-        line = checked(f"{series}-{number}", _json(content))
+    def add(self, series: str, number: int, content: str) -> None:
+        line = checked(f"{series}-{number}", content)
         try:
             if self._file is None:
                 self._file = self._taken_up() or self._new_file()
@@ -160,8 +160,8 @@ class StoreWriter:
         self._lines: list[bytes] = []
         self._bytes, self._since = 0, 0.0
 
-    def add(self, series: str, number: int, content: Any) -> None:
-        line = checked(f"{series}-{number}", _json(content))
+    def add(self, series: str, number: int, content: str) -> None:
+        line = checked(f"{series}-{number}", content)
         if not self._lines:
             self._since = time.monotonic()
         self._lines.append(line)
@@ -198,5 +198,9 @@ def next_path(folder: Path) -> Path:
     return folder / f"records-{max((order(name)[0] for name in names), default=0) + 1:04d}.jsonl"
 
 
-def _json(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"), allow_nan=False)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def as_json(content: Any) -> str:
+    """ValueError where JSON has no such number."""
+    return _ENCODER.encode(content)

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.plugins import looking_in, place_of
-from sim.running.records import writing_to
+from sim.running.records import as_json, writing_to
 from sim.running.watched import Ended, beat, prepared, watched
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Experiment, Measurement
@@ -75,9 +75,9 @@ def run_batch(batch: Batch) -> Ran:
     return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
 
 
-def failure(why: str) -> dict[str, str]:
+def failure(why: str) -> str:
     """How a replicate that failed is kept."""
-    return {"failed": why}
+    return as_json({"failed": why})
 
 
 def measurements(content: str) -> list[Measurement]:
@@ -101,24 +101,26 @@ def _run(batch: Batch) -> Ran:
         began, failed = time.perf_counter(), 0
         with writing_to(batch.place) as writer:
             for replicate in range(batch.first, batch.last):
-                found = _replicate(definition, setting, batch.stream(replicate), batch.backends)
-                failed += isinstance(found, str)
-                writer.add(batch.series, replicate, failure(found) if isinstance(found, str) else found)
+                content, well = _replicate(definition, setting, batch.stream(replicate), batch.backends)
+                failed += not well
+                writer.add(batch.series, replicate, content)
                 beat()
     return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
 
 
-def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: Backends) -> list[tuple[Any, ...]] | str:
-    """Its measurements, or what it raised in one line."""
+def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: Backends) -> tuple[str, bool]:
+    """Its measurements, or what it raised in one line, as they are kept; and whether all went well."""
     try:
-        found = [astuple(replace(row, value=_number(row.value))) for row in definition.run(setting, stream, backends)]
-        # Held against what JSON can keep here, where it is this replicate's failure and not the study's.
-        json.dumps(found, allow_nan=False)
+        found = [
+            (row.method, row.metric, _number(row.value), row.wall_s, row.status)
+            for row in definition.run(setting, stream, backends)
+        ]
+        # What JSON cannot keep, such as nan, is this replicate's failure and not the study's.
+        return as_json(found), True
     except InputError:
         raise
     except Exception as error:  # one replicate's failure, whatever it is, is not the study's
-        return " ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]
-    return found
+        return failure(" ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]), False
 
 
 def _number(value: Any) -> Any:

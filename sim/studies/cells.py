@@ -124,7 +124,7 @@ def run_study(
     resumed = sum(before[series].count(*bounds) for series, bounds in goals.bounds.items())
     run = replace(gathered(spec, grid, goals, index, table, began), resumed=resumed, notices=notices)
     if tidy and isinstance(place, Folder):
-        merge(place)
+        merge(place, damaged=index.damaged)
     return run
 
 
@@ -247,14 +247,8 @@ def _write(
                     n_failed += 1
                     if len(failed) < _NAMED:
                         failed.append(Failed(cell.cell_id, replicate, error.removeprefix("failed: ")))
-                shared = {
-                    **cell.factors,
-                    "cell_id": cell.cell_id,
-                    "replicate": replicate,
-                    "seed_key": f"{spec.seed}/study/{spec.experiment}/{replicate}",
-                }
-                for row in measured:
-                    rows.add({**shared, **vars(row)})
+                key = f"{spec.seed}/study/{spec.experiment}/{replicate}"
+                rows.add(cell.cell_id, replicate, key, measured, cell.factors)
     return tuple(failed), n_failed
 
 

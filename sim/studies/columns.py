@@ -113,8 +113,12 @@ class FileColumns(Mapping[str, Column]):
     def __len__(self) -> int:
         return len(self._schema.names)
 
+    def __contains__(self, name: object) -> bool:
+        """Without reading it, as a mapping does otherwise."""
+        return name in self._schema.names
+
     def __getitem__(self, name: str) -> Column:
-        if name not in self._schema.names:
+        if name not in self:
             raise KeyError(name)
         if name not in self._found:
             self._found[name] = self._read(name)

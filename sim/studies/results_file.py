@@ -10,10 +10,11 @@ from typing import Any
 
 from sim.files.atomic import replacing
 from sim.studies.columns import CODED, of_one_kind
+from sim.studies.experiment import Measurement
 from sim.studies.results import COLUMNS
 
-# A million numbers are some tens of row groups, and as much as is held here.
-_ROWS = 1 << 15
+# As much is held here, and a million numbers are some hundred row groups.
+_ROWS = 1 << 13
 
 
 class ResultsFile:
@@ -23,11 +24,17 @@ class ResultsFile:
         self._writer, self._schema, self._coded = writer, schema, frozenset(coded)
         self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """A row with an entry for each column."""
-        for name, column in self._columns.items():
-            value = row[name]
-            column.append(json.dumps(value) if name in self._coded and value is not None else value)
+    def add(
+        self, cell_id: str, replicate: int, seed_key: str, rows: Sequence[Measurement], factors: Mapping[str, Any]
+    ) -> None:
+        """What a replicate measured."""
+        same = {"cell_id": cell_id, "replicate": replicate, "seed_key": seed_key}
+        for name, value in factors.items():
+            same[name] = json.dumps(value) if name in self._coded and value is not None else value
+        for name, value in same.items():
+            self._columns[name] += [value] * len(rows)
+        for name in ("method", "metric", "value", "wall_s", "status"):
+            self._columns[name] += [getattr(row, name) for row in rows]
         if len(self._columns["cell_id"]) >= _ROWS:
             self.flush()
 
