@@ -45,8 +45,8 @@ def insistent_interrupts() -> Iterator[None]:
     """Inside, an interrupt that was lost comes again.
 
     LLVM calls Python back while it compiles a kernel, and what is raised in such a call is printed and dropped: the
-    command would go on. So the interrupt is raised again after `AGAIN` seconds, and where this context is not left then,
-    or while something is being compiled, the process ends without more ado, and with it its workers.
+    command would go on. So the interrupt is raised again after `AGAIN` seconds, and where this context is not left
+    then, or while something is being compiled, the process ends without more ado, and with it its workers.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield

@@ -133,8 +133,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_a_claim_that_hangs_stops_the_checks_in_one_line_once_the_others_are_kept(tmp_path):
     (tmp_path / "hanging_claim.py").write_text(HANGING)
     done = subprocess.run(
-        [sys.executable, "-m", "pluralign", "check", "hanging_claim:CLAIMS", "--workers", "1", "--time-out", "5", "--out",
-         str(tmp_path / "o")],
+        [sys.executable, "-m", "pluralign", "check", "hanging_claim:CLAIMS", "--workers", "1", "--time-out", "5",
+         "--out", str(tmp_path / "o")],
         capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

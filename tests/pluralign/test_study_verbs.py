@@ -1,0 +1,110 @@
+"""`study status`, `resume`, `merge`, `--shard`, `--dry-run`, `--target-error`, and the same in Python."""
+
+import json
+
+import pytest
+from study_processes import numbers, study_file
+from typed_commands import typed, typed_json
+
+import pluralign as pl
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return study_file(tmp_path)
+
+
+def test_shares_status_and_merge(study, monkeypatch, capsys):
+    for part in ("1/2", "2/2"):
+        code, out, _ = typed(monkeypatch, capsys, "study", study, "--workers", 1, "--shard", part)
+        assert (code, "8 replicates finished" in out) == (0, True)
+    code, out, _ = typed(monkeypatch, capsys, "study", "status", "slow-1-of-2")
+    assert (code, out) == (
+        0, "slow_study:SLOW (share 1/2): finished; 8 of 8 replicates finished, 0 failed\n"
+    )  # fmt: skip
+    assert typed(monkeypatch, capsys, "study", "merge", "slow-1-of-2", "--out", "m")[2].count("\n") == 1
+    merged = typed_json(monkeypatch, capsys, "study", "merge", "slow-1-of-2", "slow-2-of-2", "--out", "m")
+    assert (merged["tasks"], merged["out"]) == (16, "m")
+    whole = pl.run_study(study, workers=1, out="w")
+    assert [row["value"] for row in numbers(study.parent / "m")] == whole.results["value"]
+    again = pl.merge_studies("slow-1-of-2", "slow-2-of-2", out="m")
+    assert again.results["value"] == whole.results["value"]
+    assert pl.study_status("m").state == "finished"
+
+
+def test_resume_asks_for_the_same_again(study, monkeypatch, capsys):
+    words = ("study", study, "--workers", 1, "--set", "replicates=5", "--seed", 9, "--out", "o")
+    first = typed_json(monkeypatch, capsys, *words)
+    (study.parent / "o" / "results.parquet").unlink()
+    found = typed_json(monkeypatch, capsys, "study", "resume", "o", "--engine", "local")
+    assert (found["study"], found["resumed"]) == (first["study"], 10)
+    assert pl.resume_study("o").results["value"] == [row["value"] for row in numbers(study.parent / "o")]
+    request = json.loads((study.parent / "o" / "request.json").read_text())
+    assert (request["seed"], request["overrides"], request["study"]) == (9, ["replicates=5"], str(study))
+    study.write_text(study.read_text() + "title: another\n")
+    code, _, err = typed(monkeypatch, capsys, "study", "resume", "o")
+    assert (code, "has changed since the study was begun" in err) == (2, True)
+
+
+def test_a_folder_that_was_sent_resumes_no_code(study, monkeypatch, capsys, tmp_path):
+    """Code of one's own is run only from its own folder."""
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, _, err = typed(monkeypatch, capsys, "study", "resume", "../o")
+    assert code == 2
+    assert "names code of one's own, 'slow_study:SLOW', which is run only from its own folder" in err
+    payload = study_file(tmp_path / "o")
+    request = json.loads((tmp_path / "o" / "request.json").read_text())
+    (tmp_path / "o" / "request.json").write_text(json.dumps({**request, "study": str(payload)}))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = typed(monkeypatch, capsys, "study", "resume", "o")
+    assert (code, "which is run only from its own folder" in err) == (2, True)
+
+
+def test_a_dry_run_counts_and_measures_and_writes_nothing(study, monkeypatch, capsys):
+    before = sorted(path.name for path in study.parent.iterdir() if path.name != "__pycache__")
+    code, out, _ = typed(monkeypatch, capsys, "study", study, "--workers", 2, "--dry-run", "--out", "o")
+    assert code == 0
+    assert out.startswith("replicates: 16 of 2 cells; 0 of them are finished\nmemory: not known\ntime: about ")
+    assert "measured on 2 of 2 cells)" in out
+    assert sorted(path.name for path in study.parent.iterdir() if path.name != "__pycache__") == before
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
+    plan = pl.plan_study(study, settings={"replicates": 9}, out="o")
+    assert (plan.cells, plan.replicates, plan.finished) == (2, 18, 16)
+
+
+def test_a_target_on_the_command_line_and_in_python(study, monkeypatch, capsys):
+    words = ("study", study, "--workers", 1, "--set", "replicates=40", "--target-error", "x=0.5", "--out", "o")
+    found = typed_json(monkeypatch, capsys, *words)
+    assert (found["tasks"], found["study"]["target_error"]) == (32, {"x": 0.5})
+    assert len(pl.run_study(study, settings={"replicates": 40}, target_error=0.5, workers=1).results) == 64
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("status",), "Missing argument 'FOLDER'"),
+        (("status", "nowhere"), "nowhere: is not the folder of a study; name the folder"),
+        (("./status",), "no study './status'"),
+        (("resume", "nowhere"), "nowhere: is not the folder of a study"),
+        (("merge", "--out", "x"), "Missing argument 'FOLDER...'"),
+        (("merge", "nowhere", "--out", "x"), "nowhere: is not the folder of a study"),
+        (("slow.yaml", "--shard", "3/2"), "--shard: expected i/n with 1 <= i <= n, got '3/2'"),
+        (("slow.yaml", "--target-error", "x"), "--target-error: expected a number or METRIC=number, got 'x'"),
+        (("slow.yaml", "--shard", "1/2", "--target-error", "1"), "cannot be shared out"),
+        (("slow.yaml", "--tls-ca", "ca.pem"), "TLS needs all of --tls-ca, --tls-cert and --tls-key"),
+        (("slow.yaml", "--scheduler", "tcp://127.0.0.1:1"), "belongs to engine 'dask'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(study, monkeypatch, capsys, words, said):
+    code, out, err = typed(monkeypatch, capsys, "study", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert said in err
+
+
+def test_a_study_called_status_is_reached_as_a_path(study, monkeypatch, capsys):
+    study.rename(study.parent / "status")
+    code, _, err = typed(monkeypatch, capsys, "study", "./status", "--workers", 1, "--out", "o")
+    assert code == 0, err
