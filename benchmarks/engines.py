@@ -5,7 +5,8 @@
 
 A replicate works for a millisecond of processor time. Overhead is all processor time of a study, of every process,
 beyond its replicates' own: as the slope between a study of few and one of many, so that the start of workers, which is
-the same for both, is left out, and so that another program on the same cores changes nothing.
+the same for both, is left out, and so that another program on the same cores changes little. The replicates alone, in a
+plain loop, are measured alike.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ WORK = Experiment(Work, run, {})
 
 
 def one(engine: str, workers: int, replicates: int, seconds: float) -> None:
-    """A study in this process; prints its peak memory."""
+    """A study in this process; prints its peak memory. Engine "alone": the replicates, and no study."""
+    if engine == "alone":
+        for _ in range(replicates):
+            run(Work(seconds), None, None)
+        print("{}")
+        return
     from sim.studies.cells import run_study
     from sim.studies.spec import load_spec
     from sim.studies.summary import means_table
@@ -94,10 +100,12 @@ def main() -> None:
         one(engine, int(workers), int(replicates), float(seconds))
         return
     print(processor())
-    for engine, workers in (("local", 1), ("joblib", 2), ("dask", 2)) if options.overhead else ():
+    alone = 0.0
+    for engine, workers in (("alone", 1), ("local", 1), ("joblib", 2), ("dask", 2)) if options.overhead else ():
         few, many = (measured(engine, workers, count, 1e-3) for count in (FEW, options.replicates))
         each = (many["processor_s"] - few["processor_s"]) / (options.replicates - FEW)
-        print(f"{engine:6} {workers} workers: {each * 1e3:.3f} ms a replicate of 1 ms, overhead {each / 1e-3 - 1:.1%}")
+        alone = alone or each
+        print(f"{engine:6} {workers} workers: {each * 1e3:.3f} ms a replicate, overhead {each / alone - 1:.1%}")
     for replicates in () if options.memory is None else (FEW, options.memory):
         found = measured("joblib", 2, replicates, 0.0)
         print(

@@ -17,7 +17,7 @@ def command(folder: str, as_json: bool, **options: Any) -> None:
     """Go on with a study as it was asked for; who does the work may be another now.
 
     FOLDER is the --out of `pluralign study`. What failed is tried again. A study of one's own code is resumed from the
-    folder of its study file, or below it.
+    folder of its study file, or above it.
 
     Example: pluralign study resume section_5_1 --workers 4
     """

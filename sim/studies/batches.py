@@ -50,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Ran:
-    """How many replicates a batch had, how many of them failed, and the seconds it took."""
+    """How many replicates a batch had, how many of them failed, and the seconds they took, imports apart."""
 
     replicates: int
     failed: int
@@ -62,17 +62,19 @@ def run_batch(batch: Batch) -> Ran:
     _require_mark(batch)
     if batch.time_out is None:
         return _run(batch)
-    began, failed, first = time.perf_counter(), 0, batch.first
+    failed, seconds, first = 0, 0.0, batch.first
     while first < batch.last:
+        began = time.perf_counter()
         found = watched(_run, replace(batch, first=first), batch.time_out)
         if not isinstance(found, Ended):
-            failed += found.failed
+            failed, seconds = failed + found.failed, seconds + found.seconds
             break
+        seconds += time.perf_counter() - began
         # Those before it are written; the one that did not come back is, here.
         with writing_to(batch.place) as writer:
             writer.add(batch.series, first + found.beats, failure(found.why))
         failed, first = failed + 1, first + found.beats + 1
-    return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
+    return Ran(batch.last - batch.first, failed, seconds)
 
 
 def failure(why: str) -> str:
