@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from pluralign.interrupts import guarded_imports, insistent_interrupts, say_interrupted
+from pluralign.interrupts import EXIT_CODE, LINE, guarded_imports, insistent_interrupts, say_interrupted
 
 with guarded_imports():
     import click
@@ -92,7 +92,7 @@ def command() -> None:
 def main() -> Any:
     """Entry point of the console script."""
     try:
-        with insistent_interrupts(), escaped_output(), first_use.announced(_say_compiling):
+        with insistent_interrupts(), escaped_output(), first_use.announced(_say_compiling, (LINE, EXIT_CODE)):
             return _run()
     except (KeyboardInterrupt, _Interrupted, click.Abort):
         return say_interrupted()

@@ -11,25 +11,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sim.compiled.interrupted import Leaving
+
 # Workers inherit it: a file that the first of them to compile makes, and the process that waits for them looks for.
 _MARK = "PLURALIGN_COMPILING"
 _say: Callable[[], None] | None = None
+# What Ctrl-C does while something is compiled, where a command says so.
+leaving: Leaving | None = None
 _said = False
 
 
 @contextmanager
-def announced(say: Callable[[], None]) -> Iterator[None]:
+def announced(say: Callable[[], None], interrupted: tuple[str, int]) -> Iterator[None]:
     """Inside, `say()` is called when the first kernel that is not in the cache is about to be compiled here; workers
-    leave a mark, see `workers_compile`."""
-    global _say, _said
+    leave a mark, see `workers_compile`. Ctrl-C during a compilation ends the process with this line and code."""
+    global _say, _said, leaving
     with tempfile.TemporaryDirectory(prefix="pluralign-", ignore_cleanup_errors=True) as folder:
         before = os.environ.get(_MARK)
         os.environ[_MARK] = str(Path(folder) / "compiling")
-        _say, _said = say, False
+        _say, _said, leaving = say, False, Leaving(*interrupted)
         try:
             yield
         finally:
-            _say = None
+            _say = leaving = None
             if before is None:
                 del os.environ[_MARK]
             else:

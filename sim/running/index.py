@@ -18,7 +18,7 @@ from sim.files.atomic import beside
 from sim.files.locks import locked
 from sim.running.places import Folder, Store
 from sim.running.ranges import Ranges
-from sim.running.records import VERSION, Line, checked, header, next_path, parsed, task_line
+from sim.running.records import VERSION, Line, header, next_path, parsed, task_line
 
 _STRETCH = 1 << 20
 _BLOCK = 1 << 20
@@ -147,7 +147,7 @@ class Index:
         """All tasks in order in one new file of `into`, complete or not there at all; never in the place of a file that
         another run has made meanwhile."""
         lines = (
-            checked(f"{series}-{line.number}", line.content)
+            line.raw + b"\n"
             for series in self._stretches for line in self.ordered(series, 0, 1 << 62)
         )  # fmt: skip
         with beside(next_path(into)) as temporary, temporary.open("wb") as merged:

@@ -38,13 +38,14 @@ _SYNC_SECONDS = 1.0
 _PUT_SECONDS, _PUT_BYTES = 5.0, 4 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
-    """content: JSON, not yet read."""
+    """content: JSON, not yet read.  raw: as it lies there, without its end."""
 
     series: str
     number: int
     content: str
+    raw: bytes
 
     @property
     def failed(self) -> bool:
@@ -75,7 +76,7 @@ def task_line(line: bytes) -> Line | None:
     if found is None:
         return None
     series, _, number = found[0].rpartition("-")
-    return Line(series, int(number), found[1]) if number.isdecimal() else None
+    return Line(series, int(number), found[1], line) if number.isdecimal() else None
 
 
 class Writer(Protocol):

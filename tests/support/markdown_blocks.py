@@ -111,7 +111,8 @@ def parse(block: Block) -> None:
             assert (ROOT / words[1]).exists(), f"{words[1]} is not there"
         else:
             tool = Path(words[0]).name
-            assert tool in ("pip", "python", "python3", "git", "dask", "bash", "ruff", "mypy"), f"what is '{words[0]}'?"
+            known = ("pip", "python", "python3", "git", "dask", "bash", "ruff", "mypy", "sbatch")
+            assert tool in known, f"what is '{words[0]}'?"
 
 
 def _parse_verb(words: list[str]) -> None:

@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.running.index import Index, merge
 from sim.running.places import Folder
 from sim.running.ranges import Ranges
-from sim.running.records import as_json, writing_to
+from sim.running.records import FolderWriter, as_json, writing_to
 
 CONTENT = {i: [["method", "metric", i / 7, 0.0, "ok"]] * 5 for i in range(20)}
 
@@ -183,6 +183,33 @@ def test_a_process_goes_on_in_its_file_unless_that_was_merged_away(tmp_path, mon
     _fill(tmp_path, [3])
     assert _names(tmp_path) == ["records-0007.jsonl", "records-0008.jsonl"]
     assert len(_found(tmp_path)[0]) == 4
+
+
+def test_what_a_full_disk_took_of_a_line_stays_the_end_of_its_file(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    _fill(tmp_path, [0])
+
+    class Full:
+        def __init__(self, file):
+            self._file, self.fileno = file, file.fileno
+
+        def write(self, line):
+            self._file.write(line[:30])
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            self._file.close()
+
+    opened = FolderWriter._taken_up
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderWriter, "_taken_up", lambda writer: Full(opened(writer)))
+        with pytest.raises(
+            InputError, match="finished work cannot be written \\(No space left on device\\); make room"
+        ):
+            _fill(tmp_path, [1])
+    _fill(tmp_path, [1, 2])
+    found, index = _found(tmp_path)
+    assert (set(found), index.notices()) == ({0, 1, 2}, [])
 
 
 def test_other_formats(tmp_path, monkeypatch):
