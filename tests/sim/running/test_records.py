@@ -247,3 +247,20 @@ def test_intervals_are_sets():
         ) - numbers
         assert ranges.count(low, high) == len(numbers & set(range(low, high)))
         assert [number in ranges for number in range(40)] == [number in numbers for number in range(40)]
+
+
+def test_what_is_held_does_not_grow_with_the_tasks(tmp_path):
+    """Twelve times the tasks, and no more memory but that of a few stretches."""
+    import tracemalloc
+
+    held = []
+    for count in (1000, 12_000):
+        with writing_to(str(tmp_path / str(count))) as writer:
+            for number in range(count):
+                writer.add("cell", number, '[["method","metric",0.123456789,0.0,"ok"]]')
+        tracemalloc.start()
+        index = Index([Folder(tmp_path / str(count))]).refresh()
+        assert sum(1 for _ in index.ordered("cell", 0, count)) == count
+        held.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert held[1] < held[0] + 4000
