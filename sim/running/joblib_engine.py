@@ -19,6 +19,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 # Read when the libraries are first loaded there: what `one_thread` sets later on is too late for some.
 _ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# Where a store of finished work is, and who may use it: workers that were started before these were set do not know.
+_STORES = ("AWS_", "AZURE_", "FSSPEC_", "GCSFS_", "GOOGLE_")
 
 
 class _Processes:
@@ -29,9 +31,8 @@ class _Processes:
         """The one that is there, or where it broke a new one."""
         from joblib.externals.loky import get_reusable_executor
 
-        return get_reusable_executor(
-            self.slots, timeout=300, initializer=end_with, initargs=(os.getpid(),), env=dict.fromkeys(_ONE, "1")
-        )
+        env = {name: value for name, value in os.environ.items() if name.startswith(_STORES)} | dict.fromkeys(_ONE, "1")
+        return get_reusable_executor(self.slots, timeout=300, initializer=end_with, initargs=(os.getpid(),), env=env)
 
     def run(
         self,
