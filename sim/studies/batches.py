@@ -121,7 +121,7 @@ def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: B
         return as_json(found), True
     except InputError:
         raise
-    except Exception as error:  # one replicate's failure, whatever it is, is not the study's
+    except (Exception, SystemExit) as error:  # one replicate's failure, whatever it is, is not the study's
         return failure(" ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]), False
 
 
