@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from quantecon.optimize.linprog_simplex import linprog_simplex
 
 from sim.compiled.jit import FAST_PARALLEL, INNER
+from sim.compiled.simplex import linprog_simplex
 
 # A level already fixed may give way by this much, or rounding makes the next program infeasible.
 _SLACK = 1e-12

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from quantecon.optimize.minmax import minmax
 
 from sim.compiled.jit import FAST_PARALLEL, INNER, exp
+from sim.compiled.simplex import minmax
 
 # Beyond it e^(r - top) of a candidate is no number any more, and the ratio of two such is none.
 _WIDE = 600.0

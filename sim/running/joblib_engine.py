@@ -29,10 +29,11 @@ class _Processes:
 
     def _executor(self) -> Any:
         """The one that is there, or where it broke a new one."""
-        from joblib.externals.loky import get_reusable_executor
+        # joblib's own way to the executor that it shares with whoever else uses joblib in this process.
+        from joblib.executor import get_memmapping_executor
 
         env = {name: value for name, value in os.environ.items() if name.startswith(_STORES)} | dict.fromkeys(_ONE, "1")
-        return get_reusable_executor(self.slots, timeout=300, initializer=end_with, initargs=(os.getpid(),), env=env)
+        return get_memmapping_executor(self.slots, timeout=300, initializer=end_with, initargs=(os.getpid(),), env=env)
 
     def run(
         self,

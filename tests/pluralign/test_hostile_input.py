@@ -54,7 +54,7 @@ REFUSED = [
     (("replay", "deep.json"), "deep.json: is not JSON (nested"),
     (("study", "deep.yaml"), "deep.yaml: is nested too deeply"),
     (("predict", "deep", "deep.jsonl"), "fit.json: is not whole JSON (nested"),
-    (("report", "deep_check"), "verdicts.json: is not a verdict file of this version (nested"),
+    (("report", "deep_check"), "verdicts.json: is not JSON (nested"),
     (("report", "deep_study"), "study.json: is not a study of this version (nested"),
     (("minmax", "--regret", "cell.csv"), "cell.csv, row 2: is not CSV (field larger than field limit"),
     (("welfare", "open.csv"), "open.csv, row 2: is not CSV (field larger than field limit"),

@@ -121,7 +121,19 @@ def test_the_sdist_installs_too_and_names_what_it_needs(built, tmp_path):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
                 imported |= {name.partition(".")[0] for name in names}
-    optional = {"torch", "transformers", "distributed", "pandas", "polars", "datasets", "psutil", "IPython", "llm"}
+    optional = {
+        "torch",
+        "transformers",
+        "dask",
+        "distributed",
+        "fsspec",
+        "pandas",
+        "polars",
+        "datasets",
+        "psutil",
+        "IPython",
+        "llm",
+    }
     foreign = imported - set(sys.stdlib_module_names) - {"sim", "theory", "pluralign"} - optional
     called = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
     assert {called.get(name, name) for name in foreign} <= needed

@@ -28,6 +28,7 @@ class Cluster:
     def __init__(self, workers: int, tls: tuple[Path, Path, Path] | None = None) -> None:
         self._count, self._tls = workers, tls
         self.workers: list[subprocess.Popen] = []
+        self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> "Cluster":
         self.scheduler = self._start(
@@ -47,6 +48,10 @@ class Cluster:
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
+        for reader in self._readers:
+            reader.join()
+        for process in (*self.workers, self.scheduler):
+            process.stderr.close()
 
     def _start(self, what: str, *words: str) -> subprocess.Popen:
         tls = []
@@ -62,13 +67,13 @@ class Cluster:
         watch.start()
         return process
 
-    @staticmethod
-    def _said(process: subprocess.Popen, pattern: str) -> str:
+    def _said(self, process: subprocess.Popen, pattern: str) -> str:
         """Waits for a line of its log; what follows is read too, so that it never waits for a reader."""
         lines = []
         for line in process.stderr:
             lines.append(line)
             if found := re.search(pattern, line):
-                threading.Thread(target=lambda: list(process.stderr), daemon=True).start()
+                self._readers.append(threading.Thread(target=lambda: list(process.stderr), daemon=True))
+                self._readers[-1].start()
                 return found[1]
         raise AssertionError("".join(lines))

@@ -199,7 +199,9 @@ def test_kernels_that_executed_lines_can_call_count_as_executed():
 
 def test_what_could_not_be_planted_counts_as_nothing():
     """A session whose module is imported already asks no claim; it must not pass for a fault that was noticed."""
-    fault = fault_of("sim.compiled.first_use:announced", "_say, _said = say, False", "_say, _said = say, True")
+    fault = fault_of(
+        "sim.compiled.first_use:announced", "_say, _said, leaving = say, False", "_say, _said, leaving = say, True"
+    )
     early = {**planted(fault), "kernels": {"json": "json"}}
     with pytest.raises(RuntimeError, match="imported before the fault was planted: json"):
         Session(early)

@@ -213,7 +213,7 @@ def test_responsibilities_and_groups_of_planted_answers(short, size, beta):
 
 
 def test_scores_are_kept_under_all_they_depend_on(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("llm.training.adapter_policy._WORTH_KEEPING", 1)
+    monkeypatch.setattr("llm.training.adapter_policy.WORTH_KEEPING", 1)
 
     def log_ratios(scores=True, **changes):
         base = open_tiny(tiny, dtype=changes.pop("dtype", torch.bfloat16))[0]
@@ -221,7 +221,7 @@ def test_scores_are_kept_under_all_they_depend_on(tiny, tmp_path, monkeypatch):
             setattr(base, name, value)
         contexts, responses = random_rows(base, 30)
         policy = _shaken(base, "one", 1)
-        policy._journal = Journal(tmp_path)
+        policy.journal = Journal(tmp_path)
         if not scores:
             base.score = None  # what was kept is never computed again
         return policy.log_ratio(contexts, responses)
@@ -241,7 +241,7 @@ def test_scores_are_kept_under_all_they_depend_on(tiny, tmp_path, monkeypatch):
 
 
 def test_a_bfloat16_run_goes_on_to_the_same_bytes(settings, tmp_path, monkeypatch, refused):
-    monkeypatch.setattr("llm.training.adapter_policy._WORTH_KEEPING", 1)
+    monkeypatch.setattr("llm.training.adapter_policy.WORTH_KEEPING", 1)
     train_run(settings, tmp_path / "whole")
     interrupted(settings, tmp_path / "cut", monkeypatch, "beside")
     said = refused(*train_command(settings, tmp_path / "cut"), "--set", "dtype=bfloat16", "--set", "scoring=float32")

@@ -126,7 +126,7 @@ def test_a_damaged_piece_of_the_journal_counts_as_absent(tmp_path):
 
 @pytest.mark.parametrize("kind", ["part", "score"])
 def test_damage_while_a_run_is_unfinished_leaves_its_result(settings, finished, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("llm.training.adapter_policy._WORTH_KEEPING", 1)
+    monkeypatch.setattr("llm.training.adapter_policy.WORTH_KEEPING", 1)
     out, said = tmp_path / "run", []
     interrupted(settings, out, monkeypatch, kind, 3)
     pieces = sorted((out / "journal").glob("*.safetensors"))

@@ -296,6 +296,7 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
         "annotators.parquet",
         "model.npz",
         "figures",
+        "report.html",
     }
     # The folder counts as an earlier fit: it is replaced, with no figure of the other one left.
     assert _type(monkeypatch, capsys, *words[:5], "2", "--out", out)[0] == 0

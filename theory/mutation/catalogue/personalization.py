@@ -100,7 +100,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="distance-scale", place="sim.algorithms.opinion_distances:opinion_distance",
-        old="-total / (alpha * (1.0 - alpha))", new="-total / (1.0 - alpha)",
+        old="-total / alpha / (1.0 - alpha)", new="-total / (1.0 - alpha)",
         what="the distance is not divided by alpha",
     ),
     _fault(
