@@ -117,6 +117,7 @@ def served(site):
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install -y --no-install-recommends chromium")
 def test_every_page_opens_in_chromium(site, served, tmp_path):
     """At a desk's width and at a telephone's: no error, nothing from elsewhere, nothing wider than its window."""

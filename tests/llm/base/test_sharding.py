@@ -62,6 +62,7 @@ def test_a_decoder_without_layers_is_refused():
         decoder_layers(Flat(2, 2))
 
 
+@pytest.mark.slow
 def test_scores_and_gradients_are_those_of_the_whole(folders, tmp_path):
     for name in UNLIKE:
         (tmp_path / name).symlink_to(folders[name])

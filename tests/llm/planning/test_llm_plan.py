@@ -128,6 +128,7 @@ print(json.dumps(memory("VmHWM") - before))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc to measure a peak")
 def test_planned_memory_is_within_15_percent_of_a_measured_run():
     settings = PlanSettings(
