@@ -21,7 +21,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from sim.running.workers import EngineName
 from sim.studies.experiment import Experiment, Measurement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +63,9 @@ def one(engine: str, workers: int, replicates: int, seconds: float) -> None:
         text = f"experiment: engines:WORK\nreplicates: {replicates}\nsettings: {{seconds: {seconds}}}\n"
         file.write_text(text, encoding="utf-8")
         (Path(folder) / "engines.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
-        found = run_study(load_spec(file), {}, cells=Path(folder) / "cells", workers=workers, engine=engine)  # type: ignore[arg-type]
+        found = run_study(
+            load_spec(file), {}, cells=Path(folder) / "cells", workers=workers, engine=cast(EngineName, engine)
+        )
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         assert len(found.results) == replicates
         means_table(found.results, ())

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -53,7 +55,7 @@ def writing() -> float:
     return x.nbytes / _best(lambda: fill(x, 1.0), 10)
 
 
-def _best(run, times: int) -> float:  # type: ignore[no-untyped-def]
+def _best(run: Callable[[], Any], times: int) -> float:
     run()
     seconds = []
     for _ in range(times):

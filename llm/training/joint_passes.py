@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,10 @@ def make_passes_together(
             for (fit, objective), own in zip(fits, parameters, strict=True)
         ]  # fmt: skip
         for number, fit in enumerate(steps):
-            go_on(number, lambda fit=fit: next(fit))  # type: ignore[misc]  # bound now
+            go_on(number, partial(next, fit))
         while asked:
             for number, totals in gradients(asked).items():
-                go_on(number, lambda n=number, totals=totals: steps[n].send(totals))  # type: ignore[misc]  # bound now
+                go_on(number, partial(steps[number].send, totals))
             shelf.keep()
     return [record[number] for number in range(len(fits))]
 

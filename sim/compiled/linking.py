@@ -50,15 +50,15 @@ class KernelLibrary(codegen.JITCodeLibrary):
 
 
 class PieceLibrary(KernelLibrary):
-    """What kernels link in: simplified, so that it can be inlined, and not turned into machine code."""
+    """What kernels link in: kept as it was lowered, and optimised and turned into machine code with them alone."""
 
     _alone = False
 
     def enable_object_caching(self):
         # Said of every function, but of the wrapper of a generalised ufunc only if that one is nobody's loop.
         super().enable_object_caching()
-        self._alone = _WRAPPER in self.name
-        self._kept = ("__gufunc__",)
+        if _WRAPPER in self.name:
+            self._alone, self._kept = True, ("__gufunc__",)
 
     def _optimize_final_module(self):
         # Of a piece, with the kernel it becomes part of.
