@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -69,6 +70,22 @@ def bounded_bytes(path: Path, packed: str) -> bytes:
             if packed:
                 _require_size(total, size, path)
     return b"".join(parts)
+
+
+@contextmanager
+def of_this_version(file: Path, fix: str) -> Iterator[None]:
+    """Around taking a value from a file that this program wrote: another version's, or a damaged one, is one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"is damaged, or not of this version (no {error} in it)", file=file, fix=fix) from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"is damaged, or not of this version (another kind of value than expected: {said})", file=file, fix=fix
+        ) from error
 
 
 def read_text(path: str | Path, fix: str, *, largest: int = LARGEST_TEXT) -> str:

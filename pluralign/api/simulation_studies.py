@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pluralign.api.shown import Page, Shown, plotted
 from pluralign.backends import backends
 from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
+from sim.running.places import lasting
 from sim.studies.cells import Counts, Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
 from sim.studies.folder import merge_folders, run_in_folder
@@ -214,16 +215,23 @@ def run_study(
     """
     request = _request(study, settings, seed, target_error, workers, engine=engine, scheduler=scheduler,
                        tls=None if tls is None else tuple(map(str, tls)), batch=batch, time_out=time_out,
-                       cells=None if cells is None else str(cells), shard=shard)  # fmt: skip
+                       cells=None if cells is None else lasting(cells), shard=shard)  # fmt: skip
     return _run(request, out, fresh, progress)
 
 
 def resume_study(
-    folder: str | Path, *, workers: int | None = None, progress: Callable[[str], None] | None = None
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    engine: EngineName | None = None,
+    scheduler: str | None = None,
+    tls: tuple[str | Path, str | Path, str | Path] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> StudyResult:
-    """Go on with a study that `run_study(out=folder)` or `pluralign study` began, as it was asked for."""
-    request = Request.read(Path(folder))
-    return _run(request if workers is None else replace(request, workers=workers), folder, False, progress)
+    """Go on with a study that `run_study(out=folder)` or `pluralign study` began, as it was asked for; who does the
+    work may be another now."""
+    request = Request.read(Path(folder)).by(workers, engine, scheduler, None if tls is None else tuple(map(str, tls)))
+    return _run(request, folder, False, progress)
 
 
 def merge_studies(*folders: str | Path, out: str | Path) -> StudyResult:
@@ -244,6 +252,10 @@ def plan_study(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    time_out: float | None = None,
+    target_error: float | Mapping[str, float] | None = None,
+    cells: str | Path | None = None,
+    shard: tuple[int, int] = (1, 1),
     out: str | Path | None = None,
 ) -> StudyPlan:
     """What a study will take: replicates, memory, and seconds as measured on a replicate of some cells.
@@ -251,7 +263,8 @@ def plan_study(
     out: a folder in which some of it may be finished already.  Other arguments: as `run_study`.
     """
     with tempfile.TemporaryDirectory() as nowhere:
-        request = _request(study, settings, seed, None, workers)
+        request = _request(study, settings, seed, target_error, workers, time_out=time_out,
+                           cells=None if cells is None else lasting(cells), shard=shard)  # fmt: skip
         return plan(Path(nowhere) if out is None else Path(out), request, backends())
 
 
@@ -278,8 +291,10 @@ def _run(request: Request, out: str | Path | None, fresh: bool, progress: Callab
 
     if out is not None:
         return StudyResult(
-            run_in_folder(Path(out), request, backends(), fresh=fresh, on_progress=on_progress), Path(out)
-        )
+            run_in_folder(Path(out), request, backends(), fresh=fresh, on_progress=on_progress,
+                          on_note=progress or (lambda text: None)),
+            Path(out),
+        )  # fmt: skip
     spec = request.spec()
     reference = StudyReport.reference_of(spec)
     with tempfile.TemporaryDirectory() as nowhere:

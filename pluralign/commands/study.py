@@ -89,9 +89,12 @@ def command(
 
     from pluralign.commands.study_shown import plan_lines, run_and_show
     from sim.running.engines import available_cores
+    from sim.running.places import lasting
     from sim.studies.request import Request
     from sim.studies.shipped import study_file
 
+    if listed and study is not None:
+        raise click.UsageError("--list names the studies; give no study with it", click.get_current_context())
     if listed:
         click.echo(_listed(as_json))
         return
@@ -101,10 +104,13 @@ def command(
     request = Request(
         str(file), (*overrides, *_target(targets)), seed, engine=options["engine"] or "joblib",
         workers=options["workers"] or available_cores(), scheduler=options["scheduler"],
-        tls=tls_of(options["tls_ca"], options["tls_cert"], options["tls_key"]), cells=_place(options["cells"]),
+        tls=tls_of(options["tls_ca"], options["tls_cert"], options["tls_key"]),
+        cells=None if options["cells"] is None else lasting(options["cells"]),
         batch=options["batch"], time_out=options["time_out"], shard=_shard(shard),
     )  # fmt: skip
-    folder = Path(out or file.stem + ("" if shard is None else f"-{request.shard[0]}-of-{request.shard[1]}"))
+    # A file without an ending has the name that its folder would have.
+    name = file.stem if file.suffix else f"{file.stem}-results"
+    folder = Path(out or name + ("" if shard is None else f"-{request.shard[0]}-of-{request.shard[1]}"))
     if dry_run:
         click.echo(plan_lines(folder, request, as_json))
     else:
@@ -120,6 +126,8 @@ def _target(texts: tuple[str, ...]) -> list[str]:
             float(error)
         except ValueError:
             raise click.UsageError(f"--target-error: expected a number or METRIC=number, got '{text}'") from None
+        if (metric or "all") in found:
+            raise click.UsageError(f"--target-error: {metric or 'all metrics'} given twice")
         found[metric or "all"] = error
     import json
 
@@ -134,12 +142,6 @@ def _shard(text: str | None) -> tuple[int, int]:
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
         raise click.UsageError(f"--shard: expected i/n with 1 <= i <= n, got '{text}'")
     return int(number), int(of)
-
-
-def _place(cells: str | None) -> str | None:
-    from pathlib import Path
-
-    return cells if cells is None or "://" in cells else str(Path(cells).absolute())
 
 
 def _listed(as_json: bool) -> str:

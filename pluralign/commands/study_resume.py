@@ -21,15 +21,11 @@ def command(folder: str, as_json: bool, **options: Any) -> None:
 
     Example: pluralign study resume section_5_1 --workers 4
     """
-    from dataclasses import replace
     from pathlib import Path
 
     from pluralign.commands.study_shown import run_and_show
     from sim.studies.request import Request
 
-    request = Request.read(Path(folder))
-    tls = tls_of(options.pop("tls_ca"), options.pop("tls_cert"), options.pop("tls_key"))
-    changed = {name: value for name, value in {**options, "tls": tls}.items() if value is not None}
-    if changed.get("engine", "dask") != "dask":
-        changed |= {"scheduler": None, "tls": None}
-    run_and_show(Path(folder), replace(request, **changed), False, as_json)
+    tls = tls_of(options["tls_ca"], options["tls_cert"], options["tls_key"])
+    request = Request.read(Path(folder)).by(options["workers"], options["engine"], options["scheduler"], tls)
+    run_and_show(Path(folder), request, False, as_json)

@@ -31,7 +31,7 @@ def run_and_show(folder: Path, request: Request, fresh: bool, as_json: bool) -> 
 
         report = run_in_folder(
             folder, request, backends(), fresh=fresh, on_progress=counted,
-            on_writing=lambda: progress.show("writing tables and figures"),
+            on_writing=lambda: progress.show("writing tables and figures"), on_note=progress.note,
         )  # fmt: skip
     if request.share.of == 1:
         show_report(report, folder, request.place(folder), as_json)
@@ -84,9 +84,10 @@ def plan_lines(folder: Path, request: Request, as_json: bool) -> str:
         f"about {duration(whole)} with {plan.workers} workers ({plan.seconds:.3g} s a replicate, measured on "
         f"{plan.measured} of {plan.cells} cells{f'; {plan.too_long} failed or took too long' if plan.too_long else ''})"
     )  # fmt: skip
+    failed = "" if plan.error is None else f"\nthe first that failed: {plan.error}"
     return (
         f"replicates: {plan.replicates:,} of {plan.cells} cells{skipped}; {plan.finished:,} of them are finished\n"
-        f"memory: {memory}\ntime: {time}"
+        f"memory: {memory}\ntime: {time}{failed}"
     )
 
 
@@ -94,15 +95,15 @@ def status_lines(status: StudyStatus) -> str:
     """A line of words, what stopped it, and the cells that are not finished."""
     share = "" if status.shard == "1/1" else f" (share {status.shard})"
     left = "" if status.seconds_left is None else f", about {duration(status.seconds_left)} left"
-    lines = [
-        f"{status.title}{share}: {status.state}; {status.done:,} of {status.total:,} replicates finished, "
-        f"{status.failed:,} failed{left}"
-    ]
+    ended = status.state == "finished" and bool(status.target_error)
+    of = f"{status.done:,} replicates" if ended else f"{status.done:,} of {status.total:,} replicates finished"
+    why = f", each cell at its target error or at {status.cells[0][2]:,}" if ended and status.cells else ""
+    lines = [f"{status.title}{share}: {status.state}; {of}{why}, {status.failed:,} failed{left}"]
     if status.state == "running":
         lines.append(f"by process {status.process} on {status.machine}; finished work is kept in {status.place}")
     if status.message:
         lines.append(status.message)
-    for factors, done, of in [row for row in status.cells if row[1] < row[2]][:20]:
+    for factors, done, most in [row for row in status.cells if row[1] < row[2] and not ended][:20]:
         named = ", ".join(f"{name} {value}" for name, value in factors.items()) or "the only cell"
-        lines.append(f"  {named}: {done:,} of {of:,}")
+        lines.append(f"  {named}: {done:,} of {most:,}")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from pluralign.page.limits import PAGE
 from sim.errors import InputError
 from sim.files.atomic import require_place
 from sim.printable import printable
+from sim.reading import of_this_version
 
 NAME = "report.html"
 
@@ -50,7 +51,9 @@ def collect(folder: str | Path) -> Sections:
         from pluralign.page.mutants import mutants_by_claim
 
         mutants, mutants_from = mutants_by_claim(results, sources)
-        checks = [check_shown(own, place, sources, mutants) for place, own in _of("check", results)]
+        for place, own in _of("check", results):
+            with of_this_version(own.folder / "verdicts.json", "run `pluralign check` again"):
+                checks.append(check_shown(own, place, sources, mutants))
     studies, fits, runs = [], [], []
     for place, own in _of("study", results):
         from pluralign.page.studies import study_shown
@@ -59,14 +62,16 @@ def collect(folder: str | Path) -> Sections:
     for place, own in _of("fit", results):
         from pluralign.page.fits import fit_shown
 
-        fits.append(fit_shown(own, place, sources))
+        with of_this_version(own.folder, "run `pluralign fit` again"):
+            fits.append(fit_shown(own, place, sources))
     for place, own in _of("llm", results):
         from pluralign.ownership import require_own_llm
 
         require_own_llm()
         from pluralign.page.runs import run_shown
 
-        runs.append(run_shown(own, place, sources))
+        with of_this_version(own.folder, "run the `pluralign llm` commands again"):
+            runs.append(run_shown(own, place, sources))
     title = Path(folder).absolute().name or "results"
     return Sections(title, checks, studies, fits, runs, mutants_from, sources)
 

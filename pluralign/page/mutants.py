@@ -8,7 +8,7 @@ from typing import Any
 
 from pluralign.page.folders import Result, Sources
 from pluralign.page.limits import ROWS, clipped
-from sim.errors import InputError
+from sim.reading import of_this_version
 from theory.mutation.noticed import read_noticed
 
 _AGAIN = "run `pluralign mutate` again"
@@ -32,10 +32,8 @@ def mutants_by_claim(results: Sequence[Result], sources: Sources) -> tuple[dict[
     for result in own:
         path = result.folder / "mutations.json"
         content = sources.json(path, _AGAIN)
-        try:
+        with of_this_version(path, _AGAIN):
             _sort_in(found, content["mutants"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"is not of this version ({error!r})", file=path, fix=_AGAIN) from error
     if own:
         return found, f"of {', '.join(result.name for result in own)}"
     _sort_in(found, read_noticed())

@@ -79,18 +79,18 @@ def study_shown(result: Result, place: int, sources: Sources) -> StudyShown:
 
 def _shown(result: Result, place: int) -> StudyShown:
     saved = SavedStudy.read(result.folder)
-    definition = find_experiment(saved.name)
+    definition = saved.definition
     results, study = saved.results, saved.study
     measures = _measures(results, saved.factors)
     shown, left_out = first(measures, ROWS)
     charts, undrawn = _charts(saved, place, result.name)
-    defaults = {field.name: field.default for field in fields(definition.setting)}
+    defaults = {} if definition is None else {field.name: field.default for field in fields(definition.setting)}
     fixed = {**defaults, **study.get("settings", {})}
     return StudyShown(
         name=result.name, anchor=f"study{place}", title=clipped(study.get("title", saved.name), 300),
-        experiment=saved.name, aims=_aims(saved), world=inspect.getdoc(definition.setting) or "",
+        experiment=saved.name, aims=_aims(saved), world=_words(definition and definition.setting),
         # What a replicate measures is what its function says of itself.
-        estimand=_prose(inspect.getdoc(definition.run) or ""),
+        estimand=_prose(_words(definition and definition.run)),
         factors={factor: ", ".join(map(_plain, levels)) for factor, levels in study["grid"].items()},
         settings={name: _plain(value) for name, value in fixed.items() if name not in study["grid"]},
         seed=str(study.get("seed", "")), replicates=results.replicates, n_cells=len(set(results["cell_id"])),
@@ -98,6 +98,10 @@ def _shown(result: Result, place: int) -> StudyShown:
         measures=shown, left_out=left_out, csv=_csv(measures, saved.factors), charts=charts, undrawn=undrawn,
         failed=len(study.get("failed", ())), skipped=len(study.get("skipped", ())),
     )  # fmt: skip
+
+
+def _words(of: object) -> str:
+    return "" if of is None else inspect.getdoc(of) or ""
 
 
 def _plain(value: Json) -> str:
@@ -144,6 +148,8 @@ def _csv(measures: Sequence[Measure], factors: Sequence[str]) -> str:
 
 def _charts(saved: SavedStudy, place: int, name: str) -> tuple[tuple[Chart, ...], str]:
     """The study's own figure; a word on why there is none."""
+    if saved.definition is None:
+        return (), f"'{saved.name}' cannot be imported here; from the folder of its module it is drawn"
     try:
         charts = tuple(drawn_charts(saved.draw, f"study{place}", name.replace("/", "-")))
     except InputError:

@@ -171,6 +171,10 @@ def _connected(client: Any, place: Any, words: str, tls: Tls | None) -> Any:
         found = client(place, timeout=_PATIENCE, **_security(tls))
     except (OSError, ValueError, TypeError) as error:
         said = " ".join(str(error.__cause__ or error).split())[:120]
+        if tls is None and str(place).startswith("tls:") and isinstance(error, TypeError):
+            raise InputError(
+                f"{words} speaks TLS, and no certificate is named", fix="name the three files of tls"
+            ) from error
         raise InputError(
             f"{words} does not answer ({type(error).__name__}: {said})",
             fix="start it (`dask scheduler`), name no scheduler, or for one with TLS give its tls:// address and the "

@@ -117,6 +117,16 @@ class Store:
             raise InputError(f"cannot be {what} ({said})", file=self._address, fix=fix) from error
 
 
+def lasting(address: str | Path) -> str:
+    """The address as it can be kept: a folder's whole path."""
+    text = str(address)
+    if not text:
+        raise InputError("cells: expected a folder or an address, got nothing", fix="name one, or leave it out")
+    if text.startswith("memory:"):
+        raise InputError("cells: memory:// lasts no longer than this process", fix="name a folder, or a store")
+    return text if "://" in text else str(Path(text).absolute())
+
+
 def place_at(address: str | Path | Any) -> Folder | Store:
     """The folder, or for an address with a protocol (s3://...) the store."""
     text = str(address)

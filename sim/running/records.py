@@ -14,6 +14,7 @@ counts; what failed is an object with the key `failed` and counts only until the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -112,7 +113,8 @@ class FolderWriter:
             self._drop()
             raise InputError(
                 f"finished work cannot be written ({error.strerror})", file=self._folder,
-                fix="make room; the same command goes on from what is there",
+                fix="make room; the same command goes on from what is there"
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "name a folder that can be written",
             ) from error  # fmt: skip
 
     def rest(self) -> None:

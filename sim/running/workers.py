@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,12 @@ class Workers:
             raise InputError("scheduler: belongs to engine 'dask'", fix="leave it out, or ask for dask")
         if self.tls is not None and self.scheduler is None:
             raise InputError("tls: belongs to a scheduler's address", fix="leave it out, or name the scheduler")
+
+
+def require_seconds(name: str, value: object) -> None:
+    """InputError unless a positive, finite number of seconds, or None."""
+    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+        raise InputError(f"{name} must be a positive number of seconds (got {value!r})")
 
 
 class Engine(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from collections.abc import Mapping
@@ -113,11 +114,9 @@ def _run(batch: Batch) -> Ran:
 def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: Backends) -> tuple[str, bool]:
     """Its measurements, or what it raised in one line, as they are kept; and whether all went well."""
     try:
-        found = [
-            (row.method, row.metric, _number(row.value), row.wall_s, row.status)
-            for row in definition.run(setting, stream, backends)
-        ]
-        # What JSON cannot keep, such as nan, is this replicate's failure and not the study's.
+        found = [_kept(row) for row in definition.run(setting, stream, backends)]
+        if not found:
+            raise ValueError("measured nothing; expected one Measurement or more")
         return as_json(found), True
     except InputError:
         raise
@@ -125,9 +124,23 @@ def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: B
         return failure(" ".join(f"{type(error).__name__}{place_of(error)}: {error}".split())[:300]), False
 
 
-def _number(value: Any) -> Any:
-    """NumPy's numbers as plain ones, which JSON can keep."""
-    return value.item() if isinstance(value, np.generic) else value
+def _kept(row: Measurement) -> tuple[str, str, float | None, float, str]:
+    """As plain numbers and texts; what cannot be kept or averaged is this replicate's failure and not the study's."""
+    for name, text in (("method", row.method), ("metric", row.metric), ("status", row.status)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}: expected a text, got {type(text).__name__}")
+    value = None if row.value is None else _number(f"value of '{row.metric}'", row.value)
+    return row.method, row.metric, value, _number(f"wall_s of '{row.metric}'", row.wall_s), row.status
+
+
+def _number(name: str, value: Any) -> float:
+    """A plain one, which JSON can keep."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(number, int | float):
+        raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}")
+    return number
 
 
 def _require_mark(batch: Batch) -> None:

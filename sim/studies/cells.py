@@ -19,6 +19,7 @@ from sim.errors import InputError
 from sim.running.engines import Engine, EngineName, Tls, Workers, engine_for
 from sim.running.index import Index, merge
 from sim.running.places import Folder, Store, place_at
+from sim.running.workers import require_seconds
 from sim.studies.batches import Batch, Ran, measurements, run_batch
 from sim.studies.batching import Batches
 from sim.studies.experiment import Backends, Measurement
@@ -102,8 +103,7 @@ def run_study(
     who = Workers(workers, engine, scheduler, tls)
     if batch is not None and batch < 1:
         raise InputError(f"batch must be at least 1 (got {batch})")
-    if time_out is not None and not time_out > 0:
-        raise InputError(f"time_out must be a positive number of seconds (got {time_out})")
+    require_seconds("time_out", time_out)
     place = place_at(cells)
     if isinstance(place, Store):
         place.require()

@@ -18,7 +18,7 @@ from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
 from sim.studies.report import StudyReport, require_same_study
 from sim.studies.request import Request, require_same
-from sim.studies.status import Journal
+from sim.studies.status import Journal, left_behind
 
 
 def run_in_folder(
@@ -29,6 +29,7 @@ def run_in_folder(
     fresh: bool = False,
     on_progress: Callable[[Counts], None] = lambda counts: None,
     on_writing: Callable[[], None] = lambda: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> StudyReport:
     """Results, tables and figures of a study in `folder`; of one of several shares only the finished replicates. A
     second run in the folder is refused; one that ends early says in status.json by what."""
@@ -40,7 +41,12 @@ def run_in_folder(
         require_same_study(folder, spec)
         request.write(folder, spec)
         grid, place, share = cells_of(spec, backends), request.place(folder), request.share
-        with _noted(Journal(folder, spec.title, place, grid, spec.replicates, share)) as journal:
+        if not fresh and (others := left_behind(folder, grid)):
+            on_note(
+                f"{others:,} replicates that were finished in {folder} are of another seed, other code or other data; "
+                "they are not taken"
+            )
+        with _noted(Journal(folder, spec, request.cells, grid, share)) as journal:
 
             def counted(counts: Counts) -> None:
                 journal.show(counts)
@@ -63,6 +69,8 @@ def run_in_folder(
 def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> StudyReport:
     """Shares of one study, each in its folder, as one study in `out`; nothing is computed."""
     began = time.monotonic()
+    if out.resolve() in [folder.resolve() for folder in folders]:
+        raise InputError("is one of the shares", file=out, fix="name another folder for the whole (out)")
     requests = [Request.read(folder) for folder in folders]
     require_same(requests, folders)
     request = replace(requests[0], shard=(1, 1), cells=None)
@@ -74,11 +82,17 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         grid = cells_of(spec, backends)
         own = [cell for cell in grid if cell.skipped is None]
         places = dict.fromkeys(one.place(folder) for one, folder in zip(requests, folders, strict=True))
+        for folder in folders:
+            if left_behind(folder, grid):
+                raise InputError(
+                    "was computed with other code of the experiment, or other data, than are here", file=folder,
+                    fix="compute all shares with the code and data as they are",
+                )  # fmt: skip
         index, goals = Index([place_at(place) for place in places]).refresh(), Goals(spec, own, WHOLE)
         _require_all(goals, index, requests)
         index.copy(out / "cells")
         request.write(out, spec)
-        with _noted(Journal(out, spec.title, request.place(out), grid, spec.replicates, WHOLE)):
+        with _noted(Journal(out, spec, None, grid, WHOLE)):
             run = gathered(spec, grid, goals, index, out / "results.parquet", began)
             report = StudyReport(replace(run, notices=tuple(index.notices())), reference)
             report.write(out)

@@ -17,9 +17,11 @@ from sim.reading import load_json
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.studies.cells import StudyRun
 from sim.studies.comparison import Compared, Reference, compare, load_reference, markdown_table
+from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment
 from sim.studies.results import Results
 from sim.studies.spec import StudySpec
+from sim.studies.summary import means_table
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class StudyReport:
             first = run.failed[0]
             lines.append(
                 f"{run.n_failed} of {run.tasks} replicates failed; the first, cell {first.cell_id}, replicate "
-                f"{first.replicate}: {first.error}; the others are kept, the same command tries these again"
+                f"{first.replicate}: {first.error}; the others are kept, and the next run tries these again"
             )
         if run.resumed:
             lines.append(f"{run.resumed} of {run.tasks} replicates were taken from {cells}")
@@ -129,7 +131,7 @@ class SavedStudy:
     """A study read back from its folder: to be looked at and drawn again.
 
     An experiment of one's own is looked for where this program runs, never where the folder says: a result that
-    somebody sent must not choose what is run.
+    somebody sent must not choose what is run. Where it is not found there, the numbers are shown without its figure.
     """
 
     study: Mapping[str, Any]
@@ -138,6 +140,11 @@ class SavedStudy:
     @classmethod
     def read(cls, folder: Path) -> SavedStudy:
         path = folder / "study.json"
+        if not path.is_file() and (folder / "request.json").is_file():
+            raise InputError(
+                "has no results: a share of a study, or one that has not ended", file=folder,
+                fix="`pluralign study merge` puts shares together, `pluralign study resume` goes on",
+            )  # fmt: skip
         try:
             study = load_json(path.read_text(encoding="utf-8"))
             saved = cls(study, Results.read(folder / "results.parquet"))
@@ -159,14 +166,26 @@ class SavedStudy:
         return tuple(self.study["grid"])
 
     @property
+    def definition(self) -> Experiment | None:
+        """Its experiment; None for one of somebody's own that cannot be imported here."""
+        if EXPERIMENTS.is_ours(self.name):
+            return find_experiment(self.name)
+        try:
+            return find_experiment(self.name)
+        except InputError:
+            return None
+
+    @property
     def figure(self) -> str | None:
         """As the study file named it; files of before named none."""
-        definition = find_experiment(self.name)
+        if (definition := self.definition) is None:
+            return None
         name = self.study.get("figure") or definition.figure_for(self.factors)
         return name if name in definition.figures else None
 
     def table(self) -> str:
-        return find_experiment(self.name).table(self.results, self.factors)
+        definition = self.definition
+        return (means_table if definition is None else definition.table)(self.results, self.factors)
 
     def draw(self, folder: Path) -> list[Path]:
         return draw_figure(self.name, None, self.figure, self.results, folder)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
-from sim.reading import load_json, read_text
+from sim.reading import load_json, of_this_version, read_text
 from sim.running.engines import EngineName, Tls, Workers
 from sim.running.fingerprint import code_fingerprint, content_of
+from sim.running.workers import require_seconds
 from sim.studies.grid import Share
 from sim.studies.registry import EXPERIMENTS
 from sim.studies.shipped import study_file
 from sim.studies.spec import StudySpec, load_spec
 
 NAME = "request.json"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,16 @@ class Request:
     shard: tuple[int, int] = (1, 1)
     content: str = ""
     code: str = ""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.shard, tuple) and len(self.shard) == 2 and all(map(_is_count, self.shard))):
+            raise InputError(f"shard must be a pair (i, n) of whole numbers (got {self.shard!r})")
+        for name, value in (("batch", self.batch), ("workers", self.workers)):
+            if value is not None and not _is_count(value):
+                raise InputError(f"{name} must be a whole number, at least 1 (got {value!r})")
+        if self.tls is not None and len(self.tls) != 3:
+            raise InputError(f"tls must name three files: of the authority, certificate, key (got {len(self.tls)})")
+        require_seconds("time_out", self.time_out)
 
     @property
     def share(self) -> Share:
@@ -63,6 +78,16 @@ class Request:
             )  # fmt: skip
         return spec
 
+    def by(
+        self, workers: int | None, engine: EngineName | None, scheduler: str | None, tls: tuple[str, ...] | None
+    ) -> Request:
+        """The same work by others, as far as others are named."""
+        changed: dict[str, Any] = {"workers": workers, "engine": engine, "scheduler": scheduler, "tls": tls}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        if changed.get("engine", "dask") != "dask":
+            changed = {"scheduler": None, "tls": None, **changed}
+        return replace(self, **changed)
+
     def place(self, folder: Path) -> str:
         return str(folder / "cells") if self.cells is None else self.cells
 
@@ -85,7 +110,7 @@ class Request:
         fix = "name the folder of a study (--out of `pluralign study`)"
         if not path.is_file():
             raise InputError("is not the folder of a study", file=folder, fix=fix)
-        try:
+        with of_this_version(path, "run `pluralign study` again"):
             found = load_json(read_text(path, fix))
             file, experiment = Path(found["study"]), str(found["experiment"])
             kept: dict[str, Any] = {}
@@ -94,12 +119,6 @@ class Request:
                 kept[field.name] = tuple(value) if isinstance(value, list) else value
             request = cls(**kept)
             _ = request.share, [str(text) for text in request.overrides]
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"is not of this version ({error})", file=path, fix="run `pluralign study` again"
-            ) from error
         _require_here(file, experiment, folder)
         if content_of(file) != request.content:
             raise InputError(
@@ -123,6 +142,12 @@ def _require_here(file: Path, experiment: str, folder: Path) -> None:
 
 def require_same(requests: Sequence[Request], folders: Sequence[Path]) -> None:
     """InputError where they are not of one study, or of other code than this."""
+    for request, folder in zip(requests, folders, strict=True):
+        if request.code != requests[0].code:
+            raise InputError(
+                f"was computed by another version of the program, or of the packages it runs on, than {folders[0]}",
+                file=folder, fix="compute all shares with one version",
+            )  # fmt: skip
     for request, folder in zip(requests, folders, strict=True):
         if request.code != code_fingerprint():
             raise InputError(

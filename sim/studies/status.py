@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,11 +15,12 @@ from typing import Any
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import is_held
-from sim.reading import load_json, read_text
+from sim.reading import load_json, of_this_version, read_text
 from sim.running.index import Index
 from sim.running.places import place_at
 from sim.studies.cells import Counts
 from sim.studies.grid import Cell, Share
+from sim.studies.spec import StudySpec
 
 NAME = "status.json"
 _EVERY = 2.0
@@ -27,19 +29,19 @@ _EVERY = 2.0
 class Journal:
     """Writes status.json, every two seconds at most and at the end."""
 
-    def __init__(
-        self, folder: Path, title: str, place: str, grid: Sequence[Cell], replicates: int, share: Share
-    ) -> None:
+    def __init__(self, folder: Path, spec: StudySpec, cells: str | None, grid: Sequence[Cell], share: Share) -> None:
+        """cells: the place of finished replicates; None: in the folder, wherever that is moved to."""
         own = [cell for cell in grid if cell.skipped is None]
         self._path, self._written = folder / NAME, 0.0
         self._counts = Counts(0)
         self._content: dict[str, Any] = {
-            "title": title, "place": place, "process": os.getpid(), "machine": socket.gethostname(),
+            "title": spec.title, "place": cells, "target_error": dict(spec.target_error),
+            "process": os.getpid(), "machine": socket.gethostname(),
             "shard": str(share), "skipped": len(grid) - len(own),
             "cells": [
                 {
                     "cell_id": cell.cell_id, "series": cell.series, "factors": dict(cell.factors),
-                    "range": share.replicates(number, len(own), replicates),
+                    "range": share.replicates(number, len(own), spec.replicates),
                 }
                 for number, cell in enumerate(own)
             ],
@@ -69,8 +71,8 @@ class Journal:
 @dataclass(frozen=True)
 class StudyStatus:
     """state: running, finished, interrupted, stopped (message says by what) or killed.  done, total, failed:
-    replicates; total at most, where the study ends at a target error.  cells: (factors, done, of).  at: seconds of the
-    epoch when the run last said something."""
+    replicates; total and of are the most, where cells end at a target error.  cells: (factors, done, of).  at: seconds
+    of the epoch when the run last said something."""
 
     title: str
     state: str
@@ -85,6 +87,7 @@ class StudyStatus:
     place: str
     at: float
     cells: tuple[tuple[dict[str, Any], int, int], ...]
+    target_error: dict[str, float]
 
     @classmethod
     def read(cls, folder: Path) -> StudyStatus:
@@ -93,12 +96,13 @@ class StudyStatus:
         fix = "name the folder of a study (--out of `pluralign study`)"
         if not path.is_file():
             raise InputError("is not the folder of a study", file=folder, fix=fix)
-        try:
+        with of_this_version(path, "run `pluralign study` again"):
             found = load_json(read_text(path, fix))
             state = str(found["state"])
             if state == "running" and found["machine"] == socket.gethostname() and not is_held(folder):
                 state = "killed"
-            index = Index([place_at(found["place"])]).refresh()
+            place = str(folder / "cells") if found["place"] is None else str(found["place"])
+            index = Index([place_at(place)]).refresh()
             cells = tuple(
                 (dict(row["factors"]), index.done_of(row["series"]).count(start, stop), stop - start)
                 for row in found["cells"]
@@ -111,16 +115,26 @@ class StudyStatus:
             return cls(
                 str(found["title"]), state, str(found["message"]), sum(done for _, done, _ in cells),
                 sum(of for _, _, of in cells), failed, found["seconds_left"] if state == "running" else None,
-                int(found["process"]), str(found["machine"]), str(found["shard"]), str(found["place"]),
-                float(found["at"]), cells,
+                int(found["process"]), str(found["machine"]), str(found["shard"]), place,
+                float(found["at"]), cells, dict(found["target_error"]),
             )  # fmt: skip
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"is not of this version ({error})", file=path, fix="run `pluralign study` again"
-            ) from error
 
     def as_json(self) -> dict[str, Any]:
         """What `study status --json` prints."""
         return {**vars(self), "cells": [{"factors": own, "done": done, "of": of} for own, done, of in self.cells]}
+
+
+def left_behind(folder: Path, grid: Sequence[Cell]) -> int:
+    """Replicates finished in the folder of the grid's own cells that are not of its series: another seed, other code or
+    other data decided them."""
+    try:
+        found = load_json((folder / NAME).read_text(encoding="utf-8"))
+        series = {row["cell_id"]: row["series"] for row in found["cells"]}
+        place = str(folder / "cells") if found["place"] is None else str(found["place"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    other = [series[cell.cell_id] for cell in grid if series.get(cell.cell_id, cell.series) != cell.series]
+    if not other:
+        return 0
+    index = Index([place_at(place)]).refresh()
+    return sum(index.done_of(name).count(0, sys.maxsize) for name in other)

@@ -21,6 +21,7 @@ from sim.reading import load_json
 from sim.running.engines import EngineName, Tls, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.running.watched import Ended, prepared, watched
+from sim.running.workers import require_seconds
 from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
@@ -174,6 +175,7 @@ def run_checks(
     on_progress(claim_id, done, total, seconds left).
     """
     began = time.monotonic()
+    require_seconds("time_out", time_out)
     tasks = [_task(theorem, profile, seed, time_out) for theorem in theorems]
     done: dict[str, list[Check]] = {}
     if cells is not None and not fresh:
