@@ -18,17 +18,19 @@ from sim.errors import short
 SUM_TOLERANCE = 1e-4
 
 
-def float_array(name: str, values: Any, shape: Sequence[int | str | None]) -> FloatArray:
+def float_array(name: str, values: Any, shape: Sequence[int | str | None], *, finite: bool = True) -> FloatArray:
     """`values` as finite float64 of that shape.
 
     shape: a number is required as it is; None or a letter ("n") may be anything, the letter names it in the message.
+    finite: False where whoever uses them sees to that.
     """
     found = np.asarray(values)
     if found.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold numbers (got {found.dtype})")
     require_shape(name, found, shape)
     out = np.asarray(found, dtype=np.float64)
-    require_finite(**{name: out})
+    if finite:
+        require_finite(**{name: out})
     return out
 
 

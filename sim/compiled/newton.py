@@ -6,12 +6,26 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from sim.compiled.cholesky import factor_in_place, solve_factored
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER, faint_exp, log1p_unit
-from sim.compiled.structs import Derivatives
-from sim.compiled.tiles import TILE, add_gradient, add_hessian, margins, solve_in_place
+from sim.compiled.structs import Derivatives, Limits
+from sim.compiled.tiles import (
+    TILE,
+    add_gradient,
+    add_gradient_of_rows,
+    add_hessian,
+    margins,
+    margins_of_rows,
+    take_rows,
+)
+from sim.preferences import FloatArray
 
-# Below this Newton decrement it is worth asking whether the next pass is needed at all.
-_NEARLY_THERE = 1e-3
+# A large fit begins on each so manieth tile, if these hold so many answers a feature.
+_PART, _ENOUGH = 16, 50
+# As near to their optimum, in the gradient an answer, as they are to that of all.
+_ROUGHLY = 1e-4
+# Below this Newton decrement an answer, a step changes margins by a tenth or less: the Hessian may be kept.
+_NEAR = 2e-3
 _LOG2 = 0.6931471805599453
 # What Newton's method keeps from pass to pass: the objective, the Newton decrement g' H^-1 g, the step size,
 # the largest gradient entry, the largest diagonal entry of the Hessian, steps made, status.
@@ -80,6 +94,16 @@ def _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, 
 
 
 @njit(**INNER)
+def _rows_pass(x, weight, unweighted, theta, scratch, gradient):
+    """The same without the Hessian, of answers x (m, d) as they come."""
+    z, slope, curvature = scratch[0, : weight.size], scratch[1, : weight.size], scratch[2, : weight.size]
+    margins_of_rows(x, theta, z)
+    loss = _slopes_unweighted(z, slope, curvature) if unweighted else slopes(z, weight, slope, curvature)
+    add_gradient_of_rows(x, slope, gradient)
+    return loss
+
+
+@njit(**INNER)
 def _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian):
     gradient[:] = 0.0
     hessian[:] = 0.0
@@ -91,32 +115,40 @@ def _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gra
 
 
 @njit(**INNER)
-def start():
+def begin(progress):
     """`progress` before the first pass."""
-    progress = np.zeros(7)
+    progress[:] = 0.0
     progress[LOSS], progress[LARGEST], progress[SIZE] = np.inf, np.inf, 1.0
-    return progress
 
 
 @njit(**FAST_PARALLEL)
-def _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, hessian):
-    """As the serial pass, over 16 fixed chunks summed in order: the same bits for any number of threads."""
-    d, chunks = theta.size, 16
+def _parallel_pass(differences, weight, unweighted, every, theta, at_origin, curved, gradient, hessian):
+    """As the serial pass over each `every`-th tile of differences (n, d) as they come, in 16 fixed chunks summed in
+    order: the same bits for any number of threads.  The Hessian is left alone where it is not asked for (curved)."""
+    d, n, chunks = theta.size, differences.shape[0], 16
     tiles = (n + TILE - 1) // TILE
     part_g, part_h, part_l = np.zeros((chunks, d)), np.zeros((chunks, d, d)), np.zeros(chunks)
     for chunk in prange(chunks):
-        scratch = np.empty((7, TILE))
+        scratch, rows = np.empty((7, TILE)), np.zeros((d, TILE))
         for tile in range(chunk * tiles // chunks, (chunk + 1) * tiles // chunks):
-            lo = tile * TILE
-            hi, own = min(lo + TILE, n), Derivatives(part_g[chunk], part_h[chunk])
-            part_l[chunk] += _tile_pass(features, weight, unweighted, lo, hi, theta, at_origin, scratch, own)
+            lo, own = tile * TILE, Derivatives(part_g[chunk], part_h[chunk])
+            hi = min(lo + TILE, n)
+            if tile % every != 0:
+                continue
+            if curved:
+                take_rows(differences, lo, hi, rows)
+                part_l[chunk] += _tile_pass(rows, weight[lo:hi], unweighted, 0, hi - lo, theta, at_origin, scratch, own)
+            else:
+                part_l[chunk] += _rows_pass(differences[lo:hi], weight[lo:hi], unweighted, theta, scratch, own.gradient)
     gradient[:] = 0.0
-    hessian[:] = 0.0
     loss = 0.0
     for chunk in range(chunks):
         loss += part_l[chunk]
         gradient += part_g[chunk]
-        hessian += part_h[chunk]
+    if curved:
+        hessian[:] = 0.0
+        for chunk in range(chunks):
+            hessian += part_h[chunk]
     return loss
 
 
@@ -146,13 +178,14 @@ def _all_right(features, weight, n, theta):
 
 
 @njit(**FAST)
-def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+def _advance(proposed, limits, theta, gradient, hessian, curved, step, progress):
     """Judge the pass just made at theta (its loss, gradient, Hessian, all without ridge) and move theta on.
 
-    A step's loss comes with the next pass, so the line search (Armijo, halving) costs nothing unless a step
-    fails.  progress: see below, kept from pass to pass.  True when done.
+    curved: the Hessian is of this pass, and its Cholesky factor takes its place; otherwise it is such a factor already,
+    of a pass before.  A step's loss comes with the next pass, so the line search (Armijo, halving) costs nothing unless
+    a step fails.  progress: see below, kept from pass to pass.  True when done.
     """
-    d = theta.size
+    d, ridge = theta.size, limits.ridge
     for j in range(d):
         proposed += 0.5 * ridge * theta[j] * theta[j]
     # The last term is the rounding of the loss: a gain below it cannot be seen, and is not asked for.
@@ -166,20 +199,24 @@ def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, st
     largest, decrement, diagonal = 0.0, 0.0, 0.0
     for j in range(d):
         gradient[j] += ridge * theta[j]
-        hessian[j, j] += ridge
         largest = max(largest, abs(gradient[j]))
-        diagonal = max(diagonal, hessian[j, j])
         step[j] = gradient[j]
-    progress[LOSS], progress[LARGEST], progress[SIZE], progress[DIAGONAL] = proposed, largest, 1.0, diagonal
-    if largest <= tolerance:
+    progress[LOSS], progress[LARGEST], progress[SIZE] = proposed, largest, 1.0
+    if largest <= limits.tolerance:
         progress[STATUS] = 0.0
         return True
-    if progress[STEPS] >= max_steps:
+    if progress[STEPS] >= limits.max_rounds:
         progress[STATUS] = 2.0
         return True
-    if not solve_in_place(hessian, step):
-        progress[STATUS] = 1.0
-        return True
+    if curved:
+        for j in range(d):
+            hessian[j, j] += ridge
+            diagonal = max(diagonal, hessian[j, j])
+        progress[DIAGONAL] = diagonal
+        if not factor_in_place(hessian):
+            progress[STATUS] = 1.0
+            return True
+    solve_factored(hessian, step)
     for j in range(d):
         decrement += gradient[j] * step[j]
         theta[j] -= step[j]
@@ -188,8 +225,14 @@ def _advance(proposed, ridge, tolerance, max_steps, theta, gradient, hessian, st
     return False
 
 
-@njit(**FAST)
-def newton(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
+@njit(**INNER)
+def _work(d):
+    """scratch, gradient, Hessian, step, progress of `_newton`, for one fit after the other."""
+    return np.empty((7, TILE)), np.empty(d), np.empty((d, d)), np.empty(d), np.empty(7)
+
+
+@njit(**INNER)
+def _newton(features, weight, unweighted, n, limits, theta, work):
     """Minimise -sum w log sigma(<theta, x>) + 0.5 ridge |theta|^2 from theta = 0, in place.
 
     A last pass that would only confirm the gradient is spared: with delta the largest change of any margin,
@@ -197,51 +240,100 @@ def newton(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
     (e^delta - 1) sqrt(H_jj) lambda, where lambda^2 = g' H^-1 g.
     Returns (steps, largest gradient entry, status): 0 converged, 1 stalled, 2 step limit.
     """
-    d = theta.size
-    scratch, gradient, hessian = np.empty((7, TILE)), np.empty(d), np.empty((d, d))
-    step, progress, at_origin = np.zeros(d), start(), True
+    scratch, gradient, hessian, step, progress = work
+    step[:] = 0.0
+    begin(progress)
+    at_origin = True
     while True:
         loss = _serial_pass(features, weight, unweighted, n, theta, at_origin, scratch, gradient, hessian)
         at_origin = False
-        if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
+        if _advance(loss, limits, theta, gradient, hessian, True, step, progress):
             break
-        if progress[SIZE] == 1.0 and progress[DECREMENT] < _NEARLY_THERE:
+        # delta is lambda at least, up to the weights' scale: what follows is not computed in vain.
+        if progress[SIZE] == 1.0 and progress[DECREMENT] * np.sqrt(progress[DIAGONAL]) <= limits.tolerance:
             delta = _length_of_margins(features, n, step, scratch[0])
             # e^delta - 1 < 1.3 delta below one half
             remaining = 1.3 * delta * np.sqrt(progress[DIAGONAL] * progress[DECREMENT])
-            if delta < 0.5 and remaining <= tolerance:
+            if delta < 0.5 and remaining <= limits.tolerance:
                 progress[LARGEST], progress[STATUS] = remaining, 0.0
                 break
     return np.int64(progress[STEPS]), progress[LARGEST], np.int64(progress[STATUS])
 
 
-def newton_shared(features, weight, unweighted, n, ridge, tolerance, max_steps, theta):
-    """`newton` for one large problem, each pass shared between threads (a parallel kernel is called from
-    Python only, see `sim.compiled.jit`)."""
-    d = theta.size
-    gradient, hessian, step, progress = np.empty(d), np.empty((d, d)), np.zeros(d), start.py_func()
-    at_origin = True
-    while True:
-        loss = _parallel_pass(features, weight, unweighted, n, theta, at_origin, gradient, hessian)
+@njit(**FAST)
+def newton(features, weight, unweighted, n, limits, theta):
+    """One fit, see `_newton`."""
+    return _newton(features, weight, unweighted, n, limits, theta, _work(theta.size))
+
+
+def newton_shared(
+    differences: FloatArray,
+    weight: FloatArray,
+    unweighted: bool,
+    limits: Limits,
+    theta: FloatArray,
+) -> tuple[int, float, int]:
+    """`newton` for one large problem, differences (n, d) as they come; each pass is shared between threads (a parallel
+    kernel is called from Python only, see `sim.compiled.jit`).
+
+    It begins at the optimum of each sixteenth tile, which costs half a pass over all, and with the Hessian there. A
+    Hessian is kept, and passes make the gradient alone, as long as they bring it down five times each: several such
+    passes take less than one that makes another. Steps on the tiles are not counted.
+    """
+    d, tiles, mass = theta.size, -(-len(differences) // TILE), float(weight.sum())
+    data, state = (differences, weight, unweighted), (np.empty(d), np.empty((d, d)), np.zeros(d))
+    own = 0.0
+    if tiles * TILE >= _PART * _ENOUGH * d:
+        own = sum(float(weight[tile * TILE : (tile + 1) * TILE].sum()) for tile in range(0, tiles, _PART))
+    at_origin, factored = True, False
+    if own > 0.0:
+        part = Limits(own / mass * limits.ridge, _ROUGHLY * own, limits.max_rounds)
+        *_, factored = _shared_from(data, _PART, part, theta, own, state, True, False)
         at_origin = False
-        if _advance(loss, ridge, tolerance, max_steps, theta, gradient, hessian, step, progress):
-            return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS])
+        state[1][:] *= np.sqrt(mass / own)
+    steps, largest, status, _ = _shared_from(data, 1, limits, theta, mass, state, at_origin, factored)
+    return steps, largest, status
+
+
+def _shared_from(
+    data: tuple[FloatArray, FloatArray, bool],
+    every: int,
+    limits: Limits,
+    theta: FloatArray,
+    mass: float,
+    state: tuple[FloatArray, FloatArray, FloatArray],
+    at_origin: bool,
+    factored: bool,
+) -> tuple[int, float, int, bool]:
+    """Newton's method on each `every`-th tile, from theta.  factored: the state's Hessian is the Cholesky factor of one
+    near enough; returned as the last, after (steps, largest, status)."""
+    gradient, hessian, step = state
+    progress = np.empty(7)
+    begin.py_func(progress)
+    while True:
+        before, curved = progress[LARGEST], not factored
+        loss = _parallel_pass(*data, every, theta, at_origin, curved, gradient, hessian)
+        at_origin = False
+        if _advance(loss, limits, theta, gradient, hessian, curved, step, progress):
+            return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS]), factored
+        near = progress[DECREMENT] <= _NEAR * mass if curved else progress[LARGEST] <= 0.2 * before
+        factored = progress[SIZE] == 1.0 and near
 
 
 @njit(**FAST_PARALLEL)
 def newton_batch(differences, length, weight, unweighted, limits, theta, largest, counts):
     """`newton` for each replicate; differences (B, n, d), theta (B, d padded), weight (B or 1, n), length of the
     rows.  limits: `BatchLimits`.  counts (3, B): steps, status, separable."""
-    replicates, n, d = differences.shape
-    ridge, tolerance, max_steps = limits.ridge, limits.tolerance, limits.max_rounds
-    for b in prange(replicates):
-        features = np.zeros((theta.shape[1], length))
-        own_differences = differences[b]
-        for j in range(d):
-            row, column = features[j], own_differences[:, j]
-            for i in range(n):
-                row[i] = column[i]
-        own = weight[np.int64(b) % weight.shape[0]]
-        result = newton(features, own, unweighted, n, ridge[b], tolerance[b], max_steps, theta[b])
-        counts[0, b], largest[b], counts[1, b] = result
-        counts[2, b] = _all_right(features, own, n, theta[b])
+    replicates, n = differences.shape[:2]
+    ridge, tolerance, max_steps, parts = limits.ridge, limits.tolerance, limits.max_rounds, min(replicates, 256)
+    for part in prange(parts):
+        features, work = np.zeros((theta.shape[1], length)), _work(theta.shape[1])
+        for b in range(part * replicates // parts, (part + 1) * replicates // parts):
+            largest[b] = take_rows(differences[b], 0, n, features)
+            if largest[b] != 0.0:
+                continue
+            own = weight[np.int64(b) % weight.shape[0]]
+            goal = Limits(ridge[b], tolerance[b], max_steps)
+            result = _newton(features, own, unweighted, n, goal, theta[b], work)
+            counts[0, b], largest[b], counts[1, b] = result
+            counts[2, b] = _all_right(features, own, n, theta[b])

@@ -32,6 +32,37 @@ def row_length(n: int) -> int:
 
 
 @njit(**INNER)
+def take_rows(differences, lo, hi, rows):
+    """rows[j, c] = differences[lo + c, j].  Returns 0, or nan where one of them is nan or infinite."""
+    odd = 0.0
+    for j in range(differences.shape[1]):
+        row, column = rows[j, : hi - lo], differences[lo:hi, j]
+        for c in range(hi - lo):
+            row[c] = column[c]
+            odd += 0.0 * column[c]
+    return odd
+
+
+@njit(**INNER)
+def margins_of_rows(x, theta, out):
+    """out[c] = <theta, x[c]>, x (m, d) as it comes."""
+    for c in range(x.shape[0]):
+        own, z = x[c], 0.0
+        for j in range(own.size):
+            z += theta[j] * own[j]
+        out[c] = z
+
+
+@njit(**INNER)
+def add_gradient_of_rows(x, slope, gradient):
+    """gradient += sum_c slope[c] x[c]."""
+    for c in range(x.shape[0]):
+        own, w = x[c], slope[c]
+        for j in range(own.size):
+            gradient[j] += w * own[j]
+
+
+@njit(**INNER)
 def margins(features, lo, hi, theta, out):
     """out[c] = sum_j theta[j] features[j, lo + c]."""
     m = hi - lo

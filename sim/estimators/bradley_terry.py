@@ -7,14 +7,22 @@ from enum import IntEnum
 
 import numpy as np
 
-from sim.arguments import float_array, require_count, require_not_negative, require_positive, weight_array
+from sim.arguments import (
+    float_array,
+    require_count,
+    require_finite,
+    require_not_negative,
+    require_positive,
+    weight_array,
+)
 from sim.compiled import newton
-from sim.compiled.structs import BatchLimits
+from sim.compiled.structs import BatchLimits, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 # From this many numbers on, one fit is shared between threads.
 _PARALLEL_FROM = 1 << 18
+_PART = 1 << 14
 
 
 class FitStatus(IntEnum):
@@ -38,7 +46,8 @@ class FitStatus(IntEnum):
 class BradleyTerryFit:
     """theta (d,), Newton steps, largest gradient entry, status; separable: every answer is on the right side.
 
-    With separable data the likelihood has no maximum and theta's length is decided by the ridge alone.
+    steps: of a large fit those on all answers; it begins on a sixteenth of them.  With separable data the likelihood
+    has no maximum and theta's length is decided by the ridge alone.
     """
 
     theta: FloatArray
@@ -89,15 +98,21 @@ def fit_bradley_terry(
     theta = np.zeros(padded(d))
     if mass == 0.0:
         return BradleyTerryFit(theta[:d], 0, 0.0, FitStatus.CONVERGED, False)
-    rows = as_rows(differences)
-    minimise = newton.newton_shared if n * d >= _PARALLEL_FROM else newton.newton
-    steps, largest, status = minimise(
-        rows, own, weights is None, n, _penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps, theta
-    )
+    limits = Limits(_penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps)
+    if n * d >= _PARALLEL_FROM:
+        steps, largest, status = newton.newton_shared(differences, own, weights is None, limits, theta)
+    else:
+        steps, largest, status = newton.newton(as_rows(differences), own, weights is None, n, limits, theta)
     theta = theta[:d]
-    counting = differences if own.all() else differences[own > 0]
-    separable = bool((counting @ theta > 0).all())
-    return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), separable)
+    return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), _all_right(differences, own, theta))
+
+
+def _all_right(differences: FloatArray, weights: FloatArray, theta: FloatArray) -> bool:
+    """Whether every weighted answer has a positive margin; one part after the other, to the first that has not."""
+    return all(
+        bool(((differences[lo : lo + _PART] @ theta > 0) | (weights[lo : lo + _PART] == 0)).all())
+        for lo in range(0, len(weights), _PART)
+    )
 
 
 def fit_bradley_terry_batch(
@@ -113,7 +128,7 @@ def fit_bradley_terry_batch(
 
     differences: (B, n, d).  weights: (B, n), (n,) or None.
     """
-    differences = _checked(differences, ("B", "n", "d"))
+    differences = _checked(differences, ("B", "n", "d"), finite=False)
     _require_limits(ridge, tolerance, max_steps)
     B, n, d = differences.shape
     if weights is None or np.ndim(weights) == 1:
@@ -127,6 +142,9 @@ def fit_bradley_terry_batch(
     theta, largest, counts = np.zeros((B, padded(d))), np.empty(B), np.empty((3, B), np.int64)
     limits = BatchLimits(penalty, tolerance * mass, max_steps)
     newton.newton_batch(differences, row_length(n), own, weights is None, limits, theta, largest, counts)
+    if np.isnan(largest).any():
+        # The kernel looks at each number as it takes it; a second look says which it was.
+        require_finite(differences=differences)
     return BradleyTerryBatch(theta[:, :d], counts[0], largest, counts[1], counts[2] == 1)
 
 
@@ -135,8 +153,8 @@ def _writable(values: FloatArray) -> FloatArray:
     return np.require(values, np.float64, ["C", "W"])
 
 
-def _checked(differences: FloatArray, shape: tuple[str, ...]) -> FloatArray:
-    differences = _writable(float_array("differences", differences, shape))
+def _checked(differences: FloatArray, shape: tuple[str, ...], finite: bool = True) -> FloatArray:
+    differences = _writable(float_array("differences", differences, shape, finite=finite))
     if 0 in differences.shape[-2:]:
         raise ValueError(f"differences must not be empty (got {differences.shape})")
     return differences

@@ -5,6 +5,8 @@ import pytest
 from several_threads import on_threads
 from sklearn.linear_model import LogisticRegression
 
+from sim.compiled import newton
+from sim.compiled.tiles import TILE
 from sim.estimators.bradley_terry import (
     FitStatus,
     fit_bradley_terry,
@@ -63,6 +65,71 @@ def test_large_fit_has_the_same_bits_for_any_number_of_threads():
     fits = [fit_bradley_terry(differences, ridge=1e-3).theta for _ in on_threads(1, 2, 4)]
     assert all((fits[0] == other).all() for other in fits)
     assert fits[0] == pytest.approx(_sklearn(differences, None, 1e-3), abs=1e-6)
+
+
+def _hard(case):
+    """Large fits whose sixteenth is unlike the rest, or says little."""
+    n, d = (40_000, 7) if case != "few a feature" else (4_500, 60)
+    differences, weights = _answers(n, d, 8), None
+    own = np.arange(n) // TILE % 16 == 0
+    if case == "another sixteenth":
+        differences[own] *= -1
+    elif case == "of one answer":
+        differences[own] = differences[0]
+    elif case == "separable sixteenth":
+        differences[own] = np.abs(differences[own])
+    elif case == "no weight":
+        weights = np.where(own, 0.0, Stream(6).uniforms(n))
+    elif case == "sizes apart":
+        differences *= 10.0 ** np.arange(-3, 4)
+    elif case == "sorted":
+        differences = differences[np.argsort(differences[:, 0])]
+    return differences, weights
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["alike", "another sixteenth", "of one answer", "separable sixteenth", "no weight", "sizes apart", "sorted",
+     "few a feature"],
+)  # fmt: skip
+def test_a_large_fit_equals_scikit_learn_wherever_it_begins(case):
+    differences, weights = _hard(case)
+    fitted = fit_bradley_terry(differences, weights, ridge=0.1, tolerance=1e-10)
+    assert fitted.status is FitStatus.CONVERGED
+    reference = _sklearn(differences, weights, 0.1)
+    assert fitted.theta == pytest.approx(reference, abs=1e-6, rel=1e-5)
+    assert not fitted.separable
+
+
+def test_a_large_fit_keeps_the_hessian_of_its_sixteenth(monkeypatch):
+    """No pass over all answers makes another: what the sixteenth leaves, some gradients take away."""
+    passes, run = [], newton._parallel_pass
+
+    def counted(*words):
+        passes.append((words[3], words[6]))
+        return run(*words)
+
+    monkeypatch.setattr(newton, "_parallel_pass", counted)
+    fitted = fit_bradley_terry(_answers(400_000, 8, 8), ridge=0.1)
+    assert fitted.status is FitStatus.CONVERGED
+    assert [curved for every, curved in passes if every == 1] == [False] * (fitted.steps + 1)
+    assert fitted.steps <= 6
+
+
+def test_a_large_fit_says_where_its_steps_ended():
+    differences = _answers(40_000, 7, 8)
+    for steps in (0, 1):
+        fitted = fit_bradley_terry(differences, max_steps=steps, tolerance=0.0)
+        assert (fitted.steps, fitted.status) == (steps, FitStatus.MAX_STEPS)
+    assert (fit_bradley_terry(differences, max_steps=0).theta == 0).all()
+
+
+@pytest.mark.parametrize(("odd", "message"), [(np.nan, "got nan at"), (np.inf, "got inf at")])
+def test_a_batch_names_what_is_not_a_number(odd, message):
+    differences = np.ones((5, 30, 9))
+    differences[3, 2, 8] = odd
+    with pytest.raises(ValueError, match=message):
+        fit_bradley_terry_batch(differences)
 
 
 def test_separable_data_is_said_and_the_fit_is_finite():
