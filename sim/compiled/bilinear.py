@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from sim.compiled.jit import INNER, exp
-from sim.compiled.newton import _slopes_unweighted, slopes
+from sim.compiled.newton import slopes, slopes_unweighted
 from sim.compiled.tiles import TILE, add_gradient, margins
 
 
@@ -192,7 +192,7 @@ def loss_slopes(u, weight, unweighted, K, slope, curvature):
     """Loss, slopes and curvatures of one tile. K = 0: answers; K > 1: groups of K ranked items."""
     if K > 0:
         return ranking_slopes(u, K, slope, curvature)
-    return _slopes_unweighted(u, slope, curvature) if unweighted else slopes(u, weight, slope, curvature)
+    return slopes_unweighted(u, slope, curvature) if unweighted else slopes(u, weight, slope, curvature)
 
 
 @njit(**INNER)

@@ -16,6 +16,7 @@ from sim.arguments import (
     weight_array,
 )
 from sim.compiled import newton
+from sim.compiled.newton_large import newton_shared
 from sim.compiled.structs import BatchLimits, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -100,7 +101,7 @@ def fit_bradley_terry(
         return BradleyTerryFit(theta[:d], 0, 0.0, FitStatus.CONVERGED, False)
     limits = Limits(_penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps)
     if n * d >= _PARALLEL_FROM:
-        steps, largest, status = newton.newton_shared(differences, own, weights is None, limits, theta)
+        steps, largest, status = newton_shared(differences, own, weights is None, limits, theta)
     else:
         steps, largest, status = newton.newton(as_rows(differences), own, weights is None, n, limits, theta)
     theta = theta[:d]

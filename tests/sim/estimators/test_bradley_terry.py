@@ -5,7 +5,7 @@ import pytest
 from several_threads import on_threads
 from sklearn.linear_model import LogisticRegression
 
-from sim.compiled import newton
+from sim.compiled import newton_large
 from sim.compiled.tiles import TILE
 from sim.estimators.bradley_terry import (
     FitStatus,
@@ -103,13 +103,13 @@ def test_a_large_fit_equals_scikit_learn_wherever_it_begins(case):
 
 def test_a_large_fit_keeps_the_hessian_of_its_sixteenth(monkeypatch):
     """No pass over all answers makes another: what the sixteenth leaves, some gradients take away."""
-    passes, run = [], newton._parallel_pass
+    passes, run = [], newton_large._parallel_pass
 
     def counted(*words):
         passes.append((words[3], words[6]))
         return run(*words)
 
-    monkeypatch.setattr(newton, "_parallel_pass", counted)
+    monkeypatch.setattr(newton_large, "_parallel_pass", counted)
     fitted = fit_bradley_terry(_answers(400_000, 8, 8), ridge=0.1)
     assert fitted.status is FitStatus.CONVERGED
     assert [curved for every, curved in passes if every == 1] == [False] * (fitted.steps + 1)
