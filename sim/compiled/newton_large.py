@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
 import numpy as np
 from numba import njit, prange
 
+from sim.arguments import float_array
 from sim.compiled.jit import FAST_PARALLEL, INNER
 from sim.compiled.newton import (
     DECREMENT,
@@ -23,8 +28,8 @@ from sim.compiled.structs import Derivatives, Limits
 from sim.compiled.tiles import TILE, add_gradient_of_rows, margins_of_rows, take_rows
 from sim.preferences import FloatArray
 
-# A large fit begins on each so manieth tile, if these hold so many answers a feature.
-_PART, _ENOUGH = 16, 50
+# A large fit begins on each so manieth tile or block, if these hold so many answers a feature.
+PART, ENOUGH = 16, 50
 # As near to their optimum, in the gradient an answer, as they are to that of all.
 _ROUGHLY = 1e-4
 # Below this Newton decrement an answer, a step changes margins by a tenth or less: the Hessian may be kept.
@@ -72,55 +77,106 @@ def _parallel_pass(differences, weight, unweighted, every, theta, at_origin, cur
     return loss
 
 
-def newton_shared(
-    differences: FloatArray,
-    weight: FloatArray,
-    unweighted: bool,
-    limits: Limits,
-    theta: FloatArray,
-) -> tuple[int, float, int]:
-    """`newton` for one large problem, differences (n, d) as they come; each pass is shared between threads (a parallel
-    kernel is called from Python only, see `sim.compiled.jit`).
+class Sweep(Protocol):
+    """A pass over answers: adds up the gradient, and where `curved` the Hessian, of -sum w log sigma(<theta, x>);
+    returns (loss, sum of weights).  at_origin: theta is zero."""
 
-    It begins at the optimum of each sixteenth tile, which costs half a pass over all, and with the Hessian there. A
-    Hessian is kept, and passes make the gradient alone, as long as they bring it down five times each: several such
-    passes take less than one that makes another. Steps on the tiles are not counted.
+    def __call__(
+        self, theta: FloatArray, at_origin: bool, curved: bool, gradient: FloatArray, hessian: FloatArray
+    ) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where a fit ends: ridge (a part of the sum of weights where `mass_scaled`); tolerance, of the gradient an
+    answer."""
+
+    ridge: float
+    mass_scaled: bool
+    tolerance: float
+    max_steps: int
+
+
+def over(differences: FloatArray, weight: FloatArray, unweighted: bool, every: int = 1) -> Sweep:
+    """Each `every`-th tile of differences (n, d)."""
+    tiles = range(0, -(-len(differences) // TILE), every)
+    mass = float(weight.sum()) if every == 1 else sum(float(weight[t * TILE : (t + 1) * TILE].sum()) for t in tiles)
+
+    def sweep(
+        theta: FloatArray, at_origin: bool, curved: bool, gradient: FloatArray, hessian: FloatArray
+    ) -> tuple[float, float]:
+        loss = _parallel_pass(differences, weight, unweighted, every, theta, at_origin, curved, gradient, hessian)
+        return float(loss), mass
+
+    return sweep
+
+
+def over_blocks(blocks: Sequence[FloatArray], d: int, every: int = 1) -> Sweep:
+    """Each `every`-th block of answers (n_b, d); one is done with before the next is asked for."""
+
+    def sweep(
+        theta: FloatArray, at_origin: bool, curved: bool, gradient: FloatArray, hessian: FloatArray
+    ) -> tuple[float, float]:
+        own_gradient, own_hessian, total, mass = np.empty_like(gradient), np.empty_like(hessian), 0.0, 0.0
+        gradient[:] = 0.0
+        if curved:
+            hessian[:] = 0.0
+        for place in range(0, len(blocks), every):
+            block = np.require(float_array(f"block {place}", blocks[place], ("n", d)), np.float64, ["C", "W"])
+            total += _parallel_pass(
+                block, np.ones(len(block)), True, 1, theta, at_origin, curved, own_gradient, own_hessian
+            )
+            gradient += own_gradient
+            if curved:
+                hessian += own_hessian
+            mass += len(block)
+        return total, mass
+
+    return sweep
+
+
+def newton_large(whole: Sweep, part: Sweep | None, goal: Goal, theta: FloatArray) -> tuple[int, float, int, float]:
+    """`newton` for one large problem, in place; (steps, largest gradient entry, status, sum of weights).
+
+    It begins at the optimum of a part of the answers (None: at the origin), and with the Hessian there. A Hessian is
+    kept, and passes make the gradient alone, as long as they bring it down five times each: several such passes take
+    less than one that makes another. Steps on the part are not counted.
     """
-    d, tiles, mass = theta.size, -(-len(differences) // TILE), float(weight.sum())
-    data, state = (differences, weight, unweighted), (np.empty(d), np.empty((d, d)), np.zeros(d))
-    own = 0.0
-    if tiles * TILE >= _PART * _ENOUGH * d:
-        own = sum(float(weight[tile * TILE : (tile + 1) * TILE].sum()) for tile in range(0, tiles, _PART))
-    at_origin, factored = True, False
-    if own > 0.0:
-        part = Limits(own / mass * limits.ridge, _ROUGHLY * own, limits.max_rounds)
-        *_, factored = _shared_from(data, _PART, part, theta, own, state, True, False)
+    state = np.empty(theta.size), np.empty((theta.size, theta.size)), np.zeros(theta.size)
+    at_origin, factored, begun = True, False, 0.0
+    if part is not None:
+        roughly = replace(goal, tolerance=_ROUGHLY)
+        if not goal.mass_scaled:
+            roughly = replace(roughly, ridge=goal.ridge / PART)
+        *_, begun, factored = _from_here(part, roughly, theta, state, at_origin, 0.0)
         at_origin = False
-        state[1][:] *= np.sqrt(mass / own)
-    steps, largest, status, _ = _shared_from(data, 1, limits, theta, mass, state, at_origin, factored)
-    return steps, largest, status
+    steps, largest, status, mass, _ = _from_here(whole, goal, theta, state, at_origin, begun if factored else 0.0)
+    return steps, largest, status, mass
 
 
-def _shared_from(
-    data: tuple[FloatArray, FloatArray, bool],
-    every: int,
-    limits: Limits,
+def _from_here(
+    sweep: Sweep,
+    goal: Goal,
     theta: FloatArray,
-    mass: float,
     state: tuple[FloatArray, FloatArray, FloatArray],
     at_origin: bool,
-    factored: bool,
-) -> tuple[int, float, int, bool]:
-    """Newton's method on each `every`-th tile, from theta.  factored: the state's Hessian is the Cholesky factor of one
-    near enough; returned as the last, after (steps, largest, status)."""
+    factored_of: float,
+) -> tuple[int, float, int, float, bool]:
+    """Newton's method from theta.  factored_of: the state's Hessian is the Cholesky factor of one near enough, of so
+    many answers (0: it is not).  Returns steps, largest, status, sum of weights, and whether it is one then."""
     gradient, hessian, step = state
-    progress = np.empty(7)
+    progress, factored, limits = np.empty(7), factored_of > 0.0, None
     begin.py_func(progress)
     while True:
         before, curved = progress[LARGEST], not factored
-        loss = _parallel_pass(*data, every, theta, at_origin, curved, gradient, hessian)
+        loss, mass = sweep(theta, at_origin, curved, gradient, hessian)
         at_origin = False
+        if limits is None:
+            ridge = goal.ridge * mass if goal.mass_scaled else goal.ridge
+            limits = Limits(float(ridge), float(goal.tolerance * mass), goal.max_steps)
+            if factored:
+                hessian *= np.sqrt(mass / factored_of)
         if advance(loss, limits, theta, gradient, hessian, curved, step, progress):
-            return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS]), factored
+            return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS]), mass, factored
         near = progress[DECREMENT] <= _NEAR * mass if curved else progress[LARGEST] <= 0.2 * before
         factored = progress[SIZE] == 1.0 and near

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,7 +17,7 @@ from sim.arguments import (
     weight_array,
 )
 from sim.compiled import newton
-from sim.compiled.newton_large import newton_shared
+from sim.compiled.newton_large import ENOUGH, PART, Goal, newton_large, over, over_blocks
 from sim.compiled.structs import BatchLimits, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -99,13 +100,41 @@ def fit_bradley_terry(
     theta = np.zeros(padded(d))
     if mass == 0.0:
         return BradleyTerryFit(theta[:d], 0, 0.0, FitStatus.CONVERGED, False)
-    limits = Limits(_penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps)
     if n * d >= _PARALLEL_FROM:
-        steps, largest, status = newton_shared(differences, own, weights is None, limits, theta)
+        part = over(differences, own, weights is None, PART) if n >= PART * ENOUGH * d else None
+        goal = Goal(ridge, mass_scaled, tolerance, max_steps)
+        steps, largest, status, _ = newton_large(over(differences, own, weights is None), part, goal, theta)
     else:
+        limits = Limits(_penalty(ridge, mass_scaled, mass), float(tolerance * mass), max_steps)
         steps, largest, status = newton.newton(as_rows(differences), own, weights is None, n, limits, theta)
     theta = theta[:d]
     return BradleyTerryFit(theta, int(steps), float(largest), FitStatus(status), _all_right(differences, own, theta))
+
+
+def fit_bradley_terry_blocks(
+    blocks: Sequence[FloatArray],
+    *,
+    ridge: float = 1e-3,
+    mass_scaled: bool = False,
+    tolerance: float = 1e-8,
+    max_steps: int = 50,
+) -> BradleyTerryFit:
+    """`fit_bradley_terry` on more answers than memory holds, some eight times over all.
+
+    blocks: anything with a length and items by number, each (n_b, d), the same when it is asked for again; made, or
+    read, as it is asked for, one at a time (`sim.populations.feature_pairs.PairBlocks`, row groups of a file).
+    """
+    _require_limits(ridge, tolerance, max_steps)
+    if not len(blocks):
+        raise ValueError("blocks must not be empty")
+    d = _checked(blocks[0], ("n", "d")).shape[1]
+    theta, part = np.zeros(padded(d)), over_blocks(blocks, d, PART) if len(blocks) >= PART else None
+    goal = Goal(ridge, mass_scaled, tolerance, max_steps)
+    steps, largest, status, _ = newton_large(over_blocks(blocks, d), part, goal, theta)
+    theta = theta[:d]
+    in_turn = (np.asarray(blocks[place]) for place in range(len(blocks)))
+    separable = all(_all_right(block, np.ones(len(block)), theta) for block in in_turn)
+    return BradleyTerryFit(theta, steps, float(largest), FitStatus(status), separable)
 
 
 def _all_right(differences: FloatArray, weights: FloatArray, theta: FloatArray) -> bool:

@@ -5,8 +5,9 @@ For studies of estimators at scale: no contexts, no environment, ten million pai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -26,6 +27,44 @@ class FeaturePairs:
 
     def __len__(self) -> int:
         return len(self.annotator)
+
+
+class PairBlocks(Sequence[FloatArray]):
+    """Differences of a sample of `sample_feature_pairs` that no memory holds, by blocks: each is drawn when it is asked
+    for, the same every time, into one array that the next one overwrites.
+
+    theta, n_pairs, stream, width: as there.  block: pairs of each but the last.
+    """
+
+    def __init__(
+        self, theta: FloatArray, n_pairs: int, stream: Stream, *, width: float = 2.0, block: int = 1 << 18
+    ) -> None:
+        if n_pairs < 0 or block < 1:
+            raise ValueError(f"n_pairs must not be negative and block at least 1 (got {n_pairs}, {block})")
+        self._theta = np.array(theta, dtype=np.float64, ndmin=2)
+        self._n, self._stream, self._width, self._block = n_pairs, stream, width, block
+        self._out = np.empty((min(block, n_pairs), self._theta.shape[-1]))
+
+    def __len__(self) -> int:
+        return -(-self._n // self._block)
+
+    @overload
+    def __getitem__(self, place: int) -> FloatArray: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[FloatArray]: ...
+
+    def __getitem__(self, place: int | slice) -> FloatArray | Sequence[FloatArray]:
+        if isinstance(place, slice):
+            raise TypeError("blocks share their memory: ask for one at a time")
+        number = range(len(self))[place]
+        start = number * self._block
+        n = min(self._block, self._n - start)
+        drawn = sample_feature_pairs(
+            self._theta, n, self._stream, start=start, width=self._width, out=self._out[:n]
+        ).differences
+        assert drawn is not None
+        return drawn
 
 
 def sample_feature_pairs(

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from sim.compiled.philox import philox_block
-from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.populations.feature_pairs import sample_feature_pairs
+from sim.estimators.bradley_terry import fit_bradley_terry, fit_bradley_terry_blocks
+from sim.populations.feature_pairs import PairBlocks, sample_feature_pairs
 from sim.streams import Stream
 
 
@@ -40,6 +40,49 @@ def test_equals_the_definition(d):
             annotator, chosen, difference = _by_definition(theta, start + i, stream, 1.5)
             assert (drawn.annotator[i], drawn.first_chosen[i]) == (annotator, chosen)
             assert drawn.differences[i] == pytest.approx(difference, abs=1e-15)
+
+
+def test_blocks_are_the_sample_and_share_their_memory():
+    stream, theta = Stream(1, role="blocks"), Stream(2).normals((3, 5))
+    whole = sample_feature_pairs(theta, 1000, stream, width=1.5).differences
+    blocks = PairBlocks(theta, 1000, stream, width=1.5, block=300)
+    assert [len(block) for block in blocks] == [300, 300, 300, 100]
+    assert (np.concatenate([block.copy() for block in blocks]) == whole).all()
+    assert (blocks[-1] == whole[900:]).all()
+    assert np.shares_memory(blocks[0], blocks[2])
+    with pytest.raises(TypeError, match="one at a time"):
+        blocks[:2]
+    with pytest.raises(IndexError):
+        blocks[4]
+
+
+def test_a_fit_by_blocks_equals_one_of_all():
+    """Begun at a sixteenth of the blocks, of another size than a sixteenth of the tiles: the same optimum."""
+    stream, theta = Stream(1, role="blocks"), Stream(2).normals((1, 7))
+    whole = sample_feature_pairs(theta, 100_000, stream).differences
+    for block in (30_000, 2_000):
+        blocks = PairBlocks(theta, 100_000, stream, block=block)
+        for scaled in (False, True):
+            one = fit_bradley_terry(whole, ridge=0.1, mass_scaled=scaled, tolerance=1e-10)
+            parts = fit_bradley_terry_blocks(blocks, ridge=0.1, mass_scaled=scaled, tolerance=1e-10)
+            assert parts.theta == pytest.approx(one.theta, abs=1e-8)
+            assert (parts.status, parts.separable) == (one.status, False)
+    separable = [np.abs(whole[:500]), np.abs(whole[500:900])]
+    assert fit_bradley_terry_blocks(separable, ridge=1.0).separable
+    assert not fit_bradley_terry_blocks([*separable, whole[:9]], ridge=1.0).separable
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([], "blocks must not be empty"), ([np.ones((4, 3)), np.ones((4, 2))], r"block 1 must be \(n, 3\)"),
+        ([np.ones((4, 3)), np.full((4, 3), np.nan)], "block 1 must be finite"),
+    ],
+    ids=["none", "another width", "nan"],
+)  # fmt: skip
+def test_odd_blocks_are_named(blocks, message):
+    with pytest.raises(ValueError, match=message):
+        fit_bradley_terry_blocks(blocks)
 
 
 def test_any_part_is_drawn_again_stored_or_not():
