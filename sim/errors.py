@@ -22,7 +22,7 @@ class InputError(ValueError):
         fix: str | None = None,
     ) -> None:
         """`problem` says what was expected and what came; `row` counts records from 1."""
-        self.file, self.row, self.field, self.fix = file, row, field, fix
+        self.problem, self.file, self.row, self.field, self.fix = problem, file, row, field, fix
         where = [str(file)] if file is not None else []
         if row is not None:
             where.append(f"row {row}")

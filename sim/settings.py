@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
@@ -29,15 +29,36 @@ def read_settings(
 
     overrides: texts KEY=VALUE, the key dotted (`training.rate=1e-4`), the value YAML.  given: the same keys as
     a mapping, for named options; entries that are None are left out.  Whatever is absent keeps its default.
-    Raises InputError naming the file and the key.
+    Raises InputError naming the file, or the text of `overrides`, and the key.
     """
-    content = read_mapping(file) if file is not None else {}
-    for text in overrides:
-        put(content, *parse_override(text))
-    for key, value in (given or {}).items():
-        if value is not None:
-            put(content, key, value)
-    return settings_from(kind, content, file)
+
+    def read(texts: Sequence[str]) -> T:
+        content = read_mapping(file) if file is not None else {}
+        for text in texts:
+            put(content, *parse_override(text))
+        for key, value in (given or {}).items():
+            if value is not None:
+                put(content, key, value)
+        return settings_from(kind, content, file)
+
+    return blaming_overrides(read, overrides)
+
+
+def blaming_overrides(read: Callable[[Sequence[str]], T], overrides: Sequence[str]) -> T:
+    """`read(overrides)`; where one of them is what it refuses, the message names that text in place of the file."""
+    try:
+        return read(overrides)
+    except InputError as error:
+        if error.file is None:
+            raise
+        for place, text in enumerate(overrides):
+            try:
+                read([*overrides[:place], *overrides[place + 1 :]])
+            except InputError as without:
+                if str(without) == str(error):
+                    continue
+            raise InputError(error.problem, file=short(text), field=error.field, fix=error.fix) from error
+        raise
 
 
 def resolved(settings: Any) -> dict[str, Any]:

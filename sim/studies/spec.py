@@ -14,7 +14,7 @@ from sim.errors import InputError, short
 from sim.plugins import Sources, blaming, looking_in, together
 from sim.running.fingerprint import SIM
 from sim.running.memory import require_memory
-from sim.settings import in_home, parse_override, read_mapping, require_known
+from sim.settings import blaming_overrides, in_home, parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
 from sim.studies.target import ALL
@@ -110,7 +110,10 @@ def folder_of(file: Path) -> Path:
 
 def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None = None) -> StudySpec:
     """Read and check a study file; `overrides` are key=value texts with YAML values."""
-    file = Path(path)
+    return blaming_overrides(lambda texts: _load(Path(path), texts, seed), overrides)
+
+
+def _load(file: Path, overrides: Sequence[str], seed: int | None) -> StudySpec:
     content = _read(file)
     definition = _definition(content, file)
     names = tuple(field.name for field in fields(definition.setting))
@@ -246,7 +249,7 @@ def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Pa
     elif key in _OVERRIDABLE:
         content[key] = value
     else:
-        require_known(key, (*names, *_OVERRIDABLE), file, section="overrides")
+        require_known(key, (*names, *_OVERRIDABLE), file)
         content["settings"][key] = value
 
 

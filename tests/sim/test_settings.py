@@ -73,6 +73,25 @@ def test_bad_overrides_and_missing_files(tmp_path):
         read_settings(Outer, tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["name=y", "inner.rte=1"], "'inner.rte=1': unknown key 'inner.rte'; did you mean 'inner.rate'?"),
+        (["kind=c"], "'kind=c', field 'kind': expected one of a, b, got 'c'"),
+        (["inner.rate=-1", "limit=4"], "'inner.rate=-1', field 'inner': rate must be positive (got -1.0)"),
+    ],
+)
+def test_an_override_is_blamed_and_not_the_file(tmp_path, texts, message):
+    path = tmp_path / "s.yaml"
+    path.write_text("limit: 3")
+    with pytest.raises(InputError) as error:
+        read_settings(Outer, path, texts)
+    assert str(error.value) == message
+    path.write_text("limt: 3")
+    with pytest.raises(InputError, match=r"s\.yaml: unknown key 'limt'"):
+        read_settings(Outer, path, ["name=y"])
+
+
 def test_reading_names_what_was_expected(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("- a")
