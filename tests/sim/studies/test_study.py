@@ -227,9 +227,9 @@ def test_overrides_and_their_mistakes(study):
     assert next(spec.cells())[1] == BanditSetting(
         recipe="literal", beta=0.5, n_annotators=20, em_rounds=10, restarts=2, hedge_rounds=200, evaluation_contexts=100
     )
-    with pytest.raises(InputError, match="^'betta=1': unknown key 'betta'; did you mean 'beta'"):
+    with pytest.raises(InputError, match=r"^'betta=1': unknown key 'betta'; did you mean 'beta'"):
         load_spec(study, ["betta=1"])
-    with pytest.raises(InputError, match="^'replicates=x', field 'replicates'"):
+    with pytest.raises(InputError, match=r"^'replicates=x', field 'replicates'"):
         load_spec(study, ["seed=3", "replicates=x"])
     with pytest.raises(InputError, match="expected key=value"):
         load_spec(study, ["beta"])
