@@ -60,7 +60,7 @@ def main() -> None:
         print(json.dumps(found, indent=2))
         return
     print(
-        f"{found['pairs']:,} pairs in {found['seconds']:.0f} s, {found['passes']:.1f} times all of them; peak "
+        f"{found['pairs']:,} pairs in {found['seconds']:.0f} s, each drawn {found['passes']:.1f} times; peak "
         f"{found['peak_gib']:.2f} GiB (kept, they are {found['kept_gib']:.1f}); |theta^ - theta| = "
         f"{found['distance']:.2e}, in theory {found['distance_in_theory']:.2e}"
     )

@@ -33,6 +33,14 @@ class InputError(ValueError):
         super().__init__(f"{text}; {fix}" if fix else text)
 
 
+def require_utf8(path: str | Path) -> None:
+    """InputError for a name that is no text: bytes that are not UTF-8 are a name to Python, and to Arrow none."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError("is not a name in UTF-8", file=path, fix="name it otherwise") from error
+
+
 def short(value: Any) -> str:
     """The value as a message may show it, however long it is."""
     text = repr(value)

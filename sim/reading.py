@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from sim.errors import InputError
+from sim.errors import InputError, require_utf8
 
 # No record is so long; a file without an end of line must not be read into memory to find that out.
 LONGEST_LINE = 1 << 26
@@ -56,6 +56,7 @@ def bounded_bytes(path: Path, packed: str) -> bytes:
     is, OSError where it breaks."""
     import pyarrow as pa
 
+    require_utf8(path)
     size, parts, total, line, alike = path.stat().st_size, [], 0, 0, 0
     codec = {"": None, ".gz": "gzip", ".zst": "zstd"}[packed]
     with pa.input_stream(str(path), compression=codec) as file:

@@ -51,13 +51,17 @@ def blaming_overrides(read: Callable[[Sequence[str]], T], overrides: Sequence[st
     except InputError as error:
         if error.file is None:
             raise
-        for place, text in enumerate(overrides):
-            try:
-                read([*overrides[:place], *overrides[place + 1 :]])
-            except InputError as without:
-                if str(without) == str(error):
+        # Of several for one key the last counts.
+        last = {text.partition("=")[0].strip(): text for text in overrides}
+        for key, text in last.items():
+            if not (error.field is not None and f"{error.field}.".startswith(f"{key}.")):
+                try:
+                    read([other for other in last.values() if other is not text])
+                except InputError:
                     continue
-            raise InputError(error.problem, file=short(text), field=error.field, fix=error.fix) from error
+            raise InputError(
+                error.problem, file=short(text), row=error.row, field=error.field, fix=error.fix
+            ) from error
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -123,9 +124,11 @@ def _target(texts: tuple[str, ...]) -> list[str]:
     for text in texts:
         metric, _, error = text.rpartition("=")
         try:
-            float(error)
+            positive = 0.0 < float(error) < math.inf
         except ValueError:
-            raise click.UsageError(f"--target-error: expected a number or METRIC=number, got '{text}'") from None
+            positive = False
+        if not positive:
+            raise click.UsageError(f"--target-error: expected a positive number or METRIC=number, got '{text}'")
         if (metric or "all") in found:
             raise click.UsageError(f"--target-error: {metric or 'all metrics'} given twice")
         found[metric or "all"] = error

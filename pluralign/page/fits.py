@@ -15,7 +15,7 @@ from pluralign.page.folders import Result, Sources
 from pluralign.page.fronts import front_chart
 from pluralign.page.limits import GROUPS, PEOPLE, clipped
 from pluralign.page.svg import Chart, csv_text
-from sim.errors import InputError
+from sim.errors import InputError, require_utf8
 from sim.files.atomic import Json
 from sim.fitting.saved import FORMAT
 
@@ -241,6 +241,7 @@ def read_responsibilities(path: Path, sources: Sources) -> tuple[list[str], Any,
     if not path.is_file():
         return None
     sources.note(path)
+    require_utf8(path)
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

@@ -149,7 +149,7 @@ def _csv(measures: Sequence[Measure], factors: Sequence[str]) -> str:
 def _charts(saved: SavedStudy, place: int, name: str) -> tuple[tuple[Chart, ...], str]:
     """The study's own figure; a word on why there is none."""
     if saved.definition is None:
-        return (), f"'{saved.name}' cannot be imported here; from the folder of its module it is drawn"
+        return (), f"'{saved.name}' cannot be imported here ({clipped(saved.unknown)}), and only it can draw it"
     try:
         charts = tuple(drawn_charts(saved.draw, f"study{place}", name.replace("/", "-")))
     except InputError:

@@ -133,7 +133,7 @@ def advance(proposed, limits, theta, gradient, hessian, curved, step, progress):
 
     curved: the Hessian is of this pass, and its Cholesky factor takes its place; otherwise it is such a factor already,
     of a pass before.  A step's loss comes with the next pass, so the line search (Armijo, halving) costs nothing unless
-    a step fails.  progress: see below, kept from pass to pass.  True when done.
+    a step fails.  progress: see LOSS to STATUS, kept from pass to pass.  True when done.
     """
     d, ridge = theta.size, limits.ridge
     for j in range(d):

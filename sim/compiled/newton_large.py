@@ -25,7 +25,7 @@ from sim.compiled.newton import (
     tile_pass,
 )
 from sim.compiled.structs import Derivatives, Limits
-from sim.compiled.tiles import TILE, add_gradient_of_rows, margins_of_rows, take_rows
+from sim.compiled.tiles import TILE, add_gradient_of_answers, margins_of_answers, take_rows
 from sim.preferences import FloatArray
 
 # A large fit begins on each so manieth tile or block, if these hold so many answers a feature.
@@ -37,12 +37,12 @@ _NEAR = 2e-3
 
 
 @njit(**INNER)
-def _rows_pass(x, weight, unweighted, theta, scratch, gradient):
-    """The same without the Hessian, of answers x (m, d) as they come."""
+def _slope_pass(x, weight, unweighted, theta, scratch, gradient):
+    """`tile_pass` without the Hessian, of answers x (m, d) as they come."""
     z, slope, curvature = scratch[0, : weight.size], scratch[1, : weight.size], scratch[2, : weight.size]
-    margins_of_rows(x, theta, z)
+    margins_of_answers(x, theta, z)
     loss = slopes_unweighted(z, slope, curvature) if unweighted else slopes(z, weight, slope, curvature)
-    add_gradient_of_rows(x, slope, gradient)
+    add_gradient_of_answers(x, slope, gradient)
     return loss
 
 
@@ -64,7 +64,8 @@ def _parallel_pass(differences, weight, unweighted, every, theta, at_origin, cur
                 take_rows(differences, lo, hi, rows)
                 part_l[chunk] += tile_pass(rows, weight[lo:hi], unweighted, 0, hi - lo, theta, at_origin, scratch, own)
             else:
-                part_l[chunk] += _rows_pass(differences[lo:hi], weight[lo:hi], unweighted, theta, scratch, own.gradient)
+                x = differences[lo:hi]
+                part_l[chunk] += _slope_pass(x, weight[lo:hi], unweighted, theta, scratch, own.gradient)
     gradient[:] = 0.0
     loss = 0.0
     for chunk in range(chunks):
@@ -178,5 +179,12 @@ def _from_here(
                 hessian *= np.sqrt(mass / factored_of)
         if advance(loss, limits, theta, gradient, hessian, curved, step, progress):
             return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS]), mass, factored
+        if progress[SIZE] < 1.0 and not curved:
+            # The Hessian that was kept led astray, however short the step (a feature that the part never shows has
+            # the ridge alone there): back to where it was taken, and a Hessian made there.
+            theta += progress[SIZE] * step
+            steps = progress[STEPS]
+            begin.py_func(progress)
+            progress[STEPS] = steps - 1.0
         near = progress[DECREMENT] <= _NEAR * mass if curved else progress[LARGEST] <= 0.2 * before
         factored = progress[SIZE] == 1.0 and near

@@ -1,7 +1,8 @@
 """Compiled sums over a tile of answers: margins, gradient, Hessian; and the small linear solve.
 
 Features come as rows, (d, n) with d a multiple of four (rows of zeros make up the number): four rows at a time
-share each load, and a 4 x 4 block of the Hessian stays in registers.
+share each load, and a 4 x 4 block of the Hessian stays in registers. Functions `..._of_answers` take answers as they
+come, (m, d).
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -44,7 +45,7 @@ def take_rows(differences, lo, hi, rows):
 
 
 @njit(**INNER)
-def margins_of_rows(x, theta, out):
+def margins_of_answers(x, theta, out):
     """out[c] = <theta, x[c]>, x (m, d) as it comes."""
     for c in range(x.shape[0]):
         own, z = x[c], 0.0
@@ -54,7 +55,7 @@ def margins_of_rows(x, theta, out):
 
 
 @njit(**INNER)
-def add_gradient_of_rows(x, slope, gradient):
+def add_gradient_of_answers(x, slope, gradient):
     """gradient += sum_c slope[c] x[c]."""
     for c in range(x.shape[0]):
         own, w = x[c], slope[c]

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from sim.errors import InputError, short
+from sim.errors import InputError, require_utf8, short
 from sim.files.answer_sources import Part, parts_of, read_arrow_part
 from sim.files.text_files import delimiter_of, long_cells, opened
 from sim.reading import LARGEST_TEXT, bounded, load_json
@@ -229,6 +229,7 @@ def _parquet(path: Path) -> Iterator[Record | InputError]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_utf8(path)
     number = 0
     try:
         with pq.ParquetFile(path) as file:

@@ -119,7 +119,7 @@ def fit_bradley_terry_blocks(
     tolerance: float = 1e-8,
     max_steps: int = 50,
 ) -> BradleyTerryFit:
-    """`fit_bradley_terry` on more answers than memory holds, some eight times over all.
+    """`fit_bradley_terry` on more answers than memory holds; each block is asked for four to eight times.
 
     blocks: anything with a length and items by number, each (n_b, d), the same when it is asked for again; made, or
     read, as it is asked for, one at a time (`sim.populations.feature_pairs.PairBlocks`, row groups of a file).
@@ -127,10 +127,15 @@ def fit_bradley_terry_blocks(
     _require_limits(ridge, tolerance, max_steps)
     if not len(blocks):
         raise ValueError("blocks must not be empty")
-    d = _checked(blocks[0], ("n", "d")).shape[1]
-    theta, part = np.zeros(padded(d)), over_blocks(blocks, d, PART) if len(blocks) >= PART else None
+    n, d = float_array("block 0", blocks[0], ("n", "d")).shape
+    if d == 0:
+        raise ValueError("block 0 must have a feature (got none)")
+    theta = np.zeros(padded(d))
+    part = over_blocks(blocks, d, PART) if len(blocks) >= PART and n * len(blocks) >= PART * ENOUGH * d else None
     goal = Goal(ridge, mass_scaled, tolerance, max_steps)
-    steps, largest, status, _ = newton_large(over_blocks(blocks, d), part, goal, theta)
+    steps, largest, status, mass = newton_large(over_blocks(blocks, d), part, goal, theta)
+    if mass == 0.0:
+        raise ValueError("blocks must hold an answer (got none)")
     theta = theta[:d]
     in_turn = (np.asarray(blocks[place]) for place in range(len(blocks)))
     separable = all(_all_right(block, np.ones(len(block)), theta) for block in in_turn)

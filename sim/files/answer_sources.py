@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from sim.errors import InputError
+from sim.errors import InputError, require_utf8
 from sim.files.conversations import messages_in
 from sim.files.recognise import converter_of, how_to_convert
 from sim.files.text_files import Count, delimiter_of, long_cells, opened
@@ -35,6 +35,9 @@ class Part:
     path: Path
     kind: Kind
     packed: str = ""
+
+    def __post_init__(self) -> None:
+        require_utf8(self.path)
 
 
 def _part(path: Path) -> Part | None:

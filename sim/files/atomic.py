@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sim.errors import InputError
+from sim.errors import InputError, require_utf8
 
 # What JSON can hold.
 Json: TypeAlias = Any
@@ -19,6 +19,7 @@ Json: TypeAlias = Any
 def require_place(path: str | Path) -> None:
     """Refuse a path that cannot be written, before any work is done: tried where it would begin to be made."""
     target = Path(path)
+    require_utf8(target.absolute())
     # The nearest that is there, a link that leads nowhere among them; an earlier file is replaced whole.
     here = next(place for place in (target.absolute(), *target.absolute().parents) if os.path.lexists(place))
     here = here.parent if here == target.absolute() and here.is_file() else here
@@ -59,6 +60,7 @@ def beside(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def parents_of(target: Path) -> Iterator[None]:
     """The folder of `target` is there; what had to be made of it is gone again where the work inside fails."""
+    require_utf8(target.absolute())
     missing = [folder for folder in target.absolute().parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

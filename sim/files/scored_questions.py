@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import InputError, require_utf8
 from sim.files.atomic import replacing
 from sim.preferences import FloatArray
 
@@ -82,6 +82,7 @@ def read_questions(path: str | Path) -> ScoredQuestions:
     place = Path(path)
     if not place.is_file():
         raise InputError("no such file", file=place, fix="make it: pluralign llm make-tastes")
+    require_utf8(place)
     try:
         table = pq.read_table(place)
         told = json.loads((table.schema.metadata or {})[_KEY])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sim.errors import InputError
+from sim.errors import InputError, require_utf8
 
 # A cell of text may be a whole conversation; Python's own limit is 131,072 characters.
 LONGEST_CELL = 1 << 26
@@ -39,6 +39,7 @@ def opened(path: Path, count: Count | None = None) -> Iterator[IO[str]]:
         if head == _ZSTD:
             import pyarrow as pa
 
+            require_utf8(path)
             with pa.input_stream(str(path), compression="zstd") as raw:
                 yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
         elif head[:2] == _GZIP:

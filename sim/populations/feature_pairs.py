@@ -12,6 +12,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import DTypeLike
 
+from sim.arguments import require_count
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
@@ -39,9 +40,9 @@ class PairBlocks(Sequence[FloatArray]):
     def __init__(
         self, theta: FloatArray, n_pairs: int, stream: Stream, *, width: float = 2.0, block: int = 1 << 18
     ) -> None:
-        if n_pairs < 0 or block < 1:
-            raise ValueError(f"n_pairs must not be negative and block at least 1 (got {n_pairs}, {block})")
-        self._theta = np.array(theta, dtype=np.float64, ndmin=2)
+        require_count("n_pairs", n_pairs, 0)
+        require_count("block", block)
+        self._theta = _checked(theta, width)
         self._n, self._stream, self._width, self._block = n_pairs, stream, width, block
         self._out = np.empty((min(block, n_pairs), self._theta.shape[-1]))
 
@@ -91,15 +92,9 @@ def sample_feature_pairs(
     """
     from sim.compiled import feature_pairs
 
-    theta = np.array(theta, dtype=np.float64, ndmin=2)
-    if theta.ndim != 2 or 0 in theta.shape:
-        raise ValueError(f"theta must be (annotators, features), neither empty (got {theta.shape})")
-    if not np.isfinite(theta).all():
-        raise ValueError("theta must be finite")
+    theta = _checked(theta, width)
     if n_pairs < 0 or start < 0:
         raise ValueError(f"n_pairs and start must not be negative (got {n_pairs}, {start})")
-    if not 0 < width < np.inf:
-        raise ValueError(f"width must be positive and finite (got {width})")
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ValueError(f"dtype must be float64 or float32 (got {kind})")
@@ -116,3 +111,14 @@ def sample_feature_pairs(
     padded = np.pad(theta, ((0, 0), (0, theta.shape[1] % 2)))
     draw(start, float(width), padded, annotator, first_chosen, out, np.uint64(stream.replicate), keys)
     return FeaturePairs(annotator, first_chosen, out if store else None)
+
+
+def _checked(theta: FloatArray, width: float) -> FloatArray:
+    theta = np.array(theta, dtype=np.float64, ndmin=2)
+    if theta.ndim != 2 or 0 in theta.shape:
+        raise ValueError(f"theta must be (annotators, features), neither empty (got {theta.shape})")
+    if not np.isfinite(theta).all():
+        raise ValueError("theta must be finite")
+    if not 0 < width < np.inf:
+        raise ValueError(f"width must be positive and finite (got {width})")
+    return theta

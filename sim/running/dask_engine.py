@@ -112,8 +112,9 @@ def on_dask(workers: Workers) -> Iterator[_Dask]:
             if workers.scheduler is None:
                 with config.set(_QUIET):
                     cluster = LocalCluster(
-                        n_workers=workers.count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-                        silence_logs=60,
+                        # Any free port: without an address Dask takes 8787, and warns where another run has it.
+                        n_workers=workers.count, threads_per_worker=1, host="127.0.0.1", silence_logs=60,
+                        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
                     )  # fmt: skip
             client = _connected(Client, workers.scheduler or cluster, words, workers.tls)
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -55,7 +56,8 @@ class Workers:
 
 def require_seconds(name: str, value: object) -> None:
     """InputError unless a positive, finite number of seconds, or None."""
-    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (real and 0 < float(value) < math.inf):  # type: ignore[arg-type]
         raise InputError(f"{name} must be a positive number of seconds (got {value!r})")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sim.errors import require_utf8
 from sim.preferences import FloatArray, IntArray
 
 # In a file's metadata: the factors whose column holds JSON.
@@ -98,6 +99,7 @@ class FileColumns(Mapping[str, Column]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        require_utf8(path)
         self._file = pq.ParquetFile(pa.memory_map(str(path)))
         self._schema = self._file.schema_arrow
         self._coded = set(json.loads((self._schema.metadata or {}).get(CODED, b"[]")))

@@ -168,12 +168,21 @@ class SavedStudy:
     @property
     def definition(self) -> Experiment | None:
         """Its experiment; None for one of somebody's own that cannot be imported here."""
-        if EXPERIMENTS.is_ours(self.name):
-            return find_experiment(self.name)
+        return self._found[0]
+
+    @property
+    def unknown(self) -> str:
+        """Why it cannot be imported; empty where it can."""
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[Experiment | None, str]:
         try:
-            return find_experiment(self.name)
-        except InputError:
-            return None
+            return find_experiment(self.name), ""
+        except InputError as error:
+            if EXPERIMENTS.is_ours(self.name):
+                raise
+            return None, error.problem
 
     @property
     def figure(self) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from sim.arguments import require_count
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.reading import load_json, of_this_version, read_text
@@ -20,10 +21,6 @@ from sim.studies.shipped import study_file
 from sim.studies.spec import StudySpec, load_spec
 
 NAME = "request.json"
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,27 @@ class Request:
     code: str = ""
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.shard, tuple) and len(self.shard) == 2 and all(map(_is_count, self.shard))):
-            raise InputError(f"shard must be a pair (i, n) of whole numbers (got {self.shard!r})")
-        for name, value in (("batch", self.batch), ("workers", self.workers)):
-            if value is not None and not _is_count(value):
-                raise InputError(f"{name} must be a whole number, at least 1 (got {value!r})")
+        try:
+            if not isinstance(self.shard, tuple | list) or len(self.shard) != 2:
+                raise ValueError(f"shard must be a pair (i, n) of whole numbers (got {self.shard!r})")
+            for name, value in (("shard", self.shard[0]), ("shard", self.shard[1]), ("workers", self.workers)):
+                require_count(name, value)
+            if self.batch is not None:
+                require_count("batch", self.batch)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        # As JSON keeps them.
+        plain = {
+            "shard": (int(self.shard[0]), int(self.shard[1])), "workers": int(self.workers),
+            "batch": None if self.batch is None else int(self.batch),
+        }  # fmt: skip
+        for name, kept in plain.items():
+            object.__setattr__(self, name, kept)
+        _ = self.share
         if self.tls is not None and len(self.tls) != 3:
             raise InputError(f"tls must name three files: of the authority, certificate, key (got {len(self.tls)})")
         require_seconds("time_out", self.time_out)
+        object.__setattr__(self, "time_out", None if self.time_out is None else float(self.time_out))
 
     @property
     def share(self) -> Share:

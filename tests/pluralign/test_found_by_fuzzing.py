@@ -7,6 +7,8 @@ import json
 import warnings
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typed_commands import typed
 
@@ -303,3 +305,27 @@ def test_names_with_control_characters_make_an_svg_that_opens(tmp_path):
     assert "\x1b" not in text
     assert text.count(r"\x1b[31mred\x07") == 3
     assert "<script>" not in text
+
+
+@pytest.mark.parametrize("role", ["read", "written"])
+def test_names_that_are_no_text(tmp_path, monkeypatch, capsys, role):
+    """Bytes that are not UTF-8 name a file to Linux, and to Arrow nothing: one line, also where JSON lines would do."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text(_lines(ANSWERS))
+    odd = "\udcff"
+    if role == "read":
+        pq.write_table(pa.Table.from_pylist(ANSWERS), "a.parquet")
+        (tmp_path / "a.parquet").rename(tmp_path / f"{odd}.parquet")
+        commands = [("fit", f"{odd}.parquet", "--out", "new"), ("convert", "columns", f"{odd}.parquet", "--out", "new")]
+    else:
+        commands = [
+            ("fit", "a.jsonl", "--out", odd),
+            ("check", "mixture-linear", "--out", odd),
+            ("convert", "columns", "a.jsonl", "--out", f"{odd}.parquet"),
+            ("report", "a.jsonl", "--out", odd),
+        ]
+    for words in commands:
+        before = sorted(place.name for place in tmp_path.iterdir())
+        code, _, err = typed(monkeypatch, capsys, *words)
+        assert (code, err.count("\n")) == (2, 1), (words, err)
+        assert sorted(place.name for place in tmp_path.iterdir()) == before

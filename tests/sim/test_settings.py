@@ -87,6 +87,11 @@ def test_an_override_is_blamed_and_not_the_file(tmp_path, texts, message):
     with pytest.raises(InputError) as error:
         read_settings(Outer, path, texts)
     assert str(error.value) == message
+    path.write_text("limit: x\nkind: c")
+    with pytest.raises(InputError, match=r"s\.yaml, field 'kind'"):
+        read_settings(Outer, path, ["limit=3"])
+    with pytest.raises(InputError, match=r"^'limit=y', field 'limit'"):
+        read_settings(Outer, path, ["kind=a", "limit=y", "limit=y"])
     path.write_text("limt: 3")
     with pytest.raises(InputError, match=r"s\.yaml: unknown key 'limt'"):
         read_settings(Outer, path, ["name=y"])

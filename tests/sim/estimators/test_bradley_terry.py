@@ -11,6 +11,7 @@ from sim.estimators.bradley_terry import (
     FitStatus,
     fit_bradley_terry,
     fit_bradley_terry_batch,
+    fit_bradley_terry_blocks,
     is_separable,
 )
 from sim.streams import Stream
@@ -99,6 +100,32 @@ def test_a_large_fit_equals_scikit_learn_wherever_it_begins(case):
     reference = _sklearn(differences, weights, 0.1)
     assert fitted.theta == pytest.approx(reference, abs=1e-6, rel=1e-5)
     assert not fitted.separable
+
+
+@pytest.mark.parametrize(
+    ("scale", "weight", "ridge"), [(1.0, 1.0, 1e-3), (1e3, 1.0, 1e-3), (1.0, 1e6, 1e-3), (1.0, 1.0, 1e-9)]
+)
+@pytest.mark.parametrize("by", ["tiles", "blocks"])
+def test_a_feature_that_the_beginning_never_shows(monkeypatch, by, scale, weight, ridge):
+    """There its Hessian is the ridge alone, and a step by it is endless: another one is made, and soon."""
+    differences = _answers(40_000, 8, 8)
+    differences[np.arange(40_000) // TILE % 16 == 0, 7] = 0.0
+    differences[:, 7] *= scale
+    passes, run = [], newton_large._parallel_pass
+
+    def counted(*words):
+        passes.append(words[3])
+        return run(*words)
+
+    monkeypatch.setattr(newton_large, "_parallel_pass", counted)
+    if by == "tiles":
+        fitted = fit_bradley_terry(differences, np.full(40_000, weight), ridge=ridge)
+    else:
+        blocks = [differences[lo : lo + TILE] for lo in range(0, 40_000, TILE)]
+        fitted = fit_bradley_terry_blocks(blocks, ridge=ridge / weight)
+    assert fitted.status is FitStatus.CONVERGED
+    assert fitted.theta == pytest.approx(_sklearn(differences, None, ridge / weight), abs=1e-5, rel=1e-4)
+    assert len(passes) <= (15 if by == "tiles" else 12 * len(blocks))
 
 
 def test_a_large_fit_keeps_the_hessian_of_its_sixteenth(monkeypatch):

@@ -56,6 +56,26 @@ def test_blocks_are_the_sample_and_share_their_memory():
         blocks[4]
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"n_pairs": 2.5}, "n_pairs must be a whole number"), ({"block": 2.5}, "block must be a whole number"),
+        ({"theta": np.array([np.nan])}, "theta must be finite"), ({"width": 0.0}, "width must be positive"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_blocks_are_checked_when_they_are_made(asked, message):
+    whole = {"theta": np.ones(3), "n_pairs": 9, "stream": Stream(1), **asked}
+    with pytest.raises(ValueError, match=message):
+        PairBlocks(**whole)
+
+
+def test_a_block_without_answers_is_none_of_all():
+    x = Stream(1).normals((50, 2))
+    found = fit_bradley_terry_blocks([x[:0], x], ridge=1.0)
+    assert found.theta == pytest.approx(fit_bradley_terry(x, ridge=1.0).theta, abs=1e-7)
+
+
 def test_a_fit_by_blocks_equals_one_of_all():
     """Begun at a sixteenth of the blocks, of another size than a sixteenth of the tiles: the same optimum."""
     stream, theta = Stream(1, role="blocks"), Stream(2).normals((1, 7))
@@ -75,10 +95,12 @@ def test_a_fit_by_blocks_equals_one_of_all():
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
-        ([], "blocks must not be empty"), ([np.ones((4, 3)), np.ones((4, 2))], r"block 1 must be \(n, 3\)"),
+        ([], "blocks must not be empty"), ([np.ones((0, 3)), np.ones((0, 3))], "blocks must hold an answer"),
+        ([np.ones((4, 0))], "block 0 must have a feature"), ([np.full((4, 3), np.inf)], "block 0 must be finite"),
+        ([np.ones((4, 3)), np.ones((4, 2))], r"block 1 must be \(n, 3\)"),
         ([np.ones((4, 3)), np.full((4, 3), np.nan)], "block 1 must be finite"),
     ],
-    ids=["none", "another width", "nan"],
+    ids=["none", "no answers", "no features", "inf", "another width", "nan"],
 )  # fmt: skip
 def test_odd_blocks_are_named(blocks, message):
     with pytest.raises(ValueError, match=message):
