@@ -63,6 +63,7 @@ class _Dask:
         again: Callable[[T], Iterable[T]],
     ) -> None:
         from distributed import CancelledError, KilledWorker, as_completed
+        from distributed.comm import CommClosedError
 
         waiting: dict[Any, T] = {}
         completed = as_completed()
@@ -85,7 +86,7 @@ class _Dask:
                 raise self._gone()
             try:
                 answer = future.result()
-            except CancelledError as error:
+            except (CancelledError, CommClosedError) as error:
                 raise self._gone() from error
             except KilledWorker as error:
                 # Dask had given it to others, several times.

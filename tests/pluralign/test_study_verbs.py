@@ -92,7 +92,7 @@ def test_a_target_on_the_command_line_and_in_python(study, monkeypatch, capsys):
         (("merge", "--out", "x"), "Missing argument 'FOLDER...'"),
         (("merge", "nowhere", "--out", "x"), "nowhere: is not the folder of a study"),
         (("slow.yaml", "--shard", "3/2"), "--shard: expected i/n with 1 <= i <= n, got '3/2'"),
-        (("slow.yaml", "--target-error", "x"), "--target-error: expected a number or METRIC=number, got 'x'"),
+        (("slow.yaml", "--target-error", "x"), "--target-error: expected a positive number or METRIC=number, got 'x'"),
         (("slow.yaml", "--shard", "1/2", "--target-error", "1"), "cannot be shared out"),
         (("slow.yaml", "--tls-ca", "ca.pem"), "TLS needs all of --tls-ca, --tls-cert and --tls-key"),
         (("slow.yaml", "--scheduler", "tcp://127.0.0.1:1"), "belongs to engine 'dask'"),

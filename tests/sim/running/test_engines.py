@@ -1,5 +1,8 @@
 """One call of independent tasks, whatever runs them."""
 
+import pytest
+
+from sim.errors import InputError
 from sim.running.workers import Workers
 
 
@@ -37,3 +40,19 @@ def test_two_clusters_of_one_machine_do_not_meet():
         ]
         assert len(heard) >= 4
         assert set(heard) == {"127.0.0.1"}
+
+
+def test_a_scheduler_that_goes_while_an_answer_is_fetched_is_one_line(monkeypatch):
+    """Seen once in some runs: what had been done was told, and its number was still there."""
+    import distributed
+    from distributed.comm import CommClosedError
+
+    from sim.running.dask_engine import on_dask
+
+    def gone(self, timeout=None):
+        raise CommClosedError("Stream is closed")
+
+    with on_dask(Workers(1, "dask")) as cluster:
+        monkeypatch.setattr(distributed.Future, "result", gone)
+        with pytest.raises(InputError, match="went away before all was done; what had finished is kept"):
+            cluster.run(str, iter([1]), lambda task, answer: None, lambda task: ())
