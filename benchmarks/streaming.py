@@ -24,7 +24,7 @@ _D = 32
 class _Counted(PairBlocks):
     drawn = 0
 
-    def __getitem__(self, place: int) -> FloatArray:  # type: ignore[override]
+    def __getitem__(self, place: int) -> FloatArray:
         found = super().__getitem__(place)
         self.drawn += len(found)
         return found

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -78,6 +77,14 @@ def _parallel_pass(differences, weight, unweighted, every, theta, at_origin, cur
     return loss
 
 
+class Blocks(Protocol):
+    """Answers by blocks (n_b, d), the same when asked for again; a list, or what makes or reads one as it is asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> FloatArray: ...
+
+
 class Sweep(Protocol):
     """A pass over answers: adds up the gradient, and where `curved` the Hessian, of -sum w log sigma(<theta, x>);
     returns (loss, sum of weights).  at_origin: theta is zero."""
@@ -112,7 +119,7 @@ def over(differences: FloatArray, weight: FloatArray, unweighted: bool, every: i
     return sweep
 
 
-def over_blocks(blocks: Sequence[FloatArray], d: int, every: int = 1) -> Sweep:
+def over_blocks(blocks: Blocks, d: int, every: int = 1) -> Sweep:
     """Each `every`-th block of answers (n_b, d); one is done with before the next is asked for."""
 
     def sweep(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -17,14 +16,15 @@ from sim.arguments import (
     weight_array,
 )
 from sim.compiled import newton
-from sim.compiled.newton_large import ENOUGH, PART, Goal, newton_large, over, over_blocks
+from sim.compiled.newton_large import ENOUGH, PART, Blocks, Goal, newton_large, over, over_blocks
 from sim.compiled.structs import BatchLimits, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.preferences import BoolArray, FloatArray, IntArray
 
 # From this many numbers on, one fit is shared between threads.
 _PARALLEL_FROM = 1 << 18
-_PART = 1 << 14
+# Rows that are looked at together.
+_ROWS = 1 << 14
 
 
 class FitStatus(IntEnum):
@@ -112,7 +112,7 @@ def fit_bradley_terry(
 
 
 def fit_bradley_terry_blocks(
-    blocks: Sequence[FloatArray],
+    blocks: Blocks,
     *,
     ridge: float = 1e-3,
     mass_scaled: bool = False,
@@ -145,8 +145,8 @@ def fit_bradley_terry_blocks(
 def _all_right(differences: FloatArray, weights: FloatArray, theta: FloatArray) -> bool:
     """Whether every weighted answer has a positive margin; one part after the other, to the first that has not."""
     return all(
-        bool(((differences[lo : lo + _PART] @ theta > 0) | (weights[lo : lo + _PART] == 0)).all())
-        for lo in range(0, len(weights), _PART)
+        bool(((differences[lo : lo + _ROWS] @ theta > 0) | (weights[lo : lo + _ROWS] == 0)).all())
+        for lo in range(0, len(weights), _ROWS)
     )
 
 

@@ -5,9 +5,9 @@ For studies of estimators at scale: no contexts, no environment, ten million pai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from operator import index
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -30,7 +30,7 @@ class FeaturePairs:
         return len(self.annotator)
 
 
-class PairBlocks(Sequence[FloatArray]):
+class PairBlocks:
     """Differences of a sample of `sample_feature_pairs` that no memory holds, by blocks: each is drawn when it is asked
     for, the same every time, into one array that the next one overwrites.
 
@@ -49,16 +49,9 @@ class PairBlocks(Sequence[FloatArray]):
     def __len__(self) -> int:
         return -(-self._n // self._block)
 
-    @overload
-    def __getitem__(self, place: int) -> FloatArray: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[FloatArray]: ...
-
-    def __getitem__(self, place: int | slice) -> FloatArray | Sequence[FloatArray]:
-        if isinstance(place, slice):
-            raise TypeError("blocks share their memory: ask for one at a time")
-        number = range(len(self))[place]
+    def __getitem__(self, place: int) -> FloatArray:
+        # One at a time: a slice of blocks that share their memory would be the last of them again and again.
+        number = range(len(self))[index(place)]
         start = number * self._block
         n = min(self._block, self._n - start)
         drawn = sample_feature_pairs(

@@ -56,8 +56,9 @@ class Workers:
 
 def require_seconds(name: str, value: object) -> None:
     """InputError unless a positive, finite number of seconds, or None."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if value is not None and not (real and 0 < float(value) < math.inf):  # type: ignore[arg-type]
+    if value is None:
+        return
+    if isinstance(value, bool) or not (isinstance(value, Real) and 0 < float(value) < math.inf):
         raise InputError(f"{name} must be a positive number of seconds (got {value!r})")
 
 
