@@ -35,10 +35,23 @@ def row_length(n: int) -> int:
 @njit(**INNER)
 def take_rows(differences, lo, hi, rows):
     """rows[j, c] = differences[lo + c, j].  Returns 0, or nan where one of them is nan or infinite."""
-    odd = 0.0
-    for j in range(differences.shape[1]):
-        row, column = rows[j, : hi - lo], differences[lo:hi, j]
-        for c in range(hi - lo):
+    m, d, odd = hi - lo, differences.shape[1], 0.0
+    whole = m - m % 4
+    # Four answers of four features at a time are four loads, shuffled; a column alone is gathered, number by number,
+    # which takes four times as long.
+    for j in range(0, d - d % 4, 4):
+        for block in range(whole // 4):
+            c = 4 * block
+            for i in range(4):
+                row = rows[j + i, c : c + 4]
+                x0, x1 = differences[lo + c, j + i], differences[lo + c + 1, j + i]
+                x2, x3 = differences[lo + c + 2, j + i], differences[lo + c + 3, j + i]
+                row[0], row[1], row[2], row[3] = x0, x1, x2, x3
+                odd += 0.0 * x0 + 0.0 * x1 + 0.0 * x2 + 0.0 * x3
+    for j in range(d):
+        first = whole if j < d - d % 4 else 0
+        row, column = rows[j, first:m], differences[lo + first : hi, j]
+        for c in range(row.size):
             row[c] = column[c]
             odd += 0.0 * column[c]
     return odd
