@@ -13,6 +13,7 @@ from sim.files.atomic import replacing
 from sim.printable import printable
 
 _SHOWN: ContextVar[list[Any] | None] = ContextVar("shown", default=None)
+_DPI = 150
 _KEPT: ContextVar[dict[str, Any] | None] = ContextVar("kept", default=None)
 
 
@@ -73,18 +74,25 @@ def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
             shown.append(figure)
         return []
     import matplotlib.pyplot as plt
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcParams
 
     paths = []
-    for suffix in ("png", "svg"):
-        path = Path(folder) / f"{name}.{suffix}"
-        with replacing(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": name}):
-            # Names in people's files may be longer than the figure, or of letters that the font does not have: these
-            # are cut, and shown as boxes; a line of matplotlib's each on the terminal helps nobody.
-            warnings.filterwarnings("ignore", r"(?s).*layout not applied|.*missing from font", UserWarning)
-            # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
-            figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else {})
-        paths.append(path)
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": name}):
+        # Names in people's files may be longer than the figure, or of letters that the font does not have: these are
+        # cut, and shown as boxes; a line of matplotlib's each on the terminal helps nobody.
+        warnings.filterwarnings("ignore", r"(?s).*layout not applied|.*missing from font", UserWarning)
+        # Where things stand is worked out once: by itself `savefig` does it twice a file, most of a figure's time.
+        figure.set_dpi(_DPI)
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+        shown_part = figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
+        for suffix in ("png", "svg"):
+            path = Path(folder) / f"{name}.{suffix}"
+            with replacing(path) as temporary:
+                # Without a date, and with the ids' salt fixed, an unchanged figure is an unchanged file.
+                dated = {"Date": None} if suffix == "svg" else {}
+                figure.savefig(temporary, dpi=_DPI, bbox_inches=shown_part, metadata=dated)
+            paths.append(path)
     plt.close(figure)
     return paths
 

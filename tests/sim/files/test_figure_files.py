@@ -7,16 +7,16 @@ from sim.files.figure_files import kept, on_screen, save_figure, subplots
 NAME = "$\\frac{$ and $\\mathdefault{$"
 
 
-def _figure():
+def _figure(name=NAME):
     figure, axes = subplots(figsize=(8, 5), layout="constrained")
-    axes.plot([1, 1000], [1, 2], label=NAME)
+    axes.plot([1, 1000], [1, 2], label=name)
     axes.set_xscale("log")
-    axes.set_yticks([1, 2], [NAME, "b"])
-    axes.set_title(NAME)
-    axes.set_xlabel(NAME)
-    axes.annotate(NAME, (10, 1.5))
-    figure.legend([axes.lines[0]], [NAME])
-    figure.suptitle(NAME)
+    axes.set_yticks([1, 2], [name, "b"])
+    axes.set_title(name)
+    axes.set_xlabel(name)
+    axes.annotate(name, (10, 1.5))
+    figure.legend([axes.lines[0]], [name])
+    figure.suptitle(name)
     return figure
 
 
@@ -54,3 +54,19 @@ def test_names_on_a_screen_are_no_formulas_either():
     (figure,) = figures
     figure.canvas.draw()
     plt.close(figure)
+
+
+def test_a_figure_is_laid_out_once_and_cut_as_matplotlib_cuts_it(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    theirs = _figure("plain")
+    theirs.savefig(tmp_path / "theirs.png", dpi=150, bbox_inches="tight")
+    drawn = []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: (drawn.append(1), draw(self, renderer))[1])
+    png, _ = save_figure(_figure("plain"), tmp_path, "ours")
+    assert len(drawn) == 3, "once to see where things stand, once a file"
+    ours, expected = imread(png), imread(tmp_path / "theirs.png")
+    assert abs(ours.shape[0] - expected.shape[0]) <= 2
+    assert abs(ours.shape[1] - expected.shape[1]) <= 2
