@@ -21,12 +21,13 @@ from llm.runs.tracking import Tracking
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
 from llm.training.device_memory import choose_checkpointing, fits_together
-from llm.training.group_training import SINGLE, GroupFit, RoundRecord, adjusted_rand_index, fit_groups
+from llm.training.group_training import SINGLE, GroupFit, RoundRecord, fit_groups
 from llm.training.heads_start import HeadsStart
 from llm.training.joint_policies import fit_all_of, sharing_of
 from llm.training.robust_training import fit_robustly
 from llm.training.steps import Step
 from sim.errors import InputError
+from sim.partitions import adjusted_rand_index
 from sim.streams import Stream
 
 
@@ -166,7 +167,7 @@ class _Watch:
 
     def on_start(self, heads: HeadsStart) -> None:
         truth = self._inputs.data.train.group
-        rand = adjusted_rand_index(truth, heads.responsibilities) if any(truth) else None
+        rand = adjusted_rand_index(truth, heads.responsibilities.argmax(axis=1)) if any(truth) else None
         self._inputs.record.append({
             "phase": "heads", "types": self._n_types, **heads.as_json(),
             **({} if rand is None else {"adjusted_rand_index": rand}),

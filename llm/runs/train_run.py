@@ -35,11 +35,12 @@ from llm.runs.run_origin import (
 )
 from llm.runs.run_settings import FREE, FREE_IN_TRAINING, RunSettings
 from llm.runs.tracking import require_tracker, tracked
-from llm.training.group_training import GroupFit, GroupRecord, Method, adjusted_rand_index
+from llm.training.group_training import GroupFit, GroupRecord, Method
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
+from sim.partitions import adjusted_rand_index
 from sim.preferences import FloatArray, PreferencePairs
 from sim.settings import resolved, settings_from
 from sim.streams import Stream
@@ -282,7 +283,7 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         new_prompts_log_likelihood=_finite(fit.new_prompts),
         best_round=fit.best_round,
         status=fit.status,
-        adjusted_rand_index=adjusted_rand_index(truth, fit.responsibilities) if any(truth) else None,
+        adjusted_rand_index=adjusted_rand_index(truth, fit.responsibilities.argmax(axis=1)) if any(truth) else None,
         candidates={str(k): _finite(f.judged) for k, f in fits.items()},
         n_annotators=data.train.pairs.n_annotators,
         n_pairs=len(data.train),

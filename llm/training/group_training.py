@@ -32,6 +32,7 @@ from sim.algorithms.em_dpo import (
 )
 from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import ResponseChoices, choices_of_pairs
+from sim.partitions import adjusted_rand_index
 from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -322,7 +323,7 @@ class _Watch:
             undone=tuple(current.undone),
             constants=tuple(constants.tolist()),
             entropy=float(-(gamma * np.log(np.maximum(gamma, 1e-300))).sum(axis=1).mean()),
-            adjusted_rand_index=adjusted_rand_index(self._truth, gamma) if any(self._truth) else None,
+            adjusted_rand_index=adjusted_rand_index(self._truth, gamma.argmax(axis=1)) if any(self._truth) else None,
         )
         self.record.append(row)
         self._on_round(row)
@@ -339,10 +340,3 @@ class _Watch:
             if len(answers)
             else float("nan")
         )
-
-
-def adjusted_rand_index(truth: Sequence[str], responsibilities: FloatArray) -> float:
-    """Agreement of the most probable groups with known ones (scikit-learn); 1 is equal, 0 is chance."""
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(list(truth), responsibilities.argmax(axis=1)))

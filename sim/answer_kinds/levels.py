@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 
 from sim.answer_kinds.events import Events
 from sim.files.pair_table import PairTable
@@ -139,6 +138,8 @@ def best_thresholds(levels: Levels, score: Callable[[FloatArray], float], start:
     """
     if not levels.n_thresholds:
         return start
+    from scipy.optimize import minimize
+
     unseen = levels.unseen()
 
     def loss(free: FloatArray) -> float:

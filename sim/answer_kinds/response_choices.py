@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from sim.answer_kinds.kinds import Likelihood
 from sim.answer_kinds.levels import Levels, best_thresholds, levels_of
@@ -138,6 +137,7 @@ class ResponseChoices:
                 return float((answer_weights * self.folded(rewards, at)).sum())
 
             return replace(self, constants=best_thresholds(self.levels, score, self.constants))
+        from scipy.optimize import minimize_scalar
 
         def loss(nu: float) -> float:
             return -float((answer_weights * self.folded(rewards, np.array([nu]))).sum())

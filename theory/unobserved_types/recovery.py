@@ -11,8 +11,9 @@ from sim.algorithms.cluster_dpo import ClusterResult, cluster_dpo
 from sim.algorithms.em_log_linear import em_log_linear
 from sim.algorithms.minmax_dpo import minmax_dpo
 from sim.environments.linear import majority_bandit
+from sim.partitions import adjusted_rand_index
 from sim.policies.log_linear import LogLinear
-from sim.preferences import AnyArray, FloatArray, IntArray, PreferencePairs
+from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
 from theory.engine.assumptions import smallest_share
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, MeanAtMost
@@ -20,13 +21,6 @@ from theory.engine.theorem import Control, Json, Premise, Setting, Theorem, Vari
 from theory.engine.verdicts import Verdict
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, FEATURES, SHARES, bandit_differences, bandit_pairs
-
-
-def adjusted_rand(truth: AnyArray, found: AnyArray) -> float:
-    """Adjusted Rand index of two partitions: 1 the same, about 0 by chance (Hubert, Arabie 1985)."""
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(truth, found))
 
 
 def _em_types(pairs: PreferencePairs, stream: Stream, restarts: int) -> IntArray:
@@ -57,7 +51,7 @@ class Recovery(Theorem[RecoverySetting]):
     def _ari(self, setting: RecoverySetting, stream: Stream) -> float:
         pairs = bandit_pairs(stream, 200, setting.per_annotator, setting.shares, setting.scale)
         assert pairs.group is not None
-        return adjusted_rand(pairs.group, _em_types(pairs, stream.child("em"), restarts=5))
+        return adjusted_rand_index(pairs.group, _em_types(pairs, stream.child("em"), restarts=5))
 
 
 class TypesRecovered(Recovery):
@@ -139,7 +133,7 @@ class EMAboveClusters(Theorem[AgainstClustersSetting]):
             found = _em_types(pairs, stream.child("em"), restarts=5)
         else:
             found = _clustered(pairs, stream.child("k-means again")).cluster
-        return adjusted_rand(pairs.group, found) - adjusted_rand(pairs.group, clusters)
+        return adjusted_rand_index(pairs.group, found) - adjusted_rand_index(pairs.group, clusters)
 
     def control(self, setting: AgainstClustersSetting) -> tuple[Control[AgainstClustersSetting], ...]:
         return (Control("Cluster-DPO in the place of EM", replace(setting, types="clusters")),)
@@ -160,7 +154,7 @@ class ClustersSeeTypes(Recovery):
     def draw(self, setting: RecoverySetting, stream: Stream) -> float:
         pairs = bandit_pairs(stream, 200, setting.per_annotator, setting.shares, setting.scale)
         assert pairs.group is not None
-        return adjusted_rand(pairs.group, _clustered(pairs, stream.child("k-means")).cluster)
+        return adjusted_rand_index(pairs.group, _clustered(pairs, stream.child("k-means")).cluster)
 
     def control(self, setting: RecoverySetting) -> tuple[Control[RecoverySetting], ...]:
         return (Control("one answer each", replace(setting, per_annotator=1)),)

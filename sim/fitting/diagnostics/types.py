@@ -17,6 +17,7 @@ from sim.fitting.prepare import Prepared
 from sim.fitting.scores import hits, score
 from sim.fitting.settings import FitSettings
 from sim.fitting.type_model import TypeModel
+from sim.partitions import adjusted_rand_index
 from sim.preferences import FloatArray
 from sim.running.threads import one_thread
 from sim.streams import Stream
@@ -159,8 +160,6 @@ def _separable(prepared: Prepared) -> bool:
 
 def _against_truth(model: TypeModel, prepared: Prepared) -> float:
     """Adjusted Rand index of the types found against the file's group_id (read here alone)."""
-    from sklearn.metrics import adjusted_rand_score
-
     assert prepared.table.group is not None
     truth = [prepared.table.group[i] for i in prepared.trained]
-    return float(adjusted_rand_score(truth, model.responsibilities[prepared.trained].argmax(axis=1)))
+    return adjusted_rand_index(truth, model.responsibilities[prepared.trained].argmax(axis=1))

@@ -24,6 +24,7 @@ from sim.algorithms.em_dpo import EMResult, EMStatus, em_dpo, em_dpo_restarts
 from sim.algorithms.minmax_dpo import MinMaxResult, minmax_dpo
 from sim.environments.linear import LinearBandit, majority_bandit
 from sim.install import install_line
+from sim.partitions import adjusted_rand_index
 from sim.policies.finite import log_softmax
 from sim.policies.log_linear import ArmFeatures, LogLinear
 from sim.policies.protocol import FinitePolicy
@@ -202,8 +203,6 @@ class _Replicate:
         wall: float,
         status: str,
     ) -> list[Measurement]:
-        from sklearn.metrics import adjusted_rand_score
-
         assert self.pairs.group is not None
         place = matched_groups(responsibilities, self.pairs.group, self.environment.n_types)
         weights = result.weights[place]
@@ -217,9 +216,8 @@ class _Replicate:
                 for z, k in enumerate(place)
             ]
         )
-        ari = adjusted_rand_score(self.pairs.group, responsibilities.argmax(axis=1))
         single = {
-            "ari": float(ari),
+            "ari": adjusted_rand_index(self.pairs.group, responsibilities.argmax(axis=1)),
             "largest_regret_entry": float(result.regret.values.max()),
             "game_value": result.value,
             "game_gap": result.gap,

@@ -11,6 +11,7 @@ import numpy as np
 from sim.algorithms.em_dpo import EMResult, EMStatus, em_dpo_restarts
 from sim.algorithms.prompt_laws import PromptLaws
 from sim.environments.tabular import TabularEnvironment
+from sim.partitions import adjusted_rand_index
 from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.populations.latent_types import LatentTypes
 from sim.preferences import FloatArray, PreferencePairs
@@ -125,7 +126,6 @@ def _of(result: EMResult) -> _Found:
 
 def _measured(setting: PromptsSetting, world: _World, pairs: PreferencePairs, found: _Found) -> dict[str, float]:
     from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics import adjusted_rand_score
 
     assert pairs.group is not None
     truth, K = pairs.group, len(setting.mixture)
@@ -137,7 +137,7 @@ def _measured(setting: PromptsSetting, world: _World, pairs: PreferencePairs, fo
     regret = by_policy[truth, label]
     of_types = [regret[truth == z].mean() for z in np.unique(truth)]
     return {
-        "adjusted_rand": float(adjusted_rand_score(truth, label)),
+        "adjusted_rand": adjusted_rand_index(truth, label),
         "mixture_error": float(0.5 * np.abs(found.mixture[order] - shares).sum()),
         "regret": float(regret.mean()),
         "worst_type": float(max(of_types)),

@@ -12,6 +12,7 @@ from sim.algorithms.em_log_linear import em_log_linear
 from sim.algorithms.model_selection import predictive_log_likelihood
 from sim.environments.registry import ENVIRONMENTS, find_environment
 from sim.estimators.bradley_terry import fit_bradley_terry
+from sim.partitions import adjusted_rand_index
 from sim.populations.simulated import simulate_pairs
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -48,7 +49,7 @@ def run_types(setting: TypesSetting, stream: Stream, backends: Backends) -> list
             "accuracy": float((log_p > -np.log(2.0)).mean()),
         }
         if len(theta) > 1 and method != "true_types":
-            found["adjusted_rand"] = _adjusted_rand(pairs.group, responsibilities.argmax(axis=1))
+            found["adjusted_rand"] = adjusted_rand_index(pairs.group, responsibilities.argmax(axis=1))
         rows += [Measurement(method, metric, value, wall) for metric, value in found.items()]
     return rows
 
@@ -86,12 +87,6 @@ def _methods(
 
 def _reward(setting: TypesSetting, answers: _Answers, weights: FloatArray) -> FloatArray:
     return fit_bradley_terry(answers.differences, weights, ridge=setting.ridge, mass_scaled=True).theta
-
-
-def _adjusted_rand(truth: IntArray, label: IntArray) -> float:
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(truth, label))
 
 
 TYPES = Experiment(TypesSetting, run_types, FIGURES, doors={"environment": ENVIRONMENTS}, memory=TypesSetting.memory)
