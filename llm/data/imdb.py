@@ -28,7 +28,7 @@ from llm.scorers.named_scorers import make_scorer
 from llm.scorers.sentiment import SentimentScorer, read_reviews
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
-from sim.preferences import IntArray
+from sim.preferences import BoolArray, IntArray
 from sim.settings import resolved
 from sim.streams import Stream
 
@@ -41,9 +41,10 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     """Write pairs.jsonl, the trained scorer, train.yaml and make.json; resumes if killed."""
     out = Path(out)
     same = {key: value for key, value in resolved(settings).items() if key not in _FREE}
-    # Folders made before there were instructions know of none.
-    if not settings.instruction:
-        del same["instruction"]
+    # Folders made before there were these settings know of none.
+    for name in ("instruction", "correlation"):
+        if not same[name]:
+            del same[name]
     finished = read_finished(out, same, settings.data, settings.model)
     if finished is not None:
         progress(f"{out} is finished; nothing to do")
@@ -128,7 +129,13 @@ def _annotate(
             better = pool.scores[g, :, 0] - pool.scores[g, :, 1]
             # Evaluation leaves ties out: a coin's labels say nothing about a policy.
             open_to = np.arange(len(better)) if part == 0 else np.flatnonzero(better != 0)
-            asked = open_to[own.permutation(len(open_to))[: settings.pairs]]
+            drawn = open_to[own.permutation(len(open_to))]
+            if part == 0 and settings.correlation > 0.0:
+                part_of_group = open_to[own.child("part").permutation(len(open_to))]
+                part_of_group = part_of_group[part_of_group % len(groups) == g]
+                lean = own.child("lean").uniforms(settings.pairs) < settings.correlation
+                drawn = without_repeats(drawn, part_of_group, lean)
+            asked = drawn[: settings.pairs]
             coins = own.child("coin").uniforms(len(asked)) < 0.5
             for j, coin in zip(asked.tolist(), coins.tolist(), strict=True):
                 tie = bool(better[j] == 0)
@@ -140,6 +147,17 @@ def _annotate(
                     "annotator_id": f"{name}-{i:04d}", "group_id": groups[g][0], "split": name, "coin": tie,
                 })  # fmt: skip
     return rows, ties
+
+
+def without_repeats(order: IntArray, part: IntArray, lean: BoolArray) -> IntArray:
+    """One after the other the next of `part` where `lean` says so, else of `order`, that was not taken yet.
+
+    Two orders, each drawn for itself: what is left of one is as it was drawn, whatever the other has taken.
+    """
+    following, taken = (iter(order.tolist()), iter(part.tolist())), dict[int, None]()
+    for leans in lean.tolist():
+        taken[next(place for place in following[leans] if place not in taken)] = None
+    return np.array(list(taken), dtype=np.int64)
 
 
 def group_sizes(n: int, shares: list[float]) -> IntArray:

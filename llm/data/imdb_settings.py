@@ -15,7 +15,9 @@ SCENARIOS = {
 @dataclass(frozen=True)
 class ImdbSettings:
     """data: labelled reviews.  model: the SFT model's folder.  pool, test_pool: prompts whose two continuations the
-    training and the unseen annotators compare (each draws `pairs` of them).  candidates: continuations sampled a
+    training and the unseen annotators compare (each draws `pairs` of them).  correlation: between prompts and groups,
+    against Assumption 1 of the paper: training prompts are split evenly between groups, and a training annotator draws
+    from her group's part with this probability, else from all.  candidates: continuations sampled a
     prompt; of more than the paper's two, the two that the groups' scores set furthest apart are compared, which makes
     labels easier to learn for a small model.  instruction: what
     a chat model is asked for; the review's first tokens are then the beginning of its answer.  reviews: how many train
@@ -30,6 +32,7 @@ class ImdbSettings:
     annotators: int = 120
     unseen: int = 40
     pairs: int = 50
+    correlation: float = 0.0
     pool: int = 1_500
     test_pool: int = 400
     prompt_tokens: int = 20
@@ -49,5 +52,12 @@ class ImdbSettings:
             raise ValueError(f"candidates must be at least 2 (got {self.candidates})")
         if self.unseen < 0 or self.seed < 0 or (self.unseen > 0 and self.test_pool < 1):
             raise ValueError("unseen and seed must not be negative, test_pool at least 1")
+        if not 0.0 <= self.correlation <= 1.0:
+            raise ValueError(f"correlation must be from 0 to 1 (got {self.correlation})")
+        if self.correlation > 0.0 and self.pairs > self.pool // len(SCENARIOS[self.scenario]):
+            raise ValueError(
+                f"an annotator's {self.pairs} pairs are drawn without repeats, with correlation up to all of them from "
+                f"her group's part of the {self.pool} prompts: enlarge pool"
+            )
         if self.pairs > self.pool or (self.unseen > 0 and self.pairs > self.test_pool):
             raise ValueError(f"an annotator's {self.pairs} pairs are drawn without repeats: enlarge pool and test_pool")

@@ -228,13 +228,13 @@ def fit_groups(
     record (adjusted Rand index) and never by the fit.  fit_all: fits the policies at once, see `em_dpo`.
     """
     train = data.train
-    start, estep, heads = _start(method, len(policies), data, settings, stream, features)
-    if heads is not None:
-        on_start(heads)
-    watch = _Watch(policies, data, settings.patience, truth, on_round)
     prompts = None
     if settings.prompt_laws is not None and method == "em-dpo":
         prompts = PromptLaws(np.unique(train.pairs.contexts, return_inverse=True)[1], settings.prompt_laws)
+    start, estep, heads = _start(method, len(policies), data, settings, stream, features, prompts)
+    if heads is not None:
+        on_start(heads)
+    watch = _Watch(policies, data, settings.patience, truth, on_round)
     result = em_dpo(
         train.observations, policies, start=start, estep=estep, max_rounds=settings.rounds,
         tolerance=settings.tolerance,
@@ -262,6 +262,7 @@ def fit_groups(
 
 def _start(
     method: Method, n_types: int, data: TextPreferences, settings: GroupSettings, stream: Stream, features: Embeddings,
+    prompts: PromptLaws | None,
 ) -> tuple[FloatArray | Posterior | Literal["policies"], EStep, HeadsStart | None]:  # fmt: skip
     """What EM begins with, its E-step, and the linear heads that gave the start."""
     estep: EStep = hard_posterior if settings.estep == "hard" else soft_posterior
@@ -273,7 +274,7 @@ def _start(
         start = cluster_annotators(train, features.chosen(train), n_types, stream)
     elif settings.start == "heads" and n_types > 1:
         told = leading_features(_head_answers(train, features), _head_answers(data.held_out, features))
-        heads = heads_start(*told, n_types, settings.restarts, stream)
+        heads = heads_start(*told, n_types, settings.restarts, stream, prompts=prompts)
         start = heads.responsibilities
     else:
         start = random_split(train.pairs.n_annotators, n_types, stream.child("start"))

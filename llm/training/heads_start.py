@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from sim.algorithms.em_choices import em_choice_sets
+from sim.algorithms.em_choices import em_choice_sets, fit_choices
+from sim.algorithms.em_dpo import EMResult, em_dpo, random_split
 from sim.algorithms.em_log_linear import LogLinearEM
+from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.choice_sets import ChoiceSets
+from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray
+from sim.restarts import first_best
 from sim.streams import Stream
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -53,7 +57,8 @@ class HeadsStart:
     """The best restart of the best ridge.
 
     responsibilities: (n_annotators, K).  held_out: mean nats a held-out answer at each ridge, None where nothing is
-    held out.  penalised: final penalised log-likelihood of every restart, nats, largest first.
+    held out.  penalised: final penalised log-likelihood of every restart, nats, largest first (with the types' laws
+    over prompts, where these are estimated, relative to prompts by their frequencies).
     """
 
     responsibilities: FloatArray
@@ -95,11 +100,13 @@ def heads_start(
     restarts: int,
     stream: Stream,
     ridges: Sequence[float] = RIDGES,
+    prompts: PromptLaws | None = None,
 ) -> HeadsStart:
     """EM over K linear heads (`em_choices`) from `restarts` random splits at each ridge.
 
     Of the restarts the largest penalised log-likelihood is kept, of the ridges the largest held-out log-likelihood; the
-    strongest ridge where nothing is held out.
+    strongest ridge where nothing is held out.  prompts: where types may meet different prompts; at the ridge that was
+    chosen, EM then runs anew with their laws in its E-step (`em_dpo`), from as many splits and from where it ended.
     """
     fits: dict[float, LogLinearEM] = {}
     scores: dict[float, float | None] = {}
@@ -108,16 +115,38 @@ def heads_start(
         scores[ridge] = _held_out(fits[ridge], held_out, constants) if len(held_out) else None
     known = {ridge: score for ridge, score in scores.items() if score is not None}
     best = max(known, key=lambda ridge: known[ridge]) if known else max(ridges)
-    penalised = np.round(np.sort(fits[best].restart_penalised)[::-1], _DECIMALS)
-    shares = np.round(fits[best].responsibilities, _DECIMALS)
+    gamma, reached = fits[best].responsibilities, fits[best].restart_penalised
+    if prompts is not None:
+        splits = [random_split(train.choices.n_annotators, n_types, stream.child(f"laws/{r}")) for r in range(restarts)]
+        ran = [_with_laws(train, start, best, prompts) for start in (gamma, *splits)]
+        reached = np.round([result.penalised[-1] for result in ran], _DECIMALS)
+        gamma = ran[int(first_best(reached))].responsibilities
+    penalised = np.round(np.sort(reached)[::-1], _DECIMALS)
+    shares = np.round(gamma, _DECIMALS)
     return HeadsStart(shares / shares.sum(axis=1, keepdims=True), best, scores, tuple(penalised.tolist()))
+
+
+def _with_laws(train: HeadAnswers, start: FloatArray, ridge: float, prompts: PromptLaws) -> EMResult:
+    """EM over linear heads whose E-step knows the types' laws over prompts too."""
+    # A response is its row of the features.
+    choices = replace(train.choices, responses=np.arange(len(train.features)))
+    heads = [_Head(ItemFeatures(train.features), ridge=ridge) for _ in range(start.shape[1])]
+    return em_dpo(choices, heads, start=start, tolerance=_TOLERANCE, prompts=prompts)
+
+
+class _Head(LogLinear):
+    """r(x, y) = <theta, f(x, y)>, fitted to answers of any kind."""
+
+    def fit(self, observations: Any, weights: FloatArray) -> None:
+        rows = self.features.rows(observations.contexts, observations.responses)
+        self.theta = fit_choices(_choice_sets(observations, rows, weights), ridge=self.ridge)
 
 
 def _fitted(
     train: HeadAnswers, n_types: int, ridge: float, restarts: int, stream: Stream
 ) -> tuple[LogLinearEM, FloatArray]:
     """The fit, and the constants it was made at: of ties and levels, found once from rewards at their shares."""
-    choices, differences = train.choices, train.differences
+    choices = train.choices
     weights = choices.pair_weights()
     everybody = np.zeros((len(choices.contexts), 1))
     choices = choices.refitted(everybody, weights[:, None])
@@ -127,13 +156,18 @@ def _fitted(
         if fit is not None:
             gamma = fit.responsibilities[choices.annotator]
             choices = choices.refitted(train.features @ fit.theta.T, weights[:, None] * gamma)
-        sets = ChoiceSets(
-            differences, choices.starts, choices.annotator[choices.answer], choices.n_annotators,
-            weights[choices.answer] * choices.weight, choices.offset(),
-        )  # fmt: skip
+        sets = _choice_sets(choices, train.features, weights)
         fit = em_choice_sets(sets, n_types, ridge=ridge, restarts=restarts, tolerance=_TOLERANCE, stream=stream)
     assert fit is not None
     return fit, choices.constants
+
+
+def _choice_sets(choices: ResponseChoices, features: FloatArray, weights: FloatArray) -> ChoiceSets:
+    """The choices of answers with these weights (n,), as linear heads see them."""
+    return ChoiceSets(
+        choices.differences(features), choices.starts, choices.annotator[choices.answer], choices.n_annotators,
+        weights[choices.answer] * choices.weight, choices.offset(),
+    )  # fmt: skip
 
 
 def _held_out(fit: LogLinearEM, answers: HeadAnswers, constants: FloatArray) -> float:

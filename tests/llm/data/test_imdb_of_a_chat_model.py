@@ -17,7 +17,7 @@ from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
 from llm.data import imdb_pool
 from llm.data.data_settings import DataSettings
-from llm.data.imdb import make_imdb
+from llm.data.imdb import make_imdb, without_repeats
 from llm.data.imdb_settings import ImdbSettings
 from llm.data.preference_text import load_preferences
 from llm.scorers import named_scorers
@@ -162,3 +162,28 @@ def test_a_model_without_a_template_cannot_be_asked(settings, tiny, tmp_path):  
     with pytest.raises(InputError, match="no chat template"):
         make_imdb(replace(settings, model=str(tiny)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_groups_meet_their_own_prompts(made, tmp_path):
+    _, kept, plain = made
+    assert "correlation" not in plain.settings, "folders made before there was one are finished as they are"
+    apart = replace(kept, annotators=12, correlation=1.0)
+    make_imdb(apart, tmp_path / "apart")
+    met = {"positive": set(), "negative": set()}
+    for row in _rows(tmp_path / "apart"):
+        if row["split"] == "train":
+            met[row["group_id"]].add(row["prompt"])
+    assert all(met.values())
+    assert not met["positive"] & met["negative"]
+    with pytest.raises(ValueError, match="pairs are drawn without repeats, with correlation"):
+        replace(kept, correlation=0.5, pairs=11)
+
+
+def test_a_part_is_asked_that_often_and_nothing_twice():
+    stream = Stream(2, "leaning")
+    order, lean = stream.permutation(4000), stream.child("lean").uniforms(1000) < 0.3
+    part = stream.child("part").permutation(4000)
+    taken = without_repeats(order, part[part % 2 == 0], lean)
+    assert len(set(taken.tolist())) == len(taken) == 1000
+    assert (taken[lean] % 2 == 0).all()
+    assert (taken[~lean] % 2 == 0).mean() == pytest.approx(0.5, abs=0.06)

@@ -12,6 +12,7 @@ from llm.training.group_training import cluster_annotators
 from llm.training.heads_start import HeadAnswers, heads_start, leading_features
 from llm.training.passes import is_settled
 from sim.algorithms.em_log_linear import em_log_linear
+from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import choices_of_pairs
 from sim.partitions import adjusted_rand_index
 from sim.preferences import PreferencePairs
@@ -142,3 +143,50 @@ def test_a_fit_is_settled_when_a_pass_gains_less_than_its_share():
     assert is_settled([0.7, 0.7, 0.71, 0.7], 2, 0.1)
     assert is_settled([0.7, 0.9, 0.85], 1, 0.1), "worse than after the first pass"
     assert not is_settled([0.7, 0.7, 0.71, 0.7], 2, 0.0), "0 makes every pass"
+
+
+def _prompts_by_type(train, n_prompts=10):
+    """A prompt an answer: each type has half of them to itself."""
+    own = np.array(["ab".index(name) for name in train.group])[train.pairs.annotator]
+    return own * (n_prompts // 2) + np.arange(len(own)) % (n_prompts // 2)
+
+
+def test_types_that_meet_different_prompts_are_told_apart_by_these():
+    train, seen, tastes = _answers(answers=2)
+    held, other, _ = _answers(answers=4, stream=Stream(5), tastes=tastes, first=10_000)
+    features = leading_features(_head_answers(train, *seen), _head_answers(held, *other))
+    laws = PromptLaws(_prompts_by_type(train), 5.0)
+    found = {
+        prompts: adjusted_rand_index(
+            train.group,
+            heads_start(*features, 2, 5, Stream(1), ridges=(1e-2,), prompts=prompts).responsibilities.argmax(axis=1),
+        )
+        for prompts in (laws, None)
+    }
+    assert found[laws] == 1.0
+    assert found[None] < 0.5
+
+
+def test_laws_that_are_held_to_the_frequencies_change_nothing():
+    train, features, held, _ = _planted()
+    laws = PromptLaws(_prompts_by_type(train), 1e12)
+    printed, found = (
+        heads_start(features, held, 2, 4, Stream(1), ridges=(1e-3,), prompts=prompts) for prompts in (None, laws)
+    )
+    assert found.responsibilities == pytest.approx(printed.responsibilities, abs=1e-3)
+    assert found.penalised[0] == pytest.approx(printed.penalised[0], rel=1e-5)
+    assert len(found.penalised) == 5, "the restarts, and from where EM without laws ended"
+
+
+def test_laws_stand_beside_ties():
+    train, features, held, _ = _planted()
+    rewards = features.features @ np.linalg.svd(features.differences, full_matrices=False)[2][0]
+    gap = np.abs(rewards[features.choices.first] - rewards[features.choices.second])
+    doubled = _davidson(features.choices, gap < np.quantile(gap, 0.2))
+    nothing = HeadAnswers(doubled.select(np.zeros(len(doubled), dtype=bool)), features.features[:0])
+    start = heads_start(
+        HeadAnswers(doubled, features.features), nothing, 2, 2, Stream(1), ridges=(1e-3,),
+        prompts=PromptLaws(_prompts_by_type(train), 5.0),
+    )  # fmt: skip
+    assert adjusted_rand_index(train.group, start.responsibilities.argmax(axis=1)) == 1.0
+    assert len(held)

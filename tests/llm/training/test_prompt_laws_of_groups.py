@@ -9,8 +9,9 @@ pytest.importorskip("peft")
 
 from llm.data.answer_sets import AnswerSet, TextPreferences  # noqa: E402
 from llm.runs.tiny_twin import TinyTwin, collect, fresh_policies, tiny_twin  # noqa: E402
-from llm.training.group_training import GroupSettings, adjusted_rand_index, fit_groups  # noqa: E402
+from llm.training.group_training import GroupSettings, fit_groups  # noqa: E402
 from llm.training.passes import DPOTraining  # noqa: E402
+from sim.partitions import adjusted_rand_index  # noqa: E402
 from sim.preferences import PreferencePairs  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 
@@ -51,7 +52,7 @@ def test_groups_that_meet_different_prompts():
             "em-dpo", policies, data, GroupSettings(start="random", rounds=6, prompt_laws=strength), Stream(6),
             features=None,
         )  # fmt: skip
-        found[strength] = adjusted_rand_index(truth, fitted.responsibilities)
+        found[strength] = adjusted_rand_index(truth, fitted.responsibilities.argmax(axis=1))
     assert found[5.0] == 1.0
     assert found[None] < 0.7
 
