@@ -26,6 +26,10 @@ from sim.streams import Stream
 if TYPE_CHECKING:
     from llm.rewards.trunk_objective import TrunkStart
 
+KEPT_OUT = "text-features"
+"""Role of the stream that draws the third of the training answers which a trunk is not trained on: that on which the
+number of directions was chosen already, and on which the fit that follows is to choose the rest."""
+
 # Of the departures, the middle of what a fit tries.
 _RIDGE = RIDGES[2]
 _LEAST_SPREAD = 0.2
@@ -44,7 +48,7 @@ def trunk_start(table: PairTable, settings: FitSettings, encoder: TextEncoder, h
     found = featured(table, settings.features, encoder, stream, settings, say)
     found = _wide_directions(found)
     prepared = prepare(found.table, stream, settings.hold_out, settings.likelihood)
-    kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child("text-features"), settings.hold_out)
+    kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child(KEPT_OUT), settings.hold_out)
     if not kept.any():
         kept, held = prepared.train, np.zeros_like(prepared.train)
     width = int(prepared.scales.kept.sum())

@@ -10,10 +10,12 @@ from typing import Any
 from pluralign.api.fits import FitResult, names_given
 from pluralign.api.frames import Frame, said
 from pluralign.api.pairs import read_pairs
+from pluralign.api.text_encoders import opened_unchanged
 from pluralign.ownership import importing_llm
 from sim.answer_kinds.kinds import AskedLikelihood
 from sim.errors import InputError
 from sim.fitting import save
+from sim.fitting.prepare import VALIDATION
 from sim.fitting.report import fit as fit_table
 from sim.fitting.settings import AskedHoldOut, FitSettings
 from sim.streams import Stream
@@ -70,17 +72,19 @@ def reward(
     encoder = RewardEncoder(model, chat=chat, append_end=append_end, window=window, progress=say)
     table = answered(read_pairs(pairs), chat)
     extra: dict[str, Any] = {}
+    validation = VALIDATION
     if trunk is not None:
         from llm.rewards.trunk import TrunkSettings, train_trunk
-        from pluralign.trunk_start import trunk_start
+        from pluralign.trunk_start import KEPT_OUT, trunk_start
 
         how = TrunkSettings(rank=trunk_rank, heads=trunk_heads, epochs=trunk_epochs, rate=trunk_rate)
         _require_trunk(model, folds)
         start = trunk_start(table, settings, encoder, 0 if method == "pooled" else trunk_heads, say)
         trained = train_trunk(model, table.items, encoder, start, how, trunk, Stream(seed, "trunk"), say)
         extra["trunk"] = trained.as_json()
+        validation = KEPT_OUT
         encoder = RewardEncoder(trained.folder, chat=chat, append_end=append_end, window=window, progress=say)
-    report = fit_table(table, settings, say, (), encoder)
+    report = fit_table(table, settings, say, (), encoder, validation)
     extra |= {"seed": seed, "seconds": round(time.monotonic() - began, 1), "out": None}
     return FitResult(save.usable_fit(report), report, extra)
 
@@ -104,7 +108,8 @@ def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Calla
 
     head: type_1, type_2, ... of a method with types or clusters, an annotator's name, or stranger; where an annotator
     is called so herself, fit:type_1 or annotator:type_1.
-    Errors: InputError where there is no such head, its reward is not linear, or the folder exists.
+    Errors: InputError where there is no such head, its reward is not linear, the folder exists, or the language model
+    is not the one that the fit was made with.
     """
     with importing_llm("a reward on a language model"):
         from llm.rewards.export import export_head
@@ -112,6 +117,8 @@ def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Calla
 
     usable = fit.usable
     own, encoder = head_of(usable, head), encoder_of_reward(usable)
+    # Hidden states are not asked for here, but the head is nothing without the model that it was fitted on.
+    encoder = opened_unchanged(encoder.kind, encoder.place, encoder.identity)
     told = {
         "constant": own.constant, "method": usable.method.name, "encoder": dict(encoder.identity),
         "fit": usable.summary.get("model_checksum"),

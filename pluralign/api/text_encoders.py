@@ -59,16 +59,21 @@ class LaterEncoder:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         if self._open is None:
-            found = _opened(self.kind, self.place, self.identity)
-            if dict(found.identity) != dict(self.identity):
-                mine, own = dict(self.identity), dict(found.identity)
-                other = ", ".join(sorted(name for name in {*mine, *own} if mine.get(name) != own.get(name)))
-                raise InputError(
-                    f"features: the language model is not the one that this fit was made with (other {other})",
-                    file=self.place, fix="put it back, or fit again",
-                )  # fmt: skip
-            self._open = found
+            self._open = opened_unchanged(self.kind, self.place, self.identity)
         return self._open.encode(texts)
+
+
+def opened_unchanged(kind: str, place: str, identity: Mapping[str, Any]) -> TextEncoder:
+    """The encoder that lies at the place; InputError where it is not the one a fit was made with."""
+    found = _opened(kind, place, identity)
+    if dict(found.identity) != dict(identity):
+        mine, own = dict(identity), dict(found.identity)
+        other = ", ".join(sorted(name for name in {*mine, *own} if mine.get(name) != own.get(name)))
+        raise InputError(
+            f"features: the language model is not the one that this fit was made with (other {other})", file=place,
+            fix="put it back, or fit again",
+        )  # fmt: skip
+    return found
 
 
 def with_encoder(fit: SavedFit) -> SavedFit:

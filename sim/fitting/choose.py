@@ -32,7 +32,9 @@ class _Search:
     """
 
     def __init__(self, prepared: Prepared, stream: Stream, say: Say) -> None:
-        kept, held = hold_out(prepared.table, prepared.train, 1 / 3, stream.child("validation"), prepared.hold_out)
+        kept, held = hold_out(
+            prepared.table, prepared.train, 1 / 3, stream.child(prepared.validation), prepared.hold_out
+        )
         self.prepared, self.stream, self.say = prepared, stream, say
         self.kept: BoolArray | None = kept if kept.any() and held.any() else None
         self.held = prepared.answers(held)

@@ -22,6 +22,8 @@ from sim.fitting.splits import effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
+VALIDATION = "validation"
+
 
 @dataclass(frozen=True, eq=False)
 class Scales:
@@ -167,7 +169,8 @@ class Prepared:
     known: what is known of annotators, for methods that want it (`sim.fitting.contexts`).  hold_out: what was
     asked to be held out; held_out: what is, of answers to test by, unless the file itself says it (own_split).
     likelihood: of the answers; events, learned, levels: see `Answers`; unused: columns of the file that the likelihood
-    has no place for.
+    has no place for.  validation: role of the stream that draws the third of the training answers which sizes and
+    ridges are chosen on.
     """
 
     table: PairTable
@@ -188,6 +191,7 @@ class Prepared:
     learned: Events | None = None
     levels: Levels | None = None
     unused: tuple[str, ...] = ()
+    validation: str = VALIDATION
 
     @property
     def is_plain(self) -> bool:

@@ -22,7 +22,7 @@ from sim.fitting.described import Group
 from sim.fitting.identified import one_binary_answer_each, unidentified
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, find_method
-from sim.fitting.prepare import Prepared, prepare
+from sim.fitting.prepare import VALIDATION, Prepared, prepare
 from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
 from sim.fitting.settings import FitSettings
@@ -220,11 +220,13 @@ def fit(
     on_progress: Say | None = None,
     extra: Sequence[Method[Any]] = (),
     encoder: TextEncoder | None = None,
+    validation: str = VALIDATION,
 ) -> FitReport:
     """Fit a method and those beside it, and score them; test answers and unseen annotators are read once, at the end.
 
     settings.method: a name of ours or module:NAME.  extra: further methods to fit and score beside them.  encoder: what
-    makes features of the items' texts, where settings.features says neither columns nor words.
+    makes features of the items' texts, where settings.features says neither columns nor words.  validation: see
+    `Prepared`; of an encoder that was trained on answers, the role by which some were kept from it.
     Errors: InputError where the method or the table does not allow what is asked for.
     """
     settings = settings or FitSettings()
@@ -235,9 +237,9 @@ def fit(
     if (encoder is None) != (settings.features in ("columns", "words")):
         raise ValueError(f"features: '{settings.features}' and the encoder do not go together (got {encoder})")
     if METHODS.is_ours(settings.method):
-        return _fit(asked, table, settings, say, extra, encoder)
+        return _fit(asked, table, settings, say, extra, encoder, validation)
     with blaming(f"method {asked.name}"):
-        return _fit(asked, table, settings, say, extra, encoder)
+        return _fit(asked, table, settings, say, extra, encoder, validation)
 
 
 def _described(asked: Method[Any], fits: Fits, prepared: Prepared, score: Stream) -> tuple[Group, ...]:
@@ -265,17 +267,17 @@ def _require_takes_choices(methods: Sequence[Method[Any]], prepared: Prepared) -
 
 def _fit(
     asked: Method[Any], table: PairTable, settings: FitSettings, say: Say, extra: Sequence[Method[Any]],
-    encoder: TextEncoder | None,
+    encoder: TextEncoder | None, validation: str,
 ) -> FitReport:  # fmt: skip
     stream = Stream(settings.seed, cell="fit")
     validated: CrossValidation | None = None
     if settings.folds is not None:
 
         def of_fold(part: PairTable) -> tuple[Prepared, Fits]:
-            return _fitted(asked, part, settings, stream, lambda _: None, extra, encoder)[:2]
+            return _fitted(asked, part, settings, stream, lambda _: None, extra, encoder, validation)[:2]
 
         validated = cross_validated(table, settings.folds, stream, of_fold, say)
-    prepared, fits, of_texts = _fitted(asked, table, settings, stream, say, extra, encoder)
+    prepared, fits, of_texts = _fitted(asked, table, settings, stream, say, extra, encoder, validation)
     asked = fits.asked
     score = stream.child("score")
     diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
@@ -295,7 +297,7 @@ def _fit(
 
 def _fitted(
     asked: Method[Any], table: PairTable, settings: FitSettings, stream: Stream, say: Say,
-    extra: Sequence[Method[Any]], encoder: TextEncoder | None,
+    extra: Sequence[Method[Any]], encoder: TextEncoder | None, validation: str,
 ) -> tuple[Prepared, Fits, Featured | None]:  # fmt: skip
     """Prepare and choose: everything before test answers are read."""
     of_texts: Featured | None = None
@@ -304,6 +306,7 @@ def _fitted(
         of_texts = featured(table, settings.features, encoder, stream, settings, say)
         table = of_texts.table
     prepared = prepare(table, stream, settings.hold_out, settings.likelihood)
+    prepared = replace(prepared, validation=validation)
     if of_texts is not None:
         # The split was made of the whole table; what answers are left might look otherwise.
         prepared = replace(prepared, held_out=of_texts.held_out, own_split=own_split)

@@ -586,3 +586,19 @@ def test_baselines_stand_beside_and_choose(pairs, tiny):  # noqa: F811
         worst[rule] = gain.min() - 0.5 * kl
     assert worst["max-min"] >= worst["aggregate"] - 1e-6
     assert "lottery" in chosen["max-min"].rows[0]
+
+
+def test_a_head_is_not_put_on_another_model(tiny, pairs, tmp_path):  # noqa: F811
+    place = tmp_path / "base"
+    shutil.copytree(tiny, place)
+    fit = pl.reward(pairs, place, method="personal", ridge=0.01)
+    fit.save(tmp_path / "fit")
+    model, tokenizer = load_base(place)
+    with torch.no_grad():
+        next(iter(model.parameters())).mul_(1.5)
+    model.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    for own in (fit, pl.load_fit(tmp_path / "fit")):
+        with pytest.raises(InputError, match=r"not the one that this fit was made with \(other model"):
+            pl.export_reward(own, "stranger", tmp_path / "head")
+    assert not (tmp_path / "head").exists()

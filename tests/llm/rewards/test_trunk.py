@@ -249,3 +249,28 @@ def test_from_the_command_line(tiny, pairs, tmp_path, capsys, monkeypatch):  # n
     assert answer["trunk"]["folder"] == str(tmp_path / "trunk" / "adapter")
     again = pl.load_fit(tmp_path / "fit").predict(replace(read_pairs(pairs)))
     assert np.isfinite(again.value).all()
+
+
+@pytest.mark.parametrize("by", ["answers", "prompts"])
+def test_sizes_are_chosen_on_answers_that_the_trunk_was_not_trained_on(tiny, pairs, tmp_path, monkeypatch, by):  # noqa: F811
+    from pluralign import trunk_start as beginning
+    from sim.fitting import choose
+
+    drawn = {}
+
+    def recorded(name, module):
+        own = module.hold_out
+
+        def hold_out(*arguments):
+            drawn[name] = own(*arguments)
+            return drawn[name]
+
+        monkeypatch.setattr(module, "hold_out", hold_out)
+
+    recorded("trunk", beginning)
+    recorded("sizes", choose)
+    how = {**HOW, "ridge": None, "hold_out": by, "trunk_epochs": 1}
+    pl.reward(pairs, tiny, trunk=tmp_path / "trunk", **how)
+    trained, validation = drawn["trunk"][0], drawn["sizes"][1]
+    assert validation.any()
+    assert not (trained & validation).any()
