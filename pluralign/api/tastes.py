@@ -14,7 +14,7 @@ from pluralign.api.text_encoders import encoder_of
 from pluralign.ownership import importing_llm
 from sim.arguments import require_count
 from sim.errors import InputError
-from sim.files.atomic import require_place
+from sim.files.atomic import require_other, require_place
 from sim.files.scored_questions import ScoredQuestions, write_questions
 from sim.fitting.text_features.encoded import encoded
 from sim.fitting.text_features.texts import require_texts, response_texts
@@ -52,6 +52,7 @@ def make_tastes(
     """
     require_count("n_questions", n_questions)
     require_place(out)
+    require_other(out, reviews, pairs)
     if reviews is None and pairs is None:
         raise InputError("reviews: there is nothing to ask about", fix="give reviews, or pairs")
     with importing_llm("a taste"):

@@ -105,12 +105,13 @@ def _convert(
     """Convert, write and say what came out and what did not."""
     from sim.converters.converter import CONVERTERS, find_converter
     from sim.files.answer_files import write_answers
-    from sim.files.atomic import require_place
+    from sim.files.atomic import require_other, require_place
     from sim.files.file_rows import known_ending
     from sim.files.preference_files import write_pairs
 
     known_ending(Path(out))  # refused before the work, not after
     require_place(Path(out).absolute().parent)
+    require_other(out, *files)
     converter = find_converter(name)
     made = converter.answers(files, name, options, skip_bad)
     table = None if CONVERTERS.is_ours(name) else converter.table_of(made, files, name)
@@ -190,13 +191,14 @@ def movielens(
     import numpy as np
 
     from sim.converters.movielens import ConversionSettings, convert_movielens
-    from sim.files.atomic import require_place
+    from sim.files.atomic import require_other, require_place
     from sim.files.file_rows import known_ending
     from sim.files.pair_table import SPLITS
     from sim.files.preference_files import write_pairs
 
     known_ending(Path(out))  # refused before the work, not after
     require_place(Path(out).absolute().parent)
+    require_other(out, ratings, movies, tags)
     settings = ConversionSettings(
         pairs_per_user=pairs_per_user,
         test_movies=test_movies,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -98,17 +98,18 @@ def command(
     from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
     from sim.errors import InputError
-    from sim.files.atomic import require_place
+    from sim.files.atomic import require_other, require_place
     from sim.tables.candidates import RADIUS
 
     flags = _FLAGS if pessimistic or radius is None else {**_FLAGS, "pessimistic": "--radius"}
     with training_warnings(), with_flags(flags):
         kind, file = _distilled(distil)
-        if out is not None and file is not None and Path(out).absolute() == Path(file).absolute():
+        if out is not None and file is not None and os.path.realpath(out) == os.path.realpath(file):
             raise InputError(f"distil: {file} is also where the choices go", fix="name another file")
         for place in (out, file):
             if place is not None:
                 require_place(place)
+                require_other(place, candidates, opinions)
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,

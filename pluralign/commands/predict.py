@@ -39,12 +39,13 @@ def command(
     from pluralign.api.fits import load_fit
     from pluralign.flags import with_flags
     from sim.errors import InputError
-    from sim.files.atomic import require_place
+    from sim.files.atomic import require_other, require_place
 
     # Of types the names are given here: what is said of them is said of the flag.
     with with_flags({**_FLAGS, "annotators": "--by-type"} if by_type and not annotators else _FLAGS):
         if out is not None:
             require_place(out)
+            require_other(out, file, answers)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             model = load_fit(fit)

@@ -31,6 +31,16 @@ def require_place(path: str | Path) -> None:
         ) from error
 
 
+def require_other(path: str | Path, *sources: object) -> None:
+    """Refuse to write over what is read: a path that is one of the sources, under whatever name; what is none is not
+    looked at."""
+    for source in sources:
+        if isinstance(source, str | os.PathLike):
+            with suppress(OSError):
+                if os.path.samefile(path, source):
+                    raise InputError("is read, and would be written over", file=path, fix="name another file")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name, on failure it is removed."""

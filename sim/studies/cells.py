@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sim.counted import counted
 from sim.errors import InputError
 from sim.running.engines import Engine, EngineName, Tls, Workers, engine_for
 from sim.running.index import Index, merge
@@ -27,6 +28,7 @@ from sim.studies.grid import Cell, Goals, Share, batch_of, cells_of
 from sim.studies.results import Results
 from sim.studies.results_file import results_file
 from sim.studies.spec import StudySpec
+from sim.studies.target import Above
 
 # The part of a study that is all of it.
 WHOLE = Share()
@@ -48,7 +50,8 @@ class StudyRun:
     """results: one row a measurement, in the order of cells, replicates and the experiment.  skipped: cell -> reason.
     resumed: replicates found finished, of `tasks`.  notices: a line each, about
     finished work that could not be used.  failed: the first of `n_failed`, in the order of results; each is one row
-    without a value, its status "failed: ..."."""
+    without a value, its status "failed: ...".  above_target: cell -> the number that is farthest from its target error,
+    where all replicates did not bring it there."""
 
     spec: StudySpec
     results: Results
@@ -59,6 +62,19 @@ class StudyRun:
     notices: tuple[str, ...] = ()
     failed: tuple[Failed, ...] = ()
     n_failed: int = 0
+    above_target: Mapping[str, Above] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> str:
+        """In a line which cells ended above their target error; nothing where none did."""
+        if not self.above_target:
+            return ""
+        cell, worst = next(iter(self.above_target.items()))
+        of = f"of '{worst.method}' " if worst.method else ""
+        return (
+            f"{counted(len(self.above_target), 'cells')} of the study ended at {self.spec.replicates:,} replicates above "
+            f"the target error; the first, {cell}: {worst.metric} {of}has {worst.error:.3g}, asked {worst.target:g}"
+        )
 
 
 @dataclass
@@ -139,6 +155,7 @@ def gathered(
     return StudyRun(
         spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}, goals.total,
         goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
+        above_target={cell.cell_id: goals.missed[cell.series] for cell in grid if cell.series in goals.missed},
     )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def run_in_folder(
                 fresh=fresh, share=share, tidy=request.cells is None, grid=grid, on_progress=counted,
                 table=folder / "results.parquet" if share == WHOLE else None,
             )  # fmt: skip
+            journal.remark = run.missed
             report = StudyReport(run, reference)
             if share == WHOLE:
                 on_writing()

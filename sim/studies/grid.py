@@ -16,7 +16,7 @@ from sim.studies.batches import Batch, measurements
 from sim.studies.experiment import Backends
 from sim.studies.registry import sources_of
 from sim.studies.spec import StudySpec
-from sim.studies.target import Errors, checkpoints, require_metrics
+from sim.studies.target import Above, Errors, checkpoints, require_metrics
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ class Goals:
         self.largest = sum(stop - start for start, stop in self.bounds.values())
         self._ahead: dict[str, Iterator[int]] = {}
         self._errors: dict[str, Errors] = {}
+        self.missed: dict[str, Above] = {}
+        """Of each series that came to its last replicate above the target, the number that is farthest from it."""
         if self._target:
             for series in self.bounds:
                 self._errors[series], self._ahead[series] = Errors(), checkpoints(self._most)
@@ -137,6 +139,9 @@ class Goals:
             farther = None if errors.reached(self._target) else next(self._ahead[series], None)
             if farther is None:
                 del self._ahead[series]
+                worst = errors.farthest(self._target)
+                if worst is not None and worst.error > worst.target:
+                    self.missed[series] = worst
             else:
                 self.bounds[series] = (start, farther)
         if not any(begun.values()):

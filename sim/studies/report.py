@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ class StudyReport:
             )
         if run.resumed:
             lines.append(f"{run.resumed} of {run.tasks} replicates were taken from {cells}")
+        if run.missed:
+            lines.append(run.missed)
         for reason, cells_skipped in sorted(Counter(run.skipped.values()).items()):
             lines.append(f"{cells_skipped} of the study's cells skipped: {reason}")
         return lines
@@ -106,6 +109,10 @@ class StudyReport:
             "skipped": dict(run.skipped),
             "failed": [vars(row) for row in run.failed],
             "n_failed": run.n_failed,
+            "above_target": {
+                cell: {**vars(worst), "error": worst.error if math.isfinite(worst.error) else None}
+                for cell, worst in run.above_target.items()
+            },
             "seconds": round(run.seconds, 3),
             "comparison": [vars(row) for row in self.compared],
             "within_3_joint_errors": self.agreeing,

@@ -32,7 +32,7 @@ class Journal:
     def __init__(self, folder: Path, spec: StudySpec, cells: str | None, grid: Sequence[Cell], share: Share) -> None:
         """cells: the place of finished replicates; None: in the folder, wherever that is moved to."""
         own = [cell for cell in grid if cell.skipped is None]
-        self._path, self._written = folder / NAME, 0.0
+        self._path, self._written, self.remark = folder / NAME, 0.0, ""
         self._counts = Counts(0)
         self._content: dict[str, Any] = {
             "title": spec.title, "place": cells, "target_error": dict(spec.target_error),
@@ -55,8 +55,9 @@ class Journal:
                 self._write("running", "")
 
     def end(self, state: str, message: str = "") -> None:
+        """message: by what it ended; where by nothing, the run's own remark."""
         with suppress(OSError):
-            self._write(state, message)
+            self._write(state, message or self.remark)
 
     def _write(self, state: str, message: str) -> None:
         counts = self._counts

@@ -46,6 +46,16 @@ class _Moments:
         return math.inf if self.count < 2 else math.sqrt(self.squares / (self.count - 1) / self.count)
 
 
+@dataclass(frozen=True)
+class Above:
+    """A number with its standard error (infinite where one replicate cannot say) and the error that was asked for."""
+
+    method: str
+    metric: str
+    error: float
+    target: float
+
+
 @dataclass
 class Errors:
     """Monte-Carlo standard errors of a cell, by (method, metric).  read: of so many replicates, from the first on."""
@@ -59,14 +69,20 @@ class Errors:
             if row.value is not None:
                 self.moments.setdefault((row.method, row.metric), _Moments()).add(row.value)
 
-    def reached(self, target: Mapping[str, float]) -> bool:
-        """Every metric that has a target has its error at or below it, for every method; something was measured."""
+    def farthest(self, target: Mapping[str, float]) -> Above | None:
+        """The number whose error is the most times its target, of all methods and the metrics that have one; None where
+        nothing was measured that has."""
         asked = [
-            (own.error, limit)
-            for (_, metric), own in self.moments.items()
+            Above(method, metric, own.error, limit)
+            for (method, metric), own in self.moments.items()
             if (limit := target.get(metric, target.get(ALL))) is not None
         ]
-        return bool(asked) and all(error <= limit for error, limit in asked)
+        return max(asked, key=lambda one: one.error / one.target, default=None)
+
+    def reached(self, target: Mapping[str, float]) -> bool:
+        """Every metric that has a target has its error at or below it, for every method; something was measured."""
+        worst = self.farthest(target)
+        return worst is not None and worst.error <= worst.target
 
 
 def require_metrics(target: Mapping[str, float], measured: Iterable[str]) -> None:

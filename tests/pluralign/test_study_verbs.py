@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from study_processes import numbers, study_file
 from typed_commands import typed, typed_json
@@ -79,7 +80,24 @@ def test_a_target_on_the_command_line_and_in_python(study, monkeypatch, capsys):
     words = ("study", study, "--workers", 1, "--set", "replicates=40", "--target-error", "x=0.5", "--out", "o")
     found = typed_json(monkeypatch, capsys, *words)
     assert (found["tasks"], found["study"]["target_error"]) == (32, {"x": 0.5})
+    assert found["above_target"] == {}
     assert len(pl.run_study(study, settings={"replicates": 40}, target_error=0.5, workers=1).results) == 64
+
+
+def test_a_target_that_was_not_reached_is_told(study, monkeypatch, capsys):
+    words = ("study", study, "--workers", 1, "--set", "replicates=20", "--target-error", "x=0.0001")
+    code, _, err = typed(monkeypatch, capsys, *words, "--out", "o")
+    told = "2 cells of the study ended at 20 replicates above the target error; the first, "
+    assert (code, told in err) == (0, True)
+    assert ", asked 0.0001" in err
+    assert told in typed(monkeypatch, capsys, "study", "status", "o")[1]
+    found = typed_json(monkeypatch, capsys, *words, "--out", "p")
+    assert [row["target"] for row in found["above_target"].values()] == [0.0001, 0.0001]
+    of_cells = {}
+    for row in numbers(study.parent / "p"):
+        of_cells.setdefault(row["cell_id"], []).append(row["value"])
+    wanted = {cell: np.std(own, ddof=1) / np.sqrt(len(own)) for cell, own in of_cells.items()}
+    assert {cell: row["error"] for cell, row in found["above_target"].items()} == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(

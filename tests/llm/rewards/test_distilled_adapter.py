@@ -118,10 +118,14 @@ def test_pairs_of_every_kind_are_answers_that_are_read(kind, rule, rewards, cand
         (["--distil", "pop-dpo=PAIRS"], "--distil: pop-dpo belongs to rule pool; choose by pool, or distil aggregated"),
         (["--distil", "aggregated=OUT"], "is also where the choices go; name another file"),
         (["--distil", "aggregated=GONE"], "gone"),
+        (["--distil", "aggregated=CANDIDATES"], "is read, and would be written over; name another file"),
     ],
 )  # fmt: skip
 def test_what_is_refused_writes_nothing(more, message, rewards, candidates, tmp_path, monkeypatch, capsys):
-    places = {"PAIRS": tmp_path / "pairs.jsonl", "OUT": tmp_path / "out.jsonl", "GONE": tmp_path / "gone" / "a.jsonl"}
+    places = {
+        "PAIRS": tmp_path / "pairs.jsonl", "OUT": tmp_path / "out.jsonl", "GONE": tmp_path / "gone" / "a.jsonl",
+        "CANDIDATES": candidates,
+    }  # fmt: skip
     given = [word.partition("=")[0] + "=" + str(places[word.partition("=")[2]]) if "=" in word else word
              for word in more]  # fmt: skip
     (tmp_path / "gone").write_text("a file, and no folder")
