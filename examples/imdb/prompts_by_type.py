@@ -34,7 +34,10 @@ def one_draw(given: argparse.Namespace, seed: int, correlation: float) -> dict[s
     """Prior of the laws -> (adjusted Rand index, half of the shares' absolute error)."""
     reviews, model, out = given.reviews, given.model, given.folder
     name = f"{given.answers}-{correlation:g}-{seed}"
-    sizes = ("seed", seed), ("correlation", correlation), ("pairs", given.answers), ("pool", 60), ("unseen", 0)
+    sizes = (
+        ("seed", seed), ("correlation", correlation), ("pairs", given.answers), ("pool", 60), ("unseen", 0),
+        ("reviews", 4000),
+    )  # fmt: skip
     llm("make-imdb", "--config", str(HERE / "opposed.yaml"), "--data", reviews, "--model", model,
         "--set", f"continuations={out / 'continuations'}", "--out", str(out / name),
         *(word for key, value in sizes for word in ("--set", f"{key}={value}")))  # fmt: skip

@@ -72,8 +72,9 @@ class StudyRun:
         cell, worst = next(iter(self.above_target.items()))
         of = f"of '{worst.method}' " if worst.method else ""
         return (
-            f"{counted(len(self.above_target), 'cells')} of the study ended at {self.spec.replicates:,} replicates above "
-            f"the target error; the first, {cell}: {worst.metric} {of}has {worst.error:.3g}, asked {worst.target:g}"
+            f"{counted(len(self.above_target), 'cells')} of the study ended at {self.spec.replicates:,} replicates "
+            f"above the target error; the first, {cell}: {worst.metric} {of}has {worst.error:.3g}, asked "
+            f"{worst.target:g}"
         )
 
 

@@ -83,6 +83,17 @@ def test_people_of_opposite_tastes_need_more_than_one_reward(opposed):
     assert table.count("\n") == 2 + 5
 
 
+def test_recipes_of_others_stand_beside(opposed):
+    others = ("maxmin-rlhf", "pal", "vpl")
+    found = _found(TastesSetting(questions=opposed, baselines=others, **SMALL))
+    for method in others:
+        for where in ("answers", "prompts", "after_20"):
+            gap = found[method, f"{where}/log_likelihood"] - found["pooled", f"{where}/log_likelihood"]
+            assert found[method, f"{where}/over_pooled"] == pytest.approx(gap)
+            assert gap > found[method, f"{where}/over_pooled/half"], (method, where)
+        assert found[method, "after_0/over_pooled"] < 0.1, "nothing is known of her"
+
+
 def test_where_all_are_alike_one_reward_is_as_good(tmp_path):
     """The control."""
     alike = _write(tmp_path / "alike.parquet", opposed=False)
@@ -204,6 +215,8 @@ def test_a_study_file(opposed, tmp_path):
         ({"questions": "a", "sharpness": 0.0}, "sharpness must be positive"),
         ({"questions": "a", "context_noise": -1.0}, "context_noise must not be negative"),
         ({"questions": "a", "new_prompts": 1.5}, "new_prompts"),
+        ({"questions": "a", "baselines": ["pal", "pal"]}, "baselines must be given once each"),
+        ({"questions": "a", "baselines": ["dpo"]}, "baselines"),
     ],
 )
 def test_bad_settings(settings, words, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.estimators.bootstrap import cluster_intervals
+from sim.fitting.beside import asked_beside
 from sim.fitting.choose import choose_and_fit
 from sim.fitting.contexts import context_answers, known_contexts
 from sim.fitting.low_rank_choice import choose_low_rank, fit_chosen, folds_of, ranks_up_to
@@ -36,7 +37,8 @@ def run_tastes(setting: TastesSetting, stream: Stream, backends: Backends) -> li
     WHERE: answers and prompts, of known annotators (see `Asked`); after_S, of new annotators with S answers shown.
     pooled: one reward for all.  personal: one each.  shared: one each over a common subspace [arXiv 2405.00254,
     Algorithms 1 and 2].  cluster: K rewards [Algorithm 3].  low_rank: x' Theta phi of annotators' features
-    [arXiv 2412.19436].  truth: the annotators' own preferences, the most that can be reached.
+    [arXiv 2412.19436].  maxmin-rlhf, pal, vpl: recipes of other people, where asked for (docs/baselines.md).
+    truth: the annotators' own preferences, the most that can be reached.
     Sizes and ridges are chosen on training answers; new annotators' heads are fitted to what they have shown alone.
     """
     asked = asked_of(setting, stream.child("people"))
@@ -73,10 +75,11 @@ class _Fitted:
 
 
 def _fits(setting: TastesSetting, prepared: Prepared, stream: Stream) -> dict[str, _Fitted]:
-    """Every method by name; seconds of the four that are searched together are theirs together."""
+    """Every method by name; seconds of those that are searched together are theirs together."""
     began = time.perf_counter()
     settings = FitSettings("personal", max_types=setting.largest, restarts=setting.restarts, hold_out="prompts")
-    fits = choose_and_fit(Personal(), prepared, settings, stream, lambda text: None)
+    beside = asked_beside(Personal(), setting.baselines)
+    fits = choose_and_fit(Personal(), prepared, settings, stream, lambda text: None, beside)
     wall = time.perf_counter() - began
     found = {name: _Fitted(method, model, prepared, wall) for name, (method, model) in fits.fitted.items()}
     if prepared.table.annotator_features is None:

@@ -27,7 +27,7 @@ class TastesSetting:
     share of prompts that nobody answers in training.  new_annotators: nobody trained on these; they are scored on
     test_answers to new prompts after each number in `shown` of answers, the mean over `draws` of which.
     directions: leading features that are used, all if None.  largest: number of clusters, dimensions or rank that is
-    tried.  restarts: of clusters.
+    tried.  restarts: of clusters.  baselines: recipes of other people to fit beside ours (see `sim.fitting.methods`).
     """
 
     questions: str | None = None
@@ -45,12 +45,15 @@ class TastesSetting:
     directions: int | None = None
     largest: int = 8
     restarts: int = 5
+    baselines: tuple[Literal["maxmin-rlhf", "pal", "vpl"], ...] = ()
 
     def __post_init__(self) -> None:
         check_kinds(self)
         require_share(new_prompts=self.new_prompts)
         if self.questions is not None and self.answers_file is not None:
             raise ValueError("answers_file must not be given beside questions: answers are drawn or they are real")
+        if len(set(self.baselines)) < len(self.baselines):
+            raise ValueError(f"baselines must be given once each (got {list(self.baselines)})")
         if not self.sharpness > 0:
             raise ValueError(f"sharpness must be positive (got {self.sharpness})")
         if self.context_noise is not None and not 0 <= self.context_noise < float("inf"):
