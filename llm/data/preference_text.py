@@ -100,9 +100,9 @@ def _tokenised(
             "the answers are grades of one response each, which compare nothing", file=path,
             fix="give several responses and their scores, or fit rewards: pluralign fit",
         )  # fmt: skip
-    require_text(table)
+    found = [f"{path}: {note}" for note in require_text(table)]
     told = likelihood_of(table, settings.likelihood)
-    notes = [f"{path}: {count} rows {why}, left out" for why, count in told.table.left_out]
+    notes = [*found, *(f"{path}: {count} rows {why}, left out" for why, count in told.table.left_out)]
     notes += [f"{path}: {column} says nothing to the likelihood {told.likelihood}" for column in told.unused]
     plain = told.likelihood == "bradley-terry" and told.table.answers == "pairs"
     if plain:

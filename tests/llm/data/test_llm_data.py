@@ -15,6 +15,7 @@ from llm.base.tokens import TokenStore
 from llm.data.answer_texts import require_text
 from llm.data.preference_text import DataSettings, load_preferences
 from llm.data.tokeniser import Tokeniser
+from llm.rewards.answered_items import answered
 from sim.errors import InputError
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream
@@ -143,6 +144,45 @@ def test_brackets_in_text_are_text(tiny, tmp_path):  # noqa: F811
     path = _write(tmp_path / "p.jsonl", [{**ROW, "chosen": "[sic] was great [really]"}])
     data, _, _ = _load(tiny, path, unseen=0.0, held_out=0.0)
     assert len(data.train) == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [
+        ('{"v": "good film"}', '{"v": "bad film"}'),
+        ('{"v": "good film"}', "{'v': 'bad film'}"),
+        ('["good", "short"]', "good, short"),
+        ('[{"film": "good"}]', "[]"),
+        ('{"role": "villain", "played": true}', '{"role": "hero", "played": false}'),
+    ],
+)
+def test_json_that_was_asked_for_is_the_response(tiny, tmp_path, chosen, rejected):  # noqa: F811
+    row = {**ROW, "chosen": chosen, "rejected": rejected}
+    data, base, tokenizer = _load(tiny, _write(tmp_path / "p.jsonl", [row]), unseen=0.0, held_out=0.0)
+    tokens = base.store[data.train.pairs.chosen[0]]
+    assert (tokens[:-1] == tokenizer(chosen, add_special_tokens=False)["input_ids"]).all()
+    assert "1 rows have responses that are JSON" in data.notes[0]
+    table = read_pairs(tmp_path / "p.jsonl")
+    assert answered(table).kind == "answered", "rewards are fitted to the same answers"
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [
+        str, json.dumps, lambda listed: str(user_said(*listed)), lambda listed: json.dumps(user_said(*listed)),
+        lambda listed: json.dumps(user_said(*listed)[0]), lambda listed: str({"text": listed[0]}),
+        lambda listed: json.dumps([len(text) / 7 for text in listed]),
+    ],
+    ids=["list", "JSON list", "messages", "JSON messages", "JSON message", "mapping", "features"],
+)  # fmt: skip
+def test_columns_that_were_turned_into_text_are_refused(tmp_path, turned):
+    rows = [{**ROW, "chosen": turned([f"good {j}"]), "rejected": turned([f"quite bad {j}"])} for j in range(3)]
+    with pytest.raises(InputError, match=r"row 1, field 'chosen': is a (list|mapping) written as text"):
+        require_text(read_pairs(_write(tmp_path / "p.jsonl", rows)))
+
+
+def user_said(*texts):
+    return [{"role": "user", "content": text} for text in texts]
 
 
 def test_an_empty_prompt_gets_a_beginning(tiny, tmp_path):  # noqa: F811
