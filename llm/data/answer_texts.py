@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -107,19 +107,13 @@ def _is_json(text: str) -> bool:
 
 
 def are_transcripts(table: PairTable) -> bool:
-    """Whether the answers are whole transcripts: every one begins with its prompt, and goes on after it.
+    """Whether the answers are texts that are whole transcripts: every one begins with its prompt, and goes on after it.
 
     One that happens to begin with its prompt's letters ("The", "Then it rained.") is an answer like the others.
     """
-    rows, given = table.shown()
-    asked = table.prompt[rows]
-    if (table.kind == "conversation") != (table.prompt_kind == "conversation"):
+    if "conversation" in (table.kind, table.prompt_kind):
         return False
-    prompts: Sequence[Any] = table.prompts
-    answers: Sequence[Any] = table.items
-    if table.kind == "conversation":
-        prompts, answers = ([json.loads(label) for label in labels] for labels in (prompts, answers))
-    return all(
-        len(answers[r]) > len(prompts[p]) > 0 and answers[r][: len(prompts[p])] == prompts[p]
-        for p, r in set(zip(asked.tolist(), given.tolist(), strict=True))
-    )
+    rows, given = table.shown()
+    shown = set(zip(table.prompt[rows].tolist(), given.tolist(), strict=True))
+    pairs = ((table.prompts[p], table.items[r]) for p, r in shown)
+    return all(len(answer) > len(prompt) > 0 and answer.startswith(prompt) for prompt, answer in pairs)

@@ -177,12 +177,7 @@ class Tokeniser:
             pair = cut(pair, window, self._tokens.begin)
             done += ["prompt-cut"] * pair.cut_prompt + ["response-cut"] * pair.cut_response
         if pair.chosen == pair.rejected:
-            if not pair.cut_response:
-                place = place_of(table, row)
-                raise InputError(
-                    "chosen and rejected are the same tokens", field="rejected", fix="drop the row", **place
-                )
-            return ["same-dropped"], None
+            return ["same-once-cut" if pair.cut_response else "same-tokens"], None
         context, chosen, rejected = map(self._store.add, (pair.context, pair.chosen, pair.rejected))
         return done, (context, chosen, rejected)
 
@@ -198,7 +193,8 @@ class Tokeniser:
             "answers-same": "with two responses of the same tokens, left out",
             "prompts-cut": f"{longer}: prompts cut from the left",
             "responses-cut": f"{longer}: responses cut at their end",
-            "same-dropped": "whose answers are the same tokens once they are cut, left out",
+            "same-tokens": "whose answers differ as texts and are the same tokens, which say nothing, left out",
+            "same-once-cut": "whose answers are the same tokens once they are cut, left out",
             "repeated": "are whole transcripts: the prompt is taken off the answers",
             "transcripts": 'are transcripts without a prompt: it is their common beginning, through "Assistant:"',
             "conversations": "are whole conversations: the turns both begin with are the prompt",

@@ -94,14 +94,16 @@ class PairWriter:
         return self._asked(asked, row), chosen, rejected, found
 
     def _conversations(self, asked: str, first: Messages, second: Messages, row: int) -> _Told:
-        if self._table.prompt_kind == "conversation":
-            prompt = self._asked(asked, row)
-            if not self._whole:
-                return prompt, first, second, ""
-            return prompt, first[len(prompt) :], second[len(prompt) :], "repeated"
         common = common_length(first, second)
-        if asked and not any(message["role"] == "user" for message in first[:common]):
-            return self._asked(asked, row), first, second, ""
+        of_messages = self._table.prompt_kind == "conversation"
+        if of_messages or (asked and not any(message["role"] == "user" for message in first[:common])):
+            prompt = self._asked(asked, row)
+            # The turns of the prompt are never an answer, whether or not other rows repeat theirs.
+            chosen, rejected = (
+                told[len(prompt) :] if told[: len(prompt)] == prompt else told for told in (first, second)
+            )
+            repeated = (chosen, rejected) != (first, second)
+            return prompt, chosen, rejected, "repeated" if repeated else ""
         for name, messages in (("chosen", first), ("rejected", second)):
             if len(messages) == common:
                 problem = "the conversation ends where the other goes on, which leaves nothing to compare"

@@ -75,6 +75,24 @@ def test_message_lists_are_rendered(form, tmp_path):
     assert ("whole conversations" in notes) == form.startswith("whole")
 
 
+@pytest.mark.parametrize("form", ["both", "answers"])
+@pytest.mark.parametrize("sides", [(True, True), (True, False), (False, True)])
+def test_turns_of_the_prompt_are_no_answer_in_any_row(form, sides, tmp_path):
+    """Some rows repeat the prompt in one answer or both, and others do not."""
+
+    def of(topic, j):
+        prompt, *answers = CONVERSATION[form](topic, j)
+        repeated = [j % 2 and side for side in sides]
+        return prompt, *(user(f"Say {topic}") + told if again else told
+                         for again, told in zip(repeated, answers, strict=True))  # fmt: skip
+
+    expected = loaded(write(tmp_path / "p.jsonl", rows_of(CONVERSATION[form])))
+    contexts, chosen, notes = loaded(write(tmp_path / "q.jsonl", rows_of(of)))
+    assert (contexts, chosen) == expected[:2]
+    repeated = form == "both" or not all(sides)
+    assert ("5 rows are whole transcripts: the prompt is taken off the answers" in notes) == repeated
+
+
 @pytest.mark.parametrize("ending", [".parquet", ".csv", "saved"])
 def test_other_readers_give_the_same(ending, tmp_path):
     rows = rows_of(CONVERSATION["both"])
@@ -235,6 +253,25 @@ def test_answers_that_are_the_same_once_cut_are_counted_as_that(tmp_path):
         loaded(
             write(tmp_path / "q.jsonl", rows_of(lambda t, j: (t, LONG + "a", LONG + "b"))), window=60, too_long="drop"
         )
+
+
+@pytest.mark.parametrize("sets", [False, True], ids=["pairs", "sets"])
+def test_answers_that_the_template_makes_the_same_are_left_out(tmp_path, sets):
+    """Templates trim; a file is not refused for one row of which nothing can be learned."""
+
+    def of(same):
+        rows = rows_of(lambda t, j: (user(t), said("kind"), said("kind\n" if same(j) else "no")))
+        if sets:
+            for row in rows:
+                row |= {"responses": [row.pop("chosen"), row.pop("rejected")], "choice": 0}
+        return rows
+
+    contexts, _, notes = loaded(write(tmp_path / "p.jsonl", of(lambda j: j == 3)), family="llama")
+    assert len(contexts) == 9
+    assert "1 rows" in notes
+    assert "the same tokens" in notes
+    with pytest.raises(InputError, match=r"no answers are left to train on.*10 rows.*the same tokens"):
+        loaded(write(tmp_path / "q.jsonl", of(lambda j: True)), family="llama")
 
 
 def invoke(*arguments):
