@@ -11,7 +11,7 @@ from llm.base.tokens import TokenStore
 from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.data.answer_texts import require_text
 from llm.data.data_settings import DataSettings
-from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, some_annotators
+from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, questions_of, some_annotators
 from llm.data.tokeniser import TokenisedPairs, Tokeniser
 from sim.answer_kinds.kinds import AskedLikelihood, Likelihood, likelihood_of
 from sim.errors import InputError
@@ -60,10 +60,18 @@ def load_preferences(
             f"{int((counts == 1).sum())} annotators have a single answer: it is not held out, and says little about "
             "their group"
         )
-    asked = tokenised.prompt
+    asked, question = tokenised.prompt, questions_of(tokenised)
+    once = np.flatnonzero(train_rows)[np.unique(question[train_rows], return_index=True)[1]]
+    if again := int(train_rows.sum()) - len(once):
+        notes.append(
+            f"{again} answers are of people who answered the same question before: all answers of one person to one "
+            "question are held out together, or none"
+        )
     new = hold_out_prompts(asked, pairs.annotator, train_rows, settings.new_prompts, stream.child("held-out"))
-    held = hold_out_answers(pairs, asked, train_rows & ~new, settings.held_out, stream.child("held-out answers"))
-    if settings.held_out and np.bincount(asked[train_rows]).max() < 2:
+    held = hold_out_answers(
+        pairs, asked, train_rows & ~new, settings.held_out, stream.child("held-out answers"), question
+    )
+    if settings.held_out and np.bincount(asked[once]).max() < 2:
         notes.append(
             "no prompt has answers of two annotators: groups are found by what their answers have in common as texts "
             "alone, and answers are held out on new prompts only"

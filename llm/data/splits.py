@@ -8,6 +8,7 @@ import numpy as np
 
 from llm.data.answer_sets import AnswerSet
 from llm.data.tokeniser import TokenisedPairs
+from sim.distinct import distinct
 from sim.files.pair_table import PairTable
 from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -21,16 +22,45 @@ def some_annotators(n: int, share: float, stream: Stream) -> BoolArray:
     return chosen
 
 
+def questions_of(tokenised: TokenisedPairs) -> IntArray:
+    """(n,) one number for all answers of one annotator about the same responses to the same prompt, whatever they say.
+
+    Somebody who is asked again, or a file that holds a row twice, gives answers that are not independent.
+    """
+    pairs, choices = tokenised.pairs, tokenised.choices
+    if choices is None:
+        about = _pair_numbers(pairs, tokenised.prompt)
+    else:
+        row, compared = choices.answer_of_row, choices.second >= 0
+        slots = np.concatenate([choices.first, choices.second[compared]])
+        n_responses = int(choices.responses.max(initial=0)) + 1
+        both = distinct(np.concatenate([row, row[compared]]) * n_responses + choices.responses[slots])
+        ends = np.searchsorted(both, np.arange(len(choices) + 1) * n_responses)
+        sets: dict[tuple[int, bytes], int] = {}
+        keys = zip(tokenised.prompt.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+        told = both % n_responses
+        about = np.array([sets.setdefault((p, told[i:j].tobytes()), len(sets)) for p, i, j in keys], dtype=np.int64)
+    return np.unique(about * pairs.n_annotators + pairs.annotator, return_inverse=True)[1].reshape(-1)
+
+
 def hold_out_answers(
-    pairs: PreferencePairs, prompt: IntArray, rows: BoolArray, share: float, stream: Stream
-) -> BoolArray:
+    pairs: PreferencePairs, prompt: IntArray, rows: BoolArray, share: float, stream: Stream,
+    question: IntArray | None = None,
+) -> BoolArray:  # fmt: skip
     """About a random share of each annotator's answers, of those about what somebody answers in training too.
 
     Such answers say whether an annotator is in the right group, whatever a policy makes of prompts it never saw. They
     are drawn among pairs that several answer; where hardly any are, among prompts that several answer.  Everybody keeps
     an answer, and every pair (or prompt) drawn from keeps one.  Empty where no prompt has two answers.  prompt: (n,)
-    number of each answer's prompt, whose tokens may differ from answer to answer.
+    number of each answer's prompt, whose tokens may differ from answer to answer.  question: (n,) see `questions_of`;
+    an annotator's answers to one question count as one, and are held out together.
     """
+    if question is not None:
+        first = np.zeros_like(rows)
+        places = np.flatnonzero(rows)
+        first[places[np.unique(question[places], return_index=True)[1]]] = True
+        held = hold_out_answers(pairs, prompt, first, share, stream)
+        return np.asarray(rows & np.isin(question, question[held]))
     held = np.zeros_like(rows)
     target = share * np.bincount(pairs.annotator[rows], minlength=pairs.n_annotators).astype(np.float64)
     for about in (_pair_numbers(pairs, prompt), prompt):

@@ -81,6 +81,59 @@ def test_new_prompts_are_whole():
     assert not hold_out_prompts(np.zeros(5, dtype=int), np.arange(5), np.ones(5, dtype=bool), 0.5, Stream(1)).any()
 
 
+def test_answers_to_one_question_are_held_out_together_or_not_at_all():
+    """The same answer twice, or a person who says first one thing and then the other."""
+    contexts, annotator = np.tile(np.arange(20), 30), np.repeat(np.arange(30), 20)
+    once = _pairs(contexts, annotator)
+    everywhere = np.ones(len(once), dtype=bool)
+    alone = hold_out_answers(once, contexts, everywhere, 0.2, Stream(1))
+    numbers = annotator * 20 + contexts
+    assert (hold_out_answers(once, contexts, everywhere, 0.2, Stream(1), numbers) == alone).all(), "as it was"
+    twice = np.concatenate([np.arange(600), np.arange(0, 600, 3)])
+    pairs = PreferencePairs(
+        contexts[twice], np.where(np.arange(800) < 600, once.chosen[twice], once.rejected[twice]),
+        np.where(np.arange(800) < 600, once.rejected[twice], once.chosen[twice]), annotator[twice], 30,
+    )  # fmt: skip
+    held = hold_out_answers(pairs, pairs.contexts, np.ones(800, dtype=bool), 0.2, Stream(1), numbers[twice])
+    assert not set(numbers[twice][held]) & set(numbers[twice][~held])
+    assert (held[:600] == alone).all(), "people who are asked again give no more of their questions"
+
+
+@pytest.mark.parametrize("kind", ["pairs", "rankings", "contradictions"])
+def test_a_file_that_holds_its_rows_twice_holds_out_nothing_that_it_trains_on(tiny, tmp_path, kind):  # noqa: F811
+    rows = []
+    for j in range(48):
+        row = {"prompt": f"The film {j % 8} was", "annotator_id": f"a{j // 8}"}
+        sides = [" good", " bad"] if j // 8 % 2 else [" bad", " good"]
+        if kind == "rankings":
+            rows.append({**row, "responses": [*sides, " long"], "ranking": [1, 2, 3]})
+        else:
+            rows.append({**row, "chosen": sides[0], "rejected": sides[1]})
+
+    def again(row):
+        if kind == "contradictions":
+            return {**row, "chosen": row["rejected"], "rejected": row["chosen"]}
+        return row if kind == "pairs" else {**row, "responses": row["responses"][::-1]}
+
+    def loaded(name, rows):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        base, tokenizer = open_tiny(tiny)
+        told = DataSettings(train=str(path), unseen=0.0, new_prompts=0.0, held_out=0.2)
+        return load_preferences(told, tokenizer, base.store, 64, Stream(1))
+
+    def asked(answers):
+        pairs = answers.pairs
+        return set(zip(pairs.annotator.tolist(), pairs.contexts.tolist(), strict=True))
+
+    once, twice = loaded("once.jsonl", rows), loaded("twice.jsonl", [*rows, *map(again, rows)])
+    assert len(twice.held_out) == 2 * len(once.held_out) > 0
+    assert asked(twice.held_out) == asked(once.held_out)
+    assert not asked(twice.held_out) & asked(twice.train)
+    assert any("48 answers are of people who answered the same question before" in note for note in twice.notes)
+    assert not any("same question" in note for note in once.notes)
+
+
 def test_that_no_prompt_is_shared_is_said_only_where_it_is_so(tiny, tmp_path):  # noqa: F811
     def notes(prompts):
         path = tmp_path / "p.jsonl"
