@@ -10,6 +10,17 @@ from sim.arguments import require_shape
 from sim.preferences import AnyArray
 
 
+def known_rand_index(group: Sequence[str], found: AnyArray) -> float | None:
+    """`adjusted_rand_index` of those whose group is known ("" where it is not); None where nobody's is.
+
+    group: (n,) names.  found: (n,) labels.
+    """
+    known = np.array([name != "" for name in group], dtype=np.bool_)
+    if not known.any():
+        return None
+    return adjusted_rand_index(np.array(group)[known], np.asarray(found)[known])
+
+
 def adjusted_rand_index(truth: AnyArray | Sequence[object], found: AnyArray | Sequence[object]) -> float:
     """Adjusted Rand index: 1 where both put the same things together, about 0 by chance, negative for less than that.
 

@@ -77,6 +77,11 @@ def load_preferences(
             "alone, and answers are held out on new prompts only"
         )
     people = np.unique(pairs.annotator[train_rows])
+    if table.group is not None and (unnamed := sum(not table.group[i] for i in people.tolist())):
+        notes.append(
+            f"{unnamed} of {len(people)} training annotators have no group_id: what is found is compared with the "
+            "known groups of the others"
+        )
     return TextPreferences(
         train=answers_of(table, tokenised, train_rows & ~held & ~new, people),
         held_out=answers_of(table, tokenised, train_rows & held, people),

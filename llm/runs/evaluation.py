@@ -39,7 +39,8 @@ def evaluate(
 
     others: runs on the same base by label, for example a pooled one.  answers: whom to evaluate on (default: the
     run's unseen annotators).  scorers: group name (or adapter) -> scorer of its taste; without them quality and scored
-    regrets are left out.  Groups are the file's where it names them, else inferred from half of each one's answers.
+    regrets are left out.  Annotators are in the group that the file names, else in one that is inferred from half of
+    their answers.
     """
     stream = Stream(seed, "eval")
     answers = answers or evaluated_on(run)
@@ -86,6 +87,9 @@ def evaluated_on(run: OpenRun) -> AnswerSet:
     return data.unseen if len(data.unseen) else data.held_out
 
 
+_INFERRED = "inferred from half of each annotator's answers"
+
+
 @dataclass(frozen=True, eq=False)
 class _WhoIsWho:
     """group (n_annotators,); used: mask of the answers to evaluate on; names of the groups; how they are known."""
@@ -101,14 +105,22 @@ def _who_is_who(run: OpenRun, answers: AnswerSet, stream: Stream) -> _WhoIsWho:
     if known is None or not any(answers.group):
         group, used = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
         names = {k: f"group {k}" for k in range(K)}
-        return _WhoIsWho(group, used, names, "inferred from half of each annotator's answers")
+        return _WhoIsWho(group, used, names, _INFERRED)
     match = match_groups(*known)
-    unknown = sorted(set(answers.group) - set(match))
+    unknown = sorted(set(answers.group) - set(match) - {""})
     if unknown:
         raise InputError(f"group '{unknown[0]}' is not in the training data", fix="evaluate on the groups of training")
-    names = {k: ", ".join(name for name, adapter in match.items() if adapter == k) for k in range(K)}
-    group = np.array([match[name] for name in answers.group])
-    return _WhoIsWho(group, np.ones(len(answers), dtype=np.bool_), names, "the file's group_id, matched to adapters")
+    # An adapter that no known group is matched to has its number for a name.
+    names = {k: ", ".join(name for name, own in match.items() if own == k) or f"group {k}" for k in range(K)}
+    group, used = np.array([match.get(name, 0) for name in answers.group]), np.ones(len(answers), dtype=np.bool_)
+    source = "the file's group_id, matched to adapters"
+    unnamed = np.array([not name for name in answers.group])
+    if unnamed.any():
+        inferred, left = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
+        group = np.where(unnamed, inferred, group)
+        used = left | ~unnamed[answers.pairs.annotator]
+        source += f"; {int(unnamed.sum())} of {len(unnamed)} annotators have none: {_INFERRED}"
+    return _WhoIsWho(group, used, names, source)
 
 
 def _ensemble_margins(
@@ -159,7 +171,7 @@ def _own_group(
 
 
 def known_groups(run: OpenRun) -> tuple[tuple[str, ...], FloatArray] | None:
-    """(group names, responsibilities) of the training annotators where the file knows their groups."""
+    """(group names, "" for none, and responsibilities) of the training annotators, where the file knows some groups."""
     import pyarrow.parquet as pq
 
     train = run.preferences().train

@@ -119,13 +119,13 @@ def infer_groups(
 
 
 def match_groups(truth: Sequence[str], responsibilities: FloatArray) -> dict[str, int]:
-    """Known group name -> adapter, by the assignment that agrees on most annotators (Hungarian method).
+    """Known group name -> adapter, by the assignment that agrees on most annotators (Hungarian method); "" is none.
 
     With more groups than adapters the remaining groups go to the adapter most of their annotators belong to.
     """
     from scipy.optimize import linear_sum_assignment
 
-    names = sorted(set(truth))
+    names = sorted(set(truth) - {""})
     table = np.stack([responsibilities[np.array([t == name for t in truth])].sum(axis=0) for name in names])
     rows, columns = linear_sum_assignment(-table)
     found = {names[r]: int(c) for r, c in zip(rows, columns, strict=True)}

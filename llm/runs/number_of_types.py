@@ -27,7 +27,7 @@ from llm.training.joint_policies import fit_all_of, sharing_of
 from llm.training.robust_training import fit_robustly
 from llm.training.steps import Step
 from sim.errors import InputError
-from sim.partitions import adjusted_rand_index
+from sim.partitions import known_rand_index
 from sim.streams import Stream
 
 
@@ -166,8 +166,7 @@ class _Watch:
         })  # fmt: skip
 
     def on_start(self, heads: HeadsStart) -> None:
-        truth = self._inputs.data.train.group
-        rand = adjusted_rand_index(truth, heads.responsibilities.argmax(axis=1)) if any(truth) else None
+        rand = known_rand_index(self._inputs.data.train.group, heads.responsibilities.argmax(axis=1))
         self._inputs.record.append({
             "phase": "heads", "types": self._n_types, **heads.as_json(),
             **({} if rand is None else {"adjusted_rand_index": rand}),

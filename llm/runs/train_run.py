@@ -40,7 +40,7 @@ from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
-from sim.partitions import adjusted_rand_index
+from sim.partitions import known_rand_index
 from sim.preferences import FloatArray, PreferencePairs
 from sim.settings import resolved, settings_from
 from sim.streams import Stream
@@ -56,7 +56,8 @@ class RunSummary:
     new prompts (None where nothing is held out), at `best_round`, which the first chose, or the second without it (of
     group-dpo those of the worst group).
     likelihood, constants: of the answers, and its thresholds between levels or constant of ties by name.
-    candidates: the same for each number of types that was tried.  adjusted_rand_index: against known groups.
+    candidates: the same for each number of types that was tried.  adjusted_rand_index: against known
+    groups, of the annotators whose group is known.
     groups: the known ones that group-dpo serves, as at that round (left out where there are none).
     """
 
@@ -283,7 +284,7 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         new_prompts_log_likelihood=_finite(fit.new_prompts),
         best_round=fit.best_round,
         status=fit.status,
-        adjusted_rand_index=adjusted_rand_index(truth, fit.responsibilities.argmax(axis=1)) if any(truth) else None,
+        adjusted_rand_index=known_rand_index(truth, fit.responsibilities.argmax(axis=1)),
         candidates={str(k): _finite(f.judged) for k, f in fits.items()},
         n_annotators=data.train.pairs.n_annotators,
         n_pairs=len(data.train),

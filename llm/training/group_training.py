@@ -32,7 +32,7 @@ from sim.algorithms.em_dpo import (
 )
 from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import ResponseChoices, choices_of_pairs
-from sim.partitions import adjusted_rand_index
+from sim.partitions import known_rand_index
 from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -120,7 +120,8 @@ class RoundRecord:
     that were seen and to new prompts (None where nothing is held out), whose step the guard took back (K,), and mean
     entropy of the responsibilities (nats).
 
-    adjusted_rand_index: against known groups, None (and left out of the record) where they are not known.
+    adjusted_rand_index: against known groups, of those whose group is known; None (and left out of the record) where
+    none is.
     groups: the known groups that group-dpo serves (left out where there are none).
     """
 
@@ -324,7 +325,7 @@ class _Watch:
             undone=tuple(current.undone),
             constants=tuple(constants.tolist()),
             entropy=float(-(gamma * np.log(np.maximum(gamma, 1e-300))).sum(axis=1).mean()),
-            adjusted_rand_index=adjusted_rand_index(self._truth, gamma.argmax(axis=1)) if any(self._truth) else None,
+            adjusted_rand_index=known_rand_index(self._truth, gamma.argmax(axis=1)) if self._truth else None,
         )
         self.record.append(row)
         self._on_round(row)

@@ -23,7 +23,7 @@ from sim.errors import InputError, short
 from sim.files.answer_cells import cell_prompt, cell_weight
 from sim.files.answer_checks import check_answer
 from sim.files.conversations import Forms, rendering_of
-from sim.files.file_rows import decoded, read_name, require_persons
+from sim.files.file_rows import decoded, named_group, read_name, require_persons
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_table import OF_WEIGHT_ZERO, SPLITS, AnswerKind, PairTable
 from sim.files.set_answers import NO_ORDER, TWICE, SetAnswers
@@ -99,7 +99,7 @@ class _Reading:
         self.left_out[why] = self.left_out.get(why, 0) + 1
 
     def _group(self, person: int, who: str, group: Any, where: dict[str, Any]) -> None:
-        if group is not None and self.groups.setdefault(person, str(group)) != str(group):
+        if (named := named_group(group)) and self.groups.setdefault(person, named) != named:
             problem = f"annotator {who} was in group {self.groups[person]} before"
             raise InputError(problem, fix="give her one group", **where)
 

@@ -66,6 +66,11 @@ def read_name(value: Any, where: dict[str, Any], what: str = "annotator") -> str
     return str(value)
 
 
+def named_group(value: Any) -> str:
+    """The name of a known group; "" where a cell is empty, which says that it is not known."""
+    return "" if value is None else str(value)
+
+
 def decoded(value: bytes, where: dict[str, Any]) -> str:
     """Bytes that are text in UTF-8."""
     try:

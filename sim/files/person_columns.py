@@ -66,7 +66,7 @@ class PersonColumns:
         self.hold("annotator", annotator)
         if (group := columns.get("group_id")) is not None and group.null_count < len(group):
             require(is_text(group.type) or pa.types.is_integer(group.type))
-            self.hold("group", (annotator, self.groups.of(group, str)))
+            self.hold("group", (annotator, self.groups.of(group, lambda name: str(name) or None)))
         if (told := columns.get("annotator_features")) is not None and told.null_count < len(told):
             filled = told.is_valid().to_numpy(zero_copy_only=False)
             found, names = vectors(told.drop_null())
@@ -109,6 +109,8 @@ class PersonColumns:
             return None
         annotator, code = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
         annotator, code = annotator[code >= 0], code[code >= 0]
+        if not len(code):
+            return None
         own = np.full(n_people, -1)
         own[annotator] = code
         require((own[annotator] == code).all())

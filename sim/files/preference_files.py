@@ -33,7 +33,7 @@ from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, RowSet, par
 from sim.files.atomic import replacing
 from sim.files.choice_rows import Place, choice_table
 from sim.files.conversations import RENDERING, Forms, rendering_of
-from sim.files.file_rows import decoded, known_ending, read_name, require_persons
+from sim.files.file_rows import decoded, known_ending, named_group, read_name, require_persons
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
 from sim.files.pair_columns import columns_of, rows_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
@@ -229,7 +229,8 @@ def _table(
         if "split" in present and row.get("split") not in SPLITS:
             raise InputError(f"expected train, test or unseen, got {short(row.get('split'))}", fix="use one of them",
                              **at("split"))  # fmt: skip
-        if row.get("group_id") is not None and groups.setdefault(person, str(row["group_id"])) != str(row["group_id"]):
+        group = named_group(row.get("group_id"))
+        if group and groups.setdefault(person, group) != group:
             raise InputError(
                 f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")
             )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from sim.partitions import adjusted_rand_index
+from sim.partitions import adjusted_rand_index, known_rand_index
 from sim.streams import Stream
 
 
@@ -44,3 +44,8 @@ def test_many_things_do_not_overflow():
 def test_other_lengths_are_refused():
     with pytest.raises(ValueError, match=r"found must be \(3,\)"):
         adjusted_rand_index([1, 2, 3], [1, 2])
+
+
+def test_those_whose_group_is_not_known_are_left_out():
+    assert known_rand_index(["a", "", "b", "", "a"], np.array([1, 1, 0, 0, 1])) == 1.0
+    assert known_rand_index(["", ""], np.array([0, 1])) is None

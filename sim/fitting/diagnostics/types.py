@@ -17,7 +17,7 @@ from sim.fitting.prepare import Prepared
 from sim.fitting.scores import hits, score
 from sim.fitting.settings import FitSettings
 from sim.fitting.type_model import TypeModel
-from sim.partitions import adjusted_rand_index
+from sim.partitions import known_rand_index
 from sim.preferences import FloatArray
 from sim.running.threads import one_thread
 from sim.streams import Stream
@@ -116,8 +116,8 @@ def diagnose_types(fits: Fits, prepared: Prepared, settings: FitSettings) -> Dia
             "restarts": model.restart_penalised.tolist(),
         },
     }
-    if prepared.table.group is not None:
-        parts["adjusted_rand_index"] = _against_truth(model, prepared)
+    if (rand := _against_truth(model, prepared)) is not None:
+        parts["adjusted_rand_index"] = rand
     return Diagnosis(parts, tuple(_warnings(prepared, model)))
 
 
@@ -137,6 +137,12 @@ def _warnings(prepared: Prepared, model: TypeModel) -> list[str]:
         )
     if (why := untested(prepared)) is not None:
         found.append(why)
+    group = prepared.table.group
+    if group is not None and (unnamed := sum(not group[i] for i in prepared.trained)):
+        found.append(
+            f"{unnamed} of {len(prepared.trained)} training annotators have no group_id: the types are compared with "
+            "the known groups of the others"
+        )
     if not prepared.unseen.any():
         found.append("no unseen annotators: nothing is known about people outside the file")
     return found
@@ -158,8 +164,9 @@ def _separable(prepared: Prepared) -> bool:
     return nearly.separable or bool((rows @ nearly.theta <= 0).mean() < 0.02 and is_separable(rows))
 
 
-def _against_truth(model: TypeModel, prepared: Prepared) -> float:
-    """Adjusted Rand index of the types found against the file's group_id (read here alone)."""
-    assert prepared.table.group is not None
+def _against_truth(model: TypeModel, prepared: Prepared) -> float | None:
+    """Adjusted Rand index of the types found against the file's group_id (read here alone), of those who have one."""
+    if prepared.table.group is None:
+        return None
     truth = [prepared.table.group[i] for i in prepared.trained]
-    return adjusted_rand_index(truth, model.responsibilities[prepared.trained].argmax(axis=1))
+    return known_rand_index(truth, model.responsibilities[prepared.trained].argmax(axis=1))

@@ -143,6 +143,7 @@ def test_summaries_by_hand():
 def test_groups_are_matched_and_inferred():
     gamma = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.7, 0.3]])
     assert match_groups(["b", "b", "a", "b"], gamma) == {"a": 1, "b": 0}
+    assert match_groups(["b", "", "a", ""], gamma) == {"a": 1, "b": 0}, "those without a group are none"
 
     class Table:
         def __init__(self, reward):

@@ -384,3 +384,21 @@ def test_whole_numbers_beyond_64_bits_stay_two_people(tmp_path):
     path = write(tmp_path / "a.jsonl", [])
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_pairs(path).annotators == ("12345678901234567890", "12345678901234567891")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".csv"])
+def test_an_empty_group_is_none(tmp_path, ending):
+    """Not a group without a name; and somebody whose group some of her rows tell is in it."""
+    rows = drawn(5, n=60, group=1)
+    for row in rows:
+        del row["other"]
+    some = [{**row, "group_id": "" if j % 3 or row["group_id"] is None else row["group_id"]}
+            for j, row in enumerate(rows)]  # fmt: skip
+    path = write(tmp_path / f"a{ending}", some)
+    found = by_rows(path)
+    assert_same(by_columns(path), found)
+    told = {row["annotator_id"]: row["group_id"] for row in some if row["group_id"]}
+    assert found.group == tuple(told.get(name, "") for name in found.annotators)
+    path = write(tmp_path / f"b{ending}", [{**row, "group_id": ""} for row in rows])
+    assert by_rows(path).group is None
+    assert_same(by_columns(path), by_rows(path))

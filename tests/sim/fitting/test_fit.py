@@ -183,6 +183,16 @@ def test_group_id_is_never_read_by_the_estimator():
     assert "adjusted_rand_index" not in without.as_json()
 
 
+def test_types_are_compared_with_the_groups_that_are_known():
+    table, settings = opposed_types(), FitSettings(n_types=2, restarts=2, ridge=0.1)
+    half = replace(table, group=tuple(name if i % 2 else "" for i, name in enumerate(table.group)))
+    report = fit(half, settings)
+    assert report.as_json()["adjusted_rand_index"] > 0.9
+    assert any("training annotators have no group_id" in text for text in report.as_json()["warnings"])
+    nobody = fit(replace(table, group=("",) * table.n_annotators), settings).as_json()
+    assert "adjusted_rand_index" not in nobody
+
+
 def test_cluster_interval_against_a_plain_bootstrap():
     values, cluster = Stream(1).normals(300) + 0.3, np.repeat(np.arange(30), 10)
     low, high = cluster_interval(values, cluster, Stream(2))
