@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,33 @@ def require_utf8(path: str | Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise InputError("is not a name in UTF-8", file=path, fix="name it otherwise") from error
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text can be encoded: JSON may escape one half of a pair of surrogates, as of an emoji that was cut."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def require_whole(value: Any, where: Mapping[str, Any]) -> None:
+    """InputError where a text, or one inside lists and mappings, holds half a character; where: its place."""
+    if isinstance(value, str):
+        if not is_whole(value):
+            half = next(mark for mark in value if not is_whole(mark))
+            problem = f"holds half a character (\\u{ord(half):x}), which no text in UTF-8 can"
+            raise InputError(problem, fix="mend the text or drop the row", **where)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            require_whole(part, where)
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            require_whole(name, where)
+            require_whole(part, where)
 
 
 def short(value: Any) -> str:

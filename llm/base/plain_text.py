@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sim.errors import InputError
+from sim.errors import InputError, require_whole
 from sim.files.conversations import conversation_text, is_conversation
 from sim.reading import bounded, load_json
 
@@ -60,6 +60,7 @@ def _document(content: Any, where: dict[str, Any]) -> Document:
     text = told.get("text")
     if not isinstance(text, str) or not text.strip():
         raise InputError("expected a text", **where, field="text", fix="fill it in or drop it; or give messages")
+    require_whole(text, {**where, "field": "text"})
     return text
 
 

@@ -17,7 +17,7 @@ from llm.data.windows import TokenPair, TokenSet, cut
 from llm.data.written_pairs import Messages, PairWriter, WrittenPair
 from sim.answer_kinds.kinds import Likelihood
 from sim.answer_kinds.response_choices import ResponseChoices, response_choices
-from sim.errors import InputError
+from sim.errors import InputError, require_whole
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import place_of
 from sim.preferences import BoolArray, IntArray, PreferencePairs
@@ -61,6 +61,7 @@ class Tokeniser:
 
     def prompt(self, text: str) -> tuple[int, list[int]]:
         """The number and tokens of a text that is to be continued."""
+        require_whole(text, {"field": "prompt"})
         return self._asked(self._tokens.text(text))
 
     def chat_prompt(self, messages: Messages, where: Callable[[], Mapping[str, Any]]) -> tuple[int, list[int]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from llm.base.plain_text import tidy
-from sim.errors import InputError
+from sim.errors import InputError, require_whole
 from sim.files.atomic import replacing, write_json
 from sim.install import install_line
 from sim.preferences import FloatArray, IntArray
@@ -45,6 +45,7 @@ def read_reviews(path: str | Path, limit: int | None = None) -> tuple[list[str],
                         f"expected pos or neg, got {content.get('label')!r}", file=place, row=row, field="label",
                         fix="give a file of labelled reviews",
                     )  # fmt: skip
+                require_whole(content["text"], {"file": place, "row": row, "field": "text"})
                 texts.append(tidy(content["text"]))
                 labels.append(int(content["label"] == "pos"))
     except InputError:

@@ -61,7 +61,7 @@ def command(
     from llm.runs.adapter_mixtures import AdapterMixture
     from llm.runs.open_run import open_run, run_settings
     from llm.runs.run_folder import read_mixture
-    from sim.errors import InputError
+    from sim.errors import InputError, require_whole
     from sim.streams import Stream
 
     mixture = read_mixture(run)
@@ -73,6 +73,7 @@ def command(
     asked = list(prompts) or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not asked:
         raise InputError("no prompts", fix="give --prompt TEXT, or one prompt a line on standard input")
+    require_whole(asked, {"field": "prompt"})
     made_with = run_settings(run).sampling
     sampling = Sampling(max_new_tokens or made_with.max_new_tokens, temperature, made_with.batch)
     with training_warnings():

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from sim.errors import InputError, require_utf8, short
+from sim.errors import InputError, is_whole, require_utf8, short
 from sim.files.answer_sources import Part, parts_of, read_arrow_part
 from sim.files.text_files import delimiter_of, long_cells, opened
 from sim.reading import LARGEST_TEXT, bounded, load_json
@@ -61,6 +61,8 @@ class Record:
     def name(self, path: str) -> str:
         """The name of a person: a text, or a number, whole as it was before a data frame made it 3.0."""
         found = self.value(path)
+        if isinstance(found, str) and not is_whole(found):
+            raise self.bad(path, "holds half a character, which no file in UTF-8 can")
         if found is None or isinstance(found, list | Mapping | bool):
             raise self.bad(path, f"expected a name or number, got {short(found)}")
         return str(int(found)) if isinstance(found, float) and found.is_integer() else str(found)
@@ -105,12 +107,7 @@ class Record:
 
 def is_text(value: Any) -> TypeGuard[str]:
     """Whether it is a text that a file can hold: JSON may escape half a character (a lone surrogate)."""
-    if not isinstance(value, str):
-        return False
-    try:
-        return value.isascii() or bool(value.encode())
-    except UnicodeEncodeError:
-        return False
+    return isinstance(value, str) and is_whole(value)
 
 
 def unpacked(value: Any) -> Any:

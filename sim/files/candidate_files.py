@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import InputError, require_whole
 from sim.files.answer_sources import read_row_set
 from sim.files.conversations import conversation_text, is_conversation
 from sim.files.number_tables import as_number
@@ -92,4 +92,5 @@ def _text(value: Any, where: Mapping[str, Any], *, empty: bool) -> Any:
         return json.loads(conversation_text(value, dict(where)))
     if not isinstance(value, str) or (not empty and not value.strip()):
         raise InputError("expected a text or a list of messages", fix="fill it in", **where)
+    require_whole(value, where)
     return value

@@ -99,7 +99,7 @@ class _Reading:
         self.left_out[why] = self.left_out.get(why, 0) + 1
 
     def _group(self, person: int, who: str, group: Any, where: dict[str, Any]) -> None:
-        if (named := named_group(group)) and self.groups.setdefault(person, named) != named:
+        if (named := named_group(group, where)) and self.groups.setdefault(person, named) != named:
             problem = f"annotator {who} was in group {self.groups[person]} before"
             raise InputError(problem, fix="give her one group", **where)
 

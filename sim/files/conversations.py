@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sim.errors import InputError, short
+from sim.errors import InputError, require_whole, short
 from sim.reading import load_json
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -23,7 +23,7 @@ def conversation_text(messages: Any, where: dict[str, Any]) -> str:
     """The messages (a list of mappings) as JSON, fields of one order: equal conversations are equal texts.
 
     Fields without a value are left out: Arrow gives every message the fields of all.
-    Errors: InputError where a message has no role, a role nobody knows, or no content.
+    Errors: InputError where a message has no role, a role nobody knows, or no content, or holds half a character.
     """
     for number, message in enumerate(messages, start=1):
         if message.get("role") not in ROLES:
@@ -40,6 +40,7 @@ def conversation_text(messages: Any, where: dict[str, Any]) -> str:
                 f"message {number} has the content {short(content)}",
                 fix='give a text, or a list of {"type": "text", "text": ...}', **where,
             )  # fmt: skip
+    require_whole(messages, where)
     told = [_filled(dict(sorted(message.items()))) for message in messages]
     return json.dumps(told, ensure_ascii=False)
 
@@ -75,7 +76,11 @@ class Forms:
             raise InputError(
                 f"is {here}, and {before} in the cells before", fix="give all cells the same form", **where
             )
-        return conversation_text(value, where) if told else value
+        if told:
+            return conversation_text(value, where)
+        if isinstance(value, str):
+            require_whole(value, where)
+        return value
 
     def any(self) -> bool:
         return any(self._told.values())
@@ -101,5 +106,6 @@ def rendering_of(row: Mapping[str, Any], at: Any) -> str:
         if not isinstance(value, list if name == "tools" else dict):
             expected = "a list of tools" if name == "tools" else "an object name -> value"
             raise InputError(f"expected {expected}, got {short(value)}", fix="mend it or drop it", **at(name))
+        require_whole(value, at(name))
         found[name] = _filled(value)
     return json.dumps(found, ensure_ascii=False) if found else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, short
+from sim.errors import InputError, require_whole, short
 
 
 def known_ending(path: Path) -> str:
@@ -63,11 +63,13 @@ def read_name(value: Any, where: dict[str, Any], what: str = "annotator") -> str
             fix = f"name the {what}, or drop the row"
             raise InputError(f"expected a name or number, got {value}", fix=fix, **where)
         return number_name(value)
+    require_whole(value, where)
     return str(value)
 
 
-def named_group(value: Any) -> str:
+def named_group(value: Any, where: dict[str, Any]) -> str:
     """The name of a known group; "" where a cell is empty, which says that it is not known."""
+    require_whole(value, where)
     return "" if value is None else str(value)
 
 

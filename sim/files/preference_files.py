@@ -229,7 +229,7 @@ def _table(
         if "split" in present and row.get("split") not in SPLITS:
             raise InputError(f"expected train, test or unseen, got {short(row.get('split'))}", fix="use one of them",
                              **at("split"))  # fmt: skip
-        group = named_group(row.get("group_id"))
+        group = named_group(row.get("group_id"), at("group_id"))
         if group and groups.setdefault(person, group) != group:
             raise InputError(
                 f"annotator {who} was in group {groups[person]} before", fix="give her one group", **at("group_id")

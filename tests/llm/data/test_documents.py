@@ -10,6 +10,11 @@ pytest.importorskip("transformers")
 from chat_models import chat_folder, chat_tokenizer
 
 from llm.base.plain_text import cuts, passages, read_documents, tidy
+from llm.base.tokens import TokenStore
+from llm.data.chat_prompts import messages_of
+from llm.data.data_settings import DataSettings
+from llm.data.tokeniser import Tokeniser
+from llm.scorers.sentiment import read_reviews
 from llm.training.next_token_training import token_rows
 from llm.training.sft import train_sft
 from llm.training.sft_settings import SftSettings
@@ -74,6 +79,26 @@ def test_messages_need_a_model_with_a_template(tmp_path):
     summary = train_sft(SftSettings(**told, model=str(chat_folder(tmp_path / "chat"))), tmp_path / "out")
     assert summary.steps == 1
     assert (tmp_path / "out" / "chat_template.jinja").is_file()
+
+
+@pytest.mark.parametrize("row", [{"messages": [{"role": "user", "content": "x \ud83d"}]}, {"text": "x \ud83d"}])
+def test_half_a_character_is_refused_where_it_is_read(row, tmp_path):
+    path = write(tmp_path / "t.jsonl", [{"text": "Tea."}, row])
+    (field,) = row
+    with pytest.raises(InputError, match=rf"t\.jsonl, row 2, field '{field}': holds half a character \(\\ud83d\)"):
+        read_documents(path)
+    path = write(tmp_path / "r.jsonl", [{"label": "pos", "text": "x \ud83d"}])
+    with pytest.raises(InputError, match=r"r\.jsonl, row 1, field 'text': holds half a character"):
+        read_reviews(path)
+
+
+@pytest.mark.parametrize("text", ["Tea \ud83d", json.dumps([{"role": "user", "content": "Tea \ud83d"}])])
+def test_half_a_character_is_no_prompt(text):
+    with pytest.raises(InputError, match="field 'prompt': holds half a character"):
+        messages_of(text)
+    if text.startswith("Tea"):
+        with pytest.raises(InputError, match="field 'prompt': holds half a character"):
+            Tokeniser(chat_tokenizer("chatml"), TokenStore(), 60, DataSettings()).prompt(text)
 
 
 @pytest.mark.parametrize("row", [{"messages": [{"role": "bot", "content": "x"}]}, {"messages": "x"}, {"text": " "}])

@@ -83,3 +83,8 @@ def test_licence_and_losses_are_printed(tmp_path):
     assert "2 choices of 1 annotator" in said
     assert "CC BY-NC 4.0" in said
     assert "self-descriptions" in said
+
+
+def test_half_a_character_in_a_name_is_named(tmp_path):
+    with pytest.raises(InputError, match="row 1, field 'user_id': holds half a character"):
+        made_of("prism", tmp_path, [talk(user="u\ud83d")])
