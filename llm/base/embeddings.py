@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from llm.base.processes import processes
 from llm.base.sequences import collate, length_batches
@@ -53,7 +54,7 @@ def sentence_embeddings(
         raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
     try:
         encoder: Any = SentenceTransformer(place, device=device, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"is not a sentence-transformers model ({reason})", file=place, field=field) from error
     return np.asarray(encoder.encode(list(texts), show_progress_bar=False), dtype=np.float64)

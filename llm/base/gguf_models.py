@@ -12,6 +12,7 @@ from llm.base.identity import file_hash
 from llm.base.kept_hashes import cache_folder
 from llm.base.model_folder import gguf_file_of
 from llm.base.progress import Progress
+from llm.base.whole_weights import require_whole
 from sim.errors import InputError
 
 
@@ -66,10 +67,15 @@ def _opened(file: Path) -> tuple[Any, Any]:
 
     options = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **options)
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            str(file.parent), dtype=torch.float32, output_loading_info=True, **options
+        )
+        require_whole(model, loaded, file)
         return model, AutoTokenizer.from_pretrained(str(file.parent), **options)
     except ImportError as error:
         raise InputError(f"needs {error.name}", file=file, fix="pip install gguf") from error
+    except InputError:
+        raise
     # A file that is cut or of another kind ends in whatever the reader meets first.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from llm.base.whole_weights import require_whole
 from sim.errors import InputError
 from sim.reading import load_json
 
@@ -90,15 +91,20 @@ def tokenizer_folder(folder: Path) -> Path:
     return folder if (folder / "tokenizer_config.json").is_file() else base_folder(folder)
 
 
-def open_model(folder: Path, dtype: torch.dtype, options: Mapping[str, Any] | None = None) -> Any:
+def open_model(
+    folder: Path, dtype: torch.dtype, options: Mapping[str, Any] | None = None, *, head: bool = True
+) -> Any:  # fmt: skip
     """The causal language model in a folder; safetensors only, and no code of the folder is run.
 
     Of a model of images and text the language part; with an adapter beside the weights (or alone, its base in another
-    folder) the model with that adapter in its weights.  Raises InputError, or what transformers raises.
+    folder) the model with that adapter in its weights.  head: whether a folder without the head's weights is refused.
+    Raises InputError, or what transformers raises.
     """
     base = base_folder(folder)
     with _without_adapter(base) as place:
-        model = _language_part(_opened(place, dtype, options or {}))
+        model, loaded = _opened(place, dtype, options or {})
+    require_whole(model, loaded, base, head=head)
+    model = _language_part(model)
     # The folder stood in for is gone by now.
     model.name_or_path = model.config._name_or_path = str(folder)
     for own in dict.fromkeys((base, folder)):
@@ -107,14 +113,18 @@ def open_model(folder: Path, dtype: torch.dtype, options: Mapping[str, Any] | No
     return model
 
 
-def _opened(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
+def _opened(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(model, what transformers says of loading it)."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     config = AutoConfig.from_pretrained(str(folder), **_SAFE)
     whole = config.get_text_config() is not config and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     auto = AutoModelForImageTextToText if whole else AutoModelForCausalLM
-    return auto.from_pretrained(str(folder), dtype=dtype, use_safetensors=True, **_SAFE, **options)
+    # Tensors of another shape are refused by name in `require_whole`.
+    told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, loaded = auto.from_pretrained(str(folder), dtype=dtype, use_safetensors=True, **told, **_SAFE, **options)
+    return model, loaded
 
 
 def _language_part(model: Any) -> Any:

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from llm.base.causality import require_causal
 from llm.base.four_bit import four_bit_options
 from llm.base.gguf_models import plain_folder
 from llm.base.model_folder import base_folder, open_model, tokenizer_folder
 from llm.base.progress import Progress
+from llm.base.whole_weights import require_numbers
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -86,11 +88,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
 
 def load_base(
     path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32, progress: Progress = lambda text: None,
-    *, four_bit: bool = False,
+    *, four_bit: bool = False, head: bool = True,
 ) -> tuple[Any, Any]:  # fmt: skip
     """(model, tokenizer) of a local folder: safetensors only, no code of the folder is run, nothing is fetched.
 
     path: a folder, or a GGUF file (or a folder with one), which is turned into a folder of safetensors once.
+    head: whether a folder without the head's weights is refused, which hidden states do not need.
     See `open_model` for models of images and text, and for folders with adapters.
     """
     from transformers import AutoTokenizer
@@ -98,14 +101,18 @@ def load_base(
     folder = plain_folder(path, progress)
     base_folder(folder)
     try:
-        model = open_model(folder, dtype, four_bit_options(device, dtype) if four_bit else {})
+        model = open_model(folder, dtype, four_bit_options(device, dtype) if four_bit else {}, head=head)
         tokenizer = AutoTokenizer.from_pretrained(
             str(tokenizer_folder(folder)), local_files_only=True, trust_remote_code=False
         )
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    # Weights or a tokenizer that are cut, or of another kind, end in whatever the reader meets first.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"is not a causal language model that can be opened ({reason})", file=folder) from error
     # What is packed lies on its device, and cannot be moved.
-    return model if four_bit else model.to(device), tokenizer
+    model = model if four_bit else model.to(device)
+    require_numbers(model, folder)
+    require_causal(model, folder)
+    return model, tokenizer

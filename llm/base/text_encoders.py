@@ -87,7 +87,7 @@ class HiddenStateEncoder:
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(n, hidden)."""
         with quietly():
-            model, tokenizer = load_base(self.place, pick_device("auto"))
+            model, tokenizer = load_base(self.place, pick_device("auto"), head=False)
         window = min(_WINDOW, longest_input(model.config) or _WINDOW)
         beginning, end = tokenizer.bos_token_id, tokenizer.eos_token_id
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or 0)

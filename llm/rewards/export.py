@@ -33,7 +33,7 @@ def export_head(
     if target.exists():
         raise InputError("exists already", file=target, fix="name another folder")
     require_place(target)
-    network, tokenizer = load_base(base, progress=progress)
+    network, tokenizer = load_base(base, progress=progress, head=False)
     model = classifier_of(network, base)
     with torch.no_grad():
         model.score.weight.copy_(torch.from_numpy(weight)[None])

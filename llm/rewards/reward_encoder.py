@@ -46,7 +46,7 @@ class RewardEncoder:
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """texts: labels of items (`answered`); (n, hidden)."""
         with quietly():
-            model, tokenizer = load_base(self.place, pick_device("auto"), progress=self._progress)
+            model, tokenizer = load_base(self.place, pick_device("auto"), progress=self._progress, head=False)
         end = tokenizer.eos_token_id
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or 0)
         window = min(self.window, longest_input(model.config) or self.window)

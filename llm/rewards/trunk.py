@@ -119,7 +119,7 @@ def _train(
     place: str | Path, texts: Sequence[str], encoder: RewardEncoder, start: TrunkStart, settings: TrunkSettings,
     target: Path, stream: Stream, progress: Progress, origin: str,
 ) -> TrunkReport:  # fmt: skip
-    model, tokenizer = load_base(place, pick_device("auto"), progress=progress)
+    model, tokenizer = load_base(place, pick_device("auto"), progress=progress, head=False)
     end = tokenizer.eos_token_id
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or 0)
     window = min(encoder.window, longest_input(model.config) or encoder.window)
