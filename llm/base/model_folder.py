@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from llm.base.adapter_files import ADAPTER_WEIGHTS, around
 from llm.base.whole_weights import require_whole
 from sim.errors import InputError
 from sim.reading import load_json
 
-_ADAPTER, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_ADAPTER = "adapter_config.json"
 
 # What configurations call the most tokens that a model reads. `seq_length` is BLOOM's: the length of its training.
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
@@ -181,13 +183,17 @@ def wrapping() -> Iterator[None]:
 
 
 def with_adapter(model: Any, folder: Path) -> Any:
-    """The model with the adapter of a folder beside its weights: PEFT's wrapper around it."""
-    from peft import PeftModel
+    """The model with the adapter of a folder beside its weights: PEFT's wrapper around it.
 
-    if not (folder / _ADAPTER_WEIGHTS).is_file():
-        raise InputError(f"has {_ADAPTER}, no {_ADAPTER_WEIGHTS}", file=folder, fix="save the adapter as safetensors")
+    InputError where a tensor of the adapter has no place in the model, or the adapter lacks one.
+    """
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise InputError(f"has {_ADAPTER}, no {ADAPTER_WEIGHTS}", file=folder, fix="save the adapter as safetensors")
     with _fitting(folder), wrapping():
-        return PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+        wrapped, misfit = around(model, folder)
+    if misfit is not None:
+        raise InputError(misfit, file=folder, fix="give an adapter of this base, or merge it yourself")
+    return wrapped
 
 
 def into_weights(wrapped: Any, folder: Path) -> Any:
@@ -211,7 +217,7 @@ def _fitting(folder: Path) -> Iterator[None]:
     """What PEFT raises over an adapter as an InputError."""
     try:
         yield
-    except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError, OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"its adapter does not fit its base ({reason})", file=folder, fix="merge it yourself and save the model"

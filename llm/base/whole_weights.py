@@ -24,14 +24,14 @@ def require_whole(model: Any, loaded: Mapping[str, Any], place: Path, *, head: b
     missing = sorted(needed.intersection(loaded["missing_keys"]))
     if missing:
         raise InputError(
-            f"lacks {len(missing)} of the tensors that its configuration asks for ({_some(missing)})", file=place,
+            f"lacks {len(missing)} of the tensors that its configuration asks for ({some_of(missing)})", file=place,
             fix="get its files again, or a config.json that is theirs",
         )  # fmt: skip
     differing = [f"{key} {tuple(got)}, not {tuple(wanted)}" for key, got, wanted in sorted(loaded["mismatched_keys"])
                  if key in needed]  # fmt: skip
     if differing:
         raise InputError(
-            f"has {len(differing)} tensors of another shape than its configuration says ({_some(differing)})",
+            f"has {len(differing)} tensors of another shape than its configuration says ({some_of(differing)})",
             file=place, fix="get its files again, or a config.json that is theirs",
         )  # fmt: skip
 
@@ -62,7 +62,8 @@ def _needed(model: Any, head: bool) -> set[str]:
     return names
 
 
-def _some(names: Iterable[str]) -> str:
+def some_of(names: Iterable[str]) -> str:
+    """The first of the names, and how many more there are."""
     whole = list(names)
     more = len(whole) - _NAMED
     return ", ".join(whole[:_NAMED]) + (f" and {more} more" if more > 0 else "")

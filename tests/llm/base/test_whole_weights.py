@@ -134,6 +134,7 @@ def test_commands_say_it_and_write_nothing(words, folder, tmp_path, monkeypatch,
     places = {"PAIRS": str(pairs), "TEXTS": str(texts)}
     out = tmp_path / "out"
     given = [*(places.get(word, word) for word in words), "--model", str(folder), "--out", str(out)]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("sys.argv", ["pluralign", "llm", *given])
     assert main() == 2
     assert QUERY in capsys.readouterr().err
