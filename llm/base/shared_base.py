@@ -205,12 +205,24 @@ class SharedBase:
         Batches are decided by the set of rows alone: an adapter that is zero scores it bit by bit as the reference.
         """
         with self.scoring_as(name):
-            return self._scores(contexts, responses)
+            found = self._scores(contexts, responses)
+        if name is None:
+            self._require_finite(found)
+        return found
 
     def _scores(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """Of the model as it is: with the adapter, and in the numbers, that are in use."""
         found = score_rows(self.scorer, self.store, contexts, responses, self.pad, self.eval_tokens, self.device)
         return np.asarray(found[:, 0])
+
+    def _require_finite(self, scores: FloatArray) -> None:
+        """InputError where the base itself, no adapter of ours, gives numbers that nothing can be made of."""
+        wrong = int((~np.isfinite(scores)).sum())
+        if wrong:
+            raise InputError(
+                f"gives {wrong} of {len(scores)} responses log-probabilities that are not finite",
+                file=self.model.name_or_path or None, fix="try dtype=float32, or look at its weights",
+            )  # fmt: skip
 
     def score_in_lanes(self, names: Sequence[str | None], contexts: AnyArray, responses: AnyArray) -> FloatArray:
         """`score` under each of these adapters, or the reference, all of them in one forward pass a batch, which has
@@ -247,6 +259,7 @@ class SharedBase:
             wanted = np.array(missing, dtype=np.int64)
             with self.using(None):
                 scores = self._scores(wanted[:, 0], wanted[:, 1])
+            self._require_finite(scores)
             self._reference.update(zip(missing, scores.tolist(), strict=True))
         return np.array([self._reference[row] for row in rows])
 

@@ -163,3 +163,22 @@ def test_logits_that_are_no_numbers_are_refused(tmp_path):
         model.lm_head.weight[5] = float("nan")
     with pytest.raises(InputError, match="not numbers"):
         require_causal(model, tmp_path)
+
+
+def test_scores_and_hidden_states_that_are_not_finite_are_the_models_fault():
+    """Of a token that no probe meets: they were a traceback in the linear heads, or the training rate was blamed."""
+    from llm.base.embeddings import hidden_state_embeddings
+    from llm.base.shared_base import SharedBase
+    from llm.base.tokens import TokenStore
+
+    model = new_model("llama")
+    with torch.no_grad():
+        model.model.embed_tokens.weight[50] = float("inf")
+    base = SharedBase(model, TokenStore(), pad=0, end=2)
+    contexts, responses = base.store.add_all([[1, 20], [1, 21]]), base.store.add_all([[22, 23, 24], [50, 23, 24]])
+    assert base.score(None, contexts[:1], responses[:1]) < 0
+    for work in (base.reference, lambda *rows: base.score(None, *rows)):
+        with pytest.raises(InputError, match="gives 1 of 2 responses log-probabilities that are not finite"):
+            work(contexts, responses)
+    with pytest.raises(InputError, match="hidden states that are not finite"):
+        hidden_state_embeddings(base, contexts, responses)
