@@ -18,6 +18,10 @@ _ATTENTION = re.compile(r"attn|attention")
 # The last part of the path of a linear layer that chooses experts: gate, router, shared_expert_gate. (gate_proj of a
 # gated feed-forward is none.)
 _ROUTER = re.compile(r"(^|_)(gate|router)$")
+# Kernels of these types of models multiply with the weight of this layer themselves and would pass over an adapter on
+# it: PEFT refuses one.
+_OF_KERNELS = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
+_KERNELS_LAYER = "out_proj"
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,15 @@ class AdaptedLayers:
     """The linear layers that carry an adapter.
 
     paths: in the model.  targets: ends of the paths that mean these layers alone, for PEFT.  parameters: of one
-    adapter on them all.  transposed: they keep their weights as (in, out), as GPT-2 does.
+    adapter on them all.  transposed: they keep their weights as (in, out), as GPT-2 does.  left_out: the last parts of
+    the paths of those that were meant and cannot carry one.
     """
 
     paths: tuple[str, ...]
     targets: tuple[str, ...]
     parameters: int
     transposed: bool
+    left_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,6 +48,11 @@ class AdaptedLayers:
         return (
             f"adapters on {len(self.paths)} linear layers: {', '.join(self.names)} "
             f"({self.parameters:,} parameters a group)"
+            + (
+                f"; none on {', '.join(self.left_out)}, which kernels of this model read past one"
+                if self.left_out
+                else ""
+            )
         )
 
 
@@ -78,6 +89,7 @@ def layers_to_adapt(layers: str, rank: int, model: Any, *, dora: bool = False) -
     Raises InputError with the names that are there where nothing, or one name of several, is found.
     """
     found = linear_layers(model)
+    barred = [path for path in found if _is_of_kernels(path, model)]
     if layers == "all-linear":
         # A router's scores are discrete choices: an adapter there changes which experts see a token, and the
         # log-probability jumps. The adapters around it are enough to move what it reads.
@@ -90,12 +102,27 @@ def layers_to_adapt(layers: str, rank: int, model: Any, *, dora: bool = False) -
         if missing:
             raise _not_there(", ".join(missing), found)
         paths = [path for path in found if any(_ends_with(path, name) for name in asked)]
+        if wrong := [path for path in paths if path in barred]:
+            raise InputError(
+                f"PEFT puts no adapter on '{_last_parts(wrong)[0]}' of a model of type {model.config.model_type}: its "
+                "kernels read past one", field="lora.layers", fix="name other linear layers, or use all-linear",
+            )  # fmt: skip
+    meant, paths = paths, [path for path in paths if path not in barred]
     if not paths:
-        raise _not_there(layers, found)
+        raise _not_there(layers, (path for path in found if path not in barred))
     return AdaptedLayers(
         tuple(paths), tuple(_shortest_names(paths, model)),
         sum(_parameters(found[path], rank, dora) for path in paths), isinstance(found[paths[0]], Conv1D),
+        _last_parts(path for path in meant if path in barred),
     )  # fmt: skip
+
+
+def _is_of_kernels(path: str, model: Any) -> bool:
+    return (
+        _ends_with(path, _KERNELS_LAYER)
+        and getattr(model, "config", None) is not None
+        and (model.config.model_type in _OF_KERNELS)
+    )
 
 
 def _not_there(asked: str, found: Iterable[str]) -> InputError:

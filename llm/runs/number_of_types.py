@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from llm.base.embeddings import require_sentence_model
 from llm.base.journal import Journal
 from llm.base.processes import processes
 from llm.base.progress import Progress
@@ -24,6 +25,7 @@ from llm.training.device_memory import choose_checkpointing, fits_together
 from llm.training.group_training import SINGLE, GroupFit, RoundRecord, fit_groups
 from llm.training.heads_start import HeadsStart
 from llm.training.joint_policies import fit_all_of, sharing_of
+from llm.training.passes import start_gradient_checkpointing
 from llm.training.robust_training import fit_robustly
 from llm.training.steps import Step
 from sim.errors import InputError
@@ -75,6 +77,13 @@ def require_fitting(settings: RunSettings, data: TextPreferences, base: SharedBa
     candidate_types(settings, data)
     if settings.method == "group-dpo":
         known_groups(data.train, settings.data)
+    if settings.groups.embedding != "hidden":
+        require_sentence_model(settings.groups.embedding)
+    # Layers that are not there.
+    _ = base.adapted_layers
+    if settings.training.gradient_checkpointing:
+        start_gradient_checkpointing(base)
+        base.model.eval()
     for folder in start_folders(settings.lora):
         read_start(base, folder)
 
