@@ -35,20 +35,17 @@ _SHARE = {"cuda": 0.35, "cpu": 0.6}
 
 
 def _config(settings: PlanSettings) -> Any:
-    from transformers import CONFIG_MAPPING, MistralConfig
+    from transformers import MistralConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     if settings.model is not None:
-        if (alone := gguf_file_of(settings.model)) is not None:
-            return gguf_config(alone)
-        path = base_folder(Path(settings.model)) / "config.json"
-        try:
-            content = load_json(path.read_text(encoding="utf-8"))
-            # Of a model of images and text the language part is what is trained.
-            return CONFIG_MAPPING[content["model_type"]].from_dict(content).get_text_config()
-        except OSError as error:
-            raise InputError("holds no config.json", file=settings.model, fix="give a model folder") from error
-        except (ValueError, KeyError) as error:
-            raise InputError(f"is not a model configuration ({error})", file=path) from error
+        config = _config_of(settings.model)
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise InputError(
+                f"transformers has no causal language model of its configuration ({config.model_type})",
+                file=settings.model, fix="give the folder of a causal language model",
+            )  # fmt: skip
+        return config
     if settings.size == "mistral-7b":
         return MistralConfig(**MISTRAL_7B)
     if settings.size not in SIZES:
@@ -61,6 +58,23 @@ def _config(settings: PlanSettings) -> Any:
         num_hidden_layers=size.layers, num_attention_heads=size.heads, num_key_value_heads=size.kv_heads,
         max_position_embeddings=512, tie_word_embeddings=True, sliding_window=None,
     )  # fmt: skip
+
+
+def _config_of(model: str) -> Any:
+    """The configuration of a model's language part."""
+    from transformers import CONFIG_MAPPING
+
+    if (alone := gguf_file_of(model)) is not None:
+        return gguf_config(alone)
+    path = base_folder(Path(model)) / "config.json"
+    try:
+        content = load_json(path.read_text(encoding="utf-8"))
+        # Of a model of images and text the language part is what is trained.
+        return CONFIG_MAPPING[content["model_type"]].from_dict(content).get_text_config()
+    except OSError as error:
+        raise InputError("holds no config.json", file=model, fix="give a model folder") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"is not a model configuration ({error})", file=path) from error
 
 
 def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
@@ -144,10 +158,14 @@ def pair_tokens(config: Any, answers: PlannedAnswers) -> int:
 
 
 def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtype) -> int:
-    """Keys and values of a batch of responses."""
+    """Keys and values of a batch of responses; of a model without attention (Mamba) its states, which do not grow."""
+    item = torch.empty(0, dtype=dtype).element_size()
+    if not getattr(config, "num_attention_heads", None):
+        inner = getattr(config, "intermediate_size", None) or getattr(config, "expand", 2) * config.hidden_size
+        state = getattr(config, "state_size", 1) + getattr(config, "conv_kernel", 4)
+        return int(config.num_hidden_layers * inner * state * item * sampling.batch)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    item = torch.empty(0, dtype=dtype).element_size()
     length = prompt + sampling.max_new_tokens
     return int(2 * config.num_hidden_layers * heads * width * item * sampling.batch * length)
 

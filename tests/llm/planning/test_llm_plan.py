@@ -85,6 +85,28 @@ def test_plan_counts_answers_that_are_alike_for_each_group():
             tokens(**wrong)
 
 
+def test_models_without_attention_have_states_that_do_not_grow(tmp_path):
+    from transformers import MambaConfig
+
+    config = MambaConfig(vocab_size=280, hidden_size=16, num_hidden_layers=1, state_size=4)
+    config.save_pretrained(tmp_path)
+
+    short = PlanSettings(model=str(tmp_path), prompt_tokens=4, response_tokens=4, pairs=8, types=1)
+    found = plan(short, flops=1e12).memory_bytes
+    # Of each of 32 features four states and the four inputs of a convolution.
+    states = 32 * (4 + 4) * 4 * short.sampling.batch
+    assert found.generation_peak == found.weights + found.adapters + states
+
+
+def test_what_is_no_causal_model_cannot_be_planned(tmp_path):
+    from transformers import T5Config
+
+    T5Config(vocab_size=280, d_model=16, num_layers=1, num_heads=2).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"no causal language model of its configuration \(t5\)") as caught:
+        plan(PlanSettings(model=str(tmp_path)), flops=1e12)
+    assert str(tmp_path) in str(caught.value)
+
+
 def test_gradient_checkpointing_needs_less_memory():
     def peak(**training):
         settings = PlanSettings(size="small", training=DPOTraining(**training))
