@@ -23,7 +23,7 @@ from llm.base.progress import Progress
 from llm.base.sequences import ResponseScorer, distinct_rows, eval_tokens_for, score_rows
 from llm.base.shared_prompts import SHARED_TOKENS
 from llm.base.tensor_files import Damaged, computed_in, fingerprint, read_tensors, write_tensors
-from llm.base.tokens import TokenStore
+from llm.base.tokens import TokenStore, embeddings_of
 from sim.errors import InputError
 from sim.preferences import AnyArray, FloatArray, IntArray
 from sim.streams import Stream
@@ -61,6 +61,11 @@ class SharedBase:
         in one batch without gradients (default: see `eval_tokens_for`).
         probe: see ResponseScorer.  scoring: see `scoring_as`."""
         self._threads = torch.get_num_threads()
+        embeddings = embeddings_of(model)
+        if embeddings is not None:
+            store.embed(embeddings, str(getattr(model, "name_or_path", "")))
+            # Padding is never seen, so any token will do: some tokenizers were given a pad that the model was not.
+            pad = pad if pad < embeddings else 0
         self.store, self.pad, self.end, self.identity, self.probe = store, pad, end, identity, probe
         self.scoring = scoring
         self.ends = tuple(dict.fromkeys((end, *ends)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.errors import InputError
 from sim.preferences import IntArray
 
 Tokens = NDArray[np.int32]
@@ -22,6 +24,7 @@ class TokenStore:
     def __init__(self) -> None:
         self._rows: list[Tokens] = []
         self._numbers: dict[bytes, int] = {}
+        self._embedded: tuple[int, str] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -35,9 +38,18 @@ class TokenStore:
         key = row.tobytes()
         number = self._numbers.get(key)
         if number is None:
+            if self._embedded is not None:
+                require_embedded(row, *self._embedded)
             number = self._numbers[key] = len(self._rows)
             self._rows.append(row)
         return number
+
+    def embed(self, embeddings: int, model: str) -> None:
+        """From now on every token has one of so many embeddings of a model: InputError for rows, those that are here
+        too, with others."""
+        self._embedded = embeddings, model
+        for row in self._rows:
+            require_embedded(row, embeddings, model)
 
     def add_all(self, rows: Iterable[Sequence[int] | Tokens]) -> IntArray:
         """Numbers of many rows; (n,)."""
@@ -57,3 +69,25 @@ class TokenStore:
                 state.update(len(row).to_bytes(8, "little"))
                 state.update(row.tobytes())
         return state.hexdigest()
+
+
+def embeddings_of(model: Any) -> int | None:
+    """How many tokens a model has embeddings of; None where its embeddings do not say."""
+    layer = model.get_input_embeddings()
+    rows = getattr(layer, "num_embeddings", None)
+    if rows is None and getattr(layer, "weight", None) is not None:
+        rows = layer.weight.shape[0]
+    return None if rows is None else int(rows)
+
+
+def require_embedded(row: Sequence[int] | Tokens, embeddings: int, model: str) -> None:
+    """InputError for a token without an embedding.
+
+    A tokenizer may know more tokens than its model, as long as no text is written in them.
+    """
+    largest = int(np.max(row, initial=0))
+    if largest >= embeddings:
+        raise InputError(
+            f"its tokenizer makes token {largest} of these texts, and it has embeddings of {embeddings} tokens (0 to "
+            f"{embeddings - 1})", file=model or None, fix="give the tokenizer that belongs to the model",
+        )  # fmt: skip

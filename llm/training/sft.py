@@ -24,6 +24,7 @@ from llm.base.plain_text import Document, read_documents
 from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from llm.base.tensor_files import computed_in, disk_errors
+from llm.base.tokens import embeddings_of, require_embedded
 from llm.training.next_token_training import Checkpoints, descend, held_out_loss, token_rows
 from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
@@ -109,6 +110,9 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     rows = token_rows(training, tokenizer, settings, start, end)
     held_rows = token_rows(judged, tokenizer, settings, start, end)
+    if (embeddings := embeddings_of(model)) is not None:
+        for row in (*rows, *held_rows):
+            require_embedded(row, embeddings, str(settings.model or ""))
     if len(rows) < settings.batch:
         raise InputError(
             f"{len(rows)} passages do not fill a batch of {settings.batch}", file=settings.data,
@@ -121,7 +125,8 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
     origin = {"data": data, "base": list(hashes), **computed_in(model)}
     kept = Checkpoints(journal, f"sft-{fingerprint(FORMAT, _deciding(settings), origin)}")
     _look_at_what_is_there(kept, progress)
-    pad = end if pad is None else pad
+    # Padding is never seen, so any token will do: some tokenizers were given a pad that the model was not.
+    pad = end if pad is None or (embeddings is not None and pad >= embeddings) else pad
     seen, seconds = descend(model, rows, steps, settings, stream, kept, pad, progress)
     loss, text_bytes = held_out_loss(model, held_rows, pad, tokenizer)
     tokens = sum(len(row) - 1 for row in held_rows)

@@ -1,5 +1,7 @@
 """What a run cannot do on its base is said before anything is computed or written."""
 
+import json
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -66,3 +68,44 @@ def test_mamba_is_trained_without_the_layer_that_its_kernels_read(pairs, tmp_pat
     assert _train(folder, pairs, tmp_path / "out", monkeypatch) == 0
     assert "in_proj, x_proj, dt_proj (" in (heard := capsys.readouterr().err)
     assert "none on out_proj" in heard
+
+
+def _knowing(folder, *tokens, **special):
+    """The folder, its tokenizer with more tokens than the model has embeddings of."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(tokens))
+    if special:
+        tokenizer.add_special_tokens(special)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["train", "sft", "reward"])
+def test_a_token_of_the_texts_without_an_embedding_is_refused(command, pairs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, out = _knowing(save_architecture("llama", tmp_path / "model"), " movie"), tmp_path / "out"
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in corpus(40)))
+    if command == "train":
+        assert _train(folder, pairs, out, monkeypatch) == 2
+    else:
+        given = ["--model", str(folder), "--data", str(texts if command == "sft" else pairs), "--out", str(out)]
+        monkeypatch.setattr("sys.argv", ["pluralign", "llm", command, *given])
+        assert main() == 2
+    heard = capsys.readouterr().err
+    assert f"{folder}: its tokenizer makes token 280 of these texts, and it has embeddings of 280 tokens" in heard
+    assert "reference scores" not in heard
+    assert not out.exists() or not [file for file in out.rglob("*") if file.is_file()]
+
+
+def test_tokens_without_an_embedding_that_no_text_has_do_no_harm(pairs, tmp_path, monkeypatch):
+    """Nor does a pad, which stands where nobody looks."""
+    plain = save_architecture("llama", tmp_path / "plain")
+    more = _knowing(save_architecture("llama", tmp_path / "more"), "<|nobody|>", pad_token="<|pad|>")
+    found = []
+    for folder in (plain, more):
+        assert _train(folder, pairs, tmp_path / f"{folder.name}-out", monkeypatch) == 0
+        found.append(json.loads((tmp_path / f"{folder.name}-out" / "run.json").read_text())["mixture"])
+    assert found[0] == pytest.approx(found[1])
