@@ -161,3 +161,17 @@ def test_texts_are_encoded_by_it(tmp_path, cache):
     assert found.shape == (2, HIDDEN)
     # Rows of other batches round otherwise.
     assert HiddenStateEncoder(tmp_path).encode(["ab"])[0] == pytest.approx(found[0], abs=1e-5)
+
+
+def test_a_file_that_lacks_a_tensor_is_refused_and_nothing_is_kept(tmp_path, cache, monkeypatch):
+    add = gguf.GGUFWriter.add_tensor
+
+    def some(writer, name, value):
+        if name != "blk.1.attn_q.weight":
+            add(writer, name, value)
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_tensor", some)
+    write_gguf(tmp_path / "model.gguf")
+    with pytest.raises(InputError, match=r"model\.gguf: lacks 1 of the tensors .*layers\.1\.self_attn\.q_proj"):
+        load_base(tmp_path / "model.gguf")
+    assert not list((cache / "gguf").glob("*"))
