@@ -72,7 +72,9 @@ def choose(
     people: tuple[str, ...] = ()
     if opinions is not None:
         source = str(opinions) if is_path(opinions) else "opinions"
-        people, told = opinions_beside(asked, opinions_of(opinions, "opinions"), names, source)
+        # Heads give every candidate a chance, so that it may have none of these people.
+        questions = opinions_of(opinions, "opinions", alone=False)
+        people, told = opinions_beside(asked, questions, names, source)
     encoder = encoder_of_reward(fit.usable)
     chat = bool(encoder.identity.get("chat"))
     labels = [
@@ -122,7 +124,7 @@ def _known_prompts(fit: SavedFit, asked: Candidates, labels: Sequence[str]) -> i
 
 
 def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:
-    """Heads of the fit; InputError where it has no such."""
+    """Heads of the fit, each once; InputError where it has no such."""
     types, people = list(type_heads(fit.usable)), list(annotator_heads(fit.usable))
     if parties == "auto":
         return types if len(types) > 1 else people
@@ -132,7 +134,14 @@ def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:
         return types
     if parties == "annotators":
         return people
-    return [parties] if isinstance(parties, str) else list(parties)
+    named = [parties] if isinstance(parties, str) else list(parties)
+    if not named:
+        raise InputError("parties: expected a head at least, got none", fix="give types, annotators, or names of heads")
+    # One head may go by two names: `type_1` and `fit:type_1`.
+    heads = [head_of(fit.usable, name).name for name in named]
+    if twice := next((name for name, head in zip(named, heads, strict=True) if heads.count(head) > 1), None):
+        raise InputError(f"parties: '{twice}' is given twice, and would count twice", fix="give each head once")
+    return named
 
 
 def _of_frame(candidates: Frame) -> Candidates:

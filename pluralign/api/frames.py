@@ -136,17 +136,17 @@ def number_table(data: Frame, argument: str, *, row: str, column: str, entry: st
     return _table([[line.get(name) for name in columns] for line in found.rows], None, columns, found.source, words)
 
 
-def opinions_of(data: Frame, argument: str) -> tuple[Question, ...]:
+def opinions_of(data: Frame, argument: str, *, alone: bool = True) -> tuple[Question, ...]:
     """Opinions: a path, a frame with an opinion (`candidates`, `probs`) or a probability (`candidate`, `prob`) a row,
-    or a matrix with a row an annotator and a column a candidate."""
+    or a matrix with a row an annotator and a column a candidate.  alone: see `read_opinions`."""
     if is_path(data):
-        return read_opinions(data)
+        return read_opinions(data, alone=alone)
     names = _column_names(data)
     if {"candidates", "probs"} <= names or {"candidate", "prob"} <= names:
         found = rows_of(data, argument)
-        return opinions_of_rows(found.rows, found.source)
+        return opinions_of_rows(found.rows, found.source, alone=alone)
     table = number_table(data, argument, row="annotator", column="candidate", entry="the probability")
-    return opinions_of_table(table)
+    return opinions_of_table(table, alone=alone)
 
 
 def _nested(data: Any) -> list[Any] | None:

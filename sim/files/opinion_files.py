@@ -30,8 +30,10 @@ class Question:
     opinions: FloatArray
 
 
-def read_opinions(path: str | Path) -> tuple[Question, ...]:
+def read_opinions(path: str | Path, *, alone: bool = True) -> tuple[Question, ...]:
     """Read and check opinions; the first problem is reported with file, row and field.
+
+    alone: whether they are pooled by themselves, where a candidate that nobody gives anything has no place.
 
     Parquet, JSONL: `annotator_id` (or `user_id`, `annotator`), `prompt_id` (optional if there is one question),
     `candidates` (list of names), `probs` (list of numbers, not negative, sum 1 up to 1e-4). CSV: a matrix with a row an
@@ -44,19 +46,20 @@ def read_opinions(path: str | Path) -> tuple[Question, ...]:
     else:
         found = read_row_set(place)
         rows = [(number, row) for (_, number), row in zip(found.places, found.rows, strict=True)]
-    return _questions(place, rows)
+    return _questions(place, rows, alone)
 
 
-def opinions_of_rows(rows: Sequence[dict[str, Any]], source: str | Path) -> tuple[Question, ...]:
+def opinions_of_rows(rows: Sequence[dict[str, Any]], source: str | Path, *, alone: bool = True) -> tuple[Question, ...]:
     """The same for rows in memory: an opinion a row (`candidates`, `probs`), or a probability a row (`candidate`,
     `prob`).  source: what messages name."""
     numbered = list(enumerate(rows, start=1))
-    return _questions(source, _collected(source, numbered) if set(_LONG) <= set(rows[0] if rows else ()) else numbered)
+    collected = _collected(source, numbered) if set(_LONG) <= set(rows[0] if rows else ()) else numbered
+    return _questions(source, collected, alone)
 
 
-def opinions_of_table(table: NumberTable) -> tuple[Question, ...]:
+def opinions_of_table(table: NumberTable, *, alone: bool = True) -> tuple[Question, ...]:
     """One question: a row an annotator, a column a candidate."""
-    return _questions(table.source, _table_rows(table))
+    return _questions(table.source, _table_rows(table), alone)
 
 
 def _matrix_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -145,7 +148,7 @@ def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], lis
     return names, [float(value) / total for value in probs]
 
 
-def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tuple[Question, ...]:
+def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]], alone: bool) -> tuple[Question, ...]:
     if not rows:
         raise InputError("the file holds no opinions", file=path, fix="write one opinion a row")
     present = {name for _, row in rows for name in row}
@@ -182,7 +185,7 @@ def _questions(path: str | Path, rows: list[tuple[int, dict[str, Any]]]) -> tupl
     for prompt, opinions in found.items():
         table = np.array(list(opinions.values()))
         empty = np.flatnonzero(table.sum(axis=0) == 0)
-        if len(empty):
+        if alone and len(empty):
             raise InputError(
                 f"nobody gives candidate '{order[prompt][empty[0]]}' of prompt '{prompt}' anything", file=path,
                 field="probs", fix="drop the candidate",

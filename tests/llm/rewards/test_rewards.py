@@ -522,6 +522,27 @@ def test_opinions_of_people_are_pooled_beside_those_of_heads(types, candidates):
         assert own.lottery == pytest.approx((2 * other.lottery + mine) / 3, abs=1e-6)
 
 
+def test_a_candidate_that_none_of_the_people_want_has_the_chance_that_heads_give_it(types):
+    asked = [{"prompt": "The film", "responses": [" was great.", " was awful.", " was long."]}]
+    told = [{"annotator_id": "me", "prompt_id": "The film", "candidates": asked[0]["responses"], "probs": [1, 0, 0]}]
+    found = pl.choose(types, asked, "pool", alpha=1.0, lottery=True, opinions=told).choices[0].lottery
+    heads = pl.choose(types, asked, "pool", alpha=1.0, lottery=True).choices[0].lottery
+    assert found == pytest.approx((2 * heads + [1, 0, 0]) / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parties", "message"),
+    [
+        (["type_1", "type_1"], "parties: 'type_1' is given twice, and would count twice; give each head once"),
+        (["type_1", "type_2", "fit:type_2"], "parties: 'type_2' is given twice"),
+        ([], "parties: expected a head at least, got none; give types, annotators, or names of heads"),
+    ],
+)
+def test_each_party_counts_once(parties, message, types, candidates):
+    with pytest.raises(InputError, match=message):
+        pl.choose(types, candidates, parties=parties)
+
+
 @pytest.mark.parametrize("missing", ["answered_items", "reward_encoder", "export"])
 def test_a_missing_package_is_one_line(missing, personal, pairs, tiny, candidates, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setitem(sys.modules, f"llm.rewards.{missing}", None)
