@@ -19,6 +19,9 @@ from sim.tables.candidate_certificates import Certificate, axioms_of_rule, certi
 from sim.tables.candidates import CandidateChoice, HowToChoose
 from sim.tables.distilled import Kind, distilled_pairs
 
+# Parties without a say that are named.
+_SHOWN = 4
+
 
 class Choosing(Shown):
     """What was chosen for each prompt.  parties: names; rewards: (M, A) a prompt; choices: a `CandidateChoice` each;
@@ -77,11 +80,13 @@ class Choosing(Shown):
             if found.value is not None:
                 row["value"] = found.value.tolist()
             if found.gap is not None:
-                row["gap"] = found.gap
+                row["gap"] = finite(found.gap)
             if found.costs is not None:
                 row["costs"] = found.costs.tolist()
             if found.sure is not None:
                 row["sure"] = found.sure.tolist()
+            if found.heard is not None and self.how.counted_from == "worst":
+                row["unheard"] = [name for name, own in zip(self.parties, found.heard, strict=True) if not own]
             own = self.certificates[number]
             row |= {
                 "share_of_maximum": own.share_of_maximum.tolist(), "pareto_efficient": own.pareto.efficient,
@@ -165,7 +170,7 @@ class Choosing(Shown):
             f"smallest share {told['smallest_share']:.2g}"
         ]
         if self.how.is_mixed and told["optimality_gap"] is not None:
-            notes[0] += f"; gap {told['optimality_gap']:.1g}"
+            notes[0] += f"; gap {float(told['optimality_gap']):.1g}"
         if self.how.mechanism:
             total, most = (sum(self.mechanism[name].values()) for name in ("costs", "misreport_gain_at_most"))
             notes.append(f"costs {total:.4g} nats in all; no lies gain more than {most:.2g}")
@@ -177,9 +182,18 @@ class Choosing(Shown):
     def _doubt(self) -> list[str]:
         if not self.how.pessimistic or self.how.counted_from != "worst":
             return []
-        nobody = sum(found.bounds is not None and not found.bounds.any() for found in self.choices)
-        said_so = f"{nobody} prompts where nobody is sure to prefer anything: their choice is arbitrary"
-        return [said_so] if nobody else []
+        heard = np.stack([found.heard for found in self.choices if found.heard is not None])
+        nobody, said_so = int((~heard.any(axis=1)).sum()), []
+        if nobody:
+            said_so.append(f"{nobody} prompts where nobody is sure to prefer anything: their choice is arbitrary")
+        left_out = (~heard & heard.any(axis=1, keepdims=True)).sum(axis=0)
+        if left_out.any():
+            most = np.argsort(-left_out, kind="stable")[: min(_SHOWN, int((left_out > 0).sum()))]
+            shown = ", ".join(f"{self.parties[m]} on {left_out[m]}" for m in most)
+            more = int((left_out > 0).sum()) - len(most)
+            others = f", and {more} more" if more else ""
+            said_so.append(f"sure of nothing where others are: {shown}{others} (of {len(heard)} prompts)")
+        return said_so
 
     def plot(self) -> Any:
         """Axes: what each party gets in the mean."""

@@ -9,11 +9,11 @@ from sim.preferences import FloatArray
 
 
 def checked_alpha(alpha: float) -> float:
-    """`alpha` as a float in [-inf, inf]; NaN is refused."""
+    """`alpha` as a float in [-inf, inf]; NaN is refused, and what products with it cannot be told from 0 is 0."""
     value = float(alpha)
     if np.isnan(value):
         raise ValueError("alpha must be a number, -inf or inf (got nan)")
-    return value
+    return 0.0 if abs(value) < 1e-200 else value
 
 
 def aggregate(rewards: FloatArray, alpha: float) -> FloatArray:

@@ -81,6 +81,9 @@ def pareto_lottery(table: FloatArray, lottery: FloatArray, *, largest: bool = Tr
     from scipy.optimize import linprog
 
     _require_lottery(table, lottery)
+    # One that misses the simplex may be out of reach of those on it.
+    lottery = np.maximum(lottery, 0.0)
+    lottery = lottery / lottery.sum()
     # Each party in units of its own largest utility: a small scale is not a small matter.
     units = np.maximum(np.abs(table).max(axis=1), 1e-300)
     scaled = table / units[:, None]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from sim.algorithms.welfare import WelfareRule
+from sim.algorithms.welfare import NASH, WEAK, WelfareRule
 from sim.arguments import (
     float_array,
     probability_array,
@@ -18,6 +18,9 @@ from sim.arguments import (
 )
 from sim.cones import modelling, solve
 from sim.preferences import FloatArray, IntArray
+
+# Beyond it weights differ by more than numbers can say, and leximin's lottery is as good up to log(M) / |alpha|.
+_STRONG = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,8 @@ def best_lotteries(
     The ex-ante form (arXiv 2403.05006, section 5, mixed strategies): true bargaining on a convex set, concave for every
     alpha <= 1. (Ex post, E_a W(v(a)), a single option is always best: `WelfareRule.best`.)
 
-    default: an interior point for alpha < 1, one option at alpha = 1, sequential linear programs for leximin.
+    default: an interior point for alpha < 1, one option at alpha = 1, sequential linear programs for leximin.  Nash's
+    lottery within 1e-7 of alpha = 0; leximin's below -1000, and where it is certified to be the better one.
     em: p_a <- p_a mean_m v_m(a) / (v_m p), alpha = 0 only.  cvxpy: Clarabel, any finite alpha.
     Entries must be finite, and not negative unless the rule is Utilitarian or leximin. A party whose row is zero
     everywhere has no say at alpha <= 0: leave it out.
@@ -73,6 +77,10 @@ def best_lotteries(
         return _by_cvxpy(tables, rule.alpha)
     if method == "em" and rule.alpha != 0.0:
         raise ValueError("the EM iteration is for Nash (alpha = 0)")
+    if 0.0 < abs(rule.alpha) <= WEAK:
+        return _with_gap(best_lotteries(tables, NASH, tolerance=tolerance), tables, rule.alpha)
+    if rule.alpha < _STRONG:
+        return _by_leximin(tables, rule)
     from sim.compiled import lottery as lottery_kernels
 
     B, M, A = tables.shape
@@ -92,7 +100,43 @@ def best_lotteries(
         gap,
         iterations,
     )
-    return Lotteries(p, t * largest[..., 0], gap, iterations)
+    found = Lotteries(p, t * largest[..., 0], gap, iterations)
+    left = np.flatnonzero(~(gap <= tolerance)) if rule.alpha < 0.0 else np.empty(0, np.int64)
+    return _better(found, _by_leximin(tables[left], rule), left) if len(left) else found
+
+
+def leximin_gap(rule: WelfareRule, utilities: FloatArray, least: float) -> float:
+    """By how much, relatively, the rule's equivalent of any lottery can exceed that of `utilities` (M,), where no
+    lottery gives everybody more than `least`; alpha below 0.
+
+    ((1 / M) sum u^alpha)^(1 / alpha) <= min u M^(1 / |alpha|).
+    """
+    most = least * len(utilities) ** (-1.0 / rule.alpha)
+    reached = float(rule.equivalent(utilities[:, None])[0])
+    return max(most / reached - 1.0, 0.0) if reached > 0.0 else float("inf")
+
+
+def _by_leximin(tables: FloatArray, rule: WelfareRule) -> Lotteries:
+    found = _leximin(tables)
+    # What leximin may still be short of, in units of the table's largest entry.
+    least = found.utilities.min(axis=1) + found.optimality_gap * tables.max(axis=(1, 2))
+    gaps = [leximin_gap(rule, own, float(low)) for own, low in zip(found.utilities, least, strict=True)]
+    return replace(found, optimality_gap=np.array(gaps))
+
+
+def _better(found: Lotteries, other: Lotteries, left: IntArray) -> Lotteries:
+    """`found`, with those of `other`, of tables `left`, whose gap is smaller."""
+    p, t, gap = found.probabilities.copy(), found.utilities.copy(), found.optimality_gap.copy()
+    smaller = ~(gap[left] <= other.optimality_gap)
+    where = left[smaller]
+    p[where], t[where] = other.probabilities[smaller], other.utilities[smaller]
+    gap[where] = other.optimality_gap[smaller]
+    return Lotteries(p, t, gap, found.iterations)
+
+
+def _with_gap(found: Lotteries, tables: FloatArray, alpha: float) -> Lotteries:
+    gaps = [relative_gap(table, p, alpha) for table, p in zip(tables, found.probabilities, strict=True)]
+    return replace(found, optimality_gap=np.maximum(found.optimality_gap, gaps))
 
 
 def relative_gap(table: FloatArray, probabilities: FloatArray, alpha: float) -> float:

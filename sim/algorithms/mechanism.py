@@ -76,12 +76,12 @@ class Mechanism:
 
     @property
     def distance(self) -> float:
-        return float(self.alpha if self.distance_alpha is None else self.distance_alpha)
+        return checked_alpha(self.alpha if self.distance_alpha is None else self.distance_alpha)
 
     @property
     def truthful(self) -> bool:
         """Whether Theorem 5.1 covers it."""
-        return self.charged and np.isfinite(self.alpha) and self.distance == self.alpha
+        return self.charged and np.isfinite(self.alpha) and self.distance == checked_alpha(self.alpha)
 
     def outcome(self, reports: FloatArray) -> Outcome:
         """Consensus and costs of reports (..., N, K); all costs are zero where nobody is charged."""
@@ -141,12 +141,14 @@ class Mechanism:
         truth, others = floored(opinions), floored(reports)
         require_same_shape(opinions=truth, reports=others)
         out = np.empty(truth.shape[:-1])
+        # So near 0 what slopes differ by is lost beside 1 / alpha, and the limit's are off by less.
+        distance = 0.0 if abs(self.distance) < 1e-9 else self.distance
         for i in range(truth.shape[-2]):
             profile = others.copy()
             profile[..., i, :] = truth[..., i, :]
             x = pool_opinions(profile, self.alpha)
             judged = profile if self.charged else profile[..., i : i + 1, :]
-            slope = distance_gradient(judged, x[..., None, :], self.distance).sum(axis=-2)
+            slope = distance_gradient(judged, x[..., None, :], distance).sum(axis=-2)
             out[..., i] = np.maximum((slope * x).sum(axis=-1) - slope.min(axis=-1), 0.0)
         return out
 

@@ -7,8 +7,10 @@ from itertools import product
 
 import numpy as np
 
+from sim.algorithms.lotteries import leximin_gap
 from sim.algorithms.welfare import WelfareRule
 from sim.algorithms.welfare_programs import (
+    Numbers,
     ceiling_program,
     floor_program,
     level_program,
@@ -26,9 +28,13 @@ from sim.arguments import (
     require_same_shape,
     require_shape,
 )
-from sim.cones import Program, modelling, solve
+from sim.cones import modelling, solve
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray
+
+# Beyond it leximin's lottery stands for a rule's own: within log(M) / |alpha| of it, and the cone of the powers is not.
+_STRONG = -100.0
+_UNSOLVED = "Clarabel found no lottery; are the features finite and the covariances positive?"
 
 
 def statewise_policy(bounds: FloatArray, rule: WelfareRule) -> IntArray:
@@ -77,15 +83,16 @@ def utilitarian_policy(
     _require_states(features, law, confidence)
     S, A, d = features.shape
     origin = np.zeros(d) if reference is None else float_array("reference", reference, (d,))
-    weighted = law[:, None, None] * features
-    program = utilitarian_program(S, A, d, len(confidence.theta))
-    moved = set_numbers(origin[None], confidence)["norms"][:, 0]
-    found = program.solve(origin=moved, **set_numbers(weighted.reshape(S * A, d), confidence))["policy"]
+    weighted = (law[:, None, None] * features).reshape(S * A, d)
+    # The origin as one more column, played -1 times.
+    told = set_numbers(np.vstack([weighted, origin]), confidence)
+    rewards, norms, M = told["rewards"], told["norms"], len(confidence.theta)
+    numbers = {"rewards": rewards[:, :-1], "norms": norms[:, :-1], "origin": norms[:, -1]}
+    found = utilitarian_program(S, A, len(norms) // M, M, numbers=numbers).solve(**numbers)["policy"]
     policy = np.maximum(np.full((S, A), 1.0) if found is None else found, 0.0)
     policy /= policy.sum(axis=1, keepdims=True)
-    vector = np.einsum("sa,sad->d", policy, weighted) - origin
-    value = float(confidence.reward_bounds(vector).sum())
-    return StochasticPolicy(policy, value, _utilitarian_gap(weighted, policy, origin, value, confidence))
+    value = float(confidence.reward_bounds(policy.ravel() @ weighted - origin).sum())
+    return StochasticPolicy(policy, value, _utilitarian_gap(rewards, norms, policy, value))
 
 
 def _require_states(features: FloatArray, law: FloatArray, confidence: PartyConfidence) -> None:
@@ -93,10 +100,9 @@ def _require_states(features: FloatArray, law: FloatArray, confidence: PartyConf
     probability_array("law", law, (len(features),), 1e-5)
 
 
-def _utilitarian_gap(
-    weighted: FloatArray, policy: FloatArray, origin: FloatArray, value: float, confidence: PartyConfidence
-) -> float:
-    """How far any policy's value may lie above `value`.
+def _utilitarian_gap(rewards: FloatArray, norms: FloatArray, policy: FloatArray, value: float) -> float:
+    """How far any policy's value may lie above `value`; rewards (M, S A + 1) and norms (M k, S A + 1), the last column
+    the origin's.
 
     ||W v|| >= <u, W v> for every |u| <= 1, so that with some u_m of each party
 
@@ -105,28 +111,23 @@ def _utilitarian_gap(
     is an upper bound.  u along W v first, Frank-Wolfe's; where v is near zero, the kink of the norm, that says nothing,
     and the best u is a program's.
     """
-    vector = np.einsum("sa,sad->d", policy, weighted) - origin
-    white = confidence.whitened(vector)
-    norms = np.linalg.norm(white, axis=1, keepdims=True)
-    along = np.divide(white, norms, out=np.zeros_like(white), where=norms > 1e-14)
-    gap = _ceiling(weighted, origin, along, confidence) - value
-    if gap > 1e-6 * max(float(np.abs(weighted @ confidence.theta.sum(axis=0)).max()), 1e-300):
-        S, A, d = weighted.shape
-        pull, M = confidence.radius[:, None, None] * confidence.whitener, len(confidence.theta)
-        slope, rows = confidence.theta.sum(axis=0), pull.reshape(M * d, d)
-        found = ceiling_program(S, A, d, M).solve(
-            rewards=weighted.reshape(S * A, d) @ slope, pulls=weighted.reshape(S * A, d) @ rows.T, origin=rows @ origin
-        )["worst"]  # fmt: skip
+    (S, A), M = policy.shape, len(rewards)
+    total, d = rewards.sum(axis=0), len(norms) // M
+    white = (norms @ np.append(policy, -1.0)).reshape(M, d)
+    length = np.linalg.norm(white, axis=1, keepdims=True)
+    along = np.divide(white, length, out=np.zeros_like(white), where=length > 1e-14)
+
+    def ceiling(u: FloatArray) -> float:
+        slope = total - u.ravel() @ norms
+        return float(slope[:-1].reshape(S, A).max(axis=1).sum() - slope[-1])
+
+    gap = ceiling(along) - value
+    if gap > 1e-6 * max(float(np.abs(total[:-1]).max()), 1e-300):
+        numbers = {"rewards": total[:-1], "pulls": norms[:, :-1].T, "origin": norms[:, -1]}
+        found = ceiling_program(S, A, d, M, numbers=numbers).solve(**numbers)["worst"]
         if found is not None:
-            inside = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1.0)
-            gap = min(gap, _ceiling(weighted, origin, found / inside, confidence) - value)
+            gap = min(gap, ceiling(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1.0)) - value)
     return max(gap, 0.0)
-
-
-def _ceiling(weighted: FloatArray, origin: FloatArray, u: FloatArray, confidence: PartyConfidence) -> float:
-    slope = confidence.theta.sum(axis=0)
-    slope = slope - np.einsum("m,mij,mi->j", confidence.radius, confidence.whitener, u)
-    return float((weighted @ slope).max(axis=1).sum() - origin @ slope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,35 +154,46 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     tested by a program of its own, at most M levels.
     """
     float_array("features", features, ("A", confidence.theta.shape[1]))
-    M, (A, d) = len(confidence.theta), features.shape
-    numbers, weights = set_numbers(features, confidence), None
-    if np.isneginf(rule.alpha):
-        found, weights = _raise_levels((A, d, M), numbers)
-    else:
-        found = _found(welfare_program(A, d, M, float(rule.alpha)), **numbers)
-    lottery = np.maximum(found["lottery"], 0.0)
-    lottery /= lottery.sum()
-    against = np.maximum(found["against"], 0.0)
-    z = (lottery - against / against.sum(axis=1, keepdims=True)) @ features
-    # Recomputed, so that the promise holds whatever the solver's tolerance.
-    own = np.maximum([confidence.reward_bounds(z[m])[m] for m in range(M)], 0.0)
-    if weights is None:
+    M, A = len(confidence.theta), len(features)
+    numbers = set_numbers(features, confidence)
+    shape = (A, len(numbers["norms"]) // M, M)
+    strong = np.isneginf(rule.alpha) or rule.alpha < _STRONG
+    found = None if strong else welfare_program(*shape, float(rule.alpha), numbers=numbers).solve(**numbers)
+    if found is not None and found["lottery"] is not None:
+        lottery, apart, own = _guaranteed(numbers, found)
         # Utilitarian weights are equal whatever the gains, zeros among them; a power of zero is no weight.
         weights, least = np.full(M, float(rule.alpha == 1.0)), own.min()
         if least > 0:
             weights = (own / least) ** (rule.alpha - 1.0)
-    return PessimisticLottery(lottery, own, _lottery_gap(features, confidence, z, own, weights, lottery, against))
+        return PessimisticLottery(lottery, own, _lottery_gap(numbers, apart, own, weights))
+    if rule.alpha >= 0.0:
+        raise RuntimeError(_UNSOLVED)
+    found, weights = _raise_levels(shape, numbers)
+    lottery, apart, own = _guaranteed(numbers, found)
+    gap = _lottery_gap(numbers, apart, own, weights)
+    if not np.isneginf(rule.alpha):
+        gap = leximin_gap(rule, own, own.min() * (1.0 + gap))
+    return PessimisticLottery(lottery, own, gap)
 
 
-def _lottery_gap(
-    features: FloatArray,
-    confidence: PartyConfidence,
-    z: FloatArray,
-    own: FloatArray,
-    weights: FloatArray,
-    lottery: FloatArray,
-    against: FloatArray,
-) -> float:
+def _guaranteed(numbers: Numbers, found: dict[str, FloatArray]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The lottery p (A,), p - q_m (M, A), and t (M,), recomputed, so that the promise holds whatever the solver's
+    tolerance."""
+    lottery = np.maximum(found["lottery"], 0.0)
+    lottery /= lottery.sum()
+    against = np.maximum(found["against"], 0.0)
+    apart = lottery - against / against.sum(axis=1, keepdims=True)
+    mean = (numbers["rewards"] * apart).sum(axis=1)
+    return lottery, apart, np.maximum(mean - np.linalg.norm(_white(numbers, apart), axis=1), 0.0)
+
+
+def _white(numbers: Numbers, apart: FloatArray) -> FloatArray:
+    """radius_m W_m z_m, z_m = Phi' apart_m; (M, k)."""
+    M, A = apart.shape
+    return np.asarray(np.einsum("mka,ma->mk", numbers["norms"].reshape(M, -1, A), apart))
+
+
+def _lottery_gap(numbers: Numbers, apart: FloatArray, own: FloatArray, weights: FloatArray) -> float:
     """max over (p, q) of the linearisation of sum_m w_m t_m, over sum_m w_m t_m, minus 1.
 
     t_m is concave in z_m with gradient g_m = theta_hat_m - radius_m Sigma_m^-1 z_m / ||z_m||, so that the linearisation
@@ -191,38 +203,35 @@ def _lottery_gap(
     worth = float(weights @ own) if weights.any() else 0.0
     if worth <= 0.0:
         return float("inf")
-    slopes = np.empty_like(z)
-    for m, radius in enumerate(confidence.radius):
-        norm = float(confidence.norms(z[m])[m])
-        pull = np.linalg.solve(confidence.covariance[m], z[m]) / norm if norm > 1e-12 else np.zeros(z.shape[1])
-        slopes[m] = weights[m] * (confidence.theta[m] - radius * pull)
-    scores = features @ slopes.T
-    up = float(scores.sum(axis=1).max() - lottery @ scores.sum(axis=1))
-    against = against / against.sum(axis=1, keepdims=True)
-    down = float(sum(against[m] @ scores[:, m] - scores[:, m].min() for m in range(len(z))))
-    return max(up + down, 0.0) / worth
-
-
-def _found(program: Program, **numbers: FloatArray) -> dict[str, FloatArray]:
-    found = program.solve(**numbers)
-    if found["lottery"] is None:
-        raise RuntimeError("Clarabel found no lottery; are the features finite and the covariances positive?")
-    return found
+    M, A = apart.shape
+    white = _white(numbers, apart)
+    length = np.linalg.norm(white, axis=1, keepdims=True)
+    along = np.divide(white, length, out=np.zeros_like(white), where=length > 1e-12 * np.abs(numbers["rewards"]).max())
+    # <g_m, phi(a)>, weighted.
+    scores = weights[:, None] * (
+        numbers["rewards"] - np.einsum("mk,mka->ma", along, numbers["norms"].reshape(M, -1, A))
+    )
+    # The linearisation is of degree one in z, and worth what t is at the answer.
+    most = float(scores.sum(axis=0).max() - scores.min(axis=1).sum())
+    return max(most - float((scores * apart).sum()), 0.0) / worth
 
 
 def _raise_levels(
-    shape: tuple[int, int, int], numbers: dict[str, FloatArray], slack: float = 1e-6
+    shape: tuple[int, int, int], numbers: Numbers, slack: float = 1e-6
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     """Leximin on t: raise the common level of the free parties, fix those that cannot rise further; returns the last
     program's answers and the first level's duals (M,)."""
-    raising, testing, M = level_program(*shape), floor_program(*shape), shape[2]
+    raising, testing = (make(*shape, numbers=numbers) for make in (level_program, floor_program))
+    M = shape[2]
     level, fixed, weights, reached = np.zeros(M), np.zeros(M, dtype=bool), np.zeros(M), 0.0
     for _ in range(M):
         if fixed.all():
             break
         limits = {"floor": np.where(fixed, level - slack, 0.0), "free": np.where(fixed, 0.0, 1.0)}
         if not fixed.any():
-            found = _found(raising, **limits, **numbers)
+            found = raising.solve(**limits, **numbers)
+            if found["lottery"] is None:
+                raise RuntimeError(_UNSOLVED)
         else:
             higher = raising.solve(**limits, **numbers)
             if higher["lottery"] is None:
@@ -233,7 +242,8 @@ def _raise_levels(
             weights = np.maximum(found["prices"], 0.0)
         tight = [m for m in np.flatnonzero(~fixed) if found["gains"][m] <= reached + 10 * slack]
         stuck = []
-        for m in tight:
+        # Who is alone there stays whatever its own program says.
+        for m in tight if len(tight) > 1 else ():
             floor = np.where(fixed, level, reached) - slack
             alone = testing.solve(floor=floor, weights=np.eye(M)[m], **numbers)
             # A set with next to no inside may be too small for the solver: who cannot be shown to rise, stays.

@@ -11,6 +11,9 @@ from sim.preferences import FloatArray, IntArray
 
 # Two utilities closer than this, relative to the table's size, are a tie.
 TIE = 1e-12
+# Alpha nearer to 0 is Nash up to rounding (the difference is of alpha squared in the best choice), and below -1e12 the
+# minimum: log(M) / 1e12 of it is a tie.
+WEAK, STRONG = 1e-7, -1e12
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,11 @@ class WelfareRule:
         u = np.asarray(utilities, dtype=np.float64)
         if self.alpha == 1.0:
             return np.asarray(u.mean(axis=-2))
-        if np.isneginf(self.alpha):
+        if self.alpha < STRONG:
             return np.asarray(u.min(axis=-2))
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(u)
-            if self.alpha == 0.0:
+            if abs(self.alpha) <= WEAK:
                 return np.asarray(np.exp(logs.mean(axis=-2)))
             # The term that dominates is taken out: u^a overflows for a = -100 already at u = 1e-4.
             top = (self.alpha * logs).max(axis=-2, keepdims=True)

@@ -18,16 +18,21 @@ from sim.algorithms.mechanism import Mechanism, floored
 from sim.algorithms.pooling import pool_opinions
 from sim.algorithms.von_neumann import mean_preferences, solve_exactly
 from sim.algorithms.welfare import WelfareRule
-from sim.arguments import require_not_negative, require_positive
+from sim.arguments import require_between, require_not_negative, require_positive
 from sim.errors import InputError
 from sim.policies.finite import log_softmax
-from sim.preferences import FloatArray, IntArray
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.tables.pessimistic_candidates import SureRewards, Zero
 from sim.tables.welfare import parse_rule
 
 # Of a normal estimate, a bound so many standard errors below it is right 19 times out of 20.
 RADIUS = 1.645
 _OWN = ("aggregate", "max-min", "pool", "von-neumann")
+# Numbers of a pessimistic lottery's program, parties times candidates times features: of so many it takes some
+# gigabytes.
+_LARGEST = 5_000_000
+# Beyond them differences of rewards over beta, and doubts, leave the numbers that there are.
+_LEAST_BETA, _LARGEST_BETA, _LARGEST_RADIUS = 1e-9, 1e9, 1e6
 
 
 def is_welfare(rule: str) -> bool:
@@ -66,12 +71,17 @@ class HowToChoose:
             raise InputError(str(error), fix="give a number, -inf or inf") from error
         try:
             require_not_negative(radius=self.radius)
+            require_between(0.0, _LARGEST_RADIUS, radius=self.radius)
         except ValueError as error:
             raise InputError(str(error), fix="give standard errors, e.g. 1.645") from error
         if self.zero is not None and self.zero not in get_args(Zero):
             raise InputError(f"zero: expected mean, worst or fit, got '{self.zero}'", fix="give one of them")
         if self.beta is not None:
-            require_positive(beta=self.beta)
+            try:
+                require_positive(beta=self.beta)
+                require_between(_LEAST_BETA, _LARGEST_BETA, beta=self.beta)
+            except ValueError as error:
+                raise InputError(str(error), fix="give nats, e.g. 0.1") from error
         if self.rule == "max-min" and self.beta is None:
             raise InputError("beta: max-min is the policy at some beta", fix="give beta")
         if self.lottery and self.rule == "aggregate" and self.beta is None:
@@ -110,7 +120,8 @@ class CandidateChoice:
     """lottery: (A,) probabilities, 1 on the choice where there is no lottery.  value: (A,) what the rule makes of each
     candidate, None where it is of lotteries only.  gap: by how much another lottery may be better, as its algorithm
     certifies it, None for a choice.  costs: (M,) nats, of a mechanism.  bounds: (M, A) what each party is sure to get
-    of each candidate, and sure: (M,) of the lottery, where the choice was pessimistic."""
+    of each candidate, sure: (M,) of the lottery, and heard: (M,) who is sure of something by some candidate (by some
+    lottery, where there is one), where the choice was pessimistic."""
 
     lottery: FloatArray
     value: FloatArray | None = None
@@ -118,6 +129,7 @@ class CandidateChoice:
     costs: FloatArray | None = None
     bounds: FloatArray | None = None
     sure: FloatArray | None = None
+    heard: BoolArray | None = None
 
     @property
     def choice(self) -> int:
@@ -151,7 +163,7 @@ def choose_candidates(
             served = max_min_policy(counted, how.beta, reference=reference)
             # The policy is the regularised optimum of the parties' mean reward at the weights that are worst for it.
             return [
-                CandidateChoice(policy, served.weights @ table, served.gap)
+                CandidateChoice(policy / policy.sum(), served.weights @ table, served.gap)
                 for policy, table in zip(served.policies, counted, strict=True)
             ]
         found = _each(counted, how)
@@ -185,18 +197,29 @@ def _pessimistic(sure: SureRewards, how: HowToChoose) -> list[CandidateChoice]:
     bounds = [sure.bounds(p, how.counted_from) for p in range(len(sure.features))]
     if not (how.lottery and how.rule not in _OWN):
         return [
-            replace(own, bounds=table, sure=table @ own.lottery)
+            replace(own, bounds=table, sure=table @ own.lottery, heard=np.ptp(table, axis=1) > 0)
             for own, table in zip(_each(bounds, how), bounds, strict=True)
         ]
     rule, found = parse_rule(how.rule), []
     for prompt, table in enumerate(bounds):
-        heard = np.ptp(table, axis=1) > 0
-        n = table.shape[1]
-        if not heard.any():
-            found.append(CandidateChoice(np.full(n, 1.0 / n), None, 0.0, None, table, np.zeros(len(table))))
-            continue
-        lottery, own, gap = sure.lottery(prompt, rule, heard)
-        found.append(CandidateChoice(lottery, None, gap, None, table, own))
+        n, size = table.shape[1], table.size * min(sure.features[prompt].shape)
+        if size > _LARGEST:
+            raise InputError(
+                f"prompt {prompt + 1}: {len(table)} parties with {n} candidates of {sure.features[prompt].shape[1]} "
+                f"features are a program of {size:.1e} numbers, and more than {_LARGEST:.0e} take too much memory",
+                fix="give fewer parties or candidates, or leave out the lottery",
+            )
+        try:
+            heard, left = sure.heard(prompt, rule, table)
+            if heard.any():
+                lottery, own, gap = sure.lottery(prompt, rule, heard)
+            else:
+                lottery, own, gap = np.full(n, 1.0 / n), np.zeros(len(table)), float(left.max())
+        except RuntimeError as error:
+            raise InputError(
+                f"prompt {prompt + 1}: {error}", fix="try another radius, or leave out the lottery"
+            ) from error
+        found.append(CandidateChoice(lottery, None, gap, None, table, own, heard))
     return found
 
 
@@ -213,7 +236,7 @@ def _choose(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[Candi
         values = aggregate(tables, how.alpha)
         return [CandidateChoice(_sure(len(value), int(value.argmax())), value) for value in values]
     if how.rule == "pool":
-        return _pooled(tables, how)
+        return _pooled(tables, how, where)
     if how.rule == "von-neumann":
         # P(a beats b) for somebody drawn at random, by each party's own Bradley-Terry chances.
         winner = solve_exactly(mean_preferences(tables))
@@ -237,12 +260,18 @@ def opinions_of(rewards: FloatArray) -> FloatArray:
     return floored(weights / weights.sum(axis=-1, keepdims=True))
 
 
-def _pooled(tables: FloatArray, how: HowToChoose) -> list[CandidateChoice]:
+def _pooled(tables: FloatArray, how: HowToChoose, where: IntArray) -> list[CandidateChoice]:
     opinions = opinions_of(tables)
     consensus, costs = pool_opinions(opinions, how.alpha), [None] * len(tables)
     if how.mechanism:
         rules = Mechanism(how.alpha)
-        rules.require_payable(opinions)
+        for prompt, own in zip(where.tolist(), opinions, strict=True):
+            try:
+                rules.require_payable(own)
+            except ValueError as error:
+                raise InputError(
+                    f"prompt {prompt + 1}: {error}", fix="give another alpha, or leave out the mechanism"
+                ) from error
         outcome = rules.outcome(opinions)
         consensus, costs = outcome.consensus, list(outcome.costs)
     return [

@@ -9,13 +9,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from sim.algorithms.pessimistic_welfare import pessimistic_lottery, utilitarian_policy
-from sim.algorithms.welfare import UTILITARIAN, WelfareRule
+from sim.algorithms.welfare import LEXIMIN, UTILITARIAN, WelfareRule
 from sim.arguments import require_same_rows
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import BoolArray, FloatArray
 
 # Where a party's reward is zero in each prompt: at its mean candidate, at its worst, or where the fit has it.
 Zero: TypeAlias = Literal["mean", "worst", "fit"]
+
+
+# Shares of a party's range of rewards that a cone program's answer cannot be told from zero by.
+_NOTHING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,35 @@ class SureRewards:
         if zero == "worst":
             return self.confidence.gain_bounds(own[None])[:, 0]
         return self.confidence.reward_bounds(own - own.mean(axis=0) if zero == "mean" else own)
+
+    def heard(self, prompt: int, rule: WelfareRule, bounds: FloatArray) -> tuple[BoolArray, FloatArray]:
+        """Whom some lottery is sure to give something, and (M,) the most that one gives each of the others, as a share
+        of its range of rewards.  bounds: from the worst candidate, for a start.
+
+        Every party for utilitarian, whose sum counts doubt as well. Else sup <theta_m, v> / ||v||_{Sigma_m^-1} over
+        differences v of lotteries' features, the norm of L_m' theta_m (Sigma_m = L_m L_m') in the span of whitened
+        differences, has to exceed the radius: the set must not hold a theta to which all candidates are the same.
+        """
+        own, M = self.features[prompt], len(self.confidence.theta)
+        left = np.zeros(M)
+        spread = np.ptp(self.confidence.theta @ own.T, axis=1)
+        if rule == UTILITARIAN:
+            return np.full(M, spread.max() > 0), left
+        found: BoolArray = np.asarray((bounds > 0).any(axis=1))
+        for m in np.flatnonzero(~found & (spread > 0)):
+            alone = np.arange(M) == m
+            if not self._tells_apart(own, int(m)):
+                continue
+            # By its own program: less than what the solver can tell from nothing is nothing.
+            left[m] = self.lottery(prompt, LEXIMIN, alone)[1][m] / spread[m]
+            found[m] = left[m] > _NOTHING
+        return found, np.where(found, 0.0, left)
+
+    def _tells_apart(self, own: FloatArray, m: int) -> bool:
+        u, s, _ = np.linalg.svd(self.confidence.whitener[m] @ (own[1:] - own[0]).T, full_matrices=False)
+        span = u[:, s > 1e-12 * s.max(initial=0.0)]
+        root = np.linalg.cholesky(self.confidence.covariance[m])
+        return bool(np.linalg.norm(span.T @ (root.T @ self.confidence.theta[m])) > self.confidence.radius[m])
 
     def lottery(self, prompt: int, rule: WelfareRule, heard: BoolArray) -> tuple[FloatArray, FloatArray, float]:
         """The lottery of largest guaranteed welfare for the parties of the mask; what each of them is sure of (0 for

@@ -131,6 +131,28 @@ def test_em_iteration_rises_and_ends_at_the_same_lottery():
     assert (np.diff(worth, axis=0) > 0).all()
 
 
+@pytest.mark.parametrize("alpha", [-200.0, -600.0, -1000.0, -3000.0, -1e6, -1e12, -1e308])
+@pytest.mark.parametrize(("M", "A"), [(3, 5), (12, 20)])
+def test_strong_powers_are_no_worse_than_leximin_and_say_by_how_much(alpha, M, A):
+    u, rule = tables(40, M, A, seed=11, spread=True), WelfareRule(alpha)
+    found, lowest = best_lotteries(u, rule), best_lotteries(u, LEXIMIN)
+    own, theirs = (rule.equivalent(one.utilities[..., None])[:, 0] for one in (found, lowest))
+    # Leximin's least utility is the largest there is, and no equivalent exceeds a least one times M^(1 / |alpha|).
+    assert (found.optimality_gap <= M ** (-1 / alpha) - 1 + 1e-8).all()
+    assert (own * (1 + found.optimality_gap) >= theirs * (1 - 1e-12)).all()
+    assert (found.utilities.min(axis=1) >= lowest.utilities.min(axis=1) * (1 - 2 * np.log(M) / -alpha)).all()
+    assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(40))
+
+
+@pytest.mark.parametrize("alpha", [1e-320, -1e-15, 1e-12, -1e-9, 1e-8])
+def test_powers_next_to_zero_are_nash(alpha):
+    u = tables(40, 3, 5, seed=12, spread=True)
+    found, nash = best_lotteries(u, WelfareRule(alpha)), best_lotteries(u, NASH)
+    assert found.utilities == pytest.approx(nash.utilities, rel=1e-6)
+    assert found.optimality_gap.max() < 1e-6
+    assert WelfareRule(alpha).equivalent(u) == pytest.approx(NASH.equivalent(u), rel=1e-6)
+
+
 def test_nash_lottery_by_hand():
     """Two parties with one good option each: half and half, whatever their scales."""
     found = best_lotteries(np.array([[[1.0, 0.0], [0.0, 100.0]]]), NASH)

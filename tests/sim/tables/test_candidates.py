@@ -1,12 +1,16 @@
 """Choices among candidates equal what each rule's own function says of a prompt's table alone."""
 
+import json
+
 import numpy as np
 import pytest
 
 import pluralign as pl
+from pluralign.api.chosen import Choosing
 from sim.errors import InputError
 from sim.files.candidate_files import candidates_of
-from sim.tables.candidates import HowToChoose, choose_candidates
+from sim.tables.candidate_certificates import certificate, lies
+from sim.tables.candidates import CandidateChoice, HowToChoose, choose_candidates
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +157,9 @@ def test_parties_without_a_preference_have_no_say():
         ({"rule": "aggregate", "mechanism": True}, "mechanism: belongs to rule pool"),
         ({"rule": "pool", "alpha": np.inf, "mechanism": True}, "no distance has the min or the max rule"),
         ({"alpha": np.nan}, "alpha must be a number"),
+        ({"beta": -1.0}, r"beta must be positive and finite \(got -1.0\); give nats"),
+        ({"beta": np.nan}, "beta must be positive and finite"),
+        ({"beta": 1e-320}, r"beta must lie in 1e-09..1e\+09"),
         ({"lottery": True}, "lottery: of aggregate it is the policy at some beta"),
         ({"zero": "best"}, "zero: expected mean, worst or fit"),
     ],
@@ -160,6 +167,46 @@ def test_parties_without_a_preference_have_no_say():
 def test_what_does_not_go_together(how, message):
     with pytest.raises(InputError, match=message):
         HowToChoose(**how)
+
+
+def test_costs_beyond_any_sense_name_the_prompt(tables):
+    far = np.array([[0.0, 20.0], [20.0, 0.0]])
+    with pytest.raises(InputError, match=r"prompt 2: alpha must lie nearer to 0 and 1 .* leave out the mechanism"):
+        choose_candidates([0.01 * tables[0], far], HowToChoose("pool", 200.0, mechanism=True))
+
+
+def test_an_alpha_next_to_zero_is_zero(tables):
+    for alpha in (1e-320, 1e-12, -1e-199):
+        how = HowToChoose("pool", alpha, lottery=True, mechanism=True)
+        zero = HowToChoose("pool", 0.0, lottery=True, mechanism=True)
+        for own, other in zip(choose_candidates(tables, how), choose_candidates(tables, zero), strict=True):
+            assert own.lottery == pytest.approx(other.lottery, abs=1e-9)
+            assert own.costs == pytest.approx(other.costs, abs=1e-9)
+        assert lies(tables, how).at_most.max() < 1e-8
+
+
+@pytest.mark.parametrize("beta", [1e-9, 1e-8, 1e9])
+@pytest.mark.parametrize("rule", ["max-min", "aggregate"])
+def test_lotteries_of_any_beta_are_certified(tables, rule, beta):
+    how = HowToChoose(rule, beta=beta)
+    for table, own in zip(tables, choose_candidates(tables, how), strict=True):
+        assert own.lottery.sum() == pytest.approx(1.0, abs=1e-15)
+        assert np.isfinite(certificate(table, own, how).smallest_share)
+
+
+def test_a_gap_beyond_any_number_and_who_has_no_say_are_told():
+    asked = candidates_of([{"prompt": "p", "responses": ["a", "b"]}, {"prompt": "q", "responses": ["a", "b"]}])
+    half, table = np.full(2, 0.5), np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.0]])
+    choices = [CandidateChoice(half, None, np.inf, None, table, np.zeros(3), np.array(heard))
+               for heard in ([True, False, True], [False, False, False])]  # fmt: skip
+    how = HowToChoose("alpha=-5", lottery=True, pessimistic=True)
+    found = Choosing(asked, how, ("ann", "bob", "eve"), [table] * 2, choices)
+    assert "gap inf" in str(found)
+    assert "1 prompts where nobody is sure to prefer anything" in str(found)
+    assert "sure of nothing where others are: bob on 1 (of 2 prompts)" in str(found)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert [row["gap"] for row in told["choices"]] == ["inf", "inf"]
+    assert [row["unheard"] for row in told["choices"]] == [["bob"], ["ann", "bob", "eve"]]
 
 
 def test_a_rule_that_cannot_choose_names_the_prompt(tables):

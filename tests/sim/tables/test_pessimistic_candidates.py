@@ -5,9 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from sim.algorithms import pessimistic_welfare
+from sim.algorithms import pessimistic_welfare, welfare_programs
+from sim.algorithms.welfare import LEXIMIN, WelfareRule
 from sim.errors import InputError
 from sim.estimators.party_confidence import PartyConfidence
+from sim.tables import candidates
 from sim.tables.candidates import HowToChoose, choose_candidates
 from sim.tables.pessimistic_candidates import sure_rewards
 
@@ -137,8 +139,8 @@ def test_where_the_solver_gives_up_nobody_loses_what_was_shown_to_be_possible(mo
     made = pessimistic_welfare.level_program
 
     class GivesUp:
-        def __init__(self, *shape):
-            self.own, self.times = made(*shape), 0
+        def __init__(self, *shape, numbers):
+            self.own, self.times = made(*shape, numbers=numbers), 0
 
         def solve(self, **numbers):
             self.times += 1
@@ -177,6 +179,113 @@ def test_a_party_that_nothing_is_sure_of_has_no_say():
     assert first.lottery == pytest.approx(np.full(6, 1 / 6))
 
 
+@pytest.mark.parametrize("rule", ["nash", "leximin", "alpha=-10"])
+def test_a_party_is_heard_where_a_lottery_is_sure_of_more_than_any_candidate(rule):
+    """By hand: of features (1, 1), (1, -1), (0, 0) the second is known badly, so that each candidate may be no better
+    than another; half of each of the first two has 0 of it, and a gain of 1 - .1 over the third."""
+    features = np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
+    theta, covariance = np.array([[1.0, 0.0], [0.0, 0.0]]), np.diag([100.0, 1 / 9])
+    confidence = PartyConfidence(theta, np.stack([covariance] * 2), np.ones(2))
+    rewards = [theta @ features.T]
+    how = HowToChoose(rule, lottery=True, pessimistic=True, radius=1.0)
+    [own] = choose_candidates(rewards, how, sure_rewards([features], rewards, confidence))
+    assert not own.bounds.any()
+    assert own.lottery == pytest.approx([0.5, 0.5, 0.0], abs=1e-4)
+    assert own.sure == pytest.approx([0.9, 0.0], abs=1e-4)
+    assert own.heard.tolist() == [True, False]
+    assert own.gap < 1e-3
+    [one] = choose_candidates(rewards, HowToChoose("leximin", pessimistic=True, radius=1.0),
+                              sure_rewards([features], rewards, confidence))  # fmt: skip
+    assert not one.heard.any(), "no candidate is"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_is_heard_is_whose_own_program_gives_something(seed):
+    _, sure = _drawn(seed, 3.0, M=6)
+    sure.confidence.radius[:] = np.linspace(1.0, 6.0, 6)
+    for prompt in range(3):
+        heard, left = sure.heard(prompt, LEXIMIN, sure.bounds(prompt, "worst"))
+        alone = [sure.lottery(prompt, LEXIMIN, np.arange(6) == m)[1][m] for m in range(6)]
+        assert heard.tolist() == (np.array(alone) > 1e-5).tolist()
+        assert (left[heard] == 0).all()
+
+
+def test_nobody_is_heard_where_the_sets_hold_indifference():
+    rewards, sure = _drawn(7, 1e6)
+    for rule in ("nash", "utilitarian"):
+        found = choose_candidates(rewards, HowToChoose(rule, lottery=True, pessimistic=True), sure)
+        assert all(own.gap <= 1e-4 for own in found)
+    still = PartyConfidence(np.zeros((3, 3)), sure.confidence.covariance, np.ones(3))
+    [own, *_] = choose_candidates(rewards, HowToChoose("utilitarian", lottery=True, pessimistic=True),
+                                  sure_rewards(sure.features, rewards, still))  # fmt: skip
+    assert own.lottery == pytest.approx(np.full(6, 1 / 6))
+
+
+@pytest.mark.parametrize("rule", ["nash", "utilitarian", "leximin", "alpha=-1"])
+def test_large_programs_hold_their_numbers_and_say_the_same(rule, monkeypatch):
+    rewards, sure = _drawn(8, 0.5)
+    how = HowToChoose(rule, lottery=True, pessimistic=True, radius=0.5)
+    small = choose_candidates(rewards, how, sure)
+    monkeypatch.setattr(welfare_programs, "_MOST_PARAMETERS", 0)
+    for one, other in zip(small, choose_candidates(rewards, how, sure), strict=True):
+        assert one.sure == pytest.approx(other.sure, abs=1e-4)
+        assert one.gap == pytest.approx(other.gap, abs=1e-4)
+
+
+@pytest.mark.parametrize(("M", "A", "d"), [(50, 64, 16), (12, 6, 400)])
+def test_a_large_prompt_fits_and_is_the_optimum_of_the_program_written_out(M, A, d):
+    """By hand in cvxpy with numbers, of features as they are."""
+    cp, rng = pytest.importorskip("cvxpy"), np.random.default_rng(0)
+    theta, features = rng.normal(size=(M, d)), rng.normal(size=(A, d))
+    confidence = PartyConfidence(theta, np.stack([10.0 * np.eye(d)] * M), np.ones(M))
+    rewards = [theta @ features.T]
+    how = HowToChoose("nash", lottery=True, pessimistic=True, radius=1.0)
+    [own] = choose_candidates(rewards, how, sure_rewards([features], rewards, confidence))
+    assert own.gap < 1e-4
+    p, q, t = cp.Variable(A, nonneg=True), cp.Variable((M, A), nonneg=True), cp.Variable(M)
+    z = np.ones((M, 1)) @ cp.reshape(p, (1, A), order="C") @ features - q @ features
+    rules = [cp.sum(p) == 1, cp.sum(q, axis=1) == 1,
+             t <= cp.sum(cp.multiply(theta, z), axis=1) - cp.norm(z, axis=1) / np.sqrt(10.0)]  # fmt: skip
+    problem = cp.Problem(cp.Maximize(cp.sum(cp.log(t)) / M), rules)
+    problem.solve(solver=cp.CLARABEL)
+    assert np.log(own.sure).mean() == pytest.approx(problem.value, abs=1e-4)
+
+
+def test_what_does_not_fit_and_what_the_solver_gives_up_are_refused_with_the_prompt(monkeypatch):
+    rewards, sure = _drawn(0, 0.5)
+    how = HowToChoose("nash", lottery=True, pessimistic=True, radius=0.5)
+    monkeypatch.setattr(candidates, "_LARGEST", 40)
+    with pytest.raises(InputError, match=r"prompt 1: 3 parties with 6 candidates of 3 features are a program of 5\.4e"):
+        choose_candidates(rewards, how, sure)
+    monkeypatch.undo()
+
+    class GivesUp:
+        def __init__(self, *shape, numbers):
+            pass
+
+        def solve(self, **numbers):
+            return {"lottery": None}
+
+    monkeypatch.setattr(pessimistic_welfare, "welfare_program", GivesUp)
+    with pytest.raises(InputError, match=r"prompt 1: Clarabel found no lottery; are .* try another radius"):
+        choose_candidates(rewards, how, sure)
+    # Leximin's levels stand for the powers below 0.
+    for own in choose_candidates(rewards, HowToChoose("alpha=-10", lottery=True, pessimistic=True, radius=0.5), sure):
+        assert own.gap < 3 ** (1 / 10) - 1 + 1e-2
+
+
+@pytest.mark.parametrize("alpha", [-3.0, -10.0, -50.0, -500.0, -1e308])
+def test_strong_powers_guarantee_about_what_leximin_does(alpha):
+    rewards, sure = _drawn(9, 0.4)
+    how = {"lottery": True, "pessimistic": True, "radius": 0.4}
+    lowest = choose_candidates(rewards, HowToChoose("leximin", **how), sure)
+    rule = WelfareRule(alpha)
+    for own, other in zip(choose_candidates(rewards, HowToChoose(f"alpha={alpha}", **how), sure), lowest, strict=True):
+        assert own.gap < (1e-3 if alpha > -100 else 3 ** (-1 / alpha) - 1 + 1e-3)
+        mine, theirs = (rule.equivalent(one.sure[:, None])[0] for one in (own, other))
+        assert mine >= theirs * (1 - 1e-4)
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -193,6 +302,8 @@ def test_what_does_not_go_together(how, message):
     for radius in (-1.0, np.nan):
         with pytest.raises(InputError, match="radius must be finite and not negative"):
             HowToChoose("nash", pessimistic=True, radius=radius)
+    with pytest.raises(InputError, match=r"radius must lie in 0..1e\+06 \(got 1e\+308\)"):
+        HowToChoose("nash", pessimistic=True, radius=1e308)
     with pytest.raises(ValueError, match="sure must be given"):
         choose_candidates([np.ones((2, 3))], HowToChoose("nash", pessimistic=True))
     rewards, sure = _drawn(0, 1.0)
