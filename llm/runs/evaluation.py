@@ -30,6 +30,7 @@ def evaluate(
     *,
     answers: AnswerSet | None = None,
     scorers: Mapping[str, Scorer] | None = None,
+    named: Sequence[str] = (),
     prompts: int = 256,
     samples: int = 1,
     seed: int = 0,
@@ -39,18 +40,21 @@ def evaluate(
 
     others: runs on the same base by label, for example a pooled one.  answers: whom to evaluate on (default: the
     run's unseen annotators).  scorers: group name (or adapter) -> scorer of its taste; without them quality and scored
-    regrets are left out.  Annotators are in the group that the file names, else in one that is inferred from half of
-    their answers.
+    regrets are left out.  named: of these groups, those that must be there.  Annotators are in the group that the file
+    names, else in one that is inferred from half of their answers.
     """
     stream = Stream(seed, "eval")
     answers = answers or evaluated_on(run)
     if not len(answers):
         raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
+    match = _matched(run, answers)
+    names = _names(run, match)
+    require_groups(named, names, run.mixture.adapters)
     policies, ensembles, grouping = table_rows(run, others)
     progress(f"margins of {len(policies)} policies on {len(answers)} answers of {len(answers.annotators)} annotators")
     # First of all: these passes give the scores of the members, too.
     averaged = _token_average_margins(policies, ensembles, answers)
-    who = _who_is_who(run, answers, stream)
+    who = _who_is_who(run, answers, match, names, stream)
     # Of two responses that are alike none should be preferred.
     who = replace(who, used=who.used & answers.decided)
     of_pair = who.group[answers.pairs.annotator]
@@ -100,18 +104,40 @@ class _WhoIsWho:
     source: str
 
 
-def _who_is_who(run: OpenRun, answers: AnswerSet, stream: Stream) -> _WhoIsWho:
-    known, K = known_groups(run), len(run.policies)
-    if known is None or not any(answers.group):
-        group, used = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
-        names = {k: f"group {k}" for k in range(K)}
-        return _WhoIsWho(group, used, names, _INFERRED)
+def _matched(run: OpenRun, answers: AnswerSet) -> Mapping[str, int] | None:
+    """Name of a group of the training file -> its adapter's number; None where no groups are named."""
+    if not any(answers.group) or (known := known_groups(run)) is None:
+        return None
     match = match_groups(*known)
     unknown = sorted(set(answers.group) - set(match) - {""})
     if unknown:
         raise InputError(f"group '{unknown[0]}' is not in the training data", fix="evaluate on the groups of training")
-    # An adapter that no known group is matched to has its number for a name.
-    names = {k: ", ".join(name for name, own in match.items() if own == k) or f"group {k}" for k in range(K)}
+    return match
+
+
+def _names(run: OpenRun, match: Mapping[str, int] | None) -> dict[int, str]:
+    """What each policy's group is called; one that no known group is matched to has its number for a name."""
+    found = {} if match is None else match
+    return {
+        k: ", ".join(name for name, adapter in found.items() if adapter == k) or f"group {k}"
+        for k in range(len(run.policies))
+    }
+
+
+def require_groups(named: Sequence[str], names: Mapping[int, str], adapters: Sequence[str]) -> None:
+    """InputError where something was said of a group that is not there (see `scorers_of_groups`)."""
+    there = list(dict.fromkeys([*filter(None, names.values()), *adapters]))
+    for group in named:
+        if group not in there:
+            raise InputError(f"--scorer: no group '{group}'", fix=f"choose one of {', '.join(map(repr, there))}")
+
+
+def _who_is_who(
+    run: OpenRun, answers: AnswerSet, match: Mapping[str, int] | None, names: Mapping[int, str], stream: Stream
+) -> _WhoIsWho:
+    if match is None:
+        group, used = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
+        return _WhoIsWho(group, used, names, _INFERRED)
     group, used = np.array([match.get(name, 0) for name in answers.group]), np.ones(len(answers), dtype=np.bool_)
     source = "the file's group_id, matched to adapters"
     unnamed = np.array([not name for name in answers.group])

@@ -60,6 +60,9 @@ def sampled_tables(
     own = [means[key] for key in own_keys]
     of_group = scorers_of_groups(scorers, names, run.mixture.adapters)
     scored = all(of_group)
+    if scorers and not scored:
+        alone = ", ".join(adapter for adapter, own in zip(run.mixture.adapters, of_group, strict=True) if not own)
+        progress(f"note: no scorer was given for {alone}: regrets by scorers are left out")
     scale = np.array([spread[name] for name in of_group]) if scored else np.ones(K)
     quality: dict[str, SampledQuality] = {}
     implied: dict[str, FloatArray] = {}

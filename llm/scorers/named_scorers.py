@@ -97,9 +97,13 @@ def scorers_of(folder: str | Path | None, wanted: Sequence[str]) -> dict[str, Sc
         for row in content["groups"]:
             found[row["group_id"]] = make_scorer(row["scorer"], place / "scorers")
         opening = content.get("before", "")
+    named: list[str] = []
     for text in wanted:
         group, equals, name = text.partition("=")
         if not equals:
             raise InputError(f"--scorer {text}: expected GROUP=SCORER", fix="for example --scorer group_0=lexicon")
+        if group in named:
+            raise InputError(f"--scorer {text}: group '{group}' has a scorer already", fix="give each group one")
+        named.append(group)
         found[group] = make_scorer(name, None if place is None else place / "scorers")
     return {group: AfterOpening(scorer, opening) if opening else scorer for group, scorer in found.items()}

@@ -97,8 +97,9 @@ def command(
                     field="annotator_id", fix="evaluate on others, or train with data.same_annotators=true",
                 )  # fmt: skip
         found = evaluate(
-            opened, others, answers=answers, scorers=judges, prompts=prompts, samples=samples, seed=seed, progress=say
-        )
+            opened, others, answers=answers, scorers=judges, named=[text.partition("=")[0] for text in scorers],
+            prompts=prompts, samples=samples, seed=seed, progress=say,
+        )  # fmt: skip
         beside = twin_of(opened, others, found, twin, seed, say, answers)
         content = {"run": run, "against": list(others), "seed": seed, **found.as_json()}
         if beside is not None:

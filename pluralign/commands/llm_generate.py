@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -70,7 +71,7 @@ def command(
     known = (*mixture.adapters, "reference", "mixture")
     if group is not None and group not in known:
         raise InputError(f"--group: no '{group}' in {run}", fix=f"choose one of {', '.join(known)}")
-    asked = list(prompts) or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    asked = list(prompts) or _lines(sys.stdin)
     if not asked:
         raise InputError("no prompts", fix="give --prompt TEXT, or one prompt a line on standard input")
     require_whole(asked, {"field": "prompt"})
@@ -117,3 +118,10 @@ def command(
         return
     for row in rows:
         click.echo(f"[{row['policy']}] {row['prompt']}{row['response']}")
+
+
+def _lines(text: Iterable[str]) -> list[str]:
+    """Lines that say something, without their ends: outside Windows Python leaves its carriage returns in standard
+    input."""
+    bare = (line.rstrip("\r\n").removeprefix("\ufeff") for line in text)
+    return [line for line in bare if line.strip()]
