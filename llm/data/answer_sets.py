@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,13 @@ class AnswerSet:
     def observations(self) -> PreferencePairs | ResponseChoices:
         """What a policy is fitted to."""
         return self.pairs if self.choices is None else self.choices
+
+    @property
+    def coin(self) -> float | None:
+        """Mean nats an answer where every outcome is as likely as another; None where there is no answer."""
+        if not len(self):
+            return None
+        return -math.log(2) if self.choices is None else float(self.choices.by_coin().mean())
 
     @property
     def decided(self) -> BoolArray:

@@ -19,7 +19,6 @@ from llm.training.group_training import GroupRecord
 from sim.preferences import FloatArray, IntArray
 from sim.settings import resolved
 
-_COIN = "a coin: -0.6931"
 # Letters that Markdown obeys somewhere in a line.
 _OBEYED = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 _TITLES = {
@@ -53,8 +52,8 @@ their MinMax weights. The ensemble draws a member for each response; a mean of w
 class RunNumbers:
     """What a run says of all of its adapters.
 
-    seen, new: mean nats a held-out answer to prompts that were seen, and to new ones.  coin: whether a coin's answers
-    have -log 2 (pairs).  ended: which round was kept, and why it was the last.
+    seen, new: mean nats a held-out answer to prompts that were seen, and to new ones; seen_coin, new_coin: a coin's.
+    ended: which round was kept, and why it was the last.
     """
 
     n_annotators: int
@@ -63,7 +62,8 @@ class RunNumbers:
     n_new_prompts: int
     seen: float | None
     new: float | None
-    coin: bool
+    seen_coin: float | None
+    new_coin: float | None
     ended: str
     groups: tuple[GroupRecord, ...] = ()
 
@@ -163,12 +163,12 @@ Made with {used}.
 
 
 def _held_out(numbers: RunNumbers) -> list[tuple[str, str]]:
-    beside = f"; {_COIN}" if numbers.coin else ""
     found = []
-    for what, value, n in (
-        ("held-out answers to prompts that were seen, of the run", numbers.seen, numbers.n_held_out),
-        ("held-out answers to new prompts, of the run", numbers.new, numbers.n_new_prompts),
+    for what, value, n, coin in (
+        ("held-out answers to prompts that were seen, of the run", numbers.seen, numbers.n_held_out, numbers.seen_coin),
+        ("held-out answers to new prompts, of the run", numbers.new, numbers.n_new_prompts, numbers.new_coin),
     ):
+        beside = "" if coin is None else f"; a coin: {coin:.4f}"
         found.append((what, "none were held out" if value is None else f"{value:.4f} nats ({n} answers{beside})"))
     return found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llm.base.folder_format import read_stamped
-from llm.runs.run_folder import EVAL_AGAIN
+from llm.runs.run_folder import EVAL_AGAIN, TRAIN_AGAIN
 from sim.errors import InputError
 from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import AMBER, BLACK, BLUE, GREEN, ORANGE, PINK, SKY, YELLOW
@@ -25,10 +26,11 @@ def draw_run(folder: Path) -> list[Path]:
     metrics = folder / "metrics.jsonl"
     if metrics.is_file():
         rows = [load_json(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        coins = _coins(folder / "run.json")
         if any(row["phase"] == "round" for row in rows):
-            paths += save_figure(training_figure(rows), target, "training")
+            paths += save_figure(training_figure(rows, coins), target, "training")
         if any("group_weights" in row for row in rows):
-            paths += save_figure(group_weights_figure(rows), target, "group_weights")
+            paths += save_figure(group_weights_figure(rows, coins), target, "group_weights")
     path = folder / "eval.json"
     if path.is_file():
         content = read_stamped(path, EVAL_AGAIN)
@@ -42,8 +44,17 @@ def draw_run(folder: Path) -> list[Path]:
     return paths
 
 
-def training_figure(rows: list[dict[str, Any]]) -> Any:
-    """Likelihood, held-out likelihood and shares round by round; one line a number of types."""
+def _coins(path: Path) -> list[float]:
+    """What a coin has of held-out answers, as the run says; the two that it says are mostly one."""
+    if not path.is_file():
+        return []
+    content = read_stamped(path, TRAIN_AGAIN)
+    found = (content.get(name) for name in ("held_out_coin", "new_prompts_coin"))
+    return sorted({round(coin, 6) for coin in found if coin is not None})
+
+
+def training_figure(rows: list[dict[str, Any]], coins: Sequence[float] = ()) -> Any:
+    """Likelihood, held-out likelihood and shares round by round; one line a number of types, and a coin's."""
     rounds = [row for row in rows if row["phase"] == "round"]
     figure, axes = subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     truth = any("adjusted_rand_index" in row for row in rounds)
@@ -63,7 +74,7 @@ def training_figure(rows: list[dict[str, Any]]) -> Any:
                 axes[2].plot(x, [row["mixture"][k] for row in own], "o-", ms=3, color=_COLOURS[(place + k) % 8])
     titles = (
         "training answers (log-likelihood, nats)",
-        "held-out answers (nats a pair; dotted: new prompts)",
+        "held-out answers (nats an answer; dotted: new prompts)",
         "adjusted Rand index against the known groups" if truth else "shares of the groups",
     )
     for axis, title in zip(axes, titles, strict=True):
@@ -71,18 +82,19 @@ def training_figure(rows: list[dict[str, Any]]) -> Any:
         axis.set_xlabel("round")
         axis.grid(color="0.92")
         axis.locator_params(axis="x", integer=True)
-    axes[1].axhline(-np.log(2), color="0.6", linewidth=1, linestyle=":")
-    # Above its line, which is the lowest thing in the panel whenever every round beats a coin.
-    axes[1].annotate("a coin", (0.99, -np.log(2)), xycoords=("axes fraction", "data"), ha="right", fontsize=7,
-                     color="0.4", xytext=(0, 2), textcoords="offset points")  # fmt: skip
+    for coin in coins:
+        axes[1].axhline(coin, color="0.6", linewidth=1, linestyle=":")
+        # Above its line, which is the lowest thing in the panel whenever every round beats a coin.
+        axes[1].annotate("a coin", (0.99, coin), xycoords=("axes fraction", "data"), ha="right", fontsize=7,
+                         color="0.4", xytext=(0, 2), textcoords="offset points")  # fmt: skip
     axes[2].set_ylim(-0.05, 1.05)
     if len({row["types"] for row in rounds}) > 1:
         axes[0].legend(fontsize=7)
     return figure
 
 
-def group_weights_figure(rows: list[dict[str, Any]]) -> Any:
-    """Of group-dpo: the known groups' weights step by step, and their losses round by round."""
+def group_weights_figure(rows: list[dict[str, Any]], coins: Sequence[float] = ()) -> Any:
+    """Of group-dpo: the known groups' weights step by step, and their losses round by round, with a coin's."""
     steps = [row["group_weights"] for row in rows if "group_weights" in row]
     rounds = [row for row in rows if row["phase"] == "round"]
     figure, axes = subplots(1, 2, figsize=(8, 3.2), layout="constrained")
@@ -94,7 +106,8 @@ def group_weights_figure(rows: list[dict[str, Any]]) -> Any:
             told = [group[f"{field}log_likelihood"] for group in own]
             losses = [np.nan if value is None else -value for value in told]
             axes[1].plot([row["round"] for row in rounds], losses, style, ms=3, color=colour)
-    axes[1].axhline(np.log(2), color="0.6", linewidth=1, linestyle=":")
+    for coin in coins:
+        axes[1].axhline(-coin, color="0.6", linewidth=1, linestyle=":")
     labels = (
         ("weights of the groups", "step"),
         ("loss, nats an answer (dashed: held out; dotted: new prompts)", "round"),

@@ -54,7 +54,8 @@ class RunSummary:
 
     held_out_log_likelihood, new_prompts_log_likelihood: mean nats a held-out answer to prompts that were seen and to
     new prompts (None where nothing is held out), at `best_round`, which the first chose, or the second without it (of
-    group-dpo those of the worst group).
+    group-dpo those of the worst group).  held_out_coin, new_prompts_coin: the same of a coin, to which every outcome is
+    as likely as another (None also in runs of before, which did not say it).
     likelihood, constants: of the answers, and its thresholds between levels or constant of ties by name.
     candidates: the same for each number of types that was tried.  adjusted_rand_index: against known
     groups, of the annotators whose group is known.
@@ -80,6 +81,8 @@ class RunSummary:
     notes: tuple[str, ...]
     versions: Mapping[str, str]
     groups: tuple[GroupRecord, ...] = ()
+    held_out_coin: float | None = None
+    new_prompts_coin: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         found = asdict(self)
@@ -294,6 +297,8 @@ def _summary(method: Method, fits: Mapping[int, GroupFit], best: int, data: Text
         notes=tuple(data.notes),
         versions=versions(),
         groups=fit.groups,
+        held_out_coin=data.held_out.coin,
+        new_prompts_coin=data.new_prompts.coin,
     )
 
 
@@ -306,7 +311,8 @@ def _numbers(summary: RunSummary, data: TextPreferences) -> RunNumbers:
         n_new_prompts=summary.n_new_prompts,
         seen=summary.held_out_log_likelihood,
         new=summary.new_prompts_log_likelihood,
-        coin=isinstance(data.train.observations, PreferencePairs),
+        seen_coin=summary.held_out_coin,
+        new_coin=summary.new_prompts_coin,
         ended=f"round {summary.best_round}: {summary.status}",
         groups=summary.groups,
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pluralign.commands.llm_options import clock, config_options, training_warnings
+
+if TYPE_CHECKING:
+    from llm.runs.train_run import RunSummary
 
 
 @click.command("train")
@@ -78,19 +81,28 @@ def command(
         click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
     shares = ", ".join(f"{share:.3f}" for share in summary.mixture)
-    seen, new = (
-        "-" if value is None else format(value, ".4f")
-        for value in (summary.held_out_log_likelihood, summary.new_prompts_log_likelihood)
-    )
     ended = f"round {summary.best_round} was kept; {summary.status}" if settings.groups.rounds else "one fit, as asked"
     lines = [
         f"{summary.method} with {summary.n_types} types, shares {shares} ({ended})",
-        f"held-out log-likelihood {seen} nats a pair, {new} on new prompts (a coin: -0.6931)",
+        held_out_text(summary),
     ]
     lines += groups_text(summary.as_json().get("groups", ()))
     if summary.adjusted_rand_index is not None and not summary.groups:
         lines.append(f"adjusted Rand index against group_id {summary.adjusted_rand_index:.3f}")
     click.echo("\n".join([*lines, f"adapters, mixture and metrics in {out}/"]))
+
+
+def held_out_text(summary: RunSummary) -> str:
+    """Both held-out numbers, and what a coin has: once where it is the same in both."""
+    told = []
+    coins = (summary.held_out_coin, summary.new_prompts_coin)
+    values = (summary.held_out_log_likelihood, summary.new_prompts_log_likelihood)
+    by_coin = ["" if coin is None else f" (a coin: {coin:.4f})" for coin in coins]
+    if by_coin[1] in ("", by_coin[0]):
+        by_coin = ["", by_coin[0]]
+    for value, words, coin in zip(values, (" nats an answer", " on new prompts"), by_coin, strict=True):
+        told.append(f"{'-' if value is None else format(value, '.4f')}{words}{coin}")
+    return f"held-out log-likelihood {', '.join(told)}"
 
 
 def groups_text(groups: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -56,7 +56,7 @@ def run_shown(result: Result, place: int, sources: Sources) -> RunShown:
     minmax = _stamped(folder / "minmax.json", sources, "minmax")
     at = folder / "mixture.json"
     try:
-        charts: list[Chart | None] = [_training(folder / "metrics.jsonl", sources, name)]
+        charts: list[Chart | None] = [_training(folder / "metrics.jsonl", sources, name, _coins(run))]
         adapters = [str(adapter) for adapter in mixture["adapters"]]
         names = _names(adapters, found)
         read = read_responsibilities(folder / "responsibilities.parquet", sources)
@@ -120,7 +120,13 @@ def _told(mixture: Mapping[str, Json], run: Mapping[str, Json], names: Sequence[
     return told
 
 
-def _training(path: Path, sources: Sources, name: str) -> Chart | None:
+def _coins(run: Mapping[str, Json]) -> tuple[Line, ...]:
+    """What a coin has of held-out answers, where the run says it; mostly the same of both kinds."""
+    found = (run.get(name) for name in ("held_out_coin", "new_prompts_coin"))
+    return tuple(Line(coin, "a coin") for coin in sorted({round(coin, 6) for coin in found if coin is not None}))
+
+
+def _training(path: Path, sources: Sources, name: str, coins: tuple[Line, ...]) -> Chart | None:
     """Held-out log-likelihood by round, a curve a number of types."""
     if not path.is_file():
         return None
@@ -143,7 +149,7 @@ def _training(path: Path, sources: Sources, name: str) -> Chart | None:
     if not curves:
         return None
     return curves_chart(curves, "Training", ("round", "log-likelihood, nats an answer"), f"{name}-training.csv",
-                        lines=(Line(-float(np.log(2)), "a coin"),))  # fmt: skip
+                        lines=coins)  # fmt: skip
 
 
 def _served(found: Mapping[str, Json], name: str) -> list[Chart]:

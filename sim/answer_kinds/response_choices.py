@@ -112,6 +112,15 @@ class ResponseChoices:
         total = np.add.reduceat(found, first, axis=0) if len(self) else found
         return np.asarray(total + self.constant(constants).reshape(shape))
 
+    def by_coin(self) -> FloatArray:
+        """Log-likelihood of each answer where every outcome is as likely as another; (n,), nats."""
+        own = self.levels
+        if own is None:
+            # Davidson's nu of 0 makes a tie as likely as either side.
+            return self.folded(np.zeros(len(self.contexts)), np.zeros(len(self.constants)))
+        outcomes = 2 * own.n - own.ties if own.around_zero else own.n
+        return np.full(len(self), -np.log(outcomes))
+
     def rewards_of(self, policy: Any) -> FloatArray:
         """(S,) implicit rewards of the responses under a policy."""
         return np.asarray(policy.implicit_reward(self.contexts, self.responses))

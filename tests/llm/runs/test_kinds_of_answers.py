@@ -1,6 +1,7 @@
 """Ties, strengths, rankings and ratings through `llm train`, `minmax` and `eval`: what is said reaches the policies."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -67,10 +68,20 @@ def test_groups_are_found_by_answers_of_every_kind(tiny, tmp_path, kind):  # noq
     data = _write(tmp_path / "answers.jsonl", kind)
     out = tmp_path / "run"
     asked = ["--set", f"data.likelihood={LIKELIHOODS[kind]}"] if kind == "rankings" else []
-    _run("train", "--model", tiny, "--data", data, "--out", out, "--set", "data.unseen=0.2", *asked, *FAST)
+    said = _run(
+        "train", "--model", tiny, "--data", data, "--out", out, "--set", "data.unseen=0.2", *asked, *FAST
+    ).stdout
     found = json.loads((out / "run.json").read_text())
     assert found["likelihood"] == LIKELIHOODS[kind]
     assert found["adjusted_rand_index"] == 1.0
+    # As many outcomes as there are, one as likely as another: of strengths two levels either way and a tie; of ratings
+    # of three, three comparisons that weigh as much as two.
+    outcomes = {"ties": 3, "strengths": 5, "choices": 3, "rankings": 6, "ratings": 9}[kind]
+    assert found["new_prompts_coin"] == pytest.approx(-np.log(outcomes), abs=1e-9)
+    assert re.search(r"held-out log-likelihood .* nats an answer.* on new prompts "
+                     rf"\(a coin: {-np.log(outcomes):.4f}\)", said)  # fmt: skip
+    card = (out / "group_0" / "README.md").read_text()
+    assert f"a coin: {-np.log(outcomes):.4f}" in card
     names = {"ties": ["tie"], "ratings": ["tie"], "strengths": ["tie | strength 1", "strength 1 | strength 2"]}
     assert list(found["constants"]) == names.get(kind, [])
     assert all(np.isfinite(list(found["constants"].values())))

@@ -90,7 +90,7 @@ ODD = 'a<script>alert("x")</script>|*b*\n# c `d` [e](f) &amp; \\ $g$'
 def test_names_of_files_are_shown_and_not_obeyed():
     mixture = MixtureFile(f"/home/me/{ODD.replace('/', '')}", "h", "t", 0.1, "group-dpo", ("group_0",), (1.0,))
     numbers = RunNumbers(
-        2, 10, 0, 3, None, -0.5, False, "round 0: it ended", (GroupRecord(ODD, 0.5, -0.6, None, -0.7),)
+        2, 10, 0, 3, None, -0.5, None, -1.0986, "round 0: it ended", (GroupRecord(ODD, 0.5, -0.6, None, -0.7),)
     )
     settings = RunSettings(method="group-dpo", lora=RunSettings().lora.__class__(
         layers="x```\n<b>", start=("/home/me/runs/first/group_0",)))  # fmt: skip
@@ -109,9 +109,7 @@ def test_names_of_files_are_shown_and_not_obeyed():
     assert html.unescape(re.sub(r"\\([^\w\s])", r"\1", cells[1])).strip() == " ".join(ODD.split())
     assert [cell.strip() for cell in cells[2:-1]] == ["0.500", "-0.6000", "-", "-0.7000"]
     assert rows["held-out answers to prompts that were seen, of the run"] == "none were held out"
-    assert rows["held-out answers to new prompts, of the run"] == "-0.5000 nats (3 answers)", (
-        "a coin has this for pairs alone"
-    )
+    assert rows["held-out answers to new prompts, of the run"] == "-0.5000 nats (3 answers; a coin: -1.0986)"
     told = yaml.safe_load(fenced.split("```")[0])
     assert told["lora.layers"] == "x```\n<b>"
     assert told["lora.start"] == ["first/group_0"]

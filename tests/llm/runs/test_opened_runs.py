@@ -2,8 +2,10 @@
 # ruff: noqa: F811  # fixtures are imported
 
 import io
+import json
 import sys
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -39,3 +41,22 @@ def test_a_scorer_is_of_a_group_that_is_there(run, refused, monkeypatch, capsys)
     code, _, err = typed(monkeypatch, capsys, *options, "--scorer", "good=length")
     assert code == 0
     assert "note: no scorer was given for group_" in err
+
+
+def test_a_coin_in_figures_is_that_of_the_answers(run):
+    from llm.base.folder_format import read_stamped, stamped
+    from llm.runs.run_figures import draw_run, training_figure
+    from pluralign.page.runs import _coins
+
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    axis = training_figure(rows, [-1.7918]).axes[1]
+    assert [line.get_ydata()[0] for line in axis.get_lines() if line.get_linestyle() == ":"][-1] == -1.7918
+    assert [text.get_text() for text in axis.texts] == ["a coin"]
+    found = read_stamped(run / "run.json", "")
+    assert [line.at for line in _coins(found)] == [round(-np.log(2), 6)]
+    # A run of before does not say it.
+    for name in ("held_out_coin", "new_prompts_coin"):
+        del found[name]
+    (run / "run.json").write_text(json.dumps(stamped(found)))
+    assert draw_run(run)
+    assert not _coins(found)

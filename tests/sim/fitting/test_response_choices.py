@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from sim.answer_kinds.events import events_of
+from sim.answer_kinds.events import chances_by_coin, events_of
 from sim.answer_kinds.kinds import likelihood_of
 from sim.answer_kinds.levels import levels_of
 from sim.answer_kinds.response_choices import response_choices
@@ -75,6 +75,19 @@ def test_the_likelihood_is_that_of_linear_rewards(kind, likelihood):
     part = choices.select(np.arange(len(choices)) % 3 == 0)
     assert part.folded(features[part.responses] @ theta, constants) == pytest.approx(wanted[::3], abs=1e-12)
     assert len(part.responses) < len(choices.responses)
+
+
+@pytest.mark.parametrize(("kind", "likelihood"), CASES)
+def test_a_coin_finds_every_outcome_as_likely_as_another(kind, likelihood):
+    table, found, choices = _made(kind, likelihood)
+    outcomes = {"pairs": 2, "ties": 3, "strengths": 7, "rankings": 24, "grades": 3}.get(kind)
+    if kind == "ties" and likelihood == "bradley-terry":
+        outcomes = 2
+    if outcomes is not None:
+        assert choices.by_coin() == pytest.approx(np.full(len(choices), -np.log(outcomes)))
+    if levels_of(table, found) is None:
+        events, _ = events_of(table, np.zeros((len(table.items), D)), davidson=found == "davidson")
+        assert choices.by_coin() == pytest.approx(chances_by_coin(events)), "the coin of `pluralign fit`"
 
 
 def test_rankings_are_plackett_luce():
