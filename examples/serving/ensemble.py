@@ -72,7 +72,10 @@ class Ensemble:
         self, run: str | Path, url: str = "http://127.0.0.1:8000", *, seed: int | None = None, key: str | None = None
     ) -> None:
         """seed: of the draws, None for new ones each time.  key: what the server was started with as --api-key."""
-        self.weights, self.chat = members(run), bool(read_run(run).get("chat"))
+        content = read_run(run)
+        self.weights, self.chat = members(run), bool(content.get("chat"))
+        # None where the training answers differ; left out by runs of before.
+        self.rendering: dict[str, Any] | None = content.get("rendering", {})
         self._url, self._key, self._random = url.rstrip("/"), key, random.Random(seed)
 
     def draw(self) -> str:
@@ -82,15 +85,28 @@ class Ensemble:
     def ask(self, prompt: str | list[dict[str, str]], max_tokens: int = 64, **options: Any) -> tuple[str, str]:
         """(member, response).  prompt: a text, or messages, which a run on conversations is asked with.
 
-        The policies are those at temperature 1 over all tokens: other options are another ensemble.
+        The policies are those at temperature 1 over all tokens, whose chat template is given what it was given in
+        training: other options are another ensemble.
         """
         name = self.draw()
         body: dict[str, Any] = {"model": name, "max_tokens": max_tokens, "temperature": 1.0, "top_p": 1.0, **options}
         if self.chat or not isinstance(prompt, str):
+            body = {**self._template(options), **body}
             body["messages"] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
             return name, str(self._post("/v1/chat/completions", body)["choices"][0]["message"]["content"])
         body["prompt"] = prompt
         return name, str(self._post("/v1/completions", body)["choices"][0]["text"])
+
+    def _template(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What the chat template is given beside messages; SystemExit where the run does not settle it."""
+        given = {"tools", "chat_template_kwargs"} & set(options)
+        if self.rendering is None and not given:
+            raise SystemExit(
+                "this run's answers differ in tools or chat_template_kwargs: give ask() those of your prompt"
+            )
+        found = {name: value for name, value in (self.rendering or {}).items() if name not in given}
+        # The server is to show the tools, and to leave what is written as it is.
+        return {**found, "tool_choice": "none"} if found.get("tools") else found
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
@@ -114,6 +130,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--serve", action="store_true", help="print the command that starts the server")
     parser.add_argument("--base", help="with --serve: where the base lies now, if it was moved")
     parser.add_argument("--prompt", help="what to ask")
+    parser.add_argument("--chat-template-kwargs", type=json.loads, help="with --prompt: JSON, instead of the run's")
     parser.add_argument("--samples", type=int, default=1, help="responses, each of a member of its own")
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
@@ -124,9 +141,11 @@ def main(words: list[str] | None = None) -> int:
         return 0
     if given.prompt is None:
         parser.error("give --prompt TEXT, or --serve")
+    told = given.chat_template_kwargs
+    options = {} if told is None else {"chat_template_kwargs": told}
     ensemble = Ensemble(given.run, given.url, seed=given.seed)
     for _ in range(given.samples):
-        name, text = ensemble.ask(given.prompt, given.max_tokens)
+        name, text = ensemble.ask(given.prompt, given.max_tokens, **options)
         print(f"[{name}] {text}")
     return 0
 

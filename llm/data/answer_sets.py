@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +62,8 @@ class TextPreferences:
     """train, held_out and new_prompts share their annotators: held_out is about prompts that are in train, new_prompts
     about others.  unseen holds people who are nowhere else; known_test later answers of training annotators where the
     file marks some.  notes: what was left out or changed, for the reader.  chat: whether prompts are turns of
-    a conversation, rendered by the chat template.  likelihood: of the answers."""
+    a conversation, rendered by the chat template.  rendering: what the template is given beside messages in all answers
+    to train on, None where they differ (see `common_rendering`).  likelihood: of the answers."""
 
     train: AnswerSet
     held_out: AnswerSet
@@ -70,3 +73,4 @@ class TextPreferences:
     notes: tuple[str, ...]
     chat: bool = False
     likelihood: str = "bradley-terry"
+    rendering: Mapping[str, Any] | None = field(default_factory=dict)

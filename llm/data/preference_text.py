@@ -10,6 +10,7 @@ import numpy as np
 from llm.base.tokens import TokenStore
 from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.data.answer_texts import require_text
+from llm.data.chat_prompts import common_rendering
 from llm.data.data_settings import DataSettings
 from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, questions_of, some_annotators
 from llm.data.tokeniser import TokenisedPairs, Tokeniser
@@ -91,6 +92,7 @@ def load_preferences(
         notes=tuple(notes),
         chat=tokeniser.chat,
         likelihood=likelihood,
+        rendering=common_rendering(table, train_rows) if tokeniser.chat else {},
     )
 
 

@@ -14,7 +14,7 @@ from llm.data.data_settings import DataSettings
 from llm.data.rendered_tokens import RenderedTokens, common_length, divided
 from llm.data.tokenised_choices import ties_of, tokenised_choices
 from llm.data.windows import TokenPair, TokenSet, cut
-from llm.data.written_pairs import Messages, PairWriter, WrittenPair
+from llm.data.written_pairs import Messages, PairWriter, WrittenPair, template_options
 from sim.answer_kinds.kinds import Likelihood
 from sim.answer_kinds.response_choices import ResponseChoices, response_choices
 from sim.errors import InputError, require_whole
@@ -64,9 +64,13 @@ class Tokeniser:
         require_whole(text, {"field": "prompt"})
         return self._asked(self._tokens.text(text))
 
-    def chat_prompt(self, messages: Messages, where: Callable[[], Mapping[str, Any]]) -> tuple[int, list[int]]:
-        """The number and tokens of a conversation that is to be answered; where: tells what an InputError names."""
-        return self._asked(self._tokens.conversation(messages, asks=True, options={}, where=where))
+    def chat_prompt(
+        self, messages: Messages, rendering: Mapping[str, Any], where: Callable[[], Mapping[str, Any]]
+    ) -> tuple[int, list[int]]:
+        """The number and tokens of a conversation that is to be answered; rendering: its `tools` and
+        `chat_template_kwargs`; where: tells what an InputError names."""
+        options = template_options(rendering)
+        return self._asked(self._tokens.conversation(messages, asks=True, options=options, where=where))
 
     def _asked(self, tokens: list[int]) -> tuple[int, list[int]]:
         tokens = tokens or [self._tokens.start]

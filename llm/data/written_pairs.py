@@ -62,7 +62,7 @@ class PairWriter:
             asked, first, second, how = self._texts(asked, *sides, row)
             return WrittenPair(asked, first, second, found=how)
         beside = json.loads(table.rendering[number] or "{}") if table.rendering is not None else {}
-        options = {"tools": beside.get("tools"), **beside.get("chat_template_kwargs", {})}
+        options = template_options(beside)
         if table.kind == "conversation":
             told = self._conversations(asked, json.loads(sides[0]), json.loads(sides[1]), row)
         else:
@@ -121,6 +121,11 @@ class PairWriter:
 
     def _refuse(self, problem: str, name: str, fix: str, row: int) -> Any:
         raise InputError(problem, field=name, fix=fix, **place_of(self._table, row))
+
+
+def template_options(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the chat template, of a row's `tools` and `chat_template_kwargs`."""
+    return {"tools": beside.get("tools"), **beside.get("chat_template_kwargs", {})}
 
 
 def _says_something(message: Mapping[str, Any]) -> bool:

@@ -115,7 +115,8 @@ def _card(
         *(f"- {json.dumps(tag)}" for tag in (f"base_model:adapter:{base}", "lora", "dpo", mixture.method, "pluralign")),
     ]  # fmt: skip
     served = "the worst of a run's groups (direct MinMax-DPO)" if name == "direct" else _TITLES[mixture.method]
-    prompts = "turns of a conversation, in the tokenizer's chat template" if mixture.chat else "plain texts"
+    prompts = f"turns of a conversation, in the tokenizer's chat template{_rendering(mixture)}"
+    prompts = prompts if mixture.chat else "plain texts"
     table = "\n".join(f"| {key} | {value} |" for key, value in rows)
     # A fence ends with its own letters, wherever they stand.
     told = "\n".join(f"{key}: {json.dumps(value)}" for key, value in settings.items()).replace("`", "\\u0060")
@@ -160,6 +161,17 @@ model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("BASE"), 
 
 Made with {used}.
 """
+
+
+def _rendering(mixture: MixtureFile) -> str:
+    """What the template is given beside messages."""
+    if mixture.rendering is None:
+        return " (its tools and chat_template_kwargs differ from answer to answer)"
+    found = mixture.rendering.get("chat_template_kwargs", {})
+    told = [f"{key}={json.dumps(value)}" for key, value in found.items()]
+    if tools := mixture.rendering.get("tools"):
+        told.append(f"{len(tools)} tools")
+    return f" with {escaped(', '.join(told))}" if told else ""
 
 
 def _held_out(numbers: RunNumbers) -> list[tuple[str, str]]:

@@ -30,8 +30,9 @@ MINMAX_AGAIN = "run `pluralign llm minmax` again"
 class MixtureFile:
     """mixture.json: the groups' adapters in order, their shares eta, and MinMax weights once there are any.
 
-    chat: whether prompts are turns of a conversation.  files: name in the folder -> checksum, of everything else that a
-    finished run is read from.
+    chat: whether prompts are turns of a conversation.  rendering: what the chat template is given beside messages: the
+    `tools` and `chat_template_kwargs` of all training answers, None where these differ ({} in runs of before).
+    files: name in the folder -> checksum, of everything else that a finished run is read from.
     """
 
     base: str
@@ -46,6 +47,7 @@ class MixtureFile:
     append_end: bool = True
     window: int = 512
     chat: bool = False
+    rendering: Mapping[str, Any] | None = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -159,7 +159,7 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
         base=str(settings.model), base_hash=hashes["base"], tokenizer_hash=hashes["tokenizer"], beta=settings.beta,
         method=settings.method, adapters=tuple(f"group_{k}" for k in range(best)),
         mixture=tuple(fits[best].mixture.tolist()), append_end=settings.data.append_end, window=window,
-        chat=data.chat,
+        chat=data.chat, rendering=data.rendering,
     )  # fmt: skip
     summary = _summary(settings.method, fits, best, data)
     if ours.is_first:

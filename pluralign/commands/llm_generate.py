@@ -21,6 +21,11 @@ from pluralign.commands.llm_options import clock, training_warnings
     "--chat/--no-chat", default=None, help="Whether prompts are turns of a conversation (default: as in training)."
 )
 @click.option(
+    "--chat-template-kwargs", metavar="JSON",
+    help='What the chat template is given, e.g. {"enable_thinking": false} (default: as in training).',
+)  # fmt: skip
+@click.option("--tools", metavar="JSON", help="The tools it is given, a list (default: as in training).")
+@click.option(
     "--group", help="An adapter (group_0, ...), reference, or mixture (default: MinMax weights, else shares)."
 )
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt.")
@@ -34,6 +39,8 @@ def command(
     run: str,
     prompts: tuple[str, ...],
     chat: bool | None,
+    chat_template_kwargs: str | None,
+    tools: str | None,
     group: str | None,
     samples: int,
     max_new_tokens: int | None,
@@ -47,7 +54,8 @@ def command(
 
     From the ensemble the member is drawn once a response, which then answers alone: that is the paper's policy.
     The same seed gives the same responses, whatever else is in the batch. Of a run trained on conversations a prompt is
-    one turn of the user, or a list of messages as JSON, and the tokenizer's chat template renders it.
+    one turn of the user, or a list of messages as JSON, and the tokenizer's chat template renders it, with the tools
+    and chat_template_kwargs that all of its answers had.
 
     Example: pluralign llm generate run --prompt "This film is" --group group_1
     """
@@ -56,7 +64,7 @@ def command(
     from llm.base.generation import Sampling
     from llm.base.model_folder import longest_input
     from llm.base.reference_policy import ReferencePolicy
-    from llm.data.chat_prompts import messages_of
+    from llm.data.chat_prompts import asked_rendering, messages_of
     from llm.data.data_settings import DataSettings
     from llm.data.tokeniser import Tokeniser
     from llm.runs.adapter_mixtures import AdapterMixture
@@ -71,6 +79,13 @@ def command(
     known = (*mixture.adapters, "reference", "mixture")
     if group is not None and group not in known:
         raise InputError(f"--group: no '{group}' in {run}", fix=f"choose one of {', '.join(known)}")
+    given = {"tools": tools, "chat_template_kwargs": chat_template_kwargs}
+    chats = mixture.chat if chat is None else chat
+    if not chats and any(text is not None for text in given.values()):
+        raise InputError(
+            "--chat-template-kwargs and --tools are for turns of a conversation", fix="leave them out, or give --chat"
+        )
+    rendering = asked_rendering(mixture.rendering, given) if chats else {}
     asked = list(prompts) or _lines(sys.stdin)
     if not asked:
         raise InputError("no prompts", fix="give --prompt TEXT, or one prompt a line on standard input")
@@ -81,8 +96,10 @@ def command(
         opened = open_run(run, model=model, device=device, sampling=sampling, progress=clock())
         room = opened.mixture.window
         tokeniser = Tokeniser(opened.tokenizer, opened.base.store, room, DataSettings())
-        if opened.mixture.chat if chat is None else chat:
-            first = [tokeniser.chat_prompt(messages_of(text), lambda: {"field": "prompt"})[0] for text in asked]
+        if chats:
+            first = [
+                tokeniser.chat_prompt(messages_of(text), rendering, lambda: {"field": "prompt"})[0] for text in asked
+            ]
         else:
             first = [tokeniser.prompt(text)[0] for text in asked]
         contexts = np.repeat(np.array(first, dtype=np.int64), samples)

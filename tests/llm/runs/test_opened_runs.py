@@ -10,9 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from chat_models import CHATML, chat_folder, chat_tokenizer  # noqa: E402
 from saved_runs import finished, pairs, refused, run, settings  # noqa: E402, F401
 from tiny_llm import tiny  # noqa: E402, F401
 from typed_commands import typed, typed_json  # noqa: E402
+
+from llm.base import generation  # noqa: E402
+from llm.base.folder_format import read_stamped, stamped  # noqa: E402
+from llm.runs.open_run import open_run  # noqa: E402
 
 ONE = ["--max-new-tokens", 4]
 
@@ -44,7 +49,6 @@ def test_a_scorer_is_of_a_group_that_is_there(run, refused, monkeypatch, capsys)
 
 
 def test_a_coin_in_figures_is_that_of_the_answers(run):
-    from llm.base.folder_format import read_stamped, stamped
     from llm.runs.run_figures import draw_run, training_figure
     from pluralign.page.runs import _coins
 
@@ -60,3 +64,70 @@ def test_a_coin_in_figures_is_that_of_the_answers(run):
     (run / "run.json").write_text(json.dumps(stamped(found)))
     assert draw_run(run)
     assert not _coins(found)
+
+
+THINKING = {"enable_thinking": False}
+TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
+PLAIN = "<|im_start|>user\nSay 3<|im_end|>\n<|im_start|>assistant\n"
+
+
+def _asked_of(folder, monkeypatch, capsys, *renderings):
+    """Train on conversations with these columns in turn; then a function: options of `generate` -> (contexts it asks
+    with, or the message that it ends with)."""
+    model = chat_folder(folder / "model")
+    (model / "chat_template.jinja").write_text("{% if enable_thinking is false %}mute\n{% endif %}" + CHATML)
+    rows = [
+        {"prompt": [{"role": "user", "content": f"Say {j % 5}"}], "chosen": "A kind reply", "rejected": "A rude reply",
+         "annotator_id": f"p{j % 5}", **renderings[j % len(renderings)]} for j in range(10)
+    ]  # fmt: skip
+    data, out = folder / "pairs.jsonl", folder / "run"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sets = ["training.epochs=1", "groups.rounds=0", "threads=1", "lora.rank=2", "device=cpu", "data.unseen=0.2"]
+    code, _, err = typed(
+        monkeypatch, capsys, "llm", "train", "--model", model, "--data", data, "--method", "dpo", "--out", out,
+        *(part for one in sets for part in ("--set", one)),
+    )  # fmt: skip
+    assert code == 0, err
+    seen = []
+    generated = generation._generate
+    monkeypatch.setattr(generation, "_generate", lambda *told: seen.extend(told[2]) or generated(*told))
+
+    def asked(*options):
+        seen.clear()
+        code, _, err = typed(monkeypatch, capsys, "llm", "generate", out, *ONE, "--prompt", "Say 3", *options)
+        return [chat_tokenizer("chatml").decode(tokens) for tokens in seen] if code == 0 else err
+
+    return asked
+
+
+def test_a_run_is_asked_as_it_was_trained(tmp_path, monkeypatch, capsys):
+    asked = _asked_of(tmp_path, monkeypatch, capsys, {"chat_template_kwargs": THINKING, "tools": TOOLS})
+    opened = open_run(tmp_path / "run")
+    contexts = [
+        opened.tokenizer.decode(opened.base.store[number])
+        for number in opened.preferences().train.pairs.contexts.tolist()
+    ]
+    (found,) = asked()
+    assert found[: found.index("Say")] == contexts[0][: contexts[0].index("Say")]
+    assert found.startswith("mute\n<|im_start|>system\n")
+    assert asked("--chat-template-kwargs", "{}") == [found.removeprefix("mute\n")]
+    assert asked("--chat-template-kwargs", "{}", "--tools", "[]") == [PLAIN]
+    for wrong, words in (("{", "not whole JSON"), ("[1]", "expected an object name -> value, got [1]")):
+        message = asked("--chat-template-kwargs", wrong)
+        assert "field '--chat-template-kwargs'" in message
+        assert words in message
+    assert "for turns of a conversation" in asked("--no-chat", "--tools", "[]")
+    card = (tmp_path / "run" / "group_0" / "README.md").read_text()
+    assert "chat template with enable\\_thinking=false, 1 tools" in card
+
+
+def test_answers_that_differ_in_how_they_were_rendered_leave_it_to_the_asker(tmp_path, monkeypatch, capsys):
+    asked = _asked_of(tmp_path, monkeypatch, capsys, {"chat_template_kwargs": THINKING}, {})
+    assert "the training answers differ in tools or chat_template_kwargs" in asked()
+    assert asked("--chat-template-kwargs", json.dumps(THINKING)) == ["mute\n" + PLAIN]
+    assert asked("--chat-template-kwargs", "{}") == [PLAIN]
+    # Runs of before do not say it, and are asked as they were.
+    mixture = read_stamped(tmp_path / "run" / "mixture.json", "")
+    assert mixture.pop("rendering") is None
+    (tmp_path / "run" / "mixture.json").write_text(json.dumps(stamped(mixture)))
+    assert asked() == [PLAIN]

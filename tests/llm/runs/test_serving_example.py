@@ -21,7 +21,13 @@ SAMPLING = {"model": str, "max_tokens": int, "temperature": float, "top_p": floa
             "frequency_penalty": float, "user": str}  # fmt: skip
 FIELDS = {
     "/v1/completions": {**SAMPLING, "prompt": (str, list), "echo": bool},
-    "/v1/chat/completions": {**SAMPLING, "messages": list},
+    "/v1/chat/completions": {
+        **SAMPLING,
+        "messages": list,
+        "tools": list,
+        "tool_choice": str,
+        "chat_template_kwargs": dict,
+    },
 }
 
 
@@ -39,7 +45,7 @@ def run(tmp_path):
     return _run(tmp_path / "a run", chat=False)
 
 
-def _run(folder, chat, rank=4, dora=False, weights=(0.7, 0.2, 0.1)):
+def _run(folder, chat, rank=4, dora=False, weights=(0.7, 0.2, 0.1), **more):
     names = [f"group_{k}" for k in range(3)]
     for name in names:
         (folder / name).mkdir(parents=True)
@@ -53,6 +59,7 @@ def _run(folder, chat, rank=4, dora=False, weights=(0.7, 0.2, 0.1)):
         "mixture": [0.5, 0.3, 0.2],
         "weights": weights,
         "chat": chat,
+        **more,
     }
     (folder / "mixture.json").write_text(json.dumps(content))
     return folder
@@ -160,6 +167,28 @@ def test_a_run_on_conversations_is_asked_with_messages(example, tmp_path, server
     assert plain["messages"] == [{"role": "user", "content": "Tea?"}]
     assert listed["messages"] == messages
     assert listed["seed"] == 7
+
+
+def test_the_template_is_given_what_it_was_given_in_training(example, tmp_path, server):
+    tools = [{"type": "function", "function": {"name": "look_up"}}]
+    thinking = {"enable_thinking": False}
+    asked = server.RequestHandlerClass.asked
+    beside = ("tools", "tool_choice", "chat_template_kwargs")
+
+    def body(name, rendering, **options):
+        example.Ensemble(_run(tmp_path / name, chat=True, rendering=rendering), server.url).ask("Tea?", 3, **options)
+        return {key: value for key, value in asked[-1][1].items() if key in beside}
+
+    assert body("a", {"chat_template_kwargs": thinking}) == {"chat_template_kwargs": thinking}
+    assert body("b", {"tools": tools}) == {"tools": tools, "tool_choice": "none"}
+    assert body("c", {"chat_template_kwargs": thinking}, chat_template_kwargs={}) == {"chat_template_kwargs": {}}
+    assert body("d", {}) == {}
+    with pytest.raises(SystemExit, match="this run's answers differ in tools or chat_template_kwargs"):
+        body("e", None)
+    assert body("f", None, chat_template_kwargs=thinking) == {"chat_template_kwargs": thinking}
+    words = [str(tmp_path / "e"), "--prompt", "x", "--url", server.url, "--chat-template-kwargs", json.dumps(thinking)]
+    assert example.main(words) == 0
+    assert asked[-1][1]["chat_template_kwargs"] == thinking
 
 
 def test_the_command_is_the_documented_one(example, run, tmp_path):
