@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
 from llm.data.preference_text import DataSettings, TextPreferences, load_preferences
 from llm.runs.run_folder import TRAIN_AGAIN, MixtureFile, read_mixture
-from llm.runs.run_origin import Origin, computed_in, read_origin, require_same_data
+from llm.runs.run_origin import Origin, computed_in, find_same_data, read_origin
 from llm.runs.run_settings import RunSettings
 from llm.training.adapter_policy import AdapterPolicy
 from sim.errors import InputError
@@ -92,15 +93,14 @@ class OpenRun:
     mixture: MixtureFile
     settings: RunSettings
     origin: Origin
+    trained_on: tuple[str, ...] = ()
 
     def preferences(self, data: DataSettings | None = None) -> TextPreferences:
         """The run's own data with its own split (refused if it is not what the run was trained on), or other data."""
         if data is None:
-            require_same_data(self.origin, self.settings.data, self.folder)
+            data = find_same_data(self.origin, self.settings.data, self.folder, self.trained_on)
         stream = Stream(self.settings.seed, "llm")
-        return load_preferences(
-            data or self.settings.data, self.tokenizer, self.base.store, self.mixture.window, stream
-        )
+        return load_preferences(data, self.tokenizer, self.base.store, self.mixture.window, stream)
 
 
 def run_settings(folder: str | Path) -> RunSettings:
@@ -139,12 +139,14 @@ def open_run(
     sampling: Sampling | None = None,
     base: tuple[SharedBase, Any] | None = None,
     prefix: str = "",
+    trained_on: Sequence[str] = (),
     progress: Progress = lambda text: None,
 ) -> OpenRun:
     """Load a run's adapters on its base, or on an open one (`base`) under names that begin with `prefix`.
 
-    model: where the base lies now, if it was moved.  The base is refused if its hash differs from the run's, and the
-    folder if a file of it is not as it was written; other numbers than those of training are said to `progress`.
+    model, trained_on: where the base and the files of training lie now, if they were moved.  The base is refused if its
+    hash differs from the run's, and the folder if a file of it is not as it was written; other numbers than those of
+    training are said to `progress`.
     """
     folder = Path(folder)
     mixture, (settings, origin, _) = read_mixture(folder), read_config(folder)
@@ -171,4 +173,4 @@ def open_run(
     for name in mixture.adapters:
         shared.load_adapter(prefix + name, folder / name)
         policies.append(AdapterPolicy(shared, prefix + name, beta=mixture.beta, sampling=sampling or settings.sampling))
-    return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings, origin)
+    return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings, origin, tuple(trained_on))

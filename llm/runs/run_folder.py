@@ -106,6 +106,14 @@ def save_responsibilities(path: Path, annotators: Sequence[str], gamma: FloatArr
         pq.write_table(pa.table(columns), temporary)
 
 
+def read_annotators(folder: Path) -> list[str]:
+    """Whose answers a run was trained on."""
+    import pyarrow.parquet as pq
+
+    names: list[str] = pq.read_table(folder / RESPONSIBILITIES, columns=["annotator_id"])["annotator_id"].to_pylist()
+    return names
+
+
 def save_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """metrics.jsonl, rewritten whole: one row a step, a round or an evaluation."""
     write_text(path, "".join(json.dumps(dict(row)) + "\n" for row in rows))

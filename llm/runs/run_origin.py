@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Origin:
     """base, tokenizer: hashes of their files.  data: "train" (and "test") -> checksum of the file's bytes, or of a
     folder's files; "embedding" -> of the sentence model's folder, where responses are embedded by one.  dtype, device:
     of the base's weights; of a GPU, its name too.  scoring: dtype of scores.  start: of the adapters that the run's
-    begin at."""
+    begin at.  folder: where relative paths of the settings count from, "" where that was not kept."""
 
     base: str
     tokenizer: str
@@ -30,9 +30,11 @@ class Origin:
     device: str
     scoring: str
     start: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without `folder`, of which no number comes."""
+        return {key: value for key, value in asdict(self).items() if key != "folder"}
 
 
 def origin_of(
@@ -73,6 +75,35 @@ def require_same_data(origin: Origin, settings: DataSettings, folder: Path) -> N
                 f"was changed since {folder} was trained on it", file=path, field=field,
                 fix="put the old one back, or train with another --out",
             )  # fmt: skip
+
+
+def find_same_data(origin: Origin, settings: DataSettings, folder: Path, named: Sequence[str] = ()) -> DataSettings:
+    """The settings with the places where the files of training lie now: one named anew, else as it was given, seen
+    from here or from the folder the run was trained in.  InputError where none of them holds what it was trained on.
+    """
+    sums = {place: data_checksum(place) for place in named}
+    for place, own in sums.items():
+        if own not in origin.data.values():
+            raise InputError(
+                f"is not what {folder} was trained on", file=place, field="--trained-on",
+                fix="name the file of training, unchanged",
+            )  # fmt: skip
+    found = {}
+    for name, path in _files(settings).items():
+        wanted = origin.data.get(name)
+        places = list(dict.fromkeys([path, str(Path(origin.folder, path)) if origin.folder else path]))
+        there = [place for place in places if Path(place).exists()]
+        same = [place for place, own in sums.items() if own == wanted]
+        same = same or [place for place in there if data_checksum(place) == wanted]
+        if not same:
+            looked = f" (looked for {' and '.join(str(Path(place).absolute()) for place in places)})"
+            why = "was changed since" if there else f"is not there{looked}, and"
+            raise InputError(
+                f"{why} {folder} was trained on it", file=path, field=f"data.{name}",
+                fix="put the old one back, or say where it lies with --trained-on FILE",
+            )  # fmt: skip
+        found[name] = same[0]
+    return replace(settings, **found)
 
 
 def require_same_models(origin: Origin, model: str, embedding: str, folder: Path) -> None:

@@ -142,7 +142,11 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
             "out here, and held-out numbers are then too good"
         )
     if ours.is_first:
-        begun = {**resolved(settings), "origin": origin.as_json(), "versions": versions()}
+        begun = {
+            **resolved(settings),
+            "origin": {**origin.as_json(), "folder": str(Path.cwd())},
+            "versions": versions(),
+        }
         # What is left of an end that was killed: until this one ends there is no mixture to open.
         (out / "mixture.json").unlink(missing_ok=True)
         write_json(out / "config.json", stamped(begun))

@@ -28,6 +28,10 @@ from pluralign.commands.llm_options import clock, training_warnings
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Responses a prompt and policy.")
 @click.option("--twin", type=click.IntRange(0), default=20, show_default=True, help="Replicates of the tabular twin.")
 @click.option("--model", type=click.Path(), help="Where the base lies now, if it was moved.")
+@click.option(
+    "--trained-on", multiple=True, type=click.Path(),
+    help="Where a file of training lies now, if it was moved; repeatable.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", help="auto, cpu or cuda (default: the run's).")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
@@ -41,6 +45,7 @@ def command(
     samples: int,
     twin: int,
     model: str | None,
+    trained_on: tuple[str, ...],
     seed: int,
     device: str | None,
     as_json: bool,
@@ -60,7 +65,7 @@ def command(
     from llm.runs.evaluation import evaluate
     from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
-    from llm.runs.run_folder import held_run
+    from llm.runs.run_folder import held_run, read_annotators
     from llm.runs.twin_of_run import twin_of
     from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
@@ -70,7 +75,7 @@ def command(
     judges = scorers_of(made, scorers)
     with training_warnings(), held_run(run):
         say = clock()
-        opened = open_run(run, model=model, device=device, progress=say)
+        opened = open_run(run, model=model, device=device, trained_on=trained_on, progress=say)
         others: dict[str, Any] = {}
         for number, place in enumerate(against):
             other = open_run(place, base=(opened.base, opened.tokenizer), prefix=f"other{number}_", progress=say)
@@ -90,7 +95,7 @@ def command(
             answers = load_preferences(
                 settings, opened.tokenizer, opened.base.store, opened.mixture.window, Stream(seed, "eval-data")
             ).train
-            overlap = set(answers.annotators) & set(opened.preferences().train.annotators)
+            overlap = set(answers.annotators) & set(read_annotators(Path(run)))
             if overlap and not opened.settings.data.same_annotators:
                 raise InputError(
                     f"{len(overlap)} annotators are in the training data (the first is {min(overlap)})", file=data,

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 @click.option("--rounds", type=click.IntRange(1), default=10_000, show_default=True, help="Rounds of optimistic Hedge.")
 @click.option("--direct", is_flag=True, help="Also train one new policy against the worst group (no ensemble).")
 @click.option("--model", type=click.Path(), help="Where the base lies now, if it was moved.")
+@click.option(
+    "--trained-on", multiple=True, type=click.Path(),
+    help="Where a file of training lies now, if it was moved; repeatable.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", help="auto, cpu or cuda (default: the run's).")
 def command(
@@ -37,6 +41,7 @@ def command(
     rounds: int,
     direct: bool,
     model: str | None,
+    trained_on: tuple[str, ...],
     seed: int,
     device: str | None,
 ) -> None:
@@ -59,7 +64,7 @@ def command(
     settings = read_settings(SaddleSettings, config, overrides)
     with training_warnings(), held_run(run):
         say = clock()
-        opened = open_run(run, model=model, device=device, progress=say)
+        opened = open_run(run, model=model, device=device, trained_on=trained_on, progress=say)
         asked = asked or [(1.0,) * len(opened.policies)]
         report = minmax_run(opened, asked, prompts=prompts, samples=samples, rounds=rounds, seed=seed, progress=say)
         found = None

@@ -3,7 +3,9 @@
 
 import io
 import json
+import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from typed_commands import typed, typed_json  # noqa: E402
 from llm.base import generation  # noqa: E402
 from llm.base.folder_format import read_stamped, stamped  # noqa: E402
 from llm.runs.open_run import open_run  # noqa: E402
+from llm.runs.train_run import train_run  # noqa: E402
 
 ONE = ["--max-new-tokens", 4]
 
@@ -131,3 +134,41 @@ def test_answers_that_differ_in_how_they_were_rendered_leave_it_to_the_asker(tmp
     assert mixture.pop("rendering") is None
     (tmp_path / "run" / "mixture.json").write_text(json.dumps(stamped(mixture)))
     assert asked() == [PLAIN]
+
+
+def test_data_given_by_a_relative_path_are_found_from_elsewhere_or_named_anew(
+    settings, tmp_path, monkeypatch, capsys, refused
+):
+    shutil.copy(settings.data.train, tmp_path / "pairs.jsonl")
+    monkeypatch.chdir(tmp_path)
+    train_run(replace(settings, method="dpo", data=replace(settings.data, train="pairs.jsonl")), "run")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    asked = ["llm", "minmax", "../run", "--prompts", 2]
+    assert typed(monkeypatch, capsys, *asked)[0] == 0
+    # Another file of that name is not it.
+    (elsewhere / "pairs.jsonl").write_text("{}")
+    assert typed(monkeypatch, capsys, *asked)[0] == 0
+    (elsewhere / "pairs.jsonl").unlink()
+    (tmp_path / "pairs.jsonl").rename(elsewhere / "moved.jsonl")
+    line = refused(*asked)
+    assert f"is not there (looked for {elsewhere}/pairs.jsonl and {tmp_path}/pairs.jsonl), and ../run was" in line
+    assert line.endswith("put the old one back, or say where it lies with --trained-on FILE")
+    assert typed(monkeypatch, capsys, *asked, "--trained-on", "moved.jsonl")[0] == 0
+    rows = [json.loads(line) for line in (elsewhere / "moved.jsonl").read_text().splitlines()]
+    other = elsewhere / "other.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows[:40]))
+    assert "other.jsonl, field '--trained-on': is not what ../run was trained on" in refused(
+        *asked, "--trained-on", "other.jsonl"
+    )
+    # Other people's answers need no file of training, unless they name groups.
+    judged = ["llm", "eval", "../run", "--data", "other.jsonl", "--prompts", 2, "--twin", 0]
+    assert "annotators are in the training data (the first is a0)" in refused(*judged)
+    kept = ("prompt", "chosen", "rejected")
+    other.write_text("".join(
+        json.dumps({**{key: row[key] for key in kept}, "annotator_id": f"new{j % 4}"}) + "\n"
+        for j, row in enumerate(rows[:40])
+    ))  # fmt: skip
+    code, _, err = typed(monkeypatch, capsys, *judged)
+    assert code == 0, err
