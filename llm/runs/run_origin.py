@@ -96,11 +96,11 @@ def find_same_data(origin: Origin, settings: DataSettings, folder: Path, named: 
         same = [place for place, own in sums.items() if own == wanted]
         same = same or [place for place in there if data_checksum(place) == wanted]
         if not same:
-            looked = f" (looked for {' and '.join(str(Path(place).absolute()) for place in places)})"
-            why = "was changed since" if there else f"is not there{looked}, and"
+            looked = " and ".join(dict.fromkeys(str(Path(place).absolute()) for place in places))
+            why = "was changed since" if there else "is not there, and"
             raise InputError(
                 f"{why} {folder} was trained on it", file=path, field=f"data.{name}",
-                fix="put the old one back, or say where it lies with --trained-on FILE",
+                fix=f"put the old one back, or say where it lies with --trained-on FILE (looked for {looked})",
             )  # fmt: skip
         found[name] = same[0]
     return replace(settings, **found)

@@ -153,8 +153,8 @@ def test_data_given_by_a_relative_path_are_found_from_elsewhere_or_named_anew(
     (elsewhere / "pairs.jsonl").unlink()
     (tmp_path / "pairs.jsonl").rename(elsewhere / "moved.jsonl")
     line = refused(*asked)
-    assert f"is not there (looked for {elsewhere}/pairs.jsonl and {tmp_path}/pairs.jsonl), and ../run was" in line
-    assert line.endswith("put the old one back, or say where it lies with --trained-on FILE")
+    assert "is not there, and ../run was trained on it; put the old one back, or say where it lies" in line
+    assert line.endswith(f"--trained-on FILE (looked for {elsewhere}/pairs.jsonl and {tmp_path}/pairs.jsonl)")
     assert typed(monkeypatch, capsys, *asked, "--trained-on", "moved.jsonl")[0] == 0
     rows = [json.loads(line) for line in (elsewhere / "moved.jsonl").read_text().splitlines()]
     other = elsewhere / "other.jsonl"
