@@ -91,19 +91,24 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     on_gpu = settings.device != "cpu"
     dtype = torch.bfloat16 if on_gpu else torch.float32
     answers = planned_answers(settings)
-    prompt = answers.prompt_tokens
-    length = prompt + answers.response_tokens
+    length = answers.prompt_tokens + answers.response_tokens
     most = longest_input(config)
     if most is not None and length > most:
         raise InputError(
             f"{length} tokens do not fit the model's {most} positions",
             fix="lower prompt_tokens or response_tokens",
         )
-    pairs_at_once = min(settings.training.batch, max(1, settings.training.micro_tokens // pair_tokens(config, answers)))
-    rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // length)
-    cache = _cache_bytes(config, settings.sampling, prompt, dtype)
-    shape = StepShape(prompt, answers.response_tokens, pairs_at_once, rows_at_once)
-    joint = _joint_step(config, settings, answers, shape)
+    largest = _within(answers.largest, most)
+    training, of_pair = settings.training, pair_tokens(config, replace(largest, responses=2.0))
+    of_answer = pair_tokens(config, largest)
+    step = min(max(training.micro_tokens, of_answer), training.batch * of_answer)
+    # Of answers of many lengths shorter ones fill what the longest leave: the piece is full, as training rehearses it.
+    pairs_at_once = max(1, step // of_pair if largest == answers else -(-step // of_pair))
+    longest = largest.prompt_tokens + largest.response_tokens
+    rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // longest)
+    cache = _cache_bytes(config, settings.sampling, largest.prompt_tokens, dtype)
+    shape = StepShape(largest.prompt_tokens, largest.response_tokens, pairs_at_once, rows_at_once)
+    joint = _joint_step(config, settings, answers, shape, of_pair)
     ways, seen = ways_to_fit(config, dtype, settings, shape, cache, joint)
     way = ways[-1]
     generation = seen.weights + seen.adapters + cache
@@ -134,27 +139,37 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             work.sharp / (peak * share) / 3600 / way.devices, work.soft / (peak * share) / 3600 / way.devices
         ),
         memory_of_device=memory_of(settings),
+        mean_tokens=(answers.prompt_tokens, answers.response_tokens),
+        longest_tokens=(largest.prompt_tokens, largest.response_tokens),
         ways=tuple(ways),
     )
 
 
 def _joint_step(
-    config: Any, settings: PlanSettings, answers: PlannedAnswers, shape: StepShape
+    config: Any, settings: PlanSettings, answers: PlannedAnswers, shape: StepShape, of_largest: int
 ) -> StepShape | None:  # fmt: skip
     """A step of all groups in one forward pass; None where groups do not share passes (`Sharing.of`)."""
     training, each = settings.training, pair_tokens(config, answers)
     sharing, own = Sharing.of(training, settings.lora), min(training.batch, answers.pairs)
     if sharing is None or settings.types == 1 or own * each > sharing.tokens:
         return None
-    return replace(shape, pairs=min(settings.types * own, max(1, training.micro_tokens // each)))
+    return replace(shape, pairs=min(settings.types * own, max(1, training.micro_tokens // of_largest)))
+
+
+def _within(answers: PlannedAnswers, most: int | None) -> PlannedAnswers:
+    """Cut to what the model reads, as training cuts or drops what is longer."""
+    if most is None:
+        return answers
+    response = min(answers.response_tokens, most - 1)
+    return replace(answers, prompt_tokens=min(answers.prompt_tokens, most - response), response_tokens=response)
 
 
 def pair_tokens(config: Any, answers: PlannedAnswers) -> int:
-    """Tokens of a pair in training: its prompt once, where the model allows (see `shared_prompts`)."""
-    together = answers.prompt_tokens + 2 * answers.response_tokens
+    """Tokens of an answer in training: its prompt once, where the model allows (see `shared_prompts`)."""
+    together = answers.prompt_tokens + round(answers.responses * answers.response_tokens)
     window = longest_shared(config)
     behind = may_share(config) and (window is None or together <= window)
-    return together if behind else 2 * (answers.prompt_tokens + answers.response_tokens)
+    return together if behind else round(answers.responses * (answers.prompt_tokens + answers.response_tokens))
 
 
 def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtype) -> int:
@@ -186,7 +201,9 @@ def _work(
     attention = 2 * config.num_hidden_layers * config.hidden_size * length
     head = answers.response_tokens * 2 * embedding
     forward = length * (2 * body + attention) + head
-    forward_of_pair = of_pair * (2 * body + attention * min(of_pair / length, 2)) + 2 * head
+    forward_of_pair = (
+        of_pair * (2 * body + attention * min(of_pair / length, answers.responses)) + answers.responses * head
+    )
     K, fits = settings.types, settings.rounds + 1
     passes = 3 if recompute else 2
     # Answers that a pass of all groups' fits goes over.
@@ -197,7 +214,7 @@ def _work(
     trained = fits * settings.training.epochs
     return (
         PlannedTokens(
-            data=float(2 * answers.pairs * length),
+            data=float(answers.responses * answers.pairs * length),
             sharp=float(length * scored + of_pair * trained * sharp),
             soft=float(length * scored + of_pair * trained * soft),
         ),

@@ -45,6 +45,8 @@ class Plan:
     """What a run will need: counts of parameters, bytes, tokens, FLOPs, hours, and what the hours assume.
 
     memory_of_device: bytes that tensors may take of it.  ways: tried in turn, the last of them the one planned.
+    mean_tokens, longest_tokens: of a prompt and a response, on average (tokens and hours) and of the largest answer
+    (memory).
     """
 
     model: str
@@ -62,6 +64,8 @@ class Plan:
     hours: PlannedWork
     memory_of_device: float
     ways: tuple[Way, ...]
+    mean_tokens: tuple[int, int]
+    longest_tokens: tuple[int, int]
 
     @property
     def verdict(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,13 +18,22 @@ _BYTES = 4
 class PlannedAnswers:
     """pairs: answers to train on.  distinct: different (prompt, response) that they are about: what is scored.  alike:
     what is left of the pairs where those answered alike are merged, whoever answered; None where nothing is known of
-    it.  prompt_tokens, response_tokens: mean lengths."""
+    it.  prompt_tokens, response_tokens: mean lengths.  longest: (prompt, response) of the largest, None where all are
+    alike.  responses: how many an answer is about on average, two of a pair."""
 
     pairs: int
     distinct: int
     alike: int | None
     prompt_tokens: int
     response_tokens: int
+    longest: tuple[int, int] | None = None
+    responses: float = 2.0
+
+    @property
+    def largest(self) -> PlannedAnswers:
+        """As if all were as long as the longest: what memory goes by."""
+        prompt, response = self.longest or (self.prompt_tokens, self.response_tokens)
+        return replace(self, prompt_tokens=prompt, response_tokens=response)
 
 
 def planned_answers(settings: PlanSettings) -> PlannedAnswers:
@@ -37,29 +46,48 @@ def planned_answers(settings: PlanSettings) -> PlannedAnswers:
     pairs = settings.pairs or default.pairs
     of_file = counted if settings.pairs is None else None
     alike = settings.alike or (None if of_file is None else of_file.alike)
-    distinct = settings.distinct or (2 * pairs if of_file is None else of_file.distinct)
-    for name, value, most in (("alike", alike or 1, pairs), ("distinct", distinct, 2 * pairs)):
+    shown = round(default.responses * pairs)
+    distinct = settings.distinct or (shown if of_file is None else of_file.distinct)
+    for name, value, most in (("alike", alike or 1, pairs), ("distinct", distinct, shown)):
         if not 1 <= value <= most:
             raise InputError(f"{name} must lie in 1 to {most}, there are {pairs} pairs (got {value})", field=name)
+    longest = default.longest
+    if longest is not None:
+        # A length that is said is that of all.
+        longest = settings.prompt_tokens or longest[0], settings.response_tokens or longest[1]
     return PlannedAnswers(
         pairs, distinct, alike, settings.prompt_tokens or default.prompt_tokens,
-        settings.response_tokens or default.response_tokens,
+        settings.response_tokens or default.response_tokens, longest, default.responses,
     )  # fmt: skip
 
 
 def count_answers(path: str) -> PlannedAnswers:
     """Of a preference file; of one that says which answers are to train on, of those."""
-    table = read_pairs(path).require_pairs("training")
+    table = read_pairs(path)
+    if table.answers == "grades":
+        raise InputError(
+            "the answers are grades of one response each, which train does not take", file=path,
+            fix="give several responses and their scores",
+        )  # fmt: skip
     if table.split is not None and table.rows_of("train").any():
         table = table.select(table.rows_of("train"))
     sizes = np.array([len(text.encode()) for text in table.items])
     prompts = np.array([len(text.encode()) for text in table.prompts])
-    sides = np.concatenate([table.chosen, table.rejected])
-    about = np.stack([np.concatenate([table.prompt, table.prompt]), sides])
+    answer, item = table.shown()
+    prompt = table.prompt[answer]
+    lengths = np.stack([prompts[prompt], sizes[item]])
+    longest = lengths[:, (lengths[0] + 2 * lengths[1]).argmax()]
+    tokens = [
+        max(1, round(float(own) / _BYTES)) for own in (prompts[table.prompt].mean(), sizes[item].mean(), *longest)
+    ]
+    # Only pairs that were answered alike are merged.
+    alike = np.unique(np.stack([table.prompt, table.chosen, table.rejected]), axis=1).shape[1]
     return PlannedAnswers(
         pairs=len(table),
-        distinct=np.unique(about, axis=1).shape[1],
-        alike=np.unique(np.stack([table.prompt, table.chosen, table.rejected]), axis=1).shape[1],
-        prompt_tokens=max(1, round(prompts[table.prompt].mean() / _BYTES)),
-        response_tokens=max(1, round(sizes[sides].mean() / _BYTES)),
+        distinct=np.unique(np.stack([prompt, item]), axis=1).shape[1],
+        alike=alike if table.answers == "pairs" else None,
+        prompt_tokens=tokens[0],
+        response_tokens=tokens[1],
+        longest=(tokens[2], tokens[3]),
+        responses=len(item) / len(table),
     )

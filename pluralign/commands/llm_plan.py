@@ -23,6 +23,10 @@ def _verdict(content: Plan) -> str:
     return f"{on}; {content.verdict}{missed}"
 
 
+def _tokens(lengths: tuple[int, int]) -> str:
+    return "{} tokens a prompt and {} a response".format(*lengths)
+
+
 @click.command("plan")
 @config_options
 @click.option("--model", type=click.Path(), help="Model folder; only its config.json is read.")
@@ -75,6 +79,8 @@ def command(
         f"{gib['training_peak']:.2f} ({content.pairs_per_forward} pairs at once), evaluation "
         f"{gib['evaluation_peak']:.2f}, sampling {gib['generation_peak']:.2f}; needed {gib['peak']:.2f} GiB\n"
         f"{_verdict(content)}\n"
+        f"lengths: {_tokens(content.mean_tokens)} on average, for tokens and hours; "
+        f"{_tokens(content.longest_tokens)} in the largest answer, for memory\n"
         f"tokens: {tokens.data:,.0f} in the data, {tokens.sharp:,.0f} to {tokens.soft:,.0f} in the run\n"
         f"hours: {hours.sharp:.2f} (every answer in one group) to {hours.soft:.2f} (in all), at "
         f"{content.assumed_flops_per_second / 1e12:.3g} TFLOP/s ({content.assumed_share_of_peak:.0%} of "

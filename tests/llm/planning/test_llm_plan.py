@@ -174,7 +174,7 @@ def _line(prompt, chosen, rejected, who="a", **more):
 def test_data_are_counted_and_mistakes_named(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text(_line(40, 80, 120))
-    assert count_answers(str(path)) == PlannedAnswers(1, 2, 1, 10, 25)
+    assert count_answers(str(path)) == PlannedAnswers(1, 2, 1, 10, 25, (10, 30))
     # The same response to another prompt is another one; the same answer of somebody else is not.
     path.write_text(_line(40, 80, 120) * 2 + _line(40, 80, 120, "b") + _line(1, 80, 1))
     found = count_answers(str(path))
@@ -185,7 +185,7 @@ def test_data_are_counted_and_mistakes_named(tmp_path):
     found = count_answers(str(path))
     assert (found.pairs, found.distinct, found.alike) == (5, 4, 3)
     path.write_text(_line(40, 80, 120, split="train") * 3 + _line(9, 9, 9, "b", split="unseen") * 5)
-    assert count_answers(str(path)) == PlannedAnswers(3, 2, 1, 10, 25), "of those to train on"
+    assert count_answers(str(path)) == PlannedAnswers(3, 2, 1, 10, 25, (10, 30)), "of those to train on"
     with pytest.raises(InputError, match="do not fit the model's 512 positions"):
         plan(PlanSettings(size="tiny", prompt_tokens=500))
     with pytest.raises(InputError, match=r"holds no config\.json"):
@@ -202,11 +202,11 @@ def test_what_is_said_of_the_answers_counts_more_than_what_a_file_holds(tmp_path
         done = CliRunner().invoke(command, ["llm", "plan", *flags], catch_exceptions=False)
         return json.loads(done.stdout)["tokens"]["data"]
 
-    assert planned_answers(PlanSettings(data=str(path))) == PlannedAnswers(8, 2, 1, 10, 25)
+    assert planned_answers(PlanSettings(data=str(path))) == PlannedAnswers(8, 2, 1, 10, 25, (10, 30))
     assert planned_answers(PlanSettings()) == PlannedAnswers(6_000, 12_000, None, 20, 40)
-    assert planned_answers(PlanSettings(data=str(path), pairs=50)) == PlannedAnswers(50, 100, None, 10, 25)
+    assert planned_answers(PlanSettings(data=str(path), pairs=50)) == PlannedAnswers(50, 100, None, 10, 25, (10, 30))
     assert planned_answers(PlanSettings(data=str(path), pairs=50, alike=9, distinct=30)) == PlannedAnswers(
-        50, 30, 9, 10, 25
+        50, 30, 9, 10, 25, (10, 30)
     )
     assert planned_answers(PlanSettings(data=str(path), alike=5)).alike == 5
     assert answers("--size", "mini") == 2 * 8 * (10 + 25)
@@ -340,3 +340,32 @@ def test_four_bits_are_refused_where_there_is_no_cuda_device(tmp_path, monkeypat
         assert words in err
         assert len(err.strip().splitlines()) == 1
         assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())
+
+
+def test_memory_goes_by_the_longest_answers_and_tokens_by_the_mean(tmp_path):
+    path = tmp_path / "skew.jsonl"
+    path.write_text(_line(40, 80, 80) * 19 + _line(40, 800, 800))
+
+    def planned(**more):
+        return plan(PlanSettings(size="mini", types=1, **more), flops=1e12)
+
+    found = planned(data=str(path))
+    assert (found.mean_tokens, found.longest_tokens) == ((10, 29), (10, 200))
+    assert found.tokens.data == 2 * 20 * (10 + 29)
+    longest = planned(prompt_tokens=10, response_tokens=200, pairs=20).memory_bytes
+    assert found.memory_bytes.training_peak >= longest.training_peak
+    assert longest.training_peak > planned(prompt_tokens=10, response_tokens=29, pairs=20).memory_bytes.training_peak
+    said = CliRunner().invoke(command, ["llm", "plan", "--size", "mini", "--data", str(path)], catch_exceptions=False)
+    assert "10 tokens a prompt and 29 a response on average, for tokens and hours; 10 tokens a prompt" in said.stdout
+
+
+def test_sets_of_responses_are_counted(tmp_path):
+    path = tmp_path / "sets.jsonl"
+    row = {"prompt": 40 * "x", "responses": [c * 80 for c in "abc"], "annotator_id": "p"}
+    rows = [{**row, "ranking": [1, 2, 3]}, {**row, "ranking": [3, 2, 1]}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert count_answers(str(path)) == PlannedAnswers(2, 3, None, 10, 20, (10, 20), 3.0)
+    assert plan(PlanSettings(size="mini", data=str(path)), flops=1e12).tokens.data == 3 * 2 * (10 + 20)
+    path.write_text(json.dumps({"prompt": "x", "response": "y", "score": 3, "annotator_id": "p"}) + "\n")
+    with pytest.raises(InputError, match="grades of one response each"):
+        count_answers(str(path))
