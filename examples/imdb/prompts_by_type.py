@@ -2,7 +2,7 @@
 
     python examples/imdb/prompts_by_type.py REVIEWS.jsonl.gz MODEL [FOLDER] [--seeds N]
 
-MODEL: the folder of `pluralign llm sft` (see run.sh). 120 annotators of two opposed tastes answer three pairs each (or
+MODEL: the folder of `pluralign llm sft` (see run.sh). 120 annotators of two opposed tastes answer two pairs each (or
 --answers), about 60 prompts: with probability c one of the half that her group has to itself, else any. Three fits a
 draw: EM whose E-step leaves prompts out (Assumption 1 of arXiv 2405.15065), and with laws whose prior counts for 5 and
 for 500 answers a type; linear heads and one fit of the adapters. Prints the adjusted Rand index against the true groups
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("prompts-by-type"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--answers", type=int, default=3, help="of each annotator")
+    parser.add_argument("--answers", type=int, default=2, help="of each annotator")
     options = parser.parse_args()
     rows = []
     for correlation in CORRELATIONS:

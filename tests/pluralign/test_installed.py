@@ -82,6 +82,7 @@ def test_what_is_shipped_is_in_both(built):
     assert not [name for name in held if name.startswith(("tests", "benchmarks", "docs"))]
 
 
+@pytest.mark.slow
 def test_it_is_the_installed_one_and_it_works(installed):
     programs, work = installed
     place = _run(programs / "python", "-c", "import sim, pluralign; print(sim.__file__)", cwd=work).strip()

@@ -13,6 +13,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 
+@pytest.mark.slow
 def test_the_script_writes_one_json_of_rounds(tmp_path):
     out = tmp_path / "gpu.json"
     words = ["--small", "--no-trl", "--types", "2", "--pairs", "16", "--tokens", "32", "--out", str(out)]

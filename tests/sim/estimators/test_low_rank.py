@@ -168,6 +168,7 @@ def test_rankings_in_a_batch_are_single_fits_and_scipys():
         assert values[0, b] == pytest.approx(best, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_large_fit_has_the_same_bits_for_any_number_of_threads_and_is_the_small_one(monkeypatch):
     x, z, weights, offset = drawn_answers(60, 27_000, 9, 11, 2, weighted=True, shifted=True)
     settings = {"weights": weights, "offset": offset, "method": "quasi_newton", "ridge": 1e-5, "tolerance": 1e-13}
