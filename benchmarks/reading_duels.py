@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +17,19 @@ from made_up_pairs import OFFERED, Size, made_up_choices, write_made_up
 from sim.files.preference_files import read_pairs
 
 
+def _folder() -> Path:
+    """Removed with the process: its files outlive the functions that write them."""
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Path(place)
+
+
 def _reading(name: str, size: Size, arrow: Callable[[Path], Any]) -> Duel:
-    # Removed with the process: the file must outlive this function.
-    folder = tempfile.TemporaryDirectory()
-    path = write_made_up(Path(folder.name) / name, size)
+    folder = _folder()
+    path = write_made_up(folder / name, size)
 
     def ours() -> Any:
-        return read_pairs(Path(folder.name) / name)
+        return read_pairs(folder / name)
 
     def agree(ours: Any, name: str, theirs: Any) -> None:
         assert len(ours) == len(theirs)
@@ -50,11 +58,11 @@ def read_jsonl() -> Duel:
 
 def read_choices() -> Duel:
     size = Size(300_000, 6_000)
-    folder = tempfile.TemporaryDirectory()
-    path = write_made_up(Path(folder.name) / "choices.parquet", size, make=made_up_choices)
+    folder = _folder()
+    path = write_made_up(folder / "choices.parquet", size, make=made_up_choices)
 
     def ours() -> Any:
-        return read_pairs(Path(folder.name) / path.name)
+        return read_pairs(folder / path.name)
 
     def agree(ours: Any, name: str, theirs: Any) -> None:
         assert len(ours) == len(theirs)
