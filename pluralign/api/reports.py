@@ -8,7 +8,7 @@ from typing import Any
 
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
-from sim.files.atomic import write_text
+from sim.files.atomic import require_other, write_text
 
 
 class Report(Shown):
@@ -41,6 +41,9 @@ def report(folder: str | Path, out: str | Path | None = None) -> Report:
     here = Path(folder)
     results = results_in(here)
     html, kind = place_of_page(here, out), kind_of(here)
+    # An earlier page is replaced; everything else in the folder is what the page is made of.
+    if html.suffix != ".html":
+        require_other(html, here)
     sections = collect(here)
     # Whole before anything is written: a page that is refused leaves no figures behind.
     text = render(sections)

@@ -109,7 +109,7 @@ def command(
         for place in (out, file):
             if place is not None:
                 require_place(place)
-                require_other(place, candidates, opinions)
+                require_other(place, fit, candidates, opinions)
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,

@@ -45,7 +45,7 @@ def command(
     with with_flags({**_FLAGS, "annotators": "--by-type"} if by_type and not annotators else _FLAGS):
         if out is not None:
             require_place(out)
-            require_other(out, file, answers)
+            require_other(out, fit, file, answers)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             model = load_fit(fit)

@@ -32,12 +32,14 @@ def require_place(path: str | Path) -> None:
 
 
 def require_other(path: str | Path, *sources: object) -> None:
-    """Refuse to write over what is read: a path that is one of the sources, under whatever name; what is none is not
-    looked at."""
+    """Refuse to write over what is read: a path that is one of the sources, under whatever name, or that is a file in
+    one of them; what is no path is not looked at."""
+    target = Path(path)
     for source in sources:
         if isinstance(source, str | os.PathLike):
             with suppress(OSError):
-                if os.path.samefile(path, source):
+                inside = os.path.isdir(source) and target.resolve().is_relative_to(Path(source).resolve())
+                if (inside and target.exists()) or target.samefile(source):
                     raise InputError("is read, and would be written over", file=path, fix="name another file")
 
 

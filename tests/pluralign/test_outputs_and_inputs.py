@@ -47,8 +47,27 @@ def test_predict_keeps_what_is_asked_about(here, monkeypatch, capsys):
     assert pairs.read_bytes() == (EXAMPLES / "pairs.jsonl.gz").read_bytes()
 
 
-def test_what_is_no_file_is_not_looked_at(here):
+def test_a_page_replaces_a_page_and_no_result(here, monkeypatch, capsys):
+    pl.fit(EXAMPLES / "pairs.jsonl.gz", method="pooled").save(here / "fit")
+    kept = {path: path.read_bytes() for path in (here / "fit").rglob("*") if path.is_file()}
+    for name in ("fit.json", "annotators.parquet"):
+        code, _, err = typed(monkeypatch, capsys, "report", "fit", "--out", f"fit/../fit/{name}")
+        assert (code, "is read, and would be written over" in err) == (2, True)
+    code, _, err = typed(
+        monkeypatch, capsys, "predict", "fit", EXAMPLES / "pairs.jsonl.gz", "--out", "fit/annotators.parquet"
+    )
+    assert (code, "is read, and would be written over" in err) == (2, True)
+    for _ in range(2):
+        assert typed(monkeypatch, capsys, "report", "fit", "--out", "fit/page.html")[0] == 0
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_what_is_no_path_is_not_looked_at(here):
     (here / "a").write_text("")
+    (here / "folder").mkdir()
+    (here / "folder" / "inside").write_text("")
     require_other(here / "new", here / "a", None, [here / "new"], "https://example.org/new")
-    with pytest.raises(InputError, match="would be written over"):
-        require_other(here / "a", "nowhere", here / "a")
+    require_other(here / "folder" / "new", here / "folder", here / "a")
+    for path, source in (("a", "a"), ("folder/inside", "folder")):
+        with pytest.raises(InputError, match="would be written over"):
+            require_other(path, "nowhere", source)

@@ -182,3 +182,18 @@ def test_scores_and_hidden_states_that_are_not_finite_are_the_models_fault():
             work(contexts, responses)
     with pytest.raises(InputError, match="hidden states that are not finite"):
         hidden_state_embeddings(base, contexts, responses)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_no_numbers_are_said(folder, value, monkeypatch):
+    model, _ = load_base(folder)
+    forward = type(model).forward
+
+    def broken(self, *arguments, **options):
+        found = forward(self, *arguments, **options)
+        found.logits = torch.full_like(found.logits, value)
+        return found
+
+    monkeypatch.setattr(type(model), "forward", broken)
+    with pytest.raises(InputError, match="its logits are not numbers"):
+        require_causal(model, folder)
