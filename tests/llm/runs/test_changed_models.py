@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from saved_runs import FAST, contents, small_sft  # noqa: E402
 from tiny_llm import corpus, open_tiny, random_rows, score, tiny, write_corpus, write_pairs  # noqa: E402, F401
 
+from llm.base import embeddings  # noqa: E402
 from llm.base.journal import Journal  # noqa: E402
 from llm.data.imdb import make_imdb  # noqa: E402
 from llm.data.imdb_settings import ImdbSettings  # noqa: E402
@@ -108,7 +109,7 @@ def test_continuations_of_another_model_are_sampled_anew(model, tmp_path):
 
 @pytest.fixture
 def sentences(tmp_path, monkeypatch):
-    """A stand-in for a sentence model, which says what one of its files holds."""
+    """A stand-in for a sentence model, which says what one of its files holds, and for the package that opens one."""
     folder = tmp_path / "sentences"
     (folder / "1_Pooling").mkdir(parents=True)
     (folder / "1_Pooling" / "config.json").write_text("1")
@@ -118,6 +119,7 @@ def sentences(tmp_path, monkeypatch):
         return np.full((len(texts), 2), float((folder / "1_Pooling" / "config.json").read_text()))
 
     monkeypatch.setattr(response_embeddings, "sentence_embeddings", embedded)
+    monkeypatch.setattr(embeddings, "find_spec", lambda name: name)
     return folder
 
 
