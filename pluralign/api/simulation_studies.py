@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from pluralign.api.shown import Page, Shown, plotted
+from pluralign.api.study_states import StudyPlan, StudyStatus
 from pluralign.backends import backends
 from sim.errors import InputError
 from sim.running.engines import EngineName, available_cores
@@ -20,7 +21,6 @@ from sim.running.places import lasting
 from sim.studies.cells import Counts, Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
 from sim.studies.folder import merge_folders, run_in_folder
-from sim.studies.planning import StudyPlan
 from sim.studies.planning import plan_study as plan
 from sim.studies.registry import find_experiment
 from sim.studies.report import SavedStudy, StudyReport
@@ -28,7 +28,6 @@ from sim.studies.request import Request
 from sim.studies.results import Results
 from sim.studies.shipped import shipped_studies, study_file
 from sim.studies.spec import StudySpec, load_spec
-from sim.studies.status import StudyStatus
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,8 @@ def merge_studies(*folders: str | Path, out: str | Path) -> StudyResult:
 
 
 def study_status(folder: str | Path) -> StudyStatus:
-    """How far the study in a folder is: `state`, `done` of `total` replicates, `failed`, `cells`; nothing is run."""
+    """How far the study in a folder is: `state`, `done` of `total` replicates, `failed`, `cells`, and by what was
+    `changed` since it cannot simply go on; nothing is run."""
     return StudyStatus.read(Path(folder))
 
 
@@ -265,7 +265,8 @@ def plan_study(
     with tempfile.TemporaryDirectory() as nowhere:
         request = _request(study, settings, seed, target_error, workers, time_out=time_out,
                            cells=None if cells is None else lasting(cells), shard=shard)  # fmt: skip
-        return plan(Path(nowhere) if out is None else Path(out), request, backends())
+        found = plan(Path(nowhere) if out is None else Path(out), request, backends())
+    return StudyPlan(**vars(found))
 
 
 def _request(

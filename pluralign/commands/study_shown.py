@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from pluralign.backends import backends
-from pluralign.progress import Progress, duration
+from pluralign.progress import Progress
+from pluralign.study_words import at_its_target, plan_words, status_headline, status_notes
 from pluralign.tables import on_screen
 from pluralign.terminal import columns, rows
-from sim.running.memory import in_bytes
 from sim.studies.cells import Counts
 from sim.studies.folder import run_in_folder
 from sim.studies.planning import plan_study
@@ -74,36 +74,14 @@ def plan_lines(folder: Path, request: Request, as_json: bool) -> str:
         plan = plan_study(folder, request, backends())
     if as_json:
         return json.dumps(plan.as_json(), indent=2)
-    memory = "not known" if plan.memory is None else (
-        f"about {in_bytes(plan.memory)} a replicate of the largest cell, {in_bytes(plan.memory * plan.workers)} for "
-        f"{plan.workers} workers, and what the program itself takes"
-    )  # fmt: skip
-    skipped = f", {plan.skipped} skipped" if plan.skipped else ""
-    whole = plan.seconds_in_all
-    time = "not measured" if plan.seconds is None or whole is None else (
-        f"about {duration(whole)} with {plan.workers} workers ({plan.seconds:.3g} s a replicate, measured on "
-        f"{plan.measured} of {plan.cells} cells{f'; {plan.too_long} failed or took too long' if plan.too_long else ''})"
-    )  # fmt: skip
-    failed = "" if plan.error is None else f"\nthe first that failed: {plan.error}"
-    return (
-        f"replicates: {plan.replicates:,} of {plan.cells} cells{skipped}; {plan.finished:,} of them are finished\n"
-        f"memory: {memory}\ntime: {time}{failed}"
-    )
+    words = plan_words(plan)
+    return "\n".join(f"{name}: {value}" for name, value in words.items())
 
 
 def status_lines(status: StudyStatus) -> str:
     """A line of words, what stopped it, and the cells that are not finished."""
-    share = "" if status.shard == "1/1" else f" (share {status.shard})"
-    left = "" if status.seconds_left is None else f", about {duration(status.seconds_left)} left"
-    ended = status.state == "finished" and bool(status.target_error)
-    of = f"{status.done:,} replicates" if ended else f"{status.done:,} of {status.total:,} replicates finished"
-    why = f", each cell at its target error or at {status.cells[0][2]:,}" if ended and status.cells else ""
-    lines = [f"{status.title}{share}: {status.state}; {of}{why}, {status.failed:,} failed{left}"]
-    if status.state == "running":
-        lines.append(f"by process {status.process} on {status.machine}; finished work is kept in {status.place}")
-    if status.message:
-        lines.append(status.message)
-    for factors, done, most in [row for row in status.cells if row[1] < row[2] and not ended][:20]:
+    lines = [status_headline(status), *status_notes(status)]
+    for factors, done, most in [row for row in status.cells if row[1] < row[2] and not at_its_target(status)][:20]:
         named = ", ".join(f"{name} {value}" for name, value in factors.items()) or "the only cell"
         lines.append(f"  {named}: {done:,} of {most:,}")
     return "\n".join(lines)

@@ -138,6 +138,22 @@ class Request:
         return request
 
 
+def changed_since(folder: Path) -> str:
+    """What decides whether a study goes on and is not as it was when the study was begun, or ""."""
+    try:
+        found = load_json((folder / NAME).read_text(encoding="utf-8"))
+        file, content, code = Path(found["study"]), str(found["content"]), str(found["code"])
+        if not file.is_file():
+            return f"the study's file, {file}, is not there any more; `study resume` needs it"
+        if content_of(file) != content:
+            return f"the study's file, {file}, has changed since; `study resume` goes on with the file as it was only"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{NAME}, which says how the study was asked for, cannot be read; `study resume` needs it"
+    if code != code_fingerprint():
+        return "the program, or a package it runs on, is another version since; `study resume` computes all of it again"
+    return ""
+
+
 def _require_here(file: Path, experiment: str, folder: Path) -> None:
     if not file.is_file():
         raise InputError("the study's file is not there any more", file=file, fix="put it back")

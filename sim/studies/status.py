@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
@@ -20,6 +20,7 @@ from sim.running.index import Index
 from sim.running.places import place_at
 from sim.studies.cells import Counts
 from sim.studies.grid import Cell, Share
+from sim.studies.request import changed_since
 from sim.studies.spec import StudySpec
 
 NAME = "status.json"
@@ -73,7 +74,8 @@ class Journal:
 class StudyStatus:
     """state: running, finished, interrupted, stopped (message says by what) or killed.  done, total, failed:
     replicates; total and of are the most, where cells end at a target error.  cells: (factors, done, of).  at: seconds
-    of the epoch when the run last said something."""
+    of the epoch when the run last said something.  changed: what has changed since, so that `resume` does not simply
+    go on; of experiments of one's own, which nothing here loads, not seen."""
 
     title: str
     state: str
@@ -89,9 +91,10 @@ class StudyStatus:
     at: float
     cells: tuple[tuple[dict[str, Any], int, int], ...]
     target_error: dict[str, float]
+    changed: str = ""
 
     @classmethod
-    def read(cls, folder: Path) -> StudyStatus:
+    def read(cls, folder: Path) -> Self:
         """Of a study's folder: what is finished is counted where it lies."""
         path = folder / NAME
         fix = "name the folder of a study (--out of `pluralign study`)"
@@ -117,7 +120,7 @@ class StudyStatus:
                 str(found["title"]), state, str(found["message"]), sum(done for _, done, _ in cells),
                 sum(of for _, _, of in cells), failed, found["seconds_left"] if state == "running" else None,
                 int(found["process"]), str(found["machine"]), str(found["shard"]), place,
-                float(found["at"]), cells, dict(found["target_error"]),
+                float(found["at"]), cells, dict(found["target_error"]), changed_since(folder),
             )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:

@@ -48,6 +48,46 @@ def test_resume_asks_for_the_same_again(study, monkeypatch, capsys):
     assert (code, "has changed since the study was begun" in err) == (2, True)
 
 
+def test_status_says_what_has_changed_since(study, monkeypatch, capsys):
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
+    assert pl.study_status("o").changed == ""
+    asked = study.parent / "o" / "request.json"
+    kept, text = asked.read_text(), study.read_text()
+
+    def told():
+        lines = typed(monkeypatch, capsys, "study", "status", "o")[1].splitlines()
+        assert len(lines) == 2
+        assert typed_json(monkeypatch, capsys, "study", "status", "o")["changed"] == lines[1]
+        return lines[1]
+
+    asked.write_text(json.dumps({**json.loads(kept), "code": "of another version"}))
+    assert told().endswith("is another version since; `study resume` computes all of it again")
+    again = typed_json(monkeypatch, capsys, "study", "resume", "o")
+    assert again["resumed"] == again["tasks"]  # only what was written of the version is another here
+    study.write_text(text + "title: another\n")
+    assert "has changed since; `study resume` goes on with the file as it was only" in told()
+    study.unlink()
+    assert "is not there any more; `study resume` needs it" in told()
+    asked.write_text("{")
+    assert told().startswith("request.json, which says how the study was asked for, cannot be read")
+
+
+def test_states_and_plans_print_as_the_commands_say_them(study, monkeypatch, capsys):
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o", "--shard", "1/2")
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
+    for file in (study.parent / "o" / "cells").rglob("*.jsonl"):
+        file.unlink()
+    status = pl.study_status("o")
+    lines = typed(monkeypatch, capsys, "study", "status", "o")[1].splitlines()
+    assert repr(status).splitlines()[0] == lines[0]
+    assert repr(status).splitlines()[1].split()[-2:] == ["finished", "of"]
+    assert "<table>" in status._repr_html_()
+    assert status.as_dict() == typed_json(monkeypatch, capsys, "study", "status", "o")
+    plan = pl.plan_study(study, workers=1, out="o")
+    assert [line.split("  ")[0] for line in repr(plan).splitlines()[2:]] == ["replicates", "memory", "time"]
+    assert f"{plan.replicates:,} of {plan.cells} cells" in repr(plan)
+
+
 def test_a_folder_that_was_sent_resumes_no_code(study, monkeypatch, capsys, tmp_path):
     """Code of one's own is run only from its own folder."""
     typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
