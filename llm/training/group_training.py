@@ -205,7 +205,8 @@ def predictive(
 
 def cluster_annotators(train: AnswerSet, features: FloatArray, n_types: int, stream: Stream) -> FloatArray:
     """One-hot responsibilities of k-means on each annotator's mean chosen embedding; (n_annotators, K)."""
-    points = mean_chosen_features(features, train.pairs.annotator, train.pairs.n_annotators)
+    pairs = train.pairs
+    points = mean_chosen_features(features, pairs.annotator, pairs.n_annotators, pairs.weights)
     cluster, _ = k_means(points, n_types, stream.child("k-means"))
     return np.asarray(np.eye(n_types)[cluster])
 

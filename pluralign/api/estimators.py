@@ -112,7 +112,8 @@ def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 
 
     answers = differences_of(pairs)
     require_count("n_types", n_types)
-    points = mean_chosen_features(answers.items[answers.pairs.chosen], answers.annotator, answers.n_annotators)
+    chosen = answers.items[answers.pairs.chosen]
+    points = mean_chosen_features(chosen, answers.annotator, answers.n_annotators, answers.weights)
     labels, _ = k_means(points, n_types, Stream(seed, role="k-means"))
     found = em_log_linear(
         answers.differences, answers.annotator, answers.n_annotators, n_types, weights=answers.weights, ridge=ridge,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.arguments import float_array, index_array, require_count, require_same_rows
+from sim.arguments import float_array, index_array, require_count, require_same_rows, weight_array
 from sim.policies.protocol import PreferencePolicy
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -24,20 +24,25 @@ class ClusterResult:
     mixture: FloatArray
 
 
-def mean_chosen_features(features: FloatArray, annotator: IntArray, n_annotators: int) -> FloatArray:
+def mean_chosen_features(
+    features: FloatArray, annotator: IntArray, n_annotators: int, weights: FloatArray | None = None
+) -> FloatArray:
     """Mean feature vector of each annotator's chosen responses; (n, d) -> (n_annotators, d).
 
-    An annotator without answers gets the mean of the others.
+    sum_j w_j phi(chosen_j) / sum_j w_j over her answers: an answer of weight 2 is two answers (ones without weights).
+    An annotator without answers, or none that counts, gets the mean of the others.
     """
     float_array("features", features, ("n", "d"))
     require_count("n_annotators", n_annotators)
     index_array("annotator", annotator, n_annotators)
     require_same_rows(features=features, annotator=annotator)
-    counts = np.bincount(annotator, minlength=n_annotators)
-    sums = np.stack([np.bincount(annotator, weights=column, minlength=n_annotators) for column in features.T], axis=1)
-    means = sums / np.maximum(counts, 1)[:, None]
-    if (counts == 0).any():
-        means[counts == 0] = means[counts > 0].mean(axis=0)
+    own = weight_array("weights", weights, len(annotator))
+    mass = np.bincount(annotator, weights=own, minlength=n_annotators)
+    sums = np.stack([np.bincount(annotator, own * column, n_annotators) for column in features.T], axis=1)
+    silent = mass == 0
+    means = sums / np.where(silent, 1.0, mass)[:, None]
+    if silent.any():
+        means[silent] = means[~silent].mean(axis=0)
     return means
 
 
@@ -73,7 +78,7 @@ def cluster_dpo(
         raise ValueError("policies must hold at least one policy, one a cluster (got none)")
     require_same_rows(pairs=pairs.annotator, chosen_features=chosen_features)
     float_array("chosen_features", chosen_features, ("n_pairs", "d"))
-    points = mean_chosen_features(chosen_features, pairs.annotator, pairs.n_annotators)
+    points = mean_chosen_features(chosen_features, pairs.annotator, pairs.n_annotators, pairs.weights)
     cluster, centres = k_means(points, len(policies), stream)
     responsibilities = np.eye(len(policies))[cluster]
     for k, policy in enumerate(policies):

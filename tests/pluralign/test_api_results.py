@@ -287,6 +287,20 @@ def test_cluster_dpo(pairs, tmp_path):
     looks(found, tmp_path)
 
 
+def test_cluster_dpo_counts_an_answer_by_its_weight():
+    """Nine to one for A, and nine to one for B: a log odds of log 9 over the difference of two strengths, shrunk."""
+    rows, repeated = [], []
+    for person in range(8):
+        for chosen, rejected, weight in (("A", "B", 1 + 8 * (person < 4)), ("B", "A", 9 - 8 * (person < 4))):
+            row = {"chosen": chosen, "rejected": rejected, "annotator_id": f"p{person}"}
+            rows.append({**row, "weight": float(weight)})
+            repeated += [row] * weight
+    found, other = pl.cluster_dpo(rows, 2), pl.cluster_dpo(repeated, 2)
+    assert np.array_equal(found.responsibilities, other.responsibilities)
+    assert found.theta == pytest.approx(other.theta, abs=1e-6)
+    assert np.abs(found.theta[:, 0] - found.theta[:, 1]) == pytest.approx([np.log(9)] * 2, abs=0.02)
+
+
 def test_shared_and_low_rank_rewards(pairs, tmp_path):
     shared = pl.shared_rewards(pairs, 2, ridge=0.1)
     assert shared.theta.shape == (60, 4)

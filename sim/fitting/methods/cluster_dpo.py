@@ -24,7 +24,8 @@ def _labels(answers: Answers, size: int, stream: Stream) -> IntArray:
     found = _LABELS.setdefault(answers, {})
     if (size, stream) not in found:
         spoken_for = answers.features[answers.chosen] if answers.events is None else answers.events.pulls()
-        points = mean_chosen_features(spoken_for, answers.number, len(answers.answered))
+        # Effective weights are the file's own times a number an annotator, which her mean does not depend on.
+        points = mean_chosen_features(spoken_for, answers.number, len(answers.answered), answers.given_weights)
         found[size, stream], _ = k_means(points, size, stream)
     return found[size, stream]
 

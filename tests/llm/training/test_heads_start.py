@@ -60,6 +60,17 @@ def test_planted_tastes_come_back_where_clusters_of_what_was_chosen_do_not():
     assert len(found.penalised) == 10
 
 
+def test_clusters_count_an_answer_by_its_weight():
+    """Nine to one of two embeddings for half of the annotators, one to nine for the others."""
+    annotator, response = np.repeat(np.arange(6), 2), np.tile([0, 1], 6)
+    weights = np.where(response == annotator % 2, 9.0, 1.0)
+    pairs = PreferencePairs(np.zeros(12, dtype=np.int64), response, 1 - response, annotator, 6, weights)
+    train = AnswerSet(pairs, tuple("abcdef"), ("",) * 6)
+    found = cluster_annotators(train, np.eye(2)[response], 2, Stream(1)).argmax(axis=1)
+    assert (found == found[np.arange(6) % 2]).all()
+    assert found[0] != found[1]
+
+
 def test_the_ridge_is_chosen_by_held_out_answers():
     _, features, held, _ = _planted()
     found = heads_start(features, held, 2, 3, Stream(1), ridges=(1e-3, 10.0))

@@ -17,6 +17,7 @@ from sim.environments.linear import majority_bandit
 from sim.policies.log_linear import ArmFeatures, LogLinear
 from sim.populations.collect import collect_pairs
 from sim.populations.latent_types import LatentTypes
+from sim.preferences import PreferencePairs
 from sim.streams import Stream
 
 FEATURES = ArmFeatures(3, 3)
@@ -79,3 +80,40 @@ def test_predictive_likelihood_by_hand():
     theta, gamma = np.array([[1.0], [-2.0]]), np.array([[0.25, 0.75]])
     value = predictive_log_likelihood(theta, gamma, np.array([[3.0]]), np.array([0]))
     assert value[0] == pytest.approx(np.log(0.25 / (1 + np.exp(-3)) + 0.75 / (1 + np.exp(6))))
+
+
+def _opposed(repeated: bool) -> PreferencePairs:
+    """Annotators 0 and 2 take arm 0 nine times out of ten, 1 and 3 arm 1; as weights, or as rows."""
+    annotator, arm = np.repeat(np.arange(4), 2), np.tile([0, 1], 4)
+    weights = np.where(arm == annotator % 2, 9, 1)
+    if repeated:
+        annotator, arm = np.repeat(annotator, weights), np.repeat(arm, weights)
+    return PreferencePairs(
+        np.ones((len(arm), 1)), arm, 1 - arm, annotator, 4, None if repeated else weights.astype(float)
+    )
+
+
+def test_an_answer_of_weight_w_is_w_answers():
+    """Without weights in the clusters' features all four stand at (1/2, 1/2), and both policies at 0."""
+    found = {}
+    for repeated in (True, False):
+        pairs = _opposed(repeated)
+        policies = [LogLinear(ArmFeatures(2, 1), ridge=1e-3) for _ in range(2)]
+        result = cluster_dpo(pairs, np.eye(2)[pairs.chosen], policies, Stream(1))
+        found[repeated] = result.cluster, np.array([policy.theta for policy in policies])
+    points = mean_chosen_features(np.eye(2)[[0, 1]], np.array([0, 0]), 1, np.array([9.0, 1.0]))
+    assert points == pytest.approx(np.array([[0.9, 0.1]]))
+    assert (found[False][0] == found[True][0]).all()
+    assert found[True][0][0] != found[True][0][1]
+    assert found[False][1] == pytest.approx(found[True][1], abs=1e-6)
+
+
+def test_means_without_weights_are_to_the_bit_those_of_ones():
+    features, annotator = Stream(4).normals((50, 3)), Stream(5).integers(6, 50)
+    plain = mean_chosen_features(features, annotator, 8)
+    assert (plain == mean_chosen_features(features, annotator, 8, np.ones(50))).all()
+    # Somebody whose answers all have weight 0 is as if she had none.
+    silent = np.where(annotator == 2, 0.0, 1.0)
+    kept = annotator != 2
+    assert (mean_chosen_features(features, annotator, 8, silent)
+            == mean_chosen_features(features[kept], annotator[kept], 8)).all()  # fmt: skip

@@ -12,9 +12,12 @@ from pluralign.commands.fit import command
 from sim.errors import InputError
 from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting.head_errors import head_errors
+from sim.fitting.methods.cluster_dpo import _labels
+from sim.fitting.prepare import prepare
 from sim.fitting.report import fit
 from sim.fitting.save import load_fit, save_fit
 from sim.fitting.settings import FitSettings
+from sim.streams import Stream
 
 BASELINES = ("maxmin-rlhf", "pal", "vpl")
 COMMON = {"n_types": 2, "restarts": 2, "seed": 3}
@@ -67,6 +70,24 @@ def test_saved_and_used(name, tmp_path):
         assert sum(served["weights"]) == pytest.approx(1.0)
     if name == "pal":
         assert sum(parts["mixture"]) == pytest.approx(1.0)
+
+
+def test_cluster_dpo_counts_an_answer_by_its_weight():
+    """Nine to one for A of half of the people, one to nine of the others: as weights they part as they do as rows."""
+    labels = []
+    for repeated in (True, False):
+        rows: list[dict[str, object]] = []
+        for person in range(8):
+            for side in (0, 1):
+                features = [[float(side)], [float(1 - side)]]
+                row = {"annotator_id": f"p{person}", "chosen": "AB"[side], "rejected": "BA"[side], "split": "train",
+                       "chosen_features": features[0], "rejected_features": features[1]}  # fmt: skip
+                weight = 9 if side == person % 2 else 1
+                rows += [row] * weight if repeated else [{**row, "weight": weight}]
+        prepared = prepare(table_of_rows(rows, "made"), Stream(0))
+        labels.append(_labels(prepared.answers(prepared.train), 2, Stream(1)))
+    assert (labels[0] == labels[1]).all()
+    assert labels[0][0] != labels[0][1]
 
 
 def test_known_groups_are_served_alike():

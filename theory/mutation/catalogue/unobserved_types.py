@@ -188,8 +188,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="clusters-see-zeros", place=f"{_CLUSTER}:mean_chosen_features",
-        old="means = sums / np.maximum(counts, 1)[:, None]",
-        new="means = 0.0 * sums / np.maximum(counts, 1)[:, None]",
+        old="means = sums / np.where(silent, 1.0, mass)[:, None]",
+        new="means = 0.0 * sums / np.where(silent, 1.0, mass)[:, None]",
         what="Cluster-DPO's features are zeros",
     ),
     _fault(
