@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from sim.algorithms.welfare import NASH, WEAK, WelfareRule
+from sim.algorithms.welfare import NASH, WelfareRule
 from sim.arguments import (
     float_array,
     probability_array,
@@ -21,6 +21,9 @@ from sim.preferences import FloatArray, IntArray
 
 # Beyond it weights differ by more than numbers can say, and leximin's lottery is as good up to log(M) / |alpha|.
 _STRONG = -1000.0
+# Nearer to 0 the best lottery is Nash's up to rounding: it gives everybody something, and the difference is of alpha
+# squared in its welfare. (A single option need not: there the number of those who have something decides first.)
+_WEAK = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ def best_lotteries(
         return _by_cvxpy(tables, rule.alpha)
     if method == "em" and rule.alpha != 0.0:
         raise ValueError("the EM iteration is for Nash (alpha = 0)")
-    if 0.0 < abs(rule.alpha) <= WEAK:
+    if 0.0 < abs(rule.alpha) <= _WEAK:
         return _with_gap(best_lotteries(tables, NASH, tolerance=tolerance), tables, rule.alpha)
     if rule.alpha < _STRONG:
         return _by_leximin(tables, rule)

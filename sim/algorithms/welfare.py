@@ -11,9 +11,9 @@ from sim.preferences import FloatArray, IntArray
 
 # Two utilities closer than this, relative to the table's size, are a tie.
 TIE = 1e-12
-# Alpha nearer to 0 is Nash up to rounding (the difference is of alpha squared in the best choice), and below -1e12 the
-# minimum: log(M) / 1e12 of it is a tie.
-WEAK, STRONG = 1e-7, -1e12
+# Alpha nearer to 0 is Nash among those who have something, up to rounding of the largest logarithms that there are, and
+# below -1e12 it is the minimum: log(M) / 1e12 of it is a tie.
+WEAK, STRONG = 1e-20, -1e12
 
 
 @dataclass(frozen=True)
@@ -55,24 +55,63 @@ class WelfareRule:
         """The utility that, given to everybody, has the same welfare: ((1 / M) sum u^a)^(1 / a), the geometric mean
         at 0, the minimum at -inf; (..., M, A) -> (..., A).
 
-        An increasing transform of W, comparable between numbers of parties; without overflow in the product.
+        An increasing transform of W, comparable between numbers of parties; without overflow in the product. Where
+        somebody has nothing it can be below all numbers at a small alpha > 0: to compare options use `advantage`.
         """
         u = np.asarray(utilities, dtype=np.float64)
         if self.alpha == 1.0:
             return np.asarray(u.mean(axis=-2))
-        if self.alpha < STRONG:
+        if np.isneginf(self.alpha):
             return np.asarray(u.min(axis=-2))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(u)
-            if abs(self.alpha) <= WEAK:
-                return np.asarray(np.exp(logs.mean(axis=-2)))
-            # The term that dominates is taken out: u^a overflows for a = -100 already at u = 1e-4.
-            top = (self.alpha * logs).max(axis=-2, keepdims=True)
-            safe = np.where(np.isfinite(top), top, 0.0)
-            mean = np.exp(self.alpha * logs - safe).mean(axis=-2)
-            value = np.exp((np.squeeze(safe, -2) + np.log(mean)) / self.alpha)
-        # A negative exponent and a utility of zero: nobody else's utility makes up for it.
-        return np.asarray(np.where(np.isposinf(np.squeeze(top, -2)), 0.0, value))
+        some, level = self._log_parts(u)
+        return np.asarray(np.exp(level + self._log_share(some / u.shape[-2])))
+
+    def advantage(self, utilities: FloatArray, option: IntArray | int) -> FloatArray:
+        """log of each option's equivalent utility over that of `option`, which somebody gains by; (..., M, A), (...,)
+        -> (..., A).
+
+        log(k_a / k_o) / alpha + m_a - m_o at alpha > 0, k the number of parties above zero and m the log of the
+        equivalent among these: as alpha falls to 0 their number decides, and then their geometric mean. Apart, neither
+        drowns the other. Neither for Utilitarian nor for leximin, whose utilities may be negative.
+        """
+        at = np.asarray(option)[..., None]
+        some, level = self._log_parts(np.asarray(utilities, dtype=np.float64))
+        more = self._log_share(some / np.take_along_axis(some, at, axis=-1))
+        return np.asarray(more + level - np.take_along_axis(level, at, axis=-1))
+
+    def _log_share(self, share: FloatArray) -> FloatArray:
+        """log(share) / alpha at alpha > 0, share of parties above zero; 0 at alpha <= 0, where all of them are."""
+        if self.alpha <= 0.0:
+            return np.zeros_like(share)
+        with np.errstate(divide="ignore"):
+            # An alpha below 1e-290 leaves the numbers there are.
+            return np.asarray(np.log(share) / max(self.alpha, 1e-290))
+
+    def _log_parts(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(number of parties above zero, log of the equivalent utility among them); (..., M, A) -> (..., A) twice.
+
+        -inf where there is none, and at alpha <= 0 where some party has zero: nobody else's makes up for it.
+        """
+        told = u > 0
+        some = told.sum(axis=-2).astype(np.float64)
+        many = np.maximum(some, 1.0)
+        logs = np.log(np.where(told, u, 1.0))
+        if self.alpha < STRONG:
+            level = np.where(told, logs, np.inf).min(axis=-2)
+        else:
+            level = logs.sum(axis=-2) / many
+            power = np.where(told, self.alpha * (logs - level[..., None, :]), 0.0)
+            if abs(self.alpha) > WEAK:
+                # The term that dominates is taken out: u^a overflows for a = -100 already at u = 1e-4. Powers that are
+                # all close to 1 lose their digits in a mean, and not in that of what they differ from it by.
+                top = power.max(axis=-2)
+                far = np.where(told, np.exp(power - top[..., None, :]), 0.0).sum(axis=-2) / many
+                close = np.where(told, np.expm1(np.minimum(power, 1.0)), 0.0).sum(axis=-2) / many
+                small = np.abs(power).max(axis=-2) <= 0.5
+                with np.errstate(divide="ignore"):
+                    level = level + np.where(small, np.log1p(np.maximum(close, -0.5)), top + np.log(far)) / self.alpha
+        missing = some < (u.shape[-2] if self.alpha <= 0.0 else 1)
+        return some, np.where(missing, -np.inf, level)
 
     def best(self, utilities: FloatArray) -> IntArray:
         """The option of largest welfare in each table; (..., M, A) -> (...,). Ties go to the first.
@@ -88,13 +127,15 @@ class WelfareRule:
             raise ValueError(f"{self.name} needs utilities of at least 0, counted from a zero (got {u.min():.4g})")
         if np.isneginf(self.alpha):
             return _lexicographic(u)
-        value = self.equivalent(u)
-        first = np.argmax(value >= value.max(axis=-1, keepdims=True) * (1.0 - TIE), axis=-1)
         if self.alpha == 1.0:
-            first = np.argmax(value, axis=-1)
-        if self.alpha <= 0.0:
-            return np.asarray(np.where(value.max(axis=-1) > 0.0, first, -1))
-        return np.asarray(first)
+            return np.asarray(np.argmax(self.equivalent(u), axis=-1))
+        some, level = self._log_parts(u)
+        score = level + self._log_share(some / u.shape[-2])
+        start, possible = np.argmax(score, axis=-1), np.isfinite(score.max(axis=-1))
+        # Again against the best, as equal numbers of parties above zero then cancel, however small alpha is.
+        over = self.advantage(np.where(possible[..., None, None], u, 1.0), start)
+        first = np.argmax(over >= over.max(axis=-1, keepdims=True) - TIE, axis=-1)
+        return np.asarray(np.where(possible, first, -1 if self.alpha <= 0.0 else 0))
 
 
 NASH, UTILITARIAN, LEXIMIN = WelfareRule(0.0), WelfareRule(1.0), WelfareRule(-np.inf)
@@ -104,7 +145,8 @@ RULES = {rule.name: rule for rule in (NASH, UTILITARIAN, LEXIMIN)}
 def _lexicographic(utilities: FloatArray) -> IntArray:
     """argmax over options of the sorted utilities, compared from the smallest on; (..., M, A) -> (...,)."""
     ordered = np.sort(utilities, axis=-2)
-    size = TIE * max(float(np.abs(ordered).max(initial=0.0)), 1e-300)
+    # Of each table its own: what is asked beside it is nothing to it.
+    size = TIE * np.abs(ordered).max(axis=(-2, -1))[..., None]
     alive = np.ones((*ordered.shape[:-2], ordered.shape[-1]), dtype=bool)
     for place in range(ordered.shape[-2]):
         level = np.where(alive, ordered[..., place, :], -np.inf)

@@ -201,9 +201,12 @@ def _tied(own: FloatArray, rule: WelfareRule, best: int) -> list[int]:
     if np.isneginf(rule.alpha):
         ordered = np.sort(own, axis=0)
         same = (np.abs(ordered - ordered[:, [best]]) <= TIE * size).all(axis=0)
-    else:
+    elif rule.alpha == 1.0:
         value = rule.equivalent(own)
         same = np.abs(value - value[best]) <= TIE * size
+    else:
+        # Welfare of powers may be far below the table's entries, and is compared as `rule.best` does.
+        same = np.abs(rule.advantage(own, best)) <= TIE
     return [int(a) for a in np.flatnonzero(same) if a != best]
 
 

@@ -70,6 +70,17 @@ def test_ties_go_to_the_first_and_are_named(tmp_path):
     assert (answer["choice"], answer["ties"]) == ("A", ["B", "C"])
 
 
+@pytest.mark.parametrize("alpha", [".5", ".01", ".0005", "1e-9"])
+def test_small_powers_have_no_false_ties(tmp_path, alpha):
+    """((1 / M) sum u^a)^(1 / a) of all options is far below the table's entries, or below all numbers."""
+    text = "who,A,B,C\np1,5,1,0\np2,0,1,0\np3,0,0,3\np4,0,0,3\np5,0,0,3\n"
+    answer = run(tmp_path, text, "--rule", f"alpha={alpha}")
+    assert (answer["choice"], answer["ties"]) == ("C", [])
+    # True ones are still seen, where the sums round otherwise.
+    answer = run(tmp_path, "A,B,C\n2,0,1\n3,.7,0\n0,2,0\n.7,3,0\n", "--rule", f"alpha={alpha}")
+    assert (answer["choice"], answer["ties"]) == ("A", ["B"])
+
+
 def test_one_party_and_one_option(tmp_path):
     answer = run(tmp_path, "A,B\n1,2\n")
     assert (answer["choice"], answer["share_of_maximum"]) == ("B", [1.0])

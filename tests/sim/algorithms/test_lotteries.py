@@ -1,5 +1,7 @@
 """Welfare rules and lotteries against cvxpy, direct HiGHS, brute force and each other."""
 
+from decimal import Decimal, localcontext
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -44,6 +46,63 @@ def test_limits_of_the_family():
     u = 0.1 + tables(1, 4, 9)[0]
     assert WelfareRule(1e-9).equivalent(u) == pytest.approx(NASH.equivalent(u), rel=1e-6)
     assert WelfareRule(-3000.0).equivalent(u) == pytest.approx(u.min(axis=0), rel=1e-3)
+
+
+def exact_log_equivalent(column, alpha):
+    """log(((1 / M) sum u^alpha) / M)^(1 / alpha) in 60 digits, alpha > 0, or the log of the geometric mean at 0."""
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = 60, -(10**15), 10**15
+        above = [Decimal(float(u)) for u in column if u > 0]
+        if alpha > 0:
+            power = Decimal(alpha)
+            return (sum((power * u.ln()).exp() for u in above) / len(column)).ln() / power if above else None
+        if len(above) < len(column):
+            return None
+        if alpha == 0:
+            return sum(u.ln() for u in above) / len(above)
+        power = Decimal(alpha)
+        return (sum((power * u.ln()).exp() for u in above) / len(above)).ln() / power
+
+
+FIVE = np.array([[5.0, 1, 0], [0, 1, 0], [0, 0, 3], [0, 0, 3], [0, 0, 3]])
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.01, 5e-4, 1e-6, 1e-9, 1e-320])
+def test_at_a_small_power_more_parties_above_zero_come_first(alpha):
+    """Three of five have something under the last option, two and one under the others."""
+    assert WelfareRule(alpha).best(FIVE) == 2
+    assert WelfareRule(alpha).best(FIVE[:, ::-1]) == 0
+    assert WelfareRule(alpha).best(np.stack([FIVE, FIVE[:, [2, 0, 1]]])).tolist() == [2, 0]
+    # As many above zero: the geometric mean among them.
+    assert WelfareRule(alpha).best(np.array([[1.0, 0, 2], [3, 5, 0], [0, 1, 2]])) == 1
+    assert WelfareRule(alpha).best(np.array([[0.0, 0], [0, 0]])) == 0
+
+
+@pytest.mark.parametrize("alpha", [0.9, 0.5, 0.01, 5e-4, 1e-6, 1e-9, 0.0, -1e-9, -1e-6, -0.3, -2.0, -50.0])
+@pytest.mark.parametrize("scale", [1.0, 1e-150, 1e150])
+def test_advantages_are_those_of_sixty_digits(alpha, scale):
+    """Half of the tables have zeros, some options that cannot be told apart but by their parties above zero."""
+    rule, draws = WelfareRule(alpha), Stream(8).uniforms((12, 4, 5))
+    u = scale * np.where((draws < 0.4) & (np.arange(12) % 2 == 0)[:, None, None], 0.0, draws)
+    for table in u:
+        exact = [exact_log_equivalent(column, alpha) for column in table.T]
+        if all(value is None for value in exact):
+            assert rule.best(table) == (-1 if alpha <= 0 else 0)
+            continue
+        best = max(range(5), key=lambda a: exact[a] if exact[a] is not None else Decimal(-(10**14)))
+        assert rule.best(table) == best
+        own = rule.advantage(table, best)
+        for a, value in enumerate(exact):
+            expected = -np.inf if value is None else float(value - exact[best])
+            assert own[a] == pytest.approx(expected, rel=1e-9, abs=2e-12), (alpha, a)
+            reached = rule.equivalent(table)[a]
+            assert reached == pytest.approx(0.0 if value is None else float(value.exp()), rel=1e-9)
+
+
+def test_what_is_asked_beside_a_table_does_not_make_its_options_tie():
+    small, large = np.array([[1e-15, 2e-15], [1e-15, 2e-15]]), np.full((2, 2), 1.0)
+    assert LEXIMIN.best(small) == 1
+    assert LEXIMIN.best(np.stack([small, large])).tolist() == [1, 0]
 
 
 def test_leximin_breaks_ties_by_the_second_worst_off():
@@ -230,3 +289,13 @@ def test_cvxpy_agrees_on_leximins_first_level():
     problem = cp.Problem(cp.Maximize(z), [u @ p >= z, cp.sum(p) == 1])
     problem.solve(solver=cp.CLARABEL)
     assert best_lotteries(u[None], LEXIMIN).utilities.min() == pytest.approx(problem.value, abs=1e-7)
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 1e-7, 2e-7, 1e-6])
+def test_lotteries_at_small_powers_give_everybody_something(alpha):
+    """max over p of sum log(v p): what alpha -> 0+ leaves where a mixture can reach all, unlike an option."""
+    found = best_lotteries(FIVE[None], WelfareRule(alpha))
+    assert found.utilities.min() > 0.1
+    assert found.optimality_gap[0] < 1e-6
+    nash = best_lotteries(FIVE[None], NASH, method="cvxpy")
+    assert found.utilities == pytest.approx(nash.utilities, rel=1e-3)

@@ -110,9 +110,9 @@ FAULTS: tuple[Fault, ...] = (
         what="leximin compares the best off first",
     ),
     _fault(
-        id="nash-mean", place=f"{_WELFARE}:WelfareRule.equivalent",
-        old="np.exp(logs.mean(axis=-2))",
-        new="u.mean(axis=-2)",
+        id="nash-mean", place=f"{_WELFARE}:WelfareRule._log_parts",
+        old="level = logs.sum(axis=-2) / many",
+        new="level = np.log(np.maximum(u.mean(axis=-2), 1e-300))",
         what="the Nash rule compares means instead of geometric means",
     ),
     _fault(
