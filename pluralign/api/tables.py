@@ -14,6 +14,7 @@ from sim.algorithms import von_neumann as winners
 from sim.algorithms.aggregation import aggregate as aggregate_rewards
 from sim.algorithms.aggregation import aggregate_weights
 from sim.algorithms.mechanism import Mechanism, best_misreports
+from sim.algorithms.orderings import Ordering, aggregation_rule
 from sim.algorithms.pooling import pool_opinions
 from sim.algorithms.rules import as_rule, find_rule
 from sim.arguments import float_array
@@ -388,9 +389,9 @@ def axioms(*rules: Any, trials: int = 3000, n_annotators: int = 4, seed: int = 0
     return Axioms(found, trials, n_annotators)
 
 
-def _rule(rule: Any) -> axiom_tests.Ordering:
+def _rule(rule: Any) -> Ordering:
     if isinstance(rule, str):
         return find_rule(rule)
     if isinstance(rule, int | float) and not isinstance(rule, bool):
-        return axiom_tests.aggregation_rule(rule)
+        return aggregation_rule(rule)
     return as_rule(rule, str(getattr(rule, "__name__", type(rule).__name__)))

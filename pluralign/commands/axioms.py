@@ -14,7 +14,7 @@ import click
     "welfare (n,). Repeatable. Default: Agg and known others.",
 )  # fmt: skip
 @click.option("--trials", type=click.IntRange(10, 1_000_000), default=3000, show_default=True)
-@click.option("--annotators", type=click.IntRange(2, 8), default=4, show_default=True)
+@click.option("--annotators", type=click.IntRange(2), default=4, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(rules: tuple[str, ...], trials: int, annotators: int, seed: int, as_json: bool) -> None:

@@ -6,46 +6,22 @@ An axiom knows nothing of the rules, and a rule nothing of the axioms: any order
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from sim.algorithms.aggregation import checked_alpha, log_mean_exp
+from sim.algorithms.orderings import Ordering, Welfare, aggregation_rule, rounding, sizes
 from sim.arguments import require_count
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
-# Two values closer than this, relative to the rewards' size, are a tie: what rounding can do to a sum of a few terms.
-_TIE = 1e-11
-# How far a continuous rule may be asked to move: see `Continuity`.
-_NUDGE = 1e-9
-
-
-class Ordering(Protocol):
-    """A social ordering of reward profiles: sign(first, second) is 1, 0 or -1 at each row; (n, N), (n, N) -> (n,)."""
-
-    @property
-    def name(self) -> str: ...
-
-    def sign(self, first: FloatArray, second: FloatArray) -> FloatArray: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Welfare:
-    """The ordering r > r' iff W(r) > W(r'); `value`: (n, N) -> (n,). Values within rounding of each other tie."""
-
-    name: str
-    value: Callable[[FloatArray], FloatArray]
-
-    def sign(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        # Copies: a rule of the user's may sort in place.
-        a, b = np.asarray(self.value(first.copy())), np.asarray(self.value(second.copy()))
-        if a.shape != (len(first),):
-            raise ValueError(f"rule '{self.name}' must return one number a row: {(len(first),)}, got {a.shape}")
-        size = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
-        return np.where(np.abs(a - b) <= _TIE * size, 0.0, np.sign(a - b))
+# How far every reward is moved to see whether a strict preference survives: one that is of a small difference need only
+# survive the smaller.
+_NUDGES = (1e-9, 1e-13)
+# Share of how much a rule's values differ that it may still change by over a distance of 1e-11: see `Continuity`.
+_JUMP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -67,12 +43,6 @@ class Lexicographic:
         decided = gap != 0
         place = decided.argmax(axis=1)
         return np.asarray(np.where(decided.any(axis=1), np.sign(gap[np.arange(len(gap)), place]), 0.0))
-
-
-def aggregation_rule(alpha: float) -> Welfare:
-    """W = Agg_alpha.  [arXiv 2405.00254, eq. (4.1)]"""
-    alpha = checked_alpha(alpha)
-    return Welfare(f"Agg[{alpha:g}]", lambda rewards: log_mean_exp(rewards.T, alpha, axis=-2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +105,9 @@ class Symmetry(Axiom):
 
 
 class Continuity(Axiom):
-    """A strict preference survives a change of every reward by 1e-9 (half the trials share some rewards, where
-    lexicographic rules jump). Where the rule has a value, also: halving a segment forty times towards its larger
-    change leaves no change, as a jump would."""
+    """A strict preference survives a change of every reward by 1e-9, or one of a small difference by 1e-13 (half the
+    trials share some rewards, where lexicographic rules jump). Where the rule has a value, also: halving a segment
+    forty times towards its larger change leaves no change that shows beside how much values differ, as a jump would."""
 
     name = "continuity"
     statement = "The profiles at least as good as a given one, and those at most as good, form closed sets."
@@ -151,19 +121,23 @@ class Continuity(Axiom):
         )
         shared = (stream.child("shared").uniforms(r.shape) < 0.5) & (stream.child("half").uniforms(n) < 0.5)[:, None]
         s = np.where(shared, r, s)
-        nudged = s + _NUDGE * (2.0 * stream.child("nudge").uniforms(r.shape) - 1.0)
-        before = rule.sign(r, s)
-        satisfied = (before == 0) | (before == rule.sign(r, nudged))
+        direction = 2.0 * stream.child("nudge").uniforms(r.shape) - 1.0
+        nudged = s + _NUDGES[0] * direction
+        # Of what a rule can order beyond its values' rounding, nothing survives a change that these can see.
+        order = rule.by_values if isinstance(rule, Welfare) else rule.sign
+        before = order(r, s)
+        satisfied = (before == 0) | (before == order(r, nudged)) | (before == order(r, s + _NUDGES[1] * direction))
         if isinstance(rule, Welfare):
             low, high = r.copy(), s.copy()
+            ends = rule.values(low), rule.values(high)
             for _ in range(40):
                 middle = 0.5 * (low + high)
-                value = rule.value(middle.copy())
-                first = np.abs(value - rule.value(low.copy())) >= np.abs(rule.value(high.copy()) - value)
+                value = rule.values(middle)
+                first = np.abs(value - rule.values(low)) >= np.abs(rule.values(high) - value)
                 low, high = np.where(first[:, None], low, middle), np.where(first[:, None], middle, high)
-            jump = np.abs(rule.value(high.copy()) - rule.value(low.copy()))
-            # Forty halvings leave a distance of about 1e-11; a steep but continuous rule may still move by 1e-6.
-            satisfied &= jump <= 1e-6
+            a, b = rule.values(low), rule.values(high)
+            # Forty halvings leave a distance of about 1e-11, over which a steep but continuous rule may still change.
+            satisfied &= np.abs(b - a) <= _JUMP * sizes(*ends) + rounding(a, b)
         return satisfied, {"first": r, "second": s, "second_nudged": nudged}
 
 
@@ -265,11 +239,15 @@ AXIOMS: Mapping[str, Axiom] = {
 
 def known_rules() -> tuple[Ordering, ...]:
     """Agg_alpha along its range, and rules that each break an axiom."""
-    unequal = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+
+    def weighted(r: FloatArray) -> FloatArray:
+        unequal = np.arange(1.0, r.shape[1] + 1.0)
+        return np.asarray(r @ unequal / unequal.sum())
+
     return (
         *(aggregation_rule(alpha) for alpha in (-np.inf, -2.0, -1.0, 0.0, 1.0, 2.0, np.inf)),
         Welfare("median", lambda r: np.median(r, axis=1)),
-        Welfare("weighted mean", lambda r: r @ unequal[: r.shape[1]] / unequal[: r.shape[1]].sum()),
+        Welfare("weighted mean", weighted),
         Welfare("sum of cubes", lambda r: (r**3).sum(axis=1)),
         Lexicographic(),
         Lexicographic(ascending=True),

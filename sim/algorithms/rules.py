@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.algorithms.axioms import Ordering, Welfare, aggregation_rule, known_rules
+from sim.algorithms.axioms import known_rules
+from sim.algorithms.orderings import Ordering, Welfare, aggregation_rule
 from sim.errors import InputError
 from sim.plugins import Door, blaming
 from sim.preferences import FloatArray

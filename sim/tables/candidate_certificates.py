@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.algorithms.axioms import AXIOMS, aggregation_rule
+from sim.algorithms.axioms import AXIOMS
 from sim.algorithms.fairness import (
     Pareto,
     PigouDalton,
@@ -18,6 +18,7 @@ from sim.algorithms.fairness import (
     smallest_share,
 )
 from sim.algorithms.mechanism import Mechanism, best_misreports
+from sim.algorithms.orderings import aggregation_rule
 from sim.algorithms.welfare import share_of_maximum
 from sim.preferences import FloatArray
 from sim.streams import Stream

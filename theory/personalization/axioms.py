@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sim.algorithms.aggregation import aggregate, aggregate_prime
-from sim.algorithms.axioms import AXIOMS, Axiom, Lexicographic, Ordering, aggregation_rule, known_rules
+from sim.algorithms.axioms import AXIOMS, Axiom, Lexicographic, known_rules
+from sim.algorithms.orderings import Ordering, aggregation_rule
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast

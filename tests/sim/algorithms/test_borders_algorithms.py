@@ -5,7 +5,7 @@ import pytest
 from borders import assert_complete, assert_refuses, assert_works, border, cases
 
 from sim.algorithms.aggregation import aggregate, aggregate_prime, aggregate_weights, checked_alpha
-from sim.algorithms.axioms import AXIOMS, Lexicographic, aggregation_rule, axiom_table
+from sim.algorithms.axioms import AXIOMS, Lexicographic, axiom_table
 from sim.algorithms.cluster_dpo import cluster_dpo, k_means, mean_chosen_features
 from sim.algorithms.cross_fit import Fixed, split_answers
 from sim.algorithms.discrepancy import label_discrepancy, searched_discrepancy
@@ -31,6 +31,7 @@ from sim.algorithms.model_selection import (
     predictive_log_likelihood,
 )
 from sim.algorithms.opinion_distances import opinion_distance, printed_distance
+from sim.algorithms.orderings import aggregation_rule
 from sim.algorithms.pessimistic_aggregation import pessimistic_aggregate_policy
 from sim.algorithms.pessimistic_welfare import (
     joint_policy,
