@@ -19,7 +19,7 @@ from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import weigh
-from sim.algorithms.regret import RegretMatrix, discrepancy_sampled, regret_matrix
+from sim.algorithms.regret import SampledDiscrepancy, discrepancy_sampled, error_of_mean, regret_matrix
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.preferences import FloatArray, IntArray
@@ -149,10 +149,9 @@ def minmax_run(
     data = run.preferences()
     contexts = distinct_prompts(data.train.pairs.contexts, prompts, stream.child("prompts"))
     progress(f"{samples * len(contexts)} responses from each of {K} adapters")
-    matrix, error = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
     tuples = tuple(
-        _play(run, matrix, error, [float(c) for c in values], rounds, stream.child("intervals"))
-        for values in priorities
+        _play(run, sampled, [float(c) for c in values], rounds, stream.child("intervals")) for values in priorities
     )
     report = MinMaxReport(
         adapters=tuple(run.mixture.adapters),
@@ -161,8 +160,8 @@ def minmax_run(
         samples=samples,
         max_new_tokens=run.policies[0].sampling.max_new_tokens,
         seed=seed,
-        discrepancy=_rows(matrix),
-        discrepancy_standard_error=_rows(error),
+        discrepancy=_rows(sampled.estimate),
+        discrepancy_standard_error=_rows(sampled.standard_error),
         tuples=tuples,
     )
     write_json(run.folder / "minmax.json", stamped(report.as_json()))
@@ -172,12 +171,13 @@ def minmax_run(
 
 
 def _play(
-    run: OpenRun, matrix: FloatArray, error: FloatArray, priorities: list[float], rounds: int, stream: Stream
+    run: OpenRun, sampled: SampledDiscrepancy, priorities: list[float], rounds: int, stream: Stream
 ) -> MinMaxTuple:
     played = weigh(
-        run.policies, matrix, beta=run.mixture.beta, priorities=priorities, standard_error=error, rounds=rounds
-    )
-    low, high = weight_intervals(matrix, error, run.mixture.beta, priorities, stream)
+        run.policies, sampled.estimate, beta=run.mixture.beta, priorities=priorities,
+        standard_error=sampled.regret_error, rounds=rounds,
+    )  # fmt: skip
+    low, high = weight_intervals(sampled, run.mixture.beta, priorities, stream)
     return MinMaxTuple(
         priorities=tuple(priorities),
         weights=tuple(played.weights.tolist()),
@@ -198,20 +198,35 @@ def _rows(matrix: FloatArray) -> tuple[tuple[float, ...], ...]:
 
 
 def weight_intervals(
-    matrix: FloatArray, error: FloatArray, beta: float, priorities: Sequence[float], stream: Stream
+    sampled: SampledDiscrepancy, beta: float, priorities: Sequence[float], stream: Stream
 ) -> tuple[FloatArray, FloatArray]:
-    """95 % limits of the optimal weights when L is drawn from its standard errors (normal, entries independent);
-    (K,) twice. Each draw is solved exactly (LP)."""
+    """95 % limits of the optimal weights when L is drawn from the normal law of its estimate; (K,) twice.
+
+    Entries are means over the same contexts and vary together, with the covariance of the contexts' own values over
+    their number. Each draw is solved exactly (LP); with one context alone nothing is known, and limits are 0 and 1.
+    """
+    matrix, n = sampled.estimate, sampled.by_context.shape[2]
+    if n < 2:
+        return np.zeros(len(matrix)), np.ones(len(matrix))
+    values, vectors = np.linalg.eigh(np.cov(sampled.by_context.reshape(matrix.size, n)).reshape(matrix.size, -1) / n)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
     draws = np.stack([
-        game_value(_game(matrix + error * noise, beta, priorities).values).weights
-        for noise in stream.normals((_DRAWS, *matrix.shape))
+        game_value(regret_matrix(matrix + (root @ noise).reshape(matrix.shape), beta, priorities).values).weights
+        for noise in stream.normals((_DRAWS, matrix.size))
     ])  # fmt: skip
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     return low, high
 
 
-def _game(matrix: FloatArray, beta: float, priorities: Sequence[float]) -> RegretMatrix:
-    return regret_matrix(matrix, beta, priorities)
+def direct_regrets(sampled: SampledDiscrepancy, ratios: FloatArray, beta: float) -> tuple[FloatArray, FloatArray]:
+    """beta (L[z, z] - E_x E_{y ~ pi} log(pi_z / pi_ref)) of a policy pi, and its standard error; (K,) twice.
+
+    ratios: (K, n samples) log(pi_z / pi_ref) of pi's responses, those to each of the n contexts of `sampled` together.
+    Both are means over the same contexts: the error is that of the differences within them.
+    """
+    K, n = len(ratios), sampled.by_context.shape[2]
+    apart = np.diagonal(sampled.by_context).T - ratios.reshape(K, n, -1).mean(axis=2)
+    return beta * apart.mean(axis=1), beta * error_of_mean(apart)
 
 
 def direct_run(
@@ -230,7 +245,8 @@ def direct_run(
     """
     stream = Stream(seed, "direct")
     contexts = distinct_prompts(run.preferences().train.pairs.contexts, prompts, stream.child("prompts"))
-    matrix, error = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    matrix = sampled.estimate
     journal = Journal(run.folder / "journal", progress)
     found = direct_saddle_point(
         run.base, run.policies, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
@@ -239,11 +255,10 @@ def direct_run(
     repeated = np.repeat(contexts, samples)
     drawn = found.policy.sample(repeated, stream.child("judge"))
     h = np.stack([policy.log_ratio(repeated, drawn) for policy in run.policies])
-    regret = run.mixture.beta * (np.diag(matrix) - h.mean(axis=1))
-    spread = run.mixture.beta * np.sqrt(np.diag(error) ** 2 + h.var(axis=1, ddof=1) / len(repeated))
+    regret, spread = direct_regrets(sampled, h, run.mixture.beta)
     ensemble = weigh(
         run.policies, matrix, beta=run.mixture.beta, priorities=None if priorities is None else list(priorities),
-        standard_error=error,
+        standard_error=sampled.regret_error,
     )  # fmt: skip
     # The adapter counts from the moment its report stands beside it: `direct_adapter`.
     (run.folder / _DIRECT).unlink(missing_ok=True)

@@ -257,7 +257,8 @@ def regret_matrix(
             raise ValueError("samples must be given: exact regrets need policies over finitely many actions")
         found = regrets.discrepancy(finite, where, _shares(context_probabilities))
     else:
-        found, error = regrets.discrepancy_sampled(own, where, Stream(seed, role="regret"), samples)
+        sampled = regrets.discrepancy_sampled(own, where, Stream(seed, role="regret"), samples)
+        found, error = sampled.estimate, sampled.regret_error
     return RegretMatrix(regrets.regret_matrix(found, beta, priorities, error), names)
 
 

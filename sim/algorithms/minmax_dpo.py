@@ -61,7 +61,8 @@ def minmax_dpo(
     else:
         if context_probabilities is not None:
             raise ValueError("context_probabilities are for exact regrets; for sampled ones draw the contexts by them")
-        matrix, error = discrepancy_sampled(policies, contexts, stream or Stream(role="minmax"), samples)
+        sampled = discrepancy_sampled(policies, contexts, stream or Stream(role="minmax"), samples)
+        matrix, error = sampled.estimate, sampled.regret_error
     return weigh(policies, matrix, beta=beta, priorities=priorities, standard_error=error, rounds=rounds)
 
 
@@ -74,7 +75,10 @@ def weigh(
     standard_error: FloatArray | None = None,
     rounds: int = 10_000,
 ) -> MinMaxResult:
-    """The game of `minmax_dpo` for discrepancies L (K, K) that are known already: priorities cost no new samples."""
+    """The game of `minmax_dpo` for discrepancies L (K, K) that are known already: priorities cost no new samples.
+
+    standard_error: (K, K) of L[z, z] - L[z, k], see `regret_matrix`.
+    """
     require_shape("discrepancy", discrepancy, (len(policies), len(policies)))
     require_count("rounds", rounds)
     exact = [policy for policy in policies if isinstance(policy, FinitePolicy)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,10 +50,37 @@ def discrepancy(
     return np.asarray(np.einsum("n,kna,zna->zk", share, np.exp(log_p), log_p - log_reference, optimize=True))
 
 
+class SampledDiscrepancy(NamedTuple):
+    """estimate, standard_error: (K, K), of L.  by_context: (K, K, n) the mean over each context's samples, of which L
+    is the mean over contexts."""
+
+    estimate: FloatArray
+    standard_error: FloatArray
+    by_context: FloatArray
+
+    @property
+    def regret_error(self) -> FloatArray:
+        """Standard error of L[z, z] - L[z, k]; (K, K), 0 on the diagonal.
+
+        Both are means over the same contexts, so that their errors do not add in squares: it is the spread of the
+        differences within contexts.
+        """
+        own = np.diagonal(self.by_context).T
+        error = error_of_mean(own[:, None, :] - self.by_context)
+        np.fill_diagonal(error, 0.0)
+        return error
+
+
+def error_of_mean(values: FloatArray) -> FloatArray:
+    """Standard error of the mean over the last axis, infinite where there is one value alone."""
+    n = values.shape[-1]
+    return np.asarray(values.std(axis=-1, ddof=1) / np.sqrt(n)) if n > 1 else np.full(values.shape[:-1], np.inf)
+
+
 def discrepancy_sampled(
     policies: Sequence[ScoredPolicy], contexts: AnyArray, stream: Stream, samples: int = 1
-) -> tuple[FloatArray, FloatArray]:
-    """L by sampling `samples` responses a context from each pi_k, and its standard error; (K, K) twice.
+) -> SampledDiscrepancy:
+    """L by sampling `samples` responses a context from each pi_k, with its standard errors.
 
     Responses must come from pi_k: averaging over the annotated ones, which the reference wrote, estimates
     another quantity (which the text of arXiv 2405.15065 suggests).
@@ -61,17 +89,15 @@ def discrepancy_sampled(
     if not policies or not len(contexts):
         raise ValueError(f"policies and contexts must not be empty (got {len(policies)} and {len(contexts)})")
     K = len(policies)
-    estimate, error = np.empty((K, K)), np.empty((K, K))
+    by_context = np.empty((K, K, len(contexts)))
     repeated = np.repeat(contexts, samples, axis=0)
     for k, policy in enumerate(policies):
         drawn = policy.sample(repeated, stream.child(f"policy/{k}"))
         for z, other in enumerate(policies):
             ratio = other.log_ratio(repeated, drawn)
             # Samples of one context share it: the independent unit is the context.
-            by_context = ratio.reshape(len(contexts), samples).mean(axis=1)
-            estimate[z, k] = by_context.mean()
-            error[z, k] = by_context.std(ddof=1) / np.sqrt(len(contexts)) if len(contexts) > 1 else np.inf
-    return estimate, error
+            by_context[z, k] = ratio.reshape(len(contexts), samples).mean(axis=1)
+    return SampledDiscrepancy(by_context.mean(axis=2), error_of_mean(by_context), by_context)
 
 
 def checked_priorities(priorities: FloatArray | Sequence[float] | None, n_groups: int) -> FloatArray:
@@ -94,6 +120,7 @@ def regret_matrix(
 ) -> RegretMatrix:
     """R[1 + z, k] = beta c_z (L[z, z] - L[z, k]), R[0, :] = 0 (arXiv 2405.15065, Algorithm 2 and Appendix E).
 
+    standard_error: (K, K) of L[z, z] - L[z, k], where L was sampled (`SampledDiscrepancy.regret_error`).
     The paper drops beta between Appendix E and the matrix; it scales regrets, gap and step, so it stays
     here.  Priorities multiply the group's row (the paper's "weighted regret").
     """
@@ -108,8 +135,6 @@ def regret_matrix(
     scale = beta * c[:, None]
     values[1:] = scale * (np.diag(discrepancy)[:, None] - discrepancy)
     if standard_error is not None:
-        # Column z and column k are drawn independently, so their errors add in squares off the diagonal.
-        own = np.diag(standard_error)[:, None]
-        error[1:] = scale * np.sqrt(own**2 + standard_error**2)
+        error[1:] = scale * standard_error
         error[1:][np.eye(K, dtype=bool)] = 0.0
     return RegretMatrix(values, discrepancy, error, beta, c)

@@ -13,12 +13,13 @@ from llm.base.generation import Sampling  # noqa: E402
 from llm.base.journal import Journal  # noqa: E402
 from llm.data.preference_text import AnswerSet  # noqa: E402
 from llm.runs.margins import infer_groups, match_groups, summarise  # noqa: E402
-from llm.runs.minmax_runs import weight_intervals  # noqa: E402
+from llm.runs.minmax_runs import direct_regrets, weight_intervals  # noqa: E402
 from llm.runs.quality import MeanInterval, PromptMeans, worst_difference, worst_with_interval  # noqa: E402
 from llm.runs.twin import Twin, compare_with_run, simulate_twin  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
 from llm.training.direct_saddle_point import SaddleSettings, _gradient, direct_saddle_point, leave_one_out  # noqa: E402
 from sim.algorithms.minmax_dpo import minmax_dpo, weigh  # noqa: E402
+from sim.algorithms.regret import SampledDiscrepancy, error_of_mean  # noqa: E402
 from sim.preferences import PreferencePairs  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 
@@ -63,11 +64,42 @@ def test_weight_intervals_hold_the_weights_and_widen():
     from sim.algorithms.regret import regret_matrix
 
     w = game_value(regret_matrix(matrix, 0.1).values).weights
-    low, high = weight_intervals(matrix, np.full((2, 2), 0.2), 0.1, [1.0, 1.0], Stream(1))
+    low, high = weight_intervals(_sampled(matrix, 0.2), 0.1, [1.0, 1.0], Stream(1))
     assert (low < w).all()
     assert (w < high).all()
-    narrow = weight_intervals(matrix, np.full((2, 2), 0.02), 0.1, [1.0, 1.0], Stream(1))
+    narrow = weight_intervals(_sampled(matrix, 0.02), 0.1, [1.0, 1.0], Stream(1))
     assert ((narrow[1] - narrow[0]) < 0.3 * (high - low)).all()
+    # What a context adds to all of a row changes no regret, and no weight.
+    shared = _sampled(matrix, 0.02)
+    moved = shared.by_context + 5.0 * Stream(3).normals((2, 1, 400))
+    same = weight_intervals(SampledDiscrepancy(moved.mean(axis=2), error_of_mean(moved), moved), 0.1, [1, 1], Stream(1))
+    assert np.array(same) == pytest.approx(np.array(narrow), abs=0.01)
+    alone = SampledDiscrepancy(matrix, np.full((2, 2), np.inf), matrix[:, :, None])
+    assert [limit.tolist() for limit in weight_intervals(alone, 0.1, [1.0, 1.0], Stream(1))] == [[0, 0], [1, 1]]
+
+
+def _sampled(matrix, error):
+    """400 contexts whose mean is `matrix`, with independent entries of that standard error."""
+    noise = Stream(2).normals((2, 2, 400))
+    noise = (noise - noise.mean(axis=2, keepdims=True)) / noise.std(axis=2, ddof=1, keepdims=True)
+    values = matrix[:, :, None] + error * np.sqrt(400) * noise
+    return SampledDiscrepancy(matrix, error_of_mean(values), values)
+
+
+def test_the_error_of_a_direct_regret_is_its_spread_over_repeats():
+    """Both means are over the same contexts, and samples of one context share it."""
+    found = []
+    for r in range(400):
+        draw = Stream(4, replicate=r)
+        level = draw.child("contexts").normals(60)
+        own = level + 0.3 * draw.child("own").normals((1, 1, 60))
+        ratios = -0.5 * level[None, :, None] + 0.5 * draw.child("direct").normals((1, 60, 3))
+        sampled = SampledDiscrepancy(own.mean(axis=2), error_of_mean(own), own)
+        found.append(np.ravel(direct_regrets(sampled, ratios.reshape(1, 180), 2.0)))
+    regret, error = np.array(found).T
+    exact = 2.0 * np.sqrt((1.5**2 + 0.3**2 + 0.5**2 / 3) / 60)
+    assert error.mean() == pytest.approx(exact, rel=0.02)
+    assert regret.std(ddof=1) == pytest.approx(exact, rel=0.1)
 
 
 def test_leave_one_out_by_hand():

@@ -46,7 +46,7 @@ def test_discrepancy_by_brute_force():
 def test_sampled_discrepancy_covers_the_exact_one():
     environment, policies = _instance()
     contexts = environment.draw_contexts(4000, Stream(1))
-    L, error = discrepancy_sampled(policies, contexts, Stream(2), samples=2)
+    L, error, _ = discrepancy_sampled(policies, contexts, Stream(2), samples=2)
     exact = discrepancy(policies, np.arange(4), environment.context_probabilities)
     assert (np.abs(L - exact) < 4.5 * error).all()
     assert (error > 0).all()
@@ -58,9 +58,33 @@ def test_standard_error_is_the_spread_over_repeats():
         discrepancy_sampled(policies, environment.draw_contexts(300, Stream(3, replicate=r)), Stream(4, replicate=r))
         for r in range(200)
     ]
-    spread = np.std([L for L, _ in repeats], axis=0, ddof=1)
-    claimed = np.mean([error for _, error in repeats], axis=0)
+    spread = np.std([one.estimate for one in repeats], axis=0, ddof=1)
+    claimed = np.mean([one.standard_error for one in repeats], axis=0)
     assert claimed == pytest.approx(spread, rel=0.25)
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_standard_error_of_a_regret_is_its_spread_over_repeats(samples):
+    """Opposed policies with logits +-s, s 0 or 1 by context: both discrepancies are large where s is 1.
+
+    they rise and fall together, and errors of the two that add in squares would be too small.
+    """
+    rewards = np.array([[[0.0, 0.0], [1.0, -1.0]], [[0.0, 0.0], [-1.0, 1.0]]])
+    policies = [SoftmaxTable(np.full((2, 2), 0.5), beta=1.0, rewards=own) for own in rewards]
+    found = []
+    for r in range(300):
+        contexts = Stream(7, replicate=r).integers(2, 128)
+        sampled = discrepancy_sampled(policies, contexts, Stream(8, replicate=r), samples)
+        game = regret_matrix(sampled.estimate, 1.0, None, sampled.regret_error)
+        found.append((game.values[1, 1], game.standard_error[1, 1]))
+    regrets, errors = np.array(found).T
+    # pi_0 takes the first arm with chance p where s is 1; the ratio of the arms differs by 2 there.
+    p = 1.0 / (1.0 + np.exp(-2.0))
+    mean, noise = 2.0 * (2.0 * p - 1.0), 8.0 * p * (1.0 - p) / samples
+    exact = np.sqrt((0.5 * noise + 0.25 * mean**2) / 128)
+    assert errors.mean() == pytest.approx(exact, rel=0.02)
+    assert regrets.std(ddof=1) == pytest.approx(exact, rel=0.1)
+    assert 0.92 < (np.abs(regrets - 0.5 * mean) <= 1.96 * errors).mean() < 0.98
 
 
 def _cvxpy_value(R):
