@@ -68,7 +68,7 @@ def sizes(a: FloatArray, b: FloatArray) -> FloatArray:
         return np.zeros(len(a))
     middle = np.median(told)
     own = [np.abs(np.where(np.isfinite(one), one, middle) - middle) for one in (a, b)]
-    return np.maximum(np.median(np.abs(told - middle)), np.maximum(*own))
+    return np.asarray(np.maximum(np.median(np.abs(told - middle)), np.maximum(*own)))
 
 
 def rounding(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -102,7 +102,7 @@ def power_sign(first: FloatArray, second: FloatArray, alpha: float) -> FloatArra
     """
     if np.isinf(alpha):
         a, b = (one.max(axis=1) if alpha > 0 else one.min(axis=1) for one in (first, second))
-        return np.sign(a - b)
+        return np.asarray(np.sign(a - b))
     both = np.concatenate([first, second], axis=1)
     order = both.argsort(axis=1, kind="stable")
     v = np.take_along_axis(both, order, axis=1)

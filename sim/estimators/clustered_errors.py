@@ -104,7 +104,8 @@ def conditional_logit(
     """Maximise sum_e w_e log P_e(theta) - 0.5 ridge |theta|^2 by Newton with Armijo halving.
 
     log P_e = -log(1 + sum_j exp(-<theta, row_j>)), see `sim.estimators.choice_panel`.  Stops when the Newton decrement
-    g' H^-1 g, twice what is left to gain, is at most tolerance nats: no scale of a feature matters.
+    g' H^-1 g, twice what is left to gain, is at most tolerance nats at a mean weight of 1 and in proportion at another:
+    neither a scale of a feature nor one of all weights (with the ridge) matters.
     Errors: ValueError where a combination of the features is the same in all alternatives of every choice.
     """
     sets = choice_panel(rows=rows, starts=starts, annotator=annotator, n_annotators=n_annotators, weights=weights)
@@ -117,10 +118,11 @@ def conditional_logit(
     null, gradient, start_curvature = derivatives(theta, sets)
     value, information = null, start_curvature + penalty
     status, steps = LogitStatus.MAX_STEPS, 0
+    enough = tolerance * float(sets.weights[sets.weights > 0].mean())
     while True:
         step = np.linalg.lstsq(information, gradient, rcond=None)[0]
         decrement = float(gradient @ step)
-        if decrement <= tolerance:
+        if decrement <= enough:
             status = LogitStatus.CONVERGED
             break
         if steps == max_steps:

@@ -226,3 +226,20 @@ def test_train():
     assert fit.log_likelihood == pytest.approx(-1724.15, abs=0.01)
     in_their_units = fit.theta * [100 / 2.20371, 60, 1, 1]
     assert in_their_units == pytest.approx([-0.0673580, -1.7205514, -0.3263409, -0.9457256], abs=1e-3)
+
+
+@pytest.mark.parametrize("weight", [1e-10, 1e-4, 1e6])
+def test_units_of_the_weights_do_not_matter(weight):
+    """All answers 10^-10 times: the same maximum, not where a search for 10^-9 nats happens to stop."""
+    arrays, _ = _planted(5)
+    n = len(arrays["starts"]) - 1
+    plain = conditional_logit(**arrays, ridge=0.1)
+    found = conditional_logit(**arrays, weights=np.full(n, weight), ridge=0.1 * weight)
+    assert found.status is LogitStatus.CONVERGED
+    assert found.steps == plain.steps
+    assert found.theta == pytest.approx(plain.theta, rel=1e-9)
+    rows = np.abs(arrays["rows"][:, :1])
+    separated = conditional_logit(
+        rows=rows, starts=arrays["starts"], annotator=arrays["annotator"], weights=np.full(n, weight)
+    )
+    assert separated.status is LogitStatus.SEPARATED
