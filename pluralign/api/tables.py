@@ -235,7 +235,9 @@ class Welfare(Shown):
             said = ", ".join(f"{name} {p:.3f}" for name, p in played)
         else:
             said = self.choice
-        rows = list(zip(own["parties"], own["utilities"], own["share_of_maximum"], strict=True))
+        # Of a loss there is no share.
+        shares = ["-" if share is None else share for share in own["share_of_maximum"]]
+        rows = list(zip(own["parties"], own["utilities"], shares, strict=True))
         efficient = "Pareto efficient" if self.pareto_efficient else "NOT Pareto efficient"
         ties = [f"tied with {', '.join(own['ties'])}"] if own["ties"] else []
         return Page(f"{own['rule']}: {said}", ("party", "utility", "share of its maximum"), rows, [efficient, *ties])
@@ -243,7 +245,8 @@ class Welfare(Shown):
     def plot(self) -> Any:
         """Axes: each party's share of its maximum."""
         own = self._content
-        return bars(self.page().title, {"share": own["share_of_maximum"]}, own["parties"], "share of its maximum")
+        shares = [np.nan if share is None else share for share in own["share_of_maximum"]]
+        return bars(self.page().title, {"share": shares}, own["parties"], "share of its maximum")
 
 
 def welfare(utilities: Frame, rule: str = "nash", *, lottery: bool = False, zero: str = "none") -> Welfare:
@@ -299,7 +302,8 @@ def von_neumann(
 ) -> VonNeumann:
     """argmax_p min_q p' N q in each state, with a certificate.  [arXiv 2403.05006, Algorithm 2]
 
-    preferences: N[a, b] = 2 P(a beats b) - 1, (A, A) or (S, A, A), or a path (CSV) or a data frame of (A, A).
+    preferences: N[a, b] = 2 P(a beats b) - 1, (A, A) or (S, A, A), or a path (CSV) or a data frame of (A, A); between
+    -1 and 1, and N[b, a] = -N[a, b].
     wins: instead, how often annotator m preferred a to b, (M, S, A, A) or (M, A, A): N - B with B the width of what the
     counts leave open at level delta (stance pessimistic), N (plain) or N + B (optimistic).
     """
@@ -311,10 +315,31 @@ def von_neumann(
         found = winners.von_neumann_winner(PreferenceCounts(counts), delta=delta, stance=stance)
         return VonNeumann(found, [f"action {a + 1}" for a in range(found.policy.shape[1])])
     if np.ndim(preferences) == 3:
-        found = winners.solve_matrices(float_array("preferences", preferences, ("S", "A", "A")))
+        matrices = float_array("preferences", preferences, ("S", "A", "A"))
+        _require_preferences(matrices, "preferences", [f"action {a + 1}" for a in range(matrices.shape[2])])
+        found = winners.solve_matrices(matrices)
         return VonNeumann(found, [f"action {a + 1}" for a in range(found.policy.shape[1])])
     table = number_table(preferences, "preferences", row="action", column="action", entry="the preference")
+    _require_preferences(table.values[None], table.source, table.columns)
     return VonNeumann(winners.solve_matrices(table.values[None]), table.columns)
+
+
+def _require_preferences(matrices: FloatArray, source: str, names: Sequence[str]) -> None:
+    """2 P(a beats b) - 1 of some P: between -1 and 1, and that of b over a the negative."""
+    if matrices.shape[1] != matrices.shape[2]:
+        return
+    for wrong, words, fix in (
+        (np.abs(matrices) > 1.0 + 1e-9, "lie between -1 and 1", "give 2 P(a beats b) - 1"),
+        (np.abs(matrices + matrices.swapaxes(1, 2)) > 1e-9, "be minus what it is the other way round",
+         "give N[b, a] = -N[a, b], 0 on the diagonal"),
+    ):  # fmt: skip
+        if wrong.any():
+            s, a, b = np.argwhere(wrong)[0]
+            there = f"of '{names[a]}' over '{names[b]}'" + (f" in state {s + 1}" if len(matrices) > 1 else "")
+            raise InputError(
+                f"the preference {there} must {words}, got {matrices[s, a, b]:g} and {matrices[s, b, a]:g}",
+                file=source, fix=fix,
+            )  # fmt: skip
 
 
 class Axioms(Shown):

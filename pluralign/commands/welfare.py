@@ -60,7 +60,9 @@ def _page(answer: dict[str, Any]) -> str:
         lines += [f"{name:<{width}} {p:11.4f}" for name, p in pairs if p > 5e-5]
     lines += ["", f"{'party':<{width}}    utility  share of its maximum"]
     rows = zip(answer["parties"], answer["utilities"], answer["share_of_maximum"], strict=True)
-    lines += [f"{name:<{width}} {u:10.4g}  {share:20.3f}" for name, u, share in rows]
+    lines += [
+        f"{name:<{width}} {u:10.4g}  {'-' if share is None else format(share, '.3f'):>20}" for name, u, share in rows
+    ]
     lines.append("")
     among = "lotteries" if "lottery" in answer else "options"
     if answer["pareto_efficient"]:
@@ -73,7 +75,10 @@ def _page(answer: dict[str, Any]) -> str:
         lines.append(f"NOT Pareto efficient: {better} is worse for nobody; somebody gains {gain}")
     lines.append(_transfer_line(answer["pigou_dalton"], among))
     share = answer["smallest_share"]
-    lines.append(f"smallest share of a maximum {share['share']:.3f}; 1/M is {share['one_over_m']:.3f}")
+    if share["share"] is None:
+        lines.append("no share of a maximum where every option is a loss; --zero worst counts from the worst option")
+    else:
+        lines.append(f"smallest share of a maximum {share['share']:.3f}; 1/M is {share['one_over_m']:.3f}")
     if "lottery" in answer:
         lines.append(f"no better solver could gain more than {answer['optimality_gap']:.1e} of the equivalent utility")
     for key, words in (("ties", "tied with"), ("indifferent", "left out, indifferent:"), ("left_out", "not allowed:")):

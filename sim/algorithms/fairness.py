@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.algorithms.welfare import share_of_maximum
 from sim.arguments import float_array, require_count, require_index, require_shape
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -198,13 +199,16 @@ def smallest_share(table: FloatArray, lottery: FloatArray) -> tuple[float, bool]
 
     If max_a sum_m v_m(a) / (V p)_m <= M, then v_m(a) <= M (V p)_m for all: everybody has at least 1/M of the most any
     option gives. The Nash lottery meets it with equality.  [arXiv 2403.05006, section 4.4]
+
+    With an entry below zero the sum says nothing of its terms, and there is no certificate; the share is NaN where that
+    of some party is not defined (`welfare.share_of_maximum`).
     """
     _require_lottery(table, lottery)
     utility, most = table @ lottery, table.max(axis=1)
     told = most > 0
-    if not told.any():
-        return 1.0, True
-    share = float((utility[told] / most[told]).min())
+    share = float(share_of_maximum(table, utility).min())
+    if (table < 0).any() or not told.any():
+        return share, not (table < 0).any()
     with np.errstate(divide="ignore"):
         certificate = (table[told] / np.maximum(utility[told], 1e-300)[:, None]).sum(axis=0).max()
     return share, bool(certificate <= told.sum() * (1 + 1e-6))

@@ -155,9 +155,13 @@ def _lexicographic(utilities: FloatArray) -> IntArray:
 
 
 def share_of_maximum(utilities: FloatArray, chosen: FloatArray) -> FloatArray:
-    """Each party's utility as a share of the most any option gives it; (M, A), (M,) -> (M,). 1 for a party to which
-    every option gives zero."""
+    """Each party's utility as a share of the most any option gives it; (M, A), (M,) -> (M,).
+
+    1 for a party to which every option gives zero. NaN for one to which none gives more than zero and some less: of a
+    loss there is no share (count from the worst option instead).
+    """
     require_finite(utilities=utilities, chosen=chosen)
     require_shape("chosen", chosen, utilities.shape[:-1])
     most = utilities.max(axis=-1)
-    return np.asarray(np.divide(chosen, most, out=np.ones_like(most), where=most > 0))
+    lost = (most <= 0) & (utilities < 0).any(axis=-1)
+    return np.asarray(np.divide(chosen, most, out=np.where(lost, np.nan, 1.0), where=most > 0))

@@ -104,12 +104,12 @@ class WelfareAnswer:
             "zero": self.zero,
             "utilities": (self.table.values @ self.lottery).tolist(),
             "gains": gained.tolist(),
-            "share_of_maximum": share_of_maximum(self.gains.values[:, self.gains.allowed], gained).tolist(),
+            "share_of_maximum": _defined(share_of_maximum(self.gains.values[:, self.gains.allowed], gained)),
             "pareto_efficient": self.pareto.efficient,
             "pareto": pareto,
             "pigou_dalton": self._transfers_as_json(),
-            "smallest_share": {"share": share, "one_over_m": 1.0 / max(int(self.gains.heard.sum()), 1),
-                               "certified": certified},
+            "smallest_share": {"share": None if np.isnan(share) else share,
+                               "one_over_m": 1.0 / max(int(self.gains.heard.sum()), 1), "certified": certified},
             "ties": [names[a] for a in self.ties],
             "indifferent": [parties[m] for m in np.flatnonzero(~self.gains.heard)],
             "left_out": [names[a] for a in np.flatnonzero(~self.gains.allowed)],
@@ -241,6 +241,11 @@ def _spread(lottery: FloatArray, allowed: BoolArray) -> FloatArray:
 
 def _finite(value: float) -> float | str:
     return value if np.isfinite(value) else "inf"
+
+
+def _defined(shares: FloatArray) -> list[float | None]:
+    """Null where a party loses whatever is chosen."""
+    return [None if np.isnan(share) else float(share) for share in shares]
 
 
 def _some(table: NumberTable) -> str:

@@ -149,6 +149,12 @@ def test_von_neumann(tmp_path):
     assert pl.von_neumann(wins=wins, stance="plain").policy[0] == pytest.approx([1.0, 0.0])
     with pytest.raises(pl.InputError, match="preferences or wins must be given"):
         pl.von_neumann()
+    for wrong, words in (
+        ([[0, 2], [-2, 0]], "between -1 and 1, got 2 and -2"), ([[0, 0.5], [0.5, 0]], "minus what it is"),
+        ([[0.1, 0], [0, 0]], "minus what it is"), ([[[0, 0], [0, 0]], [[0, 1], [1, 0]]], "in state 2 must be minus"),
+    ):  # fmt: skip
+        with pytest.raises(pl.InputError, match=words):
+            pl.von_neumann(np.array(wrong, dtype=float))
 
 
 def test_axioms(tmp_path, monkeypatch, capsys):

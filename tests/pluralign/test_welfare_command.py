@@ -81,6 +81,23 @@ def test_small_powers_have_no_false_ties(tmp_path, alpha):
     assert (answer["choice"], answer["ties"]) == ("A", ["B"])
 
 
+@pytest.mark.parametrize("rule", ["leximin", "utilitarian"])
+def test_a_loss_has_no_share_of_a_maximum(tmp_path, rule):
+    """Nothing but losses for both: shares of 1 and their certificate would say that everybody has all she can have."""
+    table = "who,A,B,C\nann,-5,-1,-2\nbob,-1,-9,-3\n"
+    for more in ([], ["--lottery"]):
+        answer = run(tmp_path, table, "--rule", rule, *more)
+        assert answer["share_of_maximum"] == [None, None]
+        assert (answer["smallest_share"]["share"], answer["smallest_share"]["certified"]) == (None, False)
+    assert "every option is a loss" in run(tmp_path, table, "--rule", rule, as_json=False)
+    # Counted from the worst option there are shares.
+    assert run(tmp_path, table, "--rule", rule, "--zero", "worst")["smallest_share"]["share"] > 0
+    # Ann's 5 and Bob's -4 sum to 1, at most M of anything: no certificate that 5 is.
+    mixed = run(tmp_path, "who,A,B\nann,1,5\nbob,1,-4\n", "--rule", "leximin")
+    assert (mixed["choice"], mixed["share_of_maximum"]) == ("A", [0.2, 1.0])
+    assert mixed["smallest_share"] == {"share": 0.2, "one_over_m": 0.5, "certified": False}
+
+
 def test_one_party_and_one_option(tmp_path):
     answer = run(tmp_path, "A,B\n1,2\n")
     assert (answer["choice"], answer["share_of_maximum"]) == ("B", [1.0])
