@@ -215,6 +215,12 @@ BORDERS = (
 
 _RESULT = "a result"
 EXCUSED = {
+    "sizes": "of welfare that its callers have checked; it may be infinite",
+    "rounding": "of welfare that its callers have checked; it may be infinite",
+    "power_sign": "of profiles that the axioms draw",
+    "Aggregation": "made by aggregation_rule, which checks alpha",
+    "error_of_mean": "of values that its callers have measured",
+    "SampledDiscrepancy": "a result",
     "GroupRobustFit": "a result",
     "MaxMinPolicy": "a result",
     "WorstCase": "a result",
