@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim.streams import Stream
-from theory.engine.judges import Bound, EveryDraw, Exactly, Frequency, Judgement, TwoSided
+from theory.engine.judges import Bound, Capped, EveryDraw, Exactly, Frequency, Judgement, TwoSided
 from theory.engine.theorem import Json, Measurement, Premise, Profile, Setting, Theorem
 from theory.engine.verdicts import Verdict
 
@@ -276,7 +276,9 @@ def _two_sides(bound: Bound, measurement: Measurement | None, stream: Stream) ->
 def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_possible: float | None) -> Verdict:
     if judgement is None:
         return Verdict.PREMISE_FAILED
-    if largest_possible is not None and bound.limit >= largest_possible:
+    vacuous = largest_possible is not None and isinstance(bound, Capped) and bound.cap >= largest_possible
+    # A value above it is in hand: it was not the largest possible one.
+    if vacuous and judgement.verdict is not Verdict.VIOLATED:
         return Verdict.VACUOUS
     if power < LEAST_POWER:
         return Verdict.INCONCLUSIVE

@@ -70,6 +70,15 @@ class TwoSided(Bound, Protocol):
         ...
 
 
+@runtime_checkable
+class Capped(Bound, Protocol):
+    """A bound that nothing but a value above `cap` can break: vacuous where no value can be. Bounds from below, on both
+    sides and on slopes have none, nor need one of your own."""
+
+    @property
+    def cap(self) -> float: ...
+
+
 # Limits below it are roundings, of which no share means anything.
 _ROUNDING = 1e-6
 
@@ -93,6 +102,10 @@ class EveryDraw:
     @property
     def departs(self) -> str:
         return f"{self.tolerated_rate:.0%} of the draws above the limit"
+
+    @property
+    def cap(self) -> float:
+        return self.limit
 
     def attained(self, values: FloatArray) -> float | None:
         return _share(float(values.max()), self.limit)
@@ -119,6 +132,10 @@ class Exactly:
     limit: float
     relation: str = "<="
     departs: str = ""
+
+    @property
+    def cap(self) -> float:
+        return self.limit
 
     def attained(self, values: FloatArray) -> float | None:
         return _share(float(values.max()), self.limit)
@@ -157,6 +174,10 @@ class Frequency:
     @property
     def _departed(self) -> float:
         return min(2.0 * self.limit, 1.0) if self.departure is None else self.departure
+
+    @property
+    def cap(self) -> float:
+        return self.threshold
 
     def attained(self, values: FloatArray) -> float | None:
         """The smallest threshold that would do, as a share of the one claimed: the (1 - limit) quantile."""
@@ -224,6 +245,10 @@ class MeanAtMost:
     @property
     def departs(self) -> str:
         return "" if self._departed is None else f"mean {self.limit + self._departed:.3g}"
+
+    @property
+    def cap(self) -> float:
+        return self.limit
 
     def attained(self, values: FloatArray) -> float | None:
         return _share(float(values.mean()), self.limit)

@@ -151,7 +151,7 @@ class Theorem(abc.ABC, Generic[S]):
         """Broken versions of this setting; at least one."""
 
     def largest_possible(self, setting: S) -> float | None:
-        """The largest value the measurement could take, if known: a bound at or above it is vacuous."""
+        """The largest value a replicate could have, if known: a bound that only greater ones break is vacuous."""
         return None
 
     def witness(self, setting: S, stream: Stream) -> Json:

@@ -24,6 +24,6 @@ _MEANINGS = {
     Verdict.HOLDS: "the measurement lies within the bound, and a broken version was caught",
     Verdict.VIOLATED: "the measurement contradicts the bound",
     Verdict.INCONCLUSIVE: "the interval straddles the bound, or the check's measured power is below 0.8",
-    Verdict.VACUOUS: "the bound is at least the largest possible value, so nothing could contradict it",
+    Verdict.VACUOUS: "the largest possible value is within the bound, so nothing could contradict it",
     Verdict.PREMISE_FAILED: "a premise of the claim does not hold in this setting",
 }

@@ -83,7 +83,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="vacuous-never", place=f"{_CHECKS}:_conclude",
-        old="bound.limit >= largest_possible", new="False", what="VACUOUS is never said",
+        old="bound.cap >= largest_possible", new="False", what="VACUOUS is never said",
     ),
     _fault(
         id="control-not-looked-at", place=f"{_CHECKS}:_conclude",
