@@ -226,21 +226,31 @@ class Checker:
         """The control under the variant's own bound; its power is how often a resampled control is caught.
 
         Power is that of this check, with its number of replicates, against the way of being wrong that the
-        control stands for: replicates are resampled with replacement and judged again.
+        control stands for: replicates are resampled with replacement and judged again. Those that are no numbers are
+        left out: a computation that breaks down says nothing of what the check can tell apart.
         """
         taken = self._take(setting)
         if taken.measurement is None:
-            return ControlResult(name, Verdict.PREMISE_FAILED, True, None, 1.0)
+            failed = any(not premise.holds and not math.isnan(premise.value) for premise in taken.premises)
+            return ControlResult(name, Verdict.PREMISE_FAILED, failed, None, float(failed))
         stream = stream_of(self.theorem, setting, self.seed)
-        judgement = _judge(bound, taken.measurement, stream)
-        assert judgement is not None
+        measurement = numbers(taken.measurement)
+        values, n = measurement.values, len(measurement.values)
+        if n == 0:
+            return ControlResult(name, Verdict.INCONCLUSIVE, False, None, 0.0)
+        judgement = bound.judge(values, measurement.grid, stream)
         caught = judgement.verdict in CAUGHT
-        values, n = taken.measurement.values, len(taken.measurement.values)
         if n == 1:
             return ControlResult(name, judgement.verdict, caught, judgement.measured, float(caught))
         picked = stream.child("power").integers(n, (POWER_DRAWS, n))
-        hits = [bound.judge(values[row], taken.measurement.grid, stream).verdict in CAUGHT for row in picked]
+        hits = [bound.judge(values[row], measurement.grid, stream).verdict in CAUGHT for row in picked]
         return ControlResult(name, judgement.verdict, caught, judgement.measured, float(np.mean(hits)))
+
+
+def numbers(measurement: Measurement) -> Measurement:
+    """Without the replicates in which anything is NaN."""
+    broken = np.isnan(measurement.values).reshape(len(measurement.values), -1).any(axis=1)
+    return replace(measurement, values=measurement.values[~broken])
 
 
 def _judge(bound: Bound, measurement: Measurement | None, stream: Stream) -> Judgement | None:
@@ -289,8 +299,10 @@ def _curve(measurement: Measurement | None) -> Curve | None:
     if measurement is None or measurement.grid is None:
         return None
     values, n = measurement.values, len(measurement.values)
-    error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(values.shape[1])
-    return Curve(measurement.grid.tolist(), values.mean(axis=0).tolist(), error.tolist())
+    with np.errstate(invalid="ignore"):  # A replicate may be infinite.
+        mean = values.mean(axis=0)
+        error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(values.shape[1])
+    return Curve(measurement.grid.tolist(), mean.tolist(), error.tolist())
 
 
 def check_theorem(theorem: Theorem[Any], profile: Profile, seed: int) -> list[Check]:

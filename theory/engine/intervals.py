@@ -21,10 +21,10 @@ def binomial_interval(events: int, trials: int, level: float = 0.95) -> tuple[fl
 
 
 def student_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Mean of independent replicates, +- t quantile times standard error."""
+    """Mean of independent replicates, +- t quantile times standard error; of one replicate the whole line."""
     n, mean = len(values), float(np.mean(values))
     if n < 2:
-        return mean, mean
+        return -np.inf, np.inf
     half = float(stats.t.ppf(0.5 + level / 2.0, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return mean - half, mean + half
 
@@ -57,22 +57,21 @@ def rate_slope(grid: FloatArray, values: FloatArray, level: float = 0.95) -> Slo
     """Weighted log-log fit of the mean over replicates against the grid; values (n_replicates, n_points).
 
     The interval is Student's with the jackknife's error: each replicate is left out once, whole, and the weights are
-    estimated anew, since they rest on the same replicates as the means. Where that cannot be done (two replicates, or a
-    mean that is not positive) the interval is the whole line; one replicate is a deterministic case.
+    estimated anew, since they rest on the same replicates as the means. Where that cannot be done (fewer than three
+    replicates, or a mean that is not positive, or no number) the interval is the whole line.
     """
     n, points = values.shape
     if points < 3:
         raise ValueError(f"a rate needs at least 3 grid points (got {points})")
-    log_grid, means = np.log(grid), values.mean(axis=0)
-    if not (means > 0).all():
+    with np.errstate(invalid="ignore"):  # Of both infinities.
+        log_grid, means = np.log(grid), values.mean(axis=0)
+    if not ((means > 0) & (means < np.inf)).all():
         return SlopeFit(np.nan, (-np.inf, np.inf), np.inf, np.nan)
     weights = _log_weights(means, values.var(axis=0, ddof=1) / n if n > 1 else np.zeros(points))
     slope = float(_weighted_slopes(log_grid, np.log(means), weights))
     without_first = float(_weighted_slopes(log_grid[1:], np.log(means[1:]), weights[1:]))
-    if n == 1:
-        return SlopeFit(slope, (slope, slope), 0.0, without_first)
-    left = (n * means - values) / (n - 1)
-    if n == 2 or not (left > 0).all():
+    left = (n * means - values) / max(n - 1, 1)
+    if n < 3 or not (left > 0).all():
         return SlopeFit(slope, (-np.inf, np.inf), np.inf, without_first)
     # Sums of squares about the mean, less what the replicate that is left out adds to them.
     squares = ((values - means) ** 2).sum(axis=0) - (values - means) ** 2 * n / (n - 1)

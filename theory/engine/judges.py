@@ -9,7 +9,7 @@ cannot), and how surely it would see the smallest departure that matters, with t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -118,7 +118,7 @@ class EveryDraw:
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         flat = values.reshape(len(values), -1).max(axis=1)
         events = int((~(flat <= self.limit)).sum())
-        worst = int(np.argmax(np.where(np.isfinite(flat), flat, np.inf)))
+        worst = int(np.argmax(np.where(np.isnan(flat), np.inf, flat)))
         interval = binomial_interval(events, len(flat))
         verdict = Verdict.VIOLATED if events else Verdict.HOLDS
         p_value = 0.0 if events else float((1.0 - self.tolerated_rate) ** len(flat))
@@ -147,7 +147,7 @@ class Exactly:
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         flat = values.reshape(len(values), -1).max(axis=1)
-        worst = int(np.argmax(np.where(np.isfinite(flat), flat, np.inf)))
+        worst = int(np.argmax(np.where(np.isnan(flat), np.inf, flat)))
         holds = bool((flat <= self.limit).all())
         measured = float(flat[worst])
         return Judgement(
@@ -204,6 +204,18 @@ class Frequency:
         return Judgement(verdict, events / n, (low, high), "frequency", p, worst=worst)
 
 
+def _unjudged(values: FloatArray, kind: str) -> Judgement | None:
+    """Of values that say nothing of a mean: one alone, whose spread nobody knows, or some that are not finite."""
+    n = len(values)
+    broken = int((~np.isfinite(values)).reshape(n, -1).any(axis=1).sum())
+    if n > 1 and not broken:
+        return None
+    with np.errstate(invalid="ignore"):  # Of both infinities.
+        mean = float(values.mean())
+    why = f"{broken} of {n} replicates are not finite" if broken else "one replicate shows no spread"
+    return Judgement(Verdict.INCONCLUSIVE, mean, (-np.inf, np.inf), kind, 1.0, np.inf, note=why)
+
+
 def _one_sided(values: FloatArray, limit: float) -> tuple[float, float, float]:
     """mean, its standard error, and P(T <= t) for t = (mean - limit) / standard error."""
     mean = float(values.mean())
@@ -217,6 +229,8 @@ def _sees(values: FloatArray, departure: float | None, level: float, n: int | No
     """P(T > t_{1 - level}) for T of Student's t that is off centre by departure / standard error, with `n` values of
     the spread seen."""
     n = n or len(values)
+    if not np.isfinite(values).all():
+        return None
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     if departure is None or n < 2 or spread == 0.0:
         return None
@@ -259,6 +273,8 @@ class MeanAtMost:
         return _sees(values, self._departed, ALPHA, n)
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
+        if (unjudged := _unjudged(values, "mean")) is not None:
+            return unjudged
         mean, error, below = _one_sided(values, self.limit)
         p = min(below, 1.0 - below)
         verdict = Verdict.HOLDS if mean <= self.limit else Verdict.VIOLATED
@@ -297,7 +313,7 @@ class MeanAtLeast:
         low, high = mirrored.interval
         return Judgement(
             mirrored.verdict, -mirrored.measured, (-high, -low), "mean", mirrored.p_value, mirrored.standard_error,
-            worst=int(np.argmin(values)),
+            worst=int(np.argmin(values)), note=mirrored.note,
         )  # fmt: skip
 
 
@@ -333,6 +349,8 @@ class Equivalent:
         return f"mean within {self.margin:g} of"
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
+        if (unjudged := _unjudged(values, "mean (90 %)")) is not None:
+            return unjudged
         mean, error, _ = _one_sided(values, self.limit)
         low, high = student_interval(values, 1.0 - 2.0 * ALPHA)
         # P(T <= t) at the upper edge, P(T >= t) at the lower: both must be small.
@@ -395,6 +413,8 @@ class Slope:
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         if grid is None:
             raise ValueError("a slope needs a grid")
+        if (unjudged := _unjudged(values, "slope")) is not None:
+            return replace(unjudged, measured=rate_slope(grid, values).slope)
         fit = rate_slope(grid, values)
         low, high = fit.interval
         error = max(fit.standard_error, 1e-12)
