@@ -269,12 +269,15 @@ def _rate(check: Check) -> Chart:
     """The mean at each grid point with two standard errors, and the claimed slope through the middle."""
     curve = check.curve
     assert curve is not None
-    low = [max(m - 2 * e, 0.05 * m) for m, e in zip(curve.mean, curve.standard_error, strict=True)]
+    log = min(*curve.mean, *curve.grid) > 0
+    low = [
+        max(m - 2 * e, 0.05 * m) if log else m - 2 * e for m, e in zip(curve.mean, curve.standard_error, strict=True)
+    ]
     high = [m + 2 * e for m, e in zip(curve.mean, curve.standard_error, strict=True)]
     middle = len(curve.grid) // 2
     theory = [curve.mean[middle] * (x / curve.grid[middle]) ** check.bound for x in curve.grid]
     return curves_chart(
         [Curve("measured", curve.grid, curve.mean, low, high),
          Curve(f"slope {number(check.bound)}", curve.grid, theory, dashed=True)],
-        "Rate, with two standard errors", check.axes, _name(check, "rate"), log=min(*curve.mean, *curve.grid) > 0,
+        "Rate, with two standard errors", check.axes, _name(check, "rate"), log=log,
     )  # fmt: skip

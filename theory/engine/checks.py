@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim.streams import Stream
+from theory.engine.json_numbers import exact, finite
 from theory.engine.judges import Bound, Capped, EveryDraw, Exactly, Frequency, Judgement, TwoSided
 from theory.engine.theorem import Json, Measurement, Premise, Profile, Setting, Theorem
 from theory.engine.verdicts import Verdict
@@ -110,22 +111,23 @@ class Check:
         return self.band is None or (self.attained is not None and self.band[0] <= self.attained <= self.band[1])
 
     def as_json(self) -> Json:
-        """JSON without NaN or infinity: these become null."""
-        plain = asdict(self)
+        """JSON without NaN or infinity: these become null, and words in a witness, which must give them again."""
+        plain = {name: finite(value) for name, value in asdict(self).items()}
+        plain["witness"] = _kept_witness(self.witness)
         plain["control_verdict"] = [control.verdict for control in self.controls]
-        return {name: _finite(value) for name, value in plain.items()}
+        return plain
+
+    def as_kept(self) -> Json:
+        """JSON that is read again as it was: words for NaN and infinity."""
+        plain = {name: exact(value) for name, value in asdict(self).items()}
+        return {**plain, "witness": _kept_witness(self.witness)}
 
 
-def _finite(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return _finite(value.tolist())
-    return value
+def _kept_witness(witness: Witness | None) -> Json | None:
+    if witness is None:
+        return None
+    # What a claim tells readers may hold words of its own.
+    return {name: (finite if name == "payload" else exact)(value) for name, value in asdict(witness).items()}
 
 
 def stream_of(theorem: Theorem[Any], setting: Setting, seed: int) -> Stream:
@@ -234,7 +236,7 @@ class Checker:
             failed = any(not premise.holds and not math.isnan(premise.value) for premise in taken.premises)
             return ControlResult(name, Verdict.PREMISE_FAILED, failed, None, float(failed))
         stream = stream_of(self.theorem, setting, self.seed)
-        measurement = numbers(taken.measurement)
+        measurement = taken.measurement.numbers
         values, n = measurement.values, len(measurement.values)
         if n == 0:
             return ControlResult(name, Verdict.INCONCLUSIVE, False, None, 0.0)
@@ -245,12 +247,6 @@ class Checker:
         picked = stream.child("power").integers(n, (POWER_DRAWS, n))
         hits = [bound.judge(values[row], measurement.grid, stream).verdict in CAUGHT for row in picked]
         return ControlResult(name, judgement.verdict, caught, judgement.measured, float(np.mean(hits)))
-
-
-def numbers(measurement: Measurement) -> Measurement:
-    """Without the replicates in which anything is NaN."""
-    broken = np.isnan(measurement.values).reshape(len(measurement.values), -1).any(axis=1)
-    return replace(measurement, values=measurement.values[~broken])
 
 
 def _judge(bound: Bound, measurement: Measurement | None, stream: Stream) -> Judgement | None:

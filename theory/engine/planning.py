@@ -14,7 +14,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.engine.checks import CAUGHT, numbers, stream_of
+from theory.engine.checks import CAUGHT, stream_of
 from theory.engine.judges import ALPHA, Bound, Slope, TwoSided
 from theory.engine.theorem import Json, Measurement, Profile, Theorem
 from theory.engine.verdicts import Verdict
@@ -95,7 +95,7 @@ def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile
         if found is None:
             controls.append(Need(control.name, 1.0, 1))
         else:
-            found = numbers(found)
+            found = found.numbers
             controls.append(_resampled(control.name, bound, found, stream_of(theorem, broken, seed), CAUGHT, target))
     return PowerPlan(
         theorem.claim_id, variant, target, len(measured.values), a_replicate,

@@ -23,6 +23,7 @@ from sim.running.fingerprint import code_fingerprint, versions
 from sim.running.watched import Ended, prepared, watched
 from sim.running.workers import require_seconds
 from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
+from theory.engine.json_numbers import number, numbers
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
 from theory.engine.registry import again, checked, find
@@ -133,21 +134,38 @@ def _load_cell(path: Path) -> list[Check] | None:
 
 
 def check_from_json(row: Any) -> Check:
-    """What `Check.as_json` wrote; KeyError, TypeError or ValueError where it did not."""
+    """What `Check.as_kept` or `Check.as_json` wrote; KeyError, TypeError or ValueError where neither did.
+
+    Of a null of `as_json` nobody knows what it was: NaN, and the whole line of an interval.
+    """
     if not isinstance(row, dict):
         raise TypeError(f"a verdict is {type(row).__name__}")
     row = {name: value for name, value in row.items() if name != "control_verdict"}
     row["verdict"], row["expected"] = Verdict(row["verdict"]), Verdict(row["expected"])
-    row["premises"] = tuple(Premise(**premise) for premise in row["premises"])
+    row["premises"] = tuple(Premise(**{**premise, "value": number(premise["value"])}) for premise in row["premises"])
     row["controls"] = tuple(
-        ControlResult(**{**control, "verdict": Verdict(control["verdict"])}) for control in row["controls"]
-    )
+        ControlResult(**{**control, "verdict": Verdict(control["verdict"]), "power": number(control["power"]),
+                         "measured": _known(control["measured"])})
+        for control in row["controls"]
+    )  # fmt: skip
     row["axes"] = tuple(row["axes"])
-    row["witness"] = None if row["witness"] is None else Witness(**row["witness"])
-    row["curve"] = None if row["curve"] is None else Curve(**row["curve"])
+    for name in ("bound", "standard_error", "p_value", "power"):
+        row[name] = number(row[name])
+    for name in ("measured", "attained", "departure_power"):
+        row[name] = _known(row.get(name))
+    if (witness := row["witness"]) is not None:
+        row["witness"] = Witness(**{**witness, "value": numbers(witness["value"]), "limit": number(witness["limit"])})
+    if (curve := row["curve"]) is not None:
+        row["curve"] = Curve(**{name: numbers(values) for name, values in curve.items()})
     for name in ("interval", "band"):
-        row[name] = None if row[name] is None else tuple(row[name])
+        if row[name] is not None:
+            low, high = row[name]
+            row[name] = number(low, -np.inf), number(high, np.inf)
     return Check(**row)
+
+
+def _known(value: object) -> float | None:
+    return None if value is None else number(value)
 
 
 def run_checks(
@@ -196,7 +214,7 @@ def run_checks(
             return
         done[task.claim_id] = checks
         if cells is not None and task.given is None:
-            write_json(_cell_path(cells, task), [check.as_json() for check in checks])
+            write_json(_cell_path(cells, task), [check.as_kept() for check in checks])
         if on_progress is not None:
             spent = time.monotonic() - began
             paid = sum(cost[t.claim_id] for t in open_tasks if t.claim_id in done)
@@ -232,6 +250,7 @@ def adjust(checks: list[Check]) -> list[Check]:
         replace(
             check,
             verdict=Verdict.INCONCLUSIVE,
+            witness=None,
             note=f"{check.note} adjusted p {max(within.get(id(check), 0.0), across[id(check)]):.3g}".strip(),
         )
         if id(check) in across and max(within.get(id(check), 0.0), across[id(check)]) > ALPHA

@@ -11,6 +11,7 @@ from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from sim.errors import InputError
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound
@@ -55,6 +56,14 @@ class Origin:
     digest: str
 
 
+def _verdict(name: str) -> Verdict:
+    try:
+        return Verdict(name)
+    except ValueError:
+        known = ", ".join(Verdict)
+        raise InputError(f"a variant's expected verdict must be one of {known} (got {str(name)[:40]!r})") from None
+
+
 @dataclass(frozen=True)
 class Variant(Generic[S]):
     """One reading of a claim: as_stated, as_printed (with the paper's slip) or as_corrected.
@@ -67,6 +76,10 @@ class Variant(Generic[S]):
     expected: Verdict = Verdict.HOLDS
     statement: str = ""
     attained: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        # A verdict's name is as good as the verdict, here and when it is read again from a file.
+        object.__setattr__(self, "expected", _verdict(self.expected))
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,12 @@ class Measurement:
 
     values: FloatArray
     grid: FloatArray | None = None
+
+    @property
+    def numbers(self) -> Measurement:
+        """Without the replicates in which anything is NaN."""
+        broken = np.isnan(self.values).reshape(len(self.values), -1).any(axis=1)
+        return dataclasses.replace(self, values=self.values[~broken])
 
 
 class Theorem(abc.ABC, Generic[S]):

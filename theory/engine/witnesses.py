@@ -12,6 +12,7 @@ from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.reading import load_json, read_text
 from theory.engine.checks import Check, Witness, stream_of
+from theory.engine.json_numbers import exact, finite, numbers
 from theory.engine.registry import find, others
 from theory.engine.theorem import PROFILES, Json, Theorem
 
@@ -22,8 +23,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "seed": int,
     "setting": str,
     "replicate": int,
-    "value": (int, float, list),
-    "limit": (int, float),
+    "value": (int, float, list, str),
+    "limit": (int, float, str),
 }
 _ROUNDING = 1e-9
 
@@ -41,7 +42,8 @@ class Replay:
     payload: Json
 
     def as_json(self) -> Json:
-        return {**self.__dict__}
+        own = {name: exact(value) for name, value in self.__dict__.items()}
+        return {**own, "payload": finite(self.payload)}
 
 
 def save(folder: str | Path, check: Check) -> Path | None:
@@ -68,12 +70,25 @@ def read(path: str | Path) -> Witness:
             raise InputError("is missing", file=path, field=name, fix="give a file from a report's witnesses")
         if not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise InputError(f"has the wrong type ({type(content[name]).__name__})", file=path, field=name)
+    for name in ("value", "limit"):
+        content[name] = _numbers(content[name], path, name)
     # Of the file only what decides the draw is needed; what is there for readers may be missing.
     return Witness(
         paper=content.get("paper", ""), relation=content.get("relation", ""), payload=content.get("payload", {}),
         origin=str(content.get("origin", "")),
         **{name: content[name] for name in _FIELDS},
     )  # fmt: skip
+
+
+def _numbers(value: object, path: str | Path, field: str) -> object:
+    """A number or lists of them; "nan", "inf" and "-inf" are what JSON has no number for."""
+    try:
+        found = numbers(value, unknown=None)
+        np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError, RecursionError):
+        raise InputError("expected numbers, or nan, inf, -inf in quotes", file=path, field=field,
+                         fix="check the claim again") from None  # fmt: skip
+    return found
 
 
 def _claim(recorded: Witness, path: str | Path, folder: str | Path | None) -> Theorem[Any]:
@@ -119,8 +134,8 @@ def replay(path: str | Path, folder: str | Path | None = None) -> Replay:
     return Replay(
         claim_id=theorem.claim_id,
         variant=recorded.variant,
-        recorded=written.tolist(),
-        recomputed=value.tolist(),
+        recorded=written.ravel().tolist(),
+        recomputed=value.ravel().tolist(),
         limit=float(recorded.limit),
         reproduced=same,
         payload=theorem.witness(setting, stream),
