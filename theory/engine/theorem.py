@@ -14,6 +14,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.preferences import FloatArray
 from sim.streams import Stream
+from theory.engine.identity import identity
 from theory.engine.judges import Bound
 from theory.engine.verdicts import Verdict
 
@@ -31,13 +32,17 @@ class Setting:
     replicates: int = 1
 
     def key(self) -> str:
-        """Readable identity: every field by name. Two settings with one key are one setting."""
-        fields = (f"{f.name}={_plain(getattr(self, f.name))}" for f in dataclasses.fields(self))
-        return ",".join(fields)
+        """Readable identity: every field by name. Two settings with one key are one setting.
 
+        Errors: InputError for a field with no lasting identity, as a lambda's (`theory.engine.identity`).
+        """
+        return ",".join(f"{field.name}={self._identity(field.name)}" for field in dataclasses.fields(self))
 
-def _plain(value: object) -> str:
-    return np.array2string(value, separator=" ") if isinstance(value, np.ndarray) else str(value)
+    def _identity(self, name: str) -> str:
+        try:
+            return identity(getattr(self, name))
+        except InputError as error:
+            raise InputError(f"{type(self).__name__}.{name}: {error.problem}", fix=error.fix) from None
 
 
 S = TypeVar("S", bound=Setting)
