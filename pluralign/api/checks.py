@@ -16,7 +16,7 @@ from sim.running.engines import EngineName, Tls, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
 from theory.engine.judges import TwoSided
-from theory.engine.registry import CLAIMS, checked, find, select
+from theory.engine.registry import CLAIMS, checked, find, once, select
 from theory.engine.runner import CheckReport, run_checks
 from theory.engine.theorem import PROFILES, Profile, Theorem
 
@@ -258,17 +258,12 @@ def check(
 
 
 def _theorems(names: Sequence[str | Theorem[Any]]) -> list[Theorem[Any]]:
-    """In the order they were named; a claim named twice is checked once."""
+    """In the order they were named; a claim named twice is checked once, and two of one name are refused."""
     if not names:
         return list(select(()))
-    found = [
+    return list(once(
         own for name in names for own in (select((name,)) if isinstance(name, str) else (checked(name, str(name)),))
-    ]
-    chosen: dict[str, Theorem[Any]] = {}
-    for own in found:
-        if type(chosen.setdefault(own.claim_id, own)) is not type(own):
-            raise InputError(f"two claims are called '{own.claim_id}'", fix="give one another claim_id")
-    return list(chosen.values())
+    ))  # fmt: skip
 
 
 def load_check(folder: str | Path) -> CheckResult:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import pluralign as pl
 from pluralign.commands.check import command as check
 from pluralign.commands.replay import command as replay
 from sim import plugins
 from sim.errors import InputError
 from theory.engine.judges import MeanAtMost
-from theory.engine.registry import select
+from theory.engine.registry import find, select
 from theory.engine.runner import run_checks
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
@@ -153,6 +154,84 @@ def test_a_claim_at_hand_needs_no_module(tmp_path):
         assert report.resumed == 0
         assert report.checks[0].verdict is Verdict.HOLDS
     assert not (tmp_path / "cells").exists()
+
+
+class _Par(_Given):
+    """One class of several claims: its settings are made with it."""
+
+    claim_id = "given-par"
+
+    def __init__(self, wrong, note=None):
+        self.SETTINGS = {"as_stated": Variant(_Here(wrong=wrong), "VIOLATED" if wrong else "HOLDS")}
+        self.note = note
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (_Par(False), _Par(True)),
+        (_Par(False), _Par(False, note=3)),
+        (_Par(False), _Par(False, note=lambda: 3)),
+        (_Par(False, note=lambda: 2), _Par(False, note=lambda: 3)),
+    ],
+)
+def test_two_claims_of_one_class_and_name_are_refused(pair):
+    """The second was not checked, and nothing said so."""
+    expected = "two claims are called 'given-par', with other SETTINGS or another state; give one another claim_id"
+    for ask in (pl.check, lambda *claims, workers: run_checks(claims, profile="quick", seed=0)):
+        with pytest.raises(InputError, match=expected):
+            ask(*pair, workers=1)
+    for twice in ((_Par(False), _Par(False)), (pair[0], pair[0])):
+        assert len(pl.check(*twice, workers=1).checks) == 1
+
+
+def test_so_are_those_of_a_module(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _own(tmp_path, "paired_claims")
+    with (tmp_path / "paired_claims.py").open("a") as file:
+        file.write(
+            "\nclass Par(Below):\n    claim_id = 'paired'\n    def __init__(self, shift=0.0):\n"
+            "        self.SETTINGS = {'as_stated': Variant(Draws(shift=shift))}\n"
+            "PAIR = [Par(0.0), Par(3.0)]\nSINGLE = Par(0.0)\n"
+        )
+    with pytest.raises(InputError, match="two claims are called 'paired'"):
+        select(["paired_claims:PAIR"])
+    assert len(select(["paired_claims:SINGLE", "paired_claims:Par", "paired_claims:SINGLE"])) == 1
+
+
+def test_a_claim_of_ours_with_settings_of_ones_own_is_checked_at_these(tmp_path):
+    """The registered settings were judged, under the same name."""
+    theorem = type(find("moment-factors"))()
+    assert len(pl.check(theorem, workers=1, out=tmp_path).checks) == len(theorem.SETTINGS)
+    assert pl.check(theorem, workers=1, out=tmp_path).report.resumed == 1
+    variant = next(iter(theorem.SETTINGS.values()))
+    theorem.SETTINGS = {"as_mine": replace(variant, statement="Mine.")}
+    for workers in (1, 2):
+        (found,) = pl.check(theorem, workers=workers, out=tmp_path).checks
+        assert (found.variant, found.statement) == ("as_mine", "Mine.")
+    with pytest.raises(InputError, match="two claims are called 'moment-factors', with other SETTINGS"):
+        pl.check("moment-factors", theorem, workers=1)
+
+
+def test_one_of_a_module_whose_settings_were_changed_is_checked_at_these(tmp_path):
+    own = _own(tmp_path, "changed_claims")
+
+    def run(claims, **options):
+        return run_checks(claims, profile="quick", seed=0, cells=tmp_path / "cells", **options)
+
+    below, mean = select([own], tmp_path)
+    assert run([below, mean]).resumed == 0
+    kept = len(list((tmp_path / "cells").iterdir()))
+    below.SETTINGS = {"as_mine": below.SETTINGS["as_stated"]}
+    for workers in (1, 2):
+        report = run([below, mean], workers=workers)
+        assert report.resumed == 1
+        assert [check.variant for check in report.checks] == ["as_mine", "as_stated"]
+    assert len(list((tmp_path / "cells").iterdir())) == kept
+    # Named again it is what the module has in this process, which another one does not find.
+    again = select([own], tmp_path)
+    with pytest.raises(InputError, match="changed_claims:CLAIMS has other SETTINGS or another state"):
+        run(again, workers=2, time_out=300.0, fresh=True)
 
 
 @pytest.mark.parametrize(

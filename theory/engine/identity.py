@@ -44,7 +44,7 @@ def _inner(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         # A subclass may print as another one, or as nothing that tells it from its neighbours.
         own: Any = next(kind for kind in (bool, int, float, complex, str, bytes, type(None)) if isinstance(value, kind))
-        return own.__repr__(value)
+        return str(own.__repr__(value))
     if isinstance(value, np.ndarray | np.generic):
         return _array(value)
     if isinstance(value, tuple | list):

@@ -6,13 +6,15 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
 from sim.plugins import Door, blaming
+from theory.engine.identity import identity
 from theory.engine.paper import Paper
 from theory.engine.theorem import Origin, Theorem
 
@@ -65,19 +67,65 @@ def select(names: Sequence[str], folder: str | Path | None = None) -> tuple[Theo
     """
     if not names:
         return all_theorems()
-    chosen: dict[str, Theorem[Any]] = {}
-    for name in names:
+    found: list[Theorem[Any]] = []
+    for name in dict.fromkeys(names):
         if name in papers():
-            found = theorems_of(name)
+            found += theorems_of(name)
         elif ":" in name or name in CLAIMS.names():
-            found = others(name, folder)
+            found += others(name, folder)
         else:
-            found = (find(name),)
-        for theorem in found:
-            before = chosen.setdefault(theorem.claim_id, theorem)
-            if type(before) is not type(theorem):
-                raise InputError(f"two claims are called '{theorem.claim_id}'", fix="give one another claim_id")
+            found.append(find(name))
+    return once(found)
+
+
+def once(theorems: Iterable[Theorem[Any]]) -> tuple[Theorem[Any], ...]:
+    """Each claim once, in the order of their first places.
+
+    Errors: InputError for two that are called the same and are not: one of them would not be checked.
+    """
+    chosen: dict[str, Theorem[Any]] = {}
+    for theorem in theorems:
+        before = chosen.setdefault(theorem.claim_id, theorem)
+        if not same(before, theorem):
+            what = "of two classes" if type(before) is not type(theorem) else "with other SETTINGS or another state"
+            raise InputError(f"two claims are called '{theorem.claim_id}', {what}", fix="give one another claim_id")
     return tuple(chosen.values())
+
+
+def same(one: Theorem[Any], other: Theorem[Any]) -> bool:
+    """Whether to check both would be to check one twice: they are of one class, and say and hold the same."""
+    if one is other:
+        return True
+    if type(one) is not type(other) or stated(one) != stated(other):
+        return False
+    own, others_own = _state(one), _state(other)
+    return all(own[name] is others_own.get(name) for name in own if _told(own[name]) is None)
+
+
+def stated(theorem: Theorem[Any]) -> str:
+    """Its variants and what it holds itself as a text, the same in every process."""
+    variants = {
+        name: (variant.setting.key(), str(variant.expected), variant.statement, variant.attained)
+        for name, variant in theorem.SETTINGS.items()
+    }
+    return repr((variants, {name: _told(value) for name, value in sorted(_state(theorem).items())}))
+
+
+def _state(theorem: Theorem[Any]) -> dict[str, object]:
+    return {name: value for name, value in vars(theorem).items() if name not in ("origin", "SETTINGS")}
+
+
+def _told(value: object) -> str | None:
+    """None: it has no identity but its own."""
+    try:
+        return identity(value)
+    except InputError:
+        return None
+
+
+def ours(theorem: Theorem[Any]) -> bool:
+    """Whether a worker that looks for its name finds this one, of the papers here."""
+    return any(same(own, theorem) for own in all_theorems() if own.claim_id == theorem.claim_id)
 
 
 def others(name: str, folder: str | Path | None = None) -> tuple[Theorem[Any], ...]:
@@ -98,7 +146,13 @@ def again(claim_id: str, origin: Origin | None) -> Theorem[Any]:
     if origin is None:
         return find(claim_id)
     CLAIMS.find_unchanged(origin.place, origin.folder, origin.digest)
-    return next(theorem for theorem in others(origin.place, origin.folder) if theorem.claim_id == claim_id)
+    found = next(theorem for theorem in others(origin.place, origin.folder) if theorem.claim_id == claim_id)
+    if stated(found) != origin.stated:
+        raise InputError(
+            f"claim '{claim_id}': {origin.place} has other SETTINGS or another state than what was to be checked",
+            fix="change them in the module, or give the claim itself and not its name",
+        )
+    return found
 
 
 def checked(theorem: Any, name: str) -> Theorem[Any]:
@@ -121,7 +175,7 @@ def checked(theorem: Any, name: str) -> Theorem[Any]:
             f"claim '{name}': claim_id must be small letters, digits and hyphens (got '{one.claim_id}')",
             fix="it names files",
         )
-    if any(one.claim_id == ours.claim_id for ours in all_theorems() if type(ours) is not type(one)):
+    if any(one.claim_id == own.claim_id for own in all_theorems() if type(own) is not type(one)):
         raise InputError(f"claim '{name}': '{one.claim_id}' is a claim of ours", fix="give it another claim_id")
     settings: Any = one.SETTINGS
     if not isinstance(settings, Mapping):
@@ -140,5 +194,5 @@ def checked(theorem: Any, name: str) -> Theorem[Any]:
 
 def _checked(theorem: Any, name: str, origin: Origin) -> Theorem[Any]:
     one = checked(theorem, name)
-    one.origin = origin
+    one.origin = replace(origin, stated=stated(one))
     return one

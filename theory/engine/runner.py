@@ -26,7 +26,7 @@ from theory.engine.checks import Check, ControlResult, Curve, Witness, check_the
 from theory.engine.json_numbers import number, numbers
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
-from theory.engine.registry import again, checked, find
+from theory.engine.registry import again, checked, find, once, ours, stated
 from theory.engine.theorem import Json, Origin, Premise, Profile, Theorem
 from theory.engine.verdicts import Verdict
 
@@ -108,9 +108,13 @@ def _run_in_time(task: _Task) -> list[Check] | Ended:
 
 
 def _task(theorem: Theorem[Any], profile: Profile, seed: int, time_out: float | None) -> _Task:
-    ours = type(theorem).__module__.partition(".")[0] == "theory"
-    given = None if ours or theorem.origin is not None else checked(theorem, type(theorem).__name__)
-    return _Task(theorem.claim_id, profile, seed, theorem.origin, given, time_out)
+    """A claim is sent by its name where a worker finds the same under it, and else itself."""
+    origin = theorem.origin
+    if origin is not None and stated(theorem) != origin.stated:
+        origin = None  # Its settings were changed here since it was found.
+    found = origin is not None or ours(theorem)
+    given = None if found else checked(theorem, type(theorem).__name__)
+    return _Task(theorem.claim_id, profile, seed, origin, given, time_out)
 
 
 def fingerprint() -> str:
@@ -119,7 +123,7 @@ def fingerprint() -> str:
 
 
 def _cell_path(folder: Path, task: _Task) -> Path:
-    own = [] if task.origin is None else [task.origin.digest]
+    own = [] if task.origin is None else [task.origin.digest, task.origin.stated]
     identity = json.dumps([task.claim_id, task.profile, task.seed, fingerprint(), *own])
     return folder / f"{task.claim_id}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.json"
 
@@ -194,6 +198,7 @@ def run_checks(
     """
     began = time.monotonic()
     require_seconds("time_out", time_out)
+    theorems = once(theorems)
     tasks = [_task(theorem, profile, seed, time_out) for theorem in theorems]
     done: dict[str, list[Check]] = {}
     if cells is not None and not fresh:

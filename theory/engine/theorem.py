@@ -53,12 +53,13 @@ class Origin:
     """Where a claim that is not ours is found again, by a worker or by `replay`.
 
     place: "module:NAME", or the name an installed package gives.  folder: where modules are looked for first.
-    digest: of its sources, as they were when it was found.
+    digest: of its sources, as they were when it was found.  stated: its variants and its state then.
     """
 
     place: str
     folder: Path
     digest: str
+    stated: str = ""
 
 
 def _verdict(name: str) -> Verdict:
