@@ -140,3 +140,23 @@ def test_a_deterministic_case_needs_one():
 def test_the_power_against_a_broken_control_is_none():
     found = plan(Toy(MeanAtMost(1.0), Draws(n_broken=60)), "as_stated", target=0.8)
     assert (found.controls[0].now, found.controls[0].replicates) == (0.0, None)
+
+
+class Rate(Toy):
+    """Means that fall below nothing along the grid, with noise."""
+
+    offset = -0.5
+
+    def grid(self, setting):
+        return GRID
+
+    def draw(self, setting, stream):
+        return FALLING + self.offset + 0.01 * stream.normals(3)
+
+
+@pytest.mark.parametrize(("offset", "replicates", "grids"), [(-0.5, 30, 0), (0.0, 1, 0), (2.0, 30, 3)])
+def test_a_rate_whose_means_are_not_positive_has_no_grid_to_plan(offset, replicates, grids):
+    """Relative spreads were negative, or those of one replicate."""
+    toy = Rate(Slope(-0.1), Draws(replicates), Draws(replicates))
+    toy.offset = offset
+    assert len(plan(toy, "as_stated", target=0.8).grids) == grids

@@ -1,9 +1,11 @@
 """The figure of many verdicts, and the record of which claim notices which fault."""
 
+import math
 import re
 from dataclasses import replace
 
-from made_checks import CHECK
+import pytest
+from made_checks import CHECK, rate
 from places import ROOT
 
 from sim.reading import load_json
@@ -11,7 +13,7 @@ from theory.engine.verdicts import Verdict
 from theory.mutation.catalogue import catalogue
 from theory.mutation.noticed import read_noticed, write_noticed
 from theory.mutation.run import MutationReport, Outcome
-from theory.report.figures import verdict_figure
+from theory.report.figures import draw_check, rate_figure, verdict_figure
 
 
 def _many(count):
@@ -32,6 +34,40 @@ def test_many_verdicts_fit_on_a_page():
     assert len({tuple(map(float, (line.get_xdata()[0], line.get_ydata()[0]))) for line in drawn}) == 345
     assert len(axes.lines) - len(drawn) == 1, "one ring"
     assert "claim-7" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("means", "errors", "drawn"),
+    [
+        ([0.5, -0.05, 0.005], [0.02, 0.002, 0.0002], 2),
+        ([0.5, 0.0, 0.005], [0.02, 0.0, 0.0002], 2),
+        ([-0.5, -0.05, -0.005], [0.02, 0.002, 0.0002], 0),
+        ([math.nan, 0.05, 0.005], [math.nan, 0.002, math.inf], 2),
+        ([math.inf, 0.05, 0.005], [math.nan, 0.002, math.nan], 2),
+    ],
+)
+def test_a_rate_whose_means_are_not_positive_is_drawn_without_them(tmp_path, means, errors, drawn):
+    """The error bars were negative: a traceback of Matplotlib at the end of the run."""
+    check = replace(
+        rate(), curve=replace(rate().curve, mean=means, standard_error=errors), measured=None, interval=None
+    )
+    figure = rate_figure(check)
+    measured = figure.axes[0].lines[0]
+    assert sorted(measured.get_ydata()) == sorted(m for m in means if 0 < m < math.inf)
+    assert len(measured.get_ydata()) == drawn
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert any(f"{3 - drawn} of 3 are not positive" in label for label in labels)
+    assert "slope nan" in figure.axes[0].get_title()
+    assert all(path.stat().st_size for path in draw_check([check], tmp_path))
+
+
+def test_a_rate_whose_means_are_positive_has_all_of_them():
+    measured, *_, limit = rate_figure(rate()).axes[0].lines
+    assert list(measured.get_ydata()) == rate().curve.mean
+    assert "not positive" not in measured.get_label()
+    x, y = limit.get_xdata(), limit.get_ydata()
+    assert y[1] == 0.05
+    assert math.log(y[2] / y[0]) / math.log(x[2] / x[0]) == pytest.approx(-0.95)
 
 
 def test_few_verdicts_have_a_row_each():

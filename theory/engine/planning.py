@@ -166,11 +166,15 @@ def smallest(power: Callable[[int], float], target: float, most: int = MOST) -> 
 def _grids(
     bound: Bound, measured: Measurement, stream: Stream, target: float, a_replicate: float
 ) -> tuple[GridPlan, ...]:
-    """A slope on the grid there is, on one a decade longer, and on one with twice the points."""
-    grid = measured.grid
-    if grid is None or not isinstance(bound, Slope):
+    """A slope on the grid there is, on one a decade longer, and on one with twice the points; none where a mean is not
+    positive, or the spread not known, of which the logarithm has no error."""
+    grid, values = measured.grid, measured.values
+    if grid is None or not isinstance(bound, Slope) or len(values) < 2 or not np.isfinite(values).all():
         return ()
-    spread = measured.values.std(axis=0, ddof=1) / measured.values.mean(axis=0)
+    means = values.mean(axis=0)
+    if not (means > 0).all():
+        return ()
+    spread = values.std(axis=0, ddof=1) / means
     logs = np.log(grid)
     between = np.exp((logs[1:] + logs[:-1]) / 2.0)
     step = float(np.exp((logs[-1] - logs[0]) / (len(grid) - 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,27 +99,40 @@ def _a_row_each(checks: Sequence[Check]) -> Any:
 
 
 def rate_figure(check: Check) -> Any:
-    """Mean over replicates with two standard errors, log-log, and the claimed slope through the middle."""
+    """Mean over replicates with two standard errors, log-log, and the claimed slope through the middle; means that are
+    not positive have no place there and are counted."""
     assert check.curve is not None
-    grid, mean, error = (np.array(v) for v in (check.curve.grid, check.curve.mean, check.curve.standard_error))
+    every, means, errors = (
+        np.array(v, dtype=np.float64) for v in (check.curve.grid, check.curve.mean, check.curve.standard_error)
+    )
+    drawn = (means > 0) & np.isfinite(means)
+    grid, mean = every[drawn], means[drawn]
+    error = np.minimum(np.nan_to_num(2 * errors[drawn]), 0.95 * mean)
+    left_out = "" if drawn.all() else f"; {len(every) - len(grid)} of {len(every)} are not positive"
     figure, axes = subplots(figsize=(4.6, 3.4), layout="constrained")
     axes.errorbar(
-        grid, mean, yerr=np.minimum(2 * error, 0.95 * mean), fmt="o-", color=BLUE, capsize=3, markersize=4,
-        label="measured (mean, 2 standard errors)",
+        grid, mean, yerr=error, fmt="o-", color=BLUE, capsize=3, markersize=4,
+        label=f"measured (mean, 2 standard errors{left_out})",
     )  # fmt: skip
-    middle = len(grid) // 2
-    axes.plot(
-        grid, mean[middle] * (grid / grid[middle]) ** check.bound, "--", color="0.4",
-        label=f"slope {check.bound:g}: the limit",
-    )  # fmt: skip
+    if len(grid) and math.isfinite(check.bound):
+        middle = len(grid) // 2
+        axes.plot(
+            every, mean[middle] * (every / grid[middle]) ** check.bound, "--", color="0.4",
+            label=f"slope {check.bound:g}: the limit",
+        )  # fmt: skip
+    if not len(grid):
+        # Matplotlib has no logarithm of nothing.
+        axes.set_xlim(every.min(), every.max())
+        axes.set_ylim(0.1, 1.0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(f"{check.axes[0]} (log scale)")
     axes.set_ylabel(f"{check.axes[1]} (log scale)")
     low, high = check.interval or (np.nan, np.nan)
+    measured = np.nan if check.measured is None else check.measured
     axes.set_title(
         f"{check.claim_id} ({check.variant.replace('_', ' ')}): {check.verdict}\n"
-        f"slope {check.measured:.3f} [{low:.3f}, {high:.3f}]",
+        f"slope {measured:.3f} [{low:.3f}, {high:.3f}]",
         fontsize=9,
     )
     axes.legend(fontsize=7)

@@ -3,14 +3,17 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_checks import rate as made_rate
 
 from pluralign.page.charts import Curve, Line, Point, Row, curves_chart, plane_chart, rows_chart
+from pluralign.page.claims import _rate
 from pluralign.page.svg import WIDTH, number, scale_of
 
 VALUES = st.floats(allow_nan=True, allow_infinity=True) | st.none()
@@ -109,3 +112,10 @@ def test_any_curve_and_any_plane_is_drawn(values, log):
     known = [v for v in values if v is not None]
     chart = plane_chart([Point("p", v, -v) for v in known], [(0.0, 1.0), (1.0, 0.0)], "t", ("x", "y"), "n.csv")
     assert "nan" not in ElementTree.fromstring(chart.svg).get("aria-label")
+
+
+def test_the_bar_below_a_mean_that_is_negative_lies_below_it():
+    curve = replace(made_rate().curve, mean=[0.5, -1.0, 0.1], standard_error=[0.1, 0.5, 0.2])
+    rows = list(csv.DictReader(io.StringIO(_rate(replace(made_rate(), curve=curve)).csv)))
+    low = [float(list(row.values())[3]) for row in rows if row and next(iter(row.values())) == "measured"]
+    assert low == pytest.approx([0.3, -2.0, -0.3])
