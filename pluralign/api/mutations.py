@@ -26,8 +26,12 @@ class MutationResult(Shown):
 
     @property
     def survivors(self) -> tuple[Fault, ...]:
-        """Faults that no claim noticed and that are not argued to be equivalent."""
-        return tuple(one.fault for one in self.report.outcomes if not one.killed and not one.fault.equivalent)
+        """Faults that no claim noticed and that are not argued to be equivalent; nor those of which a claim could not
+        answer, since its process was ended from outside."""
+        return tuple(
+            one.fault for one in self.report.outcomes
+            if not one.killed and not one.unanswered and not one.fault.equivalent
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """What `pluralign mutate --json` prints."""
@@ -35,8 +39,8 @@ class MutationResult(Shown):
 
     def page(self) -> Page:
         own = self.report.outcomes
-        rows = [(one.fault.id, one.fault.paper, one.killed_by or "NOBODY", one.fault.what) for one in own]
-        rows.sort(key=lambda row: row[2] != "NOBODY")
+        rows = [(one.fault.id, one.fault.paper, one.killed_by or _nobody(one), one.fault.what)
+                for one in sorted(own, key=lambda one: one.killed)]  # fmt: skip
         killed = sum(one.killed for one in own)
         return Page(f"{killed} of {len(own)} planted faults noticed", ("fault", "in", "noticed by", "what"), rows)
 
@@ -89,4 +93,8 @@ def mutate(
 
 
 def _unnoticed(one: Outcome) -> str:
-    return "argued" if one.fault.equivalent else "NOT NOTICED"
+    return "argued" if one.fault.equivalent else "NOT ANSWERED" if one.unanswered else "NOT NOTICED"
+
+
+def _nobody(one: Outcome) -> str:
+    return "NOT ANSWERED" if one.unanswered else "NOBODY"

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import signal
+import time
 
 import pytest
 
+from pluralign.api.mutations import MutationResult
 from sim.errors import InputError
 from theory.engine.registry import papers
 from theory.mutation.argued import ARGUED
@@ -15,6 +18,7 @@ from theory.mutation.run import run_mutations
 from theory.mutation.session import Session
 from theory.mutation.sources import Sources
 from theory.mutation.survey import Surveyed, covering
+from theory.report.faults import catalogue_table
 
 SOURCES = Sources()
 FAULTS = [pytest.param(fault, id=fault.id) for fault in catalogue()]
@@ -103,7 +107,71 @@ def test_a_fault_that_breaks_or_never_ends_is_noticed_as_an_error():
         assert said["noticed"] == "error: no answer within 5 s"
         assert said["over"]
     with Session(planted(fault_of(place, old, "import os; os._exit(9)"))) as session:
-        assert session.ask("check", "costs-not-negative", "quick", 0, 300)["noticed"] == "error: the process died"
+        said = session.ask("check", "costs-not-negative", "quick", 0, 300)
+        assert (said["noticed"], said["over"], said["died"]) == ("error: the process died", True, True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("SIGKILL", {"noticed": "", "unanswered": "its process was ended from outside (SIGKILL)"}),
+        ("SIGTERM", {"noticed": "", "unanswered": "its process was ended from outside (SIGTERM)"}),
+        ("SIGSEGV", {"noticed": "error: the process died (SIGSEGV)"}),
+    ],
+)
+def test_a_process_that_is_ended_from_outside_has_noticed_nothing(sent, said):
+    with Session(None) as session:
+        session._process.send_signal(signal.Signals[sent])
+        for _ in range(2):
+            began = time.monotonic()
+            answer = session.ask("check", "costs-not-negative", "quick", 0, 300)
+            assert time.monotonic() - began < 60, "the dead were waited for"
+            assert {name: answer.get(name) for name in said} == said
+            assert answer["over"]
+
+
+class _Dying(Session):
+    """Answers what it is told to, one answer a session."""
+
+    answers: list = []
+
+    def ask(self, what, claim, profile, seed, seconds):
+        said = self.answers.pop(0)
+        if said is None:
+            return super().ask(what, claim, profile, seed, seconds)
+        return {"seconds": 0.0, "over": True, "died": True, **said}
+
+
+KILLED = {"noticed": "", "unanswered": "its process was ended from outside (SIGKILL)"}
+DIED = {"noticed": "error: the process died (SIGSEGV)"}
+ENDLESS = {"noticed": "error: no answer within 70 s", "died": False}
+
+
+@pytest.mark.parametrize(
+    ("answers", "killed_by", "how", "unanswered", "kept"),
+    [
+        ([KILLED, None], "costs-not-negative", "verdict: as_stated VIOLATED where HOLDS is expected", (), True),
+        ([DIED, None], "costs-not-negative", "verdict: as_stated VIOLATED where HOLDS is expected", (), True),
+        ([DIED, DIED], "costs-not-negative", "error: the process died (SIGSEGV)", (), True),
+        ([ENDLESS], "costs-not-negative", "error: no answer within 70 s", (), True),
+        ([KILLED, KILLED], "", "", ("costs-not-negative",), False),
+        ([DIED, KILLED], "", "", ("costs-not-negative",), False),
+    ],
+)
+def test_a_kill_is_no_evidence_and_is_not_kept(tmp_path, monkeypatch, answers, killed_by, how, unanswered, kept):
+    """The system's killer of processes made a fault noticed for good."""
+    monkeypatch.setattr("theory.mutation.run.Session", _Dying)
+    monkeypatch.setattr(_Dying, "answers", list(answers))
+    fault = fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum")
+    report = run_mutations((fault,), claims=("costs-not-negative",), workers=1, out=tmp_path)
+    (one,) = report.outcomes
+    assert (one.killed_by, one.how, one.unanswered) == (killed_by, how, unanswered)
+    assert not _Dying.answers, "asked as often as it should be"
+    assert bool(list((tmp_path / "cells" / "faults").iterdir())) == kept
+    assert report.exit_code == (0 if killed_by else 1)
+    assert report.as_json()["unanswered"] == ([] if killed_by else ["tried"])
+    page = str(MutationResult(report))
+    assert ("NOT ANSWERED" in page) == ("not answered" in catalogue_table(report)) == bool(unanswered)
 
 
 def test_a_run_names_the_claim_that_notices_and_resumes(tmp_path):

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ TARGETS: dict[Profile, float] = {"quick": 0.95, "full": 1.0}
 @dataclass(frozen=True)
 class Outcome:
     """fault; killed_by: the claim that noticed, or ""; how: its verdict, control or error; tried: the claims that were
-    run, in order; profile: the one at which it was noticed, or the last one tried."""
+    run, in order; profile: the one at which it was noticed, or the last one tried; unanswered: claims that were asked
+    twice and whose process was ended from outside."""
 
     fault: Fault
     killed_by: str
@@ -41,6 +42,7 @@ class Outcome:
     tried: tuple[str, ...]
     profile: Profile
     seconds: float
+    unanswered: tuple[str, ...] = ()
 
     @property
     def killed(self) -> bool:
@@ -56,8 +58,8 @@ class Outcome:
         return {
             "id": fault.id, "paper": fault.paper, "kind": fault.kind, "place": fault.place, "what": fault.what,
             "old": fault.old, "new": fault.new, "killed_by": self.killed_by or None, "how": self.how,
-            "tried": len(self.tried), "profile": self.profile, "equivalent": fault.equivalent or None,
-            "seconds": round(self.seconds, 2),
+            "tried": len(self.tried), "unanswered": list(self.unanswered), "profile": self.profile,
+            "equivalent": fault.equivalent or None, "seconds": round(self.seconds, 2),
         }  # fmt: skip
 
 
@@ -104,6 +106,7 @@ class MutationReport:
             },
             "by_claim": self.by_claim,
             "unstable": list(self.unstable),
+            "unanswered": [one.fault.id for one in self.outcomes if one.unanswered],
             "mutants": [one.as_json() for one in self.outcomes],
             "profile": self.profile,
             "seed": self.seed,
@@ -154,6 +157,7 @@ class _Run:
         folder = self.kernels / fault.digest
         session: Session | None = None
         tried: list[str] = []
+        unanswered: list[str] = []
         outcome = Outcome(fault, "", "", (), self.profile, 0.0)
         profiles: tuple[Profile, ...] = ("quick",) if self.profile == "quick" else ("quick", "full")
         try:
@@ -164,14 +168,13 @@ class _Run:
                     key = f"{claim.claim_id} {profile} {self.seed}"
                     answer = cells.get(key, claim)
                     if answer is None:
-                        session = session or self._session(fault, folder)
-                        patience = self._patience(claim, profile, compiles=bool(self._kernels(fault)))
-                        answer = session.ask("check", claim.claim_id, profile, self.seed, patience)
+                        session, answer = self._asked(session, fault, claim, profile)
                         if self.stopped.is_set():
                             return outcome
+                        if answer.get("unanswered"):
+                            unanswered.append(claim.claim_id)
+                            continue
                         cells.put(key, claim, answer)
-                        if answer.get("over"):
-                            session = None
                     tried.append(claim.claim_id)
                     outcome = Outcome(
                         fault, claim.claim_id if answer["noticed"] else "", answer["noticed"],
@@ -179,12 +182,30 @@ class _Run:
                     )  # fmt: skip
                     if outcome.killed:
                         return outcome
-            return outcome
+            return replace(outcome, unanswered=tuple(dict.fromkeys(unanswered)))
         finally:
             if session is not None:
                 session.end()
                 self.sessions.discard(session)
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _asked(
+        self, session: Session | None, fault: Fault, claim: Surveyed, profile: Profile
+    ) -> tuple[Session | None, dict[str, Any]]:
+        """The answer, with the session that goes on, if any does; a claim whose process died is asked once more."""
+        answer: dict[str, Any] = {}
+        for _ in range(2):
+            session = session or self._session(fault, self.kernels / fault.digest)
+            patience = self._patience(claim, profile, compiles=bool(self._kernels(fault)))
+            answer = session.ask("check", claim.claim_id, profile, self.seed, patience)
+            if not answer.get("over"):
+                return session, answer
+            session.end()
+            self.sessions.discard(session)
+            session = None
+            if self.stopped.is_set() or not answer.get("died"):
+                break
+        return None, answer
 
     def _patience(self, claim: Surveyed, profile: Profile, compiles: bool) -> float:
         usual = claim.seconds * (1.0 if profile == "quick" else FULL_FACTOR)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from theory.mutation.sources import ROOT
 
 # A fault can make a loop endless or an array huge.
 BYTES = 8 << 30
+# What somebody else sends, the system's killer of processes among them; a process ends itself by others.
+_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -65,9 +68,12 @@ class Session:
                     pipe.close()
 
     def ask(self, what: str, claim: str, profile: str, seed: int, seconds: float) -> dict[str, Any]:
-        """The worker's answer; one with `noticed` of our own where it does not answer in `seconds` or has died, after
-        which the session is over.
+        """The worker's answer; one of our own where it does not answer in `seconds` or has died, after which the
+        session is over (`over`).
 
+        No answer in time is `noticed`: a loop that has no end. So is a process that ended itself (`died`): a
+        segmentation fault, an exit. One that was ended from outside (`unanswered`), mostly because the machine ran out
+        of memory, says nothing of the fault.
         """
         self._say({"what": what, "claim": claim, "profile": profile, "seed": seed})
         try:
@@ -76,8 +82,19 @@ class Session:
             self.end()
             return {"noticed": f"error: no answer within {seconds:.0f} s", "seconds": seconds, "over": True}
         if line is None:
-            return {"noticed": "error: the process died", "seconds": 0.0, "over": True}
+            self._answers.put(None)  # For whoever asks the dead once more.
+            return {"seconds": 0.0, "over": True, "died": True, **self._died()}
         return dict(json.loads(line))
+
+    def _died(self) -> dict[str, str]:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # It has closed its output and lives on.
+            return {"noticed": "error: the process went silent"}
+        name = signal.Signals(-code).name if code < 0 else ""
+        if name in _FROM_OUTSIDE:
+            return {"noticed": "", "unanswered": f"its process was ended from outside ({name})"}
+        return {"noticed": f"error: the process died{f' ({name})' if name else ''}"}
 
     def _say(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -90,8 +90,10 @@ def survey(
                 if checked["seconds"] > 3.0 * theorem.cost:
                     checked = session.ask("check", claim, "quick", seed, _PATIENCE)
                 traced = session.ask("trace", claim, "quick", seed, _PATIENCE)
-                if "lines" not in traced:
-                    raise InputError(f"claim '{claim}': could not be traced ({traced['noticed']})")
+                if "lines" not in traced or checked.get("unanswered"):
+                    why = checked.get("unanswered") or traced.get("unanswered") or traced["noticed"]
+                    raise InputError(f"claim '{claim}': could not be traced ({why})",
+                                     fix="the same command goes on; fewer workers need less memory")  # fmt: skip
                 own = {
                     "claim_id": claim, "digest": digest_of(sources, theorem), "seed": seed,
                     "seconds": checked["seconds"], "noticed": checked["noticed"], "lines": traced["lines"],

@@ -40,7 +40,7 @@ def catalogue_table(report: MutationReport) -> str:
     rows = [("fault", "in", "what is wrong", "noticed by", "how")]
     for one in report.outcomes:
         if one.fault.kind == "catalogue" and not one.fault.equivalent:
-            rows.append((one.fault.id, one.fault.paper, one.fault.what, one.killed_by or "nobody", _how(one)))
+            rows.append((one.fault.id, one.fault.paper, one.fault.what, one.killed_by or _nobody(one), _how(one)))
     return markdown_rows(rows)
 
 
@@ -49,7 +49,7 @@ def survivors_table(report: MutationReport) -> str:
     rows = [("fault", "place", "what is changed", "claims tried", "equivalent because")]
     for one in report.outcomes:
         if not one.killed or one.fault.equivalent:
-            argued = one.fault.equivalent or "(not argued: a hole)"
+            argued = one.fault.equivalent or ("(not answered)" if one.unanswered else "(not argued: a hole)")
             rows.append((one.fault.id, one.fault.place, one.fault.what, str(len(one.tried)), argued))
     return markdown_rows(rows)
 
@@ -58,6 +58,10 @@ def claims_table(report: MutationReport) -> str:
     """Which claim notices how many."""
     counted = report.by_claim.items()
     return markdown_rows([("claim", "faults it noticed first"), *((claim, str(n)) for claim, n in counted)])
+
+
+def _nobody(one: Outcome) -> str:
+    return "not answered" if one.unanswered else "nobody"
 
 
 def _how(one: Outcome) -> str:
