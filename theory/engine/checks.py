@@ -11,6 +11,14 @@ import numpy as np
 from sim.streams import Stream
 from theory.engine.json_numbers import exact, finite
 from theory.engine.judges import Bound, Capped, EveryDraw, Exactly, Frequency, Judgement, TwoSided
+from theory.engine.required import (
+    require_bound,
+    require_controls,
+    require_measurement,
+    require_premises,
+    require_setting,
+    require_variants,
+)  # fmt: skip
 from theory.engine.theorem import Json, Measurement, Premise, Profile, Setting, Theorem
 from theory.engine.verdicts import Verdict
 
@@ -148,24 +156,31 @@ class Checker:
         self.theorem, self.profile, self.seed = theorem, profile, seed
         self._taken: dict[str, _Taken] = {}
 
-    def _take(self, setting: Setting) -> _Taken:
+    def _take(self, setting: Setting, bound: Bound) -> _Taken:
         key = setting.key()
         if key not in self._taken:
             stream = stream_of(self.theorem, setting, self.seed)
+            require_setting(self.theorem, setting, "what is measured")
             premises = self.theorem.premises(setting, stream)
+            require_premises(self.theorem, premises)
             broken = any(not premise.holds for premise in premises)
             self._taken[key] = _Taken(premises, None if broken else self.theorem.measure(setting, stream))
-        return self._taken[key]
+        taken = self._taken[key]
+        if taken.measurement is not None:
+            require_measurement(self.theorem, setting, bound, taken.measurement)
+        return taken
 
     def check(self, variant: str) -> Check:
         """The variant's verdict; INCONCLUSIVE where the check's measured power is below 0.8."""
         theorem, chosen = self.theorem, self.theorem.SETTINGS[variant]
         setting = theorem.at_profile(chosen.setting, self.profile)
         bound, stream = theorem.bound(setting), stream_of(theorem, setting, self.seed)
-        taken = self._take(setting)
+        require_bound(theorem, bound)
+        taken = self._take(setting, bound)
+        broken = theorem.control(chosen.setting)
+        require_controls(theorem, broken)
         controls = tuple(
-            self._control(control.name, theorem.at_profile(control.setting, self.profile), bound)
-            for control in theorem.control(chosen.setting)
+            self._control(control.name, theorem.at_profile(control.setting, self.profile), bound) for control in broken
         )
         power = min((control.power for control in controls), default=0.0)
         judgement = _judge(bound, taken.measurement, stream)
@@ -205,7 +220,7 @@ class Checker:
 
     def _witness(self, variant: str, setting: Setting, bound: Bound, judgement: Judgement | None) -> Witness | None:
         """The draw to blame, where the judgement names one."""
-        theorem, measurement = self.theorem, self._take(setting).measurement
+        theorem, measurement = self.theorem, self._take(setting, bound).measurement
         if judgement is None or judgement.worst is None or measurement is None:
             return None
         own = stream_of(theorem, setting, self.seed).at(replicate=judgement.worst)
@@ -231,7 +246,7 @@ class Checker:
         control stands for: replicates are resampled with replacement and judged again. Those that are no numbers are
         left out: a computation that breaks down says nothing of what the check can tell apart.
         """
-        taken = self._take(setting)
+        taken = self._take(setting, bound)
         if taken.measurement is None:
             failed = any(not premise.holds and not math.isnan(premise.value) for premise in taken.premises)
             return ControlResult(name, Verdict.PREMISE_FAILED, failed, None, float(failed))
@@ -303,5 +318,6 @@ def _curve(measurement: Measurement | None) -> Curve | None:
 
 def check_theorem(theorem: Theorem[Any], profile: Profile, seed: int) -> list[Check]:
     """Every variant of one theorem."""
+    require_variants(theorem)
     checker = Checker(theorem, profile, seed)
     return [checker.check(variant) for variant in theorem.SETTINGS]

@@ -16,6 +16,7 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.checks import CAUGHT, stream_of
 from theory.engine.judges import ALPHA, Bound, Slope, TwoSided
+from theory.engine.required import require_measurement, require_premises
 from theory.engine.theorem import Json, Measurement, Profile, Theorem
 from theory.engine.verdicts import Verdict
 
@@ -84,14 +85,14 @@ def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile
     setting = theorem.at_profile(chosen.setting, profile)
     stream, bound = stream_of(theorem, setting, seed), theorem.bound(setting)
     began = time.monotonic()
-    measured = _measured(theorem, setting, seed)
+    measured = _measured(theorem, setting, bound, seed)
     if measured is None:
         raise InputError(f"claim '{theorem.claim_id}': a premise fails in its setting", fix="nothing is measured there")
     a_replicate = (time.monotonic() - began) / len(measured.values)
     controls = []
     for control in theorem.control(chosen.setting):
         broken = theorem.at_profile(control.setting, profile)
-        found = _measured(theorem, broken, seed)
+        found = _measured(theorem, broken, bound, seed)
         if found is None:
             controls.append(Need(control.name, 1.0, 1))
         else:
@@ -105,11 +106,15 @@ def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile
     )  # fmt: skip
 
 
-def _measured(theorem: Theorem[Any], setting: Any, seed: int) -> Measurement | None:
+def _measured(theorem: Theorem[Any], setting: Any, bound: Bound, seed: int) -> Measurement | None:
     stream = stream_of(theorem, setting, seed)
-    if any(not premise.holds for premise in theorem.premises(setting, stream)):
+    premises = theorem.premises(setting, stream)
+    require_premises(theorem, premises)
+    if any(not premise.holds for premise in premises):
         return None
-    return theorem.measure(setting, stream)
+    measured = theorem.measure(setting, stream)
+    require_measurement(theorem, setting, bound, measured)
+    return measured
 
 
 def _departure(bound: Bound, measured: Measurement, stream: Stream, target: float) -> Need:

@@ -16,6 +16,7 @@ from sim.errors import InputError
 from sim.plugins import Door, blaming
 from theory.engine.identity import identity
 from theory.engine.paper import Paper
+from theory.engine.required import require_bound, require_controls, require_variants
 from theory.engine.theorem import Origin, Theorem
 
 # Others' claims: module:NAME of a claim (a class or an instance) or of a sequence of them; ours are found by name.
@@ -181,9 +182,14 @@ def checked(theorem: Any, name: str) -> Theorem[Any]:
     if not isinstance(settings, Mapping):
         given = type(settings).__name__
         raise InputError(f"claim '{one.claim_id}': SETTINGS must map names of variants to Variant (got {given})")
-    for variant, stated in one.SETTINGS.items():
+    require_variants(one)
+    for variant, own in one.SETTINGS.items():
+        with blaming(f"claim '{one.claim_id}': bound"):
+            bound = one.bound(own.setting)
+        require_bound(one, bound)
         with blaming(f"claim '{one.claim_id}': control"):
-            controls = one.control(stated.setting)
+            controls = one.control(own.setting)
+        require_controls(one, controls)
         if not controls:
             raise InputError(
                 f"claim '{one.claim_id}': {variant} has no control",

@@ -169,7 +169,15 @@ class Theorem(abc.ABC, Generic[S]):
     def measure(self, setting: S, stream: Stream) -> Measurement:
         """All replicates; replicate r draws from stream.at(replicate=r)."""
         values = [self.draw(setting, stream.at(replicate=r)) for r in range(setting.replicates)]
-        return Measurement(np.asarray(values, dtype=np.float64), self.grid(setting))
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            shapes = dict.fromkeys(f"{type(value).__name__} of shape {np.shape(value)}" for value in values[:20])
+            raise InputError(
+                f"claim '{self.claim_id}': draw must return a number, or arrays of numbers of one shape "
+                f"(got {', '.join(list(shapes)[:3])})"
+            ) from None
+        return Measurement(array, self.grid(setting))
 
     @abc.abstractmethod
     def control(self, setting: S) -> tuple[Control[S], ...]:
