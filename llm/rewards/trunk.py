@@ -33,6 +33,7 @@ from llm.base.tokens import TokenStore
 from llm.rewards.reward_encoder import RewardEncoder
 from llm.rewards.trunk_objective import Heads, TrunkObjective, TrunkStart
 from llm.runs.run_folder import save_adapter
+from llm.training.batches import CUT
 from llm.training.passes import DPOTraining, make_passes
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
@@ -134,7 +135,7 @@ def _train(
     rewards = _RewardsOf(base, heads, contexts, last, len(start.mean))
     # Thresholds, or the constant of ties, are those that suit the heads of the start.
     train = start.train.refitted(rewards(start.train)[:, None], start.train.pair_weights()[:, None])
-    journal = Journal(target / "journal", progress)
+    journal, key = Journal(target / "journal", progress), fingerprint(origin, CUT)
     scores, states = [_held_out(rewards, start.held, train)], [_state(groups)]
 
     def ended(epoch: int) -> None:
@@ -142,10 +143,10 @@ def _train(
         progress(f"pass {epoch + 1} of {settings.epochs}: held-out training answers {reached:.4f} nats")
         scores.append(reached)
         states.append(_state(groups))
-        journal.write(f"pass-{origin}-{epoch}", states[-1], {"held_out": None if np.isnan(reached) else reached})
+        journal.write(f"pass-{key}-{epoch}", states[-1], {"held_out": None if np.isnan(reached) else reached})
 
     for epoch in range(settings.epochs):
-        done = journal.read(f"pass-{origin}-{epoch}")
+        done = journal.read(f"pass-{key}-{epoch}")
         if done is None:
             break
         states.append(done[0])
@@ -162,7 +163,7 @@ def _train(
         before = len(states) - 1
         make_passes(
             base, _ADAPTER, groups, TrunkObjective(base, heads, replace(start, train=train), contexts, last), training,
-            stream.child("passes"), times=(1.0, _HEADS_TIMES), journal=journal, key=origin,
+            stream.child("passes"), times=(1.0, _HEADS_TIMES), journal=journal, key=key,
             rate_field="trunk_rate", on_step=_telling(progress),
             on_pass=lambda epoch: None if epoch < before else ended(epoch),
         )  # fmt: skip

@@ -79,7 +79,7 @@ class TrunkObjective:
         weights = start.train.pair_weights()
         self._rows = _of_prompts(start.prompts, start.train.annotator)
         total = float(weights.sum())
-        # A pass is as many batches as there are; their losses then average to the whole.
+        # A batch's losses are divided by the mean size of a pass's batches: they then average to the whole.
         self._weight = torch.as_tensor(weights * len(self._rows) / total, dtype=torch.float32)
         self._scale = 1.0 / total
         length = base.store.lengths(contexts) + base.store.lengths(last)
@@ -87,7 +87,7 @@ class TrunkObjective:
         self.lengths = np.array([length[own].max() for own in items], dtype=np.int64)
         self.sequences = np.array([len(own) for own in items], dtype=np.int64)
 
-    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         own, answers = self._choices, [np.sort(self._rows[row]) for row in rows.tolist()]
         every = np.sort(np.concatenate(answers))
         slots = self._terms.slots(every)
@@ -96,8 +96,8 @@ class TrunkObjective:
         hidden = hidden[torch.as_tensor(place.ravel(), device=hidden.device)]
         rewards = self._heads.rewards(hidden, own.contexts[slots])
         found, margin = self._terms(every, slots, rewards)
-        loss = -(self._weight[every].to(found.device) * found).sum() / float(batch)
-        loss = loss + self._heads.penalty(self._decay) * self._scale * len(rows) / float(batch)
+        loss = -(self._weight[every].to(found.device) * found).sum() / batch
+        loss = loss + self._heads.penalty(self._decay) * self._scale * len(rows) / batch
         return loss, torch.stack([margin[np.searchsorted(every, one)].mean() for one in answers]).detach()
 
     def _hidden(self, items: IntArray) -> torch.Tensor:

@@ -14,6 +14,7 @@ from llm.base.journal import Journal, fingerprint
 from llm.base.sequences import distinct_rows
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_training import FitReport, fit_adapter, fit_adapter_robustly
+from llm.training.batches import CUT
 from llm.training.group_weights import GroupWeights
 from llm.training.passes import DPOTraining
 from llm.training.steps import Step
@@ -202,13 +203,13 @@ class AdapterPolicy:
         number, self._fits = self._fits, self._fits + 1
         stream = self._stream.child(f"fit/{number}")
         data = _digest(self.base, observations)
-        # Recomputed activations change gradients by rounding alone, and another device may need them.
-        training = {**asdict(self.training), "gradient_checkpointing": False}
-        # Fits that share passes have keys of their own.
-        del training["together"]
+        # Recomputed activations change gradients by rounding alone, and another device may need them; fits that share
+        # passes have keys of their own; and how often a fit is kept does not change it.
+        free = ("gradient_checkpointing", "together", "checkpoint_steps")
+        training = {name: value for name, value in asdict(self.training).items() if name not in free}
         # What decides the batches, beside the training: answers' lengths count prompts once where they are shared.
         behind = (self.base.scorer.window,) if self.base.scorer.shares else ()
-        parts = (self.identity, data, weights, self.beta, training, asdict(stream), *behind, *beside)
+        parts = (self.identity, data, weights, self.beta, training, CUT, asdict(stream), *behind, *beside)
         return fingerprint(*parts), stream
 
     def _keep_fit(self, key: str, report: FitReport, beside: Mapping[str, torch.Tensor]) -> None:

@@ -22,8 +22,12 @@ class Objective(Protocol):
     lengths: IntArray
     sequences: IntArray
 
-    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of the answers `rows`, a piece of a batch of `batch` answers, and their margins without gradient."""
+    def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of the answers `rows`, a piece of a batch, and their margins without gradient.
+
+        batch: answers of a batch, what its losses are divided by: of a pass the mean number, so that each answer
+        weighs the same and the mean of its batches' losses is that of its answers'.
+        """
         ...
 
 
@@ -38,7 +42,7 @@ class AnswerObjective(Objective, Protocol):
         """What the loss of the answers `rows` is made from."""
         ...
 
-    def loss(self, rows: IntArray, scores: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, rows: IntArray, scores: torch.Tensor, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         """As a call gives it, from the log-probabilities of `asked(rows)`."""
         ...
 
@@ -67,7 +71,7 @@ class PairObjective:
         self.lengths = together if self._behind else lengths(pairs.contexts) + np.maximum(*sides)
         self.sequences = np.full(len(pairs), 1 if self._behind else 2)
 
-    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self.loss(rows, self._base.log_probability(self.asked(rows)), batch)
 
     def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,9 +84,9 @@ class PairObjective:
         both = np.concatenate([contexts, contexts]), np.concatenate([pairs.chosen[rows], pairs.rejected[rows]])
         return AskedRows(*both, int(self.lengths[rows].max()) if self._behind else None)
 
-    def loss(self, rows: IntArray, scores: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, rows: IntArray, scores: torch.Tensor, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         margin = self._margin(rows, scores)
-        return weighted_dpo_loss(margin, self._weight[rows].to(margin.device), float(batch)), margin.detach()
+        return weighted_dpo_loss(margin, self._weight[rows].to(margin.device), batch), margin.detach()
 
     def _margin(self, rows: IntArray, scores: torch.Tensor) -> torch.Tensor:
         half, reference = len(rows), self._reference[:, rows].to(scores.device)
@@ -162,7 +166,7 @@ class ChoiceObjective:
             together if self._behind else alone, dtype=np.int64
         ).reshape(-1, 2).T  # fmt: skip
 
-    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self._loss(rows, *self.log_likelihood(rows), batch)
 
     def log_likelihood(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,7 +176,7 @@ class ChoiceObjective:
     def asked(self, rows: IntArray) -> AskedRows:
         return self._asked(rows, self._terms.slots(rows))
 
-    def loss(self, rows: IntArray, scores: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, rows: IntArray, scores: torch.Tensor, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self._loss(rows, *self._answers(rows, self._terms.slots(rows), scores), batch)
 
     def _asked(self, rows: IntArray, slots: IntArray) -> AskedRows:
@@ -184,9 +188,9 @@ class ChoiceObjective:
         return self._terms(rows, slots, rewards)
 
     def _loss(
-        self, rows: IntArray, total: torch.Tensor, margin: torch.Tensor, batch: int
+        self, rows: IntArray, total: torch.Tensor, margin: torch.Tensor, batch: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return -(self._weight[rows].to(total.device) * total).sum() / float(batch), margin
+        return -(self._weight[rows].to(total.device) * total).sum() / batch, margin
 
 
 def _behind(contexts: IntArray, prompt: IntArray, response: IntArray) -> tuple[int, int]:

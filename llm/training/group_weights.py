@@ -64,18 +64,19 @@ class GroupWeights:
 class RobustObjective:
     """max over alpha in the simplex of sum_g alpha_g L_g(theta), L_g the mean loss of known group g, from batches.
 
-        L_g(B) = (n / |B|) sum_{j in B, g(j) = g} v_j l_j / M_g,       l_j = -log p(answer j),  M_g = sum_{g(j) = g} v_j
+        L_g(B) = (n / b) sum_{j in B, g(j) = g} v_j l_j / M_g,         l_j = -log p(answer j),  M_g = sum_{g(j) = g} v_j
         alpha_g <- alpha_g exp(eta L_g(B)) / sum_h alpha_h exp(eta L_h(B))      [arXiv 2405.20304, Algorithm 1, l. 6, 7]
         theta <- theta - rate grad_theta sum_g alpha_g L_g(B)                   [line 8, with the new alpha, as there]
 
-    n answers (rows, where answers alike are merged), v their weights; of pairs l = -log sigma(M_j), the loss of GR-DPO.
+    n answers (rows, where answers alike are merged), v their weights, b the mean size of a pass's batches, whose own
+    sizes |B| differ by one at most; of pairs l = -log sigma(M_j), the loss of GR-DPO.
     With v = 1 a batch of one answer gives the paper's N l / N_g. Means of L_g(B) over the batches of a pass are the
     groups' mean losses, however unlike their sizes. With eta = 0 and even alpha this is DPO with every group weighing
     the same.
 
     Departs from the paper, whose step sees one answer drawn from all: a step sees a batch, the mean over it of what the
-    lines say of one, and a pass sees every answer once (so do the authors' programs, which do not divide by |B|: a step
-    of theirs is one of |B| times as much here). theta moves by the optimiser of all fits, clipped, in place of a
+    lines say of one, and a pass sees every answer once (so do the authors' programs, which do not divide by b: a step
+    of theirs is one of b times as much here). theta moves by the optimiser of all fits, clipped, in place of a
     projected gradient step.
     """
 
@@ -90,12 +91,14 @@ class RobustObjective:
         """With the weights as they are now."""
         return self._groups
 
-    def __call__(self, rows: IntArray, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of a piece of a batch of `batch` answers at the weights as they are, and margins without gradient."""
+    def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of a piece of a batch at the weights as they are, and margins without gradient; batch: b."""
         found, margin = self._answers.log_likelihood(rows)
         return self._loss(rows, found, batch), margin
 
-    def accumulate(self, rows: IntArray, tokens: int, parameters: Sequence[torch.nn.Parameter]) -> StepTotals:
+    def accumulate(
+        self, rows: IntArray, batch: float, tokens: int, parameters: Sequence[torch.nn.Parameter]
+    ) -> StepTotals:  # fmt: skip
         """Both halves of a step: the groups' weights move, and `parameters` get the gradient at the new ones.
 
         Of several processes: the losses of all move the weights, and the gradient is that of this one's share.
@@ -104,13 +107,15 @@ class RobustObjective:
         if len(pieces) == 1:
             piece, counts = pieces[0]
             found, margin = self._answers.log_likelihood(piece)
-            losses = processes().summed(self._losses(piece, found, len(rows)) * counts)
+            losses = processes().summed(self._losses(piece, found, batch) * counts)
             self._move(losses)
-            (self._loss(piece, found, len(rows)) * counts).backward()
+            (self._loss(piece, found, batch) * counts).backward()
             return self._totals(losses, [(margin, counts)])
-        return self._by_group(rows, tokens, parameters)
+        return self._by_group(rows, batch, tokens, parameters)
 
-    def _by_group(self, rows: IntArray, tokens: int, parameters: Sequence[torch.nn.Parameter]) -> StepTotals:
+    def _by_group(
+        self, rows: IntArray, batch: float, tokens: int, parameters: Sequence[torch.nn.Parameter]
+    ) -> StepTotals:  # fmt: skip
         """A batch in several pieces, none of two groups: alpha is known after the last, so that each group's gradient
         is kept until then, which costs its size in memory, and no second pass."""
         losses, margins = np.zeros(len(self._groups.names)), []
@@ -119,9 +124,9 @@ class RobustObjective:
             own = rows[self._groups.group[rows] == g]
             for piece, counts in own_pieces(own, self.lengths, tokens, self.sequences):
                 found, margin = self._answers.log_likelihood(piece)
-                losses += self._losses(piece, found, len(rows)) * counts
+                losses += self._losses(piece, found, batch) * counts
                 unit = torch.as_tensor(self._unit[piece], dtype=torch.float32, device=found.device)
-                (-(unit * found).sum() / float(len(rows)) * counts).backward()
+                (-(unit * found).sum() / batch * counts).backward()
                 margins.append((margin, counts))
             kept[g] = [parameter.grad for parameter in parameters]
             for parameter in parameters:
@@ -135,14 +140,14 @@ class RobustObjective:
                     parameter.grad = part if parameter.grad is None else parameter.grad.add_(part)
         return self._totals(losses, margins)
 
-    def _losses(self, piece: IntArray, found: torch.Tensor, batch: int) -> FloatArray:
+    def _losses(self, piece: IntArray, found: torch.Tensor, batch: float) -> FloatArray:
         """What a piece adds to L_g(B); (G,)."""
         each = -found.detach().double().cpu().numpy() * self._unit[piece] / batch
         return np.bincount(self._groups.group[piece], each, len(self._groups.names)).astype(np.float64)
 
-    def _loss(self, piece: IntArray, found: torch.Tensor, batch: int) -> torch.Tensor:
+    def _loss(self, piece: IntArray, found: torch.Tensor, batch: float) -> torch.Tensor:
         weight = self._groups.alpha[self._groups.group[piece]] * self._unit[piece]
-        return -(torch.as_tensor(weight, dtype=torch.float32, device=found.device) * found).sum() / float(batch)
+        return -(torch.as_tensor(weight, dtype=torch.float32, device=found.device) * found).sum() / batch
 
     def _move(self, losses: FloatArray) -> None:
         # A fit that diverged says so where its loss is looked at.

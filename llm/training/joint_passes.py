@@ -148,7 +148,7 @@ class _Gradients:
                 with self._lanes.of(lanes):
                     for k, objective, scores in zip(together, objectives, out.scores(self._base.scorer), strict=True):
                         piece, counts = own[k]
-                        loss, margin = objective.loss(piece, scores, len(asked[k].rows))
+                        loss, margin = objective.loss(piece, scores, asked[k].batch)
                         losses.append(loss * counts)
                         of_piece = torch.stack([loss.detach(), margin.sum(), (margin > 0).sum()])
                         totals[k] += of_piece.double() * counts

@@ -73,11 +73,6 @@ def _token_losses(model: Any, ids: torch.Tensor, real: torch.Tensor) -> torch.Te
     return functional.cross_entropy(logits.float(), ids[:, 1:][real[:, 1:]], reduction="none")
 
 
-def _order(n: int, batch: int, lengths: NDArray[Any], epoch: int, stream: Stream) -> list[NDArray[Any]]:
-    full = step_batches(lengths, batch, stream.child(f"epoch/{epoch}"))
-    return [rows for rows in full if len(rows) == batch]
-
-
 def descend(
     model: Any, rows: list[NDArray[Any]], steps: int, settings: SftSettings, stream: Stream, kept: Checkpoints,
     pad: int, progress: Progress,
@@ -99,7 +94,7 @@ def descend(
     epoch, done = 0, 0
     smooth = float("nan")
     while step < steps:
-        for chosen in _order(len(rows), settings.batch, lengths, epoch, stream):
+        for chosen in step_batches(lengths, settings.batch, stream.child(f"epoch/{epoch}")):
             if step >= steps:
                 break
             done += 1

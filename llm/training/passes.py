@@ -17,7 +17,7 @@ from llm.base.processes import processes
 from llm.base.shared_base import SharedBase
 from llm.training.adapter_dropout import AdapterDropout
 from llm.training.answer_objectives import Objective
-from llm.training.batches import step_batches
+from llm.training.batches import n_batches, step_batches
 from llm.training.finite import require_finite
 from llm.training.optimiser_state import as_tensors, put_back
 from llm.training.step_record import StepRecord
@@ -36,7 +36,8 @@ class DPOTraining:
     epochs, settled: a fit ends after `epochs` passes, or with the first that lowers the mean loss by less than the
     share `settled` of all that the passes since the first have: it has all but reached what its own objective gives. 0
     makes every pass.
-    batch: pairs an optimiser step.  micro_tokens: padded tokens in one forward pass; more are accumulated.
+    batch: pairs an optimiser step, at most: a pass has as few steps as that allows, of sizes that differ by one at
+    most, in which each answer weighs the same.  micro_tokens: padded tokens in one forward pass; more are accumulated.
     skip_below: answers whose weight is below this are left out (the share they hold is reported).
     merge: pairs that were answered alike (the same prompt, chosen and rejected; of group-dpo by the same group) are one
     row that weighs what they weigh together: the same loss over fewer rows, and a pass is one over the rows. Other
@@ -136,8 +137,8 @@ def make_passes(
     def gradient(asked: AskedStep) -> torch.Tensor | StepTotals:
         with dropout.of_step(asked.step):
             if contested is not None:
-                return contested.accumulate(asked.rows, training.micro_tokens, parameters)
-            return accumulate(objective, asked.rows, training.micro_tokens)
+                return contested.accumulate(asked.rows, asked.batch, training.micro_tokens, parameters)
+            return accumulate(objective, asked.rows, asked.batch, training.micro_tokens)
 
     with base.using(name), ready_to_train(base, parameters, training.gradient_checkpointing):
         steps = fit_steps(
@@ -155,10 +156,12 @@ def make_passes(
 
 @dataclass(frozen=True)
 class AskedStep:
-    """The gradient of the answers `rows` is wanted in the parameters, in step `step` of a fit."""
+    """The gradient of the answers `rows` is wanted in the parameters, in step `step` of a fit.  batch: the mean number
+    of answers in a step, as of an `Objective`."""
 
     step: int
     rows: IntArray
+    batch: float
 
 
 def fit_steps(
@@ -180,7 +183,7 @@ def fit_steps(
     """The fit of `make_passes`, which says of each step what it wants the gradient of, and is sent what
     `steps.accumulate` returns once it is there; a row a step in the end."""
     # One function on purpose: a fit is the loop below, and a restart repeats its order of arithmetic.
-    per_epoch = math.ceil(len(objective.lengths) / training.batch)
+    per_epoch = n_batches(len(objective.lengths), training.batch)
     total = per_epoch * training.epochs
     # Under a constant rate the number of passes is not known beforehand: the warm-up is the first pass's.
     scheduled = per_epoch if training.schedule == "constant" else total
@@ -210,7 +213,7 @@ def fit_steps(
             for group, factor in zip(optimizer.param_groups, times, strict=True):
                 group["lr"] = training.rate * rate_factor(step, scheduled, training) * factor
             optimizer.zero_grad(set_to_none=True)
-            totals = yield AskedStep(step, rows)
+            totals = yield AskedStep(step, rows, len(objective.lengths) / per_epoch)
             processes().sum_gradients(list(parameters.values()))
             norm = torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip)
             # Before the parameters move: where nothing waits, a step that diverged is never made.

@@ -25,6 +25,7 @@ from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from llm.base.tensor_files import computed_in, disk_errors
 from llm.base.tokens import embeddings_of, require_embedded
+from llm.training.batches import CUT, n_batches
 from llm.training.next_token_training import Checkpoints, descend, held_out_loss, token_rows
 from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
@@ -118,12 +119,12 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
             f"{len(rows)} passages do not fill a batch of {settings.batch}", file=settings.data,
             fix="give more text or a smaller batch",
         )  # fmt: skip
-    steps = settings.steps or max(1, round(settings.epochs * len(rows) / settings.batch))
+    steps = settings.steps or max(1, round(settings.epochs * n_batches(len(rows), settings.batch)))
     count = sum(p.numel() for p in model.parameters())
     progress(f"{count:,} parameters; {len(rows):,} passages, {sum(map(len, rows)):,} tokens; {steps} steps")
     hashes = () if settings.model is None else (weights_hash(settings.model), tokenizer_hash(settings.model))
     origin = {"data": data, "base": list(hashes), **computed_in(model)}
-    kept = Checkpoints(journal, f"sft-{fingerprint(FORMAT, _deciding(settings), origin)}")
+    kept = Checkpoints(journal, f"sft-{fingerprint(FORMAT, CUT, _deciding(settings), origin)}")
     _look_at_what_is_there(kept, progress)
     # Padding is never seen, so any token will do: some tokenizers were given a pad that the model was not.
     pad = end if pad is None or (embeddings is not None and pad >= embeddings) else pad

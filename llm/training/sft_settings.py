@@ -16,6 +16,7 @@ class SftSettings:
     Texts are cut into passages of whole sentences (about `passage_words` words), each <s> ... </s>, at most `length`
     tokens; a conversation is one passage, and all its tokens are learned.  tidy: whether line breaks, <br /> and
     repeated spaces are one space each, as suits reviews from the web; else texts are kept as they are.
+    batch: passages a step, at most; their numbers differ by one at most, and a pass has every passage once.
     held_out: share of the documents the model is judged on and never trained on.
     steps: optimiser steps, None for `epochs` passes.  tokenizer_documents: how many the tokenizer learns from.
     """

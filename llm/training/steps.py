@@ -30,9 +30,11 @@ class StepTotals:
 class Contested(Protocol):
     """An objective with an adversary, who answers each batch's losses before its gradient is taken."""
 
-    def accumulate(self, rows: IntArray, tokens: int, parameters: Sequence[torch.nn.Parameter]) -> StepTotals:
-        """Move the adversary, and leave in `parameters` the gradient of the batch `rows` against it.  tokens: padded,
-        at most, in a forward pass."""
+    def accumulate(
+        self, rows: IntArray, batch: float, tokens: int, parameters: Sequence[torch.nn.Parameter]
+    ) -> StepTotals:  # fmt: skip
+        """Move the adversary, and leave in `parameters` the gradient of the batch `rows` against it.  batch: as of an
+        `Objective`.  tokens: padded, at most, in a forward pass."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -46,15 +48,16 @@ class Contested(Protocol):
         ...
 
 
-def accumulate(objective: Objective, rows: IntArray, tokens: int) -> torch.Tensor:
+def accumulate(objective: Objective, rows: IntArray, batch: float, tokens: int) -> torch.Tensor:
     """The gradient of a batch, added up in the parameters from pieces of at most `tokens` padded tokens.
 
+    batch: as of an `Objective`.
     Returns loss, sum of margins, and how many are positive, (3,) float64 on the device: nothing here waits for it.
     Of several processes: all of this one's share.
     """
     parts = []
     for piece, counts in own_pieces(rows, objective.lengths, tokens, objective.sequences):
-        loss, margin = objective(piece, len(rows))
+        loss, margin = objective(piece, batch)
         (loss * counts).backward()
         parts.append(torch.stack([loss.detach(), margin.sum(), (margin > 0).sum()]).double() * counts)
     return torch.stack(parts).sum(dim=0)

@@ -14,10 +14,12 @@ from tiny_llm import PLAIN, SUBJECTS, open_tiny, tiny  # noqa: E402, F401
 
 import pluralign as pl  # noqa: E402
 from llm.base.small_mistral import load_base  # noqa: E402
+from llm.rewards import trunk  # noqa: E402
 from llm.rewards.answered_items import answered  # noqa: E402
 from llm.rewards.reward_encoder import RewardEncoder  # noqa: E402
 from llm.rewards.trunk import TrunkSettings, train_trunk  # noqa: E402
 from llm.rewards.trunk_objective import Heads, TrunkObjective  # noqa: E402
+from llm.training.batches import step_batches  # noqa: E402
 from pluralign.__main__ import main  # noqa: E402
 from pluralign.trunk_start import trunk_start  # noqa: E402
 from sim.errors import InputError  # noqa: E402
@@ -90,8 +92,12 @@ def test_the_loss_is_that_of_the_formula_and_its_pieces_add_up(tiny, pairs):  # 
     with base.using("trunk"):
         whole = objective(np.arange(n), n)[0]
         parts = sum(objective(np.arange(lo, min(n, lo + 7)), n)[0] for lo in range(0, n, 7))
+        cut = step_batches(objective.lengths, n - 1, Stream(0))
+        of_a_pass = [objective(rows, n / len(cut))[0].item() for rows in cut]
     assert whole.item() == pytest.approx(wanted, rel=1e-4)
     assert parts.item() == pytest.approx(whole.item(), rel=1e-5)
+    assert len(of_a_pass) == 2
+    assert np.mean(of_a_pass) == pytest.approx(wanted, rel=1e-4)
     # The adapter starts at zero and its gradient does not vanish: heads of the frozen model pull at it.
     whole.backward()
     grads = [value.grad for name, value in base.parameters_of("trunk").items() if "lora_B" in name]
@@ -171,6 +177,26 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_taken(pairs, tiny, tmp_path,
     weights[1].write_bytes(weights[1].read_bytes()[:-1] + b"\x01")
     with pytest.raises(InputError, match="changed or damaged"):
         train(folder)
+
+
+def test_unfinished_passes_of_other_batches_are_not_taken(pairs, tiny, tmp_path, monkeypatch):  # noqa: F811
+    about = answered(read_pairs(pairs).select(np.arange(240)))
+    start, keys = _start(about, tiny, heads=2), []
+
+    class Asked(Exception):
+        pass
+
+    def passes(*arguments, key, **more):
+        keys.append(key)
+        raise Asked
+
+    monkeypatch.setattr(trunk, "make_passes", passes)
+    for cut in (trunk.CUT, trunk.CUT, "as once"):
+        monkeypatch.setattr(trunk, "CUT", cut)
+        with pytest.raises(Asked):
+            train_trunk(tiny, about.items, RewardEncoder(tiny), start, TrunkSettings(heads=2), tmp_path / "trunk",
+                        Stream(0))  # fmt: skip
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_rankings_have_their_likelihood_and_one_reward_for_all_no_heads(tiny, pairs, tmp_path):  # noqa: F811
