@@ -65,4 +65,4 @@ class RunSettings:
 
 # What changes neither the path nor the result of a run. What device and dtype came to is in its origin.
 FREE = ("device", "dtype", "sharding", "threads", "keep_journal", "tracker")
-FREE_IN_TRAINING = ("gradient_checkpointing",)
+FREE_IN_TRAINING = ("gradient_checkpointing", "checkpoint_steps")

@@ -47,8 +47,10 @@ def fit_adapter(
 ) -> FitReport:
     """Minimise the weighted DPO loss over adapter `name`, in place.
 
-    A batch B contributes -sum_{j in B} v_j log p(answer j) / (|B| v_mean) with v_mean the mean weight of the answers
-    used: over an epoch this is the loss normalised by the group's mass.  Of pairs log p = log sigma(M_j), and with 0/1
+    A batch B contributes -sum_{j in B} v_j log p(answer j) / (b v_mean) with v_mean the mean weight of the answers used
+    and b the mean size of the batches, which differ by one at most: the mean over an epoch's batches is the loss
+    normalised by the group's mass.  Not `normalised`, v_mean is one (of merged rows, the number of answers in a row).
+    Of pairs log p = log sigma(M_j), and with 0/1
     weights this is plain DPO.
     journal, key: where an unfinished fit keeps its parameters, optimiser and step.  on_record: see `make_passes`.
     """
@@ -107,8 +109,9 @@ def _weighted(
     rows_used, row_weights = observations.select(used), weights[used]
     if training.merge and isinstance(rows_used, PreferencePairs):
         rows_used, row_weights = merged(rows_used, row_weights)
-    mean = float(row_weights.mean()) if training.normalised else 1.0
-    return _Weighted(objective_of(base, rows_used, row_weights / mean, beta), len(rows_used), share)
+    # A batch's losses are divided by the number of its rows: of merged ones, by that of the answers in them.
+    unit = float(row_weights.mean()) if training.normalised else used.size / len(rows_used)
+    return _Weighted(objective_of(base, rows_used, row_weights / unit, beta), len(rows_used), share)
 
 
 def fit_adapter_robustly(

@@ -108,9 +108,9 @@ def direct_saddle_point(
     policy = AdapterPolicy(base, name, beta=beta, sampling=groups[0].sampling, stream=stream)
     parameters = base.parameters_of(name)
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.rate, weight_decay=0.0)
-    key = "direct-" + fingerprint(
-        asdict(settings), own_value, c, [g.identity for g in groups], base.store.digest(contexts)
-    )
+    # How often it is kept does not change it.
+    deciding = {name: value for name, value in asdict(settings).items() if name != "checkpoint_steps"}
+    key = "direct-" + fingerprint(deciding, own_value, c, [g.identity for g in groups], base.store.digest(contexts))
     state = _State.start(K)
     found = journal.read(key)
     if found is not None:

@@ -225,6 +225,21 @@ def test_sft_keeps_to_its_data(tmp_path, monkeypatch):
         train_sft(small_sft(data), tmp_path / "cut")
 
 
+def test_how_often_fits_are_kept_does_not_make_a_run_another(settings, finished, run, tmp_path, monkeypatch):
+    oftener = replace(settings, training=replace(settings.training, checkpoint_steps=50))
+    told = []
+    train_run(oftener, run, told.append)
+    assert told == [f"{run} is finished; nothing to do"]
+    out = tmp_path / "unfinished"
+    interrupted(settings, out, monkeypatch, "fit-", 2)
+    fits = {path.name: path.stat().st_mtime_ns for path in (out / "journal").glob("fit-*")}
+    assert len(fits) == 2, "both groups were fitted before the run goes on"
+    train_run(replace(oftener, keep_journal=True), out)
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "journal").glob("fit-*")}
+    assert fits.items() <= after.items(), "a finished fit was made again"
+    assert (out / "run.json").read_bytes() == (finished / "run.json").read_bytes()
+
+
 def test_the_last_step_may_not_write_nan(tiny, tmp_path, monkeypatch):
     base, _ = open_tiny(tiny)
     base.add_adapter("one", Stream(1))

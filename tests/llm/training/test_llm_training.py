@@ -104,19 +104,26 @@ def test_micro_batches_add_up_to_the_batch(tiny):  # noqa: F811
     assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
 
 
-def test_merged_answers_are_the_same_loss_in_fewer_rows(tiny):  # noqa: F811
+@pytest.mark.parametrize("normalised", [True, False])
+def test_merged_answers_are_the_same_loss_in_fewer_rows(tiny, normalised):  # noqa: F811
     results = []
     for merge in (False, True):
         base, _ = open_tiny(tiny)
         pairs = _pairs(base).select(np.tile(np.arange(24), 3))
         base.add_adapter("one", Stream(1))
-        training = DPOTraining(rate=1e-3, batch=100, epochs=3, settled=0.0, warmup=0.0, merge=merge)
+        how = {"settled": 0.0, "warmup": 0.0, "merge": merge, "normalised": normalised}
+        training = DPOTraining(rate=1e-3, batch=100, epochs=3, **how)
         report = fit_adapter(base, "one", pairs, Stream(2).uniforms(72), 0.1, training, Stream(3))
         results.append((report, _state(base, "one")))
     (first, a), (second, b) = results
     assert (first.n_answers, second.n_answers) == (72, 24)
     assert [row["loss"] for row in first.record] == pytest.approx([row["loss"] for row in second.record], abs=1e-6)
-    assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
+    norms = [[row["grad_norm"] for row in own.record] for own in (first, second)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+    # AdamW: where gradients are nearly zero, rounding decides the sign of a step.
+    assert all(float((a[key] - b[key]).abs().mean()) <= 1e-5 * float(b[key].abs().mean()) for key in a)
+    if normalised:
+        assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
 
 
 def test_opposite_answers_are_not_merged():
@@ -242,6 +249,18 @@ def test_finished_fits_and_scores_are_read_from_the_journal(tiny, tmp_path, monk
     assert (first == again).all()
     with pytest.raises(TypeError):
         policy.fit(_pairs(policy.base, 300, seed=5), np.ones(300))
+
+
+def test_how_often_a_fit_is_kept_does_not_make_it_another(tiny):  # noqa: F811
+    base, _ = open_tiny(tiny)
+    pairs = _pairs(base)
+    base.add_adapter("one", Stream(1))
+
+    def key(**training):
+        policy = AdapterPolicy(base, "one", beta=0.1, training=DPOTraining(**training), stream=Stream(4))
+        return policy.begin_fit(pairs, np.ones(24))[0]
+
+    assert key() == key(checkpoint_steps=50) != key(rate=1e-3)
 
 
 def test_fingerprints_tell_parts_apart():
