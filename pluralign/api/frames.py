@@ -17,6 +17,7 @@ from sim.errors import InputError
 from sim.files.answer_sources import names_in
 from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
 from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
+from sim.files.table_names import names_rows, require_ids
 
 # A path, a pandas, polars or Arrow table, a datasets.Dataset, rows as mappings, or columns by name.
 Frame: TypeAlias = Any
@@ -109,7 +110,7 @@ def rows_of(data: Frame, argument: str, source: str | None = None) -> Rows:
 def number_table(data: Frame, argument: str, *, row: str, column: str, entry: str) -> NumberTable:
     """A matrix of finite numbers with names: a path (CSV), a 2-D array, or a frame.
 
-    Row names are a frame's index, else its first column where that holds texts, else numbers.
+    Row names are a frame's index, else its first column where that holds texts or is called as ids are, else numbers.
     row, column, entry: what a row, a column and a cell are, for names and messages.
     """
     words = {"row": row, "column": column, "entry": entry}
@@ -123,7 +124,9 @@ def number_table(data: Frame, argument: str, *, row: str, column: str, entry: st
         named = None if type(data.columns).__name__ == "RangeIndex" else [str(name) for name in data.columns]
         index = None if type(data.index).__name__ == "RangeIndex" else [str(name) for name in data.index]
         cells = [[_plain(value) for value in line] for line in data.to_numpy(dtype=object)]
-        return _table(cells, index, named, kind, words)
+        # What is left of the numbers of rows when some were dropped.
+        counted = getattr(data.index.dtype, "kind", "") in "iu" and data.index.name is None
+        return _table(cells, index, named, kind, words, counted=counted)
     nested = _nested(data)
     if nested is not None:
         if any(not isinstance(line, list) or any(isinstance(cell, list) for cell in line) for line in nested):
@@ -223,11 +226,19 @@ def _plain(value: Any) -> Any:
 
 def _table(
     cells: Sequence[Sequence[Any]], rows: Sequence[str] | None, columns: Sequence[str] | None, kind: str,
-    words: Mapping[str, str],
+    words: Mapping[str, str], *, counted: bool = False,
 ) -> NumberTable:  # fmt: skip
-    if rows is None and cells and len(cells[0]) > 1 and all(line and isinstance(line[0], str) for line in cells):
-        rows, cells = [line[0] for line in cells], [line[1:] for line in cells]
-        columns = None if columns is None else columns[1:]
+    """counted: whether `rows` only count them, and give way to a column of names."""
+    if (rows is None or counted) and cells and all(len(line) > 1 for line in cells):
+        first = [line[0] for line in cells]
+        named = rows
+        if all(isinstance(cell, str) for cell in first):
+            named = first
+        elif columns is not None and names_rows(columns[0], words["row"]):
+            named = require_ids(columns[0], first, words["column"], kind, range(1, len(cells) + 1))
+        if named is not rows:
+            rows, cells = named, [line[1:] for line in cells]
+            columns = None if columns is None else columns[1:]
     return table_of_cells(cells, rows=rows, columns=columns, source=kind, **words)
 
 

@@ -12,6 +12,7 @@ from sim.converters.converter import Converter
 from sim.converters.records import Record
 from sim.errors import InputError
 from sim.files.answer_checks import check_answer
+from sim.files.table_names import is_index
 
 PROMPT = "Which would you choose?"
 _YES = {"true": True, "1": True, "yes": True, "1.0": True, "false": False, "0": False, "no": False, "0.0": False}
@@ -24,7 +25,7 @@ def rows(
     """A pair where two alternatives are offered, else a choice among all of them, which stays one.
 
     person, choice, alternative, situation: the columns; a table without the column `alternative` is wide, its
-    attributes are columns that end in the number of the alternative.
+    attributes are columns that end in the number of the alternative.  The index of a data frame is no attribute.
     """
     for path in files:
         made = list(_answers([path], person, choice, alternative, situation))
@@ -61,7 +62,10 @@ def _long(records: Sequence[Record], who: str, choice: str, known: set[str]) -> 
         raise records[taken[1]].bad(choice, "a second alternative is chosen in one choice")
     if len(records) < 2:
         raise records[0].bad(choice, "a choice with one alternative is none")
-    offered = [{name: record.number(name) for name in record.fields if name not in known} for record in records]
+    offered = [
+        {name: record.number(name) for name in record.fields if name not in known and not is_index(name)}
+        for record in records
+    ]
     return _choice(records[0], who, offered, taken[0] if taken else -1)
 
 
@@ -76,7 +80,7 @@ def _wide(record: Record, person: str, choice: str) -> Item:
     offered: dict[int, dict[str, float]] = {}
     for name in record.fields:
         found = _NUMBERED.fullmatch(name)
-        if found and name not in (person, choice):
+        if found and name not in (person, choice) and not is_index(name):
             offered.setdefault(int(found.group(2)), {})[found.group(1)] = record.number(name)
     if len(offered) < 2 or len({tuple(sorted(attributes)) for attributes in offered.values()}) > 1:
         problem = "expected the same attributes of two or more alternatives, in columns that end in their numbers"

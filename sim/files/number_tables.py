@@ -14,6 +14,13 @@ import numpy as np
 
 from sim.arguments import float_array
 from sim.errors import InputError, short
+from sim.files.table_names import (
+    is_header_of_numbers,
+    names_rows,
+    require_ids,
+    require_no_years,
+    require_table_names,
+)
 from sim.preferences import FloatArray
 from sim.reading import read_text
 
@@ -96,17 +103,23 @@ def _with_points(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str
 
 
 def read_number_table(path: str | Path, *, row: str, column: str, entry: str) -> NumberTable:
-    """Read a CSV; a header line and a first column of names are recognised by not being numbers.
+    """Read a CSV; a header line and a first column of names are recognised by not being numbers, or where they are by
+    the header of the first column: nothing, as data frames write their index, or what says that it holds names.
 
     row, column, entry: what a row, a column and a cell are, for names and messages ("group", "policy", "the regret").
+    Errors: InputError; a name stands once, and no column but the first holds ids.
     """
     lines = read_cells(path, row)
     header: list[str] | None = None
-    if all(as_number(cell) is None for cell in lines[0][1][1:]) and as_number(lines[0][1][-1]) is None:
+    texts = all(as_number(cell) is None for cell in lines[0][1][1:]) and as_number(lines[0][1][-1]) is None
+    if texts or is_header_of_numbers(lines[0][1], row):
         header, lines = lines[0][1], lines[1:]
+    else:
+        require_no_years(lines[0][1], path, lines[0][0], row)
     if not lines:
         raise InputError(f"expected a row a {row}, found only a header", file=path, fix="add the rows")
-    named = all(as_number(cells[0]) is None for _, cells in lines) and len(lines[0][1]) > 1
+    of_ids = header is not None and names_rows(header[0], row)
+    named = (of_ids or all(as_number(cells[0]) is None for _, cells in lines)) and len(lines[0][1]) > 1
     width = len(header) if header is not None else len(lines[0][1])
     values = []
     for number, cells in lines:
@@ -133,9 +146,14 @@ def read_number_table(path: str | Path, *, row: str, column: str, entry: str) ->
                 )
             own.append(value)
         values.append(own)
+    numbers = tuple(number for number, _ in lines)
     rows = [cells[0] for _, cells in lines] if named else [f"{row} {z + 1}" for z in range(len(lines))]
+    if of_ids and named and any(as_number(cell) is not None for cell in rows):
+        assert header is not None
+        rows = require_ids(header[0], rows, column, path, numbers)
     columns = [f"{column} {k + 1}" for k in range(width - int(named))] if header is None else header[int(named) :]
-    return NumberTable(np.array(values), tuple(rows), tuple(columns), tuple(number for number, _ in lines), str(path))
+    require_table_names(rows, columns, row=row, column=column, source=path, lines=numbers)
+    return NumberTable(np.array(values), tuple(rows), tuple(columns), numbers, str(path))
 
 
 def table_of_cells(
@@ -150,7 +168,7 @@ def table_of_cells(
 ) -> NumberTable:
     """The same for cells in memory.  rows, columns: names, numbered if None.  row, column, entry, source: for messages.
 
-    Errors: InputError with row and column where a cell is no finite number.
+    Errors: InputError with row and column where a cell is no finite number, or where a name stands twice.
     """
     if not len(cells):
         raise InputError(f"expected a row a {row}, there is none", file=source, fix=f"give one row a {row}")
@@ -174,4 +192,6 @@ def table_of_cells(
                 )  # fmt: skip
             values[number - 1, k] = value
     labels = [f"{row} {z + 1}" for z in range(len(cells))] if rows is None else [str(name) for name in rows]
-    return NumberTable(values, tuple(labels), tuple(names), tuple(range(1, len(cells) + 1)), source)
+    lines = tuple(range(1, len(cells) + 1))
+    require_table_names(labels, names, row=row, column=column, source=source, lines=lines)
+    return NumberTable(values, tuple(labels), tuple(names), lines, source)

@@ -142,9 +142,12 @@ def _opinion(row: dict[str, Any], where: dict[str, Any]) -> tuple[list[str], lis
     if total == 0:
         raise InputError("the annotator gave no candidate anything", field="probs", fix="drop the row", **where)
     if abs(total - 1.0) > SUM_TOLERANCE:
+        # Where one is 1 or more, it may be the number of a row among the probabilities.
+        ids = "; if one is a row's number, head that column annotator_id" if max(probs) >= 1 else ""
         raise InputError(
-            f"the probabilities sum to {total:.6g}, expected 1", field="probs", fix="divide them by their sum", **where
-        )
+            f"the probabilities sum to {total:.6g}, expected 1", field="probs", fix=f"divide them by their sum{ids}",
+            **where,
+        )  # fmt: skip
     return names, [float(value) / total for value in probs]
 
 
