@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sim.converters.answers import EVERYBODY, Item, each, messages, pair_of
 from sim.converters.converter import Converter
-from sim.converters.records import Record, unpacked
+from sim.converters.records import Record, files_of, records, unpacked
 from sim.errors import InputError
+from sim.files.item_numbers import are_numbers, item_number
 
 _TIES = {True: True, False: False, None: False, "true": True, "True": True, "TRUE": True, "1": True,
          "false": False, "False": False, "FALSE": False, "0": False}  # fmt: skip
@@ -23,19 +24,32 @@ def rows(
         if not column:
             raise InputError(f"{option}: which column holds it must be told", fix=f"give --{option} COLUMN")
 
-    def answers(record: Record) -> Iterator[Item]:
-        tied = bool(tie) and record.one_of(tie, _TIES)
-        more: dict[str, Any] = {"prompt": _text(record, prompt)} if prompt else {}
-        if strength and not tied and record.value(strength) is not None:
-            number = record.number(strength)
-            more["strength"] = int(number) if number.is_integer() else number
-        yield pair_of(
-            _text(record, chosen), _text(record, rejected), -1 if tied else 0,
-            annotator_id=record.name(annotator) if annotator else EVERYBODY, **more,
-        )  # fmt: skip
+    for path in files_of(files):
+        told = _number if _holds_numbers(path, (chosen, rejected)) else _text
 
-    yield from each(files, answers, [name.split(".")[0] for name in (chosen, rejected, annotator, prompt, tie, strength)
-                                     if name])  # fmt: skip
+        def answers(record: Record, told: Callable[[Record, str], Any] = told) -> Iterator[Item]:
+            tied = bool(tie) and record.one_of(tie, _TIES)
+            more: dict[str, Any] = {"prompt": _text(record, prompt)} if prompt else {}
+            if strength and not tied and record.value(strength) is not None:
+                number = record.number(strength)
+                more["strength"] = int(number) if number.is_integer() else number
+            yield pair_of(
+                told(record, chosen), told(record, rejected), -1 if tied else 0,
+                annotator_id=record.name(annotator) if annotator else EVERYBODY, **more,
+            )  # fmt: skip
+
+        needs = [name.split(".")[0] for name in (chosen, rejected, annotator, prompt, tie, strength) if name]
+        yield from each([path], answers, needs)
+
+
+def _holds_numbers(path: Path, columns: Sequence[str]) -> bool:
+    """Whether these columns are of texts that are numbers."""
+    found = (record for record in records(path) if isinstance(record, Record))
+    return are_numbers(record.as_is(name) for record in found for name in columns)
+
+
+def _number(record: Record, column: str) -> str:
+    return item_number(record.text(column))
 
 
 def _text(record: Record, column: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim.files.arrow_values import Codes, FirstVectors, is_text, is_whole, require, vectors
+from sim.files.item_numbers import are_numbers, item_number
 from sim.files.pair_table import ItemKind
 from sim.preferences import FloatArray, IntArray
 
@@ -73,11 +74,15 @@ class ItemColumns:
     def kind(self) -> ItemKind:
         return "vector" if "vector" in self.kinds else "number" if "number" in self.kinds else "text"
 
-    def labels(self, order: IntArray) -> tuple[str, ...]:
-        """Of the items `order`."""
+    def labels(self, order: IntArray, *, numbers_by_value: bool = False) -> tuple[str, ...]:
+        """Of the items `order`.  numbers_by_value: texts that are all numbers are called by their value; where two are
+        the same number, the pass over rows makes one item of them."""
         if self.kind == "vector":
             return tuple(f"item {k + 1}" for k in range(len(order)))
         values = list(self.codes.numbers)
+        if numbers_by_value and self.kind == "text" and are_numbers(values):
+            values = [item_number(value) for value in values]
+            require(len(set(values)) == len(values))
         if self.by_prompt:
             low = (1 << _PROMPT_BITS) - 1
             values = [values[one & low] for one in self.both]

@@ -35,6 +35,7 @@ from sim.files.choice_rows import Place, choice_table
 from sim.files.conversations import RENDERING, Forms, rendering_of
 from sim.files.file_rows import decoded, known_ending, named_group, read_name, require_persons
 from sim.files.item_features import AnnotatorTable, ItemTable, OtherFeaturesError
+from sim.files.item_numbers import with_item_numbers
 from sim.files.pair_columns import columns_of, rows_of
 from sim.files.pair_table import OF_WEIGHT_ZERO, SAME_ANSWERS, SPLITS, PairTable
 from sim.files.recognise import hint_of, how_to_convert, told_beside
@@ -176,6 +177,8 @@ def _numbered(
     kind = kind_of_columns(present, path)
     columns = required_columns(present, path, rows[0])
     find = place or (lambda number: {"file": path, "row": number + 1})
+    if kind == "pairs":
+        rows = with_item_numbers(rows)
 
     def made(items: ItemTable) -> tuple[PairTable, list[int]]:
         people = AnnotatorTable(annotator_names)

@@ -111,7 +111,7 @@ class PairColumns:
         require(split is None or is_sound_split(split, annotator, n_people))
         tie = own.whole("tie")
         return PairTable(
-            items=self._items.labels(order),
+            items=self._items.labels(order, numbers_by_value=True),
             features=features,
             feature_names=names,
             prompts=tuple(own.prompts.numbers),
