@@ -12,6 +12,7 @@ import numpy as np
 from sim.counted import counted
 from sim.distinct import present
 from sim.errors import InputError
+from sim.fitting.chances import log_chances
 from sim.fitting.identified import one_binary_answer_each
 from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
 from sim.fitting.methods import METHODS, find_method
@@ -51,7 +52,7 @@ class _Search:
         for ridge in grid.ridges:
             task = Task(self.stream, centre, _SEARCH_RESTARTS, final=False)
             model = method.fit_rows(self.prepared, self.kept, size, ridge, task)
-            score = float(method.log_likelihood(model, self.held).mean())
+            score = float(log_chances(method, model, self.held, self.prepared.table).mean())
             self.tried.append(Candidate(method.name, size, ridge, score))
             if score > best:
                 best = score

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sim.estimators.bootstrap import cluster_interval
+from sim.fitting.chances import of_answers, require_chances
 from sim.fitting.method import Fits, Method
 from sim.fitting.outcomes import coin_of, right_of
 from sim.fitting.prepare import Prepared
@@ -51,13 +51,15 @@ def held_out_by(method: Method[Any], model: Any, prepared: Prepared) -> HeldOut:
     """Known annotators by their own answers, unseen ones as somebody who has answered nothing."""
     stranger = method.adapt(model, prepared.answers(no_rows(prepared)))
     test, unseen = prepared.answers(prepared.test), prepared.answers(prepared.unseen)
-    known, of_strangers = method.log_likelihood(model, test), method.log_likelihood(stranger, unseen)
+    by_model, by_stranger = (of_answers(method, own, prepared.table) for own in (model, stranger))
+    known, of_strangers = by_model(test), by_stranger(unseen)
     if prepared.is_plain:
+        require_chances(method, model, test, known, prepared.table)
         return HeldOut(known, of_strangers)
     return HeldOut(
         known, of_strangers,
-        right_of(partial(method.log_likelihood, model), test, known),
-        right_of(partial(method.log_likelihood, stranger), unseen, of_strangers),
+        right_of(by_model, test, known),
+        right_of(by_stranger, unseen, of_strangers),
     )  # fmt: skip
 
 
@@ -142,9 +144,9 @@ def scored_after(
         scores, right = {}, {}
         for name, (method, model) in fits.fitted.items():
             if name in names:
-                own = method.adapt(model, seen)
-                scores[name] = method.log_likelihood(own, reserved)
-                right[name] = right_of(partial(method.log_likelihood, own), reserved, scores[name])
+                adapted = of_answers(method, method.adapt(model, seen), prepared.table)
+                scores[name] = adapted(reserved)
+                right[name] = right_of(adapted, reserved, scores[name])
         in_order = {name: scores[name] for name in names}
         out.append(ScoredAfter(shown, reserved.annotator, in_order, right))
     return tuple(out)

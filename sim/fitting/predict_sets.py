@@ -13,6 +13,7 @@ from sim.answer_kinds.events import Events, events_of
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM, PairTable
 from sim.files.preference_files import ALIASES, table_of_rows
+from sim.fitting.chances import log_chances
 from sim.fitting.saved import SavedFit, answers_to
 from sim.preferences import BoolArray, FloatArray, IntArray
 
@@ -93,7 +94,7 @@ def shares_of(
             answers = answers_to(
                 differences[rows], standard, (places[0][rows], places[1][rows]), who, n, np.ones(len(who)), contexts
             )
-            return np.asarray(part.method.log_likelihood(model, replace(answers, events=taken.of(rows))))
+            return np.asarray(log_chances(part.method, model, replace(answers, events=taken.of(rows))))
 
         found[:, number] = np.where(possible, np.exp(fit.by_annotator(annotator, told, of)), 0.0)
     return found[np.arange(found.shape[1]) < sizes[:, None]], tuple(sizes.tolist())

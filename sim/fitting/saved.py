@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.arguments import require_choice, require_same_rows, weight_array
 from sim.errors import InputError
+from sim.fitting.chances import log_chances
 from sim.fitting.head_errors import HeadErrors
 from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
@@ -304,7 +305,7 @@ class SavedFit:
             first[rows] - second[rows], np.concatenate([first, second]), (rows, rows + len(first)), annotator,
             n_annotators, np.ones(len(rows)), contexts,
         )  # fmt: skip
-        return np.asarray(self.method.log_likelihood(model, answers))
+        return np.asarray(log_chances(self.method, model, answers))
 
 
 def _labels(chosen: Any, rejected: Any) -> AnyArray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.estimators.bootstrap import cluster_interval
 from sim.files.atomic import Json
+from sim.fitting.chances import log_chances
 from sim.fitting.method import Fits
 from sim.fitting.prepare import Prepared
 from sim.fitting.scores import finite
@@ -20,7 +21,8 @@ def groups_held_out(fits: Fits, prepared: Prepared, names: Sequence[str], stream
     answers = prepared.answers(prepared.test)
     assert answers.groups is not None
     own = np.array(answers.groups)[answers.annotator]
-    scores = {name: method.log_likelihood(model, answers) for name, (method, model) in fits.fitted.items()}
+    table = prepared.table
+    scores = {name: log_chances(method, model, answers, table) for name, (method, model) in fits.fitted.items()}
     found: list[Json] = []
     for name in names:
         rows = own == name
