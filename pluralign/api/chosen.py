@@ -13,6 +13,7 @@ import numpy as np
 from pluralign.api.shown import Page, Shown, bars
 from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates
+from sim.files.file_rows import require_ending
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from sim.tables.candidate_certificates import Certificate, axioms_of_rule, certificate, lies
@@ -201,7 +202,8 @@ class Choosing(Shown):
 
 
 def write_rows(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """As JSONL, whole or not at all."""
+    """As JSONL, whole or not at all.  Errors: InputError for a name with another ending."""
+    require_ending(path, ".jsonl")
     write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 

@@ -246,7 +246,7 @@ class Prediction(Shown):
         return self.predictions.rows()
 
     def save(self, path: str | Path) -> None:
-        """Write the rows as Parquet."""
+        """Write the rows as Parquet, to a file whose name ends so."""
         self.predictions.write(path)
 
     def as_dict(self) -> dict[str, Any]:

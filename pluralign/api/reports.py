@@ -9,6 +9,7 @@ from typing import Any
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
 from sim.files.atomic import require_other, write_text
+from sim.files.file_rows import require_ending
 
 
 class Report(Shown):
@@ -44,6 +45,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Report:
     # An earlier page is replaced; everything else in the folder is what the page is made of.
     if html.suffix != ".html":
         require_other(html, here)
+    require_ending(html, ".html", ".htm")
     sections = collect(here)
     # Whole before anything is written: a page that is refused leaves no figures behind.
     text = render(sections)

@@ -99,6 +99,7 @@ def command(
     from pluralign.flags import with_flags
     from sim.errors import InputError
     from sim.files.atomic import require_other, require_place
+    from sim.files.file_rows import require_ending
     from sim.tables.candidates import RADIUS
 
     flags = _FLAGS if pessimistic or radius is None else {**_FLAGS, "pessimistic": "--radius"}
@@ -110,6 +111,7 @@ def command(
             if place is not None:
                 require_place(place)
                 require_other(place, fit, candidates, opinions)
+                require_ending(place, ".jsonl")
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,

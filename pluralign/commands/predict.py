@@ -40,12 +40,14 @@ def command(
     from pluralign.flags import with_flags
     from sim.errors import InputError
     from sim.files.atomic import require_other, require_place
+    from sim.files.file_rows import require_ending
 
     # Of types the names are given here: what is said of them is said of the flag.
     with with_flags({**_FLAGS, "annotators": "--by-type"} if by_type and not annotators else _FLAGS):
         if out is not None:
             require_place(out)
             require_other(out, fit, file, answers)
+            require_ending(out, ".parquet")
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             model = load_fit(fit)

@@ -17,6 +17,7 @@ from pluralign.page.limits import CLAIMS, WITNESS, clipped
 from pluralign.page.mutants import Mutant
 from pluralign.page.svg import Chart, number
 from sim.errors import InputError
+from sim.files.checksums import require_unchanged
 from theory.engine.checks import Check
 from theory.engine.registry import papers, theorems_of
 from theory.engine.runner import check_from_json
@@ -155,6 +156,7 @@ def check_shown(result: Result, place: int, sources: Sources, mutants: Mapping[s
         profile, seed = str(content["profile"]), int(content["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"is not a verdict file of this version ({error})", file=path, fix=_AGAIN) from error
+    require_unchanged(result.folder, "verdicts.json")
     by_paper: dict[str, dict[str, list[Check]]] = {}
     for check in checks:
         by_paper.setdefault(check.paper, {}).setdefault(check.claim_id, []).append(check)

@@ -17,6 +17,7 @@ from pluralign.page.limits import GROUPS, PEOPLE, clipped
 from pluralign.page.svg import Chart, csv_text
 from sim.errors import InputError, require_utf8
 from sim.files.atomic import Json
+from sim.files.checksums import require_unchanged
 from sim.fitting.saved import FORMAT
 
 _AGAIN = "run `pluralign fit` again"
@@ -60,6 +61,7 @@ def fit_shown(result: Result, place: int, sources: Sources) -> FitShown:
     fit = sources.json(path, _AGAIN)
     if fit.get("format") != FORMAT:
         raise InputError(f"has format {fit.get('format')!r}, this version reads {FORMAT}", file=path, fix=_AGAIN)
+    require_unchanged(result.folder, "fit.json", "annotators.parquet")
     name = result.name.replace("/", "-")
     try:
         charts = [_scores(fit, users, name) for users in ("known_users", "unseen_users")]

@@ -21,6 +21,12 @@ def known_ending(path: Path) -> str:
     )
 
 
+def require_ending(path: str | Path, *endings: str) -> None:
+    """InputError for a file whose name says that it is of another kind than what is written to it."""
+    if not Path(path).name.lower().endswith(endings):
+        raise InputError(f"expected a file ending in {' or '.join(endings)}", file=path, fix="name it so")
+
+
 def number_name(value: float) -> str:
     """The name of somebody whose id is a number: 1 and 1.0 are one person."""
     return str(int(value)) if value == int(value) else str(value)

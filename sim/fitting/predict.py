@@ -12,6 +12,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.files.answer_sources import read_row_set
 from sim.files.atomic import Json, replacing
+from sim.files.file_rows import require_ending
 from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import table_of_row_set
@@ -57,10 +58,11 @@ class Predictions:
         ]
 
     def write(self, path: str | Path) -> None:
-        """As Parquet, whole or not at all."""
+        """As Parquet, whole or not at all.  Errors: InputError for a name with another ending."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        require_ending(path, ".parquet")
         with replacing(path) as temporary:
             pq.write_table(pa.Table.from_pylist(self.rows()), temporary)
 
@@ -121,8 +123,16 @@ def _told(fit: SavedFit, table: PairTable, strangers: Sequence[str]) -> FloatArr
 def _places(known: Sequence[str], given: Sequence[str], file: str | Path) -> IntArray:
     """Places of the fit's features among those of a file, by name."""
     place = {name: number for number, name in enumerate(given)}
+    unnamed = all(name == f"feature {number + 1}" for number, name in enumerate(given))
     for name in known:
         if name not in place:
+            if unnamed:
+                # As readers call the numbers of a list; which of the fit's each is cannot be known.
+                names = ", ".join(known[:8]) + ", ..." * (len(known) > 8)
+                raise InputError(
+                    f"the {len(given)} features have no names, and those of the fit are called {names}", file=file,
+                    field="features", fix="give them as an object name -> number, or name them in Parquet's schema",
+                )  # fmt: skip
             raise InputError(f"feature '{name}' of the fit is missing", file=file, fix="give every feature it used")
     return np.array([place[name] for name in known], dtype=np.int64)
 

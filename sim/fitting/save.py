@@ -22,6 +22,8 @@ from sim.arguments import float_array, index_array
 from sim.distinct import present
 from sim.errors import InputError
 from sim.files.atomic import Json, parents_of, require_place, write_json, write_text
+from sim.files.checksums import NAME as CHECKSUMS
+from sim.files.checksums import require_unchanged, write_checksums
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
@@ -44,6 +46,7 @@ OURS = {
     "annotators.parquet",
     "figures",
     "report.html",
+    CHECKSUMS,
     # of earlier formats
     "responsibilities.parquet",
     "rewards.parquet",
@@ -109,8 +112,11 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
 
 
 def save_fit(out: str | Path, report: Report) -> None:
-    """fit.json (what `--json` prints), model.npz (everything a fit needs to be used again), and for readers
-    resolved.yaml, parameters.json, mixture.json (types) and annotators.parquet (a row an annotator)."""
+    """fit.json (what `--json` prints, less what is of that run), model.npz (all that a fit needs to be used again).
+
+    And for readers: resolved.yaml, parameters.json, mixture.json (types) and annotators.parquet (a row an annotator);
+    model.npz has its checksum in fit.json, the others theirs in checksums.json.
+    """
 
     def fill(folder: Path) -> None:
         model = _model_bytes(report)
@@ -129,6 +135,7 @@ def save_fit(out: str | Path, report: Report) -> None:
             weights = summary["regret"]["minmax_weights"]
             write_json(folder / "mixture.json", {"groups": summary["mixture"], "minmax_weights": weights})
         _write_annotators(folder / "annotators.parquet", report)
+        write_checksums(folder, OURS - {"model.npz", CHECKSUMS})
 
     replace_folder(out, fill)
 
@@ -249,7 +256,7 @@ def _write_annotators(path: Path, report: Report) -> None:
 
 
 def read_summary(folder: str | Path) -> dict[str, Json]:
-    """The object of a folder's fit.json, of this format or refused by name."""
+    """The object of a folder's fit.json, of this format and as it was written, or refused by name."""
     path = Path(folder) / "fit.json"
     try:
         content = load_json(path.read_text(encoding="utf-8"))
@@ -266,6 +273,7 @@ def read_summary(folder: str | Path) -> dict[str, Json]:
             fix="run `pluralign fit` again",
         )  # fmt: skip
     assert isinstance(content, dict)
+    require_unchanged(folder, "fit.json")
     return content
 
 

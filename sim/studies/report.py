@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
+from sim.files.checksums import forget_checksums, require_unchanged, write_checksums
 from sim.plugins import blaming
 from sim.reading import load_json
 from sim.running.fingerprint import code_fingerprint, versions
@@ -57,8 +58,9 @@ class StudyReport:
         return markdown_table(self.compared, self.reference.source) if self.reference and self.compared else ""
 
     def write(self, folder: Path) -> None:
-        """results.parquet, study.json, summary.md, and comparison.md where there is a reference."""
+        """results.parquet, study.json, summary.md, comparison.md where there is a reference, and their checksums."""
         spec = self.run.spec
+        forget_checksums(folder)
         self.run.results.write(folder / "results.parquet")
         content = {
             **spec.resolved(),
@@ -74,6 +76,8 @@ class StudyReport:
         write_text(folder / "summary.md", self.overview)
         if self.comparison:
             write_text(folder / "comparison.md", self.comparison)
+        written = ("results.parquet", "study.json", "summary.md", *(["comparison.md"] if self.comparison else []))
+        write_checksums(folder, written)
 
     def draw(self, folder: Path) -> list[Path]:
         """The figure the study file names, as PNG and SVG."""
@@ -157,6 +161,7 @@ class SavedStudy:
             saved = cls(study, Results.read(folder / "results.parquet"))
             # Whatever is needed below is there, or this is another version's file.
             _ = saved.factors, saved.name, saved.figure
+            require_unchanged(folder, "study.json", "results.parquet")
         except InputError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:

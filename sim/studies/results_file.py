@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.files.atomic import replacing
+from sim.files.checksums import forget_checksums
 from sim.studies.columns import CODED, of_one_kind
 from sim.studies.experiment import Measurement
 from sim.studies.results import COLUMNS
@@ -64,3 +65,4 @@ def results_file(path: Path, factors: Mapping[str, Sequence[Any]]) -> Iterator[R
         rows = ResultsFile(writer, schema, coded)
         yield rows
         rows.flush()
+        forget_checksums(path.parent)

@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
+from sim.files.checksums import require_unchanged
 from sim.reading import load_json, read_text
 from theory.engine.checks import Check, Witness, stream_of
 from theory.engine.json_numbers import exact, finite, numbers
@@ -108,6 +109,9 @@ def replay(path: str | Path, folder: str | Path | None = None) -> Replay:
     folder: where the module of a claim of one's own is looked for first; None: the working directory.
     """
     recorded = read(path)
+    place = Path(path)
+    if place.parent.name == "witnesses":
+        require_unchanged(place.parent.parent, f"witnesses/{place.name}")
     theorem = _claim(recorded, path, folder)
     if recorded.variant not in theorem.SETTINGS:
         known = ", ".join(theorem.SETTINGS)

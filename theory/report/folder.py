@@ -9,6 +9,7 @@ import yaml
 
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
+from sim.files.checksums import forget_checksums, require_unchanged, write_checksums
 from sim.reading import load_json
 from theory.engine import witnesses
 from theory.engine.checks import Check
@@ -17,15 +18,17 @@ from theory.report.table import markdown_table
 
 
 def write_folder(folder: str | Path, report: CheckReport, names: Sequence[str]) -> None:
-    """verdicts.json, verdicts.md, witnesses/, resolved.yaml and figures."""
+    """verdicts.json, verdicts.md, witnesses/, resolved.yaml, their checksums, and figures."""
     target = Path(folder)
+    forget_checksums(target)
     for stale in (target / "witnesses").glob("*.json"):
         stale.unlink()
-    for check in report.checks:
-        witnesses.save(target / "witnesses", check)
+    saved = [witnesses.save(target / "witnesses", check) for check in report.checks]
     write_json(target / "verdicts.json", report.as_json())
     write_text(target / "verdicts.md", markdown_table(report.checks) + "\n")
     write_text(target / "resolved.yaml", yaml.safe_dump(resolved_configuration(report, names), sort_keys=False))
+    written = [f"witnesses/{path.name}" for path in saved if path is not None]
+    write_checksums(target, ["verdicts.json", "verdicts.md", "resolved.yaml", *written])
     from theory.report.figures import draw_check
 
     draw_check(report.checks, target / "figures")
@@ -36,10 +39,12 @@ def read_folder(folder: str | Path) -> list[Check]:
     path = Path(folder) / "verdicts.json"
     try:
         content = load_json(path.read_text(encoding="utf-8"))
-        return [check_from_json(row) for row in content["verdicts"]]
+        found = [check_from_json(row) for row in content["verdicts"]]
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"is not a verdict file of this version ({error})", file=path, fix="run `pluralign check` again"
         ) from error
+    require_unchanged(folder, "verdicts.json")
+    return found

@@ -114,6 +114,7 @@ def test_a_folder_that_was_sent_chooses_no_code(tmp_path, monkeypatch):
     study = json.loads((out / "study.json").read_text())
     (out / "payload.py").write_text("raise SystemExit('ran')")
     (out / "study.json").write_text(json.dumps({**study, "experiment": "payload:X", "folder": str(out)}))
+    (out / "checksums.json").unlink()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(out)])
     shown = CliRunner().invoke(report, [str(out)])
