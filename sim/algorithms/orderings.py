@@ -110,11 +110,14 @@ def power_sign(first: FloatArray, second: FloatArray, alpha: float) -> FloatArra
     low, high = v[:, :-1], v[:, 1:]
     count = np.where(high > low, count, 0.0)
     # The larger slope of f on each interval, over the largest of any that counts.
-    steep = alpha * (high if alpha > 0 else low)
-    top = np.where(count != 0, steep, -np.inf).max(axis=1, keepdims=True)
-    slope = np.where(count != 0, np.exp(np.where(count != 0, steep - np.where(np.isfinite(top), top, 0.0), 0.0)), 0.0)
+    end, sign = (high, 1.0) if alpha > 0 else (low, -1.0)
+    top = np.where(count != 0, sign * end, -np.inf).max(axis=1, keepdims=True)
+    below = np.where(count != 0, top - sign * end, 0.0)
     gap = high - low
-    terms = count * slope * (gap if alpha == 0.0 else -np.expm1(-abs(alpha) * gap) / abs(alpha))
+    # With an alpha of 1e308 a product is infinite, and the power of it what it should be: 0.
+    with np.errstate(over="ignore"):
+        slope = np.where(count != 0, np.exp(-abs(alpha) * below), 0.0)
+        terms = count * slope * (gap if alpha == 0.0 else -np.expm1(-abs(alpha) * gap) / abs(alpha))
     # Rewards themselves are rounded, and a count of them is off by as much.
     doubt = _ROUNDING * (np.abs(count) * slope * (np.abs(low) + np.abs(high))).sum(axis=1)
     total = -terms.sum(axis=1)

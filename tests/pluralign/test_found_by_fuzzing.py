@@ -90,7 +90,7 @@ REFUSED = [
     (("fit", "pairs.jsonl", "--method", "untitled:METHOD", "--out", "o"), "expected a text as its title"),
     (("fit", "pairs.jsonl", "--method", "unnamed:METHOD", "--out", "o"), "expected a text as its name, got array("),
     (("fit", "pairs.jsonl", "--method", "unkept:METHOD", "--out", "o"), "method skeleton: parameters raised TypeError"),
-    (("show", "bound:CLAIMS"), "claim 'skeleton-mean' raised ZeroDivisionError (bound.py, line "),
+    (("show", "bound:CLAIMS"), "claim 'skeleton-mean': bound raised ZeroDivisionError (bound.py, line "),
     (("show", "empty:CLAIMS"), "does not give its paper"),
 ]
 

@@ -145,7 +145,7 @@ def test_verdicts_of_other_kinds_inside_are_told(tmp_path, monkeypatch, capsys):
     path.write_text(json.dumps(found))
     code, _, err = typed(monkeypatch, capsys, "report", tmp_path)
     assert (code, err.count("\n")) == (2, 1)
-    assert "not of this version" in err
+    assert "is not a verdict file of this version" in err
     assert not (tmp_path / "report.html").exists()
 
 
