@@ -19,7 +19,7 @@ from sim.errors import InputError
 from sim.estimators.choice_panel import choice_panel
 from sim.estimators.clustered_errors import ConditionalLogit
 from sim.estimators.mixed_logit import MixedLogit
-from sim.preferences import FloatArray
+from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
 
@@ -48,7 +48,8 @@ class ChoiceModel(Shown):
     and clustered by person ("by person" where it is printed); log_likelihood and that of equal chances, nats.
     deviations, deviation_errors, clustered_deviation_errors (d,): of a mixed logit, how far people differ, zero (NaN)
     where they do not; None else.  conditional_means (n_annotators, d): of a mixed logit, what each person's own choices
-    say of hers.  estimate: the estimator's own result.
+    say of hers.  not_identified: names of features whose coefficients a ridge alone decides; their errors are NaN.
+    estimate: the estimator's own result.
     """
 
     def __init__(self, title: str, choices: _Choices, estimate: ConditionalLogit | MixedLogit) -> None:
@@ -58,6 +59,7 @@ class ChoiceModel(Shown):
         sizes = np.diff(choices.panel.starts) + 1.0
         self.null_log_likelihood = -float(choices.panel.weights @ np.log(sizes))
         self.log_likelihood = estimate.log_likelihood
+        self.not_identified: tuple[str, ...] = ()
         self.deviations: FloatArray | None = None
         self.deviation_errors: FloatArray | None = None
         self.clustered_deviation_errors: FloatArray | None = None
@@ -70,6 +72,10 @@ class ChoiceModel(Shown):
             self.conditional_means = estimate.conditional_means
         else:
             self.theta, self.errors, self.clustered_errors = estimate.theta, estimate.errors, estimate.clustered_errors
+            self.not_identified = self._named(~estimate.identified)
+
+    def _named(self, mask: BoolArray) -> tuple[str, ...]:
+        return tuple(name for name, own in zip(self.features, mask, strict=True) if own)
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -83,6 +89,7 @@ class ChoiceModel(Shown):
             "n_choices": self.n_choices,
             "n_annotators": len(self.annotators),
             "left_out": self.left_out,
+            "not_identified": list(self.not_identified),
             "status": self.estimate.status.name,
         }
         if isinstance(self.estimate, MixedLogit):
@@ -103,9 +110,12 @@ class ChoiceModel(Shown):
     def page(self) -> Page:
         head: tuple[str, ...] = ("feature", "coefficient", "error", "by person")
         rows: list[tuple[Any, ...]] = [
-            (name, *(_known(part[k]) for part in (self.theta, self.errors, self.clustered_errors)))
+            (name, _known(self.theta[k]), *(
+                ("not identified", None) if name in self.not_identified
+                else (_known(self.errors[k]), _known(self.clustered_errors[k]))
+            ))
             for k, name in enumerate(self.features)
-        ]
+        ]  # fmt: skip
         notes = [f"log-likelihood {self.log_likelihood:.2f} nats, of equal chances {self.null_log_likelihood:.2f}"]
         if isinstance(self.estimate, MixedLogit):
             own = self.estimate
@@ -115,10 +125,19 @@ class ChoiceModel(Shown):
                 (*row, *(_known(part[k]) if k in own.random else None for part in spread)) for k, row in enumerate(rows)
             ]
             notes.append(f"{own.draws} draws a person; with twice as many, fresh, {own.doubled:.2f} nats")
+        elif remark := self._remark(self.estimate):
+            notes.append(remark)
         left = "; ".join(f"{count} {what}" for what, count in self.left_out.items())
         notes.append(self.estimate.status.message + (f"; left out: {left}" if left else ""))
         title = f"{self.title}: {counted(self.n_choices, 'choices')} of {counted(len(self.annotators), 'annotators')}"
         return Page(title, head, rows, notes)
+
+    def _remark(self, own: ConditionalLogit) -> str:
+        """Of coefficients whose errors are not known though the fit has converged."""
+        unseen = self._named(own.identified & ~own.spread_seen)
+        parts = [f"decided by the ridge alone: {', '.join(self.not_identified)}"] if self.not_identified else []
+        parts += [f"nobody's choices pull {', '.join(unseen)} either way"] if unseen else []
+        return "; ".join(parts)
 
     def plot(self) -> Any:
         """Axes with the coefficients."""

@@ -15,10 +15,14 @@ import numpy as np
 from sim.arguments import float_array, require_count, require_not_negative
 from sim.choice_sets import ChoiceSets
 from sim.estimators.choice_panel import annotator_scores, choice_panel, derivatives, log_probabilities
-from sim.preferences import FloatArray
+from sim.preferences import BoolArray, FloatArray
 
 # Curvature left in some direction, over that at theta = 0, below which it is asked whether the choices are separated.
 _FLAT = 1e-5
+# Of a variance: below it gradients differ by what the search left of them (its tolerance is 1e-9 nats).
+_NO_SPREAD = 1e-8
+# Part of a direction above which a feature is one of those that make it up.
+_INVOLVED = 1e-3
 
 
 class LogitStatus(IntEnum):
@@ -47,7 +51,9 @@ class ConditionalLogit:
     log-likelihood; covariance (d, d), classical: minus its inverse; clustered (d, d): the sandwich by person; scores
     (n_annotators, d).
 
-    Both covariances are NaN where the status is SEPARATED.
+    identified (d,): False where the choices say nothing about a coefficient, which a ridge alone then decides: some
+    combination with it is the same in all alternatives of every choice.  Both covariances are NaN where the status is
+    SEPARATED; they are those of the penalised fit, and `errors` and `clustered_errors` NaN where nothing is identified.
     """
 
     theta: FloatArray
@@ -60,16 +66,30 @@ class ConditionalLogit:
     steps: int
     gradient_norm: float
     status: LogitStatus
+    identified: BoolArray
+    ridge: float
 
     @property
     def errors(self) -> FloatArray:
         """Classical standard errors (d,)."""
-        return np.sqrt(np.diag(self.covariance))
+        return np.where(self.identified, np.sqrt(np.diag(self.covariance)), np.nan)
 
     @property
     def clustered_errors(self) -> FloatArray:
-        """Standard errors (d,) clustered by person."""
-        return np.sqrt(np.diag(self.clustered))
+        """Standard errors (d,) clustered by person; NaN too where nobody's choices pull a coefficient either way."""
+        return np.where(self.identified & self.spread_seen, np.sqrt(np.diag(self.clustered)), np.nan)
+
+    @property
+    def spread_seen(self) -> BoolArray:
+        """Where people's gradients differ at all (d,): the sandwich's variance is held against what it is where the
+        model is right, (H^-1 I H^-1)_kk with the information I = H - ridge.
+
+        Gradients that are all zero, as of two people with few choices, say nothing about how people vary: the error
+        would be 0, and look like certainty.
+        """
+        information = -self.hessian - self.ridge * np.eye(len(self.theta))
+        expected = np.diag(self.covariance @ information @ self.covariance)
+        return np.asarray(~(np.diag(self.clustered) <= _NO_SPREAD * expected))
 
 
 def clustered_covariance(information: FloatArray, scores: FloatArray, clusters: int | None = None) -> FloatArray:
@@ -159,9 +179,11 @@ def _result(
     if status is not LogitStatus.SEPARATED:
         covariance = np.asarray(np.linalg.inv(information))
         clustered = clustered_covariance(information, scores, len(sets.answered))
+    free = np.abs(_free_directions(sets)).max(axis=1, initial=0.0)
     return ConditionalLogit(
-        theta, _value(theta, sets, 0.0), null, -information, covariance, clustered, scores, steps, largest, status
-    )
+        theta, _value(theta, sets, 0.0), null, -information, covariance, clustered, scores, steps, largest, status,
+        free <= _INVOLVED, ridge,
+    )  # fmt: skip
 
 
 def _counted_rows(sets: ChoiceSets) -> FloatArray:
@@ -171,11 +193,18 @@ def _counted_rows(sets: ChoiceSets) -> FloatArray:
     return np.asarray(rows / np.where(scale > 0, scale, 1.0))
 
 
-def _require_identified(sets: ChoiceSets) -> None:
+def _free_directions(sets: ChoiceSets) -> FloatArray:
+    """(d, k) combinations of the scaled features that are the same in all alternatives of every choice: along them the
+    likelihood is not curved at any theta."""
     rows = _counted_rows(sets)
     values, vectors = np.linalg.eigh(rows.T @ rows)
-    if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
-        involved = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-3).tolist()
+    return np.asarray(vectors[:, values <= 1e-12 * max(float(values[-1]), 1e-300)])
+
+
+def _require_identified(sets: ChoiceSets) -> None:
+    free = _free_directions(sets)
+    if free.shape[1]:
+        involved = np.flatnonzero(np.abs(free[:, 0]) > _INVOLVED).tolist()
         raise ValueError(
             f"rows must not be collinear: a combination of the columns {involved} is the same in all alternatives of "
             "every choice, so that its coefficient could be anything; leave one of them out, or give a ridge"

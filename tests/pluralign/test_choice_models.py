@@ -159,3 +159,20 @@ def test_electricity():
     found = pl.conditional_logit(real_file("choices/electricity.csv.gz"))
     assert found.log_likelihood == pytest.approx(-4958.65, abs=0.01)
     assert found.features == ("pf", "cl", "loc", "wk", "tod", "seas")
+
+
+def test_what_could_be_anything_is_not_zero_for_certain(planted, tmp_path, monkeypatch, capsys):
+    """An age that is the same in all alternatives of every choice: the ridge alone sets it to 0."""
+    _, listed = planted
+    table = _long(listed)
+    table["age"] = table["id"].str[1:].astype(int)
+    table.to_csv(tmp_path / "aged.csv", index=False)
+    words = ("choice-model", tmp_path / "aged.csv", "--ridge", "0.1")
+    found = typed_json(monkeypatch, capsys, *words)
+    place = found["features"].index("age")
+    assert (found["errors"][place], found["clustered_errors"][place]) == (None, None)
+    assert found["not_identified"] == ["age"]
+    assert min(error for error in found["clustered_errors"] if error is not None) > 0
+    out = typed(monkeypatch, capsys, *words)[1]
+    assert [line.split()[2:] for line in out.splitlines() if line.startswith("age")] == [["not", "identified", "-"]]
+    assert "decided by the ridge alone: age" in out

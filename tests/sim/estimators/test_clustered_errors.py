@@ -187,6 +187,40 @@ def test_collinear_features_are_refused_by_name():
     assert conditional_logit(**{**arrays, "rows": rows}, ridge=0.1).status is LogitStatus.CONVERGED
 
 
+@pytest.mark.parametrize(("further", "free"), [
+    ([[0.0], [0.0], [0.0]], [3]),  # the same in all alternatives
+    ([[1e6], [0.0], [0.0]], [0, 3]),  # a multiple of the first, in other units
+    ([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]], [0, 1, 3, 4]),  # a difference of two, and one that never differs
+])  # fmt: skip
+def test_what_a_ridge_alone_decides_has_no_errors(further, free):
+    """The others' are as they are without it: SVD says of which unit vectors the rows' span holds none."""
+    arrays, _ = _planted()
+    rows = np.column_stack([arrays["rows"], arrays["rows"] @ further])
+    fit = conditional_logit(**{**arrays, "rows": rows}, ridge=0.1)
+    _, values, axes = np.linalg.svd(rows / np.maximum(np.abs(rows).max(axis=0), 1e-300))
+    spanned = np.linalg.norm(axes[: np.count_nonzero(values > 1e-9)], axis=0) > 1 - 1e-9
+    assert np.flatnonzero(~spanned).tolist() == free
+    for errors in (fit.errors, fit.clustered_errors):
+        assert np.flatnonzero(np.isnan(errors)).tolist() == free
+    if free == [3]:
+        alone = conditional_logit(**arrays, ridge=0.1)
+        assert fit.errors[:3] == pytest.approx(alone.errors, rel=1e-6)
+        assert fit.clustered_errors[:3] == pytest.approx(alone.clustered_errors, rel=1e-6)
+    assert conditional_logit(**arrays, ridge=0.1).identified.all()
+
+
+def test_gradients_that_are_all_zero_say_nothing_about_people():
+    """Two people who choose each of two opposite alternatives once: theta = 0, and so is every gradient. A third choice
+    of one of them tells them apart."""
+    rows, starts = np.array([[1.0], [-1.0], [2.0], [-2.0]]), np.arange(5)
+    fit = conditional_logit(rows=rows, starts=starts, annotator=[0, 0, 1, 1])
+    assert fit.errors == pytest.approx([np.sqrt(4 / 10)])
+    assert np.isnan(fit.clustered_errors).all()
+    assert not fit.spread_seen.any()
+    more = conditional_logit(rows=np.append(rows, [[1.0]], axis=0), starts=np.arange(6), annotator=[0, 0, 1, 1, 1])
+    assert more.clustered_errors[0] > 0.01
+
+
 def test_one_person_has_no_clustered_errors():
     assert np.isnan(clustered_covariance(np.eye(2), np.ones((1, 2)))).all()
 
