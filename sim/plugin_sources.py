@@ -84,7 +84,7 @@ def sources_from(modules: Mapping[str, Path], others: Iterable[str]) -> Sources:
     rooms = [HERE / name for name in others if name in OURS]
     packages = sorted(name for name in others if name not in OURS)
     files = sorted({*modules.values(), *(part for room in rooms for part in room.rglob("*.py"))})
-    return Sources(tuple(files), tuple(packages), _digest(files, packages))
+    return Sources(tuple(files), tuple(packages), digest_of(files, packages))
 
 
 def _file_of(name: str) -> Path | None:
@@ -131,7 +131,8 @@ def _imports(name: str, file: Path) -> list[str]:
     return [each for each in found if each]
 
 
-def _digest(files: Sequence[Path], packages: Sequence[str]) -> str:
+def digest_of(files: Sequence[Path], packages: Sequence[str]) -> str:
+    """Of names, contents and versions, as they are now."""
     digest = hashlib.blake2b(digest_size=12)
     for file in files:
         content = file.read_bytes()

@@ -14,6 +14,7 @@ from sim.files.locks import held
 from sim.running.index import Index, merge
 from sim.running.places import Folder, place_at
 from sim.studies.cells import WHOLE, Counts, gathered, run_study
+from sim.studies.decided import decided_by
 from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
 from sim.studies.report import StudyReport, require_same_study
@@ -39,13 +40,11 @@ def run_in_folder(
     require_place(folder / "cells")
     with held(folder):
         require_same_study(folder, spec)
-        request.write(folder, spec)
         grid, place, share = cells_of(spec, backends), request.place(folder), request.share
+        otherwise = request.write(folder, spec, decided_by(spec, grid, backends))
         if not fresh and (others := left_behind(folder, grid)):
-            on_note(
-                f"{others:,} replicates that were finished in {folder} are of another seed, other code or other data; "
-                "they are not taken"
-            )
+            of = " and ".join(otherwise) or "another seed, other code or other data"
+            on_note(f"{others:,} replicates that were finished in {folder} are of {of}; they are not taken")
         with _noted(Journal(folder, spec, request.cells, grid, share)) as journal:
 
             def counted(counts: Counts) -> None:
@@ -92,7 +91,7 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         index, goals = Index([place_at(place) for place in places]).refresh(), Goals(spec, own, WHOLE)
         _require_all(goals, index, requests)
         index.copy(out / "cells")
-        request.write(out, spec)
+        request.write(out, spec, decided_by(spec, grid, backends))
         with _noted(Journal(out, spec, None, grid, WHOLE)):
             run = gathered(spec, grid, goals, index, out / "results.parquet", began)
             report = StudyReport(replace(run, notices=tuple(index.notices())), reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sim.reading import load_json, of_this_version, read_text
 from sim.running.engines import EngineName, Tls, Workers
 from sim.running.fingerprint import code_fingerprint, content_of
 from sim.running.workers import require_seconds
+from sim.studies.decided import changed, differences
 from sim.studies.grid import Share
 from sim.studies.registry import EXPERIMENTS
 from sim.studies.shipped import study_file
@@ -92,22 +93,28 @@ class Request:
         self, workers: int | None, engine: EngineName | None, scheduler: str | None, tls: tuple[str, ...] | None
     ) -> Request:
         """The same work by others, as far as others are named."""
-        changed: dict[str, Any] = {"workers": workers, "engine": engine, "scheduler": scheduler, "tls": tls}
-        changed = {name: value for name, value in changed.items() if value is not None}
-        if changed.get("engine", "dask") != "dask":
-            changed = {"scheduler": None, "tls": None, **changed}
-        return replace(self, **changed)
+        others: dict[str, Any] = {"workers": workers, "engine": engine, "scheduler": scheduler, "tls": tls}
+        others = {name: value for name, value in others.items() if value is not None}
+        if others.get("engine", "dask") != "dask":
+            others = {"scheduler": None, "tls": None, **others}
+        return replace(self, **others)
 
     def place(self, folder: Path) -> str:
         return str(folder / "cells") if self.cells is None else self.cells
 
-    def write(self, folder: Path, spec: StudySpec) -> None:
-        """With the file as it is now, where it is now."""
+    def write(self, folder: Path, spec: StudySpec, decided: Mapping[str, Any]) -> Sequence[str]:
+        """With the file as it is now, where it is now, and what else decides the numbers (`decided.decided_by`); what
+        of that was otherwise in the request that stood there, in words."""
         content = {
             **asdict(self), "study": str(spec.file.resolve()), "content": content_of(spec.file),
-            "code": code_fingerprint(), "experiment": spec.experiment,
+            "code": code_fingerprint(), "experiment": spec.experiment, "decided": decided,
         }  # fmt: skip
+        try:
+            before = load_json((folder / NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            before = {}
         write_json(folder / NAME, content)
+        return differences(before, content)
 
     @classmethod
     def read(cls, folder: Path) -> Request:
@@ -147,11 +154,15 @@ def changed_since(folder: Path) -> str:
             return f"the study's file, {file}, is not there any more; `study resume` needs it"
         if content_of(file) != content:
             return f"the study's file, {file}, has changed since; `study resume` goes on with the file as it was only"
-    except (OSError, ValueError, KeyError, TypeError):
+        if code != code_fingerprint():
+            return (
+                "the program, or a package it runs on, is another version since; `study resume` computes all of it "
+                "again"
+            )
+        # Folders of before it was kept have none.
+        return changed(found["decided"]) if "decided" in found else ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{NAME}, which says how the study was asked for, cannot be read; `study resume` needs it"
-    if code != code_fingerprint():
-        return "the program, or a package it runs on, is another version since; `study resume` computes all of it again"
-    return ""
 
 
 def _require_here(file: Path, experiment: str, folder: Path) -> None:

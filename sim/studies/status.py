@@ -75,7 +75,7 @@ class StudyStatus:
     """state: running, finished, interrupted, stopped (message says by what) or killed.  done, total, failed:
     replicates; total and of are the most, where cells end at a target error.  cells: (factors, done, of).  at: seconds
     of the epoch when the run last said something.  changed: what has changed since, so that `resume` does not simply
-    go on; of experiments of one's own, which nothing here loads, not seen."""
+    go on."""
 
     title: str
     state: str

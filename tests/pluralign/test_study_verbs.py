@@ -72,6 +72,46 @@ def test_status_says_what_has_changed_since(study, monkeypatch, capsys):
     assert told().startswith("request.json, which says how the study was asked for, cannot be read")
 
 
+def test_an_edit_of_ones_own_code_or_data_is_seen(study, monkeypatch, capsys):
+    """Without loading any of it; and when the study goes on, the line says which of them it was."""
+    code, data = study.parent / "slow_study.py", study.parent / "read.txt"
+    code.write_text(code.read_text().replace(
+        "SLOW = Experiment(Setting, run, {})",
+        "SLOW = Experiment(Setting, run, {}, files=lambda setting: (Path(setting.folder) / 'read.txt',))",
+    ))  # fmt: skip
+    data.write_text("1")
+    words = ("study", study, "--workers", 1, "--out", "o")
+    typed(monkeypatch, capsys, *words)
+    assert pl.study_status("o").changed == ""
+    kept = code.read_text()
+    code.write_text("raise SystemExit('loaded')\n" + kept)
+    assert "the code of one's own that it runs (slow_study.py)" in pl.study_status("o").changed
+    code.write_text("# edited\n" + kept)
+    assert "has changed since" in pl.study_status("o").changed
+    err = typed(monkeypatch, capsys, "study", "resume", "o")[2]
+    assert "16 replicates that were finished in o are of other code of one's own; they are not taken" in err
+    assert pl.study_status("o").changed == ""
+    data.write_text("2")
+    assert (
+        pl.study_status("o").changed == f"{data}, which it reads, has changed since; `study resume` computes what "
+        "it decides again"
+    )
+    err = typed(monkeypatch, capsys, *words, "--seed", 4)[2]
+    assert "are of another seed (3, now 4) and other data; they are not taken" in err
+    data.unlink()
+    assert pl.study_status("o").changed.endswith("is not there any more; `study resume` needs it")
+    asked = study.parent / "o" / "request.json"
+    content = json.loads(asked.read_text())
+    del content["decided"]
+    asked.write_text(json.dumps(content))
+    assert pl.study_status("o").changed == "", "a folder of before it was kept"
+    for odd in (3, {"own": []}, {"own": {"files": ["/"], "packages": []}, "data": {}}, {
+        "own": {"files": [], "packages": []}, "data": {}, "backends": {"a": {"sources": ["/"], "packages": []}},
+    }):  # fmt: skip
+        asked.write_text(json.dumps({**content, "decided": odd}))
+        assert pl.study_status("o").changed.startswith(("request.json, which says", "/, which the study was"))
+
+
 def test_states_and_plans_print_as_the_commands_say_them(study, monkeypatch, capsys):
     typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o", "--shard", "1/2")
     typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
