@@ -28,6 +28,7 @@ from llm.scorers.named_scorers import make_scorer
 from llm.scorers.sentiment import SentimentScorer, read_reviews
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
+from sim.files.own_folder import require_own_folder
 from sim.preferences import BoolArray, IntArray
 from sim.settings import resolved
 from sim.streams import Stream
@@ -49,6 +50,7 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     if finished is not None:
         progress(f"{out} is finished; nothing to do")
         return finished
+    require_own_folder(out, "data set of make-imdb", ("make.json", "scorers/sentiment.*", "unfinished"))
     if not settings.data or not settings.model:
         raise InputError("needs data and model", fix="give --data REVIEWS and --model FOLDER")
     groups = SCENARIOS[settings.scenario]

@@ -40,6 +40,7 @@ from sim.answer_kinds.response_choices import ResponseChoices
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
+from sim.files.own_folder import require_own_folder
 from sim.partitions import known_rand_index
 from sim.preferences import FloatArray, PreferencePairs
 from sim.settings import resolved, settings_from
@@ -101,6 +102,8 @@ def train_run(settings: RunSettings, out: str | Path, progress: Progress = lambd
     finished = _finished_for_all(out, settings, progress)
     if finished is not None:
         return finished
+    if ours.is_first:
+        require_own_folder(out, "run", ("config.json", "journal"))
     with held(out) if ours.is_first else nullcontext():
         # Between the look and the lock another command may have ended it.
         return _finished_for_all(out, settings, progress) or _train(settings, out, progress)

@@ -16,6 +16,7 @@ from theory.engine.registry import CLAIMS, find, select
 from theory.engine.runner import run_checks
 from theory.engine.theorem import PROFILES, Profile
 from theory.report.alarms import Alarms, alarms
+from theory.report.folder import require_check_folder
 
 
 class PowerResult(Shown):
@@ -114,6 +115,8 @@ def false_alarms(
     theorems = select(names)
     security = None if tls is None else Tls(*map(Path, tls))
     reports = []
+    if out is not None:
+        require_check_folder(out)
     with nullcontext() if out is None else held(out):
         for place in range(seeds):
 

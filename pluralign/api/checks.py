@@ -19,6 +19,7 @@ from theory.engine.judges import TwoSided
 from theory.engine.registry import CLAIMS, checked, find, once, select
 from theory.engine.runner import CheckReport, run_checks
 from theory.engine.theorem import PROFILES, Profile, Theorem
+from theory.report.folder import read_folder, require_check_folder, write_folder
 
 ARITHMETIC = "arithmetic: it checks a formula or an example by itself, and executes no algorithm of `sim`"
 
@@ -170,10 +171,9 @@ class CheckResult(Shown):
 
     def save(self, folder: str | Path) -> None:
         """verdicts.json, verdicts.md, witnesses, resolved.yaml and figures, as `pluralign check` writes them."""
-        from theory.report.folder import write_folder
-
         if self.report is None:
             raise InputError("only a fresh check can be saved", fix="copy the folder it came from")
+        require_check_folder(folder)
         write_folder(folder, self.report, self._names)
 
     def page(self) -> Page:
@@ -237,6 +237,8 @@ def check(
         if progress is not None:
             progress(f"[{done}/{total}] {claim_id} (about {left:.0f} s left)")
 
+    if out is not None:
+        require_check_folder(out)
     with nullcontext() if out is None else held(out):
         report = run_checks(
             _theorems(names),
@@ -251,10 +253,10 @@ def check(
             fresh=fresh,
             on_progress=on_progress,
         )
-        result = CheckResult(report.checks, report, [own if isinstance(own, str) else own.claim_id for own in names])
+        named = [own if isinstance(own, str) else own.claim_id for own in names]
         if out is not None:
-            result.save(out)
-    return result
+            write_folder(out, report, named)
+    return CheckResult(report.checks, report, named)
 
 
 def _theorems(names: Sequence[str | Theorem[Any]]) -> list[Theorem[Any]]:
@@ -268,8 +270,6 @@ def _theorems(names: Sequence[str | Theorem[Any]]) -> list[Theorem[Any]]:
 
 def load_check(folder: str | Path) -> CheckResult:
     """The verdicts that `pluralign check` or `check(out=...)` wrote."""
-    from theory.report.folder import read_folder
-
     return CheckResult(read_folder(folder))
 
 

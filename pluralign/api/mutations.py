@@ -13,7 +13,7 @@ from theory.engine.theorem import PROFILES, Profile
 from theory.mutation.catalogue import catalogue
 from theory.mutation.fault import Fault
 from theory.mutation.run import MutationReport, Outcome, run_mutations
-from theory.report.faults import write_mutations
+from theory.report.faults import require_mutations_folder, write_mutations
 
 SAMPLE = 200
 
@@ -73,6 +73,7 @@ def mutate(
         if name not in {fault.id for fault in planted}:
             raise InputError(f"there is no planted fault '{name}'",
                              fix="`pluralign mutate --list` names them")  # fmt: skip
+    require_mutations_folder(out)
     said = progress or (lambda line: None)
     report = run_mutations(
         [fault for fault in planted if not only or fault.id in only],

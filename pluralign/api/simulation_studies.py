@@ -23,7 +23,7 @@ from sim.studies.cells import run_study as run_cells
 from sim.studies.folder import merge_folders, run_in_folder
 from sim.studies.planning import plan_study as plan
 from sim.studies.registry import find_experiment
-from sim.studies.report import SavedStudy, StudyReport
+from sim.studies.report import SavedStudy, StudyReport, require_own_study_folder
 from sim.studies.request import Request
 from sim.studies.results import Results
 from sim.studies.shipped import shipped_studies, study_file
@@ -125,6 +125,7 @@ class StudyResult(Shown):
         """results.parquet, study.json, summary.md, comparison.md and figures, as `pluralign study` writes them."""
         if not isinstance(self._report, StudyReport):
             raise InputError("only a study just run can be saved", fix=f"copy {self.folder}")
+        require_own_study_folder(folder)
         self._report.write(Path(folder))
         self._report.draw(Path(folder))
         self.folder = Path(folder)

@@ -70,14 +70,15 @@ def command(
     from theory.engine.registry import select
     from theory.engine.runner import run_checks
     from theory.engine.theorem import Profile
-    from theory.report.folder import write_folder
+    from theory.report.folder import require_check_folder, write_folder
     from theory.report.pages import require_pages, update_pages
 
     tls = tls_of(options.pop("tls_ca"), options.pop("tls_cert"), options.pop("tls_key"))
     options |= {"engine": options["engine"] or "joblib", "workers": options["workers"] or available_cores()}
     theorems = select(names)
     folder = Path(out)
-    # Before minutes of work: a folder that cannot be written, pages without markers.
+    # Before minutes of work: a folder that is not ours or cannot be written, pages without markers.
+    require_check_folder(folder)
     require_place(folder / "cells")
     if seeds is not None:
         _count_alarms(names, seeds, seed, profile, options, tls, folder, fresh, docs, as_json)

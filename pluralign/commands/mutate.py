@@ -60,6 +60,7 @@ def command(
     from sim.files.atomic import require_place
     from theory.engine.theorem import Profile
     from theory.mutation.catalogue import catalogue
+    from theory.report.faults import require_mutations_folder
 
     if listed:
         body = [(fault.id, fault.paper, fault.what) for fault in catalogue(*papers)]
@@ -70,6 +71,7 @@ def command(
                 click.echo(f"{name}  ({paper})\n    {what}")
         return
     catalogue(*papers)
+    require_mutations_folder(out)
     require_place(Path(out) / "cells")
     if docs is not None:
         from theory.report.pages import require_tables

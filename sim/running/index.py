@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -23,6 +24,8 @@ from sim.running.records import VERSION, Line, header, next_path, parsed, task_l
 _STRETCH = 1 << 20
 _BLOCK = 1 << 20
 _NONE = Ranges()
+# cell, replicate and digest; other files of JSON are none of ours to speak of.
+_FORMAT_1 = re.compile(r"\w+-\d+-[0-9a-f]+\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Index:
                 lines.append(f"{where}: {file.skipped}; it may be deleted")
         for place in self._places:
             if isinstance(place, Folder) and place.path.is_dir():
-                old = sum(1 for _ in place.path.glob("[!.]*.json"))
+                old = sum(_FORMAT_1.fullmatch(path.name) is not None for path in place.path.glob("*.json"))
                 if old:
                     lines.append(
                         f"{place.path}: {old} files of format 1 (one a task) are not read; they may be deleted"

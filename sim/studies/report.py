@@ -14,6 +14,7 @@ from typing import Any
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
 from sim.files.checksums import forget_checksums, require_unchanged, write_checksums
+from sim.files.own_folder import require_own_folder
 from sim.plugins import blaming
 from sim.reading import load_json
 from sim.running.fingerprint import code_fingerprint, versions
@@ -124,8 +125,15 @@ class StudyReport:
         }
 
 
+def require_own_study_folder(folder: str | Path) -> None:
+    """Refuse a folder with anything but a study in it."""
+    require_own_folder(folder, "study", ("request.json", "study.json"))
+
+
 def require_same_study(folder: Path, spec: StudySpec) -> None:
-    """Refuse a folder that holds another study's results, before the work: they would be overwritten, or mixed."""
+    """Refuse a folder that holds something else, or another study's results, before the work: they would be
+    overwritten, or mixed."""
+    require_own_study_folder(folder)
     try:
         found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
         there = (found["experiment"], found["title"])

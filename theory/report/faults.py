@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sim.files.atomic import write_json, write_text
+from sim.files.own_folder import require_own_folder
 from theory.mutation.run import MutationReport, Outcome
 from theory.report.table import markdown_rows
 
@@ -76,6 +77,11 @@ TABLES = {
     "survivors": survivors_table,
     "by-claim": claims_table,
 }
+
+
+def require_mutations_folder(folder: str | Path) -> None:
+    """Refuse a folder with anything but planted faults in it; a run that was killed has left answers."""
+    require_own_folder(folder, "run of planted faults", ("mutations.json", "cells/faults"))
 
 
 def write_mutations(folder: Path, report: MutationReport) -> None:

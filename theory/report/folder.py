@@ -10,6 +10,7 @@ import yaml
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
 from sim.files.checksums import forget_checksums, require_unchanged, write_checksums
+from sim.files.own_folder import require_own_folder
 from sim.reading import load_json
 from theory.engine import witnesses
 from theory.engine.checks import Check
@@ -17,11 +18,17 @@ from theory.engine.runner import CheckReport, check_from_json, resolved_configur
 from theory.report.table import markdown_table
 
 
+def require_check_folder(folder: str | Path) -> None:
+    """Refuse a folder with anything but a check in it, of one seed or of many; one that was killed has left claims."""
+    require_own_folder(folder, "check", ("verdicts.json", "alarms.json", f"cells/*-{'[0-9a-f]' * 16}.json"))
+
+
 def write_folder(folder: str | Path, report: CheckReport, names: Sequence[str]) -> None:
     """verdicts.json, verdicts.md, witnesses/, resolved.yaml, their checksums, and figures."""
     target = Path(folder)
     forget_checksums(target)
-    for stale in (target / "witnesses").glob("*.json"):
+    # Of an earlier check; other people's files are not named like these.
+    for stale in (target / "witnesses").glob("*--*.json"):
         stale.unlink()
     saved = [witnesses.save(target / "witnesses", check) for check in report.checks]
     write_json(target / "verdicts.json", report.as_json())

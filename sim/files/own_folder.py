@@ -1,0 +1,34 @@
+"""Result folders: a command begins in a new or an empty one, goes on in its own, and leaves all others alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sim.errors import InputError
+
+
+def require_own_folder(out: str | Path, what: str, marks: Sequence[str]) -> None:
+    """Refuse a folder that holds something else, before any work: files in it would be written over.
+
+    what: what an earlier run of the same command left, for the message.  marks: patterns of files, one of which it
+    leaves, however early it was killed.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("exists and is not a folder", file=folder, fix="name another folder (out)")
+    if is_bare(folder) or any(any(folder.glob(mark)) for mark in marks):
+        return
+    raise InputError(f"is not empty and holds no earlier {what}", file=folder, fix="name another folder (out)")
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether nothing lies there but folders of nothing and hidden files: locks, and what a kill left half written."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=folder, fix="name another folder (out)") from error
+    return all(entry.is_dir(follow_symlinks=False) and is_bare(Path(entry.path)) for entry in entries)
