@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from pluralign.interrupts import EXIT_CODE, LINE, guarded_imports, insistent_interrupts, say_interrupted
@@ -15,7 +16,7 @@ with guarded_imports():
     from pluralign import __version__
     from pluralign.lazy import LazyVerbs
     from pluralign.progress import note
-    from pluralign.terminal import escaped_output
+    from pluralign.terminal import answers_alone, escaped_output
     from sim.compiled import first_use
     from sim.errors import InputError
     from sim.printable import printable
@@ -92,13 +93,21 @@ def command() -> None:
 def main() -> Any:
     """Entry point of the console script."""
     try:
-        with insistent_interrupts(), escaped_output(), first_use.announced(_say_compiling, (LINE, EXIT_CODE)):
+        compiling = first_use.announced(_say_compiling, (LINE, EXIT_CODE))
+        alone = answers_alone() if _wants_json() else nullcontext()
+        with insistent_interrupts(), escaped_output(), compiling, alone:
             return _run()
     except (KeyboardInterrupt, _Interrupted, click.Abort):
         return say_interrupted()
     except (_NobodyReads, BrokenPipeError):
         _forget_output()
         return NOBODY_READS
+
+
+def _wants_json() -> bool:
+    """Whether standard output is for a JSON object alone."""
+    asked = {*sys.argv[1:]}
+    return "--json" in asked and not asked & {"--help", "-h", "--version"}
 
 
 def _run() -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, Any, cast
 
 from sim.printable import printable
@@ -66,6 +67,49 @@ def escaped_output() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+# Where answers go while all else that is printed goes to standard error; None: to standard output.
+_answers: Any = None
+
+
+def print_answer(text: str) -> None:
+    """Print what a command was asked for, JSON as a rule."""
+    import click
+
+    click.echo(text, file=_answers)
+
+
+@contextmanager
+def answers_alone() -> Iterator[None]:
+    """Inside, standard output is for `print_answer` alone: what plug-ins print, in this process or in one that it
+    begins, is no part of a JSON object and goes to standard error."""
+    global _answers
+    out = sys.stdout
+    try:
+        out.flush()
+        if out.fileno() != 1:
+            raise OSError("not the process's own")
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except (OSError, ValueError, AttributeError):  # a test's or a notebook's stream, or none
+        with redirect_stdout(sys.stderr):
+            _answers = out
+            try:
+                yield
+            finally:
+                _answers = None
+        return
+    own = open(kept, "w", encoding=out.encoding, errors=out.errors)  # noqa: SIM115  # closed below
+    _answers = _Escaping(own)
+    try:
+        yield
+    finally:
+        _answers = None
+        with suppress(OSError):  # said where the answer was printed
+            own.close()
+        with suppress(OSError):
+            out.flush()
 
 
 def unescaped(stream: Any) -> Any:

@@ -7,6 +7,7 @@ import json
 import click
 
 from pluralign.commands.alpha import Alpha
+from pluralign.terminal import print_answer
 
 
 @click.command("aggregate")
@@ -32,7 +33,7 @@ def command(rewards: str, alpha: float, as_json: bool) -> None:
         found = aggregate(rewards, alpha)
     answer = found.as_dict()
     if as_json:
-        click.echo(json.dumps(answer, indent=2, allow_nan=False))
+        print_answer(json.dumps(answer, indent=2, allow_nan=False))
         return
     lines = ["response            aggregate"]
     for name, value in zip(answer["responses"], answer["aggregate"], strict=True):

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("axioms")
 @click.option(
@@ -31,7 +33,7 @@ def command(rules: tuple[str, ...], trials: int, annotators: int, seed: int, as_
 
     found = axioms(*rules, trials=trials, n_annotators=annotators, seed=seed)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        print_answer(json.dumps(found.as_dict(), indent=2))
         return
     told = found.as_dict()["rules"]
     body = [[name, *(_share(row["satisfied"][name]) for row in told)] for name in told[0]["satisfied"]]

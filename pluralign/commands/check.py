@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pluralign.commands.cluster_options import cluster_options, tls_of
+from pluralign.terminal import print_answer
 
 
 @click.command("check")
@@ -108,7 +109,7 @@ def command(
             err=True,
         )
     if as_json:
-        click.echo(json.dumps(report.as_json(), indent=2, allow_nan=False))
+        print_answer(json.dumps(report.as_json(), indent=2, allow_nan=False))
     else:
         click.echo(verdict_table(report.checks, folder))
         expected = sum(check.as_expected for check in report.checks)
@@ -154,7 +155,7 @@ def _count_alarms(
     if page is not None:
         update_tables(page, {"alarms": found.table(), "suspects": found.suspects_table()})
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
+        print_answer(json.dumps(found.as_json(), indent=2, allow_nan=False))
     else:
         rest = f"all in {folder / 'alarms.md'}"
         click.echo(on_screen(found.table(), width=columns(), rows=rows(), rest=rest))

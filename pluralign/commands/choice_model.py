@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from pluralign.terminal import print_answer
 
 
 @click.command("choice-model")
@@ -37,12 +40,17 @@ def command(
 
     if vary is None and correlated:
         raise click.UsageError("--correlated belongs to --random")
+    context = click.get_current_context()
+    for name in ("draws", "seed") if vary is None else ():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} belongs to --random")
     if vary is not None and ridge:
         raise click.UsageError("--ridge is of a fit without --random")
-    with with_flags({"random": "--random", "draws": "--draws", "ridge": "--ridge"}):
+    flags = ("random", "draws", "ridge", "person", "choice", "alternative", "situation")
+    with with_flags({name: f"--{name}" for name in flags}):
         if vary is None:
             found = conditional_logit(table, ridge=ridge, **columns)
         else:
             names = None if vary == "all" else [name.strip() for name in vary.split(",")]
             found = mixed_logit(table, random=names, correlated=correlated, draws=draws, seed=seed, **columns)
-    click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else repr(found))
+    print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else repr(found))

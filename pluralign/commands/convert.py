@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 class Share(click.FloatRange):
     """A share inside the range: FloatRange alone lets nan pass."""
@@ -128,7 +130,7 @@ def _convert(
         }  # fmt: skip
         if table is not None:
             answer |= {"items": len(table.items), "features": list(table.feature_names)}
-        click.echo(json.dumps(answer, indent=2, allow_nan=False))
+        print_answer(json.dumps(answer, indent=2, allow_nan=False))
         return
     ties = f", {made.ties} of them ties" if made.ties else ""
     kind = made.kind.removesuffix("s") if len(made) == 1 else made.kind
@@ -226,7 +228,7 @@ def movielens(
     if history is not None:
         answer |= {"history": history, "annotator_features": list(table.annotator_feature_names)}
     if as_json:
-        click.echo(json.dumps(answer, indent=2))
+        print_answer(json.dumps(answer, indent=2))
         return
     click.echo(
         f"{out}: {len(table)} pairs of {table.n_annotators} users over {done.films} films, "

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
@@ -19,7 +21,7 @@ def command(as_json: bool) -> None:
     found = doctor()
     told = found.as_dict()
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        print_answer(json.dumps(told, indent=2))
     else:
         click.echo(f"pluralign {told['pluralign']}, Python {told['python']}, {told['cores']} cores")
         for name, version in told["packages"].items():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pluralign.terminal import print_answer
+
 if TYPE_CHECKING:
     from sim.answer_kinds.kinds import AskedLikelihood
     from sim.fitting.settings import AskedHoldOut
@@ -184,4 +186,4 @@ def command(
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
     answer = found.as_dict()
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer, out))
+    print_answer(json.dumps(answer, indent=2, allow_nan=False) if as_json else fit_text(answer, out))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pluralign.terminal import print_answer
+
 if TYPE_CHECKING:
     from pluralign.api.checks import Claim
 
@@ -35,7 +37,7 @@ def command(names: tuple[str, ...], search: tuple[str, ...], as_json: bool) -> N
     words = " ".join(search).casefold().split()
     found = claims(*names, search=" ".join(words))
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        print_answer(json.dumps(found.as_dict(), indent=2))
         return
     if not found:
         asked = f" has {' and '.join(repr(word) for word in words)}" if words else " is there"

@@ -10,6 +10,7 @@ import click
 
 from pluralign.commands.alpha import Alpha
 from pluralign.commands.llm_options import clock, training_warnings
+from pluralign.terminal import print_answer
 
 if TYPE_CHECKING:
     from sim.tables.distilled import Kind
@@ -123,7 +124,7 @@ def command(
             found.save(out)
         if rows is not None and file is not None:
             write_rows(file, rows)
-    click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))
+    print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))
 
 
 def _distilled(given: str | None) -> tuple[Kind | None, str | None]:

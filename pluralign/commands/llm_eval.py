@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pluralign.commands.llm_options import clock, training_warnings
+from pluralign.terminal import print_answer
 
 
 @click.command("eval")
@@ -112,7 +113,7 @@ def command(
         write_json(Path(run) / "eval.json", stamped(content))
         figures = draw_run(Path(run))
     if as_json:
-        click.echo(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
+        print_answer(json.dumps({**content, "figures": [str(path) for path in figures]}, indent=2, allow_nan=False))
         return
     click.echo(eval_text(content))
     click.echo("\nfigures: " + ", ".join(str(path) for path in figures if path.suffix == ".png"))

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pluralign.commands.llm_options import clock, training_warnings
+from pluralign.terminal import print_answer
 
 
 @click.command("generate")
@@ -131,7 +132,7 @@ def command(
         for j, number in enumerate(drawn.tolist())
     ]
     if as_json:
-        click.echo(json.dumps({"responses": rows, "seed": seed, "temperature": temperature}, indent=2))
+        print_answer(json.dumps({"responses": rows, "seed": seed, "temperature": temperature}, indent=2))
         return
     for row in rows:
         click.echo(f"[{row['policy']}] {row['prompt']}{row['response']}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pluralign.commands.llm_options import clock, config_options, training_warnings
+from pluralign.terminal import print_answer
 
 
 @click.command("make-imdb")
@@ -51,7 +52,7 @@ def command(
     with training_warnings(), alone:
         summary = make_imdb(settings, out, clock())
     if as_json:
-        click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
+        print_answer(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
     whole, low, high = summary.sentiment_accuracy.reviews
     short = summary.sentiment_accuracy.windows_of_30_words[0]

@@ -7,6 +7,7 @@ import json
 import click
 
 from pluralign.commands.llm_options import clock, training_warnings
+from pluralign.terminal import print_answer
 
 
 @click.command("make-tastes")
@@ -59,7 +60,7 @@ def command(
     if as_json:
         told = {"questions": len(made), "tastes": list(made.tastes), "features": made.features.shape[2],
                 "made_by": made.made_by, "correlations": agree.tolist(), "out": out}  # fmt: skip
-        click.echo(json.dumps(told, indent=2, allow_nan=False))
+        print_answer(json.dumps(told, indent=2, allow_nan=False))
         return
     click.echo(f"{len(made):,} questions, {made.features.shape[2]} features of each response ({made.made_by})")
     click.echo("tastes, and how far two of them agree (correlation of what the first response is worth more):")

@@ -7,6 +7,7 @@ import json
 import click
 
 from pluralign.commands.llm_options import clock, training_warnings
+from pluralign.terminal import print_answer
 
 _FLAGS = {"group": "--group"}
 
@@ -32,4 +33,4 @@ def command(run: str, group: str, out: str, model: str | None, device: str, as_j
 
     with training_warnings(), with_flags(_FLAGS):
         found = merge_group(run, group, out, model=model, device=device, progress=clock())
-    click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))
+    print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))

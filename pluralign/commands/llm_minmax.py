@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pluralign.commands.llm_options import clock, config_options, numbers, training_warnings
+from pluralign.terminal import print_answer
 
 if TYPE_CHECKING:
     from llm.runs.minmax_runs import DirectReport, MinMaxReport
@@ -72,7 +73,7 @@ def command(
             found = direct_run(opened, settings, asked[0], prompts=prompts, samples=samples, seed=seed, progress=say)
     if as_json:
         content = report.as_json() if found is None else {**report.as_json(), "direct": found.as_json()}
-        click.echo(json.dumps({**content, "out": run}, indent=2, allow_nan=False))
+        print_answer(json.dumps({**content, "out": run}, indent=2, allow_nan=False))
         return
     click.echo(minmax_text(report, found))
 

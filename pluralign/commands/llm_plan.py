@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pluralign.commands.llm_options import config_options, training_warnings
+from pluralign.terminal import print_answer
 
 if TYPE_CHECKING:  # Help, and an installation without torch, must not wait for it or miss it.
     from llm.planning.planned import Plan
@@ -68,7 +69,7 @@ def command(
     with training_warnings():
         content = plan(settings)
     if as_json:
-        click.echo(json.dumps(content.as_json(), indent=2, allow_nan=False))
+        print_answer(json.dumps(content.as_json(), indent=2, allow_nan=False))
         return
     gib = {name: value / 2**30 for name, value in asdict(content.memory_bytes).items()}
     hours, tokens = content.hours, content.tokens

@@ -11,6 +11,7 @@ import click
 
 from pluralign.commands.fit import FLAGS, Positive, TypesOption
 from pluralign.commands.llm_options import clock, training_warnings
+from pluralign.terminal import print_answer
 
 if TYPE_CHECKING:
     from pluralign.api.fits import FitResult
@@ -144,7 +145,7 @@ def command(
         click.echo(f"warning: {warning}", err=True)
     answer = {**found.as_dict(), "exported": written}
     if as_json:
-        click.echo(json.dumps(answer, indent=2, allow_nan=False))
+        print_answer(json.dumps(answer, indent=2, allow_nan=False))
         return
     if fitted is None:
         click.echo(fit_text(answer, out))

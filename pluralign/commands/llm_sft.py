@@ -7,6 +7,7 @@ import json
 import click
 
 from pluralign.commands.llm_options import clock, config_options, training_warnings
+from pluralign.terminal import print_answer
 
 
 @click.command("sft")
@@ -48,7 +49,7 @@ def command(
     with training_warnings():
         summary = train_sft(settings, out, clock())
     if as_json:
-        click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
+        print_answer(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
     click.echo(
         f"{summary.parameters:,} parameters, {summary.tokens_seen:,} tokens in {summary.steps} steps "

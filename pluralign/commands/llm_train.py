@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pluralign.commands.llm_options import clock, config_options, training_warnings
+from pluralign.terminal import print_answer
 
 if TYPE_CHECKING:
     from llm.runs.train_run import RunSummary
@@ -78,7 +79,7 @@ def command(
     with training_warnings():
         summary = train_run(settings, out, clock())
     if as_json:
-        click.echo(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
+        print_answer(json.dumps({**summary.as_json(), "out": out}, indent=2, allow_nan=False))
         return
     shares = ", ".join(f"{share:.3f}" for share in summary.mixture)
     ended = f"round {summary.best_round} was kept; {summary.status}" if settings.groups.rounds else "one fit, as asked"

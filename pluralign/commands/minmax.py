@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("minmax")
 @click.option(
@@ -32,7 +34,7 @@ def command(path: str, priorities: str | None, rounds: int, as_json: bool) -> No
 
     with with_flags({"priorities": "--priorities", "rounds": "--rounds"}):
         answer = minmax(path, priorities=priorities, rounds=rounds).as_dict()
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _table(answer))
+    print_answer(json.dumps(answer, indent=2, allow_nan=False) if as_json else _table(answer))
 
 
 def _table(answer: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("mutate")
 @click.argument("papers", nargs=-1, metavar="[PAPER]...")
@@ -65,7 +67,7 @@ def command(
     if listed:
         body = [(fault.id, fault.paper, fault.what) for fault in catalogue(*papers)]
         if as_json:
-            click.echo(json.dumps({"faults": [dict(zip(("id", "paper", "what"), row, strict=True)) for row in body]}))
+            print_answer(json.dumps({"faults": [dict(zip(("id", "paper", "what"), row, strict=True)) for row in body]}))
         else:
             for name, paper, what in body:
                 click.echo(f"{name}  ({paper})\n    {what}")
@@ -93,7 +95,7 @@ def command(
         if Path(docs).resolve() == NOTICED.parents[2] / "docs":
             write_noticed(result.report)
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2, allow_nan=False))
+        print_answer(json.dumps(result.as_dict(), indent=2, allow_nan=False))
     else:
         page = result.page()
         click.echo(cut_table(

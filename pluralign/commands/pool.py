@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pluralign.commands.alpha import Alpha
+from pluralign.terminal import print_answer
 
 
 @click.command("pool")
@@ -60,7 +61,7 @@ def command(
             f"it did for {len(found.vetoed)} of {len(found.questions)} prompts",
             err=True,
         )
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _text(answer))
+    print_answer(json.dumps(answer, indent=2, allow_nan=False) if as_json else _text(answer))
 
 
 def _text(answer: dict[str, Any]) -> str:

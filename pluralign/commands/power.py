@@ -6,6 +6,8 @@ import json
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("power")
 @click.argument("claim")
@@ -37,7 +39,7 @@ def command(claim: str, target: float, variant: str | None, profile: str, seed: 
         progress.show(f"measuring {claim}")
         found = power(claim, target=target, variant=variant, profile=cast(Profile, profile), seed=seed)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        print_answer(json.dumps(found.as_dict(), indent=2))
         return
     page = found.page()
     body = [["-" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row]

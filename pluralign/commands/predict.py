@@ -7,6 +7,8 @@ import warnings
 
 import click
 
+from pluralign.terminal import print_answer
+
 _FLAGS = {"annotators": "--annotator", "annotator": "--annotator", "by_type": "--by-type", "answers": "--answers"}
 
 
@@ -70,7 +72,7 @@ def command(
         many = len(found.strangers)
         click.echo(f"{counted(many, 'annotators')} {are(many)} not in the fit: predicted as strangers", err=True)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False))
+        print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False))
         return
     rows = found.rows
     shown = sorted(rows, key=lambda row: -row["score"])[:20] if found.kind == "items" else rows[:20]

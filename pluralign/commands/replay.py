@@ -6,6 +6,8 @@ import json
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("replay")
 @click.argument("file", type=click.Path(dir_okay=False))
@@ -21,7 +23,7 @@ def command(file: str, as_json: bool) -> None:
 
     result = replay(file)
     if as_json:
-        click.echo(json.dumps(result.as_json(), indent=2, allow_nan=False))
+        print_answer(json.dumps(result.as_json(), indent=2, allow_nan=False))
     else:
         recorded, again = (", ".join(f"{v:.6g}" for v in values) for values in (result.recorded, result.recomputed))
         click.echo(f"{result.claim_id} ({result.variant.replace('_', ' ')}): limit {result.limit:.6g}")

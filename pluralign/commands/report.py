@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("report")
 @click.argument("folder", type=click.Path(file_okay=False))
@@ -29,7 +31,7 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
 
     found = report(folder, out)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False))
+        print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False))
         return
     click.echo(_text(Path(folder), found.text))
     drawn = ", ".join(str(path) for path in found.figures if path.suffix == ".png")

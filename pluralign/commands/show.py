@@ -6,6 +6,8 @@ import json
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("show")
 @click.argument("claim")
@@ -20,7 +22,7 @@ def command(claim: str, as_json: bool) -> None:
 
     told = find(claim).as_dict()
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        print_answer(json.dumps(told, indent=2))
         return
     click.echo(f"{told['claim_id']} ({told['paper']})\n{told['statement']}\nSource: {told['source']}\n")
     if told["reconstructed"]:

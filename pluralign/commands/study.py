@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pluralign.commands.cluster_options import cluster_options, tls_of
+from pluralign.terminal import print_answer
 
 # Words that are no study's name; a file of that name is reached as ./status.
 VERBS = ("status", "resume", "merge")
@@ -97,7 +98,7 @@ def command(
     if listed and study is not None:
         raise click.UsageError("--list names the studies; give no study with it", click.get_current_context())
     if listed:
-        click.echo(_listed(as_json))
+        print_answer(_listed(as_json))
         return
     if study is None:
         raise click.UsageError("which study? give a path or a name", click.get_current_context())
@@ -113,7 +114,7 @@ def command(
     name = file.stem if file.suffix else f"{file.stem}-results"
     folder = Path(out or name + ("" if shard is None else f"-{request.shard[0]}-of-{request.shard[1]}"))
     if dry_run:
-        click.echo(plan_lines(folder, request, as_json))
+        print_answer(plan_lines(folder, request, as_json))
     else:
         run_and_show(folder, request, fresh, as_json)
 

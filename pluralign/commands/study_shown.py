@@ -11,7 +11,7 @@ from pluralign.backends import backends
 from pluralign.progress import Progress
 from pluralign.study_words import at_its_target, plan_words, status_headline, status_notes
 from pluralign.tables import on_screen
-from pluralign.terminal import columns, rows
+from pluralign.terminal import columns, print_answer, rows
 from sim.studies.cells import Counts
 from sim.studies.folder import run_in_folder
 from sim.studies.planning import plan_study
@@ -39,7 +39,7 @@ def run_and_show(folder: Path, request: Request, fresh: bool, as_json: bool) -> 
         run = report.run
         for line in report.remarks(request.place(folder)):
             click.echo(line, err=True)
-        click.echo(
+        print_answer(
             json.dumps({**report.as_json(), "shard": str(request.share), "out": str(folder)}, indent=2)
             if as_json
             else f"share {request.share}: {run.tasks - run.n_failed} replicates finished; when all are done, "
@@ -54,7 +54,7 @@ def show_report(report: StudyReport, folder: Path, place: str, as_json: bool) ->
     for line in report.remarks(place):
         click.echo(line, err=True)
     if as_json:
-        click.echo(json.dumps({**report.as_json(), "out": str(folder)}, indent=2, allow_nan=False))
+        print_answer(json.dumps({**report.as_json(), "out": str(folder)}, indent=2, allow_nan=False))
         return
     for text, name in ((report.overview, "summary.md"), (report.comparison, "comparison.md")):
         if text:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from pluralign.terminal import print_answer
+
 
 @click.command("status")
 @click.argument("folder", type=click.Path(file_okay=False))
@@ -22,4 +24,4 @@ def command(folder: str, as_json: bool) -> None:
     from sim.studies.status import StudyStatus
 
     found = StudyStatus.read(Path(folder))
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else status_lines(found))
+    print_answer(json.dumps(found.as_json(), indent=2) if as_json else status_lines(found))

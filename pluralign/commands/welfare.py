@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pluralign.terminal import print_answer
+
 _FLAGS = {"rule": "--rule", "zero": "--zero", "lottery": "--lottery"}
 
 
@@ -47,7 +49,7 @@ def command(utilities: str, rule: str, lottery: bool, zero: str, as_json: bool) 
     for other in answer["other_rules"]:
         if "cannot" in other:
             other["cannot"] = in_flags(other["cannot"], _FLAGS)
-    click.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _page(answer))
+    print_answer(json.dumps(answer, indent=2, allow_nan=False) if as_json else _page(answer))
 
 
 def _page(answer: dict[str, Any]) -> str:
