@@ -80,11 +80,19 @@ class Door:
         found = self.ours.get(name) or (name if ":" in name else _installed(self.group).get(name))
         if found is not None:
             return found
+        if meant := self.file_of(name):
+            raise InputError(f"{self.kind}: there is none called '{name}'", fix=meant)
         known = self.names()
         near = difflib.get_close_matches(name, known, n=1)
         nearest = f"did you mean '{near[0]}'? " if near else ""
         ours = f"choose one of {', '.join(known)}, or " if known else "give "
         raise InputError(f"{self.kind}: there is none called '{name}'", fix=f"{nearest}{ours}module:NAME of your own")
+
+    def file_of(self, name: str) -> str:
+        """What to write for the file of that name where modules are looked for, which is more likely meant than a name
+        that looks like it; "" where there is none."""
+        file = (_FOLDER.get() or Path.cwd()) / f"{name.removesuffix('.py')}.py"
+        return f"for what {file.name} holds: {file.stem}:{_likely(file, self.kind.upper())}" if file.is_file() else ""
 
     def is_ours(self, name: str) -> bool:
         return name in self.ours
@@ -285,6 +293,15 @@ def _stamps(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
 def _installed(group: str) -> dict[str, str]:
     """name -> "module:ATTRIBUTE" of what installed packages offer."""
     return {entry.name: entry.value for entry in metadata.entry_points(group=group)}
+
+
+def _likely(file: Path, usual: str) -> str:
+    """The name that a file gives to what it holds: as skeletons call it where it has that, else whatever it is."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return "NAME"
+    return usual if re.search(rf"^(?:def |class )?{usual}\b", text, re.MULTILINE) else "NAME"
 
 
 def _offer(module: ModuleType, attribute: str) -> str:

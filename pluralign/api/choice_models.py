@@ -188,7 +188,7 @@ def conditional_logit(
 def mixed_logit(
     choices: Any = None,
     *,
-    random: Sequence[str | int] | None = None,
+    random: str | int | Sequence[str | int] | None = None,
     correlated: bool = False,
     draws: int = 256,
     kind: str = "sobol",
@@ -213,6 +213,7 @@ def mixed_logit(
     from sim.estimators.mixed_logit import mixed_logit as fit
 
     read = _read(choices, (rows, starts, annotator), weights, feature_names, columns)
+    random = (random,) if isinstance(random, str | int) else random
     vary = list(range(len(read.features))) if random is None else [_place(name, read.features) for name in random]
     found = _fitted(
         read,

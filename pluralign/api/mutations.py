@@ -51,7 +51,7 @@ def mutate(
     profile: Profile = "quick",
     seed: int = 0,
     sample: int | None = None,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     workers: int | None = None,
     out: str | Path = "mutations",
     progress: Callable[[str], None] | None = None,
@@ -68,7 +68,7 @@ def mutate(
     size = (0 if papers or only else SAMPLE) if sample is None else sample
     if size < 0:
         raise InputError(f"sample must be at least 0 (got {size})")
-    planted = catalogue(*papers)
+    planted, only = catalogue(*papers), (only,) if isinstance(only, str) else tuple(only)
     for name in only:
         if name not in {fault.id for fault in planted}:
             raise InputError(f"there is no planted fault '{name}'",

@@ -46,8 +46,9 @@ def new(kind: str, name: str, folder: str | Path | None = None) -> Skeleton:
     require_known(kind, KINDS, section="kind")
     place = Path.cwd() if folder is None else Path(folder)
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name):
-        fix = f"for example {re.sub(r'[^a-z0-9_]+', '_', name.lower()).strip('_') or 'mine'}"
-        raise InputError(f"name must be small letters, digits and underscores, as a module's (got '{name}')", fix=fix)
+        what = "a word of Python's own" if keyword.iskeyword(name) else "small letters, digits and underscores"
+        rule = f"name must not be {what}" if keyword.iskeyword(name) else f"name must be {what}, no digit first"
+        raise InputError(f"{rule}, as a module's (got '{name}')", fix=f"for example {_possible(name, place)}")
     if name in sys.stdlib_module_names or _is_installed(name, place):
         raise InputError(f"name must not be that of another module (got '{name}')", fix=f"for example my_{name}")
     endings = (".py", ".yaml") if kind == "experiment" else (".py",)
@@ -59,6 +60,13 @@ def new(kind: str, name: str, folder: str | Path | None = None) -> Skeleton:
         text = (resources.files("pluralign") / "skeletons" / f"{kind}{file.suffix}").read_text(encoding="utf-8")
         write_text(file, _named(text, name))
     return Skeleton(files, _RUN[kind].format(name=name))
+
+
+def _possible(name: str, folder: Path) -> str:
+    """The nearest name that a module can have."""
+    near = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_") or "mine"
+    taken = near[0].isdigit() or keyword.iskeyword(near) or near in sys.stdlib_module_names
+    return f"my_{near}" if taken or _is_installed(near, folder) else near
 
 
 def _is_installed(name: str, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,12 +21,26 @@ from sim.algorithms.rules import as_rule, find_rule
 from sim.arguments import float_array
 from sim.counted import counted
 from sim.environments.preference_tables import PreferenceCounts
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.number_tables import NumberTable
 from sim.files.opinion_files import Question
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from sim.tables.welfare import WelfareAnswer, parse_rule, solve_welfare
+
+# Of utilities and costs, as parts of their size.
+_ROUNDING = 1e-12
+
+
+def alpha_given(name: str, value: Any) -> float:
+    """A power as a number; InputError for what is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isnan(number):
+        raise InputError(f"{name}: expected a number, -inf or inf, got {short(value)}", fix="give one, for example 1.0")
+    return number
 
 
 class Aggregate(Shown):
@@ -77,6 +92,7 @@ def aggregate(rewards: Frame, alpha: float = 0.0) -> Aggregate:
     [arXiv 2405.00254, eq. (4.1)]  alpha 0: the mean, -inf the minimum, inf the maximum.  rewards: a row an annotator, a
     column a response: a path (CSV), a 2-D array, or a data frame; on one scale with one zero.
     """
+    alpha = alpha_given("alpha", alpha)
     return Aggregate(number_table(rewards, "rewards", row="annotator", column="response", entry="the reward"), alpha)
 
 
@@ -150,6 +166,8 @@ def pool(
     mechanism: also costs under which truth is best, and the most each annotator could gain by misreporting (searched
     with `seed`).  distance_alpha: costs by the distance of another alpha.  charged False: nobody pays, as a comparison.
     """
+    alpha = alpha_given("alpha", alpha)
+    distance_alpha = None if distance_alpha is None else alpha_given("distance_alpha", distance_alpha)
     if mechanism and np.isinf(alpha) and distance_alpha is None:
         raise InputError(
             "mechanism: no distance has the min or the max rule as its barycentre, so no cost makes truth best",
@@ -182,8 +200,11 @@ def _mechanism(questions: Sequence[Question], rules: Mechanism, seed: int) -> di
         by_prompt[question.prompt] = dict(zip(question.annotators, outcome.costs.tolist(), strict=True))
         for i, name in enumerate(question.annotators):
             costs[name] = costs.get(name, 0.0) + float(outcome.costs[i])
-            gains[name] = gains.get(name, 0.0) + float(found.gain[i])
-            bounds[name] = bounds.get(name, 0.0) + float(found.bound[i])
+            gain, most = float(found.gain[i]), float(found.bound[i])
+            # A gain is a difference of utilities and costs: what rounding leaves of it is no gain beyond the largest.
+            rounding = _ROUNDING * (1.0 + abs(float(utility[i])) + abs(float(outcome.costs[i])))
+            gains[name] = gains.get(name, 0.0) + (most if most < gain <= most + rounding else gain)
+            bounds[name] = bounds.get(name, 0.0) + most
             utilities[name] = utilities.get(name, 0.0) + float(utility[i])
             if found.gain[i] > 1e-8:
                 report = dict(zip(question.candidates, found.report[i].tolist(), strict=True))

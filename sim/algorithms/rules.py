@@ -37,7 +37,8 @@ def find_rule(name: str, folder: str | Path | None = None) -> Ordering:
             raise InputError(f"rule '{name}': {error}", fix="write a number, as in Agg[-1]") from error
     if ":" not in name and name not in RULES.names():
         known = ", ".join((*ours, *RULES.names()))
-        raise InputError(f"rule: there is none called '{name}'", fix=f"choose one of {known}, or module:NAME")
+        fix = RULES.file_of(name) or f"choose one of {known}, or module:NAME"
+        raise InputError(f"rule: there is none called '{name}'", fix=fix)
     return as_rule(RULES.find(name, folder), name)
 
 

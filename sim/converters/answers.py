@@ -16,6 +16,9 @@ from sim.files.recognise import recognise
 EVERYBODY = "everybody"
 POOLED = "the data names no annotator: one stands for all, and only pooled methods make sense"
 
+# What to do about a file without a column that it should have.
+AS_PUBLISHED = "give the file as it is published"
+
 Row: TypeAlias = dict[str, Any]
 Messages: TypeAlias = list[dict[str, str]]
 
@@ -73,11 +76,12 @@ def each(
     answers: Callable[[Record], Iterable[Item]],
     needs: Sequence[str],
     skip: Callable[[Record], bool] = lambda record: False,
+    fix: str = AS_PUBLISHED,
 ) -> Iterator[Item]:
     """The answers of each record of the files, a bad one as the InputError that names it.
 
     files: in the place of a folder its own.  needs: columns that a file must have, looked for in its first record.
-    skip: records that are read elsewhere.
+    skip: records that are read elsewhere.  fix: what to do where a column is missing.
     """
     for path in files_of(files):
         first = True
@@ -88,21 +92,21 @@ def each(
             if skip(record):
                 continue
             if first:
-                require(record, needs, answers.__module__.rpartition(".")[2])
+                require(record, needs, answers.__module__.rpartition(".")[2], fix)
                 first = False
             yield from _answers_of(record, answers)
 
 
-def require(record: Record, needs: Sequence[str], own: str) -> None:
+def require(record: Record, needs: Sequence[str], own: str, fix: str = AS_PUBLISHED) -> None:
     """InputError where a column is missing: the file is another's, or not as it is published.
 
-    own: the module of the converter that reads it, which is not offered in its own place.
+    own: the module of the converter that reads it, which is not offered in its own place.  fix: what to do else.
     """
     missing = [name for name in needs if name not in record.fields]
     if missing:
         other = recognise(tuple(record.fields), record.fields)
         is_other = other is not None and other.replace("-", "_") != own
-        fix = f"it looks like pluralign convert {other}" if is_other else "give the file as it is published"
+        fix = f"it looks like pluralign convert {other}" if is_other else fix
         found = ", ".join(list(record.fields)[:12])
         raise InputError(f"the column is missing (found {found})", file=record.file, field=missing[0], fix=fix)
 

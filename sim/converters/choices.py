@@ -16,6 +16,7 @@ from sim.files.table_names import is_index
 
 PROMPT = "Which would you choose?"
 _YES = {"true": True, "1": True, "yes": True, "1.0": True, "false": False, "0": False, "no": False, "0.0": False}
+_RENAME = "rename the columns: price1, price2, ...; of a long table name the column of alternatives, alternative=COLUMN"
 _NUMBERED = re.compile(r"(.*?)[._]?(\d{1,18})$")
 
 
@@ -44,11 +45,11 @@ def _answers(files: Sequence[Path], person: str, choice: str, alternative: str, 
             yield _wide(record, person, choice)
             return
         if situation not in record.fields:
-            fix = f"add a column '{situation}' that numbers the choices, or name yours with --set situation=COLUMN"
+            fix = f"add a column '{situation}' that numbers the choices, or name yours, situation=COLUMN"
             raise InputError("the column is missing", file=record.file, field=situation, fix=fix)
         together.setdefault((record.name(person), record.name(situation)), []).append(record)
 
-    yield from each(files, answers, (person, choice))
+    yield from each(files, answers, (person, choice), fix="name your columns, person=COLUMN and choice=COLUMN")
     for (who, _), records in together.items():
         try:
             yield _long(records, who, choice, {person, choice, alternative, situation})
@@ -84,7 +85,7 @@ def _wide(record: Record, person: str, choice: str) -> Item:
             offered.setdefault(int(found.group(2)), {})[found.group(1)] = record.number(name)
     if len(offered) < 2 or len({tuple(sorted(attributes)) for attributes in offered.values()}) > 1:
         problem = "expected the same attributes of two or more alternatives, in columns that end in their numbers"
-        raise record.bad(choice, problem, "rename the columns: price1, price2, ...")
+        raise record.bad(choice, problem, _RENAME)
     said = re.fullmatch(r"\D*(\d{1,18})(\.0)?", str(record.value(choice)))
     if said is None or (int(said.group(1)) not in offered and int(said.group(1)) != 0):
         known = ", ".join(map(str, offered))

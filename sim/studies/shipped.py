@@ -43,6 +43,9 @@ def study_file(name: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml"):
         # Meant as a path: reading it says what is wrong with it.
         return path
+    for beside in (Path(f"{name}{ending}") for ending in (".yaml", ".yml")):
+        if beside.is_file():
+            raise InputError(f"no study '{name}'", fix=f"for the file {beside}: pluralign study {beside}")
     near = difflib.get_close_matches(asked, known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise InputError(
