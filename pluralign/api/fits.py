@@ -22,6 +22,7 @@ from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_se
 from sim.files.item_files import items_of_rows
 from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
+from sim.fitting.heeded import require_heeded
 from sim.fitting.method import Method
 from sim.fitting.predict_sets import are_sets, sets_of_rows
 from sim.fitting.report import FitReport
@@ -118,14 +119,15 @@ class FitResult(Shown):
         """The fit whose annotators are its types or clusters, "type 1" and so on: `predict` then is of each of them."""
         return FitResult(self._usable.by_type(), None, self._extra)
 
-    def predict(self, data: Frame, annotators: Sequence[str] = ()) -> Prediction:
+    def predict(self, data: Frame, annotators: str | Sequence[str] = ()) -> Prediction:
         """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`) or of the responses of sets (`responses`), or
         scores of items (`item`, `features`).
 
-        data: a path or a frame, what its columns say.  annotators: whose scores of items or choices; if empty, whom the
-        rows of sets name, those assigned last, or nobody's.  A choice, ranking or scores beside `responses` are not
-        read.
+        data: a path or a frame, what its columns say.  annotators: whose scores of items or choices, one's name or
+        several; if empty, whom the rows of sets name, those assigned last, or nobody's.  A choice, ranking or scores
+        beside `responses` are not read.
         """
+        annotators = names_given(annotators)
         if isinstance(data, PairTable):
             one = predict.predict_pairs if data.answers == "pairs" else predict.predict_sets
             return Prediction(one(self._usable, self._about(data), annotators), self.method)
@@ -292,7 +294,7 @@ def fit(
     likelihood: AskedLikelihood = "auto",
     folds: int | None = None,
     features: str = "columns",
-    beside: Sequence[str] = (),
+    beside: str | Sequence[str] = (),
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> FitResult:
@@ -323,6 +325,7 @@ def fit(
         priorities=_priorities(priorities), shift=shift, hold_out=hold_out, likelihood=likelihood,
         features=features, folds=folds, beside=names_given(beside), seed=seed,
     )  # fmt: skip
+    require_heeded(settings)
     encoder = encoder_of(features)
     extra = _network() if network else ()
     report = fit_table(read_pairs(pairs), settings, said(progress), extra, encoder)
@@ -339,9 +342,9 @@ def load_fit(folder: str | Path) -> FitResult:
     return FitResult(found, None, {"seed": found.summary["settings"]["seed"], "out": str(folder)})
 
 
-def names_given(beside: Sequence[str]) -> tuple[str, ...]:
+def names_given(given: str | Sequence[str]) -> tuple[str, ...]:
     """A name alone is one of them."""
-    return (beside,) if isinstance(beside, str) else tuple(beside)
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _priorities(given: Sequence[float] | str | None) -> tuple[float, ...] | None:

@@ -15,6 +15,7 @@ from pluralign.ownership import importing_llm
 from sim.answer_kinds.kinds import AskedLikelihood
 from sim.errors import InputError
 from sim.fitting import save
+from sim.fitting.heeded import require_heeded
 from sim.fitting.prepare import VALIDATION
 from sim.fitting.report import fit as fit_table
 from sim.fitting.settings import AskedHoldOut, FitSettings
@@ -68,6 +69,7 @@ def reward(
         method=method, n_types=n_types, max_types=max_types, restarts=restarts, ridge=ridge, hold_out=hold_out,
         likelihood=likelihood, folds=folds, features="reward", beside=names_given(beside), seed=seed,
     )  # fmt: skip
+    require_heeded(settings)
     say = said(progress)
     encoder = RewardEncoder(model, chat=chat, append_end=append_end, window=window, progress=say)
     table = answered(read_pairs(pairs), chat)

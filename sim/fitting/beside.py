@@ -18,7 +18,9 @@ def asked_beside(asked: Method[Any], names: Sequence[str]) -> list[Method[Any]]:
     found: dict[str, Method[Any]] = {}
     for name in names:
         method = _found(name)
-        if method.name in (asked.name, *asked.beside):
+        if method.name == asked.name:
+            raise InputError(f"beside: '{name}' is the method itself", fix="leave it out")
+        if method.name in asked.beside:
             continue
         _require_possible(asked, method)
         found[method.name] = method

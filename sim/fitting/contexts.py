@@ -18,6 +18,7 @@ from sim.compiled.context_losses import losses_and_slopes
 from sim.errors import InputError
 from sim.estimators.low_rank import LowRankFit, fit_low_rank
 from sim.estimators.unidentified import screen_columns
+from sim.files.pair_table import PairTable
 from sim.fitting.known import INTERCEPT, Known
 from sim.fitting.prepare import Answers, Prepared
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -150,15 +151,21 @@ def information(answers: ContextAnswers, theta: FloatArray) -> FloatArray:
     return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)).reshape(d_x * d_phi, d_x * d_phi)
 
 
-def known_contexts(prepared: Prepared) -> Prepared:
-    """Contexts and items without the columns that do not vary, or that others determine."""
-    table = prepared.table
+def require_contexts(table: PairTable) -> None:
+    """InputError where nothing is known of anybody."""
     if table.annotator_features is None:
         raise InputError(
             "the column is missing: low-rank rewards depend on what is known of a person", file=table.source,
             field="annotator_features", fix="add a list of numbers, the same in all her rows "
             "(MovieLens: pluralign convert movielens --history 0.5)",
         )  # fmt: skip
+
+
+def known_contexts(prepared: Prepared) -> Prepared:
+    """Contexts and items without the columns that do not vary, or that others determine."""
+    table = prepared.table
+    require_contexts(table)
+    assert table.annotator_features is not None
     trained = np.unique(prepared.annotator[prepared.train])
     own = table.annotator_features[trained]
     centre, scale = own.mean(axis=0), own.std(axis=0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim.arguments import float_array
+from sim.counted import counted
+from sim.errors import InputError
 from sim.estimators.unidentified import Screened
+from sim.files.pair_table import PairTable
 from sim.preferences import FloatArray
 
 # The context's first column. The ridge holds what a person's context changes in her reward to zero, and would hold the
@@ -32,6 +36,21 @@ class Known:
     file_names: tuple[str, ...]
     mean: FloatArray
     scale: FloatArray
+
+
+def require_groups(method: str, table: PairTable, people: Iterable[int] | None = None) -> None:
+    """InputError where the groups of these people are not known; None: where nobody's is."""
+    own = table.group or ("",) * table.n_annotators
+    missing = [i for i in range(len(own)) if not own[i]] if people is None else [i for i in people if not own[i]]
+    if people is None and len(missing) < len(own):
+        return
+    if missing:
+        some = f"everybody's group, and there is none of {counted(len(missing), 'annotators')}"
+        what = "known groups, and there are none" if len(missing) == len(own) else some
+        raise InputError(
+            f"method: '{method}' needs {what}", file=table.source, field="group_id",
+            fix="give each annotator a group_id",
+        )  # fmt: skip
 
 
 def standard_contexts(values: object, mean: FloatArray, scale: FloatArray, kept: FloatArray) -> FloatArray:

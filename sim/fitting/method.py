@@ -157,12 +157,14 @@ class Method(Protocol[Model]):
     beside: names of the methods it is scored beside, the one whose reward departures shrink to first.
     least_size: below it the fit is the common one again.  rivals: methods whose candidates are sizes of this one too.
     size_from: the method whose size it takes over.  sizes_shared: a size asked for holds for the methods beside it too.
-    wants_contexts: it needs `annotator_features`.  takes_shift: its diagnostics answer `FitSettings.shift`.
+    wants_contexts: it needs `annotator_features`.  wants_groups: it needs everybody's `group_id`.  takes_shift: its
+    diagnostics answer `FitSettings.shift`.
     size_name: what its size is called; counts: what it counts, in messages.
     like: the method whose size and ridge it takes over, without a search of its own.
     per_annotator: names of the `parameters` that hold a row an annotator, left out of the file for readers.
     takes_choices: it heeds `Answers.events`: choices, rankings, ties, levels.  pairs_only: it is left out beside others
     where answers are such.  knows_errors: its rewards are of a form that `sim.fitting.head_errors` knows the errors of.
+    reads_restarts: `fit` heeds `Task.restarts`.  reads_beta: `diagnostics` heeds `FitSettings.beta`.
     """
 
     name: ClassVar[str]
@@ -173,6 +175,7 @@ class Method(Protocol[Model]):
     size_from: ClassVar[str | None] = None
     sizes_shared: ClassVar[bool] = False
     wants_contexts: ClassVar[bool] = False
+    wants_groups: ClassVar[bool] = False
     takes_shift: ClassVar[bool] = False
     size_name: ClassVar[str] = "size"
     counts: ClassVar[str] = "sizes"
@@ -181,6 +184,8 @@ class Method(Protocol[Model]):
     takes_choices: ClassVar[bool] = False
     pairs_only: ClassVar[bool] = False
     knows_errors: ClassVar[bool] = False
+    reads_restarts: ClassVar[bool] = True
+    reads_beta: ClassVar[bool] = True
 
     def grid(self, problem: Problem) -> Grid:
         """What to try; the best on held-out training answers is fitted to all of them."""

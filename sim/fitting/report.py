@@ -16,10 +16,11 @@ from sim.files.pair_table import PairTable
 from sim.fitting.beside import asked_beside
 from sim.fitting.choose import choose_and_fit, has_types
 from sim.fitting.compare import PLAIN, Comparison, compare
-from sim.fitting.contexts import known_contexts
+from sim.fitting.contexts import known_contexts, require_contexts
 from sim.fitting.cross_validation import CrossValidation, cross_validated
 from sim.fitting.described import Group
 from sim.fitting.identified import one_binary_answer_each, unidentified
+from sim.fitting.known import require_groups
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, find_method
 from sim.fitting.prepare import VALIDATION, Prepared, prepare
@@ -234,12 +235,23 @@ def fit(
     asked = find_method(settings.method)
     extra = (*extra, *asked_beside(asked, settings.beside))
     require_allowed(asked, settings, extra)
+    _require_columns(asked, extra, table)
     if (encoder is None) != (settings.features in ("columns", "words")):
         raise ValueError(f"features: '{settings.features}' and the encoder do not go together (got {encoder})")
     if METHODS.is_ours(settings.method):
         return _fit(asked, table, settings, say, extra, encoder, validation)
     with blaming(f"method {asked.name}"):
         return _fit(asked, table, settings, say, extra, encoder, validation)
+
+
+def _require_columns(asked: Method[Any], extra: Sequence[Method[Any]], table: PairTable) -> None:
+    """What the methods need to know of annotators is in the table: said before others are fitted, not after."""
+    if asked.wants_contexts:
+        require_contexts(table)
+    ours = (find_method(name) for name in asked.beside if METHODS.is_ours(name))
+    for method in (asked, *extra, *ours):
+        if method.wants_groups:
+            require_groups(method.name, table)
 
 
 def _described(asked: Method[Any], fits: Fits, prepared: Prepared, score: Stream) -> tuple[Group, ...]:
@@ -310,6 +322,9 @@ def _fitted(
     if of_texts is not None:
         # The split was made of the whole table; what answers are left might look otherwise.
         prepared = replace(prepared, held_out=of_texts.held_out, own_split=own_split)
+    for method in (asked, *extra):
+        if method.wants_groups:
+            require_groups(method.name, table, prepared.trained.tolist())
     if not prepared.is_plain:
         _require_takes_choices([asked, *extra], prepared)
         if settings.shift is not None:

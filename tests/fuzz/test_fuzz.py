@@ -68,18 +68,20 @@ def _typed_all(folder):
     try:
         for kind in hostile_rows.KINDS:
             (folder / f"{kind}.jsonl").write_bytes(as_lines(hostile_rows.ANSWERS[kind]))
-        for method, types in (
-            ("pooled", "auto"),
-            ("em-dpo", 2),
-            ("personal", "auto"),
-            ("cluster", 2),
-            ("low-rank", 1),
-            ("shared", 1),
+        once = hostile_rows.FAST[:2]
+        # What a method would not heed is refused.
+        for method, types, fast in (
+            ("pooled", "auto", hostile_rows.FAST),
+            ("em-dpo", 2, once),
+            ("personal", "auto", hostile_rows.FAST),
+            ("cluster", 2, hostile_rows.FAST),
+            ("low-rank", 1, ()),
+            ("shared", 1, hostile_rows.FAST),
         ):
-            put("fit", "pairs.jsonl", "--method", method, "--types", types, *hostile_rows.FAST, "--out", method)
+            put("fit", "pairs.jsonl", "--method", method, "--types", types, *fast, "--out", method)
         for kind in hostile_rows.KINDS[1:]:
             more = ("--features", "words") if kind in ("texts", "chats") else ()
-            put("fit", f"{kind}.jsonl", "--method", "em-dpo", "--types", 2, *hostile_rows.FAST, "--out", kind, *more)
+            put("fit", f"{kind}.jsonl", "--method", "em-dpo", "--types", 2, *once, "--out", kind, *more)
         (folder / "s.yaml").write_text("experiment: profiles\nreplicates: 1\n")
         put("study", "s.yaml", "--engine", "local", "--out", "study")
         put("check", "regret-beta", "--engine", "local", "--workers", 1, "--out", "check")

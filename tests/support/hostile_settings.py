@@ -83,7 +83,8 @@ def table_options(draw):
     held = {"t.csv": table_of(TABLE), "o.csv": table_of(SHARES), "p.jsonl": as_lines(ANSWERS["pairs"]),
             "s.yaml": b"experiment: profiles\nreplicates: 1\n",
             "rules.py": b"def rule(rewards):\n    return rewards[:, 0]\n"}  # fmt: skip
-    more = {"fit": (*FAST, "--out", "out") if "--out" not in flag else FAST, "check": ("--out", "out"),
+    fast = FAST[:2] if "--types" in flag else FAST  # what nothing reads beside the number of types is refused
+    more = {"fit": (*fast, "--out", "out") if "--out" not in flag else fast, "check": ("--out", "out"),
             "mutate": ("--list",), "convert": ("--out", "o2.jsonl") if flag == ("convert",) else (),
             "study": ("--engine", "local") if "--out" in flag else ("--engine", "local", "--out", "out")}  # fmt: skip
     own = more.get(flag[0], ())

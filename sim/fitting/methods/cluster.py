@@ -35,6 +35,7 @@ class Cluster(RewardMethod):
     title = "clusters"
     knows_errors = True
     counts = "clusters"
+    reads_restarts = True
 
     def grid(self, problem: Problem) -> Grid:
         most = problem.n_annotators

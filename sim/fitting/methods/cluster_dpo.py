@@ -37,6 +37,7 @@ class ClusterDPO(TypeMethod):
     title = "k-means clusters"
     least_size = 2
     size_from = "em-dpo"
+    reads_restarts = False
 
     def grid(self, problem: Problem) -> Grid:
         ridges = RIDGES if problem.ridge is None else (problem.ridge,)

@@ -13,6 +13,7 @@ class DPO(TypeMethod):
 
     name = "dpo"
     title = "pooled DPO"
+    reads_restarts = False
 
     def grid(self, problem: Problem) -> Grid:
         ridges = RIDGES if problem.ridge is None else (problem.ridge,)

@@ -24,6 +24,7 @@ class GroupDPO(Pooled):
     title = "group-robust DPO, known groups"
     takes_choices = False
     knows_errors = False
+    wants_groups = True
 
     def grid(self, problem: Problem) -> Grid:
         return Grid((0,), (0.003, 0.03, 0.1, 0.3), untried=0.03, fixed=True)

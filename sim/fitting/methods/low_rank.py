@@ -49,6 +49,8 @@ class Bilinear(Method[BilinearModel]):
     takes_choices = True
     knows_errors = True
     size_name = "rank"
+    reads_restarts = False
+    reads_beta = False
 
     @one_thread()
     def log_likelihood(self, model: BilinearModel, answers: Answers) -> FloatArray:

@@ -27,6 +27,7 @@ class MaxMinRLHF(Cluster):
     title = "MaxMin-RLHF, hard EM"
     takes_choices = False
     knows_errors = False
+    reads_beta = True
 
     def grid(self, problem: Problem) -> Grid:
         return replace(super().grid(problem), ridges=_RIDGES, untried=_RIDGES[1])

@@ -22,6 +22,7 @@ class PAL(RewardMethod):
     title = "PAL, prototypes"
     counts = "prototypes"
     takes_choices = False
+    reads_restarts = True
 
     def grid(self, problem: Problem) -> Grid:
         most = problem.n_annotators

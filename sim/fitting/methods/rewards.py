@@ -23,6 +23,8 @@ class RewardMethod(Method[RewardModel]):
 
     per_annotator = ("theta", "label")
     takes_choices = True
+    reads_restarts = False
+    reads_beta = False
 
     def log_likelihood(self, model: RewardModel, answers: Answers) -> FloatArray:
         return model.log_likelihood_of(answers)

@@ -1,6 +1,7 @@
 """Other people's recipes as methods: scored beside ours, adapted, saved and used; groups read where they are known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,21 @@ def test_what_cannot_be_is_one_line():
     object.__setattr__(grouped, "group", ("", *grouped.group[1:]))
     with pytest.raises(InputError, match="everybody's group"):
         fit(grouped, FitSettings("group-dpo"))
+
+
+@pytest.mark.parametrize("settings", [
+    FitSettings("group-dpo"), FitSettings("shared", beside=("pal", "group-dpo")),
+    FitSettings("group-dpo", features="words"), FitSettings("low-rank", features="words"),
+])  # fmt: skip
+def test_what_is_not_known_of_annotators_is_refused_before_anything_is_fitted(settings):
+    """Nothing known of anybody, before features are made; of somebody, before the first method is tried."""
+    said = []
+    for first, table in (("", opposed_types(groups=False)), ("some", opposed_types())):
+        if first:
+            object.__setattr__(table, "group", ("", *table.group[1:]))
+        with pytest.raises(InputError, match=r"needs (known groups|everybody's group)|the column is missing: low-rank"):
+            fit(table, replace(settings, features="columns") if first else settings, said.append)
+        assert [line for line in said if "held-out" in line or "fitting" in line or "words" in line] == []
 
 
 def test_command_line(tmp_path):

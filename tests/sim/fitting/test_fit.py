@@ -206,8 +206,8 @@ def test_cluster_interval_against_a_plain_bootstrap():
 def test_command_prints_the_object_of_the_format(tmp_path, method):
     path, out = tmp_path / "pairs.parquet", tmp_path / "result"
     write_pairs(path, opposed_types())
-    types = [] if method == "dpo" else ["--types", "2"]
-    options = [str(path), "--method", method, *types, "--restarts", "2", "--out", str(out), "--json"]
+    types = [] if method == "dpo" else ["--types", "2", "--restarts", "2"]
+    options = [str(path), "--method", method, *types, "--out", str(out), "--json"]
     result = CliRunner().invoke(command, options)
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
