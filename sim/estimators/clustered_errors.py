@@ -68,6 +68,7 @@ class ConditionalLogit:
     status: LogitStatus
     identified: BoolArray
     ridge: float
+    mean_weight: float
 
     @property
     def errors(self) -> FloatArray:
@@ -82,14 +83,14 @@ class ConditionalLogit:
     @property
     def spread_seen(self) -> BoolArray:
         """Where people's gradients differ at all (d,): the sandwich's variance is held against what it is where the
-        model is right, (H^-1 I H^-1)_kk with the information I = H - ridge.
+        model is right, (H^-1 I H^-1)_kk times the mean weight, with the information I = H - ridge.
 
         Gradients that are all zero, as of two people with few choices, say nothing about how people vary: the error
         would be 0, and look like certainty.
         """
         information = -self.hessian - self.ridge * np.eye(len(self.theta))
         expected = np.diag(self.covariance @ information @ self.covariance)
-        return np.asarray(~(np.diag(self.clustered) <= _NO_SPREAD * expected))
+        return np.asarray(~(np.diag(self.clustered) <= _NO_SPREAD * self.mean_weight * expected))
 
 
 def clustered_covariance(information: FloatArray, scores: FloatArray, clusters: int | None = None) -> FloatArray:
@@ -182,7 +183,7 @@ def _result(
     free = np.abs(_free_directions(sets)).max(axis=1, initial=0.0)
     return ConditionalLogit(
         theta, _value(theta, sets, 0.0), null, -information, covariance, clustered, scores, steps, largest, status,
-        free <= _INVOLVED, ridge,
+        free <= _INVOLVED, ridge, float(sets.weights[sets.weights > 0].mean()),
     )  # fmt: skip
 
 

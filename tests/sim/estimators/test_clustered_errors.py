@@ -219,6 +219,10 @@ def test_gradients_that_are_all_zero_say_nothing_about_people():
     assert not fit.spread_seen.any()
     more = conditional_logit(rows=np.append(rows, [[1.0]], axis=0), starts=np.arange(6), annotator=[0, 0, 1, 1, 1])
     assert more.clustered_errors[0] > 0.01
+    light = conditional_logit(
+        rows=np.append(rows, [[1.0]], axis=0), starts=np.arange(6), annotator=[0, 0, 1, 1, 1], weights=np.full(5, 1e-9)
+    )
+    assert light.clustered_errors == pytest.approx(more.clustered_errors), "no scale of all weights matters"
 
 
 def test_one_person_has_no_clustered_errors():
