@@ -109,3 +109,15 @@ def test_tokens_without_an_embedding_that_no_text_has_do_no_harm(pairs, tmp_path
         assert _train(folder, pairs, tmp_path / f"{folder.name}-out", monkeypatch) == 0
         found.append(json.loads((tmp_path / f"{folder.name}-out" / "run.json").read_text())["mixture"])
     assert found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize("verb", ["train", "make-imdb"])
+def test_a_folder_with_other_files_is_left_alone(verb, pairs, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mixture.json").write_text("mine\n")
+    monkeypatch.setattr("sys.argv", [
+        "pluralign", "llm", verb, "--model", str(tmp_path / "none"), "--data", str(pairs), "--out", str(tmp_path),
+    ])  # fmt: skip
+    assert main() == 2
+    assert "is not empty and holds no earlier" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.json"]
+    assert (tmp_path / "mixture.json").read_text() == "mine\n"
