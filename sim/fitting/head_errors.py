@@ -1,4 +1,4 @@
-"""How sure a fit is of each of its linear rewards: Wald covariances from the information in the training answers."""
+"""How sure a fit is of each of its linear rewards: Wald covariances from the training answers, people independent."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import weighted_confidence
 from sim.fitting.method import Fits
 from sim.fitting.methods.low_rank import BilinearModel
+from sim.fitting.people_errors import score_covariance
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
 from sim.fitting.type_model import TypeModel
@@ -72,12 +73,17 @@ def head_errors(fits: Fits, prepared: Prepared) -> HeadErrors | None:
     An annotator's theta = argmax LL_i(theta) - 0.5 ridge |v|^2, theta = c + U v, moves with her answers and with the
     common reward c that it shrinks to:
 
-        C_i = U H^-1 U' + J C_c J',   H = U' I_i U + ridge,   J = 1 - U H^-1 U' I_i          [derived]
+        C_i = U H^-1 V H^-1 U' + J C_c J',   H = U' I_i U + ridge,   J = 1 - U H^-1 U' I_i          [derived]
 
-    I_i the information in her answers, C_c = (I + ridge_c)^-1 of the common reward from everybody's. Without answers
-    that is C_c + U U' / ridge. A cluster's answers are its members'; a type's are everybody's, each by her
-    responsibility, which counts as known, as the subspace U does: errors are a little too small. A reward from contexts
-    has its own form (`weighted_confidence`), of plain pairs only.
+    I_i the information in her answers, V = H. The common reward is everybody's, and one person's answers go together:
+
+        C_c = M^-1 (K + ridge_c) M^-1,   M = I + ridge_c,   K the covariance of its gradient over people
+
+    (`score_covariance`; M^-1 if answers were independent). Its second term is the prior's: nobody is sure of what
+    nobody was asked. Without answers C_i is C_c + U U' / ridge. A cluster's answers are its members', several
+    people's, and so V = K + ridge of these; a type's are everybody's, each by her responsibility, which counts as
+    known, as the subspace U does: errors are a little too small. One type is the common reward itself. A reward from
+    contexts has its own form (`weighted_confidence`), of plain pairs only.
     """
     if not fits.asked.knows_errors:
         return None
@@ -115,34 +121,46 @@ def _information(theta: FloatArray, sets: ChoiceSets) -> FloatArray:
     return derivatives(theta, sets)[2]
 
 
+def moved(
+    information: FloatArray, basis: FloatArray, ridge: float, common: FloatArray, varies: FloatArray | None = None
+) -> FloatArray:
+    """C of a reward that shrinks to a common one; see `head_errors`.  information, common: (d, d); basis: (d, k);
+    varies: (d, d) covariance of the gradient, the information where the answers are one person's."""
+    penalty = ridge * np.eye(basis.shape[1])
+    inner = basis.T @ information @ basis + penalty
+    half = np.linalg.solve(inner, basis.T)
+    own = basis @ half
+    carried = np.eye(len(information)) - own @ information
+    if varies is not None:
+        own = half.T @ (basis.T @ varies @ basis + penalty) @ half
+    return np.asarray(own + carried @ common @ carried.T)
+
+
+def _of_people(theta: FloatArray, sets: ChoiceSets, ridge: float, common: FloatArray) -> FloatArray:
+    """C of a reward that several people's answers make."""
+    information = _information(theta, sets)
+    varies = score_covariance(theta, sets, information, ridge)
+    return moved(information, np.eye(len(theta)), ridge, common, varies)
+
+
 def _common(fits: Fits, sets: ChoiceSets) -> FloatArray:
-    """C_c of the reward common to all, whose ridge is a share of the answers' weight."""
+    """C_c of the reward common to all, whose ridge is a share of the answers' weight and shrinks it to zero."""
     common: Any = fits.fitted[fits.common][1]
     common = common.inner if isinstance(common, LevelModel) else common
     d = len(fits.centre)
-    whole = _information(fits.centre, sets) + common.ridge * sets.weights.sum() * np.eye(d)
-    return np.asarray(np.linalg.inv(whole))
-
-
-def moved(information: FloatArray, basis: FloatArray, ridge: float, common: FloatArray) -> FloatArray:
-    """C of a reward that shrinks to a common one; see `head_errors`.  information, common: (d, d); basis: (d, k)."""
-    inner = basis.T @ information @ basis + ridge * np.eye(basis.shape[1])
-    own = basis @ np.linalg.solve(inner, basis.T)
-    carried = np.eye(len(information)) - own @ information
-    return np.asarray(own + carried @ common @ carried.T)
+    return _of_people(fits.centre, sets, common.ridge * sets.weights.sum(), np.zeros((d, d)))
 
 
 def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
     sets = _sets(answers)
     common, d = _common(fits, sets), len(fits.centre)
-    if fits.asked.name == fits.common:  # one reward for all
+    if fits.model is fits.fitted[fits.common][1]:  # one reward for all
         return dict.fromkeys([STRANGER, *(f"{ANNOTATOR}{annotators[i]}" for i in answers.answered)], common)
     basis, found = np.eye(d) if model.subspace is None else model.subspace, {}
     if model.departures is not None and model.label is not None:
         for k, departure in enumerate(model.departures):
             members = replace(sets, weights=sets.weights * (model.label[sets.annotator] == k))
-            inside = _information(model.centre + departure, members)
-            found[f"type_{k + 1}"] = moved(inside, basis, model.ridge, common)
+            found[f"type_{k + 1}"] = _of_people(model.centre + departure, members, model.ridge, common)
         own = {f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.label[i] + 1}"] for i in answers.answered}
         return {**own, **found}
     found[STRANGER] = moved(np.zeros((d, d)), basis, model.ridge, common)
@@ -153,14 +171,14 @@ def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tu
 
 
 def _of_types(model: TypeModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
-    """A type's ridge is a share of the weight of its answers; the first of one type shrinks to zero."""
-    sets, d = _sets(answers), model.theta.shape[1]
-    common = np.zeros((d, d)) if fits.asked.name == fits.common else _common(fits, sets)
+    """A type's ridge is a share of the weight of its answers; one type alone shrinks to zero, whatever method made it
+    (`least_size`)."""
+    sets, d = _sets(replace(answers, weights=fits.asked.weights(answers))), model.theta.shape[1]
+    common = np.zeros((d, d)) if model.n_types == 1 else _common(fits, _sets(answers))
     found: dict[str, FloatArray] = {}
     for k, theta in enumerate(model.theta):
-        share = sets.weights * model.responsibilities[sets.annotator, k]
-        own = replace(sets, weights=share)
-        found[f"type_{k + 1}"] = moved(_information(theta, own), np.eye(d), model.ridge * share.sum(), common)
+        own = replace(sets, weights=sets.weights * model.responsibilities[sets.annotator, k])
+        found[f"type_{k + 1}"] = _of_people(theta, own, model.ridge * own.weights.sum(), common)
     sure = {
         f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.responsibilities[i].argmax() + 1}"] for i in answers.answered
         if model.responsibilities[i].max() > 1.0 - _SURE

@@ -195,6 +195,10 @@ class Method(Protocol[Model]):
         """The model at one size and ridge; it may hold a row an annotator (answers.n_annotators)."""
         ...
 
+    def weights(self, answers: Answers) -> FloatArray:
+        """What each answer counts in `fit`; (n,).  For `knows_errors`."""
+        return answers.weights
+
     def fit_rows(self, prepared: Prepared, rows: BoolArray, size: int, ridge: float, task: Task) -> Model:
         """`fit` on the masked answers; for methods that need more of the table than its answers."""
         return self.fit(prepared.answers(rows), size, ridge, task)

@@ -84,6 +84,9 @@ class WithLevels(Method[LevelModel]):
                 break
         return LevelModel(self.inner.fit(answers.at(thresholds), size, ridge, task), thresholds)
 
+    def weights(self, answers: Answers) -> FloatArray:
+        return self.inner.weights(answers)
+
     def log_likelihood(self, model: LevelModel, answers: Answers) -> FloatArray:
         return self.inner.log_likelihood(model.inner, answers.at(model.thresholds))
 

@@ -6,6 +6,7 @@ from sim.fitting.method import Grid, Problem, Task
 from sim.fitting.methods.types import TypeMethod
 from sim.fitting.prepare import Answers
 from sim.fitting.type_model import RIDGES, TypeModel, fit_types
+from sim.preferences import FloatArray
 
 
 class DPO(TypeMethod):
@@ -33,4 +34,7 @@ class DPOEqualWeights(DPO):
     title = "pooled DPO, equal weights"
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> TypeModel:
-        return fit_types(answers, 1, ridge, None, 1, task.stream.child("pooled"), answers.given_weights)
+        return fit_types(answers, 1, ridge, None, 1, task.stream.child("pooled"), self.weights(answers))
+
+    def weights(self, answers: Answers) -> FloatArray:
+        return answers.given_weights
