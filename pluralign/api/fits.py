@@ -100,6 +100,15 @@ class FitResult(Shown):
             chosen, rejected, annotator, annotator_features=annotator_features, unknown=unknown
         )
 
+    def tie_proba(
+        self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
+        unknown: Literal["refuse", "stranger"] = "refuse",
+    ) -> FloatArray:  # fmt: skip
+        """P(the annotator finds neither better) of each row, 0 by a fit that knows no ties; (n,)."""
+        return self._usable.tie_proba(
+            chosen, rejected, annotator, annotator_features=annotator_features, unknown=unknown
+        )
+
     def score_items(
         self, items: Any, annotator: Names = None, *, annotator_features: Any = None,
         unknown: Literal["refuse", "stranger"] = "refuse",
@@ -120,8 +129,8 @@ class FitResult(Shown):
         return FitResult(self._usable.by_type(), None, self._extra)
 
     def predict(self, data: Frame, annotators: str | Sequence[str] = ()) -> Prediction:
-        """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`) or of the responses of sets (`responses`), or
-        scores of items (`item`, `features`).
+        """Probabilities of pairs (`chosen`, `rejected`, `annotator_id`), of ties too where the fit knows them, or of
+        the responses of sets (`responses`), or scores of items (`item`, `features`).
 
         data: a path or a frame, what its columns say.  annotators: whose scores of items or choices, one's name or
         several; if empty, whom the rows of sets name, those assigned last, or nobody's.  A choice, ranking or scores

@@ -32,9 +32,10 @@ def command(
 
     FIT is a folder of `pluralign fit`. The file is Parquet or JSONL, with the features that were fitted, in their own
     units: pairs (chosen, rejected, annotator_id, chosen_features, rejected_features) get the chance that chosen is
-    preferred; sets (responses, features, perhaps prompt and annotator_id) the chance of each response to be taken, and
-    of none of them where the fit has that; items (item, features) the log-odds of being preferred to the mean training
-    item. A fit of texts (fit --features words and the like) makes its features of the texts themselves.
+    preferred, and that neither is where the fit knows ties; sets (responses, features, perhaps prompt and annotator_id)
+    the chance of each response to be taken, and of none of them where the fit has that; items (item, features) the
+    log-odds of being preferred to the mean training item. A fit of texts (fit --features words and the like) makes its
+    features of the texts themselves.
 
     Example: pluralign predict groups new_films.parquet --annotator 414
     """
@@ -82,6 +83,7 @@ def command(
             click.echo(f"{row['probability']:8.4f}{who}  set {row['set']:<4} {row['response']}")
             continue
         what = row["item"] if found.kind == "items" else f"{row['chosen']}  over  {row['rejected']}"
-        click.echo(f"{row[found.value_name]:+8.4f}{who}  {what}")
+        tie = f"  (tie {row['tie']:.4f})" if "tie" in row else ""
+        click.echo(f"{row[found.value_name]:+8.4f}{who}  {what}{tie}")
     if len(rows) > len(shown):
         click.echo(f"({len(shown)} of {len(rows)} rows; --out FILE.parquet or --json gives all)")

@@ -143,6 +143,14 @@ def events_of(
     return events, names
 
 
+def tie_events(differences: FloatArray, tie: BoolArray) -> Events:
+    """Pairs that may tie: the first of each taken, or neither where `tie` (n,).  differences: (n, d), without the
+    constant of a tie, whose column comes last."""
+    n = len(differences)
+    rows, starts = _with_ties(differences, np.arange(n + 1), tie)
+    return Events(rows, starts, np.arange(n), np.ones(n), np.zeros(len(rows)), np.zeros(n))
+
+
 def _with_none(rows: FloatArray, own: Offered, features: FloatArray) -> tuple[FloatArray, IntArray]:
     """Sets with none of those offered among the alternatives, worth a constant and nothing else."""
     sizes = np.diff(own.starts)

@@ -25,11 +25,12 @@ from sim.preferences import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One row a pair (chosen, rejected, `value` a probability), an item and annotator (item, `value` a score), or a
-    response of a set and annotator (response, `value` a probability; those of a set sum to 1).
+    """One row a pair (chosen, rejected, `value` the probability that chosen is preferred), an item and annotator (item,
+    `value` a score), or a response of a set and annotator (response, `value` a probability; those of a set sum to 1).
 
     annotators: (n,) names, None for somebody who has answered nothing.  chosen: the item or response.  strangers: names
     in the file that the fit does not know, predicted as such.  sets: (n,) number of the set, from 1, with its prompt.
+    tie: (n,) of pairs, the probability that neither is better, None where the fit knows no ties.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Predictions:
     value: FloatArray
     strangers: tuple[str, ...]
     sets: tuple[tuple[int, str], ...] = ()
+    tie: FloatArray | None = None
 
     @property
     def value_name(self) -> str:
@@ -52,9 +54,10 @@ class Predictions:
             told = [{"chosen": a, "rejected": b} for a, b in zip(self.chosen, self.rejected, strict=True)]
         elif self.sets:
             told = [{"set": self.sets[j][0], "prompt": self.sets[j][1], "response": self.chosen[j]} for j in range(n)]
+        ties: list[dict[str, Json]] = [{}] * n if self.tie is None else [{"tie": value} for value in self.tie.tolist()]
         return [
-            {"annotator_id": who, **what, self.value_name: float(value)}
-            for who, what, value in zip(self.annotators, told, self.value, strict=True)
+            {"annotator_id": who, **what, self.value_name: float(value), **tie}
+            for who, what, value, tie in zip(self.annotators, told, self.value, ties, strict=True)
         ]
 
     def write(self, path: str | Path) -> None:
@@ -190,7 +193,7 @@ def predict_items(fit: SavedFit, items: Items, source: str | Path, annotators: S
 
 
 def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = ()) -> Predictions:
-    """Probabilities, of annotators whom the fit does not know as strangers'."""
+    """Probabilities, of annotators whom the fit does not know as strangers'; of ties too where the fit knows them."""
     if annotators:
         raise InputError(
             "annotators: the file's own column says whose answers they are", file=table.source, fix="leave it out"
@@ -204,10 +207,9 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
     features = _features_of_table(fit, table)
     strangers = tuple(sorted(set(table.annotators) - fit.known))
     names = [table.annotators[i] for i in table.annotator]
-    value = fit.predict_proba(
-        features[table.chosen], features[table.rejected], names, annotator_features=_told(fit, table, strangers),
-        unknown="stranger",
-    )  # fmt: skip
+    pairs, told = (features[table.chosen], features[table.rejected], names), _told(fit, table, strangers)
+    value = fit.predict_proba(*pairs, annotator_features=told, unknown="stranger")
+    tie = fit.tie_proba(*pairs, annotator_features=told, unknown="stranger") if fit.has_ties else None
     return _finite(
         table.source,
         Predictions(
@@ -217,6 +219,7 @@ def predict_pairs(fit: SavedFit, table: PairTable, annotators: Sequence[str] = (
             tuple(table.items[i] for i in table.rejected),
             value,
             strangers,
+            tie=tie,
         ),
     )
 

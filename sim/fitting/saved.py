@@ -9,12 +9,14 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from sim.answer_kinds.events import TIE
 from sim.arguments import require_choice, require_same_rows, weight_array
 from sim.errors import InputError
 from sim.fitting.chances import log_chances
 from sim.fitting.head_errors import HeadErrors
 from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
+from sim.fitting.pair_outcomes import Outcome, levels_told, outcome_events
 from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
 from sim.fitting.text_features.asked_prompts import AskedPrompts
@@ -96,6 +98,11 @@ class SavedFit:
         return "levels" in self.summary
 
     @property
+    def has_ties(self) -> bool:
+        """Whether neither being better is an outcome of a pair."""
+        return TIE in self.further or (self.has_levels and TIE in self.summary["levels"]["names"])
+
+    @property
     def fitted(self) -> SavedFit:
         """What was fitted, before anybody was assigned: new annotators and strangers are served by it."""
         return self if self.earlier is None else self.earlier.fitted
@@ -123,7 +130,8 @@ class SavedFit:
         self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
         unknown: Unknown = "refuse",
     ) -> FloatArray:  # fmt: skip
-        """P(the annotator prefers chosen to rejected) of each row; (n,).
+        """P(the annotator prefers chosen to rejected) of each row; (n,).  By a fit that knows ties (`has_ties`) they
+        are one of three outcomes, and this is not 1 - P(she prefers rejected); see `tie_proba`.
 
         chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`, or n texts, `text`).
         annotator: one name for all rows, n names, or None for somebody who has answered nothing (also among the n).
@@ -133,14 +141,28 @@ class SavedFit:
         """
         first, second = self._items("chosen", chosen), self._items("rejected", rejected)
         require_same_rows(chosen=first, rejected=second)
-        return np.exp(self._log_likelihood(first, second, annotator, annotator_features, unknown))
+        return np.exp(self._log_likelihood(first, second, annotator, annotator_features, unknown, "first"))
+
+    def tie_proba(
+        self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
+        unknown: Unknown = "refuse",
+    ) -> FloatArray:  # fmt: skip
+        """P(the annotator finds neither better) of each row, 0 by a fit that knows no ties; (n,).  See
+        `predict_proba`."""
+        first, second = self._items("chosen", chosen), self._items("rejected", rejected)
+        require_same_rows(chosen=first, rejected=second)
+        if not self.has_ties:
+            self._asked(annotator, len(first), unknown)
+            return np.zeros(len(first))
+        return np.exp(self._log_likelihood(first, second, annotator, annotator_features, unknown, "tie"))
 
     def score_items(
         self, items: Any, annotator: Names = None, *, annotator_features: Any = None, unknown: Unknown = "refuse"
     ) -> FloatArray:
         """What an item is worth to an annotator: log-odds of preferring it to the mean training item; (n,), nats.
 
-        For a log-linear reward that is <theta, phi(item)>; for types, of the annotator's mixture of them.
+        For a log-linear reward that is <theta, phi(item)>; for types, of the annotator's mixture of them.  Of pairs
+        that do not tie, where the fit knows ties.
         """
         found = self._items("items", items)
         mean = np.zeros_like(found)
@@ -254,9 +276,11 @@ class SavedFit:
         return asked
 
     def _log_likelihood(
-        self, first: FloatArray, second: FloatArray, annotator: Names, annotator_features: Any, unknown: str
-    ) -> FloatArray:
-        """Each row by the fit that knows its annotator, the latest first; strangers by what was fitted."""
+        self, first: FloatArray, second: FloatArray, annotator: Names, annotator_features: Any, unknown: str,
+        outcome: Outcome | None = None,
+    ) -> FloatArray:  # fmt: skip
+        """Each row by the fit that knows its annotator, the latest first; strangers by what was fitted.  outcome: None
+        for log sigma of the difference in reward."""
         names = self._asked(annotator, len(first), unknown)
         if annotator_features is not None:
             self.contexts_of(annotator_features, len(first))
@@ -264,7 +288,7 @@ class SavedFit:
         def of(
             part: SavedFit, model: Any, rows: BoolArray, who: IntArray, n: int, contexts: FloatArray | None
         ) -> FloatArray:
-            return part._of_rows(model, first, second, np.flatnonzero(rows), who, n, contexts)
+            return part._of_rows(model, first, second, np.flatnonzero(rows), who, n, contexts, outcome)
 
         return self.by_annotator(names, annotator_features, of)
 
@@ -299,12 +323,16 @@ class SavedFit:
 
     def _of_rows(
         self, model: Any, first: FloatArray, second: FloatArray, rows: IntArray, annotator: IntArray,
-        n_annotators: int, contexts: FloatArray | None,
+        n_annotators: int, contexts: FloatArray | None, outcome: Outcome | None,
     ) -> FloatArray:  # fmt: skip
         answers = answers_to(
             first[rows] - second[rows], np.concatenate([first, second]), (rows, rows + len(first)), annotator,
             n_annotators, np.ones(len(rows)), contexts,
         )  # fmt: skip
+        if outcome is not None:
+            levels = levels_told(self.summary["levels"], model.thresholds) if self.has_levels else None
+            own = outcome_events(outcome, answers.differences, self.further, levels)
+            answers = answers if own is None else replace(answers, events=own)
         return np.asarray(log_chances(self.method, model, answers))
 
 

@@ -14,7 +14,7 @@ from sim.files.pair_table import NONE_OF_THEM
 from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting.method import Grid, Method, Task
 from sim.fitting.methods.common import CommonReward
-from sim.fitting.predict import assign_pairs
+from sim.fitting.predict import assign_pairs, predict_pairs
 from sim.fitting.prepare import prepare
 from sim.fitting.report import fit
 from sim.fitting.save import load_fit
@@ -105,7 +105,89 @@ def test_every_method_takes_every_kind(kind, method, tmp_path):
     mine = read.predict_proba(ITEMS[:5], ITEMS[5:10], who)
     np.testing.assert_allclose(mine, report.saved().predict_proba(ITEMS[:5], ITEMS[5:10], who), atol=1e-12)
     theirs = read.predict_proba(ITEMS[5:10], ITEMS[:5], who)
-    np.testing.assert_allclose(mine + theirs, 1.0, atol=1e-9)
+    ties = read.tie_proba(ITEMS[:5], ITEMS[5:10], who)
+    assert (ties > 0).all() == (kind == "ties")
+    np.testing.assert_allclose(mine + theirs + ties, 1.0, atol=1e-9)
+
+
+def _with_ties(share, kind, seed=2):
+    """Answers of which so many are ties, whatever the items; with strengths 1 to 3, or without."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for j in range(400):
+        one, other = draw.normal(size=(2, 2)).round(2)
+        first, second = (one, other) if draw.random() < 1 / (1 + np.exp(-(one - other)[0])) else (other, one)
+        row = {"annotator_id": f"a{j % 20}", "chosen": first.tolist(), "rejected": second.tolist()}
+        tie = bool(draw.random() < share)
+        rows.append(row | {"tie": tie} | ({"strength": 1 + j % 3} if kind == "strengths" else {}))
+    return table_of_rows(rows, "ties")
+
+
+def _by_hand(report, likelihood, z):
+    """P(first), P(tie) of a margin z under the fitted likelihood, from its constants."""
+    if likelihood == "davidson":
+        # Davidson (1970): e^z : 1 : e^(nu + z / 2).
+        nu = report.model.theta[0][-1]
+        total = np.exp(z) + 1 + np.exp(nu + z / 2)
+        return np.exp(z) / total, np.exp(nu + z / 2) / total
+    # Rao and Kupper (1967): better by more than the threshold; stronger answers are parts of it.
+    c = report.model.thresholds[0]
+    return 1 / (1 + np.exp(c - z)), 1 / (1 + np.exp(-c - z)) - 1 / (1 + np.exp(c - z))
+
+
+@pytest.mark.parametrize("method", ["pooled", "dpo"])
+@pytest.mark.parametrize(("likelihood", "kind"), [
+    ("davidson", "ties"), ("rao-kupper", "ties"), ("cumulative-logit", "strengths"),
+])  # fmt: skip
+def test_a_prediction_is_of_being_preferred_and_ties_are_beside_it(likelihood, kind, method, tmp_path):
+    table = _with_ties(0.45, kind)
+    report = fit(table, FitSettings(method, ridge=0.003, likelihood=likelihood, restarts=1))
+    read = report.saved()
+    first, second = np.array([[0.0, 0.0], [1.0, -0.3], [-2.0, 0.4]]), np.array([[0.0, 0.0], [0.2, 0.5], [1.0, 1.0]])
+    report.save(tmp_path / "fit")
+    theta = report.model.theta[0][:2] / report.prepared.scales.scale
+    expected, tie = _by_hand(report, likelihood, (first - second) @ theta)
+    for one in (read, load_fit(tmp_path / "fit")):
+        np.testing.assert_allclose(one.predict_proba(first, second), expected, atol=1e-9)
+        np.testing.assert_allclose(one.tie_proba(first, second), tie, atol=1e-9)
+    assert read.predict_proba(first, second)[0] == pytest.approx(0.275, abs=0.04), "of two equal ones, 45 % tie"
+    # Scores are of rewards, as they were.
+    np.testing.assert_allclose(read.score_items(first) - read.score_items(second), (first - second) @ theta, atol=1e-9)
+    found = predict_pairs(read, table_of_rows([
+        {"annotator_id": "a1", "chosen": a.tolist(), "rejected": b.tolist()}
+        for a, b in zip(first[1:], second[1:], strict=True)
+    ], "new"))  # fmt: skip
+    np.testing.assert_allclose([row["tie"] for row in found.rows()], tie[1:], atol=1e-9)
+    np.testing.assert_allclose([row["probability"] for row in found.rows()], expected[1:], atol=1e-9)
+
+
+def test_a_prediction_is_what_the_held_out_answer_is_scored_by():
+    """Of two types: P(chosen) and P(tie) are the held-out likelihoods of these answers."""
+    report = fit(_table("ties", 20, 16), FitSettings(n_types=2, restarts=2, ridge=0.01, max_types=2))
+    prepared, read = report.prepared, report.saved()
+    table, rows = prepared.table, prepared.test
+    known = np.exp(report.model.log_likelihood_of(prepared.answers(rows)))
+    sides = (table.features[table.chosen[rows]], table.features[table.rejected[rows]])
+    who = [table.annotators[i] for i in table.annotator[rows]]
+    told = np.where(table.tie[rows], read.tie_proba(*sides, who), read.predict_proba(*sides, who))
+    np.testing.assert_allclose(told, known, rtol=1e-9)
+    assert table.tie[rows].any()
+
+
+@pytest.mark.parametrize("kind", ["pairs", "strengths"])
+def test_without_ties_nothing_ties(kind):
+    rows = [
+        {"annotator_id": f"a{j % 10}", "chosen": a.tolist(), "rejected": b.tolist()}
+        | ({"strength": 1 + j % 2} if kind == "strengths" else {})
+        for j, (a, b) in enumerate(np.random.default_rng(3).normal(size=(200, 2, 2)).round(2))
+    ]  # fmt: skip
+    read = fit(table_of_rows(rows, "plain"), FitSettings("pooled", ridge=0.03)).saved()
+    first, second = ITEMS[:4, :2], ITEMS[4:8, :2]
+    assert not read.has_ties
+    assert read.tie_proba(first, second).tolist() == [0.0] * 4
+    both = read.predict_proba(first, second) + read.predict_proba(second, first)
+    np.testing.assert_allclose(both, 1.0, atol=1e-12)
+    assert "tie" not in predict_pairs(read, table_of_rows(rows[:3], "new")).rows()[0]
 
 
 def _textbook_ties(theta, nu, x, tie):
