@@ -22,6 +22,7 @@ from sim.fitting.splits import hold_out
 from sim.fitting.with_levels import WithLevels
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 _SEARCH_RESTARTS = 3
 
@@ -52,7 +53,7 @@ class _Search:
         for ridge in grid.ridges:
             task = Task(self.stream, centre, _SEARCH_RESTARTS, final=False)
             model = method.fit_rows(self.prepared, self.kept, size, ridge, task)
-            score = float(log_chances(method, model, self.held, self.prepared.table).mean())
+            score = mean_of(log_chances(method, model, self.held, self.prepared.table), self.held.given_weights)
             self.tried.append(Candidate(method.name, size, ridge, score))
             if score > best:
                 best = score

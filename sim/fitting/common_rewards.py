@@ -16,6 +16,7 @@ from sim.fitting.reward_model import pooled_reward
 from sim.fitting.splits import effective_weights
 from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.weighted_means import joined, mean_of
 
 STRENGTH_RIDGES = (0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 POOLED_RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -71,10 +72,11 @@ def _choose(
     own = np.where(prepared.train, fold[prepared.annotator], -1)
     if len(np.unique(own[own >= 0])) < FOLDS:
         return Candidate(method, 0, ridges[len(ridges) // 2 - 1], float("nan"))
-    means = {}
+    means, rows = {}, [own == number for number in range(FOLDS)]
+    weights = joined([prepared.given_weights(part) for part in rows])
     for ridge in ridges:
-        scores = [log_sigmoid(margins(ridge, (own >= 0) & (own != number))[own == number]) for number in range(FOLDS)]
-        means[ridge] = float(np.concatenate(scores).mean())
+        scores = [log_sigmoid(margins(ridge, (own >= 0) & ~part)[part]) for part in rows]
+        means[ridge] = mean_of(np.concatenate(scores), weights)
     best = max(means, key=lambda ridge: means[ridge])
     return Candidate(method, 0, best, means[best])
 

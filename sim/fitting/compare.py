@@ -30,6 +30,7 @@ from sim.fitting.scores import (
 from sim.fitting.splits import reserve_new_annotators
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import joined, mean_of
 
 # Not fitted: what everything must beat. No method may have such a name.
 PLAIN: Mapping[str, Callable[[Prepared], HeldOut]] = {"coin": coin_of, "length": longer_wins}
@@ -88,13 +89,15 @@ def compare(fits: Fits, prepared: Prepared, stream: Stream) -> Comparison:
 class ScoredAfter:
     """Reserved answers of new annotators after `shown` answers of theirs.
 
-    annotator: (n,).  scores, right: method -> (n,) log-likelihoods, and whether the answer was the likeliest.
+    annotator: (n,).  scores, right: method -> (n,) log-likelihoods, and whether the answer was the likeliest.  weights:
+    (n,) the file's own, None where it has none.
     """
 
     shown: int
     annotator: IntArray
     scores: Mapping[str, FloatArray]
     right: Mapping[str, FloatArray]
+    weights: FloatArray | None = None
 
     @staticmethod
     def together(rows: Sequence[ScoredAfter]) -> ScoredAfter:
@@ -105,6 +108,7 @@ class ScoredAfter:
             np.concatenate([row.annotator for row in rows]),
             {name: np.concatenate([row.scores[name] for row in rows]) for name in names},
             {name: np.concatenate([row.right[name] for row in rows]) for name in names},
+            joined([row.weights for row in rows]),
         )
 
     def summary(self, common: str, gains: Stream, scoring: Stream) -> NewAnnotators:
@@ -112,9 +116,9 @@ class ScoredAfter:
         rows = {}
         for name, scores in self.scores.items():
             gain = scores - self.scores[common]
-            interval = cluster_interval(gain, self.annotator, gains.child("bootstrap"))
-            own = score(scores, self.annotator, scoring, self.right[name])
-            rows[name] = NewAnnotatorScore(own, float(gain.mean()), finite(interval))
+            interval = cluster_interval(gain, self.annotator, gains.child("bootstrap"), weights=self.weights)
+            own = score(scores, self.annotator, scoring, self.right[name], self.weights)
+            rows[name] = NewAnnotatorScore(own, mean_of(gain, self.weights), finite(interval))
         return NewAnnotators(self.shown, rows)
 
 
@@ -148,7 +152,7 @@ def scored_after(
                 scores[name] = adapted(reserved)
                 right[name] = right_of(adapted, reserved, scores[name])
         in_order = {name: scores[name] for name in names}
-        out.append(ScoredAfter(shown, reserved.annotator, in_order, right))
+        out.append(ScoredAfter(shown, reserved.annotator, in_order, right, prepared.given_weights(rest)))
     return tuple(out)
 
 

@@ -38,19 +38,22 @@ class Axes(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class ContextAnswers:
     """contexts (n_annotators, d_x), one row each; differences (n, d_phi), chosen minus rejected, of `annotator` (n,);
-    weights (n,).  offset (n,): margins given from elsewhere, zero if None."""
+    weights (n,).  offset (n,): margins given from elsewhere, zero if None.  given_weights (n,): the file's own, which
+    scores count by, None where it has none."""
 
     contexts: FloatArray
     differences: FloatArray
     annotator: IntArray
     weights: FloatArray
     offset: FloatArray | None = None
+    given_weights: FloatArray | None = None
 
     def rows(self, mask: BoolArray) -> ContextAnswers:
         """The answers of the mask; contexts stay."""
         return replace(
-            self, differences=self.differences[mask], annotator=self.annotator[mask], weights=self.weights[mask]
-        )
+            self, differences=self.differences[mask], annotator=self.annotator[mask], weights=self.weights[mask],
+            given_weights=None if self.given_weights is None else self.given_weights[mask],
+        )  # fmt: skip
 
     @cached_property
     @one_thread()
@@ -207,4 +210,6 @@ def _with_columns(events: Events | None, kept: BoolArray) -> Events | None:
 def context_answers(answers: Answers) -> ContextAnswers:
     """The answers with their annotators' contexts."""
     assert answers.contexts is not None
-    return ContextAnswers(answers.contexts, answers.differences, answers.annotator, answers.weights)
+    return ContextAnswers(
+        answers.contexts, answers.differences, answers.annotator, answers.weights, given_weights=answers.given_weights
+    )

@@ -19,6 +19,7 @@ from sim.fitting.prepare import Prepared
 from sim.fitting.scores import Difference, NewAnnotators, Score, finite, score
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import joined, mean_of
 
 # Fewer people nobody trained on than this, and their scores say little.
 FEW_PEOPLE = 30
@@ -78,6 +79,7 @@ class _Fold:
     """What one fold's fit said of its people's answers: method -> (n,) log-likelihoods and whether right."""
 
     annotator: IntArray
+    weights: FloatArray | None
     scores: Mapping[str, FloatArray]
     right: Mapping[str, FloatArray]
     after: tuple[ScoredAfter, ...]
@@ -102,14 +104,15 @@ def cross_validated(
     parts = [_scored(prepared, fits, own, shown) for prepared, fits in fits_of]
     names = [name for name in parts[0].scores if all(name in part.scores for part in parts)]
     who = np.concatenate([part.annotator for part in parts])
+    weights = joined([part.weights for part in parts])
     scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in names}
     right = {name: np.concatenate([part.right[name] for part in parts]) for name in names}
     common, key = parts[0].common, stream.child("pooled")
     return CrossValidation(
         folds,
-        {name: score(scores[name], who, key, right[name]) for name in names},
+        {name: score(scores[name], who, key, right[name], weights) for name in names},
         {
-            name: _gain(scores[name] - scores[common], right[name] - right[common], who, key)
+            name: _gain(scores[name] - scores[common], right[name] - right[common], who, key, weights)
             for name in names if name not in (common, *PLAIN)
         },
         _after(parts, key),
@@ -123,6 +126,7 @@ def _scored(prepared: Prepared, fits: Fits, stream: Stream, shown: tuple[int, ..
     predicted |= {name: plain(prepared) for name, plain in beside.items()}
     return _Fold(
         prepared.annotator[prepared.unseen],
+        prepared.given_weights(prepared.unseen),
         {name: found.unseen_users for name, found in predicted.items()},
         {name: found.right()["unseen_users"] for name, found in predicted.items()},
         scored_after(fits, prepared, stream, shown),
@@ -131,9 +135,9 @@ def _scored(prepared: Prepared, fits: Fits, stream: Stream, shown: tuple[int, ..
     )
 
 
-def _gain(gain: FloatArray, right: FloatArray, who: IntArray, stream: Stream) -> Difference:
-    of_gain, of_right = cluster_intervals([gain, right], who, stream.child("bootstrap"))
-    return Difference(float(gain.mean()), finite(of_gain), float(right.mean()), finite(of_right))
+def _gain(gain: FloatArray, right: FloatArray, who: IntArray, stream: Stream, weights: FloatArray | None) -> Difference:
+    of_gain, of_right = cluster_intervals([gain, right], who, stream.child("bootstrap"), weights=weights)
+    return Difference(mean_of(gain, weights), finite(of_gain), mean_of(right, weights), finite(of_right))
 
 
 def _after(parts: list[_Fold], stream: Stream) -> tuple[NewAnnotators, ...]:

@@ -15,6 +15,7 @@ from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.running.threads import one_thread
 from sim.streams import Stream
+from sim.weighted_means import mean_of, unequal
 
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 RANKS = (1, 2, 3, 4, 6, 8, 12)
@@ -96,7 +97,7 @@ def choose_low_rank(
     whole: dict[float, list[FloatArray]] = {}
     for strength in reversed(RIDGES):
         whole[strength] = fitted(strength, list(whole.values())[-1] if whole else None)
-        held_out = float(log_sigmoid(margins(whole[strength])).mean())
+        held_out = mean_of(log_sigmoid(margins(whole[strength])), answers.given_weights)
         found.append(Candidate("full-rank", 0, strength, held_out))
         best = max(found, key=lambda c: c.held_out)
         if found.index(best) < len(found) - 2:
@@ -108,7 +109,8 @@ def choose_low_rank(
         starts = whole[strength] if strength in whole else fitted(strength, whole[best.ridge])
         for rank, thetas in zip(tried, of_ranks(strength, starts), strict=True):
             crossed = margins(thetas)
-            candidate = Candidate("low-rank", rank, strength, float(log_sigmoid(crossed).mean()))
+            score = mean_of(log_sigmoid(crossed), answers.given_weights)
+            candidate = Candidate("low-rank", rank, strength, score)
             found.append(candidate)
             if rank not in by_rank or candidate.held_out > by_rank[rank][0].held_out:
                 by_rank[rank] = candidate, crossed
@@ -117,16 +119,17 @@ def choose_low_rank(
         candidate.size
         for candidate, crossed in by_rank.values()
         if top.held_out - candidate.held_out
-        <= _standard_error(log_sigmoid(of_top) - log_sigmoid(crossed), answers.annotator)
+        <= _standard_error(log_sigmoid(of_top) - log_sigmoid(crossed), answers.annotator, answers.given_weights)
     )
     say(f"low rank: held-out log-likelihood {top.held_out:.4f} (rank {top.size}, ridge {top.ridge:g})")
     return LowRankChoice(tuple(found), top, best, min(near), of_top, margins(whole[best.ridge]))
 
 
-def _standard_error(values: FloatArray, annotator: IntArray) -> float:
+def _standard_error(values: FloatArray, annotator: IntArray, weights: FloatArray | None) -> float:
     """Of the mean of `values`, people independent of each other."""
-    own = np.bincount(annotator, weights=values - values.mean())
-    return float(np.sqrt((own**2).sum()) / len(values))
+    counted, gap = unequal(weights), values - mean_of(values, weights)
+    own = np.bincount(annotator, weights=gap if counted is None else counted * gap)
+    return float(np.sqrt((own**2).sum()) / (len(values) if counted is None else counted.sum()))
 
 
 @one_thread()

@@ -21,6 +21,7 @@ from sim.fitting.settings import AskedHoldOut, HoldOut
 from sim.fitting.splits import effective_weights, way_to_hold_out, with_split
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import column_deviations, column_means
 
 VALIDATION = "validation"
 
@@ -222,6 +223,10 @@ class Prepared:
         """Annotators with training answers, ascending."""
         return present(self.annotator[self.train], self.n_annotators)
 
+    def given_weights(self, rows: BoolArray) -> FloatArray | None:
+        """The file's own weights of the masked answers, None where it has none."""
+        return None if self.table.weights is None else self.table.weights[rows]
+
     @cached_property
     def _last(self) -> list[Answers]:
         """The answers asked for last: a search fits the same ones at every size and ridge."""
@@ -244,7 +249,7 @@ class Prepared:
             rejected=self.table.rejected[rows],
             features=self.features,
             contexts=self.contexts,
-            given_weights=np.ones(int(rows.sum())) if self.table.weights is None else self.table.weights[rows],
+            given_weights=np.ones(int(rows.sum())) if (given := self.given_weights(rows)) is None else given,
             table=AnswerTable(self.differences, self.table.chosen, self.table.rejected),
             rows=rows,
             events=None if self.events is None else self.events.of(rows),
@@ -281,10 +286,11 @@ def _require_no_positions(table: PairTable) -> None:
         )  # fmt: skip
 
 
-def _used(table: PairTable, rows: BoolArray) -> IntArray:
-    """Items that the masked answers are about, as often as they are."""
+def _used(table: PairTable, rows: BoolArray) -> tuple[IntArray, FloatArray | None]:
+    """Items that the masked answers are about, as often as they are, and how much each of these counts."""
     answer, item = table.shown()
-    return item[rows[answer]]
+    kept = rows[answer]
+    return item[kept], None if table.weights is None else table.weights[answer[kept]]
 
 
 # Longer than others for the record it returns.
@@ -305,10 +311,10 @@ def prepare(
     split = with_split(told.table, stream.child("split"), by)
     features, names = _item_features(split)
     train = split.rows_of("train")
-    used = _used(split, train)
+    used, counted = _used(split, train)
     values = features[used]
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = values.std(axis=0)
+        scale = column_deviations(values, counted)
     if not np.isfinite(scale).all():
         huge = names[int(np.flatnonzero(~np.isfinite(scale))[0])]
         raise InputError(
@@ -322,8 +328,8 @@ def prepare(
             "every feature is constant over the training items", file=table.source, field="chosen_features",
             fix="give features in which the items differ",
         )  # fmt: skip
-    mean = values.mean(axis=0)
-    standard = (features[:, varies] - values[:, varies].mean(axis=0)) / scale[varies]
+    mean = column_means(values, counted)
+    standard = (features[:, varies] - column_means(values[:, varies], counted)) / scale[varies]
     del values
     kept_names = tuple(name for name, keep in zip(names, varies, strict=True) if keep)
     if split.grade is not None:

@@ -14,6 +14,7 @@ from sim.fitting.prepare import Prepared
 from sim.fitting.text_features.texts import readable_texts
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import mean_of, unequal
 
 COIN = float(np.log(0.5))
 # Answers of a new annotator that are shown, and how many must be left to score her on.
@@ -35,8 +36,8 @@ def finite(interval: tuple[float, float]) -> Interval:
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy and mean log-likelihood (nats a pair) of held-out answers, with 95 % intervals over annotators; None
-    where there are no answers."""
+    """Accuracy and mean log-likelihood (nats a pair) of held-out answers, each as often as its weight says, with 95 %
+    intervals over annotators; None where there are no answers."""
 
     n_pairs: int = 0
     n_annotators: int = 0
@@ -82,24 +83,32 @@ class HeldOut:
         return {"known_users": known, "unseen_users": unseen}
 
 
-def score(scores: FloatArray, annotator: IntArray, stream: Stream, right: FloatArray | None = None) -> Score:
-    """The mean of (n,) log-likelihoods, and how often the answer had the best chance; right: (n,), see `HeldOut`."""
+def score(
+    scores: FloatArray, annotator: IntArray, stream: Stream, right: FloatArray | None = None,
+    weights: FloatArray | None = None,
+) -> Score:  # fmt: skip
+    """The mean of (n,) log-likelihoods, and how often the answer had the best chance; right: (n,), see `HeldOut`;
+    weights: (n,) the file's own, None where it has none."""
     if len(scores) == 0:
         return Score()
     right = hits(scores) if right is None else right
-    of_right, of_scores = cluster_intervals([right, scores], annotator, stream.child("bootstrap"))
+    of_right, of_scores = cluster_intervals([right, scores], annotator, stream.child("bootstrap"), weights=weights)
     return Score(
         n_pairs=len(scores),
         n_annotators=numbered(annotator)[1],
-        accuracy=float(right.mean()),
+        accuracy=mean_of(right, weights),
         accuracy_interval=finite(of_right),
-        log_likelihood=float(scores.mean()),
+        log_likelihood=mean_of(scores, weights),
         log_likelihood_interval=finite(of_scores),
     )
 
 
-def _annotators(prepared: Prepared) -> dict[str, IntArray]:
-    return {"known_users": prepared.annotator[prepared.test], "unseen_users": prepared.annotator[prepared.unseen]}
+def _held_out(prepared: Prepared) -> dict[str, tuple[IntArray, FloatArray | None]]:
+    """Whose held-out answers are, and how often each counts."""
+    return {
+        users: (prepared.annotator[rows], prepared.given_weights(rows))
+        for users, rows in (("known_users", prepared.test), ("unseen_users", prepared.unseen))
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,25 +131,29 @@ def scored(
     wanted = list(dict.fromkeys(differences))
     scores: dict[str, dict[str, Score]] = {name: {} for name in predicted}
     found: dict[tuple[str, str], dict[str, Difference]] = {pair: {} for pair in wanted}
-    for users, annotator in _annotators(prepared).items():
+    for users, (annotator, weights) in _held_out(prepared).items():
         own = {name: (held.sets()[users], held.right()[users]) for name, held in predicted.items()}
         if not len(annotator):
             scores = {name: {**row, users: Score()} for name, row in scores.items()}
             continue
         means: list[float] = []
 
-        def columns(own: Mapping[str, tuple[FloatArray, FloatArray]], means: list[float]) -> Iterator[FloatArray]:
+        def columns(
+            own: Mapping[str, tuple[FloatArray, FloatArray]], means: list[float], weights: FloatArray | None
+        ) -> Iterator[FloatArray]:
             """Differences last, one at a time: together they would be most of the memory."""
             for part in (part for pair in own.values() for part in pair):
-                means.append(float(part.mean()))
+                means.append(mean_of(part, weights))
                 yield part
             for one, other in wanted:
                 for first, second in zip(own[one], own[other], strict=True):
                     gap = first - second
-                    means.append(float(gap.mean()))
+                    means.append(mean_of(gap, weights))
                     yield gap
 
-        intervals = cluster_intervals(columns(own, means), annotator, stream.child("bootstrap"))
+        intervals = cluster_intervals(
+            columns(own, means, weights), annotator, stream.child("bootstrap"), weights=weights
+        )
         told = iter(zip(means, map(finite, intervals), strict=True))
         n_pairs, n_annotators = len(annotator), numbered(annotator)[1]
         for name in own:
@@ -167,7 +180,9 @@ def longer_wins(prepared: Prepared) -> HeldOut:
     size = np.array([len(text) for text in _sized(prepared)])
     longer = np.sign(size[prepared.table.chosen] - size[prepared.table.rejected])
     train = longer[prepared.train]
-    wins, losses = (train > 0).sum(), (train < 0).sum()
+    weights = unequal(prepared.given_weights(prepared.train))
+    counted = np.ones(len(train)) if weights is None else weights
+    wins, losses = counted[train > 0].sum(), counted[train < 0].sum()
     share = (wins + 1) / (wins + losses + 2)
     chance = np.where(longer > 0, share, np.where(longer < 0, 1 - share, 0.5))
     return HeldOut(np.log(chance[prepared.test]), np.log(chance[prepared.unseen]))

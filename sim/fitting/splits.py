@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,6 +59,30 @@ def way_to_hold_out(table: PairTable, asked: AskedHoldOut = "auto") -> HoldOut:
     return "items" if not designed and items_recur(table) else "answers"
 
 
+def questions_of(table: PairTable) -> tuple[IntArray, int]:
+    """(number of the question that each answer is to (n,), by first appearance; how many there are): one question an
+    annotator, prompt and set of items, whatever she said."""
+    n_items = len(table.items)
+    if table.offered is not None:
+        answer, item = table.shown()
+        ends = np.searchsorted(answer, np.arange(len(table) + 1))
+        sets: dict[bytes, int] = {}
+        about = np.array([
+            sets.setdefault(item[i:j].tobytes(), len(sets)) for i, j in pairwise(ends)
+        ], dtype=np.int64)  # fmt: skip
+    else:
+        low, high = np.minimum(table.chosen, table.rejected), np.maximum(table.chosen, table.rejected)
+        about = low * n_items + high
+    # Number by number: the product of all three may be beyond 64 bits.
+    about = numbered(about)[0] * len(table.prompts) + table.prompt
+    index, count = numbered(numbered(about)[0] * table.n_annotators + table.annotator)
+    first = np.full(count, len(index))
+    np.minimum.at(first, index, np.arange(len(index)))
+    place = np.empty(count, dtype=np.int64)
+    place[np.argsort(first)] = np.arange(count)
+    return place[index], count
+
+
 def hold_out(
     table: PairTable, rows: BoolArray, share: float, stream: Stream, by: AskedHoldOut = "auto"
 ) -> tuple[BoolArray, BoolArray]:
@@ -65,15 +90,17 @@ def hold_out(
     that it comes from.
 
     items: a share of each annotator's items is set aside: held answers are between two of these, kept answers between
-    none, the others are dropped.  prompts: all answers to a share of the prompts.  answers: a share of the answers; so
-    too inside the people who train where people are held out.
+    none, the others are dropped.  prompts: all answers to a share of the prompts.  answers: a share of the answers,
+    those of one annotator to one question together (`questions_of`), or one would tell the other; so too inside the
+    people who train where people are held out.
     """
     by = way_to_hold_out(table, by)
     if by == "prompts":
         of_prompts = stream.uniforms(len(table.prompts)) < share
         return rows & ~of_prompts[table.prompt], rows & of_prompts[table.prompt]
     if by != "items":
-        drawn = stream.uniforms(len(table)) < share
+        question, n_questions = questions_of(table)
+        drawn = (stream.uniforms(n_questions) < share)[question]
         return rows & ~drawn, rows & drawn
     n_items = len(table.items)
     answer, item = table.shown()

@@ -13,6 +13,7 @@ from sim.fitting.method import Fits
 from sim.fitting.prepare import Prepared
 from sim.fitting.scores import finite
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 
 def groups_held_out(fits: Fits, prepared: Prepared, names: Sequence[str], stream: Stream) -> list[Json]:
@@ -26,11 +27,14 @@ def groups_held_out(fits: Fits, prepared: Prepared, names: Sequence[str], stream
     found: list[Json] = []
     for name in names:
         rows = own == name
+        weights = answers.given_weights[rows]
         by_method = {
             method: {
-                "log_likelihood": float(values[rows].mean()),
+                "log_likelihood": mean_of(values[rows], weights),
                 "log_likelihood_interval": finite(
-                    cluster_interval(values[rows], answers.annotator[rows], stream.child(f"groups/{name}"))
+                    cluster_interval(
+                        values[rows], answers.annotator[rows], stream.child(f"groups/{name}"), weights=weights
+                    )
                 ),
             }
             for method, values in scores.items() if rows.any()

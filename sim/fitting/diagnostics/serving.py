@@ -22,6 +22,7 @@ from sim.fitting.prepare import Prepared
 from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import unequal
 
 CONSTANTS = (0.125, 0.25, 0.5, 1.0)
 DELTA = 0.1
@@ -94,8 +95,10 @@ def candidate_sets(prepared: Prepared, rows: BoolArray, inside: BoolArray, strea
     keys = np.concatenate([table.annotator[rows], table.annotator[rows]]) * n_items + both
     wins = np.repeat([1.0, 0.0], int(rows.sum()))
     distinct, index = np.unique(keys, return_inverse=True)
-    count = np.bincount(index)
-    worth = np.bincount(index, weights=wins) / np.maximum(count, 1)
+    weights = unequal(prepared.given_weights(rows))
+    counted = None if weights is None else np.tile(weights, 2)
+    count = np.bincount(index, counted)
+    worth = np.bincount(index, wins if counted is None else wins * counted) / np.where(count > 0, count, 1)
     usable = count >= LEAST_ANSWERS
     distinct, worth = distinct[usable], worth[usable]
     owner, item = distinct // n_items, distinct % n_items

@@ -57,11 +57,12 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
     trained = np.zeros(prepared.n_annotators, dtype=bool)
     trained[prepared.trained] = True
     held_out = prepared.answers(prepared.test)
-    scores = model.log_likelihood_of(held_out)
+    scores, counts = model.log_likelihood_of(held_out), held_out.given_weights
     right = hits(scores) if prepared.is_plain else right_of(model.log_likelihood_of, held_out, scores)
     answer, item = prepared.table.shown()
-    used = item[prepared.train[answer]]
-    seen_often = np.bincount(used, minlength=len(prepared.table.items))
+    used, weights = prepared.train[answer], prepared.table.weights
+    counted = None if weights is None else weights[answer[used]]
+    seen_often = np.bincount(item[used], counted, minlength=len(prepared.table.items))
     common = np.flatnonzero(seen_often >= np.quantile(seen_often[seen_often > 0], 0.75))
     groups, names = [], prepared.feature_names
     for k in range(model.n_types):
@@ -75,7 +76,7 @@ def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, str
                 n_annotators=int((trained & (member == k)).sum()),
                 strongest_features=strongest(model.theta[k], names, errors[k]),
                 favourite_items=tuple(prepared.table.items[j] for j in top),
-                known_users=score(scores[own], held_out.annotator[own], stream, right[own]),
+                known_users=score(scores[own], held_out.annotator[own], stream, right[own], counts[own]),
             )
         )
     return tuple(groups)

@@ -17,6 +17,7 @@ from sim.fitting.scores import Difference, HeldOut, Score, longer_wins, scored
 from sim.fitting.splits import hold_out
 from sim.likelihoods import log_sigmoid
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,5 +81,7 @@ def _strength_ridge(prepared: Prepared, stream: Stream) -> float:
     tried = []
     for ridge in STRENGTH_RIDGES:
         margins = advantages(prepared.table, item_strengths(prepared.table, kept, ridge))
-        tried.append(Candidate("popularity", 0, ridge, float(log_sigmoid(margins[held]).mean())))
+        tried.append(
+            Candidate("popularity", 0, ridge, mean_of(log_sigmoid(margins[held]), prepared.given_weights(held)))
+        )
     return max(tried, key=lambda candidate: candidate.held_out).ridge

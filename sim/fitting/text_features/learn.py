@@ -25,6 +25,7 @@ from sim.fitting.with_levels import WithLevels
 from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 DIMENSIONS = (8, 16, 32, 64, 128)
 # Where nothing can be held out.
@@ -151,7 +152,7 @@ def _of_answers(
     found = []
     for ridge in POOLED_RIDGES:
         model = method.fit(learned, 0, ridge, Task(stream, None, 1, final=False))
-        score = float(method.log_likelihood(model, scored).mean())
+        score = mean_of(method.log_likelihood(model, scored), scored.given_weights)
         found.append(Candidate("text-features", size, ridge, score))
     return found
 
@@ -165,12 +166,12 @@ def _of_pairs(
     varies = scale > 1e-12 * np.abs(values[used]).max(axis=0)
     standard = (values - values[used].mean(axis=0)) / np.where(varies, scale, 1.0)
     differences = standard[table.chosen] - standard[table.rejected]
-    weights = effective_weights(table, kept)[kept]
+    weights, counted = effective_weights(table, kept)[kept], None if table.weights is None else table.weights[held]
     tried = []
     for size in sizes:
         own = np.ascontiguousarray(differences[:, :size])
         for ridge in POOLED_RIDGES:
             theta = fit_bradley_terry(own[kept], weights, ridge=ridge, mass_scaled=True).theta
-            score = float(log_sigmoid(own[held] @ theta).mean())
+            score = mean_of(log_sigmoid(own[held] @ theta), counted)
             tried.append(Candidate("text-features", size, ridge, score))
     return tried

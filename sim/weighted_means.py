@@ -1,0 +1,40 @@
+"""Means over answers, each as often as the file's `weight` says: weight 2 is the same row twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sim.preferences import FloatArray
+
+
+def unequal(weights: FloatArray | None) -> FloatArray | None:
+    """The weights, None where all are the same: they change no mean, and none is rounded otherwise for them."""
+    return None if weights is None or len(weights) == 0 or (weights == weights[0]).all() else weights
+
+
+def mean_of(values: FloatArray, weights: FloatArray | None) -> float:
+    """sum_j w_j v_j / sum_j w_j of (n,) values; the plain mean where weights are None or equal."""
+    counted = unequal(weights)
+    return float(values.mean() if counted is None else counted @ values / counted.sum())
+
+
+def column_means(values: FloatArray, weights: FloatArray | None) -> FloatArray:
+    """`mean_of` each column of (n, d) values; (d,)."""
+    counted = unequal(weights)
+    return np.asarray(values.mean(axis=0) if counted is None else counted @ values / counted.sum())
+
+
+def column_deviations(values: FloatArray, weights: FloatArray | None) -> FloatArray:
+    """Standard deviations of each column of (n, d) values, rows counted likewise; (d,)."""
+    counted = unequal(weights)
+    if counted is None:
+        return np.asarray(values.std(axis=0))
+    return np.sqrt(column_means((values - column_means(values, counted)) ** 2, counted))
+
+
+def joined(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    """The weights of several parts together, None where there are none."""
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None
