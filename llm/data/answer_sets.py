@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sim.answer_kinds.response_choices import ResponseChoices
-from sim.preferences import BoolArray, IntArray, PreferencePairs
+from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
+from sim.weighted_means import mean_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,11 @@ class AnswerSet:
         """Mean nats an answer where every outcome is as likely as another; None where there is no answer."""
         if not len(self):
             return None
-        return -math.log(2) if self.choices is None else float(self.choices.by_coin().mean())
+        return -math.log(2) if self.choices is None else mean_of(self.choices.by_coin(), self.pairs.weights)
+
+    def given_weights(self, rows: BoolArray) -> FloatArray | None:
+        """The file's weights of the masked answers, None where it has none."""
+        return None if self.pairs.weights is None else self.pairs.weights[rows]
 
     @property
     def decided(self) -> BoolArray:

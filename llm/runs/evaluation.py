@@ -67,7 +67,10 @@ def evaluate(
     for name, margin in {**single, **_ensemble_margins(policies, ensembles, single, averaged, answers)}.items():
         masks = [who.used & (of_pair == k) for k in range(len(run.policies))]
         table[name] = PolicyOnAnswers(
-            tuple(summarise(margin[rows], answers.pairs.annotator[rows], stream.child(name)) for rows in masks)
+            tuple(
+                summarise(margin[rows], answers.pairs.annotator[rows], stream.child(name), answers.given_weights(rows))
+                for rows in masks
+            )
         )
     contexts = distinct_prompts(answers.pairs.contexts, prompts, stream.child("prompts"))
     progress(f"{samples} responses a prompt from {len(policies) + 1} policies on {len(contexts)} prompts")
@@ -190,8 +193,9 @@ def _own_group(
         mine = used & (of_pair == k)
         for label in pooled:
             gap = difference(
-                single[own][mine], single[label][mine], answers.pairs.annotator[mine], stream.child(f"{own}/{label}")
-            )
+                single[own][mine], single[label][mine], answers.pairs.annotator[mine], stream.child(f"{own}/{label}"),
+                answers.given_weights(mine),
+            )  # fmt: skip
             rows.append(OwnGroupGap(k, own, label, gap.accuracy, gap.accuracy_interval))
     return tuple(rows)
 

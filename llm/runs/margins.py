@@ -15,6 +15,7 @@ from sim.estimators.bootstrap import cluster_interval
 from sim.likelihoods import log_sigmoid
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 
 class Rewarding(Protocol):
@@ -73,30 +74,36 @@ class AccuracyGap:
     accuracy_interval: tuple[float, float] | None
 
 
-def summarise(margin: FloatArray, annotator: IntArray, stream: Stream) -> MarginSummary:
-    """Accuracy and mean of margins (n,) by annotator (n,)."""
+def summarise(
+    margin: FloatArray, annotator: IntArray, stream: Stream, weights: FloatArray | None = None
+) -> MarginSummary:
+    """Accuracy and mean of margins (n,) by annotator (n,); weights: (n,) the file's own, None where it has none."""
     right = (margin > 0) + 0.5 * (margin == 0)
     return MarginSummary(
         n_pairs=len(margin),
         n_annotators=len(np.unique(annotator)),
-        accuracy=float(right.mean()) if len(margin) else None,
-        accuracy_interval=_interval(right, annotator, stream),
-        margin=float(margin.mean()) if len(margin) else None,
-        margin_interval=_interval(margin, annotator, stream),
+        accuracy=mean_of(right, weights) if len(margin) else None,
+        accuracy_interval=_interval(right, annotator, stream, weights),
+        margin=mean_of(margin, weights) if len(margin) else None,
+        margin_interval=_interval(margin, annotator, stream, weights),
     )
 
 
-def _interval(values: FloatArray, annotator: IntArray, stream: Stream) -> tuple[float, float] | None:
+def _interval(
+    values: FloatArray, annotator: IntArray, stream: Stream, weights: FloatArray | None
+) -> tuple[float, float] | None:
     if len(np.unique(annotator)) < 2:
         return None
-    low, high = cluster_interval(values, annotator, stream)
+    low, high = cluster_interval(values, annotator, stream, weights=weights)
     return low, high
 
 
-def difference(first: FloatArray, second: FloatArray, annotator: IntArray, stream: Stream) -> AccuracyGap:
+def difference(
+    first: FloatArray, second: FloatArray, annotator: IntArray, stream: Stream, weights: FloatArray | None = None
+) -> AccuracyGap:
     """Accuracy of the first margins minus accuracy of the second, on the same answers, with its interval."""
     gap = ((first > 0) + 0.5 * (first == 0)) - ((second > 0) + 0.5 * (second == 0))
-    return AccuracyGap(float(gap.mean()) if len(gap) else None, _interval(gap, annotator, stream))
+    return AccuracyGap(mean_of(gap, weights) if len(gap) else None, _interval(gap, annotator, stream, weights))
 
 
 def infer_groups(

@@ -36,6 +36,7 @@ from sim.partitions import known_rand_index
 from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 # What to do, in the words of these settings.
 _LIMIT = "the round limit was reached first; raise groups.rounds"
@@ -339,7 +340,7 @@ class _Watch:
     def _score(self, responsibilities: FloatArray, answers: AnswerSet, constants: FloatArray) -> float:
         """Mean nats an answer; nan where there is none."""
         return (
-            float(predictive(self._policies, responsibilities, answers, constants).mean())
+            mean_of(predictive(self._policies, responsibilities, answers, constants), answers.pairs.weights)
             if len(answers)
             else float("nan")
         )

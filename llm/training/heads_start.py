@@ -23,6 +23,7 @@ from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray
 from sim.restarts import first_best
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Strengths tried, in units of an answer's squared length of features."""
@@ -175,4 +176,4 @@ def _held_out(fit: LogLinearEM, answers: HeadAnswers, constants: FloatArray) -> 
     with np.errstate(divide="ignore"):
         shares = np.log(fit.responsibilities[answers.choices.annotator])
     own = answers.choices.folded(answers.features @ fit.theta.T, constants)
-    return round(float(np.logaddexp.reduce(shares + own, axis=1).mean()), _DECIMALS)
+    return round(mean_of(np.logaddexp.reduce(shares + own, axis=1), answers.choices.weights), _DECIMALS)
