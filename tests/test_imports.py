@@ -18,11 +18,11 @@ ALLOWED = {
     "pluralign": {"sim", "theory", "llm"},
 }
 # llm sees only the algorithm core of sim, preferences in files, the intervals over annotators, and what stands on
-# nothing else: distinct rows, partitions, restarts.
+# nothing else: distinct rows, partitions, restarts, weighted means.
 CORE = (
     "sim.algorithms", "sim.policies", "sim.preferences", "sim.streams", "sim.errors", "sim.arrays", "sim.arguments",
     "sim.likelihoods", "sim.choice_sets", "sim.answer_kinds", "sim.settings", "sim.files", "sim.estimators.bootstrap",
-    "sim.reading", "sim.install", "sim.distinct", "sim.partitions", "sim.restarts",
+    "sim.reading", "sim.install", "sim.distinct", "sim.partitions", "sim.restarts", "sim.weighted_means",
 )  # fmt: skip
 
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
@@ -30,7 +30,7 @@ FLOORS = (
     ("errors", "arrays", "cones", "counted", "install", "printable", "plugin_sources"),
     ("arguments", "distinct", "plugins", "reading"),
     ("preferences",),
-    ("likelihoods", "settings", "compiled", "restarts", "partitions"),
+    ("likelihoods", "settings", "compiled", "restarts", "partitions", "weighted_means"),
     ("streams", "choice_sets"),
     ("files", "running"),
     ("answer_kinds",),

@@ -16,9 +16,8 @@ from sim.fitting.splits import hold_out, questions_of, with_split
 from sim.streams import Stream
 from sim.weighted_means import column_deviations, column_means, mean_of
 
-# What counts rows of the file: how many there are, and how many somebody new has given.  What k-means makes of weights
-# is tested beside it.
-_OF_ROWS = ("n_pairs", "few_shot", "new_users", "cluster-dpo", "clusters")
+# What counts rows of the file: how many there are, and how many somebody new has given.
+_OF_ROWS = ("n_pairs", "few_shot", "new_users")
 _PARTS = ("test", "baselines", "differences", "against_pooled", "selection", "cross_validation")
 
 
