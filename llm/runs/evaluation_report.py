@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llm.runs.margins import MarginSummary
-from llm.runs.quality import MeanInterval, WorstGroup
+from llm.runs.quality import MeanInterval
 from llm.runs.table_rows import Ensemble
+from llm.runs.worst_group import WorstGroup, WorstMean
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class WorstRegretGap:
 
     policy: str
     against: str
-    implicit: MeanInterval
-    scored: MeanInterval | None = None
+    implicit: WorstMean
+    scored: WorstMean | None = None
 
     def as_json(self) -> dict[str, Any]:
         row = asdict(self)

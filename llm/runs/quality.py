@@ -87,23 +87,18 @@ class PromptMeans:
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean over prompts and its 95 % bootstrap interval."""
+    """A mean over prompts and its 95 % bootstrap interval, None where there is one prompt."""
 
     mean: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class WorstGroup(MeanInterval):
-    """The largest of the groups' means, and whose it is."""
-
-    group: int
+    interval: tuple[float, float] | None
 
 
 def with_interval(values: FloatArray, stream: Stream) -> MeanInterval:
     """Mean over prompts (n,) and its 95 % bootstrap interval."""
-    low, high = cluster_interval(values, np.arange(len(values)), stream)
-    return MeanInterval(float(values.mean()), (low, high))
+    mean = float(values.mean())
+    if len(values) < 2:
+        return MeanInterval(mean, None)
+    return MeanInterval(mean, cluster_interval(values, np.arange(len(values)), stream))
 
 
 def implicit_regrets(own: Sequence[PromptMeans], policy: PromptMeans, beta: float) -> FloatArray:
@@ -124,22 +119,3 @@ def scored_regrets(
     return np.stack([
         (own[z].scores[name] - policy.scores[name]) / scale[z] for z, name in enumerate(scorers)
     ])  # fmt: skip
-
-
-def worst_with_interval(regrets: FloatArray, stream: Stream, draws: int = 2000) -> WorstGroup:
-    """max_z of the groups' mean regrets and its bootstrap interval over prompts; (K, n) -> numbers."""
-    n = regrets.shape[1]
-    picked = stream.integers(n, (draws, n))
-    maxima = regrets[:, picked].mean(axis=2).max(axis=0)
-    low, high = np.quantile(maxima, [0.025, 0.975])
-    means = regrets.mean(axis=1)
-    return WorstGroup(float(means.max()), (float(low), float(high)), int(means.argmax()))
-
-
-def worst_difference(first: FloatArray, second: FloatArray, stream: Stream, draws: int = 2000) -> MeanInterval:
-    """max_z mean of `first` minus max_z mean of `second`, both (K, n) on the same prompts, resampled together."""
-    n = first.shape[1]
-    picked = stream.integers(n, (draws, n))
-    gaps = first[:, picked].mean(axis=2).max(axis=0) - second[:, picked].mean(axis=2).max(axis=0)
-    low, high = np.quantile(gaps, [0.025, 0.975])
-    return MeanInterval(float(first.mean(axis=1).max() - second.mean(axis=1).max()), (float(low), float(high)))

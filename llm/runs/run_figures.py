@@ -189,8 +189,9 @@ def regret_figure(content: dict[str, Any]) -> Any:
         for place, name in enumerate(names):
             row = sampled[name][f"worst_regret/{kind}"]
             colour = _COLOURS[row["group"] % 8]
-            axis.plot(row["interval"], [place, place], color=colour, linewidth=2)
-            axis.plot(row["mean"], place, "o", color=colour, ms=4)
+            # Of one prompt there is no interval; results from before `estimate` was told have the mean alone.
+            axis.plot(row["interval"] or [row["mean"]] * 2, [place, place], color=colour, linewidth=2)
+            axis.plot(row.get("estimate", row["mean"]), place, "o", color=colour, ms=4)
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_xlabel(f"worst group's regret ({texts[kind]})", fontsize=8)
         axis.grid(axis="x", color="0.92")

@@ -16,10 +16,9 @@ from llm.runs.quality import (
     implicit_regrets,
     scored_regrets,
     with_interval,
-    worst_difference,
-    worst_with_interval,
 )
 from llm.runs.table_rows import DIRECT, Ensemble
+from llm.runs.worst_group import worst_difference, worst_with_interval
 from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
 from sim.preferences import FloatArray, IntArray

@@ -149,20 +149,23 @@ def eval_text(content: dict[str, Any]) -> str:
             f"  {row['policy']} minus {row['against']} on group {row['group']}: "
             f"{_cell(row['accuracy'], row['accuracy_interval'])}"
         )
-    lines.append(f"\nsamples on {content['n_prompts']} prompts: worst group's regret (implied; by scorer, in sd)")
+    lines.append(
+        f"\nsamples on {content['n_prompts']} prompts: worst group's regret (implied; by scorer, in sd), "
+        "less what the largest mean is too large by chance"
+    )
     for name, row in content["sampled"].items():
         implied = row["worst_regret/implicit"]
         scored = row.get("worst_regret/scored")
         scores = ", ".join(f"{key} {value['mean']:.3f}" for key, value in row["scores"].items())
         lines.append(
-            f"  {name:<{width}}  {_cell(implied['mean'], implied['interval']):<24} "
-            f"{'' if scored is None else _cell(scored['mean'], scored['interval']):<24} {scores}"
+            f"  {name:<{width}}  {_cell(implied['estimate'], implied['interval']):<24} "
+            f"{'' if scored is None else _cell(scored['estimate'], scored['interval']):<24} {scores}"
         )
     for row in content["worst_regret_differences"]:
-        implied = _cell(row["implicit"]["mean"], row["implicit"]["interval"])
+        implied = _cell(row["implicit"]["estimate"], row["implicit"]["interval"])
         text = f"  {row['policy']} minus {row['against']}: implied {implied}"
         if "scored" in row:
-            text += f", by scorer {_cell(row['scored']['mean'], row['scored']['interval'])}"
+            text += f", by scorer {_cell(row['scored']['estimate'], row['scored']['interval'])}"
         lines.append(text)
     if "twin" in content:
         twin, compared = content["twin"], content["twin"]["comparison"]

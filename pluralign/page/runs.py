@@ -187,7 +187,14 @@ def _sampled(found: Mapping[str, Json], name: str) -> list[Chart]:
             worst = row.get(f"worst_regret/{kind}")
             if worst is not None:
                 who = names.get(worst["group"], str(worst["group"]))
-                rows.append(Row(f"{key}: {who}", worst["mean"], _pair(worst["interval"]), int(worst["group"])))
+                rows.append(
+                    Row(
+                        f"{key}: {who}",
+                        worst.get("estimate", worst["mean"]),
+                        _pair(worst["interval"]),
+                        int(worst["group"]),
+                    )
+                )
         if rows:
             charts.append(rows_chart(rows, f"Worst-off group's regret on samples, {kind}", words,
                                      f"{name}-worst-regret-{kind}.csv", least=0.0))  # fmt: skip

@@ -15,7 +15,7 @@ from llm.base.journal import Journal  # noqa: E402
 from llm.data.preference_text import AnswerSet  # noqa: E402
 from llm.runs.margins import infer_groups, match_groups, summarise  # noqa: E402
 from llm.runs.minmax_runs import direct_regrets, weight_intervals  # noqa: E402
-from llm.runs.quality import MeanInterval, PromptMeans, worst_difference, worst_with_interval  # noqa: E402
+from llm.runs.quality import PromptMeans  # noqa: E402
 from llm.runs.twin import Twin, compare_with_run, simulate_twin  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
 from llm.training.direct_saddle_point import SaddleSettings, _gradient, direct_saddle_point, leave_one_out  # noqa: E402
@@ -200,14 +200,7 @@ def test_groups_are_matched_and_inferred():
     assert wins.size == n
 
 
-def test_worst_group_numbers():
-    regrets = np.array([[1.0, 3.0, 2.0], [0.0, 0.0, 1.0]])
-    row = worst_with_interval(regrets, Stream(1))
-    assert row.mean == pytest.approx(2.0)
-    assert row.group == 0
-    assert row.interval[0] >= 1.0
-    assert row.interval[1] <= 3.0
-    assert worst_difference(regrets, regrets, Stream(1)) == MeanInterval(0.0, (0.0, 0.0))
+def test_an_ensemble_has_its_members_mean_numbers():
     part = PromptMeans(np.ones((2, 3)), {"s": np.ones(3)}, np.ones(3))
     other = PromptMeans(np.zeros((2, 3)), {"s": np.zeros(3)}, np.zeros(3))
     mixed = PromptMeans.mixed([part, other], np.array([0.25, 0.75]))
