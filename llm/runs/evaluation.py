@@ -1,4 +1,4 @@
-"""`eval`: a run, and others on the same base, on annotators nobody trained on and on fresh samples."""
+"""`eval`: a run, and others on the same base, on answers that were not trained on and on fresh samples."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from llm.base.progress import Progress
 from llm.data.preference_text import AnswerSet
 from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
+from llm.runs.evaluated_answers import evaluated_answers, training_responsibilities
 from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, PolicyOnAnswers
 from llm.runs.margins import both_sides, difference, infer_groups, length_margins, margins_of, match_groups, summarise
-from llm.runs.minmax_runs import distinct_prompts
+from llm.runs.minmax_runs import sampled_prompts
 from llm.runs.open_run import OpenRun
-from llm.runs.run_folder import RESPONSIBILITIES
 from llm.runs.sampled_tables import sampled_tables
 from llm.runs.table_rows import Ensemble, table_rows
 from llm.scorers.named_scorers import Scorer
@@ -38,15 +38,18 @@ def evaluate(
 ) -> Evaluation:
     """Tables of `pluralign llm eval`.
 
-    others: runs on the same base by label, for example a pooled one.  answers: whom to evaluate on (default: the
-    run's unseen annotators).  scorers: group name (or adapter) -> scorer of its taste; without them quality and scored
+    others: runs on the same base by label, for example a pooled one.  answers: what to evaluate on (default: see
+    `evaluated_answers`).  scorers: group name (or adapter) -> scorer of its taste; without them quality and scored
     regrets are left out.  named: of these groups, those that must be there.  Annotators are in the group that the file
-    names, else in one that is inferred from half of their answers.
+    names, else where the run's responsibilities put those it was trained on, else in one that is inferred from half of
+    their answers.
     """
     stream = Stream(seed, "eval")
-    answers = answers or evaluated_on(run)
+    evaluated = evaluated_answers(run, answers)
+    answers = evaluated.answers
     if not len(answers):
         raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
+    contexts, apiece = sampled_prompts(answers.pairs.contexts, prompts, samples, stream.child("prompts"))
     match = _matched(run, answers)
     names = _names(run, match)
     require_groups(named, names, run.mixture.adapters)
@@ -72,29 +75,29 @@ def evaluate(
                 for rows in masks
             )
         )
-    contexts = distinct_prompts(answers.pairs.contexts, prompts, stream.child("prompts"))
-    progress(f"{samples} responses a prompt from {len(policies) + 1} policies on {len(contexts)} prompts")
+    n_prompts = len(np.unique(contexts))
+    progress(f"{samples} responses a prompt from {len(policies) + 1} policies on {n_prompts} prompts")
     return Evaluation(
         groups=tuple(
             EvaluatedGroup(k, run.mixture.adapters[k], who.names[k], int((who.group == k).sum()))
             for k in range(len(run.policies))
         ),
         groups_from=who.source,
+        answers_from=evaluated.whose,
         policies=table,
         own_group=_own_group(run, others, single, who.used, of_pair, answers, stream),
         ensembles=tuple(ensembles),
         grouping=grouping,
-        samples=sampled_tables(run, policies, ensembles, contexts, samples, scorers or {}, who.names, stream, progress),
+        samples=replace(
+            sampled_tables(run, policies, ensembles, contexts, apiece, scorers or {}, who.names, stream, progress),
+            n_prompts=n_prompts,
+            samples=samples,
+        ),
     )
 
 
-def evaluated_on(run: OpenRun) -> AnswerSet:
-    """The answers a run is evaluated on if nothing else is said: unseen annotators', or those held out."""
-    data = run.preferences()
-    return data.unseen if len(data.unseen) else data.held_out
-
-
 _INFERRED = "inferred from half of each annotator's answers"
+_TRAINED = "the run's responsibilities"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,17 +141,25 @@ def require_groups(named: Sequence[str], names: Mapping[int, str], adapters: Seq
 def _who_is_who(
     run: OpenRun, answers: AnswerSet, match: Mapping[str, int] | None, names: Mapping[int, str], stream: Stream
 ) -> _WhoIsWho:
-    if match is None:
-        group, used = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
-        return _WhoIsWho(group, used, names, _INFERRED)
-    group, used = np.array([match.get(name, 0) for name in answers.group]), np.ones(len(answers), dtype=np.bool_)
-    source = "the file's group_id, matched to adapters"
-    unnamed = np.array([not name for name in answers.group])
-    if unnamed.any():
-        inferred, left = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
-        group = np.where(unnamed, inferred, group)
-        used = left | ~unnamed[answers.pairs.annotator]
-        source += f"; {int(unnamed.sum())} of {len(unnamed)} annotators have none: {_INFERRED}"
+    named = np.array([match is not None and bool(name) for name in answers.group], dtype=np.bool_)
+    found = {} if match is None else match
+    group, used = np.array([found.get(name, 0) for name in answers.group]), np.ones(len(answers), dtype=np.bool_)
+    sources = [(int(named.sum()), "the file's group_id, matched to adapters")]
+    # Their training answers say who they are: none of these need be spent on it.
+    trained = training_responsibilities(run)
+    known = ~named & np.array([name in trained for name in answers.annotators], dtype=np.bool_)
+    for i in np.flatnonzero(known):
+        group[i] = trained[answers.annotators[i]].argmax()
+    sources.append((int(known.sum()), _TRAINED))
+    left = ~named & ~known
+    if left.any():
+        inferred, kept = infer_groups(run.policies, np.array(run.mixture.mixture), answers, stream)
+        group = np.where(left, inferred, group)
+        used = kept | ~left[answers.pairs.annotator]
+        sources.append((int(left.sum()), _INFERRED))
+    told = [(count, text) for count, text in sources if count]
+    others = "annotators have none" if named.any() else "annotators"
+    source = told[0][1] + "".join(f"; {count} of {len(group)} {others}: {text}" for count, text in told[1:])
     return _WhoIsWho(group, used, names, source)
 
 
@@ -202,13 +213,8 @@ def _own_group(
 
 def known_groups(run: OpenRun) -> tuple[tuple[str, ...], FloatArray] | None:
     """(group names, "" for none, and responsibilities) of the training annotators, where the file knows some groups."""
-    import pyarrow.parquet as pq
-
     train = run.preferences().train
     if not any(train.group):
         return None
-    table = pq.read_table(run.folder / RESPONSIBILITIES).to_pydict()
-    place = {name: j for j, name in enumerate(table["annotator_id"])}
-    columns = [name for name in table if name.startswith("group_")]
-    gamma = np.array([[table[column][place[who]] for column in columns] for who in train.annotators])
-    return train.group, gamma
+    trained = training_responsibilities(run)
+    return train.group, np.array([trained[who] for who in train.annotators])

@@ -129,11 +129,12 @@ class SampledTables:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """groups_from: how it is known who is in which group.  policies: on answers.  grouping: a run's label -> its
-    policies.  samples: on fresh samples."""
+    """groups_from: how it is known who is in which group.  answers_from: whose answers they are.  policies: on answers.
+    grouping: a run's label -> its policies.  samples: on fresh samples."""
 
     groups: tuple[EvaluatedGroup, ...]
     groups_from: str
+    answers_from: str
     policies: Mapping[str, PolicyOnAnswers]
     own_group: tuple[OwnGroupGap, ...]
     ensembles: tuple[Ensemble, ...]
@@ -144,6 +145,7 @@ class Evaluation:
         return {
             "groups": [asdict(group) for group in self.groups],
             "groups_from": self.groups_from,
+            "answers_from": self.answers_from,
             "policies": {name: row.as_json() for name, row in self.policies.items()},
             "own_group": [asdict(row) for row in self.own_group],
             "ensembles": [

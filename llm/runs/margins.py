@@ -1,4 +1,4 @@
-"""Accuracy and margins of policies on annotators nobody trained on, by group, with intervals over annotators."""
+"""Accuracy and margins of policies on answers that were not trained on, by group, with intervals over annotators."""
 
 from __future__ import annotations
 

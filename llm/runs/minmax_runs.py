@@ -124,6 +124,23 @@ def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray
     return prompts[stream.permutation(len(prompts))[:limit]]
 
 
+def sampled_prompts(contexts: IntArray, limit: int, samples: int, stream: Stream) -> tuple[IntArray, int]:
+    """(prompts to sample on, responses to each): at most `limit` different prompts.
+
+    Prompts are the units that errors are estimated from. Where there is one, it is all there is to know, and its
+    responses are the units: it then stands there once a response.  InputError where that is a single response.
+    """
+    found = distinct_prompts(contexts, limit, stream)
+    if len(found) > 1:
+        return found, samples
+    if samples < 2:
+        raise InputError(
+            "all answers are to one prompt: a single response of each policy tells nothing of their spread",
+            fix="sample several to it (--samples 100)",
+        )
+    return np.repeat(found, samples), 1
+
+
 def minmax_run(
     run: OpenRun,
     priorities: Sequence[Sequence[float]],
@@ -147,16 +164,16 @@ def minmax_run(
             )
     stream = Stream(seed, "minmax")
     data = run.preferences()
-    contexts = distinct_prompts(data.train.pairs.contexts, prompts, stream.child("prompts"))
-    progress(f"{samples * len(contexts)} responses from each of {K} adapters")
-    sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    contexts, apiece = sampled_prompts(data.train.pairs.contexts, prompts, samples, stream.child("prompts"))
+    progress(f"{apiece * len(contexts)} responses from each of {K} adapters")
+    sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     tuples = tuple(
         _play(run, sampled, [float(c) for c in values], rounds, stream.child("intervals")) for values in priorities
     )
     report = MinMaxReport(
         adapters=tuple(run.mixture.adapters),
         beta=run.mixture.beta,
-        prompts=len(contexts),
+        prompts=len(np.unique(contexts)),
         samples=samples,
         max_new_tokens=run.policies[0].sampling.max_new_tokens,
         seed=seed,
@@ -244,15 +261,17 @@ def direct_run(
     Its regrets are measured on fresh samples, beside the ensemble's value on the same prompts.
     """
     stream = Stream(seed, "direct")
-    contexts = distinct_prompts(run.preferences().train.pairs.contexts, prompts, stream.child("prompts"))
-    sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), samples)
+    contexts, apiece = sampled_prompts(
+        run.preferences().train.pairs.contexts, prompts, samples, stream.child("prompts")
+    )
+    sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     matrix = sampled.estimate
     journal = Journal(run.folder / "journal", progress)
     found = direct_saddle_point(
         run.base, run.policies, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
         journal=journal, progress=progress,
     )  # fmt: skip
-    repeated = np.repeat(contexts, samples)
+    repeated = np.repeat(contexts, apiece)
     drawn = found.policy.sample(repeated, stream.child("judge"))
     h = np.stack([policy.log_ratio(repeated, drawn) for policy in run.policies])
     regret, spread = direct_regrets(sampled, h, run.mixture.beta)
@@ -268,7 +287,7 @@ def direct_run(
         ("groups", str(len(run.policies))),
         ("worst regret, reward units", f"{regret.max():.4f} (of the ensemble {ensemble.group_regret.max():.4f})"),
         ("KL from the reference, nats", f"{kl:.3f}"),
-        ("prompts it was measured on", str(len(contexts))),
+        ("prompts it was measured on", str(len(np.unique(contexts)))),
         ("seed", str(seed)),
     ]
     card = direct_card(run.mixture, rows, {"priorities": priorities, **asdict(settings)}, versions())

@@ -168,7 +168,9 @@ def bars(content: dict[str, Any], clustered: bool) -> Any:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(groups), fontsize=8, frameon=False)
     what = "after clustering" if clustered else "after aggregation (log-mixture over whole responses)"
-    figure.suptitle(f"Annotators nobody trained on, {what}; bars 95 % over annotators", fontsize=10)
+    # Results from before it was told whose answers they are do not say it.
+    whose = content.get("answers_from", "the answers evaluated on")
+    figure.suptitle(f"{whose[0].upper()}{whose[1:]}, {what}; bars 95 % over annotators", fontsize=10)
     return figure
 
 

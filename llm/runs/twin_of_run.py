@@ -11,7 +11,7 @@ import numpy as np
 
 from llm.base.progress import Progress
 from llm.data.answer_sets import AnswerSet
-from llm.runs.evaluation import evaluated_on
+from llm.runs.evaluated_answers import evaluated_answers
 from llm.runs.evaluation_report import Evaluation
 from llm.runs.minmax_runs import read_tuples
 from llm.runs.open_run import OpenRun
@@ -71,7 +71,7 @@ def twin_of(
     if pooled is not None:
         measured["pooled_regret"] = _implied(found, pooled)
         one = {"pooled": others[pooled].policies[0]}
-    pairs = (answers or evaluated_on(run)).pairs
+    pairs = evaluated_answers(run, answers).answers.pairs
     rows = np.unique(
         np.stack([np.tile(pairs.contexts, 2), np.concatenate([pairs.chosen, pairs.rejected])], axis=1), axis=0
     )

@@ -20,7 +20,7 @@ VERBS = {
     "reward": "Fit rewards on a model's hidden states: one for all, one each, shared, clusters, types.",
     "choose": "Choose one of several responses a prompt for parties that disagree, by their rewards.",
     "minmax": "Weigh a run's policies so that the worst-served group regrets least.",
-    "eval": "Evaluate a run on held-out annotators: accuracy, margins, sampled quality, regret.",
+    "eval": "Evaluate a run on annotators or answers held out: accuracy, margins, sampled quality, regret.",
     "generate": "Sample responses from a run's ensemble or from one of its groups.",
     "merge": "Write one group's policy as a model of its own, its adapter in the weights of the base.",
     "plan": "Say what a run will need (parameters, memory, tokens, hours) before anything is loaded.",

@@ -17,7 +17,10 @@ from pluralign.terminal import print_answer
 @click.option(
     "--against", multiple=True, type=click.Path(file_okay=False), help="Another run on the same base; repeatable."
 )
-@click.option("--data", type=click.Path(), help="Preferences to evaluate on (default: the run's unseen annotators).")
+@click.option(
+    "--data", type=click.Path(),
+    help="Preferences to evaluate on (default: the run's unseen annotators, else held-out answers).",
+)  # fmt: skip
 @click.option(
     "--pairs", "made", type=click.Path(file_okay=False), help="Folder of llm make-imdb: its scorers are used."
 )
@@ -53,6 +56,7 @@ def command(
 ) -> None:
     """Evaluate a run on annotators nobody trained on: accuracy, margins, sampled quality, regret.
 
+    Without such annotators it is evaluated on answers held out from those it was trained on, and says so.
     Every number has a 95 % bootstrap interval: over annotators for accuracies and margins, over prompts for samples.
     Runs given by --against (a pooled one, clusters) lie beside it in every table and figure. Writes eval.json and
     figures (PNG, SVG) into the run's folder.
@@ -136,7 +140,9 @@ def eval_text(content: dict[str, Any]) -> str:
     ]
     width = max(len(name) for name in content["policies"])
     lines.append(
-        "\naccuracy on held-out annotators" + " " * (width - 20) + "".join(f"  group {g['group']:<20}" for g in groups)
+        f"\naccuracy on {content['answers_from']}\n  "
+        + " " * width
+        + "".join(f"  {'group ' + str(g['group']):<24}" for g in groups)
     )
     for name, row in content["policies"].items():
         cells = [

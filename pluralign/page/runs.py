@@ -154,7 +154,7 @@ def _training(path: Path, sources: Sources, name: str, coins: tuple[Line, ...]) 
 
 def _served(found: Mapping[str, Json], name: str) -> list[Chart]:
     """Accuracy and margin of every policy on every group's answers; baselines of ensembles are in the CSV of none."""
-    groups = found["groups"]
+    groups, whose = found["groups"], str(found.get("answers_from", "the answers evaluated on"))
     shown = [key for key in found["policies"] if not key.endswith(("component average", "token average (baseline)"))]
     charts = []
     for metric, title, words, line in (
@@ -168,7 +168,7 @@ def _served(found: Mapping[str, Json], name: str) -> list[Chart]:
                 Row(str(group["name"]), row[f"{metric}/group_{g}"], _pair(row[f"{metric}_interval/group_{g}"]), g, key)
                 for g, group in enumerate(groups)
             ]
-        charts.append(rows_chart(rows, f"{title} on annotators nobody trained on", words,
+        charts.append(rows_chart(rows, f"{title} on {whose}", words,
                                  f"{name}-{title.lower()}.csv", lines=(line,)))  # fmt: skip
     return charts
 
