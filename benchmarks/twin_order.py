@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from llm.data.answer_sets import asked_responses
 from llm.runs.predicted_regrets import PredictedRegrets, order_agreement, predicted_regrets
 from llm.runs.tiny_twin import TinyTwin, collect, fresh_policies, tiny_twin
 from llm.runs.twin import simulate_twin, twin_of_policies
@@ -80,9 +81,7 @@ def one_run(number: int) -> tuple[Prediction, dict[str, Prediction]]:
             {"pooled": np.array(bandit.pooled_regret.median), "minmax": np.array(bandit.minmax_regret.median)},
             None,
         ),
-        "ratios, training answers": _of_ratios(
-            policies, np.tile(pairs.contexts, 2), np.concatenate([pairs.chosen, pairs.rejected])
-        ),
+        "ratios, training answers": _of_ratios(policies, *asked_responses(pairs)),
     }
     for n in DRAWS:
         rows = _written(twin, held, n, stream.child("written"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sim.answer_kinds.response_choices import ResponseChoices
+from sim.distinct import distinct
 from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
 from sim.weighted_means import mean_of
 
@@ -60,6 +61,25 @@ class AnswerSet:
         responses = [pairs.chosen, pairs.rejected, *([] if own is None else [own.responses])]
         found = np.unique(np.stack([np.concatenate(contexts), np.concatenate(responses)], axis=1), axis=0)
         return found[:, 0], found[:, 1]
+
+
+def asked_responses(observations: PreferencePairs | ResponseChoices) -> tuple[IntArray, IntArray]:
+    """(context, response) of what was asked about, as draws of who wrote it; two columns.
+
+    A question (a prompt with the same responses, whichever was preferred) counts once, however many were asked it.  A
+    text that stands in several questions was written several times, and counts as often.
+    """
+    own = observations
+    if isinstance(own, PreferencePairs):
+        low, high = np.minimum(own.chosen, own.rejected), np.maximum(own.chosen, own.rejected)
+        questions = np.unique(np.stack([own.contexts, low, high], axis=1), axis=0)
+        return np.tile(questions[:, 0], 2), questions[:, 1:].T.ravel()
+    row, compared, n_places = own.answer_of_row, own.second >= 0, len(own.responses)
+    places = np.concatenate([own.first, own.second[compared]])
+    both = distinct(np.concatenate([row, row[compared]]) * n_places + places)
+    parts = np.split(both % n_places, np.searchsorted(both, np.arange(1, len(own)) * n_places))
+    used = np.concatenate(list({part.tobytes(): part for part in parts}.values()))
+    return own.contexts[used], own.responses[used]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm.data.answer_sets import asked_responses
 from llm.runs.open_run import OpenRun
 from llm.runs.predicted_regrets import order_agreement
 from llm.training.adapter_policy import AdapterPolicy
@@ -20,6 +21,7 @@ from sim.algorithms.dpo import dpo
 from sim.algorithms.em_dpo import em_dpo_restarts
 from sim.algorithms.minmax_dpo import minmax_dpo
 from sim.algorithms.regret import discrepancy
+from sim.answer_kinds.response_choices import ResponseChoices
 from sim.policies.protocol import FinitePolicy
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray, IntArray, PreferencePairs
@@ -78,19 +80,18 @@ class TwinComparison:
 def fit_twin(run: OpenRun, cells: int, stream: Stream) -> Twin:
     """Cells and rewards from the implied rewards of the run's policies on its training responses."""
     return twin_of_policies(
-        run.policies, np.array(run.mixture.mixture), run.mixture.beta, run.preferences().train.pairs, cells, stream
-    )
+        run.policies, np.array(run.mixture.mixture), run.mixture.beta, run.preferences().train.observations, cells,
+        stream,
+    )  # fmt: skip
 
 
 def twin_of_policies(
-    policies: Sequence[AdapterPolicy], mixture: FloatArray, beta: float, train: PreferencePairs, cells: int,
-    stream: Stream,
+    policies: Sequence[AdapterPolicy], mixture: FloatArray, beta: float,
+    train: PreferencePairs | ResponseChoices, cells: int, stream: Stream,
 ) -> Twin:  # fmt: skip
     """The same of policies and the answers they were fitted to."""
-    contexts = np.concatenate([train.contexts, train.contexts])
-    responses = np.concatenate([train.chosen, train.rejected])
-    rows = np.unique(np.stack([contexts, responses], axis=1), axis=0)
-    implied = np.stack([policy.implicit_reward(rows[:, 0], rows[:, 1]) for policy in policies])
+    asked = asked_responses(train)
+    implied = np.stack([policy.implicit_reward(*asked) for policy in policies])
     cell = _cells(implied, cells, stream)
     size = np.bincount(cell)
     rewards = np.stack([np.bincount(cell, weights=values) / size for values in implied])

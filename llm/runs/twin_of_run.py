@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from llm.base.progress import Progress
-from llm.data.answer_sets import AnswerSet
+from llm.data.answer_sets import AnswerSet, asked_responses
 from llm.runs.evaluated_answers import evaluated_answers
 from llm.runs.evaluation_report import Evaluation
 from llm.runs.minmax_runs import read_tuples
@@ -71,11 +71,8 @@ def twin_of(
     if pooled is not None:
         measured["pooled_regret"] = _implied(found, pooled)
         one = {"pooled": others[pooled].policies[0]}
-    pairs = evaluated_answers(run, answers).answers.pairs
-    rows = np.unique(
-        np.stack([np.tile(pairs.contexts, 2), np.concatenate([pairs.chosen, pairs.rejected])], axis=1), axis=0
-    )
-    ratios = predicted_regrets(run.policies, one, rows[:, 0], rows[:, 1], beta=run.mixture.beta)
+    asked = asked_responses(evaluated_answers(run, answers).answers.observations)
+    ratios = predicted_regrets(run.policies, one, *asked, beta=run.mixture.beta)
     tau = order_agreement({f"{name}_regret": values for name, values in ratios.regrets.items()}, measured)
     return TwinReport(predicted, compare_with_run(predicted, weights, measured), ratios, tau)
 

@@ -7,12 +7,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from llm.data.answer_sets import asked_responses  # noqa: E402
 from llm.runs.predicted_regrets import order_agreement, predicted_regrets  # noqa: E402
 from llm.runs.tiny_twin import collect, fit_types, fresh_policies, tiny_twin  # noqa: E402
 from llm.training.adapter_training import DPOTraining  # noqa: E402
 from sim.algorithms.dpo import dpo  # noqa: E402
 from sim.algorithms.minmax_dpo import weigh  # noqa: E402
 from sim.algorithms.regret import discrepancy  # noqa: E402
+from sim.answer_kinds.response_choices import ResponseChoices  # noqa: E402
+from sim.preferences import PreferencePairs  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 
 # Networks of this size are slower on several threads than on one.
@@ -94,6 +97,43 @@ def test_prompts_count_alike_however_often_they_were_answered(run):
         for own in (np.arange(150), rows)
     )
     assert often.regrets["pooled"] == pytest.approx(once.regrets["pooled"], abs=1e-12)
+
+
+def test_what_was_asked_about_is_what_the_reference_wrote_by_hand():
+    """Two people are asked (5, 7), whose 5 counts once; the 5 of (5, 9) was written again, as both of (8, 8) were."""
+    chosen, rejected = np.array([5, 7, 9, 8, 5]), np.array([7, 5, 5, 8, 7])
+    contexts = np.array([0, 0, 0, 0, 1])
+    pairs = PreferencePairs(contexts, chosen, rejected, np.array([0, 1, 0, 0, 0]), 2)
+    written = sorted(zip(*(column.tolist() for column in asked_responses(pairs)), strict=True))
+    assert written == [(0, 5), (0, 5), (0, 7), (0, 8), (0, 8), (0, 9), (1, 5), (1, 7)]
+
+
+def test_sets_of_responses_count_once_a_set():
+    """Three responses 0, 1, 2: chosen 0 out of all, by one person, and 2 by another; then 0 out of {0, 1}."""
+    first, second = np.array([0, 0, 2, 2, 0]), np.array([1, 2, 0, 1, 1])
+    choices = ResponseChoices(
+        np.full(3, 4), np.array([10, 11, 12]), first, second, np.ones(5), np.zeros(5), np.array([0, 2, 4, 5]),
+        np.arange(3), np.ones(3), np.array([0, 1, 0]), 2,
+    )  # fmt: skip
+    contexts, responses = asked_responses(choices)
+    assert sorted(responses.tolist()) == [10, 10, 11, 11, 12]
+    assert set(contexts.tolist()) == {4}
+
+
+def test_texts_written_often_count_often(run):
+    """Answers whose pairs the reference drew: distinct texts alone are not its law."""
+    twin, policies, L = run
+    exact = BETA * (np.diag(L[:, :2]) - L[:, 2])
+    pairs = collect(twin, 30, 30, Stream(8))
+    rows = np.stack(asked_responses(pairs), axis=1)
+    off = [
+        np.abs(
+            predicted_regrets(policies[:2], {"pooled": policies[2]}, *own.T, beta=BETA).regrets["pooled"] - exact
+        ).mean()
+        for own in (rows, np.unique(rows, axis=0))
+    ]
+    assert off[0] < 0.1 * np.abs(exact).max()
+    assert off[0] < 0.5 * off[1]
 
 
 def test_order_by_hand():

@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 from tiny_architectures import save_architecture
 from tiny_llm import write_pairs
 
+from llm.data.answer_sets import asked_responses
 from llm.runs.evaluated_answers import NOBODY_TRAINED_ON, evaluated_answers, training_responsibilities
 from llm.runs.evaluation import evaluate
 from llm.runs.minmax_runs import direct_run, minmax_run
@@ -17,6 +18,7 @@ from llm.runs.open_run import open_run
 from llm.runs.run_figures import bars
 from llm.runs.run_settings import RunSettings
 from llm.runs.train_run import train_run
+from llm.runs.twin_of_run import twin_of
 from llm.training.direct_saddle_point import SaddleSettings
 from pluralign.commands.llm_eval import eval_text
 from sim.errors import InputError
@@ -90,8 +92,8 @@ def test_answers_given_are_of_people_nobody_trained_on_or_it_is_said_of_how_many
     assert found.groups_from == "inferred from half of each annotator's answers"
 
 
-def test_one_prompt_needs_several_responses_and_these_are_the_units(trained, capsys):
-    run = trained(lambda j, row: {**row, "prompt": "The film was long."})
+def test_one_prompt_needs_several_responses_and_these_are_the_units(trained):
+    run = trained(lambda j, row: {**row, "prompt": "The film was long.", "rejected": " The end was weak."})
     for command in (minmax_run, direct_run):
         given = ([[1.0, 1.0]],) if command is minmax_run else (SaddleSettings(steps=1, prompts=2, samples=2), None)
         with pytest.raises(InputError, match="all answers are to one prompt: a single response"):
@@ -103,7 +105,12 @@ def test_one_prompt_needs_several_responses_and_these_are_the_units(trained, cap
     assert np.isfinite(report.discrepancy_standard_error).all()
     direct = direct_run(run, SaddleSettings(steps=1, prompts=2, samples=2), None, samples=6)
     assert np.isfinite(direct.regret_standard_error).all()
-    found = evaluate(run, {}, samples=6).as_json()
+    evaluated = evaluate(run, {}, samples=6)
+    twins = twin_of(run, {}, evaluated, 1, 0, lambda text: None)
+    asked = asked_responses(run.preferences().held_out.observations)
+    assert twins is not None
+    assert twins.ratios.responses == len(asked[0]) > len(np.unique(asked[1])), "what was written twice counts twice"
+    found = evaluated.as_json()
     json.dumps(found, allow_nan=False)
     assert (found["n_prompts"], found["samples"]) == (1, 6)
     low, high = found["sampled"]["reference"]["worst_regret/implicit"]["interval"]
