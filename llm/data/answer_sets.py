@@ -39,7 +39,8 @@ class AnswerSet:
 
     @property
     def coin(self) -> float | None:
-        """Mean nats an answer where every outcome is as likely as another; None where there is no answer."""
+        """Mean nats an answer, each as often as its weight says, where every outcome is as likely as another; None
+        where there is no answer."""
         if not len(self):
             return None
         return -math.log(2) if self.choices is None else mean_of(self.choices.by_coin(), self.pairs.weights)

@@ -13,8 +13,8 @@ from llm.runs.adapter_mixtures import AdapterMixture, token_average_log_ratios
 from llm.runs.evaluated_answers import evaluated_answers, training_responsibilities
 from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, PolicyOnAnswers
 from llm.runs.margins import both_sides, difference, infer_groups, length_margins, margins_of, match_groups, summarise
-from llm.runs.minmax_runs import sampled_prompts
 from llm.runs.open_run import OpenRun
+from llm.runs.sampled_prompts import sampled_prompts
 from llm.runs.sampled_tables import sampled_tables
 from llm.runs.table_rows import Ensemble, table_rows
 from llm.scorers.named_scorers import Scorer

@@ -16,13 +16,14 @@ from llm.base.progress import Progress
 from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
+from llm.runs.sampled_prompts import sampled_prompts
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import weigh
 from sim.algorithms.regret import SampledDiscrepancy, discrepancy_sampled, error_of_mean, regret_matrix
 from sim.errors import InputError
 from sim.files.atomic import write_json
-from sim.preferences import FloatArray, IntArray
+from sim.preferences import FloatArray
 from sim.streams import Stream
 
 # Draws of the regret matrix from its standard errors, for the intervals of the weights.
@@ -116,29 +117,6 @@ def direct_adapter(folder: Path) -> Path | None:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray:
-    """At most `limit` different prompts, in random order."""
-    prompts = np.unique(contexts)
-    return prompts[stream.permutation(len(prompts))[:limit]]
-
-
-def sampled_prompts(contexts: IntArray, limit: int, samples: int, stream: Stream) -> tuple[IntArray, int]:
-    """(prompts to sample on, responses to each): at most `limit` different prompts.
-
-    Prompts are the units that errors are estimated from. Where there is one, it is all there is to know, and its
-    responses are the units: it then stands there once a response.  InputError where that is a single response.
-    """
-    found = distinct_prompts(contexts, limit, stream)
-    if len(found) > 1:
-        return found, samples
-    if samples < 2:
-        raise InputError(
-            "all answers are to one prompt: a single response of each policy tells nothing of their spread",
-            fix="sample several to it (--samples 100)",
-        )
-    return np.repeat(found, samples), 1
 
 
 def minmax_run(

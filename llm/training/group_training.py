@@ -338,9 +338,7 @@ class _Watch:
         return current.number - self.best.number >= self._patience
 
     def _score(self, responsibilities: FloatArray, answers: AnswerSet, constants: FloatArray) -> float:
-        """Mean nats an answer; nan where there is none."""
-        return (
-            mean_of(predictive(self._policies, responsibilities, answers, constants), answers.pairs.weights)
-            if len(answers)
-            else float("nan")
-        )
+        """Mean nats an answer, each as often as its weight says; nan where there is none."""
+        if not len(answers):
+            return math.nan
+        return mean_of(predictive(self._policies, responsibilities, answers, constants), answers.pairs.weights)

@@ -23,7 +23,7 @@ from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray
 from sim.restarts import first_best
 from sim.streams import Stream
-from sim.weighted_means import mean_of
+from sim.weighted_means import mean_of, unequal
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Strengths tried, in units of an answer's squared length of features."""
@@ -86,6 +86,10 @@ def leading_features(
     Directions keep their size: hidden states vary most in few of them, and the ridge then holds the others back.
     """
     differences = train.differences
+    # Each as often as its answer's weight says, of mean weight one.
+    if (weights := unequal(train.choices.weights)) is not None:
+        own = weights[train.choices.answer_of_row]
+        differences = differences * np.sqrt(own / own.mean())[:, None]
     _, size, rotation = np.linalg.svd(differences, full_matrices=False)
     kept = rotation[: min(directions, int((size > 1e-10 * max(size[0], 1e-300)).sum()))].T
     scale = float(np.sqrt(np.mean((differences @ kept) ** 2) * kept.shape[1])) if kept.size else 1.0
@@ -172,7 +176,7 @@ def _choice_sets(choices: ResponseChoices, features: FloatArray, weights: FloatA
 
 
 def _held_out(fit: LogLinearEM, answers: HeadAnswers, constants: FloatArray) -> float:
-    """Mean of log sum_k gamma_ik p_k(answer) over new answers of known annotators."""
+    """Mean of log sum_k gamma_ik p_k(answer) over new answers of known annotators, each as often as its weight says."""
     with np.errstate(divide="ignore"):
         shares = np.log(fit.responsibilities[answers.choices.annotator])
     own = answers.choices.folded(answers.features @ fit.theta.T, constants)

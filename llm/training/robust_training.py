@@ -25,6 +25,7 @@ from sim.algorithms.em_dpo import constants_of
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.policies.protocol import choice_log_likelihood
 from sim.preferences import FloatArray, IntArray, PreferencePairs
+from sim.weighted_means import mean_of, unequal
 
 
 class RobustStatus(Enum):
@@ -136,7 +137,7 @@ def _record(
 def _on_held_out(
     policy: AdapterPolicy, answers: AnswerSet, groups: KnownGroups, constants: FloatArray
 ) -> tuple[float, FloatArray]:
-    """Mean nats an answer, of all and of each group's (G,); nan where there is none."""
+    """Mean nats an answer, each as often as its weight says, of all and of each group's (G,); nan without any."""
     if not len(answers):
         return math.nan, np.full(len(groups.names), math.nan)
     own = answers.observations
@@ -144,9 +145,10 @@ def _on_held_out(
         own = replace(own, constants=constants)
     each = choice_log_likelihood(policy, own)
     group = groups.of_annotator[answers.pairs.annotator]
-    count = np.bincount(group, minlength=len(groups.names))
+    weights = np.ones(len(each)) if (counted := unequal(answers.pairs.weights)) is None else counted
+    mass = np.bincount(group, weights, len(groups.names))
     with np.errstate(invalid="ignore"):
-        return float(each.mean()), np.bincount(group, each, len(groups.names)) / count
+        return mean_of(each, counted), np.bincount(group, weights * each, len(groups.names)) / mass
 
 
 def _judged(row: RoundRecord) -> float:

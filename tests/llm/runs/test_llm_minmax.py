@@ -172,7 +172,8 @@ def test_summaries_by_hand():
     assert row.accuracy == pytest.approx(2.5 / 4)
     assert row.margin == pytest.approx(0.5)
     assert row.n_annotators == 2
-    assert row.margin_interval == pytest.approx([-0.5, 1.5])
+    # Sums apart from the mean are -2 and 2: s = sqrt(2 * 8) / 4, times t of one degree of freedom.
+    assert row.margin_interval == pytest.approx([0.5 - 12.7062, 0.5 + 12.7062], abs=1e-4)
     assert summarise(margin[:2], who[:2], Stream(1)).margin_interval is None
 
 

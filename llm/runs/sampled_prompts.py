@@ -1,0 +1,32 @@
+"""Which prompts policies are sampled on, and how often."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.preferences import IntArray
+from sim.streams import Stream
+
+
+def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray:
+    """At most `limit` different prompts, in random order."""
+    prompts = np.unique(contexts)
+    return prompts[stream.permutation(len(prompts))[:limit]]
+
+
+def sampled_prompts(contexts: IntArray, limit: int, samples: int, stream: Stream) -> tuple[IntArray, int]:
+    """(prompts to sample on, responses to each): at most `limit` different prompts.
+
+    Prompts are the units that errors are estimated from. Where there is one, it is all there is to know, and its
+    responses are the units: it then stands there once a response.  InputError where that is a single response.
+    """
+    found = distinct_prompts(contexts, limit, stream)
+    if len(found) > 1:
+        return found, samples
+    if samples < 2:
+        raise InputError(
+            "all answers are to one prompt: a single response of each policy tells nothing of their spread",
+            fix="sample several to it (--samples 100)",
+        )
+    return np.repeat(found, samples), 1
