@@ -11,6 +11,7 @@ from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
 from sim.files.locks import held
 from sim.running.engines import EngineName, Tls, available_cores
+from theory.engine.judges import ALPHA
 from theory.engine.planning import PowerPlan, plan
 from theory.engine.registry import CLAIMS, find, select
 from theory.engine.runner import run_checks
@@ -36,21 +37,29 @@ class PowerResult(Shown):
         rows += [(f"control: {need.against}", need.now, need.replicates) for need in own.controls]
         rows += [(f"grid {grid.words} ({len(grid.grid)} points)", None, grid.replicates) for grid in own.grids]
         needed = "no number of replicates is known to" if own.needed is None else f"{own.needed} replicates"
+        notes = [
+            f"the claim's verdict at p <= {own.level:.2g}, adjusted among {own.family} verdicts; departure and "
+            f"controls at {ALPHA:g}, not adjusted",
+            f"a replicate takes {own.seconds_a_replicate:.3g} s here",
+        ]
+        if own.tested < 1.0:
+            notes.insert(1, f"{own.tested:.0%} of the replicates test the claim; all are counted")
         return Page(
             f"{own.claim_id} ({own.variant.replace('_', ' ')}): {needed} reach power {own.target:g} (it has "
             f"{own.replicates})",
             ("against", f"power at {own.replicates}", "replicates needed"), rows,
-            [f"a replicate takes {own.seconds_a_replicate:.3g} s here"],
+            notes,
         )  # fmt: skip
 
 
 def power(
-    claim: str, *, target: float = 0.8, variant: str | None = None, profile: Profile = "quick", seed: int = 0
-) -> PowerResult:
+    claim: str, *, target: float = 0.8, variant: str | None = None, profile: Profile = "quick", seed: int = 0,
+    family: int | None = None,
+) -> PowerResult:  # fmt: skip
     """How many replicates, and for a rate which grid, the check of a claim needs to see what it should see.
 
     claim: a name, or module:NAME of your own.  target: the probability to reach.  variant: None: the last one of the
-    claim, the one that holds.
+    claim, the one that holds.  family: among how many verdicts the claim's is adjusted; None: those of its paper.
     """
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
@@ -58,7 +67,7 @@ def power(
     if len(found) > 1:
         raise InputError(f"claim '{claim}': these are {len(found)} claims", fix="name one of them")
     chosen = list(found[0].SETTINGS)[-1] if variant is None else variant
-    return PowerResult(plan(found[0], chosen, target=target, profile=profile, seed=seed))
+    return PowerResult(plan(found[0], chosen, target=target, profile=profile, seed=seed, family=family))
 
 
 class AlarmsResult(Shown):

@@ -1,9 +1,14 @@
 """Power that is promised and planned, against simulation; shares of bounds, against their definition."""
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+from sim.errors import InputError
 from sim.streams import Stream
+from theory.engine.checks import check_theorem
 from theory.engine.judges import (
     Equivalent,
     EveryDraw,
@@ -14,8 +19,10 @@ from theory.engine.judges import (
     Slope,
     TwoSided,
 )
-from theory.engine.planning import plan, smallest
-from theory.engine.registry import find
+from theory.engine.planning import plan, smallest, verdicts_beside
+from theory.engine.registry import find, theorems_of
+from theory.engine.runner import adjust
+from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 
 STREAM = Stream(3)
@@ -97,3 +104,52 @@ def test_a_plan_of_a_rate_has_grids_and_of_a_formula_none():
     assert longer.grid[-1] / as_it_is.grid[-1] == pytest.approx(10, rel=0.5)
     formula = plan(find("regret-beta"), "as_corrected", target=0.9)
     assert formula.grids == ()
+
+
+@dataclass(frozen=True)
+class DrawSetting(Setting):
+    replicates: int = 50
+    shift: float = 0.0
+
+
+class Draws(Theorem[DrawSetting]):
+    """Uniform numbers are at most 1."""
+
+    claim_id, paper, source, statement = "draws", "nobody's", "nowhere", "A uniform number is at most 1."
+
+    def __init__(self, replicates):
+        self.SETTINGS = {"as_stated": Variant(DrawSetting(replicates))}
+
+    def bound(self, setting):
+        return EveryDraw(1.0)
+
+    def draw(self, setting, stream):
+        return float(stream.uniforms(1)[0]) + setting.shift
+
+    def control(self, setting):
+        return (Control("shifted", dataclasses.replace(setting, shift=1.0)),)
+
+
+@pytest.mark.parametrize("family", [1, 20])
+def test_the_number_that_is_promised_is_enough_for_the_verdict(family):
+    """.95^n <= .05 / family; one replicate fewer is taken back to INCONCLUSIVE among `family` claims alike."""
+    found = plan(Draws(50), "as_stated", target=0.9, family=family)
+    least = int(np.ceil(np.log(0.05 / family) / np.log(0.95)))
+    assert found.holds.replicates == least
+    assert found.needed >= least
+    for n, verdict in ((least, Verdict.HOLDS), (least - 1, Verdict.INCONCLUSIVE)):
+        (check,) = check_theorem(Draws(n), "quick", seed=0)
+        # Holm's first step, which the plan assumes: the others' p-values are larger, those of other papers nought.
+        crowd = [dataclasses.replace(check, p_value=max(check.p_value, 0.049)) for _ in range(family - 1)]
+        sure = [dataclasses.replace(check, paper="another", p_value=0.0) for _ in range(400 * (family > 1))]
+        assert adjust([check, *crowd, *sure])[0].verdict is verdict
+
+
+def test_the_family_is_the_paper_of_the_claim():
+    assert verdicts_beside(find("regret-beta")) == sum(len(own.SETTINGS) for own in theorems_of("unobserved_types"))
+    assert verdicts_beside(Draws(50)) == 1
+
+
+def test_a_family_of_none_is_refused():
+    with pytest.raises(InputError, match="at least 1 verdict"):
+        plan(Draws(50), "as_stated", target=0.9, family=0)

@@ -51,8 +51,11 @@ def test_one_draw_is_one_row_of_the_measurement(theorem):
             setting = dataclasses.replace(setting, replicates=2 if batched else 1)
         stream = stream_of(theorem, setting, 11)
         measured = theorem.measure(setting, stream)
+        while not len(measured.values):  # This draw tests nothing.
+            setting = dataclasses.replace(setting, replicates=setting.replicates + 1)
+            measured = theorem.measure(setting, stream_of(theorem, setting, 11))
         last = len(measured.values) - 1
-        again = theorem.draw(setting, stream.at(replicate=last))
+        again = theorem.draw(setting, stream_of(theorem, setting, 11).at(replicate=measured.number(last)))
         assert np.asarray(again) == pytest.approx(measured.values[last], rel=1e-9, abs=1e-13)
 
 

@@ -77,7 +77,8 @@ class Check:
 
     power: the least over its controls, how surely each is caught.  attained: the measured share of the bound; band:
     where the claim says it lies.  departs: the smallest departure that matters, in words; departure_power: how surely
-    it would be seen, None where that is not measured.  arithmetic: it executes no code of `sim`.
+    it would be seen, None where that is not measured.  arithmetic: it executes no code of `sim`.  tested: how many of
+    the replicates tested the claim, where others did not; None: all of them.
     """
 
     claim_id: str
@@ -107,6 +108,7 @@ class Check:
     departs: str = ""
     departure_power: float | None = None
     arithmetic: bool = False
+    tested: int | None = None
 
     @property
     def as_expected(self) -> bool:
@@ -183,11 +185,11 @@ class Checker:
             self._control(control.name, theorem.at_profile(control.setting, self.profile), bound) for control in broken
         )
         power = min((control.power for control in controls), default=0.0)
-        judgement = _judge(bound, taken.measurement, stream)
-        if judgement is not None and taken.measurement is not None:
-            judgement = _drawn(theorem, bound, taken.measurement, judgement)
+        judgement = judged(theorem, bound, taken.measurement, stream)
         verdict = _conclude(judgement, power, bound, theorem.largest_possible(setting))
         attained, departure_power = _two_sides(bound, taken.measurement, stream)
+        tested = None if taken.measurement is None else len(taken.measurement.values)
+        found = judgement if tested else None
         return Check(
             claim_id=theorem.claim_id,
             paper=theorem.paper,
@@ -198,8 +200,8 @@ class Checker:
             verdict=verdict,
             bound=float(bound.limit),
             relation=bound.relation,
-            measured=None if judgement is None else judgement.measured,
-            interval=None if judgement is None else judgement.interval,
+            measured=None if found is None else found.measured,
+            interval=None if found is None else found.interval,
             interval_of="" if judgement is None else judgement.interval_of,
             standard_error=0.0 if judgement is None else judgement.standard_error,
             p_value=1.0 if judgement is None else judgement.p_value,
@@ -216,6 +218,7 @@ class Checker:
             departs=bound.departs if isinstance(bound, TwoSided) else "",
             departure_power=departure_power,
             arithmetic=theorem.arithmetic,
+            tested=tested if taken.measurement is not None and taken.measurement.untested else None,
         )
 
     def _witness(self, variant: str, setting: Setting, bound: Bound, judgement: Judgement | None) -> Witness | None:
@@ -223,7 +226,8 @@ class Checker:
         theorem, measurement = self.theorem, self._take(setting, bound).measurement
         if judgement is None or judgement.worst is None or measurement is None:
             return None
-        own = stream_of(theorem, setting, self.seed).at(replicate=judgement.worst)
+        replicate = measurement.number(judgement.worst)
+        own = stream_of(theorem, setting, self.seed).at(replicate=replicate)
         return Witness(
             claim_id=theorem.claim_id,
             paper=theorem.paper,
@@ -231,7 +235,7 @@ class Checker:
             profile=self.profile,
             seed=self.seed,
             setting=setting.key(),
-            replicate=judgement.worst,
+            replicate=replicate,
             value=np.asarray(measurement.values[judgement.worst]).tolist(),
             limit=float(bound.limit),
             relation=bound.relation,
@@ -252,27 +256,38 @@ class Checker:
             return ControlResult(name, Verdict.PREMISE_FAILED, failed, None, float(failed))
         stream = stream_of(self.theorem, setting, self.seed)
         measurement = taken.measurement.numbers
-        values, n = measurement.values, len(measurement.values)
-        if n == 0:
+        judgement = _judge(bound, measurement, stream)
+        if judgement is None or not len(measurement.values):
             return ControlResult(name, Verdict.INCONCLUSIVE, False, None, 0.0)
-        judgement = bound.judge(values, measurement.grid, stream)
-        caught = judgement.verdict in CAUGHT
-        if n == 1:
-            return ControlResult(name, judgement.verdict, caught, judgement.measured, float(caught))
-        picked = stream.child("power").integers(n, (POWER_DRAWS, n))
-        hits = [bound.judge(values[row], measurement.grid, stream).verdict in CAUGHT for row in picked]
-        return ControlResult(name, judgement.verdict, caught, judgement.measured, float(np.mean(hits)))
+        caught, measured = judgement.verdict in CAUGHT, judgement.measured
+        if measurement.drawn == 1:
+            return ControlResult(name, judgement.verdict, caught, measured, float(caught))
+        again = measurement.resampled(stream.child("power"), POWER_DRAWS, measurement.drawn)
+        found = [_judge(bound, one, stream) for one in again]
+        hits = [one is not None and one.verdict in CAUGHT for one in found]
+        return ControlResult(name, judgement.verdict, caught, measured, float(np.mean(hits)))
 
 
 def _judge(bound: Bound, measurement: Measurement | None, stream: Stream) -> Judgement | None:
-    return None if measurement is None else bound.judge(measurement.values, measurement.grid, stream)
+    if measurement is None:
+        return None
+    if not len(measurement.values):
+        none = f"none of {measurement.untested} draws tested the claim"
+        return Judgement(Verdict.INCONCLUSIVE, math.nan, (math.nan, math.nan), "", 1.0, note=none)
+    return bound.judge(measurement.values, measurement.grid, stream)
+
+
+def judged(theorem: Theorem[Any], bound: Bound, measurement: Measurement | None, stream: Stream) -> Judgement | None:
+    """What a claim's measurement is judged to be; None where a premise failed."""
+    judgement = _judge(bound, measurement, stream)
+    return None if judgement is None or measurement is None else _drawn(theorem, bound, measurement, judgement)
 
 
 def _drawn(theorem: Theorem[Any], bound: Bound, measurement: Measurement, judgement: Judgement) -> Judgement:
     """The judgement, or none at all where a random claim's replicates all gave the same: then one draw was judged many
     times, and its certainty is none. Draws that are all exactly zero are a count of violations, or a clipped one."""
     values = measurement.values
-    if len(values) == 1 or not bool((values == values[0]).all()):
+    if len(values) <= 1 or not bool((values == values[0]).all()):
         return judgement
     if theorem.constant:
         # A yes or no that came out the same n times, which it would with this probability were a fifth of them others.
@@ -288,7 +303,7 @@ def _drawn(theorem: Theorem[Any], bound: Bound, measurement: Measurement, judgem
 def _two_sides(bound: Bound, measurement: Measurement | None, stream: Stream) -> tuple[float | None, float | None]:
     """The share of the bound that is attained, and the power against the smallest departure; a judge of one's own need
     not have them."""
-    if measurement is None or not isinstance(bound, TwoSided):
+    if measurement is None or not len(measurement.values) or not isinstance(bound, TwoSided):
         return None, None
     values = measurement.values
     return bound.attained(values), bound.detects(values, measurement.grid, stream) if len(values) > 1 else None
@@ -307,7 +322,7 @@ def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_p
 
 
 def _curve(measurement: Measurement | None) -> Curve | None:
-    if measurement is None or measurement.grid is None:
+    if measurement is None or measurement.grid is None or not len(measurement.values):
         return None
     values, n = measurement.values, len(measurement.values)
     with np.errstate(invalid="ignore"):  # A replicate may be infinite.

@@ -14,8 +14,9 @@ import numpy as np
 from sim.errors import InputError
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.engine.checks import CAUGHT, stream_of
+from theory.engine.checks import CAUGHT, judged, stream_of
 from theory.engine.judges import ALPHA, Bound, Slope, TwoSided
+from theory.engine.registry import papers, theorems_of
 from theory.engine.required import require_measurement, require_premises
 from theory.engine.theorem import Json, Measurement, Profile, Theorem
 from theory.engine.verdicts import Verdict
@@ -47,13 +48,21 @@ class GridPlan:
 
 @dataclass(frozen=True)
 class PowerPlan:
-    """What a claim's variant has and needs; holds: the claim itself, how often it would be said to hold."""
+    """What a claim's variant has and needs; holds: the claim itself, how often its verdict would be the expected one.
+
+    family, level: a verdict stands where its p-value is at most level = ALPHA / family, the sternest that Holm asks of
+    one among `family` verdicts. Departure and controls are those of the check by itself, at ALPHA.  tested: the share
+    of the replicates that test the claim.
+    """
 
     claim_id: str
     variant: str
     target: float
     replicates: int
     seconds_a_replicate: float
+    family: int
+    level: float
+    tested: float
     holds: Need
     departure: Need
     controls: tuple[Need, ...]
@@ -69,15 +78,22 @@ class PowerPlan:
         return {**dataclasses.asdict(self), "needed": self.needed}
 
 
-def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile = "quick", seed: int = 0) -> PowerPlan:
+def plan(
+    theorem: Theorem[Any], variant: str, *, target: float, profile: Profile = "quick", seed: int = 0,
+    family: int | None = None,
+) -> PowerPlan:  # fmt: skip
     """From one measurement: its spread is taken for that of further replicates.
 
-    target: probability, e.g. .8.  Against a control the replicates are resampled; against the smallest departure the
-    judge's own formula is used.
-    Errors: InputError for a target outside (0, 1), an unknown variant, a claim whose premises fail there.
+    target: probability, e.g. .8.  family: among how many verdicts the p-value is adjusted; None: those of the claim's
+    paper, or of a claim of one's own its variants.  For the claim and against a control the replicates are resampled;
+    against the smallest departure the judge's own formula is used.
+    Errors: InputError for a target outside (0, 1), a family below 1, an unknown variant, a claim whose premises fail
+    there, or of which no replicate tests anything.
     """
     if not 0.0 < target < 1.0:
         raise InputError(f"the target must lie between 0 and 1 (got {target:g})", fix="0.8 is usual")
+    if family is not None and family < 1:
+        raise InputError(f"the family must have at least 1 verdict (got {family})", fix="1 is the claim by itself")
     if variant not in theorem.SETTINGS:
         raise InputError(f"claim '{theorem.claim_id}' has no variant '{variant}'",
                          fix=f"choose from {', '.join(theorem.SETTINGS)}")  # fmt: skip
@@ -88,7 +104,12 @@ def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile
     measured = _measured(theorem, setting, bound, seed)
     if measured is None:
         raise InputError(f"claim '{theorem.claim_id}': a premise fails in its setting", fix="nothing is measured there")
-    a_replicate = (time.monotonic() - began) / len(measured.values)
+    if not len(measured.values):
+        raise InputError(f"claim '{theorem.claim_id}': none of {measured.drawn} draws tests it",
+                         fix="its event is too rare in its setting")  # fmt: skip
+    a_replicate = (time.monotonic() - began) / measured.drawn
+    family = verdicts_beside(theorem) if family is None else family
+    level = ALPHA / family
     controls = []
     for control in theorem.control(chosen.setting):
         broken = theorem.at_profile(control.setting, profile)
@@ -96,14 +117,22 @@ def plan(theorem: Theorem[Any], variant: str, *, target: float, profile: Profile
         if found is None:
             controls.append(Need(control.name, 1.0, 1))
         else:
-            found = found.numbers
-            controls.append(_resampled(control.name, bound, found, stream_of(theorem, broken, seed), CAUGHT, target))
+            found, own = found.numbers, stream_of(theorem, broken, seed)
+            controls.append(_needed(control.name, found, own, target, partial(_caught, bound)))
     return PowerPlan(
-        theorem.claim_id, variant, target, len(measured.values), a_replicate,
-        _resampled(f"is {chosen.expected}", bound, measured, stream, (chosen.expected,), target),
+        theorem.claim_id, variant, target, measured.drawn, a_replicate, family, level,
+        len(measured.values) / measured.drawn,
+        _needed(f"is {chosen.expected}", measured, stream, target,
+                partial(_stands, theorem, bound, chosen.expected, level)),
         _departure(bound, measured, stream, target), tuple(controls),
         _grids(bound, measured, stream, target, a_replicate),
     )  # fmt: skip
+
+
+def verdicts_beside(theorem: Theorem[Any]) -> int:
+    """How many verdicts the claim's are adjusted with: those registered for its paper."""
+    ours = theorems_of(theorem.paper) if theorem.paper in papers() else (theorem,)
+    return sum(len(own.SETTINGS) for own in ours)
 
 
 def _measured(theorem: Theorem[Any], setting: Any, bound: Bound, seed: int) -> Measurement | None:
@@ -124,30 +153,41 @@ def _departure(bound: Bound, measured: Measurement, stream: Stream, target: floa
     words = bound.departs or "no departure is named"
 
     def power(n: int) -> float | None:
-        return bound.detects(values, grid, stream, n)
+        return bound.detects(values, grid, stream, max(n * len(values) // measured.drawn, 1))
 
-    now = power(len(values)) if len(values) > 1 else None
+    now = power(measured.drawn) if len(values) > 1 else None
     return Need(words, now, None if now is None else smallest(lambda n: power(n) or 0.0, target))
 
 
-def _resampled(
-    words: str, bound: Bound, measured: Measurement, stream: Stream, wanted: tuple[Verdict, ...], target: float
+def _stands(
+    theorem: Theorem[Any], bound: Bound, expected: Verdict, level: float, measured: Measurement, stream: Stream
+) -> bool:
+    """Whether the verdict is the expected one, and adjusting its p-value does not take it back."""
+    judgement = judged(theorem, bound, measured, stream)
+    return judgement is not None and judgement.verdict is expected and judgement.p_value <= level
+
+
+def _caught(bound: Bound, measured: Measurement, stream: Stream) -> bool:
+    return len(measured.values) > 0 and bound.judge(measured.values, measured.grid, stream).verdict in CAUGHT
+
+
+def _needed(
+    words: str, measured: Measurement, stream: Stream, target: float, hit: Callable[[Measurement, Stream], bool]
 ) -> Need:
-    """How often `n` replicates drawn again with replacement are judged as wanted."""
-    values, grid = measured.values, measured.grid
-    if not len(values):
+    """How often `n` replicates drawn again with replacement are a hit."""
+    if not len(measured.values):
         return Need(words, 0.0, None)
-    if len(values) == 1:
-        hit = bound.judge(values, grid, stream).verdict in wanted
-        return Need(words, float(hit), 1 if hit else None)
-    draws = _DRAWS if grid is None else _DRAWS // 4
+    if measured.drawn == 1:
+        found = hit(measured, stream)
+        return Need(words, float(found), 1 if found else None)
+    draws = _DRAWS if measured.grid is None else _DRAWS // 4
 
     def power(n: int) -> float:
-        picked = stream.child(f"power/{n}").integers(len(values), (draws, n))
-        return float(np.mean([bound.judge(values[row], grid, stream).verdict in wanted for row in picked]))
+        again = measured.resampled(stream.child(f"power/{n}"), draws, n)
+        return float(np.mean([hit(one, stream) for one in again]))
 
     # More replicates than a hundred times those measured say more of the measurement than of the claim.
-    return Need(words, power(len(values)), smallest(power, target, most=100 * len(values)))
+    return Need(words, power(measured.drawn), smallest(power, target, most=100 * measured.drawn))
 
 
 def smallest(power: Callable[[int], float], target: float, most: int = MOST) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from sim.errors import InputError
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.identity import identity
 from theory.engine.judges import Bound
@@ -108,16 +108,38 @@ class Premise:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """values: (n_replicates,) or (n_replicates, n_points) over `grid` (n_points,)."""
+    """values: (n_tested,) or (n_tested, n_points) over `grid` (n_points,).
+
+    which: the replicates that `values` are of, (n_tested,); None: all of them, in order.  untested: how many were drawn
+    beside them and tested nothing.
+    """
 
     values: FloatArray
     grid: FloatArray | None = None
+    which: IntArray | None = None
+    untested: int = 0
+
+    @property
+    def drawn(self) -> int:
+        return len(self.values) + self.untested
+
+    def number(self, row: int) -> int:
+        """Which replicate a row of `values` is."""
+        return row if self.which is None else int(self.which[row])
+
+    def resampled(self, stream: Stream, times: int, n: int) -> Iterator[Measurement]:
+        """`times` measurements of n replicates each, drawn again with replacement from those that were drawn: one that
+        tested nothing tests nothing again."""
+        for picked in stream.integers(self.drawn, (times, n)):
+            rows = picked[picked < len(self.values)]
+            yield Measurement(self.values[rows], self.grid, rows, n - len(rows))
 
     @property
     def numbers(self) -> Measurement:
         """Without the replicates in which anything is NaN."""
-        broken = np.isnan(self.values).reshape(len(self.values), -1).any(axis=1)
-        return dataclasses.replace(self, values=self.values[~broken])
+        kept = ~np.isnan(self.values.reshape(len(self.values), -1)).any(axis=1) if len(self.values) else []
+        rows = np.flatnonzero(kept)
+        return dataclasses.replace(self, values=self.values[rows], which=rows if self.which is None else self.which[rows])
 
 
 class Theorem(abc.ABC, Generic[S]):
@@ -159,8 +181,11 @@ class Theorem(abc.ABC, Generic[S]):
         """The claim's number and how it is judged; a function of the setting and the paper's constants."""
 
     @abc.abstractmethod
-    def draw(self, setting: S, stream: Stream) -> float | FloatArray:
-        """One replicate's value, or one value a grid point."""
+    def draw(self, setting: S, stream: Stream) -> float | FloatArray | None:
+        """One replicate's value, or one value a grid point; None where the claim says nothing of what was drawn (an
+        event that it is conditional on did not happen), which is then no evidence for it.
+
+        The event may depend on what is drawn, never on how it comes out: else violations are left out, too."""
 
     def grid(self, setting: S) -> FloatArray | None:
         """The abscissa of a rate."""
@@ -168,7 +193,9 @@ class Theorem(abc.ABC, Generic[S]):
 
     def measure(self, setting: S, stream: Stream) -> Measurement:
         """All replicates; replicate r draws from stream.at(replicate=r)."""
-        values = [self.draw(setting, stream.at(replicate=r)) for r in range(setting.replicates)]
+        drawn = [self.draw(setting, stream.at(replicate=r)) for r in range(setting.replicates)]
+        tested = [r for r, value in enumerate(drawn) if value is not None]
+        values = [drawn[r] for r in tested]
         try:
             array = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):
@@ -177,7 +204,7 @@ class Theorem(abc.ABC, Generic[S]):
                 f"claim '{self.claim_id}': draw must return a number, or arrays of numbers of one shape "
                 f"(got {', '.join(list(shapes)[:3])})"
             ) from None
-        return Measurement(array, self.grid(setting))
+        return Measurement(array, self.grid(setting), np.array(tested, dtype=np.int64), len(drawn) - len(tested))
 
     @abc.abstractmethod
     def control(self, setting: S) -> tuple[Control[S], ...]:

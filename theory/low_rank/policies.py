@@ -145,10 +145,10 @@ class BestPessimisticValue(Theorem[ServedSetting]):
 
 
 class PromiseKept(Theorem[ServedSetting]):
-    """Reconstructed. Where the set covers (Wald's radius at delta = .1, known beforehand; draws it misses count as 0),
-    a policy's true value is at least its pessimistic one less what truncation drops: (Jp - J) / b_max <= 1. Scenario
-    B, (8, 10, 2), 1,000 answers. Loose: pessimism over all targets promises far less than it keeps. Control: the
-    greedy policy, which promises what its estimate says."""
+    """Reconstructed. Where the set covers (Wald's radius at delta = .1, known beforehand; draws it misses test
+    nothing), a policy's true value is at least its pessimistic one less what truncation drops: (Jp - J) / b_max <= 1.
+    Scenario B, (8, 10, 2), 1,000 answers. Loose: pessimism over all targets promises far less than it keeps. Control:
+    the greedy policy, which promises what its estimate says."""
 
     claim_id, paper, source = "promise-kept", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "Where the set covers, the pessimistic policy keeps its promise but for the truncation."
@@ -158,11 +158,11 @@ class PromiseKept(Theorem[ServedSetting]):
     def bound(self, setting: ServedSetting) -> Bound:
         return EveryDraw(1.0)
 
-    def draw(self, setting: ServedSetting, stream: Stream) -> float:
+    def draw(self, setting: ServedSetting, stream: Stream) -> float | None:
         world = scenario(stream.child("world"))
         found, targets = learn(world, 1000, 2, stream), world.targets(100, stream.child("targets"))
         if found.error > 1.0:
-            return 0.0
+            return None
         psi, ellipsoid = found.psi(targets.contexts, targets.features), found.ellipsoid
         if setting.policy == "greedy":
             policy = greedy_policy(psi, ellipsoid).policy

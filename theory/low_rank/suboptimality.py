@@ -19,8 +19,8 @@ from theory.low_rank._learned import TOLERANCE, Learned, Served, learn, uncovere
 
 @dataclass(frozen=True)
 class LossSetting(Setting):
-    """policy: what is served, whose bound stays that of the claim.  n: answers.  event: draws that the set misses count
-    as 0."""
+    """policy: what is served, whose bound stays that of the claim.  n: answers.  event: draws that the set misses
+    test nothing."""
 
     policy: Kind = "distributional"
     n: int = 4000
@@ -44,10 +44,10 @@ class _LossBound(Theorem[LossSetting]):
         targets = world.targets(100, stream.child("targets"))
         return found, targets, found.serve(targets, setting.policy)
 
-    def draw(self, setting: LossSetting, stream: Stream) -> float:
+    def draw(self, setting: LossSetting, stream: Stream) -> float | None:
         found, targets, served = self.trial(setting, stream)
         if setting.event and found.error > 1.0:
-            return 0.0
+            return None
         return served.loss / found.loss_bound(targets, self.kind)
 
     def witness(self, setting: LossSetting, stream: Stream) -> Json:
@@ -68,7 +68,7 @@ class LossOnEvent(_LossBound):
     """Reconstructed. If the true coefficients lie in the set (Wald's, delta = .1, known beforehand), J(pi*) - J(pi) <=
     2 f C*_red + 2 b_max + gap, C*_red = |E psi(x, pi*)|_{M^-1}, b_max the largest reward that truncation drops, gap
     what the solver was asked for (.001): [J - Jp](pi*) <= 2 f C* + b_max, [Jp(pi*) - Jp(pi)] <= gap and [Jp - J](pi) <=
-    b_max. Draws that the set misses count as 0. Ten actions like training, ten whose features training hardly varied
+    b_max. Draws that the set misses test nothing. Ten actions like training, ten whose features training hardly varied
     (sd .02), (5, 8, 1), 4,000 answers. The bound is loose here, seventy times the loss or more, since few truths are as
     bad as `loss-bound-attained`'s, which holds its constant. Control: the greedy policy of the same estimate."""
 

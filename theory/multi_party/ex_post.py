@@ -172,12 +172,12 @@ class TwoPartiesAgree(Theorem[AgreementSetting]):
     def bound(self, setting: AgreementSetting) -> Bound:
         return EveryDraw(0.5)
 
-    def draw(self, setting: AgreementSetting, stream: Stream) -> float:
+    def draw(self, setting: AgreementSetting, stream: Stream) -> float | None:
         M = setting.parties[stream.replicate % len(setting.parties)]
         rewards = 2.0 * stream.child("rewards").normals((M, 6))
         total = np.sort(rewards.sum(axis=0))
         if total[-1] - total[-2] <= 1e-6:
-            return 0.0
+            return None  # Two Utilitarian optima, of which the winner may mix any.
         matrices = bradley_terry_matrices(rewards)
         if setting.noiseless:
             matrices = np.sign(matrices)

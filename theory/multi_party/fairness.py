@@ -121,14 +121,14 @@ class OptimumEfficient(Theorem[LemmaSetting]):
     def bound(self, setting: LemmaSetting) -> Bound:
         return EveryDraw(1e-9)
 
-    def draw(self, setting: LemmaSetting, stream: Stream) -> float:
+    def draw(self, setting: LemmaSetting, stream: Stream) -> float | None:
         v = random_gains(stream, M=4, A=5)
         if not setting.usable:
             # One more party, whose worst actions are exactly those the others could agree on.
             v = np.vstack([v, np.where((v > 0).all(axis=0), 0.0, 1.0)])
         best = int(v.prod(axis=0).argmax())
         if setting.usable and v[:, best].prod() == 0.0:
-            return 0.0
+            return None
         return min(pareto_option(v, best).tau, 1e9)
 
     def control(self, setting: LemmaSetting) -> tuple[Control[LemmaSetting], ...]:

@@ -22,6 +22,12 @@ def _band(check: Check) -> str:
     return "" if check.band is None else f"{check.band[0]:g} to {check.band[1]:g}"
 
 
+def measured_in(check: Check) -> str:
+    """The measured number, and in how many draws where others tested nothing."""
+    inside = "" if check.tested is None else f" (in {check.tested} of {check.replicates} draws)"
+    return _number(check.measured) + inside
+
+
 def cells_of(check: Check) -> tuple[str, ...]:
     interval = "-"
     if check.interval is not None:
@@ -35,7 +41,7 @@ def cells_of(check: Check) -> tuple[str, ...]:
         f"{check.claim_id} (arithmetic)" if check.arithmetic else check.claim_id,
         check.variant.replace("_", " "),
         f"{check.verdict}{surprise}",
-        _number(check.measured),
+        measured_in(check),
         f"{check.relation} {_number(check.bound)}",
         interval,
         "-" if check.attained is None else f"{check.attained:.2g}" + (f" ({_band(check)})" if check.band else ""),
