@@ -9,8 +9,9 @@ import numpy as np
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.checks import Check, check_theorem
-from theory.engine.intervals import binomial_interval, rate_slope, student_interval
+from theory.engine.intervals import binomial_interval, rate_slope
 from theory.engine.judges import Bound, Equivalent, EveryDraw, MeanAtLeast, MeanAtMost
+from theory.engine.means import mean_interval
 from theory.engine.multiplicity import benjamini_yekutieli, holm
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
@@ -23,11 +24,30 @@ _BOUNDS: dict[str, tuple[Bound, float]] = {
 }
 
 
-def wrong_at_boundary(name: str, stream: Stream, trials: int, n: int, copies: int) -> float:
-    """Share of trials called VIOLATED with the true mean just at the edge; each value is written `copies` times."""
+def at_boundary(
+    name: str, stream: Stream, trials: int, n: int, *, says: Verdict, copies: int = 1, skewed: float = 0.0
+) -> float:
+    """Share of trials called `says` with the true mean just at the edge; each value is written `copies` times.
+
+    skewed: sd of the logarithm of lognormal draws; 0: normal draws.
+    """
     judge, edge = _BOUNDS[name]
-    values = np.repeat(edge + stream.normals((trials, n // copies)), copies, axis=1)
-    return float(np.mean([judge.judge(row, None, stream).verdict is Verdict.VIOLATED for row in values]))
+    values = np.repeat(edge + _centred(stream, (trials, n // copies), skewed), copies, axis=1)
+    return float(np.mean([judge.judge(row, None, stream).verdict is says for row in values]))
+
+
+def student_at_boundary(stream: Stream, trials: int, n: int, skewed: float) -> float:
+    """Share of trials in which Student's test, as it is, finds a mean just at its limit below it."""
+    from scipy import stats
+
+    values = _centred(stream, (trials, n), skewed)
+    return float((stats.ttest_1samp(values, 0.0, axis=1, alternative="less").pvalue <= LEVEL).mean())
+
+
+def _centred(stream: Stream, shape: tuple[int, int], skewed: float) -> FloatArray:
+    """Draws of mean 0."""
+    normals = stream.normals(shape)
+    return normals if skewed == 0.0 else np.exp(skewed * normals) - np.exp(skewed**2 / 2.0)
 
 
 def late_draw_missed(stream: Stream, n: int, points: int, above: float) -> float:
@@ -48,10 +68,10 @@ def realised_less_promised(stream: Stream, trials: int, n: int, shift: float) ->
     return float(np.mean([judge.judge(row, None, stream).verdict is Verdict.VIOLATED for row in values])) - promised
 
 
-def student_covers(stream: Stream, trials: int, n: int, copies: int) -> float:
-    """Share of Student's intervals that contain the true mean, 0."""
+def mean_covers(stream: Stream, trials: int, n: int, copies: int) -> float:
+    """Share of intervals of a mean that contain the true one, 0."""
     rows = np.repeat(stream.normals((trials, n // copies)), copies, axis=1)
-    ends = np.array([student_interval(row) for row in rows])
+    ends = np.array([mean_interval(row) for row in rows])
     return float(((ends[:, 0] <= 0.0) & (ends[:, 1] >= 0.0)).mean())
 
 

@@ -6,37 +6,42 @@ from dataclasses import dataclass, replace
 
 from sim.streams import Stream
 from theory.calibration import _trials
-from theory.engine.judges import Equivalent, EveryDraw
+from theory.engine.judges import Equivalent, EveryDraw, MeanAtMost
 from theory.engine.theorem import Control, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 
 _SOURCE = "pluralign, statistics of a verdict, "
 
 
 @dataclass(frozen=True)
 class BoundarySetting(Setting):
-    """of: which kind of judge.  copies: how often each value is written, 1 for independent replicates."""
+    """of: which kind of judge.  says: the verdict that is counted.  copies: how often each value is written, 1 for
+    independent replicates."""
 
     of: str = "at-most"
     trials: int = 200
     n: int = 20
     copies: int = 1
+    says: Verdict = Verdict.VIOLATED
 
 
 class BoundaryError(Theorem[BoundarySetting]):
-    """P(VIOLATED) = ALPHA where the mean is just at the edge of the claim; Student's test is exact for normal draws.
-    Value: the share of 200 trials of 20 draws. A judge that ignored its interval would say so in half of them."""
+    """P(VIOLATED) = ALPHA where the mean is just at the edge of the claim: Student's test is exact for normal draws,
+    and its correction for skewness leaves a little less. Value: the share of 200 trials of 20 draws. A judge that
+    ignored its interval would say so in half of them."""
 
     claim_id = "judge-level-at-most"
     paper = "calibration"
     source = _SOURCE + "judges"
-    statement = "At the edge of its claim a judge of means says VIOLATED in 5 % of the trials."
+    statement = "At the edge of its claim a judge of means says VIOLATED in 5 % of the trials, within two."
     SETTINGS = {"as_stated": Variant(BoundarySetting(30, "at-most"))}
 
     def bound(self, setting: BoundarySetting) -> Equivalent:
         return Equivalent(0.05, 0.02)
 
     def draw(self, setting: BoundarySetting, stream: Stream) -> float:
-        return _trials.wrong_at_boundary(setting.of, stream, setting.trials, setting.n, setting.copies)
+        trials, n, says = setting.trials, setting.n, setting.says
+        return _trials.at_boundary(setting.of, stream, trials, n, says=says, copies=setting.copies)
 
     def control(self, setting: BoundarySetting) -> tuple[Control[BoundarySetting], ...]:
         return (Control("each value written four times", replace(setting, copies=4)),)
@@ -55,6 +60,77 @@ class BoundaryEquivalent(BoundaryError):
 
     claim_id = "judge-level-equivalent"
     SETTINGS = {"as_stated": Variant(BoundarySetting(30, "equivalent"))}
+
+
+class BoundaryHolds(BoundaryError):
+    """As `judge-level-at-most`, of the other verdict: P(HOLDS) = ALPHA, too."""
+
+    claim_id = "judge-level-at-most-holds"
+    statement = "At the edge of its claim a judge of means says HOLDS in 5 % of the trials, within two."
+    SETTINGS = {"as_stated": Variant(BoundarySetting(30, "at-most", says=Verdict.HOLDS))}
+
+
+class BoundaryAtLeastHolds(BoundaryHolds):
+    """As `judge-level-at-most-holds`, of the judge of means that are at least the limit."""
+
+    claim_id = "judge-level-at-least-holds"
+    SETTINGS = {"as_stated": Variant(BoundarySetting(30, "at-least", says=Verdict.HOLDS))}
+
+
+class BoundaryEquivalentHolds(BoundaryHolds):
+    """As `judge-level-at-most-holds`, of the judge that a mean is a number; 40 draws, so that the other edge of the
+    margin is far."""
+
+    claim_id = "judge-level-equivalent-holds"
+    SETTINGS = {"as_stated": Variant(BoundarySetting(30, "equivalent", n=40, says=Verdict.HOLDS))}
+
+
+@dataclass(frozen=True)
+class SkewedSetting(Setting):
+    """says: the verdict that is counted.  sd: of the logarithm of the draws.  student: judged without a correction.
+    copies: how often each value is written."""
+
+    says: Verdict = Verdict.HOLDS
+    sd: float = 1.0
+    student: bool = False
+    copies: int = 1
+
+
+class SkewedHolds(Theorem[SkewedSetting]):
+    """Lognormal draws of sd 1, skewness 6.2, whose mean is just at the limit: HOLDS in 6 % of the trials of 40, where
+    Student's test, control, says so in 14 %. With sd 1.5 it is 7 %, and 10 draws are too few (docs/verdicts.md has the
+    rates). Value: the share of 200 trials."""
+
+    claim_id, paper, source = "judge-level-skewed-holds", "calibration", _SOURCE + "judges"
+    statement = "Of 40 right-skewed draws a judge of means says HOLDS at its edge in at most 8 % of the trials."
+    SETTINGS = {"as_stated": Variant(SkewedSetting(40))}
+
+    def bound(self, setting: SkewedSetting) -> MeanAtMost:
+        return MeanAtMost(0.08)
+
+    def draw(self, setting: SkewedSetting, stream: Stream) -> float:
+        if setting.student:
+            return _trials.student_at_boundary(stream, 200, 40, setting.sd)
+        says, copies = setting.says, setting.copies
+        return _trials.at_boundary("at-most", stream, 200, 40, says=says, copies=copies, skewed=setting.sd)
+
+    def control(self, setting: SkewedSetting) -> tuple[Control[SkewedSetting], ...]:
+        return (Control("Student's test as it is", replace(setting, student=True)),)
+
+
+class SkewedViolated(SkewedHolds):
+    """As `judge-level-skewed-holds`, of the other verdict, which Student's test gives too seldom and the correction
+    does not make easier: 1 % of the trials."""
+
+    claim_id = "judge-level-skewed-violated"
+    statement = "Of 40 right-skewed draws a judge of means says VIOLATED at its edge in at most 5 % of the trials."
+    SETTINGS = {"as_stated": Variant(SkewedSetting(40, says=Verdict.VIOLATED))}
+
+    def bound(self, setting: SkewedSetting) -> MeanAtMost:
+        return MeanAtMost(0.05)
+
+    def control(self, setting: SkewedSetting) -> tuple[Control[SkewedSetting], ...]:
+        return (Control("each value written eight times", replace(setting, copies=8)),)
 
 
 @dataclass(frozen=True)
@@ -106,4 +182,7 @@ class PromisedPower(Theorem[PowerSetting]):
         return (Control("half the departure", replace(setting, shift=0.3)),)
 
 
-THEOREMS = (BoundaryError(), BoundaryAtLeast(), BoundaryEquivalent(), LateDraw(), PromisedPower())
+THEOREMS = (
+    BoundaryError(), BoundaryAtLeast(), BoundaryEquivalent(), BoundaryHolds(), BoundaryAtLeastHolds(),
+    BoundaryEquivalentHolds(), SkewedHolds(), SkewedViolated(), LateDraw(), PromisedPower(),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Intervals: exact binomial, Student, slopes of rates."""
+"""Intervals: exact binomial, slopes of rates."""
 
 from __future__ import annotations
 
@@ -18,15 +18,6 @@ def binomial_interval(events: int, trials: int, level: float = 0.95) -> tuple[fl
     lower = 0.0 if events == 0 else float(stats.beta.ppf(tail, events, trials - events + 1))
     upper = 1.0 if events == trials else float(stats.beta.ppf(1.0 - tail, events + 1, trials - events))
     return lower, upper
-
-
-def student_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Mean of independent replicates, +- t quantile times standard error; of one replicate the whole line."""
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
-        return -np.inf, np.inf
-    half = float(stats.t.ppf(0.5 + level / 2.0, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    return mean - half, mean + half
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from scipy import stats
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.engine.intervals import binomial_interval, rate_slope, student_interval
+from theory.engine.intervals import binomial_interval, rate_slope
+from theory.engine.means import critical, mean_and_error, mean_interval, tails
 from theory.engine.verdicts import Verdict
 
 ALPHA = 0.05
@@ -216,25 +217,17 @@ def _unjudged(values: FloatArray, kind: str) -> Judgement | None:
     return Judgement(Verdict.INCONCLUSIVE, mean, (-np.inf, np.inf), kind, 1.0, np.inf, note=why)
 
 
-def _one_sided(values: FloatArray, limit: float) -> tuple[float, float, float]:
-    """mean, its standard error, and P(T <= t) for t = (mean - limit) / standard error."""
-    mean = float(values.mean())
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    if error == 0.0:
-        return mean, 0.0, float(mean > limit)
-    return mean, error, float(stats.t.cdf((mean - limit) / error, len(values) - 1))
-
-
 def _sees(values: FloatArray, departure: float | None, level: float, n: int | None) -> float | None:
-    """P(T > t_{1 - level}) for T of Student's t that is off centre by departure / standard error, with `n` values of
-    the spread seen."""
+    """P(T > critical t) for T of Student's t that is off centre by departure / standard error, with `n` values of the
+    spread and skewness seen."""
     n = n or len(values)
     if not np.isfinite(values).all():
         return None
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     if departure is None or n < 2 or spread == 0.0:
         return None
-    return float(stats.nct.sf(stats.t.ppf(1.0 - level, n - 1), n - 1, departure * np.sqrt(n) / spread))
+    quantiles, weights = critical(values, level, n)
+    return float(stats.nct.sf(quantiles, n - 1, departure * np.sqrt(n) / spread) @ weights)
 
 
 # A constant that is wrong by a fifth matters.
@@ -243,7 +236,7 @@ _OF_A_CONSTANT = 0.2
 
 @dataclass(frozen=True)
 class MeanAtMost:
-    """The mean over replicates is at most `limit` (Student, one-sided).
+    """The mean over replicates is at most `limit` (Student's one-sided test, with Hall's correction for skewness).
 
     departure: how far above the limit a mean must be noticed; None: a fifth of the limit, none for a limit of zero.
     """
@@ -275,17 +268,16 @@ class MeanAtMost:
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         if (unjudged := _unjudged(values, "mean")) is not None:
             return unjudged
-        mean, error, below = _one_sided(values, self.limit)
-        p = min(below, 1.0 - below)
-        verdict = Verdict.HOLDS if mean <= self.limit else Verdict.VIOLATED
+        (mean, error), (p_below, p_above) = mean_and_error(values), tails(values, self.limit)
+        verdict, p = (Verdict.HOLDS, p_below) if mean <= self.limit else (Verdict.VIOLATED, p_above)
         if p > ALPHA:
             verdict = Verdict.INCONCLUSIVE
-        return Judgement(verdict, mean, student_interval(values), "mean", p, error, worst=int(np.argmax(values)))
+        return Judgement(verdict, mean, mean_interval(values), "mean", p, error, worst=int(np.argmax(values)))
 
 
 @dataclass(frozen=True)
 class MeanAtLeast:
-    """The mean over replicates is at least `limit` (Student, one-sided); departure: as of `MeanAtMost`, below it."""
+    """The mean over replicates is at least `limit`: `MeanAtMost`, mirrored, its departure too."""
 
     limit: float
     relation: str = "mean >="
@@ -306,7 +298,7 @@ class MeanAtLeast:
     def detects(
         self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
     ) -> float | None:
-        return _sees(values, self._departed, ALPHA, n)
+        return _sees(-values, self._departed, ALPHA, n)
 
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         mirrored = MeanAtMost(-self.limit).judge(-values, grid, stream)
@@ -351,13 +343,13 @@ class Equivalent:
     def judge(self, values: FloatArray, grid: FloatArray | None, stream: Stream) -> Judgement:
         if (unjudged := _unjudged(values, "mean (90 %)")) is not None:
             return unjudged
-        mean, error, _ = _one_sided(values, self.limit)
-        low, high = student_interval(values, 1.0 - 2.0 * ALPHA)
-        # P(T <= t) at the upper edge, P(T >= t) at the lower: both must be small.
-        above_low = 1.0 - _one_sided(values, self.limit - self.margin)[2]
-        below_high = _one_sided(values, self.limit + self.margin)[2]
-        p_holds = max(above_low, below_high)
-        p_violated = 1.0 - max(below_high, above_low) if abs(mean - self.limit) > self.margin else 1.0
+        mean, error = mean_and_error(values)
+        low, high = mean_interval(values, 1.0 - 2.0 * ALPHA)
+        (below_low, above_low), (below_high, above_high) = (
+            tails(values, self.limit + side * self.margin) for side in (-1.0, 1.0)
+        )
+        # Below the upper edge, and above the lower: both must be sure.
+        p_holds, p_violated = max(above_low, below_high), above_high if mean > self.limit else below_low
         inside = self.limit - self.margin <= low and high <= self.limit + self.margin
         outside = high < self.limit - self.margin or low > self.limit + self.margin
         verdict = Verdict.HOLDS if inside else Verdict.VIOLATED if outside else Verdict.INCONCLUSIVE

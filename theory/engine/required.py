@@ -86,9 +86,11 @@ def require_measurement(theorem: Theorem[Any], setting: Setting, bound: Bound, m
     values, grid = measured.values, measured.grid
     if not isinstance(values, np.ndarray) or values.ndim == 0 or values.dtype.kind not in "fiub":
         raise _refuse(theorem, f"its values must be an array of numbers (got {_kind(values)})")
-    if len(values) != setting.replicates:
-        raise _refuse(theorem, f"expected {setting.replicates} replicates, got {len(values)}",
+    if measured.drawn != setting.replicates:
+        raise _refuse(theorem, f"expected {setting.replicates} replicates, got {measured.drawn}",
                       "measure has a row a replicate")  # fmt: skip
+    if not len(values):
+        return  # None of them tested anything.
     each = values.shape[1:]
     if isinstance(bound, _OF_NUMBERS) and each:
         raise _refuse(theorem, f"'{bound.relation}' judges one number a replicate (got arrays of shape {each})",

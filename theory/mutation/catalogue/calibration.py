@@ -8,6 +8,7 @@ from theory.mutation.fault import Fault
 
 _fault = partial(Fault, paper="calibration")
 _JUDGES, _CHECKS = "theory.engine.judges", "theory.engine.checks"
+_MEANS = "theory.engine.means"
 _INTERVALS, _MANY = "theory.engine.intervals", "theory.engine.multiplicity"
 
 FAULTS: tuple[Fault, ...] = (
@@ -30,7 +31,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="equivalent-without-interval", place=f"{_JUDGES}:Equivalent.judge",
-        old="student_interval(values, 1.0 - 2.0 * ALPHA)", new="(mean, mean)",
+        old="mean_interval(values, 1.0 - 2.0 * ALPHA)", new="(mean, mean)",
         what="equivalence is judged without an interval",
     ),
     _fault(
@@ -67,9 +68,17 @@ FAULTS: tuple[Fault, ...] = (
         old="(1.0 - level) / 2.0", new="1.0 - level", what="each tail of the exact interval has the whole error",
     ),
     _fault(
-        id="student-normal", place=f"{_INTERVALS}:student_interval",
-        old="stats.t.ppf(0.5 + level / 2.0, n - 1)", new="stats.norm.ppf(0.5 + level / 2.0)",
+        id="student-normal", place=f"{_MEANS}:mean_interval",
+        old="stdtrit(n - 1, 0.5 + level / 2.0)", new="stdtrit(1e9, 0.5 + level / 2.0)",
         what="the normal quantile for Student's",
+    ),
+    _fault(
+        id="skewness-left-in", place=f"{_MEANS}:_rate",
+        old="_SKEWNESS * skewness", new="0.0 * skewness", what="means are judged as if no draw were skewed",
+    ),
+    _fault(
+        id="skewness-turned", place=f"{_MEANS}:_rate",
+        old="_SKEWNESS * skewness", new="-_SKEWNESS * skewness", what="the correction for skewness is turned",
     ),
     _fault(
         id="slope-unweighted", place=f"{_INTERVALS}:rate_slope",
