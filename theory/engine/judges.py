@@ -93,7 +93,8 @@ class EveryDraw:
     """Every independent draw's value is at most `limit` (a stated rounding tolerance included in it).
 
     One draw above is a counter-example. None above among N is evidence that violations are rarer than
-    `tolerated_rate`: p = (1 - tolerated_rate)^N, with the exact upper limit on their frequency (about 3 / N).
+    `tolerated_rate`: p = (1 - tolerated_rate)^N, with the exact interval of their frequency (95 %, 0 to about
+    3.7 / N).
     """
 
     limit: float

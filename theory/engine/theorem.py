@@ -137,9 +137,9 @@ class Measurement:
     @property
     def numbers(self) -> Measurement:
         """Without the replicates in which anything is NaN."""
-        kept = ~np.isnan(self.values.reshape(len(self.values), -1)).any(axis=1) if len(self.values) else []
-        rows = np.flatnonzero(kept)
-        return dataclasses.replace(self, values=self.values[rows], which=rows if self.which is None else self.which[rows])
+        rows = np.array([r for r, value in enumerate(self.values) if not np.isnan(value).any()], dtype=np.int64)
+        which = rows if self.which is None else self.which[rows]
+        return dataclasses.replace(self, values=self.values[rows], which=which)
 
 
 class Theorem(abc.ABC, Generic[S]):
@@ -161,6 +161,13 @@ class Theorem(abc.ABC, Generic[S]):
 
     arithmetic: ClassVar[bool] = False
     """Whether it measures a formula or an example by itself, and no code of `sim`."""
+
+    short_grid: ClassVar[str] = ""
+    """Why a rate's grid spans less than two decades; empty where it does not."""
+
+    right_side: ClassVar[Literal["bound", "draw", "code"]] = "bound"
+    """Where the right side of the claimed inequality is computed: by `bound`, or by the draw, which returns left over
+    right to be held against 1: written out there (draw), or with numbers of the code under test (code)."""
 
     constant: ClassVar[bool] = False
     """Whether its replicates may rightly all give one number; elsewhere that means that nothing was drawn."""

@@ -92,6 +92,7 @@ class TheoryCoverage(_FiniteSample[RadiusSetting]):
     radius is no longer informative, which are caught as premises: Gaussian features, where the longest margin of the
     sample makes kappa tiny; |Theta| = 4; 1,000 answers."""
 
+    right_side = "code"
     claim_id, source = "theory-coverage", f"{RECONSTRUCTED}: confidence sets"
     statement = "The finite-sample radius with the least curvature covers with probability 1 - delta."
     cost = 5.0
@@ -117,6 +118,7 @@ class WeightedCoverage(_FiniteSample[CoverageSetting]):
 
     Control: 30 % of the answers turned round."""
 
+    right_side = "code"
     claim_id, source = "weighted-coverage", f"{RECONSTRUCTED}: confidence sets"
     statement = "The radius with each answer's own curvature covers with probability 1 - delta."
     cost = 3.0
@@ -141,6 +143,7 @@ class TruncatedCoverage(_FiniteSample[TruncatedSetting]):
     moves what is kept; without its share the error would be four fifths of the radius. Control: a fifth of the
     radius."""
 
+    right_side = "code"
     claim_id, source = "truncated-coverage", f"{RECONSTRUCTED}: confidence sets"
     statement = "The weighted radius has room for what a poor subspace drops."
     cost = 3.0

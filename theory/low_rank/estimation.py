@@ -56,6 +56,7 @@ class EstimationCertified(Theorem[CertificateSetting]):
     Controls, both of which are not at least as likely as the truth, and whose error stays while the right side falls:
     the maximum over rank r - 1; the spectral start taken as the estimate."""
 
+    right_side = "code"
     claim_id, paper, source = "estimation-certified", PAPER.name, f"{RECONSTRUCTED}: estimation error"
     statement = "The error is at most 2 (2r)^(1/2) |G(Theta*)|_op / lambda_min(H), sample by sample."
     cost = 2.0

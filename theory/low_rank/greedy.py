@@ -91,6 +91,7 @@ class GreedyStays(_FourActions):
     is left is held against pessimism in `pessimism-four-actions`. Control: half of the answers about each pair, the
     same policy."""
 
+    short_grid = "that nothing falls is told from n^(-1/2) over one decade; each more takes ten times the answers"
     claim_id = "greedy-does-not-decay"
     statement = "With one answer about a pair the greedy policy's loss does not fall with the other answers."
     cost = 2.0

@@ -71,6 +71,7 @@ class RadiusDimension(Theorem[RadiusSetting]):
     k = 30, missing .011 by the chi2 law. Value: squared error over squared radius, n = 1,500, the same answers twice.
     Control: k degrees of freedom, which misses in 10 %."""
 
+    right_side = "code"
     claim_id, paper, source = "radius-dimension", PAPER.name, f"{RECONSTRUCTED}: confidence sets"
     statement = "A Wald radius with (d_x + d_phi) r degrees of freedom covers more than it says."
     cost = 4.0

@@ -150,6 +150,7 @@ class PromiseKept(Theorem[ServedSetting]):
     Scenario B, (8, 10, 2), 1,000 answers. Loose: pessimism over all targets promises far less than it keeps. Control:
     the greedy policy, which promises what its estimate says."""
 
+    right_side = "code"
     claim_id, paper, source = "promise-kept", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "Where the set covers, the pessimistic policy keeps its promise but for the truncation."
     cost = 3.0

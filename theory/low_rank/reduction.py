@@ -31,6 +31,7 @@ class ReducedWidth(Theorem[WidthSetting]):
     answers; M the Hessian at the low-rank estimate, w the mean of vec(x phi(s, pi*)'). Value: their ratio. Control:
     weights that differ, sigma'(0) for every answer of the full-rank matrix."""
 
+    right_side = "code"
     claim_id, paper, source = "reduced-width", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "With the same weights C*_red is at most C*_full."
     cost = 3.0
@@ -74,6 +75,7 @@ class BoundRatio(Theorem[BoundSetting]):
     the whole reduced bound is above the full-rank one, which has no such term (at 12 x 16 and 4,000 answers it is below
     it). Control: b_max counted."""
 
+    right_side = "draw"
     claim_id, paper, source = "bound-ratio", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "The main term of the bound is smaller than at full rank by (chi2_k / chi2_D)^(1/2) or more."
     cost = 2.0
@@ -112,6 +114,7 @@ class LossRatio(Theorem[DimensionSetting]):
     -.3 in D = 32, 60, 117 (d_x = 4, 6, 9, as many common features and four exotic ones; 4,000 answers, scenario B).
     k / D falls with slope -.46. Control: Theta of rank d_x, where the advantage vanishes."""
 
+    short_grid = "the abscissa is the number of coefficients, 32 to 117: fits of more take too long"
     claim_id, paper, source = (
         "loss-ratio-dimension",
         PAPER.name,
@@ -161,6 +164,7 @@ class LossOfRank(Theorem[RankSetting]):
     features and the uniform numbers behind answers. Control: the pessimistic policy over all coefficients, whose loss
     does not know the rank."""
 
+    short_grid = "the abscissa is the number of parameters, 17 to 72: at full rank it is 80"
     claim_id, paper, source = "loss-of-rank", PAPER.name, f"{RECONSTRUCTED}: reduced against full"
     statement = "The reduced policy's loss grows with the rank at least as k^(1/2) and not faster than k^1.05."
     cost = 4.0

@@ -31,6 +31,7 @@ class LossSetting(Setting):
 class _LossBound(Theorem[LossSetting]):
     """Value: loss over 2 f C* + 2 b_max + gap."""
 
+    right_side = "code"
     paper = PAPER.name
     kind: Kind = "distributional"
     cost = 4.0
@@ -118,6 +119,7 @@ class LossAttained(Theorem[WorstSetting]):
     pointwise or over all targets, the policy loses that. Value: loss over 2 f C*_red + 2 b_max + gap, at most 1, .99
     less the gap's share. Control: a truth 1.5 radii from the centre, which the set does not cover."""
 
+    right_side = "code"
     claim_id, paper, source = "loss-bound-attained", PAPER.name, f"{RECONSTRUCTED}: suboptimality"
     statement = "A covered reward costs the pessimistic policy nearly all of 2 f C*."
     SETTINGS = {"as_stated": Variant(WorstSetting(), attained=(0.97, 1.0))}

@@ -63,6 +63,7 @@ class TruncationSure(_SureTruncation):
     Control: a Theta* of rank 3, sigma_r its second singular value. (With three equal singular values the inequality is
     nearly attained, .98, but not violated.)"""
 
+    right_side = "draw"
     claim_id = "truncation-sure"
     statement = "The dropped block of the true Theta is at most the squared error over its least singular value."
     SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.8, 1.0))}
@@ -76,6 +77,7 @@ class SubspaceSure(_SureTruncation):
     sigma_r (`truncation-sure` has the proof and the setting). Value: the larger of left over right, about .6. Control:
     a Theta* of rank 3, sigma_r its second singular value."""
 
+    right_side = "draw"
     claim_id = "subspace-sure"
     statement = "Either subspace's distance from the true one is at most the error over the least singular value."
     SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.9, 1.0))}

@@ -41,6 +41,7 @@ class PartyUnion(Theorem[UnionSetting]):
 
     Control: parties off the given subspace."""
 
+    right_side = "code"
     claim_id, paper, source = "party-union", PAPER.name, f"{ARXIV}, Theorem 1, simultaneity [derived correction]"
     statement = "All parties' errors are within a constant of the rate at once, whatever their number."
     cost = 4.0
@@ -155,6 +156,7 @@ class ConfidenceEvent(Theorem[EventSetting]):
 
     Controls: a quarter of the radius; parties without a common subspace."""
 
+    right_side = "code"
     claim_id, paper, source = "confidence-event", PAPER.name, f"{ARXIV}, Algorithm 1, step 2, and Theorem 1"
     statement = "Confidence sets of the radius that follows from the information contain every party's reward."
     cost = 6.0

@@ -142,6 +142,7 @@ class NashCoverage(CoverageClaim):
     __doc__ = (
         f"Theorem 2; the policy is Algorithm 1's own, by enumeration, at the two larger Gamma. {CoverageClaim.__doc__}"
     )
+    right_side = "code"
     claim_id, source = "nash-coverage", f"{ARXIV}, Theorem 2"
     statement = "The pessimistic Nash policy's loss is at most 6 M Gamma C*."
     SETTINGS = _settings(2, (0.027, 0.032))
@@ -159,6 +160,7 @@ class NashCoverage(CoverageClaim):
 
 class LeximinCoverage(CoverageClaim):
     __doc__ = f"Theorem 6. {CoverageClaim.__doc__}"
+    right_side = "code"
     claim_id, source = "leximin-coverage", f"{ARXIV}, Theorem 6"
     statement = "The pessimistic Leximin policy's loss is at most 6 M Gamma C*."
     SETTINGS = _settings(6, (0.019, 0.0225))
@@ -174,6 +176,7 @@ class MarkovCoverage(CoverageClaim):
         f" printed C* are the features of one step and the next. The policy is dynamic programming's. "
         f"{CoverageClaim.__doc__}"
     )
+    right_side = "code"
     claim_id, source = "markov-coverage", f"{ARXIV}, Theorem 7"
     statement = "In an episodic MDP without chance the pessimistic Nash policy's loss is at most 6 M Gamma C*."
     SETTINGS = _settings(7, (0.027, 0.032))

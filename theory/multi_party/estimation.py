@@ -84,6 +84,7 @@ class RateShape(Theorem[DriftSetting]):
 
     Control: one party alone in its direction (A4 broken): its error does not fall with M, the rate does."""
 
+    right_side = "code"
     claim_id, paper, source = "party-rate-shape", PAPER.name, f"{ARXIV}, Theorem 1"
     statement = "A party's squared error is at most one constant times the rate, whatever M, r and d."
     cost = 12.0
@@ -155,6 +156,7 @@ class PooledPrediction(Theorem[GainSetting]):
 
     Control: each party fitted alone, d parameters a party."""
 
+    right_side = "draw"
     claim_id, paper, source = "pooled-prediction", PAPER.name, f"{ARXIV}, Theorem 10"
     statement = "The parties' summed prediction error is that of M r + r d log d parameters."
     cost = 4.0

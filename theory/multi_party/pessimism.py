@@ -115,6 +115,7 @@ class NashRelativeBound(SureInequality):
     a_m^-)||_{Sigma_m^-1}, a_m^- the true worst action of party m. Relative: no (2BL)^(M-1), no baseline that depends on
     the data. Control: the first party's favourite."""
 
+    right_side = "code"
     claim_id, source = "nash-relative-bound", f"{DERIVED}, for Theorem 2"
     statement = "The Nash policy's relative loss is at most twice the sum of the parties' relative widths."
     SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.28, 0.75))}
@@ -140,6 +141,7 @@ class LeximinBound(SureInequality):
     """I4. min_m v_m(s, pi*) - min_m v_m(s, pi_hat) <= 2 max_m Gamma_m D_m(s), D_m at the Leximin optimum: no factor M.
     Value: the loss over that, largest over states. Control: a policy that leaves the last party out of the minimum."""
 
+    right_side = "code"
     claim_id, source = "leximin-bound", f"{DERIVED}, for Theorem 6"
     statement = "The Leximin policy's loss is at most twice the largest party's width, whatever the number of parties."
     SETTINGS = {"as_stated": Variant(SureSetting(), attained=(0.45, 1.0))}

@@ -84,7 +84,7 @@ def _together(gains: FloatArray, welfare: str) -> FloatArray:
 
 
 class PartyScaling(Theorem[PartiesSetting]):
-    """Every party's set has the same radius (.02) and covariance (I), M = 2 ... 64, eight actions in one state, d = 6,
+    """Every party's set has the same radius (.02) and covariance (I), M = 2 ... 200, eight actions in one state, d = 6,
     r = 3. Value: welfare minus pessimistic welfare at the optimum. The factor M of Theorems 5 and 6 comes from adding
     parties up: it does not grow at all, slope in M at most 0, where the printed factor is 1. (It falls a little: the
     more parties, the shorter what the optimum differs by from what is worst for them.) Control: the sum over
@@ -92,16 +92,17 @@ class PartyScaling(Theorem[PartiesSetting]):
 
     paper = PAPER.name
     axes = ("parties", "welfare minus pessimistic welfare at the optimum")
+    _PARTIES = (2, 6, 20, 63, 200)
 
     def bound(self, setting: PartiesSetting) -> Bound:
         return Slope(0.0, lowest=-0.25)
 
     def grid(self, setting: PartiesSetting) -> FloatArray:
-        return np.array([2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+        return np.array(self._PARTIES, dtype=np.float64)
 
     def draw(self, setting: PartiesSetting, stream: Stream) -> FloatArray:
         found = []
-        for M in (2, 4, 8, 16, 32, 64):
+        for M in self._PARTIES:
             world = parties(1, 8, 6, 3, M, stream.child(f"parties/{M}"))
             sets = PartyConfidence(world.theta, np.broadcast_to(np.eye(6), (M, 6, 6)).copy(), np.full(M, 0.02))
             true, promised = world.gains[:, 0], sets.gain_bounds(world.features)[:, 0]

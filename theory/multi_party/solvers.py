@@ -221,6 +221,7 @@ class ProductScale(Theorem[ScaleSetting]):
     fails; with 2 B L < 1 it is exponentially loose (hence the relative form of `nash-relative-bound`). Value: left over
     right, .7 to .8 at most: gains are uniform near the top of the range. Control: no factor."""
 
+    right_side = "draw"
     claim_id, paper, source = "product-scale", PAPER.name, f"{ARXIV}, Theorem 2 (hidden constant)"
     arithmetic = True
     statement = "A product of gains moves by at most the factor times the sum of their moves."

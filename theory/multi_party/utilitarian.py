@@ -59,6 +59,7 @@ class UtilitarianBound(Theorem[UnevenSetting]):
 
     Controls: no pessimism, which follows estimates that are too high; a program that does not hear the last party."""
 
+    right_side = "code"
     claim_id, paper, source = "utilitarian-bound", PAPER.name, f"{ARXIV}, proof of Theorem 5"
     statement = "The Utilitarian policy's loss is at most twice the sum of the parties' widths at the optimum."
     cost = 8.0
@@ -98,6 +99,7 @@ class UtilitarianAttained(UtilitarianBound):
     ||x||_{Sigma_m^-1} to everybody, .99 of the limit. Value and limit are those of `utilitarian-bound`. Control: truths
     1.5 radii from the estimates, which the sets do not cover."""
 
+    right_side = "code"
     claim_id = "utilitarian-bound-attained"
     statement = "A covered truth costs the pessimistic Utilitarian policy nearly all of twice the sum of widths."
     cost = 1.0

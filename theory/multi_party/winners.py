@@ -113,6 +113,7 @@ class WinnerSure(Theorem[WinnerSetting]):
     100,000. Value: left over right, largest over states; its largest over the draws is above .35, so that half of the
     bonus would not do. Control: losses taken for wins."""
 
+    right_side = "code"
     claim_id, paper, source = "winner-sure", PAPER.name, f"{ARXIV}, proof of Theorem 8"
     statement = "On the event, the exploitability is at most twice the bonus met by the true winner."
     cost = 3.0
@@ -181,7 +182,7 @@ class DeviationSetting(Setting):
 
 
 class BonusLoose(Theorem[DeviationSetting]):
-    """max |N - N*| over pairs falls as M^(-1/2), slope in [-.6, -.4] over M = 1 ... 64 (500 answers a party, A = 5): N
+    """max |N - N*| over pairs falls as M^(-1/2), slope in [-.6, -.4] over M = 1 ... 100 (500 answers a party, A = 5): N
     is a mean over parties, which min_m n_m in the bonus ignores; the bonus itself grows with log M, so that by M = 64
     it is about 25 times too wide. Control: parties who all give the same answers."""
 
@@ -189,21 +190,22 @@ class BonusLoose(Theorem[DeviationSetting]):
     statement = "The error of the mean preference matrix falls as M^(-1/2), and no faster."
     axes = ("parties", "largest error of the mean preference matrix")
     SETTINGS = {"as_stated": Variant(DeviationSetting())}
+    _PARTIES = (1, 3, 10, 32, 100)
 
     def bound(self, setting: DeviationSetting) -> Bound:
         return Slope(-0.4, lowest=-0.6)
 
     def grid(self, setting: DeviationSetting) -> FloatArray:
-        return np.array([1.0, 4.0, 16.0, 64.0])
+        return np.array(self._PARTIES, dtype=np.float64)
 
     def draw(self, setting: DeviationSetting, stream: Stream) -> FloatArray:
-        true = skew_matrices(64, 1, 5, stream.child("preferences"))
+        true = skew_matrices(100, 1, 5, stream.child("preferences"))
         if setting.alike:
             true[:] = true[0]
         counts = even_counts(true, 500, stream).matrices()
         if setting.alike:
             counts[:] = counts[0]
-        return np.array([np.abs((counts - true)[:M].mean(axis=0)).max() for M in (1, 4, 16, 64)])
+        return np.array([np.abs((counts - true)[:M].mean(axis=0)).max() for M in self._PARTIES])
 
     def control(self, setting: DeviationSetting) -> tuple[Control[DeviationSetting], ...]:
         return (Control("parties who give the same answers", replace(setting, alike=True)),)

@@ -35,6 +35,7 @@ class AggregateLipschitz(Theorem[LipschitzSetting]):
     [-1, 1], alpha random in [-2, 2]. Value: the larger of the two ratios. Control: the second bound without its
     factor."""
 
+    right_side = "draw"
     claim_id, paper, source = "aggregate-lipschitz", PAPER.name, f"{DERIVED}, Theorem 4.1"
     statement = "The aggregate moves no more than the rewards."
     SETTINGS = {"as_corrected": Variant(LipschitzSetting(), attained=(0.8, 1.0 + 1e-9))}

@@ -53,6 +53,7 @@ class DiscrepancyBound(Theorem[DiscrepancySetting]):
     of its annotators' laws; exact, in the population. 6 annotators in the plane, 400 pairs. Value: left over right
     side. Control: theta_c of a cluster they do not belong to. Loose: the largest of 250 draws attains a twelfth."""
 
+    right_side = "code"
     claim_id, paper, source = "discrepancy-bound", PAPER.name, f"{DERIVED}, behind Lemma 1"
     statement = "What a cluster's reward costs its annotators is at most twice their label discrepancies."
     SETTINGS = {"as_corrected": Variant(DiscrepancySetting(), attained=(0.05, 0.14))}
@@ -122,6 +123,7 @@ class ClusterNumber(Theorem[ClusterSetting]):
     squared error of K = 3 is below that of K = 1, 2, 4, 6, 12, 24. Value: K = 3's over the best of the others. Control:
     one cloud of annotators without clusters, where 3 is nothing special."""
 
+    right_side = "code"
     claim_id, paper, source = "cluster-number", PAPER.name, f"{ARXIV}, Theorem 3.4 and Lemma 1"
     statement = "The error is least at the true number of clusters."
     cost = 3.0
@@ -168,7 +170,7 @@ class ClusterBias(ClusterNumber):
 @dataclass(frozen=True)
 class RateSetting(Setting):
     n_clusters: int = 2
-    replicates: int = 24
+    replicates: int = 30
 
 
 class ClusterRate(Theorem[RateSetting]):

@@ -103,6 +103,7 @@ class ConcentrationFactor(Theorem[ConcentrationSetting]):
     covariances at the edge of assumption A4 (Lambda_hat's smallest eigenvalue against Lambda is 0.9 exactly). Control:
     a concentration within 0.8 only."""
 
+    right_side = "draw"
     claim_id, paper, source = "concentration-factor", PAPER.name, f"{ARXIV}, assumption 4 and Lemma 6"
     statement = "Under uniform concentration the true squared error is at most a constant times the sample's."
     arithmetic = True

@@ -184,6 +184,7 @@ class LowerBoundMet(Theorem[LearnerSetting]):
     """The same learner's mean gap is at least the exact Bayes risk. Value: gap over risk at Np = 3,000. Control: the
     learner is given 64 times the answers the bound counts."""
 
+    right_side = "draw"
     claim_id, paper, source = "lower-bound-met", PAPER.name, f"{ARXIV}, Theorem 3.3"
     statement = "The algorithm's gap is at least the Bayes risk."
     cost = 4.0

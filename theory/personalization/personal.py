@@ -131,6 +131,7 @@ class NewUserRate(Theorem[NewUserSetting]):
     Control: the others' heads lie on one line and hers is orthogonal to it; nothing of hers was learned.
     """
 
+    short_grid = "beyond 2,500 answers her error meets the floor of the subspace that was learned from others"
     claim_id, paper, source = "new-user-rate", PAPER.name, f"{ARXIV}, Theorem 3.2 (Algorithm 2)"
     statement = "A new annotator's reward is learned at rate 1 / Np, as in k dimensions."
     cost = 6.0

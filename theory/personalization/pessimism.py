@@ -41,6 +41,7 @@ class PessimismInequality(Theorem[InequalitySetting]):
     twelve seeds.
     """
 
+    right_side = "code"
     claim_id, paper, source = "pessimism-inequality", PAPER.name, f"{DERIVED}, inside Theorem 3.1"
     statement = "Inside the confidence set the pessimistic policy's gap is at most twice the target's width."
     cost = 2.0
@@ -183,6 +184,7 @@ class PolicyGapRate(Theorem[GapSetting]):
     of answers: with more of them most annotators' best trajectory is found and the few others make the mean noisy.
     Control: no common subspace, where the estimate stays wrong."""
 
+    short_grid = "with more answers most annotators' best trajectory is found, and the few others make the mean noisy"
     claim_id, paper, source = "policy-gap-rate", PAPER.name, f"{ARXIV}, Theorem 3.1"
     statement = "The gap of the personal pessimistic policies falls at least as Np^(-1/2)."
     cost = 8.0
@@ -235,6 +237,7 @@ class Concentrability(Theorem[ConcentrabilitySetting]):
     ball) is at most max_tau (pi_tar / mu0)^(1/2) if mu_ref = mu1. 15 trajectories, 3 dimensions, random laws. Value:
     their ratio. Control: a mu_ref that is a point mass elsewhere. The largest of 300 draws attains about a third."""
 
+    right_side = "draw"
     claim_id, paper, source = "concentrability", PAPER.name, f"{ARXIV}, Definition 3.1 [derived closed form]"
     statement = "The concentrability coefficient is at most the root of the density ratio."
     arithmetic = True

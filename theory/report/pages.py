@@ -9,8 +9,9 @@ from typing import Any
 from sim.errors import InputError
 from sim.files.atomic import write_text
 from theory.engine.checks import Check
-from theory.engine.registry import papers, theorems_of
+from theory.engine.registry import all_theorems, papers, theorems_of
 from theory.engine.theorem import Theorem
+from theory.report.lists import right_sides, short_grids
 from theory.report.table import markdown_rows, markdown_table
 
 PARTS = ("claims", "readings", "verdicts")
@@ -66,13 +67,16 @@ def require_pages(folder: str | Path, theorems: Sequence[Theorem[Any]]) -> None:
 
 
 def update_pages(folder: str | Path, checks: Sequence[Check]) -> None:
-    """The three tables of every paper that was checked."""
+    """The three tables of every paper that was checked, and the lists of all claims in verdicts.md, if it is there."""
     for paper in dict.fromkeys(check.paper for check in checks):
         theorems, path = theorems_of(paper), page_of(folder, paper)
         text = replaced(_read(path), "claims", claims_table(theorems), path)
         text = replaced(text, "readings", readings_table(theorems), path)
         own = [check for check in checks if check.paper == paper]
         write_text(path, replaced(text, "verdicts", markdown_table(own), path))
+    lists = Path(folder) / "verdicts.md"
+    if lists.is_file():
+        update_tables(lists, {"short-grids": short_grids(all_theorems()), "right-sides": right_sides(all_theorems())})
 
 
 def require_tables(path: Path, parts: Sequence[str]) -> None:

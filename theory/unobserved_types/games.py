@@ -63,6 +63,7 @@ class HedgeBound(_HedgeRun):
     small constant step": this is how small, h <= 1 / range(R). Value: gap divided by the bound.
     """
 
+    right_side = "draw"
     claim_id, source = "hedge-bound", f"{ARXIV}, Algorithm 2 with the constants of Syrgkanis et al. 2015"
     statement = "The averaged play's duality gap is at most (log K + log(K + 1)) / (h T)."
     SETTINGS = {
@@ -217,6 +218,7 @@ class HedgeSolves(_HedgeRun):
     each is an equation. That the distances do not exceed the certificate is weak duality and says nothing of the play.
     """
 
+    right_side = "draw"
     claim_id, source = "hedge-solves", f"{ARXIV}, Algorithm 2 (output weights)"
     statement = "After 1000 rounds the averaged weights solve the min-max regret problem up to the bound on the gap."
     SETTINGS = {"as_stated": Variant(SolutionSetting(), attained=(0.35, 0.75))}
