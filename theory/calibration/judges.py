@@ -98,7 +98,7 @@ class SkewedSetting(Setting):
 
 class SkewedHolds(Theorem[SkewedSetting]):
     """Lognormal draws of sd 1, skewness 6.2, whose mean is just at the limit: HOLDS in 6 % of the trials of 40, where
-    Student's test, control, says so in 14 %. With sd 1.5 it is 7 %, and 10 draws are too few (docs/verdicts.md has the
+    Student's test, control, says so in 14 %. With sd 1.5 it is 8 %, and 10 draws are too few (docs/verdicts.md has the
     rates). Value: the share of 200 trials."""
 
     claim_id, paper, source = "judge-level-skewed-holds", "calibration", _SOURCE + "judges"
