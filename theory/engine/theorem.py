@@ -202,7 +202,7 @@ class Theorem(abc.ABC, Generic[S]):
         """All replicates; replicate r draws from stream.at(replicate=r)."""
         drawn = [self.draw(setting, stream.at(replicate=r)) for r in range(setting.replicates)]
         tested = [r for r, value in enumerate(drawn) if value is not None]
-        values = [drawn[r] for r in tested]
+        values = [value for value in drawn if value is not None]
         try:
             array = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):

@@ -21,7 +21,6 @@ ARGUED: Mapping[str, str] = {
     "constant-08899217a8": _ROUNDING,
     "constant-0bf0a205f2": _ROUNDING,
     "constant-16fb0c4047": _CONTROL,
-    "constant-2fe07fc420": "another point of a grid on which the curve is a power",
     "constant-1d70e255ee": "overwritten before the fit returns",
     "constant-5ecc9694f9": _SEARCH,
     "constant-639fcd1034": _WORLD,

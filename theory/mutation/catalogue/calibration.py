@@ -100,7 +100,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="zero-variance-certain", place=f"{_CHECKS}:_drawn",
-        old="len(values) == 1 or", new="True or", what="replicates that are all the same are taken for certainty",
+        old="len(values) <= 1 or", new="True or", what="replicates that are all the same are taken for certainty",
     ),
     _fault(
         id="premise-ignored", place=f"{_CHECKS}:Checker._take",
@@ -108,7 +108,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="witness-of-another", place=f"{_CHECKS}:Checker._witness",
-        old="replicate=judgement.worst,", new="replicate=judgement.worst + 1,",
+        old="replicate=replicate,", new="replicate=replicate + 1,",
         what="the witness names the replicate after the one it shows",
     ),
 )  # fmt: skip
