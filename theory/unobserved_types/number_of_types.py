@@ -10,7 +10,7 @@ import numpy as np
 from sim.algorithms.em_log_linear import em_log_linear
 from sim.algorithms.model_selection import choose_n_types_by_bic, choose_n_types_by_held_out
 from sim.streams import Stream
-from theory.engine.judges import Bound, EveryDraw, MeanAtMost
+from theory.engine.judges import Bound, EveryDraw, Frequency
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import ARXIV, bandit_differences, bandit_pairs
@@ -29,7 +29,7 @@ class NumberOfTypes(Recovery):
     SETTINGS = {"as_stated": Variant(RecoverySetting(replicates=60))}
 
     def bound(self, setting: RecoverySetting) -> Bound:
-        return MeanAtMost(0.2)
+        return Frequency(0.2, threshold=0.5)
 
     def draw(self, setting: RecoverySetting, stream: Stream) -> float:
         pairs = bandit_pairs(stream, 200, setting.per_annotator, setting.shares, setting.scale)
@@ -111,7 +111,7 @@ class HeldOutTypes(Theorem[HeldOutSetting]):
     SETTINGS = {"as_stated": Variant(HeldOutSetting())}
 
     def bound(self, setting: HeldOutSetting) -> Bound:
-        return MeanAtMost(0.5, departure=0.4)
+        return Frequency(0.5, threshold=0.5, departure=0.9)
 
     def draw(self, setting: HeldOutSetting, stream: Stream) -> float:
         pairs = bandit_pairs(stream, 200, 10, scale=setting.scale)
