@@ -63,7 +63,8 @@ class BoundaryEquivalent(BoundaryError):
 
 
 class BoundaryHolds(BoundaryError):
-    """As `judge-level-at-most`, of the other verdict: P(HOLDS) = ALPHA, too."""
+    """As `judge-level-at-most`, of the other verdict: P(HOLDS) = ALPHA where the mean is just at the edge, too. It is
+    the one that most claims ask for."""
 
     claim_id = "judge-level-at-most-holds"
     statement = "At the edge of its claim a judge of means says HOLDS in 5 % of the trials, within two."
