@@ -130,7 +130,7 @@ def test_an_environment(here):
     [
         ("claim", "my_claim", "is there already and is left alone"),
         ("claim", "My Claim", "name must be small letters, digits and underscores.*for example my_claim"),
-        ("claim", "class", "name must be small letters"),
+        ("claim", "class", "name must not be a word of Python's own.*for example my_class"),
         ("rule", "random", "name must not be that of another module"),
         ("rule", "yaml", "name must not be that of another module"),
         ("rle", "mine", "unknown key 'rle' in 'kind'; did you mean 'rule'"),

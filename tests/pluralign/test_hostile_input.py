@@ -72,7 +72,7 @@ REFUSED = [
     (("study", "ok.yaml", "--out", "file/x"), "file/x/cells: cannot be written ("),
     (("study", "ok.yaml", "--out", "loop"), "loop/cells: cannot be written ("),
     (("study", "ok.yaml", "--out", "/proc/x"), "/proc/x/cells: cannot be written"),
-    (("check", "regret-beta", "--out", "file/x"), "file/x/cells: cannot be written ("),
+    (("check", "regret-beta", "--out", "file/x"), "file/x: cannot be read (Not a directory)"),
     (("check", "regret-beta", "--docs", "small.csv"), "Directory 'small.csv' is a file"),
     (("fit", "deep.jsonl", "--out", "file/x"), "file/x: cannot be written ("),
     (("fit", "deep.jsonl", "--out", "loop"), "loop: cannot be written ("),

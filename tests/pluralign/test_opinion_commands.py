@@ -122,7 +122,7 @@ BAD = {
     "text.csv": ("who,x,y\nann,0.5,half\n", "row 2, field 'column 3': expected a finite number, got 'half'"),
     "one.csv": ("who,x\nann,1\n", "one candidate"),
     "empty.csv": ("", "the file is empty"),
-    "twice.csv": ("who,x,y\nann,0.5,0.5\nann,0.1,0.9\n", "two opinions on prompt 'all'"),
+    "twice.csv": ("who,x,y\nann,0.5,0.5\nann,0.1,0.9\n", "annotator 'ann' stands twice, first in row 2"),
     "list.jsonl": ('{"annotator_id": "a", "candidates": "x", "probs": [1]}\n', "field 'candidates': expected a list"),
     "length.jsonl": ('{"annotator_id": "a", "candidates": ["x", "y"], "probs": [1]}\n', "expected 2 numbers"),
     "nobody.jsonl": ('{"candidates": ["x", "y"], "probs": [1, 0]}\n', "field 'annotator_id': the column is missing"),

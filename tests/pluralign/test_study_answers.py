@@ -160,7 +160,7 @@ def test_work_of_other_code_is_told(study, tmp_path, monkeypatch, capsys):
     assert "was computed with other code of the experiment" in err
     code, _, err = typed(monkeypatch, capsys, "study", "resume", "part-1")
     assert code == 0
-    assert "8 replicates that were finished in part-1 are of another seed, other code or other data" in err
+    assert "8 replicates that were finished in part-1 are of other code of one's own; they are not taken" in err
     code, _, err = typed(monkeypatch, capsys, "study", "resume", "part-1")
     assert (code, "of another seed" in err, "8 of 8 replicates were taken" in err) == (0, False, True)
 

@@ -295,6 +295,7 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
         "parameters.json",
         "annotators.parquet",
         "model.npz",
+        "checksums.json",
         "figures",
         "report.html",
     }
