@@ -10,7 +10,7 @@ from places import ROOT
 from pluralign.commands.check import command
 from sim.errors import InputError
 from theory.engine.checks import Check, ControlResult
-from theory.engine.registry import papers, theorems_of
+from theory.engine.registry import all_theorems, papers, theorems_of
 from theory.engine.verdicts import Verdict
 from theory.report.pages import claims_table, markers, page_of, part_of, readings_table, require_pages, update_pages
 
@@ -82,6 +82,16 @@ def test_a_page_in_part_or_without_markers_is_refused_before_the_work(folder):
         require_pages(folder, theorems_of("low_rank"))
     with pytest.raises(InputError, match="cannot be read"):
         require_pages(folder, theorems_of("multi_party"))
+
+
+def test_the_readme_counts_the_slips_that_are_registered():
+    slips = [
+        theorem for theorem in all_theorems()
+        if (printed := theorem.SETTINGS.get("as_printed")) is not None and printed.expected is Verdict.VIOLATED
+        and (corrected := theorem.SETTINGS.get("as_corrected")) is not None and corrected.expected is Verdict.HOLDS
+    ]  # fmt: skip
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f" {len(slips)} claims come out VIOLATED as they are printed and HOLD as corrected" in text
 
 
 def test_the_readme_is_short():

@@ -74,3 +74,14 @@ def test_every_command_prints_its_object_there():
 
 def test_help_stays_on_standard_output(monkeypatch, capsys):
     assert "Usage:" in typed(monkeypatch, capsys, "study", "--json", "--help")[1]
+
+
+def test_a_program_that_calls_the_command_prints_where_it_did(tmp_path):
+    (tmp_path / "u.csv").write_text("party,A,B\nx,1,2\ny,2,1\n")
+    program = "import sys; from pluralign.__main__ import main; main(); print('after')"
+    told = subprocess.run(
+        [sys.executable, "-c", program, "welfare", "u.csv", "--json"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
+    )  # fmt: skip
+    assert told.stdout.startswith("{")
+    assert told.stdout.endswith("}\nafter\n")
