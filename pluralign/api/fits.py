@@ -310,8 +310,8 @@ def fit(
     """Find the groups hidden in preferences, and policies or rewards that serve them.
 
     pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
-    a baseline (group-dpo, maxmin-rlhf, pal, vpl), module:NAME of your own, or its class.  beside: names of further
-    methods to fit and score with it. n_types: types, clusters or rank; None: chosen on held-out training
+    a baseline (group-dpo, maxmin-rlhf, pal, pal-distance, vpl), module:NAME of your own, or its class.  beside: names
+    of further methods to fit and score with it. n_types: types, clusters or rank; None: chosen on held-out training
     answers, up to max_types. ridge: shrinkage, None: chosen likewise. beta: temperature of the policies whose regret
     is reported. restarts: random starts. priorities: one positive number a type, for MinMax. shift: with low-rank, a
     region of items that training leaves out. network: with shared, also a learned representation (llm extra).

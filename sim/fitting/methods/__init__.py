@@ -23,6 +23,7 @@ _OURS = {
     "group-dpo": "group_dpo:GroupDPO",
     "maxmin-rlhf": "maxmin_rlhf:MaxMinRLHF",
     "pal": "pal:PAL",
+    "pal-distance": "pal_distance:PALDistance",
     "vpl": "vpl:VPL",
 }
 # Loaded when first asked for; one is only scored beside others.
