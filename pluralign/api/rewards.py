@@ -52,8 +52,8 @@ def reward(
     phi: leading directions of the model's last hidden state at the last token of prompt and response; how many is
     chosen on held-out training answers.  model: a causal language model's folder, or GGUF file.  method: pooled (one
     reward for all), personal (one each), shared (theta_i = U v_i), cluster, low-rank (of annotator_features), em-dpo
-    (types); the reward methods stand beside each other.  beside: names of further ones (maxmin-rlhf, pal,
-    pal-distance, vpl, group-dpo).  hold_out: prompts (rewards are scored on prompts nobody answered in training),
+    (types); the reward methods stand beside each other.  beside: names of further ones (maxmin-rlhf, pal, pal-distance,
+    vpl, vpl-encoder, group-dpo).  hold_out: prompts (rewards are scored on prompts nobody answered in training),
     answers, items or people.  chat, append_end, window: how texts become tokens, see `llm.rewards.reward_encoder`.
 
     trunk: a folder in which the model is first trained with the heads, as a LoRA adapter of rank `trunk_rank` under

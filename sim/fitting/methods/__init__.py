@@ -25,6 +25,7 @@ _OURS = {
     "pal": "pal:PAL",
     "pal-distance": "pal_distance:PALDistance",
     "vpl": "vpl:VPL",
+    "vpl-encoder": "vpl_encoder:VPLEncoder",
 }
 # Loaded when first asked for; one is only scored beside others.
 METHODS = Door(

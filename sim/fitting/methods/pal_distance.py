@@ -16,7 +16,7 @@ from sim.fitting.settings import FitSettings
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
-_RIDGES = (1.0, 3.0, 10.0, 30.0)
+_RIDGES = (3.0, 10.0, 30.0, 100.0)
 # Of the map, where features are more: the ridge leaves out what is not needed, and this bounds the work.
 _DIMENSIONS = 8
 
@@ -29,7 +29,7 @@ class PALDistance(PAL):
     title = "PAL, ideal points"
 
     def grid(self, problem: Problem) -> Grid:
-        return replace(super().grid(problem), ridges=_RIDGES, untried=_RIDGES[2])
+        return replace(super().grid(problem), ridges=_RIDGES, untried=_RIDGES[1])
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> IdealPointModel:
         centre = task.centre

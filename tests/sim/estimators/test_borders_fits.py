@@ -5,6 +5,7 @@ import pytest
 
 from sim.estimators.bradley_terry import fit_bradley_terry, fit_bradley_terry_batch, is_separable
 from sim.estimators.ideal_points import fit_ideal_points
+from sim.estimators.latent_encoder import fit_latent_encoder
 from sim.estimators.low_rank import (
     fit_full_rank,
     fit_full_rank_batch,
@@ -17,7 +18,7 @@ from sim.estimators.low_rank_rankings import fit_low_rank_rankings, pairs_of_ran
 from sim.estimators.prototypes import fit_prototype_weights, fit_prototypes
 from sim.estimators.shared_representation import fit_head, fit_shared, fit_shared_batch, representation_error
 from sim.estimators.user_clusters import assign_users, cluster_users, cluster_users_batch
-from sim.estimators.variational_latent import fit_latent_rewards, latent_posterior
+from sim.estimators.variational_latent import fit_latent_rewards, latent_evidence, latent_posterior
 from sim.streams import Stream
 
 _DRAWN = Stream(70, "borders").generator()
@@ -67,9 +68,32 @@ SOUND = {
     fit_prototype_weights: {**_OF_USERS, "prototypes": _numbers(2, 5)},
     fit_ideal_points: {**_ABOUT_ITEMS, "n_prototypes": 2, "dimension": 2, "stream": Stream(71)},
     fit_latent_rewards: {**_OF_USERS, "dimension": 2},
+    fit_latent_encoder: {
+        "chosen": _FLAT,
+        "rejected": _numbers(_N, 5),
+        "annotator": _USER,
+        "n_annotators": _USERS,
+        "dimension": 2,
+        "stream": Stream(71),
+    },
+    latent_evidence: {
+        **_OF_USERS,
+        "common": _numbers(5),
+        "decoder": _numbers(5, 2),
+        "mean": _numbers(_USERS, 2),
+        "covariance": np.tile(np.eye(2), (_USERS, 1, 1)),
+    },
     latent_posterior: {**_OF_USERS, "common": _numbers(5), "decoder": _numbers(5, 2)},
 }
-_BASELINES = [fit_prototypes, fit_prototype_weights, fit_ideal_points, fit_latent_rewards, latent_posterior]
+_BASELINES = [
+    fit_prototypes,
+    fit_prototype_weights,
+    fit_ideal_points,
+    fit_latent_rewards,
+    fit_latent_encoder,
+    latent_evidence,
+    latent_posterior,
+]
 _WEIGHTED = [
     fit_bradley_terry, fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users,
     *_BASELINES,
@@ -77,7 +101,7 @@ _WEIGHTED = [
 _SHIFTED = [fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users, *_BASELINES]
 _POSITIVE_RIDGE = [
     fit_bradley_terry, fit_bradley_terry_batch, fit_shared, fit_shared_batch, fit_head, cluster_users,
-    cluster_users_batch, fit_prototypes, fit_ideal_points, fit_latent_rewards,
+    cluster_users_batch, fit_prototypes, fit_ideal_points, fit_latent_rewards, fit_latent_encoder,
 ]  # fmt: skip
 _RIDGE = [fit_low_rank, fit_low_rank_batch, fit_full_rank, fit_full_rank_batch, descend, fit_low_rank_rankings]
 _RANKS = [
@@ -136,6 +160,9 @@ def _cases():
     for dimension in (0, 6, 1.5):
         yield fit_latent_rewards, "dimension", dimension
         yield fit_ideal_points, "dimension", dimension
+        yield fit_latent_encoder, "dimension", dimension
+    for name in ("hidden", "max_rounds"):
+        yield fit_latent_encoder, name, 0
     yield fit_latent_rewards, "tolerance", -1.0
     yield fit_latent_rewards, "max_rounds", 0
     yield latent_posterior, "rounds", 0

@@ -11,6 +11,7 @@ from tastes import rows_of_tastes
 
 from pluralign.commands.fit import command
 from sim.errors import InputError
+from sim.estimators.variational_latent import latent_evidence
 from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting.head_errors import head_errors
 from sim.fitting.methods.cluster_dpo import _labels
@@ -20,14 +21,17 @@ from sim.fitting.save import load_fit, save_fit
 from sim.fitting.settings import FitSettings
 from sim.streams import Stream
 
-BASELINES = ("maxmin-rlhf", "pal", "pal-distance", "vpl")
+BASELINES = ("maxmin-rlhf", "pal", "pal-distance", "vpl", "vpl-encoder")
 COMMON = {"n_types": 2, "restarts": 2, "seed": 3}
 
 
 @pytest.fixture(scope="module")
 def report():
     """Two opposed types; the baselines stand beside one reward each."""
-    return fit(opposed_types(n_annotators=40, answers=30), FitSettings("personal", beside=(*BASELINES, "group-dpo")))
+    return fit(
+        opposed_types(n_annotators=40, answers=30),
+        FitSettings("personal", max_types=4, beside=(*BASELINES, "group-dpo")),
+    )
 
 
 def test_each_finds_two_opposed_types(report):
@@ -57,6 +61,9 @@ def test_saved_and_used(name, tmp_path):
     x = table.features[:5]
     for who in (report.prepared.table.annotators[report.prepared.trained[0]], None):
         assert np.array_equal(again.score_items(x, who), report.saved().score_items(x, who))
+    rows = report.prepared.answers(report.prepared.train)
+    adapted = [again.method.adapt(model, rows).theta for model in (again.model, report.model)]
+    assert np.array_equal(*adapted)
     assert head_errors(report.fits, report.prepared) is None, "their rewards do not shrink to the common one"
     parts = report.as_json()
     if name == "maxmin-rlhf":
@@ -69,6 +76,17 @@ def test_saved_and_used(name, tmp_path):
         assert min(served["utilities"]) >= max(min(served["by_shares"]), min(served["largest"])) - 1e-9
         assert served["gap"] < 1e-5
         assert sum(served["weights"]) == pytest.approx(1.0)
+    if name == "vpl-encoder":
+        told = parts["amortisation"]
+        assert told["best"] - 1.0 < told["encoder"] <= told["best"]
+        # The same without an offset, the common reward being the decoder's.
+        model, (mean, variance) = report.model, report.model.latents(rows)
+        evidence = latent_evidence(
+            model.centre, model.subspace, mean, variance[:, :, None] * np.eye(2), rows.differences, rows.annotator,
+            rows.n_annotators, weights=rows.weights,
+        )  # fmt: skip
+        assert told["encoder"] == pytest.approx(evidence.sum() / len(report.prepared.trained))
+        assert again.method.adapt(model, rows).theta == pytest.approx(model.theta)
     if name.startswith("pal"):
         assert sum(parts["mixture"]) == pytest.approx(1.0)
 

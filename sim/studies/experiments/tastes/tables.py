@@ -14,7 +14,7 @@ from sim.studies.summary import pipe_table
 METHODS = {
     "pooled": "one for all", "personal": "one each", "shared": "shared subspace", "cluster": "clusters",
     "low_rank": "low rank", "maxmin-rlhf": "MaxMin-RLHF", "pal": "PAL",
-    "pal-distance": "PAL, ideal points", "vpl": "VPL", "truth": "truth",
+    "pal-distance": "PAL, ideal points", "vpl": "VPL", "vpl-encoder": "VPL, an encoder", "truth": "truth",
 }  # fmt: skip
 PLACES = {"answers": "held-out answers", "prompts": "new prompts"}
 
