@@ -131,8 +131,9 @@ def fit_ideal_points(
 
 
 def bend(map_: FloatArray, features: FloatArray) -> FloatArray:
-    """-|A x|^2 of each item: what is common to all in a distance; (n_items, d) -> (n_items,)."""
-    return -np.asarray(((features @ map_.T) ** 2).sum(axis=1))
+    """-|A x|^2 of each item: what is common to all in a distance; (n_items, d) -> (n_items,), -inf far outside."""
+    with np.errstate(over="ignore"):
+        return -np.asarray(((features @ map_.T) ** 2).sum(axis=1))
 
 
 def _loss(

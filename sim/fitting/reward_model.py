@@ -131,14 +131,16 @@ class IdealPointModel(RewardModel):
 
     def log_likelihood_of(self, answers: Answers) -> FloatArray:
         linear = (answers.differences * self.theta[answers.annotator]).sum(axis=1)
-        return np.asarray(log_sigmoid(linear + self._bent(answers)))
+        with np.errstate(invalid="ignore"):  # nan, of two items that are both too far outside to be squared
+            return np.asarray(log_sigmoid(linear + self._bent(answers)))
 
     def common_margins(self, answers: Answers) -> FloatArray:
         return super().common_margins(answers) + self._bent(answers)
 
     def _bent(self, answers: Answers) -> FloatArray:
         common = bend(self.map, answers.features)
-        return np.asarray(common[answers.chosen] - common[answers.rejected])
+        with np.errstate(invalid="ignore"):
+            return np.asarray(common[answers.chosen] - common[answers.rejected])
 
 
 def _log_mixture(log_chance: FloatArray, shares: FloatArray) -> FloatArray:

@@ -119,6 +119,8 @@ def test_ideal_points_are_fitted_adapted_saved_and_scored(tmp_path):
         assert again.score_items(x, name) == pytest.approx(by_hand)
         chances = again.predict_proba(x[1:], x[:-1], name)
         assert np.log(chances / (1 - chances)) == pytest.approx(np.diff(by_hand))
+    assert again.score_items(1e200 * x[:1]).tolist() == [-np.inf], "too far to be squared, and no warning"
+    assert np.isnan(again.predict_proba(1e200 * x[:1], 1e200 * x[1:2])).all(), "which `predict` refuses"
     # A new annotator who answers as one of the fit: her weights are the best of the logits' objective, so are these.
     rows = report.prepared.train & (table.annotator == report.prepared.trained[0])
     items = [table.features[side[rows]] for side in (table.chosen, table.rejected)]
