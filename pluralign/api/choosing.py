@@ -88,10 +88,10 @@ def choose(
         said(progress)(f"note: {len(asked) - known} of {len(asked)} prompts are not among those the fit was made of")
     place = {label: number for number, label in enumerate(different)}
     states = encoded(encoder, different)
-    weights, constants = np.stack([head.weight for head in heads]), np.array([head.constant for head in heads])
+    by_head = np.stack([head.rewards(states) for head in heads])
     where = np.array([place[label] for label in labels])
     ends = np.cumsum([len(responses) for responses in asked.responses])[:-1]
-    rewards = np.split((states @ weights.T - constants)[where].T, ends, axis=1)
+    rewards = np.split(by_head[:, where], ends, axis=1)
     if people:
         # Rewards whose softmax is the opinion: a chance of nothing has the mechanism's floor.
         rewards = [np.vstack([own, np.log(floored(table))]) for own, table in zip(rewards, told, strict=True)]

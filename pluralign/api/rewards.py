@@ -52,9 +52,9 @@ def reward(
     phi: leading directions of the model's last hidden state at the last token of prompt and response; how many is
     chosen on held-out training answers.  model: a causal language model's folder, or GGUF file.  method: pooled (one
     reward for all), personal (one each), shared (theta_i = U v_i), cluster, low-rank (of annotator_features), em-dpo
-    (types); the reward methods stand beside each other.  beside: names of further ones (maxmin-rlhf, pal, vpl,
-    group-dpo).  hold_out: prompts (rewards are scored on prompts nobody answered in training), answers, items or
-    people.  chat, append_end, window: how texts become tokens, see `llm.rewards.reward_encoder`.
+    (types); the reward methods stand beside each other.  beside: names of further ones (maxmin-rlhf, pal, pal-distance,
+    vpl, vpl-encoder, group-dpo).  hold_out: prompts (rewards are scored on prompts nobody answered in training),
+    answers, items or people.  chat, append_end, window: how texts become tokens, see `llm.rewards.reward_encoder`.
 
     trunk: a folder in which the model is first trained with the heads, as a LoRA adapter of rank `trunk_rank` under
     rewards over a common subspace of `trunk_heads` dimensions (method pooled: one reward), for `trunk_epochs`
@@ -115,10 +115,10 @@ def export_reward(fit: FitResult, head: str, folder: str | Path, progress: Calla
     """
     with importing_llm("a reward on a language model"):
         from llm.rewards.export import export_head
-    from sim.fitting.text_features.heads import encoder_of_reward, head_of
+    from sim.fitting.text_features.heads import encoder_of_reward, linear_head
 
     usable = fit.usable
-    own, encoder = head_of(usable, head), encoder_of_reward(usable)
+    own, encoder = linear_head(usable, head), encoder_of_reward(usable)
     # Hidden states are not asked for here, but the head is nothing without the model that it was fitted on.
     encoder = opened_unchanged(encoder.kind, encoder.place, encoder.identity)
     told = {

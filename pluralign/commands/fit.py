@@ -76,8 +76,8 @@ def _one(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> 
     help="Policies: dpo, one for everybody; em-dpo, unobserved types; cluster-dpo, k-means on chosen items. Rewards: "
     "pooled; personal, one each; shared, one each over a common subspace; cluster, by whose reward explains one best; "
     "low-rank, by what is known of people (annotator_features), also of those who have not answered. "
-    "Baselines: group-dpo, group-robust with known groups (group_id); maxmin-rlhf; pal, prototypes; vpl, a Gaussian "
-    "latent. module:NAME, a method of your own.",
+    "Baselines: group-dpo, group-robust with known groups (group_id); maxmin-rlhf; pal, prototypes; pal-distance, "
+    "ideal points; vpl, a Gaussian latent; vpl-encoder. module:NAME, a method of your own.",
 )  # fmt: skip
 @click.option(
     "--types", "n_types", type=TypesOption(), default="auto", show_default=True,

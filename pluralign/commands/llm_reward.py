@@ -165,9 +165,9 @@ def _head(text: str) -> tuple[str, str]:
 def _require_heads(found: FitResult, heads: list[tuple[str, str]]) -> None:
     """Before anything is written: each head is there, and its folder is not."""
     from sim.errors import InputError
-    from sim.fitting.text_features.heads import head_of
+    from sim.fitting.text_features.heads import linear_head
 
     for name, folder in heads:
-        head_of(found.usable, name)
+        linear_head(found.usable, name)
         if Path(folder).exists():
             raise InputError("exists already", file=folder, fix="name another folder")

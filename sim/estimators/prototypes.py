@@ -76,7 +76,7 @@ def fit_prototypes(
         found.append((float(solved.fun), solved.x))
     reached = np.array([loss for loss, _ in found])
     loss, packed = found[int(first_best(-reached))]
-    shares = _softmax(packed[K * d :].reshape(N, K))
+    shares = softmax(packed[K * d :].reshape(N, K))
     shares[np.bincount(number, minlength=N) == 0] = 1.0 / K
     return PrototypeFit(packed[: K * d].reshape(K, d), shares, loss, np.sort(reached))
 
@@ -105,7 +105,7 @@ def fit_prototype_weights(
         return loss, of_logits.ravel()
 
     solved = minimize(objective, np.zeros(N * K), jac=True, method="L-BFGS-B", options={"maxiter": max_rounds})
-    return _softmax(solved.x.reshape(N, K))
+    return softmax(solved.x.reshape(N, K))
 
 
 def _checked(
@@ -121,7 +121,8 @@ def _checked(
     return differences, annotator, weight_array("weights", weights, n), margin
 
 
-def _softmax(logits: FloatArray) -> FloatArray:
+def softmax(logits: FloatArray) -> FloatArray:
+    """Of each row."""
     found = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(found / found.sum(axis=1, keepdims=True))
 
@@ -131,7 +132,7 @@ def _loss(
     ridge: float,
 ) -> tuple[float, FloatArray, FloatArray]:  # fmt: skip
     """The penalised loss, and its gradients by prototypes (K, d) and logits (N, K)."""
-    shares = _softmax(logits)
+    shares = softmax(logits)
     own = shares[number]
     by_prototype = x @ prototypes.T
     margin = o + (own * by_prototype).sum(axis=1)

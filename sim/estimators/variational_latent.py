@@ -110,12 +110,41 @@ def latent_posterior(
     decoder: (d, k)."""
     answers = _answers(differences, annotator, n_annotators, weights, offset)
     require_count("rounds", rounds)
-    d, k = float_array("decoder", decoder, (answers.x.shape[1], "k")).shape
-    whole = np.concatenate([float_array("common", common, (d,))[:, None], decoder], axis=1)
+    whole = _whole(common, decoder, answers)
+    k = whole.shape[1] - 1
     mean, covariance = np.zeros((n_annotators, k)), np.tile(np.eye(k), (n_annotators, 1, 1))
     for _ in range(rounds):
         mean, covariance, _ = _posterior(answers, whole, mean, covariance)
     return mean, covariance
+
+
+def latent_evidence(
+    common: FloatArray,
+    decoder: FloatArray,
+    mean: FloatArray,
+    covariance: FloatArray,
+    differences: FloatArray,
+    annotator: IntArray,
+    n_annotators: int,
+    *,
+    weights: FloatArray | None = None,
+    offset: FloatArray | None = None,
+) -> FloatArray:
+    """The lower bound of each annotator's answers with q_i = N(mean_i, covariance_i), whatever made these; (N,), nats.
+
+    No Gaussian has more than `latent_posterior`, whose bound this is.  mean: (N, k); covariance: (N, k, k).
+    """
+    answers = _answers(differences, annotator, n_annotators, weights, offset)
+    whole = _whole(common, decoder, answers)
+    k = whole.shape[1] - 1
+    mean = float_array("mean", mean, (n_annotators, k))
+    return _evidences(answers, whole, mean, float_array("covariance", covariance, (n_annotators, k, k)))
+
+
+def _whole(common: FloatArray, decoder: FloatArray, answers: _Answers) -> FloatArray:
+    """[theta_0, B], (d, k + 1)."""
+    decoder = float_array("decoder", decoder, (answers.x.shape[1], "k"))
+    return np.concatenate([float_array("common", common, (len(decoder),))[:, None], decoder], axis=1)
 
 
 def _answers(
@@ -153,8 +182,8 @@ def _moments(
     return first, first * first + spread, along
 
 
-def _curvature(square: FloatArray) -> FloatArray:
-    """lambda(xi) = tanh(xi / 2) / (4 xi) at the best xi, xi^2 = E u^2; 1 / 8 at zero."""
+def bound_curvature(square: FloatArray) -> FloatArray:
+    """lambda(xi) = tanh(xi / 2) / (4 xi) of Jaakkola and Jordan's bound at the best xi, xi^2 = E u^2; 1 / 8 at zero."""
     xi = np.sqrt(np.maximum(square, 1e-16))
     return np.asarray(np.tanh(0.5 * xi) / (4.0 * xi))
 
@@ -164,14 +193,14 @@ def _posterior(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The best q at the bound that touches at the present one, and the bound's curvature lambda at the new q; (n,)."""
     _, square, along = _moments(answers, decoder, mean, covariance)
-    curvature = _curvature(square)
+    curvature = bound_curvature(square)
     bent = 2.0 * answers.v * curvature
     precision = answers.sums(bent[:, None, None] * along[:, :, None] * along[:, None, :]) + np.eye(along.shape[1])
     base = answers.o + answers.x @ decoder[:, 0]
     pull = answers.sums((0.5 * answers.v - bent * base)[:, None] * along)
     covariance = np.asarray(np.linalg.inv(precision), dtype=np.float64)
     mean = np.asarray(np.einsum("nkl,nl->nk", covariance, pull))
-    return mean, covariance, _curvature(_moments(answers, decoder, mean, covariance)[1])
+    return mean, covariance, bound_curvature(_moments(answers, decoder, mean, covariance)[1])
 
 
 def _decoder(
@@ -209,11 +238,15 @@ def _decoder(
 
 
 def _evidence(answers: _Answers, decoder: FloatArray, mean: FloatArray, covariance: FloatArray, ridge: float) -> float:
-    """The lower bound at its best xi: sum v (log sigma(xi) + (E u - xi) / 2) - KL - penalty."""
+    """The lower bound with the decoder's penalty."""
+    return float(_evidences(answers, decoder, mean, covariance).sum()) - 0.5 * ridge * float((decoder**2).sum())
+
+
+def _evidences(answers: _Answers, decoder: FloatArray, mean: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Each annotator's lower bound at its best xi: sum v (log sigma(xi) + (E u - xi) / 2) - KL; (N,)."""
     first, square, _ = _moments(answers, decoder, mean, covariance)
     xi = np.sqrt(np.maximum(square, 0.0))
-    fit = float(answers.v @ (log_sigmoid(xi) + 0.5 * (first - xi)))
+    fit = answers.sums(answers.v * (log_sigmoid(xi) + 0.5 * (first - xi)))
     size = mean.shape[1]
     trace, log_volume = np.trace(covariance, axis1=1, axis2=2), np.linalg.slogdet(covariance)[1]
-    divergence = 0.5 * float((trace + (mean**2).sum(axis=1) - size - log_volume).sum())
-    return fit - divergence - 0.5 * ridge * float((decoder**2).sum())
+    return np.asarray(fit - 0.5 * (trace + (mean**2).sum(axis=1) - size - log_volume))

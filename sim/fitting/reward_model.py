@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from sim.algorithms.choice_clusters import assign_by_choices
 from sim.algorithms.em_choices import fit_choices
 from sim.estimators.bradley_terry import fit_bradley_terry
+from sim.estimators.ideal_points import bend
 from sim.estimators.shared_representation import fit_head
 from sim.estimators.user_clusters import assign_users
 from sim.fitting.prepare import Answers
@@ -37,6 +38,10 @@ class RewardModel:
     shares: FloatArray | None = None
     label: IntArray | None = None
     represent: Callable[[FloatArray], FloatArray] | None = None
+
+    def common_margins(self, answers: Answers) -> FloatArray:
+        """By what is the same for everybody; (n,)."""
+        return answers.margins(self.centre)
 
     def seen_by(self, answers: Answers) -> Answers:
         """The answers with all features that the rewards are linear in."""
@@ -115,6 +120,27 @@ class RewardModel:
             self.departures, answers.differences, answers.annotator, answers.n_annotators,
             weights=answers.weights, offset=answers.margins(self.centre),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class IdealPointModel(RewardModel):
+    """-|A phi - z_i|^2 + <centre, phi> up to a constant: <theta_i, phi> - |A phi|^2, theta_i = centre + 2 A' z_i, of
+    plain pairs.  map: A, (m, d); departures: 2 A' p_k of the prototypes."""
+
+    map: FloatArray = field(kw_only=True)
+
+    def log_likelihood_of(self, answers: Answers) -> FloatArray:
+        linear = (answers.differences * self.theta[answers.annotator]).sum(axis=1)
+        with np.errstate(invalid="ignore"):  # nan, of two items that are both too far outside to be squared
+            return np.asarray(log_sigmoid(linear + self._bent(answers)))
+
+    def common_margins(self, answers: Answers) -> FloatArray:
+        return super().common_margins(answers) + self._bent(answers)
+
+    def _bent(self, answers: Answers) -> FloatArray:
+        common = bend(self.map, answers.features)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(common[answers.chosen] - common[answers.rejected])
 
 
 def _log_mixture(log_chance: FloatArray, shares: FloatArray) -> FloatArray:

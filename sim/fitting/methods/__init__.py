@@ -23,7 +23,9 @@ _OURS = {
     "group-dpo": "group_dpo:GroupDPO",
     "maxmin-rlhf": "maxmin_rlhf:MaxMinRLHF",
     "pal": "pal:PAL",
+    "pal-distance": "pal_distance:PALDistance",
     "vpl": "vpl:VPL",
+    "vpl-encoder": "vpl_encoder:VPLEncoder",
 }
 # Loaded when first asked for; one is only scored beside others.
 METHODS = Door(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sim.estimators.prototypes import fit_prototype_weights, fit_prototypes
@@ -9,10 +11,18 @@ from sim.fitting.method import Grid, Group, Problem, Task
 from sim.fitting.methods.rewards import RewardMethod, named_groups
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
 _RIDGES = (3.0, 30.0, 300.0, 3000.0)
+
+
+def with_strangers(weights: FloatArray, answers: Answers) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Weights (N, K), of those without answers the mean; that mean (K,); the prototypes by it, the largest first."""
+    shares = weights[answers.answered].mean(axis=0)
+    whole = np.tile(shares, (answers.n_annotators, 1))
+    whole[answers.answered] = weights[answers.answered]
+    return whole, shares, np.argsort(-shares, kind="stable")
 
 
 class PAL(RewardMethod):
@@ -39,10 +49,7 @@ class PAL(RewardMethod):
             weights=answers.weights, offset=answers.differences @ centre, ridge=ridge,
             restarts=min(task.restarts, 3),
         )  # fmt: skip
-        shares = found.weights[answers.answered].mean(axis=0)
-        weights = np.tile(shares, (answers.n_annotators, 1))
-        weights[answers.answered] = found.weights[answers.answered]
-        order = np.argsort(-shares, kind="stable")
+        weights, shares, order = with_strangers(found.weights, answers)
         return RewardModel(
             centre, centre + weights @ found.prototypes, size, ridge, departures=found.prototypes[order],
             shares=shares[order],
@@ -56,13 +63,10 @@ class PAL(RewardMethod):
         if len(answers):
             found = fit_prototype_weights(
                 model.departures, answers.differences, answers.annotator, answers.n_annotators,
-                weights=answers.weights, offset=answers.margins(model.centre),
+                weights=answers.weights, offset=model.common_margins(answers),
             )  # fmt: skip
             weights[answers.answered] = found[answers.answered]
-        return RewardModel(
-            model.centre, model.centre + weights @ model.departures, model.size, model.ridge,
-            departures=model.departures, shares=model.shares,
-        )  # fmt: skip
+        return replace(model, theta=model.centre + weights @ model.departures)
 
     def describe(self, model: RewardModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
         assert model.departures is not None

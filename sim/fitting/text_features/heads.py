@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.errors import InputError
+from sim.estimators.ideal_points import bend
 from sim.estimators.party_confidence import PartyConfidence
 from sim.fitting.head_errors import ANNOTATOR, STRANGER
+from sim.fitting.reward_model import IdealPointModel
 from sim.fitting.saved import SavedFit
 from sim.fitting.text_features.encoded import EncodedFeatures, TextEncoder
 from sim.fitting.text_features.saved_text import has_heads
@@ -24,11 +26,20 @@ _FIT = "fit:"
 @dataclass(frozen=True, eq=False)
 class Head:
     """weight: (hidden,) of hidden states; constant: what <weight, h> is above the reward, whose zero is the mean
-    training item."""
+    training item.  bend: (m, hidden + 1), of [h, 1], whose squared length is taken off, where the reward is a distance.
+    """
 
     name: str
     weight: FloatArray
     constant: float
+    bend: FloatArray | None = None
+
+    def rewards(self, states: FloatArray) -> FloatArray:
+        """(n, hidden) -> (n,)."""
+        linear = states @ self.weight - self.constant
+        if self.bend is None:
+            return np.asarray(linear)
+        return np.asarray(linear - ((states @ self.bend[:, :-1].T + self.bend[:, -1]) ** 2).sum(axis=1))
 
 
 def head_names(fit: SavedFit) -> tuple[str, ...]:
@@ -97,17 +108,37 @@ def _meant(fit: SavedFit, name: str) -> tuple[str, _Whose]:
 
 
 def head_of(fit: SavedFit, name: str) -> Head:
-    """Errors: InputError where the fit has no such head, or the reward of that annotator is not linear."""
-    made, theta = _features(fit), coefficients_of(fit, name)
-    kept, scale, mean = fit.scales.kept, fit.scales.scale, fit.scales.mean
-    own = np.zeros(len(kept))
-    own[kept] = theta / scale[kept]
-    weight = made.directions.astype(np.float64) @ own
-    return Head(_meant(fit, name)[0], weight, float(made.mean @ weight + mean @ own))
+    """Errors: InputError where the fit has no such head, or the reward of that annotator is a mixture of rewards."""
+    weight, constant = _of_states(fit, coefficients_of(fit, name)[None])
+    bend = None
+    if isinstance(fit.model, IdealPointModel):
+        lengths, constants = _of_states(fit, fit.model.map)
+        bend = np.hstack([lengths, -constants[:, None]])
+    return Head(_meant(fit, name)[0], weight[0], float(constant[0]), bend)
+
+
+def linear_head(fit: SavedFit, name: str) -> Head:
+    """`head_of`, to be a model's last layer.  Errors: also where the reward is a distance."""
+    found = head_of(fit, name)
+    if found.bend is not None:
+        raise InputError(
+            f"the rewards of {fit.method.name} are distances, and no last layer gives them", file=fit.folder,
+            fix="export a reward that is linear, of pal for example; `llm choose` takes this one as it is",
+        )  # fmt: skip
+    return found
+
+
+def _of_states(fit: SavedFit, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Rows (m, d) on standardised features as rows (m, hidden) of hidden states, and what these are above; (m,)."""
+    made, kept = _features(fit), fit.scales.kept
+    own = np.zeros((len(rows), len(kept)))
+    own[:, kept] = rows / fit.scales.scale[kept]
+    weight = own @ made.directions.astype(np.float64).T
+    return weight, weight @ made.mean + own @ fit.scales.mean
 
 
 def coefficients_of(fit: SavedFit, name: str) -> FloatArray:
-    """(d,) of a head on the fit's standardised features.  Errors: as of `head_of`."""
+    """(d,) of a head on the fit's standardised features, what is linear in it.  Errors: as of `head_of`."""
     _features(fit)
     _, whose = _meant(fit, name)
     width = int(fit.scales.kept.sum())
@@ -183,6 +214,8 @@ def _of_annotator(fit: SavedFit, who: str | None, width: int) -> FloatArray:
     items = np.tile(fit.scales.mean, (len(rows), 1))
     items[:, fit.scales.kept] += rows * fit.scales.scale[fit.scales.kept]
     scores = fit.score_items(items, who)
+    if isinstance(fit.model, IdealPointModel):
+        scores = scores - bend(fit.model.map, rows)
     theta, told = scores[:width], scores[width:]
     if np.abs(some @ theta - told).max() > 1e-6 * max(1.0, float(np.abs(told).max())):
         raise InputError(

@@ -609,6 +609,25 @@ def test_baselines_stand_beside_and_choose(pairs, tiny):  # noqa: F811
     assert "lottery" in chosen["max-min"].rows[0]
 
 
+def test_heads_that_are_distances(pairs, tiny, tmp_path, monkeypatch):  # noqa: F811
+    """They score states as the fit scores texts, choose, and are no last layer."""
+    monkeypatch.setattr("sim.fitting.methods.pal_distance.PALDistance.beside", ("pooled",))
+    usable = (found := pl.reward(pairs, tiny, method="pal-distance", n_types=2, ridge=0.3, restarts=1)).usable
+    texts = answered(read_pairs(pairs), False).items[:6]
+    states = usable.text.made.encoder.encode(list(texts))
+    for name in ("stranger", usable.annotators[usable.trained[0]]):
+        head, who = head_of(usable, name), None if name == "stranger" else name
+        assert np.ptp(head.rewards(states) - states @ head.weight) > 1e-3
+        assert head.rewards(states) == pytest.approx(usable.score_items(list(texts), who), abs=1e-6)
+    types = np.stack([head_of(usable, f"type_{k}").rewards(states) for k in (1, 2)])
+    stranger = head_of(usable, "stranger").rewards(states)
+    assert usable.method.shares(usable.model) @ types == pytest.approx(stranger, abs=1e-6)
+    rows = [{"prompt": "The film was", "responses": [" great.", " awful.", " long."]}]
+    assert pl.choose(found, rows, "max-min", beta=0.5).rewards[0].shape == (2, 3)
+    with pytest.raises(InputError, match="are distances, and no last layer gives them"):
+        pl.export_reward(found, "type_1", tmp_path / "head")
+
+
 def test_a_head_is_not_put_on_another_model(tiny, pairs, tmp_path):  # noqa: F811
     place = tmp_path / "base"
     shutil.copytree(tiny, place)

@@ -130,6 +130,8 @@ ELSEWHERE = {
     "low_rank": "test_borders_fits.py",
     "low_rank_descent": "test_borders_fits.py",
     "low_rank_rankings": "test_borders_fits.py",
+    "ideal_points": "test_borders_fits.py",
+    "latent_encoder": "test_borders_fits.py",
     "prototypes": "test_borders_fits.py",
     "shared_representation": "test_borders_fits.py",
     "user_clusters": "test_borders_fits.py",

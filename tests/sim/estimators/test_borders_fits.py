@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from sim.estimators.bradley_terry import fit_bradley_terry, fit_bradley_terry_batch, is_separable
+from sim.estimators.ideal_points import fit_ideal_points
+from sim.estimators.latent_encoder import fit_latent_encoder
 from sim.estimators.low_rank import (
     fit_full_rank,
     fit_full_rank_batch,
@@ -16,7 +18,7 @@ from sim.estimators.low_rank_rankings import fit_low_rank_rankings, pairs_of_ran
 from sim.estimators.prototypes import fit_prototype_weights, fit_prototypes
 from sim.estimators.shared_representation import fit_head, fit_shared, fit_shared_batch, representation_error
 from sim.estimators.user_clusters import assign_users, cluster_users, cluster_users_batch
-from sim.estimators.variational_latent import fit_latent_rewards, latent_posterior
+from sim.estimators.variational_latent import fit_latent_rewards, latent_evidence, latent_posterior
 from sim.streams import Stream
 
 _DRAWN = Stream(70, "borders").generator()
@@ -32,6 +34,11 @@ _USER = np.arange(_N) % _USERS
 _PAIR = {"contexts": _X, "differences": _Z}
 _PAIRS = {"contexts": _numbers(2, _N, 3), "differences": _numbers(2, _N, 4)}
 _OF_USERS = {"differences": _FLAT, "annotator": _USER, "n_annotators": _USERS}
+_ITEMS = np.arange(_N) % 6
+_ABOUT_ITEMS = {
+    "features": _numbers(6, 5), "chosen": _ITEMS, "rejected": (_ITEMS + 1) % 6, "annotator": _USER,
+    "n_annotators": _USERS,
+}  # fmt: skip
 _FACTORS = {"left": _numbers(3, 2), "right": _numbers(4, 2)}
 _RANKED = {"contexts": _X, "ranked": _numbers(_N, 3, 4)}
 _BASIS = np.linalg.qr(_numbers(5, 2))[0]
@@ -59,10 +66,34 @@ SOUND = {
     assign_users: {**_OF_USERS, "theta": _numbers(2, 5)},
     fit_prototypes: {**_OF_USERS, "n_prototypes": 2, "stream": Stream(71)},
     fit_prototype_weights: {**_OF_USERS, "prototypes": _numbers(2, 5)},
+    fit_ideal_points: {**_ABOUT_ITEMS, "n_prototypes": 2, "dimension": 2, "stream": Stream(71)},
     fit_latent_rewards: {**_OF_USERS, "dimension": 2},
+    fit_latent_encoder: {
+        "chosen": _FLAT,
+        "rejected": _numbers(_N, 5),
+        "annotator": _USER,
+        "n_annotators": _USERS,
+        "dimension": 2,
+        "stream": Stream(71),
+    },
+    latent_evidence: {
+        **_OF_USERS,
+        "common": _numbers(5),
+        "decoder": _numbers(5, 2),
+        "mean": _numbers(_USERS, 2),
+        "covariance": np.tile(np.eye(2), (_USERS, 1, 1)),
+    },
     latent_posterior: {**_OF_USERS, "common": _numbers(5), "decoder": _numbers(5, 2)},
 }
-_BASELINES = [fit_prototypes, fit_prototype_weights, fit_latent_rewards, latent_posterior]
+_BASELINES = [
+    fit_prototypes,
+    fit_prototype_weights,
+    fit_ideal_points,
+    fit_latent_rewards,
+    fit_latent_encoder,
+    latent_evidence,
+    latent_posterior,
+]
 _WEIGHTED = [
     fit_bradley_terry, fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users,
     *_BASELINES,
@@ -70,7 +101,7 @@ _WEIGHTED = [
 _SHIFTED = [fit_low_rank, fit_full_rank, descend, fit_shared, fit_head, cluster_users, assign_users, *_BASELINES]
 _POSITIVE_RIDGE = [
     fit_bradley_terry, fit_bradley_terry_batch, fit_shared, fit_shared_batch, fit_head, cluster_users,
-    cluster_users_batch, fit_prototypes, fit_latent_rewards,
+    cluster_users_batch, fit_prototypes, fit_ideal_points, fit_latent_rewards, fit_latent_encoder,
 ]  # fmt: skip
 _RIDGE = [fit_low_rank, fit_low_rank_batch, fit_full_rank, fit_full_rank_batch, descend, fit_low_rank_rankings]
 _RANKS = [
@@ -120,9 +151,18 @@ def _cases():
         yield call, "restarts", 0
     for name in ("n_prototypes", "restarts", "max_rounds"):
         yield fit_prototypes, name, 0
+        yield fit_ideal_points, name, 0
+    for name in ("chosen", "rejected"):
+        for items in (_ITEMS + 1, _ITEMS - 1, _ITEMS * 1.0):
+            yield fit_ideal_points, name, items
+    yield fit_ideal_points, "rejected", _ITEMS[:-1]
     yield fit_prototype_weights, "max_rounds", 1.5
     for dimension in (0, 6, 1.5):
         yield fit_latent_rewards, "dimension", dimension
+        yield fit_ideal_points, "dimension", dimension
+        yield fit_latent_encoder, "dimension", dimension
+    for name in ("hidden", "max_rounds"):
+        yield fit_latent_encoder, name, 0
     yield fit_latent_rewards, "tolerance", -1.0
     yield fit_latent_rewards, "max_rounds", 0
     yield latent_posterior, "rounds", 0

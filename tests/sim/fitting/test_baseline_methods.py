@@ -11,6 +11,7 @@ from tastes import rows_of_tastes
 
 from pluralign.commands.fit import command
 from sim.errors import InputError
+from sim.estimators.variational_latent import latent_evidence
 from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting.head_errors import head_errors
 from sim.fitting.methods.cluster_dpo import _labels
@@ -20,14 +21,17 @@ from sim.fitting.save import load_fit, save_fit
 from sim.fitting.settings import FitSettings
 from sim.streams import Stream
 
-BASELINES = ("maxmin-rlhf", "pal", "vpl")
+BASELINES = ("maxmin-rlhf", "pal", "pal-distance", "vpl", "vpl-encoder")
 COMMON = {"n_types": 2, "restarts": 2, "seed": 3}
 
 
 @pytest.fixture(scope="module")
 def report():
     """Two opposed types; the baselines stand beside one reward each."""
-    return fit(opposed_types(n_annotators=40, answers=30), FitSettings("personal", beside=(*BASELINES, "group-dpo")))
+    return fit(
+        opposed_types(n_annotators=40, answers=30),
+        FitSettings("personal", max_types=4, beside=(*BASELINES, "group-dpo")),
+    )
 
 
 def test_each_finds_two_opposed_types(report):
@@ -57,6 +61,9 @@ def test_saved_and_used(name, tmp_path):
     x = table.features[:5]
     for who in (report.prepared.table.annotators[report.prepared.trained[0]], None):
         assert np.array_equal(again.score_items(x, who), report.saved().score_items(x, who))
+    rows = report.prepared.answers(report.prepared.train)
+    adapted = [again.method.adapt(model, rows).theta for model in (again.model, report.model)]
+    assert np.array_equal(*adapted)
     assert head_errors(report.fits, report.prepared) is None, "their rewards do not shrink to the common one"
     parts = report.as_json()
     if name == "maxmin-rlhf":
@@ -69,8 +76,58 @@ def test_saved_and_used(name, tmp_path):
         assert min(served["utilities"]) >= max(min(served["by_shares"]), min(served["largest"])) - 1e-9
         assert served["gap"] < 1e-5
         assert sum(served["weights"]) == pytest.approx(1.0)
-    if name == "pal":
+    if name == "vpl-encoder":
+        told = parts["amortisation"]
+        assert told["best"] - 1.0 < told["encoder"] <= told["best"]
+        # The same without an offset, the common reward being the decoder's.
+        model, (mean, variance) = report.model, report.model.latents(rows)
+        evidence = latent_evidence(
+            model.centre, model.subspace, mean, variance[:, :, None] * np.eye(2), rows.differences, rows.annotator,
+            rows.n_annotators, weights=rows.weights,
+        )  # fmt: skip
+        assert told["encoder"] == pytest.approx(evidence.sum() / len(report.prepared.trained))
+        assert again.method.adapt(model, rows).theta == pytest.approx(model.theta)
+    if name.startswith("pal"):
         assert sum(parts["mixture"]) == pytest.approx(1.0)
+
+
+def test_ideal_points_are_fitted_adapted_saved_and_scored(tmp_path):
+    """Two kinds of people who want the same much of two features, or as little: no linear reward says so."""
+    table = opposed_types(n_annotators=40, answers=30, seed=4)
+    best = np.where(np.arange(40) % 2, 1.0, -1.0)[table.annotator, None] * np.array([0.8, 0.4, 0.0])
+    far = [((table.features[j] - best) * [1.2, 1.2, 0.0]) ** 2 for j in (table.chosen, table.rejected)]
+    margin = far[1].sum(axis=1) - far[0].sum(axis=1)
+    first = np.random.default_rng(5).random(len(margin)) < 1 / (1 + np.exp(-margin))
+    table = replace(
+        table, group=None, chosen=np.where(first, table.chosen, table.rejected),
+        rejected=np.where(first, table.rejected, table.chosen),
+    )  # fmt: skip
+    report = fit(table, FitSettings("pal-distance", n_types=2, ridge=3.0, restarts=2))
+    found, model = report.as_json(), report.model
+    own = found["test"]["known_users"]["log_likelihood"]
+    for name in ("pooled", "personal", "shared", "cluster"):
+        assert found["baselines"][name]["known_users"]["log_likelihood"] < own - 0.05, name
+    assert found["new_users"][-1]["pal-distance"]["gain_over_pooled"] > 0.1
+    assert found["curvature"][0] >= found["curvature"][1] > 0.5 > 0.1 > found["curvature"][2]
+    save_fit(tmp_path / "fit", report)
+    again, x = load_fit(tmp_path / "fit"), table.features[:5]
+    standard = again.scales.standard("items", x)
+    for who in (int(report.prepared.trained[0]), None):
+        name = None if who is None else table.annotators[who]
+        theta = model.centre + model.shares @ model.departures if who is None else model.theta[who]
+        by_hand = standard @ theta - ((standard @ model.map.T) ** 2).sum(axis=1)
+        assert again.score_items(x, name) == pytest.approx(by_hand)
+        chances = again.predict_proba(x[1:], x[:-1], name)
+        assert np.log(chances / (1 - chances)) == pytest.approx(np.diff(by_hand))
+    assert again.score_items(1e200 * x[:1]).tolist() == [-np.inf], "too far to be squared, and no warning"
+    assert np.isnan(again.predict_proba(1e200 * x[:1], 1e200 * x[1:2])).all(), "which `predict` refuses"
+    # A new annotator who answers as one of the fit: her weights are the best of the logits' objective, so are these.
+    rows = report.prepared.train & (table.annotator == report.prepared.trained[0])
+    items = [table.features[side[rows]] for side in (table.chosen, table.rejected)]
+    later = again.assign(*items, ["she"] * int(rows.sum())).fit
+    assert later.score_items(x, "she") == pytest.approx(
+        again.score_items(x, table.annotators[report.prepared.trained[0]]), abs=0.3
+    )
 
 
 def test_cluster_dpo_counts_an_answer_by_its_weight():

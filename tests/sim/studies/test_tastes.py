@@ -84,7 +84,7 @@ def test_people_of_opposite_tastes_need_more_than_one_reward(opposed):
 
 
 def test_recipes_of_others_stand_beside(opposed):
-    others = ("maxmin-rlhf", "pal", "vpl")
+    others = ("maxmin-rlhf", "pal", "pal-distance", "vpl", "vpl-encoder")
     found = _found(TastesSetting(questions=opposed, baselines=others, **SMALL))
     for method in others:
         for where in ("answers", "prompts", "after_20"):

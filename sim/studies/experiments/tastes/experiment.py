@@ -37,7 +37,7 @@ def run_tastes(setting: TastesSetting, stream: Stream, backends: Backends) -> li
     WHERE: answers and prompts, of known annotators (see `Asked`); after_S, of new annotators with S answers shown.
     pooled: one reward for all.  personal: one each.  shared: one each over a common subspace [arXiv 2405.00254,
     Algorithms 1 and 2].  cluster: K rewards [Algorithm 3].  low_rank: x' Theta phi of annotators' features
-    [arXiv 2412.19436].  maxmin-rlhf, pal, vpl: recipes of other people, where asked for (docs/baselines.md).
+    [arXiv 2412.19436].  maxmin-rlhf, pal, pal-distance, vpl, vpl-encoder: recipes of others, where asked for.
     truth: the annotators' own preferences, the most that can be reached.
     Sizes and ridges are chosen on training answers; new annotators' heads are fitted to what they have shown alone.
     """

@@ -45,7 +45,7 @@ class TastesSetting:
     directions: int | None = None
     largest: int = 8
     restarts: int = 5
-    baselines: tuple[Literal["maxmin-rlhf", "pal", "vpl"], ...] = ()
+    baselines: tuple[Literal["maxmin-rlhf", "pal", "pal-distance", "vpl", "vpl-encoder"], ...] = ()
 
     def __post_init__(self) -> None:
         check_kinds(self)

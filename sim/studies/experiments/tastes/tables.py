@@ -13,7 +13,8 @@ from sim.studies.summary import pipe_table
 # In the order of a reader: what knows least of a person first.
 METHODS = {
     "pooled": "one for all", "personal": "one each", "shared": "shared subspace", "cluster": "clusters",
-    "low_rank": "low rank", "maxmin-rlhf": "MaxMin-RLHF", "pal": "PAL", "vpl": "VPL", "truth": "truth",
+    "low_rank": "low rank", "maxmin-rlhf": "MaxMin-RLHF", "pal": "PAL",
+    "pal-distance": "PAL, ideal points", "vpl": "VPL", "vpl-encoder": "VPL, an encoder", "truth": "truth",
 }  # fmt: skip
 PLACES = {"answers": "held-out answers", "prompts": "new prompts"}
 
