@@ -199,6 +199,27 @@ def test_unfinished_passes_of_other_batches_are_not_taken(pairs, tiny, tmp_path,
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_the_trunk_of_other_heads_is_not_taken(trained, pairs, tiny, tmp_path, monkeypatch):  # noqa: F811
+    """One reward for all and heads over a subspace begin elsewhere, and so does another ridge."""
+    about = answered(read_pairs(pairs).select(np.arange(240)))
+
+    class Asked(Exception):
+        pass
+
+    def passes(*arguments, key, **more):
+        keys.append(key)
+        raise Asked
+
+    keys = []
+    monkeypatch.setattr(trunk, "make_passes", passes)
+    starts = [_start(about, tiny, heads=heads) for heads in (2, 0)]
+    for start in (*starts, replace(starts[0], ridge=7.0)):
+        with pytest.raises(Asked):
+            train_trunk(tiny, about.items, RewardEncoder(tiny), start, TrunkSettings(heads=2), tmp_path / "trunk",
+                        Stream(0))  # fmt: skip
+    assert len(set(keys)) == 3
+
+
 def test_rankings_have_their_likelihood_and_one_reward_for_all_no_heads(tiny, pairs, tmp_path):  # noqa: F811
     table, stream, rows = read_pairs(pairs), Stream(3), []
     for number in range(120):
