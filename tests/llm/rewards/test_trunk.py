@@ -172,7 +172,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_taken(pairs, tiny, tmp_path,
     assert {path.name for path in folder.iterdir()} - {LOCK} == {"adapter", "trunk.json"}
     assert train(folder) == found
     assert len(steps) == 3 * steps_of_a_pass + 2
-    with pytest.raises(InputError, match="other answers, settings or another model"):
+    with pytest.raises(InputError, match="other answers, settings, another method or model"):
         train(folder, rate=2e-3)
     weights[1].write_bytes(weights[1].read_bytes()[:-1] + b"\x01")
     with pytest.raises(InputError, match="changed or damaged"):
