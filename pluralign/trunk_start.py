@@ -58,7 +58,7 @@ def trunk_start(table: PairTable, settings: FitSettings, encoder: TextEncoder, h
     mean, directions = _features(found, prepared)
     return TrunkStart(
         mean, directions, centre[:width], shared[:k].T, rows[:, :k] * sizes[:k], _answers(prepared, kept),
-        _answers(prepared, held), prepared.table.prompt[kept], _RIDGE,
+        _answers(prepared, held), prepared.table.prompt[kept], _RIDGE, found.chosen.ridge,
     )  # fmt: skip
 
 

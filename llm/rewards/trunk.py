@@ -105,8 +105,8 @@ def train_trunk(
     """
     target = Path(folder)
     origin = fingerprint(
-        dict(encoder.identity), asdict(settings), list(texts), asdict(stream), start.decay, start.directions.shape,
-        _choices(start.train), _choices(start.held),
+        dict(encoder.identity), asdict(settings), list(texts), asdict(stream), start.decay, start.ridge,
+        start.directions.shape, start.shared.shape, _choices(start.train), _choices(start.held),
     )  # fmt: skip
     if (found := _finished(target, origin, progress)) is not None:
         return found
@@ -192,7 +192,7 @@ def _finished(target: Path, origin: str, progress: Progress) -> TrunkReport | No
             raise InputError("holds something else than a trunk", file=target, fix="name another one") from None
         return None
     if told.get("origin") != origin:
-        raise InputError("holds the trunk of other answers, settings or another model", file=target, fix=_FIX)
+        raise InputError("holds the trunk of other answers, settings, another method or model", file=target, fix=_FIX)
     require_unchanged(target, told["files"], _FIX)
     progress(f"the trunk in {target} is finished and is taken as it is")
     scores = tuple(float("nan") if score is None else float(score) for score in told["held_out"])

@@ -24,7 +24,8 @@ class TrunkStart:
     mean: (hidden,), directions: (hidden, d): phi = (h - mean)' directions, what heads are linear in.
     centre: (d,) the reward common to all.  shared: (d, k) U and own: (n_annotators, k) v_i of theta_i = centre + U v_i;
     k = 0: one reward for all.  train, held: answers whose contexts are annotators and whose responses are items, by
-    number.  prompts: (n,) of the training answers.  decay: ridge of the departures v_i, nats.
+    number.  prompts: (n,) of the training answers.  decay: ridge of the departures v_i, nats.  ridge: that the centre
+    was fitted with.
     """
 
     mean: FloatArray
@@ -36,6 +37,7 @@ class TrunkStart:
     held: ResponseChoices
     prompts: IntArray
     decay: float
+    ridge: float = 0.0
 
 
 class Heads:

@@ -121,6 +121,7 @@ class Choosing(Shown):
 
         kind: pop-dpo (of rule pool), aggregated, or weighted (of aggregate and max-min): see `sim.tables.distilled`.
         pairs: most of each prompt's pairs of candidates, at random by `seed`.
+        Two candidates of one text are no pair; a prompt whose candidates the rule does not tell apart has none.
         Errors: InputError where the rule has no such labels.
         """
         found = distilled_pairs(self.rewards, self.choices, self.how, kind, Stream(seed, "distil"), pairs=pairs)
@@ -130,6 +131,7 @@ class Choosing(Shown):
              "annotator_id": "everybody", "weight": weight}
             for p, a, b, weight in zip(found.prompt.tolist(), found.chosen.tolist(), found.rejected.tolist(),
                                        found.weight.tolist(), strict=True)
+            if asked.responses[p][a] != asked.responses[p][b]
         ]  # fmt: skip
 
     def save(self, path: str | Path) -> None:
@@ -146,6 +148,7 @@ class Choosing(Shown):
             "share_of_maximum": np.mean([one.share_of_maximum for one in own], axis=0).tolist(),
             "smallest_share": min(one.smallest_share for one in own),
             "one_over_m": float(np.mean([one.one_over_m for one in own])),
+            "certified": float(np.mean([one.certified for one in own])),
             "pareto_efficient": float(np.mean([one.pareto.efficient for one in own])),
             "tau": finite(max(one.pareto.tau for one in own)),
             "optimality_gap": finite(max(gaps)) if gaps else None,

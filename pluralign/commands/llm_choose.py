@@ -114,16 +114,22 @@ def command(
                 require_other(place, fit, candidates, opinions)
                 require_ending(place, ".jsonl")
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
+        say = clock()
         found = choose(
             load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
             mechanism=mechanism, opinions=opinions, pessimistic=pessimistic or radius is not None,
-            radius=RADIUS if radius is None else radius, progress=clock(),
+            radius=RADIUS if radius is None else radius, progress=say,
         )  # fmt: skip
         rows = None if kind is None else found.distil(kind, pairs=pairs, seed=seed)
         if out is not None:
             found.save(out)
         if rows is not None and file is not None:
             write_rows(file, rows)
+            told, every = (len({json.dumps(text) for text in texts}) for texts in
+                           ([row["prompt"] for row in rows], found.candidates.prompts))  # fmt: skip
+            if told < every:
+                say(f"note: {every - told} of {every} prompts have no pair in {file}: {rule} tells none of their "
+                    "candidates apart")  # fmt: skip
     print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))
 
 

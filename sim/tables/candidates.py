@@ -118,7 +118,9 @@ class HowToChoose:
 @dataclass(frozen=True, eq=False)
 class CandidateChoice:
     """lottery: (A,) probabilities, 1 on the choice where there is no lottery.  value: (A,) what the rule makes of each
-    candidate, None where it is of lotteries only.  gap: by how much another lottery may be better, as its algorithm
+    candidate, None where it is of lotteries only.  order: (A,) numbers that order the candidates as a welfare function
+    does, where values fall short of it: leximin goes on to the second-worst, and at alpha near 0 a value may be below
+    all numbers.  gap: by how much another lottery may be better, as its algorithm
     certifies it, None for a choice.  costs: (M,) nats, of a mechanism.  bounds: (M, A) what each party is sure to get
     of each candidate, sure: (M,) of the lottery, and heard: (M,) who is sure of something by some candidate (by some
     lottery, where there is one), where the choice was pessimistic."""
@@ -130,6 +132,7 @@ class CandidateChoice:
     bounds: FloatArray | None = None
     sure: FloatArray | None = None
     heard: BoolArray | None = None
+    order: FloatArray | None = None
 
     @property
     def choice(self) -> int:
@@ -298,7 +301,16 @@ def _by_welfare(table: FloatArray, rule: WelfareRule, how: HowToChoose, prompt: 
             f"{where}: every candidate is {_least(how)}, and {rule.name} cannot tell them apart",
             fix="ask for a lottery, or give more candidates",
         )
-    return CandidateChoice(_sure(n, choice), rule.equivalent(own))
+    return CandidateChoice(_sure(n, choice), rule.equivalent(own), order=_order(own, rule, choice))
+
+
+def _order(table: FloatArray, rule: WelfareRule, choice: int) -> FloatArray | None:
+    if rule.alpha == 1.0:
+        return None
+    if np.isneginf(rule.alpha):
+        _, place = np.unique(np.sort(table, axis=0).T, axis=0, return_inverse=True)
+        return np.asarray(place.reshape(-1), dtype=np.float64)
+    return rule.advantage(table, choice)
 
 
 def _least(how: HowToChoose) -> str:

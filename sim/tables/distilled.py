@@ -45,7 +45,7 @@ def distilled_pairs(
 
     pop-dpo: of rule pool.  Each party's opinion of the two is her Bradley-Terry chance; both orders stand there, with
     the pool of the opinions as weights.  [arXiv 2405.00254, Algorithm 5, over its draw]
-    aggregated: the one of larger value, weight 1; equal ones are left out.
+    aggregated: the one that the rule puts first, weight 1; equal ones are left out.
     weighted: of aggregate and max-min.  Both orders, weighted by sigma(V(a) - V(b)), V the aggregate, or the parties'
     mean reward at max-min's weights: DPO's expected loss on the answers of somebody whose reward it is, least at
     pi_ref exp(V / beta), the policy that `beta` of the choice gives.
@@ -63,13 +63,20 @@ def distilled_pairs(
         found = pooled_pairs(prompt, two, opinions, how.alpha)
         prompt, chosen, rejected, weight = found.contexts, found.chosen, found.rejected, found.pair_weights()
     else:
-        value = np.concatenate([own.value[at] for own, at in zip(choices, drawn, strict=True) if own.value is not None])
-        gap = np.concatenate([value[:, 0] - value[:, 1], value[:, 1] - value[:, 0]])
-        weight = (gap > 0).astype(np.float64) if kind == "aggregated" else np.exp(log_sigmoid(gap))
+        value = np.concatenate([_value(own, kind)[at] for own, at in zip(choices, drawn, strict=True)])
+        first, second = np.concatenate([value, value[:, ::-1]]).T
+        weight = (first > second).astype(np.float64) if kind == "aggregated" else np.exp(log_sigmoid(first - second))
         prompt, chosen, rejected = np.tile(prompt, 2), two.T.ravel(), two[:, ::-1].T.ravel()
     kept = weight > _LEAST
     order = np.argsort(np.asarray(prompt)[kept], kind="stable")
     return DistilledPairs(*(np.asarray(column)[kept][order] for column in (prompt, chosen, rejected, weight)))
+
+
+def _value(found: CandidateChoice, kind: Kind) -> FloatArray:
+    """(A,) what labels go by."""
+    value = found.order if kind == "aggregated" and found.order is not None else found.value
+    assert value is not None
+    return value
 
 
 def _require_labels(choices: Sequence[CandidateChoice], how: HowToChoose, kind: Kind) -> None:

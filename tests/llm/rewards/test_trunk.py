@@ -172,7 +172,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_taken(pairs, tiny, tmp_path,
     assert {path.name for path in folder.iterdir()} - {LOCK} == {"adapter", "trunk.json"}
     assert train(folder) == found
     assert len(steps) == 3 * steps_of_a_pass + 2
-    with pytest.raises(InputError, match="other answers, settings or another model"):
+    with pytest.raises(InputError, match="other answers, settings, another method or model"):
         train(folder, rate=2e-3)
     weights[1].write_bytes(weights[1].read_bytes()[:-1] + b"\x01")
     with pytest.raises(InputError, match="changed or damaged"):
@@ -197,6 +197,27 @@ def test_unfinished_passes_of_other_batches_are_not_taken(pairs, tiny, tmp_path,
             train_trunk(tiny, about.items, RewardEncoder(tiny), start, TrunkSettings(heads=2), tmp_path / "trunk",
                         Stream(0))  # fmt: skip
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_trunk_of_other_heads_is_not_taken(trained, pairs, tiny, tmp_path, monkeypatch):  # noqa: F811
+    """One reward for all and heads over a subspace begin elsewhere, and so does another ridge."""
+    about = answered(read_pairs(pairs).select(np.arange(240)))
+
+    class Asked(Exception):
+        pass
+
+    def passes(*arguments, key, **more):
+        keys.append(key)
+        raise Asked
+
+    keys = []
+    monkeypatch.setattr(trunk, "make_passes", passes)
+    starts = [_start(about, tiny, heads=heads) for heads in (2, 0)]
+    for start in (*starts, replace(starts[0], ridge=7.0)):
+        with pytest.raises(Asked):
+            train_trunk(tiny, about.items, RewardEncoder(tiny), start, TrunkSettings(heads=2), tmp_path / "trunk",
+                        Stream(0))  # fmt: skip
+    assert len(set(keys)) == 3
 
 
 def test_rankings_have_their_likelihood_and_one_reward_for_all_no_heads(tiny, pairs, tmp_path):  # noqa: F811

@@ -109,6 +109,33 @@ def test_lies_gain_nothing_under_the_mechanism(tables):
     assert many.at_most.shape == (20,)
 
 
+def test_everybody_has_an_equal_part_more_often_than_one_sum_proves():
+    rng = np.random.default_rng(4)
+    tables = [rng.normal(size=(3, 8)) for _ in range(200)]
+    found = [
+        certificate(table, own, HowToChoose("nash"))
+        for table, own in zip(tables, choose_candidates(tables, HowToChoose("nash")), strict=True)
+    ]
+    for own in found:
+        assert own.one_over_m == (own.share_of_maximum.min() >= 1 / 3)
+        assert own.one_over_m or not own.certified
+    assert 0 < sum(own.certified for own in found) < sum(own.one_over_m for own in found) < 200
+
+
+@pytest.mark.parametrize(
+    "how",
+    [HowToChoose("nash", zero="fit"), HowToChoose("pool", -3.0, mechanism=True), HowToChoose("alpha=0.5", zero="fit")],
+)
+def test_a_rule_without_an_answer_to_a_changed_table_has_not_stayed(how):
+    """Rewards moved below the fit's zero, and costs that nobody can pay, are of tables that were made up here."""
+    rng = np.random.default_rng(5)
+    tables = [0.1 + rng.uniform(size=(3, 4)) for _ in range(6)]
+    choose_candidates(tables, how)
+    found = axioms_of_rule(tables, how)
+    assert found["zeros"] < 1.0 if how.zero == "fit" else found["zeros"] == 1.0
+    assert found["scales"] == 1.0 if how.rule == "nash" else 0.0 < found["scales"] < 1.0
+
+
 @pytest.mark.parametrize(
     ("how", "scales", "zeros"),
     [

@@ -76,6 +76,27 @@ def test_aggregated_labels_are_of_the_larger_value(tables, rule):
     assert set(found.weight) == {1.0}
 
 
+@pytest.mark.parametrize("rule", ["leximin", "alpha=0.001"])
+def test_labels_go_on_where_values_are_equal(rule):
+    """Of twelve parties' candidates every one is somebody's worst: all minima are 0, and all means of small powers."""
+    table = np.random.default_rng(7).normal(size=(12, 4))
+    how = HowToChoose(rule)
+    (choice,), found = choose_candidates([table], how), _of([table], how, "aggregated")
+    gains = table - table.min(axis=1, keepdims=True)
+    assert (gains.min(axis=0) == 0).all()
+
+    def better(a, b):
+        if rule == "leximin":
+            return sorted(gains[:, a]) > sorted(gains[:, b])
+        # (1 / M) sum u^alpha, above an alpha of which 1e-3 is none: the number of parties above zero first.
+        return (gains[:, a] ** 0.001).sum() > (gains[:, b] ** 0.001).sum()
+
+    by_hand = {(a, b) for a in range(4) for b in range(4) if better(a, b)}
+    assert set(zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)) == by_hand
+    assert len(by_hand) == 6
+    assert all((choice.choice, b) in by_hand for b in range(4) if b != choice.choice)
+
+
 def test_some_pairs_are_drawn_and_the_same_ones_again():
     tables = [np.random.default_rng(1).normal(size=(2, 30)) for _ in range(3)]
     first, again = (_of(tables, HowToChoose("aggregate"), "aggregated", pairs=7) for _ in range(2))
