@@ -71,7 +71,7 @@ def _distance(x, centre):
     return total
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _begin(rules, centre, state):
     """Before the first pass: every type at the centre, and the M-step of the start still to make, of
     `newton_steps` Newton steps (at least two, to reach the split's own fit)."""
@@ -86,7 +86,7 @@ def _begin(rules, centre, state):
     )  # fmt: skip
 
 
-@njit(**FAST)
+@njit(**INNER)
 def _share(state, work):
     """The mixture of the responsibilities that the coming pass starts from; whether it keeps them."""
     gamma, mixture = state.gamma, state.mixture
@@ -100,7 +100,7 @@ def _share(state, work):
 
 
 # In one piece: guard, end of an E-step and next step are the three ways out of one judgement.
-@njit(**FAST)
+@njit(**INNER)
 def _advance(rules, centre, state, work):
     """Judge the pass just made: guard the last step, close an E-step, make the next step. True when done."""
     theta, gamma, trace = state.theta, state.gamma, state.trace
@@ -184,9 +184,26 @@ def _em(rules, answers, centre, state):
 
 one_pass = serial_pass
 em = njit(**FAST)(_em)
-# The same loop for one large problem, each pass shared between threads.  It stays uncompiled: a kernel that calls a
-# parallel one must not be saved (see `sim.compiled.jit`).
-em_shared = FunctionType(_em.__code__, {**globals(), "one_pass": parallel_pass}, "em_shared")
+_em_piece = njit(**INNER)(_em)
+# What surrounds the passes of a loop that stays uncompiled.
+_begin_alone = njit(**FAST)(_begin.py_func)
+_share_alone = njit(**FAST)(_share.py_func)
+_advance_alone = njit(**FAST)(_advance.py_func)
+_ALONE = {"_begin": _begin_alone, "_share": _share_alone, "_advance": _advance_alone}
+
+
+def recursion(one_pass: Any, name: str, compiled: bool) -> Any:
+    """`em`'s own recursion over other passes, its name another's: numba keeps kernels by it.
+
+    compiled: whether it will be. With passes shared between threads, for one large problem, it cannot: a kernel that
+    calls a parallel one must not be saved (see `sim.compiled.jit`).
+    """
+    own = FunctionType(_em.__code__, {**globals(), **({} if compiled else _ALONE), "one_pass": one_pass}, name)
+    own.__qualname__ = name
+    return own
+
+
+em_shared = recursion(parallel_pass, "em_shared", compiled=False)
 
 
 @njit(**FAST_PARALLEL)
@@ -202,7 +219,7 @@ def em_batch(rules, answers, centre, states, rounds, status):
         b, r = np.int64(job) // restarts, np.int64(job) % restarts
         own = Answers(features[b], weight, offsets, tiles, width)
         state = State(theta[b, r], mixture[b, r], gamma[b, r], trace[b, r], likelihood_trace[b, r])
-        rounds[b, r], status[b, r] = em(rules, own, centre, state)
+        rounds[b, r], status[b, r] = _em_piece(rules, own, centre, state)
 
 
 @njit(**FAST)

@@ -3,27 +3,17 @@
 
 from __future__ import annotations
 
-from types import FunctionType
-
 import numpy as np
 from numba import njit, prange
 
 from sim.compiled.choice_pass import ChoiceAnswers, parallel_choice_pass, serial_choice_pass
-from sim.compiled.em import State, em
+from sim.compiled.em import State, recursion
 from sim.compiled.em_pass import Types
-from sim.compiled.jit import FAST, FAST_PARALLEL
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 
-
-def _recursion(one_pass, name):
-    """`em`'s own recursion, its name another's: numba keeps kernels by it."""
-    own = FunctionType(em.py_func.__code__, {**em.py_func.__globals__, "one_pass": one_pass}, name)
-    own.__qualname__ = name
-    return own
-
-
-em_choices = njit(**FAST)(_recursion(serial_choice_pass, "em_choices"))
-# For one large problem; uncompiled, as `em_shared` and for its reason.
-em_choices_shared = _recursion(parallel_choice_pass, "em_choices_shared")
+em_choices = njit(**FAST)(recursion(serial_choice_pass, "em_choices", compiled=True))
+_piece = njit(**INNER)(recursion(serial_choice_pass, "em_choices", compiled=True))
+em_choices_shared = recursion(parallel_choice_pass, "em_choices_shared", compiled=False)
 
 
 @njit(**FAST_PARALLEL)
@@ -37,7 +27,7 @@ def em_choices_batch(rules, answers, centre, states, rounds, status):
         r = np.int64(job)
         own = ChoiceAnswers(features, offset, weight, events, offsets, tiles, width)
         state = State(theta[r], mixture[r], gamma[r], trace[r], likelihood_trace[r])
-        rounds[r], status[r] = em_choices(rules, own, centre, state)
+        rounds[r], status[r] = _piece(rules, own, centre, state)
 
 
 @njit(**FAST)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from sim.compiled.factor_metric import apply_inverse, balance, set_metric, split
-from sim.compiled.jit import FAST, INNER
+from sim.compiled.jit import INNER
 from sim.compiled.structs import Metric, Search
 
 HISTORY = 8
@@ -65,7 +65,7 @@ def _set_direction(search, factors, metric):
 
 
 # Longer than others: one judgement, whose every part reads and writes the same progress.
-@njit(**FAST)
+@njit(**INNER)
 def advance(loss, curvature, mass, limits, metric, search):
     """Judge the evaluation just made at the search's point and move it on; True when done.
 

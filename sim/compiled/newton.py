@@ -127,7 +127,7 @@ def _all_right(features, weight, n, theta):
     return True
 
 
-@njit(**FAST)
+@njit(**INNER)
 def advance(proposed, limits, theta, gradient, hessian, curved, step, progress):
     """Judge the pass just made at theta (its loss, gradient, Hessian, all without ridge) and move theta on.
 

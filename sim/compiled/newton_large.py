@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 from sim.arguments import float_array
-from sim.compiled.jit import FAST_PARALLEL, INNER
+from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.newton import (
     DECREMENT,
     LARGEST,
@@ -143,6 +143,12 @@ def over_blocks(blocks: Blocks, d: int, every: int = 1) -> Sweep:
     return sweep
 
 
+@njit(**FAST)
+def _judge(proposed, limits, theta, gradient, hessian, curved, step, progress):
+    """`advance`, called from Python."""
+    return advance(proposed, limits, theta, gradient, hessian, curved, step, progress)
+
+
 def newton_large(whole: Sweep, part: Sweep | None, goal: Goal, theta: FloatArray) -> tuple[int, float, int, float]:
     """`newton` for one large problem, in place; (steps, largest gradient entry, status, sum of weights).
 
@@ -184,7 +190,7 @@ def _from_here(
             limits = Limits(float(ridge), float(goal.tolerance * mass), goal.max_steps)
             if factored:
                 hessian *= np.sqrt(mass / factored_of)
-        if advance(loss, limits, theta, gradient, hessian, curved, step, progress):
+        if _judge(loss, limits, theta, gradient, hessian, curved, step, progress):
             return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS]), mass, factored
         if progress[SIZE] < 1.0 and not curved:
             # The Hessian that was kept led astray, however short the step (a feature that the part never shows has

@@ -145,6 +145,9 @@ def fit_shared(answers, starts, limits, given, subspace, heads):
     return rounds, loss, decrement, status
 
 
+_fit_piece = njit(**INNER)(fit_shared.py_func)
+
+
 @njit(**FAST_PARALLEL)
 def fit_shared_batch(differences, length, limits, subspace, heads, rounds, loss, decrement, status):
     """`fit_shared` for each replicate, unweighted; differences (B, N, Np, d), length of the rows."""
@@ -161,5 +164,5 @@ def fit_shared_batch(differences, length, limits, subspace, heads, rounds, loss,
                 for c in range(per_user):
                     row[c] = column[c]
         answers = Answers(features, np.ones(n), np.zeros(n))
-        result = fit_shared(answers, starts, Limits(ridge, tolerance, max_rounds), False, subspace[b], heads[b])
+        result = _fit_piece(answers, starts, Limits(ridge, tolerance, max_rounds), False, subspace[b], heads[b])
         rounds[b], loss[b], decrement[b], status[b] = result

@@ -1,6 +1,9 @@
 """An entry kernel holds all it calls, privately; pieces are never compiled alone."""
 
+import importlib
+import inspect
 import os
+import pkgutil
 import subprocess
 import sys
 
@@ -8,7 +11,10 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from numba import float64, guvectorize, njit, prange, vectorize
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
 
+import sim.compiled
 from sim.compiled.jit import FAST, FAST_PARALLEL, INNER
 from sim.compiled.linking import PieceLibrary
 
@@ -69,6 +75,26 @@ def test_pieces_have_no_code_of_their_own():
         assert isinstance(compiled.library, PieceLibrary)
         with pytest.raises(TypeError, match="called_by_kernels_only"):
             piece(np.ones(2))
+
+
+def test_no_kernel_calls_an_entry_kernel():
+    """An entry kernel that others call is compiled a second time, alone: a fifth of the first EM's wait."""
+    names = [own.name for own in pkgutil.walk_packages(sim.compiled.__path__, "sim.compiled.")]
+    kernels = {
+        id(kernel): kernel
+        for name in names
+        for kernel in vars(importlib.import_module(name)).values()
+        if isinstance(kernel, Dispatcher) and kernel.py_func.__module__.startswith("sim.")
+    }
+    entries = {place for place, kernel in kernels.items() if not isinstance(kernel._cache, NullCache)}
+    called = {
+        (kernel.py_func.__qualname__, name)
+        for kernel in kernels.values()
+        for name, other in inspect.getclosurevars(kernel.py_func).globals.items()
+        if id(other) in entries
+    }
+    assert len(entries) > 40
+    assert not called
 
 
 def test_what_a_piece_raises_arrives():
