@@ -64,6 +64,8 @@ class Request:
         for name, kept in plain.items():
             object.__setattr__(self, name, kept)
         _ = self.share
+        if self.where is not None and (not isinstance(self.where, str) or "\0" in self.where):
+            raise InputError(f"where must be a folder (got {self.where!r})")
         if self.tls is not None and len(self.tls) != 3:
             raise InputError(f"tls must name three files: of the authority, certificate, key (got {len(self.tls)})")
         require_seconds("time_out", self.time_out)

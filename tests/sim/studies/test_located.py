@@ -1,5 +1,7 @@
 """Which file a relative path is: beside the study file, or where the study was asked for, whoever goes on with it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -118,6 +120,24 @@ def test_shipped_studies_read_where_they_are_asked_for(tmp_path, monkeypatch):
     }  # fmt: skip
     real = load_spec(study_file("tldr"))
     assert {setting.answers_file for _, setting in real.cells()} == {str(tmp_path / "away" / "tldr.jsonl")}
+
+
+@pytest.mark.parametrize("where", [3, ["a"], "a\0b"])
+def test_a_folder_that_is_none_is_one_line(folders, where):
+    study = _study(folders, "nowhere", paths=True)
+    pl.run_study(study, workers=1, out="o")
+    asked = folders / "o" / "request.json"
+    asked.write_text(json.dumps({**json.loads(asked.read_text()), "where": where}))
+    with pytest.raises(InputError, match="where must be a folder"):
+        pl.resume_study("o")
+
+
+def test_a_folder_of_before_it_was_kept_goes_on_where_it_is(folders):
+    study = _study(folders, "before", paths=True)
+    pl.run_study(study, workers=1, out="o")
+    asked = folders / "o" / "request.json"
+    asked.write_text(json.dumps({key: own for key, own in json.loads(asked.read_text()).items() if key != "where"}))
+    assert pl.resume_study("o").run.resumed == 2
 
 
 def test_a_file_that_is_gone_is_said_with_where_the_study_was_asked_for(tmp_path, monkeypatch):
