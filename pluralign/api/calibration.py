@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.files.locks import held
 from sim.running.engines import EngineName, Tls, available_cores
 from theory.engine.judges import ALPHA
-from theory.engine.planning import PowerPlan, plan
+from theory.engine.planning import MOST, TIMES, PowerPlan, plan
 from theory.engine.registry import CLAIMS, find, select
 from theory.engine.runner import run_checks
 from theory.engine.theorem import PROFILES, Profile
@@ -36,17 +36,20 @@ class PowerResult(Shown):
         rows.append((f"departure: {own.departure.against}", own.departure.now, own.departure.replicates))
         rows += [(f"control: {need.against}", need.now, need.replicates) for need in own.controls]
         rows += [(f"grid {grid.words} ({len(grid.grid)} points)", None, grid.replicates) for grid in own.grids]
-        needed = "no number of replicates is known to" if own.needed is None else f"{own.needed} replicates"
+        reach = f"{own.needed} replicates reach power {own.target:g}"
+        if own.unreached:
+            reach = f"no number of replicates reaches power {own.target:g} for {', '.join(own.unreached)}"
         notes = [
             f"the claim's verdict at p <= {own.level:.2g}, adjusted among {own.family} verdicts; departure and "
             f"controls at {ALPHA:g}, not adjusted",
             f"a replicate takes {own.seconds_a_replicate:.3g} s here",
         ]
+        if own.unreached:
+            notes.append(f"tried up to {TIMES * own.replicates:,} replicates, for the departure up to {MOST:,}")
         if own.tested < 1.0:
             notes.insert(1, f"{own.tested:.0%} of the replicates test the claim; all are counted")
         return Page(
-            f"{own.claim_id} ({own.variant.replace('_', ' ')}): {needed} reach power {own.target:g} (it has "
-            f"{own.replicates})",
+            f"{own.claim_id} ({own.variant.replace('_', ' ')}): {reach} (it has {own.replicates})",
             ("against", f"power at {own.replicates}", "replicates needed"), rows,
             notes,
         )  # fmt: skip

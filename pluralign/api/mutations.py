@@ -8,6 +8,7 @@ from typing import Any
 
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
+from sim.files.locks import held
 from sim.running.engines import available_cores
 from theory.engine.theorem import PROFILES, Profile
 from theory.mutation.catalogue import catalogue
@@ -61,7 +62,7 @@ def mutate(
     papers: whose faults of the catalogue; all if none.  profile: quick, or full: what quick does not notice is tried
     again with more replicates.  sample: so many faults of the generic operators beside them (None: 200 with all
     papers, none with some).  only: ids of faults.  workers: processes, None: one a core.  out: folder that keeps every
-    answer; a run that is killed goes on from there.  progress: called with a line now and then.
+    answer, one run's alone; a run that is killed goes on from there.  progress: called with a line now and then.
     """
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)} (got {profile!r})")
@@ -75,21 +76,23 @@ def mutate(
                              fix="`pluralign mutate --list` names them")  # fmt: skip
     require_mutations_folder(out)
     said = progress or (lambda line: None)
-    report = run_mutations(
-        [fault for fault in planted if not only or fault.id in only],
-        sample=size,
-        # One paper's faults are mostly in what its own claims execute, and a survey of all takes minutes.
-        claims=papers,
-        profile=profile,
-        seed=seed,
-        workers=available_cores() if workers is None else workers,
-        out=Path(out),
-        on_survey=lambda claim, done, total: said(f"[{done}/{total}] {claim} as it is"),
-        on_progress=lambda one, done, total, left: said(
-            f"[{done}/{total}] {one.fault.id}: {one.killed_by or _unnoticed(one)} (about {left / 60:.0f} min left)"
-        ),
-    )
-    write_mutations(Path(out), report)
+    # A second run would begin with the kernels under the first one's processes.
+    with held(out):
+        report = run_mutations(
+            [fault for fault in planted if not only or fault.id in only],
+            sample=size,
+            # One paper's faults are mostly in what its own claims execute, and a survey of all takes minutes.
+            claims=papers,
+            profile=profile,
+            seed=seed,
+            workers=available_cores() if workers is None else workers,
+            out=Path(out),
+            on_survey=lambda claim, done, total: said(f"[{done}/{total}] {claim} as it is"),
+            on_progress=lambda one, done, total, left: said(
+                f"[{done}/{total}] {one.fault.id}: {one.killed_by or _unnoticed(one)} (about {left / 60:.0f} min left)"
+            ),
+        )
+        write_mutations(Path(out), report)
     return MutationResult(report)
 
 

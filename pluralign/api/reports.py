@@ -13,10 +13,13 @@ from sim.files.file_rows import require_ending
 
 
 class Report(Shown):
-    """text: the table a command printed; figures: drawn (PNG and SVG); html: the page; content: what it is about."""
+    """text: the table a command printed; figures: drawn (PNG and SVG); undrawn: why a study has none; html: the page;
+    content: what it is about."""
 
-    def __init__(self, text: str, figures: list[Path], html: Path, content: dict[str, Any]) -> None:
-        self.text, self.figures, self.html, self._content = text, tuple(figures), html, content
+    def __init__(
+        self, text: str, figures: list[Path], html: Path, content: dict[str, Any], undrawn: str = ""
+    ) -> None:  # fmt: skip
+        self.text, self.figures, self.html, self.undrawn, self._content = text, tuple(figures), html, undrawn, content
 
     def as_dict(self) -> dict[str, Any]:
         """What `pluralign report --json` prints."""
@@ -25,7 +28,8 @@ class Report(Shown):
     def page(self) -> Page:
         lines = [line for line in self.text.splitlines() if line.strip()]
         drawn = ", ".join(path.name for path in self.figures if path.suffix == ".png")
-        notes = [*([f"figures: {drawn}"] if drawn else []), f"page: {self.html}"]
+        notes = [f"figures: {drawn}"] if drawn else [f"no figure: {self.undrawn}"] if self.undrawn else []
+        notes.append(f"page: {self.html}")
         return Page(lines[0], ("",), [(line,) for line in lines[1:]], notes)
 
 
@@ -49,10 +53,12 @@ def report(folder: str | Path, out: str | Path | None = None) -> Report:
     sections = collect(here)
     # Whole before anything is written: a page that is refused leaves no figures behind.
     text = render(sections)
-    told = _RESULTS[kind](here, out is None) if kind in _RESULTS else None
+    # The page says of a study's figure why there is none.
+    undrawn = "".join(study.undrawn for study in sections.studies)
+    told = _RESULTS[kind](here, out is None and not undrawn) if kind in _RESULTS else None
     write_text(html, text)
     if told is not None:
-        return Report(told.text, told.figures, html, told.content)
+        return Report(told.text, told.figures, html, told.content, undrawn)
     listed = [{"kind": result.kind, "folder": result.name} for result in results]
     lines = [f"{row['kind']:9}  {row['folder']}" for row in listed]
     return Report("\n".join([f"{sections.told} in {here}", *lines]), [], html, {"results": listed})

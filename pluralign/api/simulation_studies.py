@@ -26,6 +26,7 @@ from sim.studies.registry import find_experiment
 from sim.studies.report import SavedStudy, StudyReport, require_own_study_folder
 from sim.studies.request import Request
 from sim.studies.results import Results
+from sim.studies.seeds import from_to, replicates_a_cell
 from sim.studies.shipped import shipped_studies, study_file
 from sim.studies.spec import StudySpec, load_spec
 
@@ -147,7 +148,8 @@ class StudyResult(Shown):
             notes.append(f"{report.agreeing} of {len(report.compared)} numbers within 3 joint standard errors "
                          "of the reference")  # fmt: skip
         head = (*factors, "method", "metric", "mean", "s.e.")
-        return Page(f"{title}; {len(self.results)} rows, {self.results.replicates} seeds", head, rows, notes)
+        seeds = from_to(replicates_a_cell(self.results.measured()), " seeds")
+        return Page(f"{title}; {len(self.results)} rows, {seeds}", head, rows, notes)
 
     def plot(self, figure: str | None = None) -> Any:
         """Axes of one of the experiment's figures; None: the one the study names."""

@@ -35,7 +35,8 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
         return
     click.echo(_text(Path(folder), found.text))
     drawn = ", ".join(str(path) for path in found.figures if path.suffix == ".png")
-    click.echo(f"\nfigures: {drawn}\npage: {found.html}" if drawn else f"\npage: {found.html}")
+    line = f"\nfigures: {drawn}" if drawn else f"\nno figure: {found.undrawn}" if found.undrawn else ""
+    click.echo(f"{line}\npage: {found.html}")
 
 
 def _text(folder: Path, text: str) -> str:

@@ -1,17 +1,17 @@
 """Figures that matplotlib draws, as SVG inside the page: their own ids, no colours that vanish in the dark, and what
-they show as CSV, read off the figure itself."""
+they show as CSV."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
+from pluralign.page.figure_numbers import HEAD, figure_rows
 from pluralign.page.limits import FIGURE
 from pluralign.page.svg import Chart, csv_text, safe
 from sim.files.figure_files import kept
@@ -46,9 +46,7 @@ def _chart(figure: Any, prefix: str, name: str) -> Chart:
         svg = Markup("<p>This figure is too large for a page; its numbers are in the CSV.</p>")
     else:
         svg = Markup(_inlined(text, prefix, f"{title}: {told}", dark=not images))
-    return Chart(
-        svg, title, told, csv_text(("panel", "series", "x", "y", "low", "high"), _numbers(figure)), f"{name}.csv"
-    )
+    return Chart(svg, title, told, csv_text(HEAD, figure_rows(figure)), f"{name}.csv")
 
 
 def _inlined(text: str, prefix: str, label: str, *, dark: bool) -> str:
@@ -78,50 +76,3 @@ def _of_the_page(found: re.Match[str]) -> str:
     if colour != "#" + 3 * colour[1:3] or light == 255:
         return colour
     return "currentColor" if light < 64 else "var(--quiet)" if light < 160 else "var(--faint)"
-
-
-def _numbers(figure: Any) -> Iterator[tuple[object, ...]]:
-    """A row a point drawn: lines with their error bars, bars, and the cells of heat maps."""
-    from matplotlib.container import BarContainer, ErrorbarContainer
-
-    for place, axes in enumerate(figure.axes):
-        panel = axes.get_title() or axes.get_ylabel() or f"panel {place + 1}"
-        barred = set()
-        for container in axes.containers:
-            label = str(container.get_label())
-            if isinstance(container, ErrorbarContainer) and container.lines[0] is not None:
-                line, _, spans = container.lines
-                barred.add(line)
-                yield from _points(panel, label, line, spans)
-            elif isinstance(container, BarContainer):
-                for patch in container.patches:
-                    across = patch.get_width() if container.orientation == "horizontal" else patch.get_height()
-                    at = patch.get_y() + patch.get_height() / 2 if container.orientation == "horizontal" \
-                        else patch.get_x() + patch.get_width() / 2  # fmt: skip
-                    yield panel, label, float(at), float(across), None, None
-        for line in axes.lines:
-            if line not in barred and not str(line.get_label()).startswith("_") and len(line.get_xdata()) > 0:
-                yield from _points(panel, str(line.get_label()), line, ())
-        for image in axes.images:
-            yield from _cells(panel, axes, np.ma.asarray(image.get_array(), dtype=float))
-
-
-def _cells(panel: str, axes: Any, table: Any) -> Iterator[tuple[object, ...]]:
-    """Of a heat map: a row's name in place of a series', nothing where nothing was measured."""
-    across = [tick.get_text() for tick in axes.get_xticklabels()]
-    down = [tick.get_text() for tick in axes.get_yticklabels()]
-    for i, row in enumerate(np.ma.filled(table, np.nan)):
-        for j, value in enumerate(row):
-            yield panel, down[i] if i < len(down) else i, across[j] if j < len(across) else j, float(value), None, None
-
-
-def _points(panel: str, label: str, line: Any, spans: Any) -> Iterator[tuple[object, ...]]:
-    x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata(), dtype=float)
-    low: list[float | None] = [None] * len(y)
-    high = low
-    for span in spans:
-        ends = [np.asarray(segment) for segment in span.get_segments()]
-        if len(ends) == len(y) and all(len(end) == 2 and end[0, 0] == end[1, 0] for end in ends):
-            low, high = [float(end[0, 1]) for end in ends], [float(end[1, 1]) for end in ends]
-    for i in range(len(y)):
-        yield panel, label, x[i].item() if hasattr(x[i], "item") else x[i], float(y[i]), low[i], high[i]

@@ -17,6 +17,7 @@ from sim.files.atomic import Json
 from sim.studies.registry import EXPERIMENTS, find_experiment
 from sim.studies.report import SavedStudy
 from sim.studies.results import Results
+from sim.studies.seeds import from_to, replicates_a_cell
 from sim.studies.shipped import shipped_studies
 from sim.studies.summary import half_width
 
@@ -49,7 +50,7 @@ class StudyShown:
     factors: Mapping[str, str]
     settings: Mapping[str, str]
     seed: str
-    replicates: int
+    replicates: str
     n_cells: int
     methods: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -93,11 +94,18 @@ def _shown(result: Result, place: int) -> StudyShown:
         estimand=_prose(_words(definition and definition.run)),
         factors={factor: ", ".join(map(_plain, levels)) for factor, levels in study["grid"].items()},
         settings={name: _plain(value) for name, value in fixed.items() if name not in study["grid"]},
-        seed=str(study.get("seed", "")), replicates=results.replicates, n_cells=len(set(results["cell_id"])),
-        methods=tuple(dict.fromkeys(results["method"])), metrics=tuple(dict.fromkeys(results["metric"])),
+        seed=str(study.get("seed", "")), n_cells=len(set(results["cell_id"])),
+        replicates=from_to(replicates_a_cell(results, study.get("skipped", ()))), methods=_named(results, "method"),
+        metrics=_named(results, "metric"),
         measures=shown, left_out=left_out, csv=_csv(measures, saved.factors), charts=charts, undrawn=undrawn,
-        failed=len(study.get("failed", ())), skipped=len(study.get("skipped", ())),
+        # Of what failed the first hundred are listed, and all are counted; files of before have the list alone.
+        failed=int(study.get("n_failed", len(study.get("failed", ())))), skipped=len(study.get("skipped", ())),
     )  # fmt: skip
+
+
+def _named(results: Results, column: str) -> tuple[str, ...]:
+    """Without the empty name of what failed or was skipped."""
+    return tuple(name for name in dict.fromkeys(results[column]) if name)
 
 
 def _words(of: object) -> str:
@@ -152,8 +160,8 @@ def _charts(saved: SavedStudy, place: int, name: str) -> tuple[tuple[Chart, ...]
         return (), f"'{saved.name}' cannot be imported here ({clipped(saved.unknown)}), and only it can draw it"
     try:
         charts = tuple(drawn_charts(saved.draw, f"study{place}", name.replace("/", "-")))
-    except InputError:
-        raise
     except Exception as error:  # whatever a figure makes of results that are not what it was written for
-        return (), f"the figure cannot be drawn from these results ({clipped(f'{type(error).__name__}: {error}', 200)})"
+        # One of somebody's own comes as a line that says where (`sim.plugins.blaming`).
+        said = error.problem if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        return (), f"the figure cannot be drawn from these results ({clipped(said, 300)})"
     return charts, "" if charts else "this study draws no figure from these results"

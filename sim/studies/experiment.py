@@ -81,6 +81,8 @@ class Experiment:
     memory(setting): about how many bytes a replicate needs; a cell that needs more than there are is refused before the
     study begins (0: not known).
     files(setting): files of data that a replicate reads; what was computed from other contents is computed again.
+    paths: fields of the setting that name files.  The setting is given absolute ones: a relative path in a study file
+    is beside it, one of `--set` is of the working folder.
     doors: fields of the setting that name something others may add, and through which door.
     """
 
@@ -93,6 +95,7 @@ class Experiment:
     doors: Mapping[str, Door] = field(default_factory=dict)
     memory: Callable[[Any], float] = lambda setting: 0.0
     files: Callable[[Any], tuple[Path, ...]] = lambda setting: ()
+    paths: tuple[str, ...] = ()
 
     def figure_for(self, factors: Sequence[str]) -> str | None:
         """The first figure this grid has the factors for: what is drawn where a study file names none."""

@@ -18,7 +18,7 @@ from sim.studies.decided import decided_by
 from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
 from sim.studies.report import StudyReport, require_same_study
-from sim.studies.request import Request, require_same
+from sim.studies.request import Request, require_same, require_same_places
 from sim.studies.status import Journal, left_behind
 
 
@@ -41,7 +41,9 @@ def run_in_folder(
     with held(folder):
         require_same_study(folder, spec)
         grid, place, share = cells_of(spec, backends), request.place(folder), request.share
-        otherwise = request.write(folder, spec, decided_by(spec, grid, backends))
+        decided = decided_by(spec, grid, backends)
+        require_same_places(folder, request, decided["data"])
+        otherwise = request.write(folder, spec, decided)
         if not fresh and (others := left_behind(folder, grid)):
             of = " and ".join(otherwise) or "another seed, other code or other data"
             on_note(f"{others:,} replicates that were finished in {folder} are of {of}; they are not taken")
@@ -73,7 +75,9 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         raise InputError("is one of the shares", file=out, fix="name another folder for the whole (out)")
     requests = [Request.read(folder) for folder in folders]
     require_same(requests, folders)
-    request = replace(requests[0], shard=(1, 1), cells=None)
+    # The folder of a share that another machine computed may not be here.
+    where = next((one.where for one in requests if one.where is not None and Path(one.where).is_dir()), None)
+    request = replace(requests[0], shard=(1, 1), cells=None, where=where)
     spec = request.spec()
     reference = StudyReport.reference_of(spec)
     require_place(out / "cells")

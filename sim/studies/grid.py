@@ -44,7 +44,7 @@ def cells_of(spec: StudySpec, backends: Backends) -> list[Cell]:
             skipped = spec.definition.missing(setting, backends)
         except ValueError as error:
             raise InputError(str(error)) from error
-        cell_id = _digest([spec.experiment, asdict(setting)], 8)
+        cell_id = _digest([spec.experiment, {**asdict(setting), **spec.written(factors)}], 8)
         if skipped is not None:
             out.append(Cell(cell_id, factors, setting, skipped, "", ""))
             continue

@@ -12,6 +12,7 @@ from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import GREY, LINES, MARKERS
 from sim.preferences import FloatArray
 from sim.studies.results import Results
+from sim.studies.seeds import from_to, replicates_a_cell
 from sim.studies.summary import half_width
 
 # One size for every panel of every figure, two a row: at the width of a page of text its letters are read as they are.
@@ -46,9 +47,9 @@ def curve(
     hollow: bool = False, **where: Any,
 ) -> None:  # fmt: skip
     """Mean over replicates of the rows `where` against factor `x`, with its 95 % interval; nothing where nothing was
-    measured."""
+    measured.  A level that is null has no place on an axis, and is left out."""
     found = results.where(metric=metric, **where).measured().by(x)
-    at = sorted(found)
+    at = sorted(level for level in found if level is not None)
     if at:
         drawn = [found[level].values() for level in at]
         points(axes, at, drawn, label, number, "--" if dashed else "-", hollow=hollow)
@@ -114,6 +115,11 @@ def heats(
     bar.ax.set_ylim(min(centre, *map(np.nanmin, tables)), max(centre, *map(np.nanmax, tables)))
 
 
+def seeds(results: Results) -> str:
+    """Of how many replicates a cell's means are, in words."""
+    return from_to(replicates_a_cell(results.measured()), " seeds")
+
+
 def unsigned_zero(value: float, form: str) -> str:
     """The number as `form` has it; what is rounded to nothing has no sign."""
     told = format(value, form)
@@ -126,7 +132,7 @@ def finish(
     """Title with the number of seeds; one legend of all the panels given (one, or several), where a panel is left
     over or below; files."""
     drawn = ", bars: 95 % interval of the mean" if bars else ""
-    figure.suptitle(f"{title}\nmean over {results.replicates} seeds{drawn}", fontsize=10.5)
+    figure.suptitle(f"{title}\nmean over {seeds(results)}{drawn}", fontsize=10.5)
     if legend is not None:
         named: dict[str, Any] = {}
         for own in legend if isinstance(legend, Sequence) else [legend]:

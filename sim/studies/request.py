@@ -27,8 +27,9 @@ NAME = "request.json"
 @dataclass(frozen=True)
 class Request:
     """study: a file or a shipped study's name.  overrides: key=value texts.  seed: None: the file's.  cells: the place
-    of finished replicates; None: in the study's folder.  content, code: digests of the study file and of the code, as
-    they were."""
+    of finished replicates; None: in the study's folder.  where: the folder it was asked for in, which relative paths of
+    settings are of; None: the working folder.  content, code: digests of the study file and of the code, as they
+    were."""
 
     study: str
     overrides: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Request:
     batch: int | None = None
     time_out: float | None = None
     shard: tuple[int, int] = (1, 1)
+    where: str | None = None
     content: str = ""
     code: str = ""
 
@@ -62,6 +64,8 @@ class Request:
         for name, kept in plain.items():
             object.__setattr__(self, name, kept)
         _ = self.share
+        if self.where is not None and (not isinstance(self.where, str) or "\0" in self.where):
+            raise InputError(f"where must be a folder (got {self.where!r})")
         if self.tls is not None and len(self.tls) != 3:
             raise InputError(f"tls must name three files: of the authority, certificate, key (got {len(self.tls)})")
         require_seconds("time_out", self.time_out)
@@ -81,7 +85,14 @@ class Request:
 
     def spec(self) -> StudySpec:
         """The study, checked; a share of one whose size depends on what is measured is refused."""
-        spec = load_spec(study_file(self.study), self.overrides, self.seed)
+        where = None if self.where is None else Path(self.where)
+        try:
+            spec = load_spec(study_file(self.study), self.overrides, self.seed, where)
+        except InputError as error:
+            if where is None or where == Path.cwd():
+                raise
+            said = f"{error.problem} (the study was asked for in {where}, and relative paths are of there)"
+            raise InputError(said, file=error.file, row=error.row, field=error.field, fix=error.fix) from error
         if spec.target_error and self.share.of > 1:
             raise InputError(
                 "a study with a target_error cannot be shared out: how far a cell goes depends on all its replicates",
@@ -106,8 +117,9 @@ class Request:
         """With the file as it is now, where it is now, and what else decides the numbers (`decided.decided_by`); what
         of that was otherwise in the request that stood there, in words."""
         content = {
-            **asdict(self), "study": str(spec.file.resolve()), "content": content_of(spec.file),
-            "code": code_fingerprint(), "experiment": spec.experiment, "decided": decided,
+            **asdict(self), "study": str(spec.file.resolve()), "where": self.where or str(Path.cwd()),
+            "content": content_of(spec.file), "code": code_fingerprint(), "experiment": spec.experiment,
+            "decided": decided,
         }  # fmt: skip
         try:
             before = load_json((folder / NAME).read_text(encoding="utf-8"))
@@ -132,7 +144,8 @@ class Request:
             file, experiment = Path(found["study"]), str(found["experiment"])
             kept: dict[str, Any] = {}
             for field in fields(cls):
-                value = found[field.name]
+                # Folders of before it was kept have none.
+                value = found.get(field.name) if field.name == "where" else found[field.name]
                 kept[field.name] = tuple(value) if isinstance(value, list) else value
             request = cls(**kept)
             _ = request.share, [str(text) for text in request.overrides]
@@ -163,6 +176,23 @@ def changed_since(folder: Path) -> str:
         return changed(found["decided"]) if "decided" in found else ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{NAME}, which says how the study was asked for, cannot be read; `study resume` needs it"
+
+
+def require_same_places(folder: Path, request: Request, data: Mapping[str, str]) -> None:
+    """Refuse to go on from another folder where an experiment of one's own finds other files there: the results would
+    be written over.  data: file -> digest, as they are read now.  Folders of before it was kept say nothing."""
+    if request.where is None or Path(request.where) == Path.cwd():
+        return
+    try:
+        before = load_json((folder / NAME).read_text(encoding="utf-8"))["decided"]["data"]
+        then, now = ([file for file in one if file not in other] for one, other in ((before, data), (data, before)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if then and now:
+        raise InputError(
+            f"was begun in {request.where} and read {then[0]}; from here it would read {now[0]}", file=folder,
+            fix=f"cd {request.where}; an experiment whose `paths` name its files can be resumed from anywhere",
+        )  # fmt: skip
 
 
 def _require_here(file: Path, experiment: str, folder: Path) -> None:

@@ -16,6 +16,7 @@ from sim.running.fingerprint import SIM
 from sim.running.memory import require_memory
 from sim.settings import blaming_overrides, in_home, parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
+from sim.studies.located import bases, located
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
 from sim.studies.target import ALL
 
@@ -32,7 +33,8 @@ class StudySpec:
     experiment: a name of ours or module:NAME.  replicates: of each cell, at most where there is a target_error: metric
     ("all": any other) -> the standard error at which a cell ends.  settings: what all cells share; grid: factor ->
     values, the first varying slowest.  figure: what is drawn, or None.  reference: a file of numbers to compare with,
-    beside the study file, or None.  file: the study file; modules beside it can be named.
+    beside the study file, or None.  file: the study file; modules beside it can be named.  folders: setting that names
+    a file -> the folder that a relative path is of.
     """
 
     experiment: str
@@ -45,6 +47,7 @@ class StudySpec:
     figure: str | None
     reference: Path | None
     file: Path
+    folders: Mapping[str, Path]
 
     @property
     def definition(self) -> Experiment:
@@ -84,8 +87,12 @@ class StudySpec:
         for values in itertools.product(*self.grid.values()):
             factors = dict(zip(self.grid, values, strict=True))
             with looking_in(self.folder), self._blaming("setting"):
-                setting = self.definition.setting(**self.settings, **factors)
+                setting = self.definition.setting(**located({**self.settings, **factors}, self.folders))
             yield factors, setting
+
+    def written(self, factors: Mapping[str, Any]) -> dict[str, Any]:
+        """Paths as they were written: the same in whatever folder a study lies; what they hold is looked at too."""
+        return {name: value for name, value in {**self.settings, **factors}.items() if name in self.folders}
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration, defaults included, as plain values."""
@@ -108,17 +115,19 @@ def folder_of(file: Path) -> Path:
     return Path.cwd() if beside.is_relative_to(SIM) else beside
 
 
-def load_spec(path: str | Path, overrides: Sequence[str] = (), seed: int | None = None) -> StudySpec:
-    """Read and check a study file; `overrides` are key=value texts with YAML values."""
-    return blaming_overrides(lambda texts: _load(Path(path), texts, seed), overrides)
+def load_spec(
+    path: str | Path, overrides: Sequence[str] = (), seed: int | None = None, where: Path | None = None
+) -> StudySpec:
+    """Read and check a study file; `overrides` are key=value texts with YAML values, relative paths among them of
+    `where` (None: the working folder)."""
+    return blaming_overrides(lambda texts: _load(Path(path), texts, seed, where), overrides)
 
 
-def _load(file: Path, overrides: Sequence[str], seed: int | None) -> StudySpec:
+def _load(file: Path, overrides: Sequence[str], seed: int | None, where: Path | None) -> StudySpec:
     content = _read(file)
     definition = _definition(content, file)
     names = tuple(field.name for field in fields(definition.setting))
-    for text in overrides:
-        _override(content, text, names, file)
+    overridden = [_override(content, text, names, file) for text in overrides]
     if seed is not None:
         content["seed"] = seed
     for section in ("settings", "grid"):
@@ -136,6 +145,7 @@ def _load(file: Path, overrides: Sequence[str], seed: int | None) -> StudySpec:
         figure=_figure(content, definition, file),
         reference=None if reference is None else file.parent / in_home(str(reference)),
         file=file,
+        folders=bases(definition.paths, file, overridden, where),
     )
     _require_tasks_fit(spec)
     try:
@@ -241,7 +251,8 @@ def _figure(content: Mapping[str, Any], definition: Experiment, file: Path) -> s
     return str(name)
 
 
-def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Path) -> None:
+def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Path) -> str:
+    """The key that it sets."""
     key, value = parse_override(text, "n_annotators=100")
     key = key.removeprefix("settings.").removeprefix("grid.")
     if key in content["grid"]:
@@ -251,6 +262,7 @@ def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Pa
     else:
         require_known(key, (*names, *_OVERRIDABLE), file)
         content["settings"][key] = value
+    return key
 
 
 def _values(name: str, values: Any, file: Path) -> tuple[Any, ...]:

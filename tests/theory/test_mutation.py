@@ -7,9 +7,12 @@ import time
 
 import pytest
 
+import pluralign as pl
 from pluralign.api.mutations import MutationResult
 from sim.errors import InputError
-from theory.engine.registry import papers
+from sim.files.locks import held
+from sim.running.fingerprint import versions
+from theory.engine.registry import find, papers
 from theory.mutation.argued import ARGUED
 from theory.mutation.catalogue import NAMES, catalogue
 from theory.mutation.fault import Fault
@@ -206,6 +209,35 @@ def test_a_run_names_the_claim_that_notices_and_resumes(tmp_path):
     # What is finished is read, and nothing of it is made again.
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert [one.how for one in again.outcomes] == [one.how for one in first.outcomes]
+
+
+def test_answers_are_of_the_versions_they_were_found_with(tmp_path, monkeypatch):
+    """As every other cache here: what another numpy made of a claim is asked again, and of its faults."""
+    from theory.mutation import survey
+
+    theorem = find("costs-not-negative")
+    before = survey.digest_of(SOURCES, theorem)
+    row = {"claim_id": "costs-not-negative", "digest": before, "seed": 0, "seconds": 1.0, "noticed": "", "lines": {}}
+    (tmp_path / "one.json").write_text(json.dumps(row))
+    assert survey._load(tmp_path / "one.json", theorem, before, 0).digest == before
+    for package in ("python", "numpy", "scipy", "numba"):
+        others = {**versions(), package: "0.0.1"}
+        monkeypatch.setattr(survey, "versions", lambda others=others: others)
+        survey._versions.cache_clear()
+        now = survey.digest_of(SOURCES, theorem)
+        assert now != before
+        assert survey._load(tmp_path / "one.json", theorem, now, 0) is None
+    survey._versions.cache_clear()
+
+
+def test_a_second_run_in_the_folder_is_refused_and_takes_nothing_away(tmp_path):
+    kernel = tmp_path / "cells" / "kernels" / "compiled"
+    (tmp_path / "cells" / "faults").mkdir(parents=True)
+    kernel.parent.mkdir()
+    kernel.touch()
+    with held(tmp_path), pytest.raises(pl.InputError, match="is working there"):
+        pl.mutate(only="pop-optimum-beta", workers=1, out=tmp_path)
+    assert kernel.exists()
 
 
 def test_claims_are_tried_that_execute_the_line_quick_ones_first():

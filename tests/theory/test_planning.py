@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from pluralign.api.calibration import PowerResult
 from sim.errors import InputError
 from sim.streams import Stream
 from theory.engine.checks import check_theorem
@@ -19,7 +20,7 @@ from theory.engine.judges import (
     Slope,
     TwoSided,
 )
-from theory.engine.planning import plan, smallest, verdicts_beside
+from theory.engine.planning import Need, plan, smallest, verdicts_beside
 from theory.engine.registry import find, theorems_of
 from theory.engine.runner import adjust
 from theory.engine.theorem import Control, Setting, Theorem, Variant
@@ -153,3 +154,43 @@ def test_the_family_is_the_paper_of_the_claim():
 def test_a_family_of_none_is_refused():
     with pytest.raises(InputError, match="at least 1 verdict"):
         plan(Draws(50), "as_stated", target=0.9, family=0)
+
+
+class TooMuch(Draws):
+    """The mean of uniform numbers is at most .45: more draws see the better that it is not."""
+
+    claim_id, statement = "too-much", "The mean of uniform numbers is at most .45."
+
+    def __init__(self, replicates, shift=1.0):
+        super().__init__(replicates)
+        self.shift = shift
+
+    def bound(self, setting):
+        return MeanAtMost(0.45, departure=0.1)
+
+    def control(self, setting):
+        return (Control("shifted", dataclasses.replace(setting, shift=self.shift)),)
+
+
+@pytest.mark.parametrize(("claim", "unreached"), [
+    (TooMuch(100), ("the claim",)), (TooMuch(100, shift=-1.0), ("the claim", "control 'shifted'")),
+    (Draws(50), ()),
+])  # fmt: skip
+def test_what_no_number_of_replicates_reaches_is_said_and_none_is_named(claim, unreached):
+    """Of a claim that is false, and of a control that is no violation, the more draws the less."""
+    found = plan(claim, "as_stated", target=0.8)
+    assert found.unreached == unreached
+    assert (found.needed is None) == bool(unreached)
+    assert found.as_json()["needed"] == found.needed
+    title = PowerResult(found).page().title
+    if unreached:
+        assert f"no number of replicates reaches power 0.8 for {', '.join(unreached)} (it has 100)" in title
+        assert found.holds.replicates is None
+    else:
+        assert f"{found.needed} replicates reach power 0.8 (it has 50)" in title
+
+
+def test_a_departure_that_is_not_named_is_not_asked_for():
+    found = plan(Draws(50), "as_stated", target=0.8, family=1)
+    assert dataclasses.replace(found, departure=Need("none is named", None, None)).unreached == ()
+    assert dataclasses.replace(found, departure=Need("too small", 0.1, None)).unreached == ("the departure",)

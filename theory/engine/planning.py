@@ -21,7 +21,8 @@ from theory.engine.required import require_measurement, require_premises
 from theory.engine.theorem import Json, Measurement, Profile, Theorem
 from theory.engine.verdicts import Verdict
 
-MOST = 1_000_000
+# Replicates that are tried: at most for a departure, by its formula; and so many times those measured for others.
+MOST, TIMES = 1_000_000, 100
 _DRAWS = 200
 
 
@@ -69,13 +70,23 @@ class PowerPlan:
     grids: tuple[GridPlan, ...]
 
     @property
+    def unreached(self) -> tuple[str, ...]:
+        """What no number of replicates that was tried reaches the target for: the claim, its departure, controls. A
+        departure that is not named, or not known, is not asked for."""
+        asked = [("the claim", self.holds), *((f"control '{need.against}'", need) for need in self.controls)]
+        if self.departure.now is not None:
+            asked.insert(1, ("the departure", self.departure))
+        return tuple(words for words, need in asked if need.replicates is None)
+
+    @property
     def needed(self) -> int | None:
-        """Replicates that reach the target against everything that can be reached; None where nothing can."""
+        """Replicates that reach the target for the claim, its departure and every control; None where some are not
+        reached (`unreached`)."""
         known = [need.replicates for need in (self.holds, self.departure, *self.controls) if need.replicates]
-        return max(known, default=None)
+        return None if self.unreached else max(known)
 
     def as_json(self) -> Json:
-        return {**dataclasses.asdict(self), "needed": self.needed}
+        return {**dataclasses.asdict(self), "needed": self.needed, "unreached": list(self.unreached)}
 
 
 def plan(
@@ -186,8 +197,8 @@ def _needed(
         again = measured.resampled(stream.child(f"power/{n}"), draws, n)
         return float(np.mean([hit(one, stream) for one in again]))
 
-    # More replicates than a hundred times those measured say more of the measurement than of the claim.
-    return Need(words, power(measured.drawn), smallest(power, target, most=100 * measured.drawn))
+    # More replicates than so many times those measured say more of the measurement than of the claim.
+    return Need(words, power(measured.drawn), smallest(power, target, most=TIMES * measured.drawn))
 
 
 def smallest(power: Callable[[int], float], target: float, most: int = MOST) -> int | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.reading import load_json
+from sim.running.fingerprint import versions
 from theory.engine.theorem import Theorem
 from theory.mutation.fault import Fault
 from theory.mutation.session import Session
@@ -47,8 +51,14 @@ def imported_by(sources: Sources, theorem: Theorem[Any]) -> frozenset[str]:
 
 
 def digest_of(sources: Sources, theorem: Theorem[Any]) -> str:
-    """Of every module of ours that the claim and the engine that checks it import."""
-    return f"{sources.digest(type(theorem).__module__)}{sources.digest('theory.engine.checks')}"
+    """Of every module of ours that the claim and the engine that checks it import, and of the versions of Python and
+    of the packages that decide numbers."""
+    return f"{sources.digest(type(theorem).__module__)}{sources.digest('theory.engine.checks')}{_versions()}"
+
+
+@cache
+def _versions() -> str:
+    return hashlib.blake2b(json.dumps(versions(), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def survey(
@@ -62,7 +72,7 @@ def survey(
 ) -> dict[str, Surveyed]:
     """Every claim traced at two replicates, and checked once at the quick profile as it is.
 
-    cells: a file a claim, taken again while nothing that the claim imports has changed.
+    cells: a file a claim, taken again while nothing that the claim imports, nor any version, has changed.
     """
     cells.mkdir(parents=True, exist_ok=True)
     found: dict[str, Surveyed] = {}

@@ -12,6 +12,7 @@ from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, PINK
 from sim.preferences import FloatArray
 from sim.studies.experiment import Figure
+from sim.studies.plots import seeds
 from sim.studies.results import Results
 from sim.studies.summary import half_width
 
@@ -72,7 +73,7 @@ def _weights_figure(results: Results, backends: Sequence[str]) -> Any:
     bars = _measured(results, [bar for bar in _BARS if bar[2].endswith("minmax")])
     for axes, backend in zip(panels, backends, strict=True):
         _every_bar(axes, results.where(backend=backend), bars, "weight", len(groups))
-        axes.axhline(1 / len(groups), color="0.25", linestyle="--", linewidth=0.9, zorder=3)
+        axes.axhline(1 / len(groups), color="0.25", linestyle="--", linewidth=0.9, zorder=3, label="_equal weights")
         _finish(axes, groups, _NAMES[backend])
         axes.set_ylim(0, 1.02)
     _title(figure, panels, results, "Figure 3: MinMax weights (dashed: equal weights)")
@@ -98,7 +99,8 @@ def _bars(axes: Any, by_group: Sequence[FloatArray], width: float, shift: float,
     for x, (_, values) in zip(at, shown, strict=True):
         # Spread evenly, not at random: the same results draw the same file.
         jitter = np.linspace(-0.3, 0.3, values.size) * width if values.size > 1 else np.zeros(1)
-        axes.plot(x + jitter, values, ".", color="0.15", markersize=2.2, alpha=0.55, zorder=2)
+        axes.plot(x + jitter, values, ".", color="0.15", markersize=2.2, alpha=0.55, zorder=2,
+                  label=f"_{label}, each seed")  # fmt: skip
     for x, mean in zip(at, means, strict=True):
         if abs(mean) < 5e-3:
             # A bar of no height would look like a missing one.
@@ -124,9 +126,8 @@ def _finish(axes: Any, groups: Sequence[tuple[int, float]], name: str) -> None:
 
 
 def _title(figure: Any, panels: Sequence[Any], results: Results, text: str) -> None:
-    n = results.replicates
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=3 if len(panels) > 1 else 2, fontsize=8, frameon=False
     )
-    figure.suptitle(f"{text}\nmean over {n} seeds, 95 % interval of the mean; dots are seeds", fontsize=11)
+    figure.suptitle(f"{text}\nmean over {seeds(results)}, 95 % interval of the mean; dots are seeds", fontsize=11)

@@ -96,4 +96,6 @@ def _files(setting: BestOfNSetting) -> tuple[Path, ...]:
     return () if setting.file is None else (Path(setting.file),)
 
 
-BEST_OF_N = Experiment(BestOfNSetting, run_best_of_n, FIGURES, memory=BestOfNSetting.memory, files=_files)
+BEST_OF_N = Experiment(
+    BestOfNSetting, run_best_of_n, FIGURES, memory=BestOfNSetting.memory, files=_files, paths=("file",)
+)

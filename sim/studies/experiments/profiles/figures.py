@@ -51,7 +51,7 @@ def _bars(results: Results, folder: Path, profiles: list[str | None]) -> list[Pa
                 if found.size:
                     at = place + 0.27 * (number - 1)
                     axis.bar(at, found.mean(), 0.25, yerr=half_width(found), color=LINES[number], capsize=2,
-                             label=rule if place == 0 else None, error_kw={"linewidth": 1})  # fmt: skip
+                             label=rule if place == 0 else f"_{rule}", error_kw={"linewidth": 1})  # fmt: skip
                     if abs(found.mean()) < 5e-3:
                         axis.annotate("0", (at, 0), textcoords="offset points", xytext=(0, 2), ha="center", fontsize=7)
         axis.set_xticks(range(len(profiles)), [str(name) for name in profiles], rotation=30, fontsize=8)

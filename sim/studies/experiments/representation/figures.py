@@ -48,7 +48,7 @@ def draw_violation(results: Results, folder: Path) -> list[Path]:
     crossings: list[str] = []
     for at, words, style in ((measured, "measured", "-"), (predicted, "predicted", ":")):
         if np.isfinite(at):
-            axes[0].axvline(at, color="0.3", linestyle=style, linewidth=1)
+            axes[0].axvline(at, color="0.3", linestyle=style, linewidth=1, label=f"_crossing, {words}")
             crossings.append(f"{words} {at:.2f}")
     axes[0].set_ylabel("mean error of a party's reward")
     axes[0].set_title("Sharing helps up to w: " + ", ".join(crossings), fontsize=10)

@@ -166,5 +166,5 @@ def _missing(setting: TastesSetting, backends: Backends) -> str | None:
 
 TASTES = Experiment(
     TastesSetting, run_tastes, FIGURES, table=tastes_table, missing=_missing, memory=TastesSetting.memory,
-    files=files_of,
+    files=files_of, paths=("questions", "answers_file"),
 )  # fmt: skip
