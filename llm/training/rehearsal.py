@@ -27,13 +27,16 @@ from sim.streams import Stream
 
 @dataclass(frozen=True)
 class StepShape:
-    """Tokens of a prompt and of a response, pairs in a forward pass of training (of all adapters in it), responses in
-    one of evaluation."""
+    """Tokens of a prompt and of a response, answers in a forward pass of training (of all adapters in it), responses in
+    one of evaluation.  responses: of an answer, two of a pair.  alone: each has a sequence of its own in training,
+    whatever the model allows."""
 
     prompt: int
     response: int
-    pairs: int
+    answers: int
     rows: int
+    responses: int = 2
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def rehearse(
     """The peaks of a training step and of an evaluation batch of this shape, of a model of this configuration.
 
     recompute: activations, in the backward pass.  four_bit: its linear layers are packed (see `four_bit_shapes`).
-    together: the step is one of all adapters, whose pairs share its forward pass.
+    together: the step is one of all adapters, whose answers share its forward pass.
     """
     from transformers import AutoModelForCausalLM
 
@@ -142,21 +145,21 @@ def _step(
     base: SharedBase, names: Sequence[str], training: DPOTraining, shape: StepShape, recompute: bool
 ) -> None:  # fmt: skip
     """One optimiser step of the training loop, without anything that needs values, of these adapters."""
-    pairs, prompt, response = shape.pairs, shape.prompt, shape.response
+    prompt, response, responses = shape.prompt, shape.response, shape.responses
     parameters = [list(base.parameters_of(name).values()) for name in names]
     # Dropout keeps what it dropped until the backward pass.
     dropout = [AdapterDropout(base, name, Stream()) for name in names]
     with base.using(names[0]), ready_to_train(base, [value for own in parameters for value in own], recompute):
         optimizers = [make_optimizer([own], training) for own in parameters]
-        each = 2 if base.scorer.shares_up_to(prompt + 2 * response) else 1
-        batch = _batch(2 * pairs, prompt, response, each)
+        behind = not shape.alone and base.scorer.shares_up_to(prompt + responses * response)
+        batch = _batch(responses * shape.answers, prompt, response, responses if behind else 1)
         # Of several adapters the moments of their optimisers count, which are there from the second step on.
         moments = [torch.empty_like(value) for own in parameters for value in 2 * own if len(names) > 1]
         with dropout[0].of_step(0) if len(names) == 1 else _lanes(base, names, dropout, batch):
             scores = base.scorer(batch)
-            reference = torch.zeros(2, pairs)
-            margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
-            weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
+            # Each response against none: what an answer's likelihood makes of its rewards takes little beside them.
+            none = torch.zeros(len(scores))
+            weighted_dpo_loss(margins(scores, none, none, none, 0.1), torch.ones(len(scores)), 1.0).backward()
         del moments
         for optimizer in optimizers:
             optimizer.step()

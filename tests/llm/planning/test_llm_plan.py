@@ -22,6 +22,7 @@ from llm.base.small_mistral import SIZES  # noqa: E402
 from llm.planning.plan import plan  # noqa: E402
 from llm.planning.plan_settings import PlanSettings  # noqa: E402
 from llm.planning.planned_answers import PlannedAnswers, count_answers, planned_answers  # noqa: E402
+from llm.training.answer_sizes import LargestAnswer  # noqa: E402
 from llm.training.live_bytes import LiveBytes  # noqa: E402
 from llm.training.passes import DPOTraining  # noqa: E402
 from pluralign.__main__ import command  # noqa: E402
@@ -364,7 +365,9 @@ def test_sets_of_responses_are_counted(tmp_path):
     row = {"prompt": 40 * "x", "responses": [c * 80 for c in "abc"], "annotator_id": "p"}
     rows = [{**row, "ranking": [1, 2, 3]}, {**row, "ranking": [3, 2, 1]}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert count_answers(str(path)) == PlannedAnswers(2, 3, None, 10, 20, (10, 20), 3.0)
+    assert count_answers(str(path)) == PlannedAnswers(
+        2, 3, None, 10, 20, (LargestAnswer(10, 20, 3), LargestAnswer(10, 20, 3, alone=True)), 3.0
+    )  # fmt: skip
     assert plan(PlanSettings(size="mini", data=str(path)), flops=1e12).tokens.data == 3 * 2 * (10 + 20)
     path.write_text(json.dumps({"prompt": "x", "response": "y", "score": 3, "annotator_id": "p"}) + "\n")
     with pytest.raises(InputError, match="grades of one response each"):
