@@ -23,7 +23,7 @@ class PlannedAnswers:
     what is left of the pairs where those answered alike are merged, whoever answered; None where nothing is known of
     it.  prompt_tokens, response_tokens: mean lengths.  largest: the largest answer where its responses stand behind
     their prompt, and where each has its own; None where all are alike.  responses: how many an answer is about on
-    average, two of a pair."""
+    average, two of a pair.  annotators: of a file, who gave them."""
 
     pairs: int
     distinct: int
@@ -32,6 +32,7 @@ class PlannedAnswers:
     response_tokens: int
     largest: tuple[LargestAnswer, LargestAnswer] | None = None
     responses: float = 2.0
+    annotators: int = 0
 
     def as_largest(self, alone: bool) -> LargestAnswer:
         """What memory goes by; alone: each response has a sequence of its own."""
@@ -46,6 +47,11 @@ def planned_answers(settings: PlanSettings) -> PlannedAnswers:
     Where the number of pairs was said, how many of the file's pairs are alike or about the same says nothing of them.
     """
     counted = None if settings.data is None else count_answers(settings.data)
+    if counted is not None and settings.pairs is None and settings.types > counted.annotators:
+        raise InputError(
+            f"{settings.types} types need at least as many annotators, and there are {counted.annotators}",
+            file=settings.data, field="types", fix="plan for fewer (--types), or say of how many pairs (--pairs)",
+        )  # fmt: skip
     default = counted or PlannedAnswers(6_000, 12_000, None, 20, 40)
     pairs = settings.pairs or default.pairs
     of_file = counted if settings.pairs is None else None
@@ -94,6 +100,7 @@ def count_answers(path: str) -> PlannedAnswers:
         response_tokens=tokens[1],
         largest=_largest(_tokens(prompts)[table.prompt], _tokens(sizes)[item], answer),
         responses=len(item) / len(table),
+        annotators=len(np.unique(table.annotator)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -84,26 +84,35 @@ def rehearse(
             pack_linear_layers(model, dtype)
         base = SharedBase(model, TokenStore(), pad=0, end=0, lora=lora, probe=False, scoring=scoring)
         weights = bytes_.live
-        names = [f"group_{k}" for k in range(types)]
+        # Those that a pass is of.  PEFT's time is in the square of their number, and others are bytes alone.
+        names = [f"group_{k}" for k in range(min(types, shape.answers * shape.responses) if together else 1)]
         for k, name in enumerate(names):
             base.add_adapter(name, Stream(role=str(k)))
+        own, others = base.parameters_of("group_0"), types - len(names)
+        beside = _times(own, others)
         adapters = bytes_.live - weights
-        own, trained = base.parameters_of("group_0"), names if together else names[:1]
         # The guard's copies of the adapters in training, and those of the best round.
-        copies = [[p.detach().clone() for p in own.values()] for _ in range(types + len(trained))]
+        copies = _times(own, types + (types if together else 1))
         with base.scoring_as("group_0"), torch.inference_mode():
             bytes_.restart()
             base.scorer(_batch(shape.rows, shape.prompt, shape.response))
             evaluation = bytes_.peak
         bytes_.restart()
-        _step(base, trained, training, shape, recompute)
+        # Of an adapter in training that has no row in this pass: its gradient and its optimiser's moments.
+        waiting = _times(own, 3 * others if together else 0)
+        _step(base, names, training, shape, recompute)
         training_peak = bytes_.peak
         layers = _largest_layer(model)
-        del copies
+        del copies, beside, waiting
     return Rehearsal(
         parameters, embedding, sum(p.numel() for p in own.values()), weights, adapters, training_peak, evaluation,
         layers,
     )  # fmt: skip
+
+
+def _times(own: Mapping[str, torch.Tensor], n: int) -> list[torch.Tensor]:
+    """What an adapter's parameters hold, n times."""
+    return [torch.empty_like(value, requires_grad=False) for _ in range(n) for value in own.values()]
 
 
 def _largest_layer(model: Any) -> tuple[int, int]:

@@ -99,6 +99,24 @@ def test_a_planned_step_of_all_adapters_takes_what_it_takes():
     assert alone < 0.97 * measured, "as many pairs of one adapter take less"
 
 
+def test_adapters_that_share_no_pass_hold_what_they_would_hold():
+    """Of six adapters two have rows in the pass: as many bytes as six in the model, whose others have none."""
+    training = DPOTraining(batch=1)
+
+    def planned(types, answers):
+        return rehearse(
+            CONFIGURATIONS["llama"](), torch.float32, StepShape(PROMPT, RESPONSE, answers, 1), lora=LORA,
+            training=training, types=types, together=True,
+        )  # fmt: skip
+
+    two, six = planned(2, 1), planned(6, 1)
+    own = 4 * six.adapter_parameters
+    assert six.adapters == pytest.approx(6 * own, rel=0.01)
+    # Parameter, gradient, two moments, two copies.
+    assert six.training_peak - two.training_peak == pytest.approx(4 * 6 * own, rel=0.02)
+    assert planned(6, 3).training_peak > six.training_peak
+
+
 def test_groups_share_a_pass_where_a_step_of_all_fits():
     base = _base(new_model("llama"))
     training = DPOTraining(batch=PAIRS)
