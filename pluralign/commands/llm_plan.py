@@ -25,7 +25,7 @@ def _verdict(content: Plan) -> str:
 
 
 def _tokens(lengths: tuple[int, int], responses: int = 2) -> str:
-    each = "a response" if responses == 2 else f"each of {responses} responses"
+    each = "a response" if responses == 2 else f"in each of {responses} responses"
     return f"{lengths[0]} tokens a prompt and {lengths[1]} {each}"
 
 
