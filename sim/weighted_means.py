@@ -34,6 +34,13 @@ def column_deviations(values: FloatArray, weights: FloatArray | None) -> FloatAr
     return np.sqrt(column_means((values - column_means(values, counted)) ** 2, counted))
 
 
+def spread_or_one(values: FloatArray, axis: int | None = None) -> FloatArray:
+    """Standard deviation along `axis`, 1 where the values are the same: what they can be divided by."""
+    spread = np.asarray(values.std(axis=axis))
+    # The standard deviation of a constant 0.1 is 1e-17, not 0.
+    return np.where(spread > 1e-12 * np.abs(values).max(axis=axis, initial=0.0), spread, 1.0)
+
+
 def joined(parts: Sequence[FloatArray | None]) -> FloatArray | None:
     """The weights of several parts together, None where there are none."""
     given = [part for part in parts if part is not None]

@@ -19,6 +19,7 @@ from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan, PlannedMemory, PlannedTokens, PlannedWork
 from llm.planning.planned_answers import PlannedAnswers, planned_answers
 from llm.planning.ways import memory_of, ways_to_fit
+from llm.training.answer_sizes import LargestAnswer
 from llm.training.joint_passes import Sharing
 from llm.training.rehearsal import StepShape
 from sim.errors import InputError
@@ -98,17 +99,15 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             f"{length} tokens do not fit the model's {most} positions",
             fix="lower prompt_tokens or response_tokens",
         )
-    largest = _within(answers.largest, most)
-    training, of_pair = settings.training, pair_tokens(config, replace(largest, responses=2.0))
-    of_answer = pair_tokens(config, largest)
-    step = min(max(training.micro_tokens, of_answer), training.batch * of_answer)
+    largest, training = _largest(config, answers, most), settings.training
+    step = min(max(training.micro_tokens, largest.tokens), training.batch * largest.tokens)
     # Of answers of many lengths shorter ones fill what the longest leave: the piece is full, as training rehearses it.
-    pairs_at_once = max(1, step // of_pair if largest == answers else -(-step // of_pair))
-    longest = largest.prompt_tokens + largest.response_tokens
+    at_once = step // largest.tokens if answers.largest is None else -(-step // largest.tokens)
+    longest = largest.prompt + largest.response
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // longest)
-    cache = _cache_bytes(config, settings.sampling, largest.prompt_tokens, dtype)
-    shape = StepShape(largest.prompt_tokens, largest.response_tokens, pairs_at_once, rows_at_once)
-    joint = _joint_step(config, settings, answers, shape, of_pair)
+    cache = _cache_bytes(config, settings.sampling, largest.prompt, dtype)
+    shape = StepShape(largest.prompt, largest.response, at_once, rows_at_once, largest.responses, largest.alone)
+    joint = _joint_step(config, settings, answers, shape, largest.tokens)
     ways, seen = ways_to_fit(config, dtype, settings, shape, cache, joint)
     way = ways[-1]
     generation = seen.weights + seen.adapters + cache
@@ -130,7 +129,7 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             generation,
             way.peak,
         ),
-        pairs_per_forward=joint.pairs if joint is not None and way.together else pairs_at_once,
+        pairs_per_forward=joint.answers if joint is not None and way.together else at_once,
         tokens=tokens,
         flops=work,
         assumed_flops_per_second=peak * share,
@@ -140,7 +139,8 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
         ),
         memory_of_device=memory_of(settings),
         mean_tokens=(answers.prompt_tokens, answers.response_tokens),
-        longest_tokens=(largest.prompt_tokens, largest.response_tokens),
+        longest_tokens=(largest.prompt, largest.response),
+        largest_responses=largest.responses,
         ways=tuple(ways),
     )
 
@@ -153,23 +153,33 @@ def _joint_step(
     sharing, own = Sharing.of(training, settings.lora), min(training.batch, answers.pairs)
     if sharing is None or settings.types == 1 or own * each > sharing.tokens:
         return None
-    return replace(shape, pairs=min(settings.types * own, max(1, training.micro_tokens // of_largest)))
+    return replace(shape, answers=min(settings.types * own, max(1, training.micro_tokens // of_largest)))
 
 
-def _within(answers: PlannedAnswers, most: int | None) -> PlannedAnswers:
-    """Cut to what the model reads, as training cuts or drops what is longer."""
+def _largest(config: Any, answers: PlannedAnswers, most: int | None) -> LargestAnswer:
+    """As training lays it out, cut to what the model reads, as training cuts or drops what is longer."""
+    behind, alone = (_within(answers.as_largest(own), most) for own in (False, True))
+    return behind if _shares_up_to(config, behind.tokens) else alone
+
+
+def _within(answer: LargestAnswer, most: int | None) -> LargestAnswer:
     if most is None:
-        return answers
-    response = min(answers.response_tokens, most - 1)
-    return replace(answers, prompt_tokens=min(answers.prompt_tokens, most - response), response_tokens=response)
+        return answer
+    response = min(answer.response, most - 1)
+    return replace(answer, prompt=min(answer.prompt, most - response), response=response)
 
 
 def pair_tokens(config: Any, answers: PlannedAnswers) -> int:
-    """Tokens of an answer in training: its prompt once, where the model allows (see `shared_prompts`)."""
+    """Mean tokens of an answer in training: its prompt once, where the model allows (see `shared_prompts`)."""
     together = answers.prompt_tokens + round(answers.responses * answers.response_tokens)
+    if _shares_up_to(config, together):
+        return together
+    return round(answers.responses * (answers.prompt_tokens + answers.response_tokens))
+
+
+def _shares_up_to(config: Any, tokens: int) -> bool:
     window = longest_shared(config)
-    behind = may_share(config) and (window is None or together <= window)
-    return together if behind else round(answers.responses * (answers.prompt_tokens + answers.response_tokens))
+    return may_share(config) and (window is None or tokens <= window)
 
 
 def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtype) -> int:

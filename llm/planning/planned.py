@@ -46,7 +46,7 @@ class Plan:
 
     memory_of_device: bytes that tensors may take of it.  ways: tried in turn, the last of them the one planned.
     mean_tokens, longest_tokens: of a prompt and a response, on average (tokens and hours) and of the largest answer
-    (memory).
+    (memory), of `largest_responses`.
     """
 
     model: str
@@ -66,6 +66,7 @@ class Plan:
     ways: tuple[Way, ...]
     mean_tokens: tuple[int, int]
     longest_tokens: tuple[int, int]
+    largest_responses: int
 
     @property
     def verdict(self) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from llm.planning.plan_settings import PlanSettings
+from llm.training.answer_sizes import LargestAnswer, largest_answer
 from sim.errors import InputError
 from sim.files.preference_files import read_pairs
+from sim.preferences import IntArray
 
 # A token is about four bytes of English.
 _BYTES = 4
@@ -18,22 +21,24 @@ _BYTES = 4
 class PlannedAnswers:
     """pairs: answers to train on.  distinct: different (prompt, response) that they are about: what is scored.  alike:
     what is left of the pairs where those answered alike are merged, whoever answered; None where nothing is known of
-    it.  prompt_tokens, response_tokens: mean lengths.  longest: (prompt, response) of the largest, None where all are
-    alike.  responses: how many an answer is about on average, two of a pair."""
+    it.  prompt_tokens, response_tokens: mean lengths.  largest: the largest answer where its responses stand behind
+    their prompt, and where each has its own; None where all are alike.  responses: how many an answer is about on
+    average, two of a pair.  annotators: of a file, who gave them."""
 
     pairs: int
     distinct: int
     alike: int | None
     prompt_tokens: int
     response_tokens: int
-    longest: tuple[int, int] | None = None
+    largest: tuple[LargestAnswer, LargestAnswer] | None = None
     responses: float = 2.0
+    annotators: int = 0
 
-    @property
-    def largest(self) -> PlannedAnswers:
-        """As if all were as long as the longest: what memory goes by."""
-        prompt, response = self.longest or (self.prompt_tokens, self.response_tokens)
-        return replace(self, prompt_tokens=prompt, response_tokens=response)
+    def as_largest(self, alone: bool) -> LargestAnswer:
+        """What memory goes by; alone: each response has a sequence of its own."""
+        if self.largest is not None:
+            return self.largest[alone]
+        return LargestAnswer(self.prompt_tokens, self.response_tokens, math.ceil(self.responses), alone)
 
 
 def planned_answers(settings: PlanSettings) -> PlannedAnswers:
@@ -42,6 +47,11 @@ def planned_answers(settings: PlanSettings) -> PlannedAnswers:
     Where the number of pairs was said, how many of the file's pairs are alike or about the same says nothing of them.
     """
     counted = None if settings.data is None else count_answers(settings.data)
+    if counted is not None and settings.pairs is None and settings.types > counted.annotators:
+        raise InputError(
+            f"{settings.types} types need at least as many annotators, and there are {counted.annotators}",
+            file=settings.data, field="types", fix="plan for fewer (--types), or say of how many pairs (--pairs)",
+        )  # fmt: skip
     default = counted or PlannedAnswers(6_000, 12_000, None, 20, 40)
     pairs = settings.pairs or default.pairs
     of_file = counted if settings.pairs is None else None
@@ -51,13 +61,17 @@ def planned_answers(settings: PlanSettings) -> PlannedAnswers:
     for name, value, most in (("alike", alike or 1, pairs), ("distinct", distinct, shown)):
         if not 1 <= value <= most:
             raise InputError(f"{name} must lie in 1 to {most}, there are {pairs} pairs (got {value})", field=name)
-    longest = default.longest
-    if longest is not None:
+    largest = default.largest
+    if largest is not None:
         # A length that is said is that of all.
-        longest = settings.prompt_tokens or longest[0], settings.response_tokens or longest[1]
+        behind, alone = (
+            replace(own, prompt=settings.prompt_tokens or own.prompt, response=settings.response_tokens or own.response)
+            for own in largest
+        )
+        largest = behind, alone
     return PlannedAnswers(
         pairs, distinct, alike, settings.prompt_tokens or default.prompt_tokens,
-        settings.response_tokens or default.response_tokens, longest, default.responses,
+        settings.response_tokens or default.response_tokens, largest, default.responses,
     )  # fmt: skip
 
 
@@ -75,11 +89,7 @@ def count_answers(path: str) -> PlannedAnswers:
     prompts = np.array([len(text.encode()) for text in table.prompts])
     answer, item = table.shown()
     prompt = table.prompt[answer]
-    lengths = np.stack([prompts[prompt], sizes[item]])
-    longest = lengths[:, (lengths[0] + 2 * lengths[1]).argmax()]
-    tokens = [
-        max(1, round(float(own) / _BYTES)) for own in (prompts[table.prompt].mean(), sizes[item].mean(), *longest)
-    ]
+    tokens = [max(1, round(float(own) / _BYTES)) for own in (prompts[table.prompt].mean(), sizes[item].mean())]
     # Only pairs that were answered alike are merged.
     alike = np.unique(np.stack([table.prompt, table.chosen, table.rejected]), axis=1).shape[1]
     return PlannedAnswers(
@@ -88,6 +98,21 @@ def count_answers(path: str) -> PlannedAnswers:
         alike=alike if table.answers == "pairs" else None,
         prompt_tokens=tokens[0],
         response_tokens=tokens[1],
-        longest=(tokens[2], tokens[3]),
+        largest=_largest(_tokens(prompts)[table.prompt], _tokens(sizes)[item], answer),
         responses=len(item) / len(table),
+        annotators=len(np.unique(table.annotator)),
     )
+
+
+def _tokens(sizes: IntArray) -> IntArray:
+    return np.maximum(1, np.rint(sizes / _BYTES)).astype(np.int64)
+
+
+def _largest(prompt: IntArray, response: IntArray, answer: IntArray) -> tuple[LargestAnswer, LargestAnswer]:
+    """Of answers with prompts of so many tokens (n,); response: tokens of each response, of answer number `answer`."""
+    n = len(prompt)
+    total = np.bincount(answer, weights=response, minlength=n).astype(np.int64)
+    longest, responses = np.zeros(n, dtype=np.int64), np.bincount(answer, minlength=n)
+    np.maximum.at(longest, answer, response)
+    behind, alone = (largest_answer(prompt, total, longest, responses, alone=own) for own in (False, True))
+    return behind, alone

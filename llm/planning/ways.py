@@ -68,9 +68,9 @@ def _tried(
     may_pack = settings.device != "cpu" and settings.scoring != "float32"
     packs = (True,) if settings.four_bit else (False, True) if may_pack else (False,)
 
-    def run(pairs: int, recompute: bool, four_bit: bool, together: bool = False) -> Rehearsal:
+    def run(answers: int, recompute: bool, four_bit: bool, together: bool = False) -> Rehearsal:
         return rehearse(
-            config, dtype, replace(shape, pairs=pairs), lora=settings.lora, training=settings.training,
+            config, dtype, replace(shape, answers=answers), lora=settings.lora, training=settings.training,
             types=settings.types, scoring=settings.scoring, recompute=recompute, four_bit=four_bit, together=together,
         )  # fmt: skip
 
@@ -79,13 +79,13 @@ def _tried(
 
     # A packed base is rehearsed by nobody before training, where the groups are then fitted one by one.
     if joint is not None and not settings.four_bit:
-        seen = run(joint.pairs, bool(asked), False, together=True)
+        seen = run(joint.answers, bool(asked), False, together=True)
         name = "with all groups in one pass" + (" and gradient checkpointing" if asked else "")
         yield Way(name, peak(seen), False, 1, bool(asked), together=True), seen
     last = (False, False)
     for four_bit in packs:
         for recompute in (asked,) if asked is not None else (True,) if four_bit else (False, True):
-            seen, last = run(shape.pairs, recompute, four_bit), (recompute, four_bit)
+            seen, last = run(shape.answers, recompute, four_bit), (recompute, four_bit)
             yield Way(_name(recompute, four_bit), peak(seen), False, 1, recompute, four_bit), seen
     # A 4-bit base is not spread.
     if settings.device == "cpu" or settings.four_bit:
@@ -93,7 +93,7 @@ def _tried(
     recompute = last[0]
     for devices in _DEVICES:
         # Each takes its share of the batch, in pieces of as many tokens as one device would.
-        seen = run(min(shape.pairs, -(-settings.training.batch // devices)), recompute, False)
+        seen = run(min(shape.answers, -(-settings.training.batch // devices)), recompute, False)
         # Embeddings and head are whole on each device, layers are shared, two of them gathered at a time.
         layers, largest = seen.layers
         spread = layers - layers // devices - 2 * largest

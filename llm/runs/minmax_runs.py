@@ -17,6 +17,7 @@ from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
 from llm.runs.sampled_prompts import sampled_prompts
+from llm.runs.worst_group import student_scales
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import weigh
@@ -195,19 +196,22 @@ def _rows(matrix: FloatArray) -> tuple[tuple[float, ...], ...]:
 def weight_intervals(
     sampled: SampledDiscrepancy, beta: float, priorities: Sequence[float], stream: Stream
 ) -> tuple[FloatArray, FloatArray]:
-    """95 % limits of the optimal weights when L is drawn from the normal law of its estimate; (K,) twice.
+    """95 % limits of the optimal weights when L is drawn from the law of its estimate; (K,) twice.
 
-    Entries are means over the same contexts and vary together, with the covariance of the contexts' own values over
-    their number. Each draw is solved exactly (LP); with one context alone nothing is known, and limits are 0 and 1.
+    Entries are means over the same n contexts and vary together, with the covariance of the contexts' own values over
+    their number, which is estimated too: a draw is L + C z sqrt((n - 1) / chi^2_{n - 1}), C C' that covariance, z
+    normal [derived: t_{n - 1} in each direction; Cornish, Proc. IRE 42(9), 1954]. Each draw is solved exactly (LP).
+    Fewer than three contexts vary along one line, and say nothing of what lies beside it: limits are then 0 and 1.
     """
     matrix, n = sampled.estimate, sampled.by_context.shape[2]
-    if n < 2:
+    if n < 3:
         return np.zeros(len(matrix)), np.ones(len(matrix))
     values, vectors = np.linalg.eigh(np.cov(sampled.by_context.reshape(matrix.size, n)).reshape(matrix.size, -1) / n)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
+    errors = stream.normals((_DRAWS, matrix.size)) * student_scales(n - 1, _DRAWS, stream)[:, None]
     draws = np.stack([
-        game_value(regret_matrix(matrix + (root @ noise).reshape(matrix.shape), beta, priorities).values).weights
-        for noise in stream.normals((_DRAWS, matrix.size))
+        game_value(regret_matrix(matrix + (root @ error).reshape(matrix.shape), beta, priorities).values).weights
+        for error in errors
     ])  # fmt: skip
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     return low, high

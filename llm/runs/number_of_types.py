@@ -21,6 +21,7 @@ from llm.runs.run_settings import RunSettings
 from llm.runs.tracking import Tracking
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.adapter_training import FitReport
+from llm.training.answer_sizes import answer_sizes
 from llm.training.device_memory import choose_checkpointing, fits_together
 from llm.training.group_training import SINGLE, GroupFit, RoundRecord, fit_groups
 from llm.training.heads_start import HeadsStart
@@ -103,12 +104,9 @@ def best_types(fits: Mapping[int, GroupFit]) -> int:
 
 def _with_what_fits(inputs: RunInputs, n_types: int) -> RunSettings:
     """The settings, activations recomputed where a training step does not fit into memory otherwise."""
-    settings, store, training = inputs.settings, inputs.base.store, inputs.settings.training
-    contexts, responses = inputs.data.train.rows
-    prompt, response = store.lengths(contexts), store.lengths(responses)
-    longest = int((prompt + 2 * response).argmax())
-    largest = int(prompt[longest]), int(response[longest])
-    shared = sharing_of(inputs.base, inputs.data.train.observations, training, n_types)
+    settings, training, observations = inputs.settings, inputs.settings.training, inputs.data.train.observations
+    largest = answer_sizes(inputs.base.scorer, inputs.base.store, observations).largest
+    shared = sharing_of(inputs.base, observations, training, n_types)
     if shared and not fits_together(inputs.base, n_types, largest, training):
         inputs.progress("note: a training step of all groups does not fit into memory: they are fitted one by one")
         training = replace(training, together=False)

@@ -11,7 +11,7 @@ import numpy as np
 from llm.base.reference_policy import ReferencePolicy
 from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
-from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.bootstrap import annotator_interval
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -87,18 +87,16 @@ class PromptMeans:
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean over prompts and its 95 % bootstrap interval, None where there is one prompt."""
+    """A mean over prompts and its 95 % limits, None where there is one prompt or a few that are all the same."""
 
     mean: float
     interval: tuple[float, float] | None
 
 
 def with_interval(values: FloatArray, stream: Stream) -> MeanInterval:
-    """Mean over prompts (n,) and its 95 % bootstrap interval."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return MeanInterval(mean, None)
-    return MeanInterval(mean, cluster_interval(values, np.arange(len(values)), stream))
+    """Mean over prompts (n,) and its 95 % limits: the rule is that of annotators (`annotator_intervals`), Student's of
+    few prompts and the bootstrap's of others."""
+    return MeanInterval(float(values.mean()), annotator_interval(values, np.arange(len(values)), stream))
 
 
 def implicit_regrets(own: Sequence[PromptMeans], policy: PromptMeans, beta: float) -> FloatArray:

@@ -23,6 +23,7 @@ from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import spread_or_one
 
 # Prompts whose samples are kept as text, for people to read side by side.
 _READ = 8
@@ -50,7 +51,7 @@ def sampled_tables(
         means[name] = PromptMeans.of(drawn)
         prompts, texts[name] = drawn.prompts, drawn.texts
         if name == "reference":
-            spread = {key: float(values.std()) or 1.0 for key, values in drawn.scores.items()}
+            spread = {key: float(spread_or_one(values)) for key, values in drawn.scores.items()}
         progress(f"sampled {name}")
     for ensemble in ensembles:
         means[ensemble.name] = PromptMeans.mixed([means[name] for name in ensemble.members], ensemble.weights)

@@ -74,6 +74,14 @@ def worst_difference(first: FloatArray, second: FloatArray, stream: Stream) -> W
     return WorstMean(mean, (low, high), errors.middle(first) - errors.middle(second))
 
 
+def student_scales(degrees: int, draws: int, stream: Stream) -> FloatArray:
+    """(draws,) what normal errors with an estimated covariance are multiplied by to be t with so many degrees:
+    sqrt(degrees / chi^2)."""
+    from scipy.special import gammaincinv
+
+    return np.sqrt(degrees / (2 * gammaincinv(degrees / 2, stream.child("spread").uniforms(draws))))
+
+
 def _upper(values: FloatArray) -> float:
     from scipy.special import stdtrit
 
@@ -91,11 +99,7 @@ class _Errors:
 
     @staticmethod
     def drawn(K: int, n: int, stream: Stream) -> _Errors:
-        from scipy.special import gammaincinv
-
-        half = (n - 1) / 2
-        chi = 2 * gammaincinv(half, stream.child("spread").uniforms(_DRAWS))
-        return _Errors(stream.child("errors").normals((_DRAWS, K)), np.sqrt((n - 1) / chi))
+        return _Errors(stream.child("errors").normals((_DRAWS, K)), student_scales(n - 1, _DRAWS, stream))
 
     def lower(self, values: FloatArray) -> float:
         """Lower limit of max_k mu_k at level 1 - _TAIL; values (K, n)."""
@@ -109,7 +113,7 @@ class _Errors:
     def _limit(self, values: FloatArray, first: float, level: float) -> float:
         mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
         # What is the same at every prompt is known, and never too large by chance.
-        free = error > 0
+        free = error > 1e-12 * np.abs(values).max(axis=1)
         known = float(mean[~free].max(initial=-np.inf))
         mean, error = mean[free], error[free]
         if not len(mean):

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from llm.base.asked_rows import AskedRows
 from llm.base.shared_base import SharedBase
+from llm.training.answer_sizes import answer_sizes
 from llm.training.losses import margins, weighted_dpo_loss
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.preferences import FloatArray, IntArray, PreferencePairs
@@ -64,12 +65,8 @@ class PairObjective:
         self._weight = torch.as_tensor(weights, dtype=torch.float32)
         both = base.reference(pairs.contexts, pairs.chosen), base.reference(pairs.contexts, pairs.rejected)
         self._reference = torch.as_tensor(np.stack(both), dtype=torch.float32)
-        lengths = base.store.lengths
-        sides = lengths(pairs.chosen), lengths(pairs.rejected)
-        together = lengths(pairs.contexts) + sides[0] + sides[1]
-        self._behind = base.scorer.shares_up_to(int(together.max(initial=0)))
-        self.lengths = together if self._behind else lengths(pairs.contexts) + np.maximum(*sides)
-        self.sequences = np.full(len(pairs), 1 if self._behind else 2)
+        sizes = answer_sizes(base.scorer, base.store, pairs)
+        self.lengths, self.sequences, self._behind = sizes.lengths, sizes.sequences, sizes.behind
 
     def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self.loss(rows, self._base.log_probability(self.asked(rows)), batch)
@@ -157,14 +154,8 @@ class ChoiceObjective:
         self._terms = ChoiceTerms(choices)
         self._weight = torch.as_tensor(weights, dtype=torch.float32)
         self._reference = torch.as_tensor(base.reference(choices.contexts, choices.responses), dtype=torch.float32)
-        prompt, response = base.store.lengths(choices.contexts), base.store.lengths(choices.responses)
-        slots = [self._terms.slots(np.array([j])) for j in range(len(choices))]
-        alone = [(int((prompt + response)[own].max()), len(own)) for own in slots]
-        together = [_behind(choices.contexts[own], prompt[own], response[own]) for own in slots]
-        self._behind = base.scorer.shares_up_to(max((longest for longest, _ in together), default=0))
-        self.lengths, self.sequences = np.array(
-            together if self._behind else alone, dtype=np.int64
-        ).reshape(-1, 2).T  # fmt: skip
+        sizes = answer_sizes(base.scorer, base.store, choices)
+        self.lengths, self.sequences, self._behind = sizes.lengths, sizes.sequences, sizes.behind
 
     def __call__(self, rows: IntArray, batch: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self._loss(rows, *self.log_likelihood(rows), batch)
@@ -191,11 +182,3 @@ class ChoiceObjective:
         self, rows: IntArray, total: torch.Tensor, margin: torch.Tensor, batch: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return -(self._weight[rows].to(total.device) * total).sum() / batch, margin
-
-
-def _behind(contexts: IntArray, prompt: IntArray, response: IntArray) -> tuple[int, int]:
-    """Of the responses of one answer: tokens of the longest sequence of a prompt with all of its responses, and how
-    many such sequences there are."""
-    distinct, first, own = np.unique(contexts, return_index=True, return_inverse=True)
-    sums = prompt[first] + np.bincount(own.ravel(), weights=response, minlength=len(distinct)).astype(np.int64)
-    return int(sums.max()), len(distinct)

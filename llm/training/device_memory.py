@@ -13,6 +13,7 @@ import torch
 from llm.base.processes import processes
 from llm.base.sharding import is_sharded
 from llm.base.shared_base import SharedBase
+from llm.training.answer_sizes import LargestAnswer
 from llm.training.passes import DPOTraining
 from llm.training.rehearsal import StepShape, rehearse
 from sim.errors import InputError
@@ -60,38 +61,38 @@ def free_of_machine(root: Path = Path("/")) -> float:
 
 
 def choose_checkpointing(
-    base: SharedBase, types: int, longest: tuple[int, int], training: DPOTraining, free: float | None = None
+    base: SharedBase, types: int, largest: LargestAnswer, training: DPOTraining, free: float | None = None
 ) -> bool:
     """Whether activations are recomputed in the backward pass: where a step would not fit without it.
 
-    longest: tokens of the prompt and of a response of the largest answer.  free: bytes, as of `free_memory`.
+    largest: of the answers that are trained on.  free: bytes, as of `free_memory`.
     The same in all processes.  InputError where a step does not fit with it either.  Where a step cannot be rehearsed
     (a packed base, a model whose code asks for values) and may not fit, they are recomputed.
     """
     if training.gradient_checkpointing is not None:
         return training.gradient_checkpointing
     free = free_memory(base.device) if free is None else free
-    shape, each = _largest_step(base, longest, training, 1)
-    pairs, recompute, needed = shape.pairs, False, 0
+    shape = _largest_step(largest, training, 1)
+    recompute, needed = False, 0
     copies = 4.0 * base.adapted_layers.parameters * (4 + types + 1)
-    if _surely_less(base.model.config, pairs * each) + copies > free / 2:
+    if _surely_less(base.model.config, shape.answers * largest.tokens) + copies > free / 2:
         recompute, needed = _rehearsed(base, types, shape, training, free)
     short, again = processes().summed(np.array([float(needed > free), float(recompute)])).tolist()
     if short:
-        raise _too_large(needed, free, f"{pairs} answers of {each} tokens", base.device)
+        raise _too_large(needed, free, shape.answers, largest, base.device)
     return bool(again)
 
 
 def fits_together(
-    base: SharedBase, types: int, longest: tuple[int, int], training: DPOTraining, free: float | None = None
+    base: SharedBase, types: int, largest: LargestAnswer, training: DPOTraining, free: float | None = None
 ) -> bool:
     """Whether a step of all `types` adapters fits, their answers in one forward pass of at most
-    `training.micro_tokens`; the rest as of `choose_checkpointing`.  One that cannot be rehearsed fits where it surely
-    does."""
+    `training.micro_tokens` (one answer at least); the rest as of `choose_checkpointing`.  One that cannot be rehearsed
+    fits where it surely does."""
     free = free_memory(base.device) if free is None else free
-    shape, each = _largest_step(base, longest, training, types)
+    shape = _largest_step(largest, training, types)
     copies = 4.0 * base.adapted_layers.parameters * 6 * types
-    fits = _surely_less(base.model.config, shape.pairs * each) + copies <= free / 2
+    fits = _surely_less(base.model.config, shape.answers * largest.tokens) + copies <= free / 2
     if not fits:
         needed = _bytes_of_a_step(
             base, types, shape, training, recompute=bool(training.gradient_checkpointing), together=True
@@ -100,14 +101,10 @@ def fits_together(
     return not processes().summed(np.array([float(not fits)])).any()
 
 
-def _largest_step(
-    base: SharedBase, longest: tuple[int, int], training: DPOTraining, adapters: int
-) -> tuple[StepShape, int]:  # fmt: skip
-    """As many of the largest answer as the largest piece of a step has tokens; and tokens of that answer."""
-    prompt, response = longest
-    each = prompt + 2 * response if base.scorer.shares_up_to(prompt + 2 * response) else 2 * (prompt + response)
-    pairs = -(-min(training.micro_tokens, adapters * training.batch * each) // each)
-    return StepShape(prompt, response, pairs, 1), each
+def _largest_step(largest: LargestAnswer, training: DPOTraining, adapters: int) -> StepShape:
+    """As many of the largest answer as the largest piece of a step has tokens, one at least."""
+    answers = -(-min(training.micro_tokens, adapters * training.batch * largest.tokens) // largest.tokens)
+    return StepShape(largest.prompt, largest.response, answers, 1, largest.responses, largest.alone)
 
 
 def _rehearsed(
@@ -143,16 +140,21 @@ def _bytes_of_a_step(
     return seen.training_peak - seen.weights + gathered
 
 
-def _too_large(needed: int, free: float, step: str, device: torch.device) -> InputError:
+def _too_large(needed: int, free: float, answers: int, largest: LargestAnswer, device: torch.device) -> InputError:
     """Said by every process: by those whose device has the room, of another's."""
-    fix = "lower it (`pluralign llm plan` says what a step takes)"
+    field, fix = "training.micro_tokens", "lower it (`pluralign llm plan` says what a step takes)"
+    step = f"{answers} answers of {largest.tokens} tokens"
+    if answers == 1:
+        # A pass holds a whole answer, however few tokens it is allowed.
+        field, fix = "data.train", "leave out its largest answers, or cut them (data.window, data.too_long=truncate)"
+        step = f"one answer of {largest.tokens} tokens ({largest.responses} responses)"
     if device.type == "cuda":
         fix += ", or set four_bit=true" + (", or sharding=full" if processes().world > 1 else "")
     if needed <= free:
-        return InputError("a training step does not fit a device", field="training.micro_tokens", fix=fix)
+        return InputError("a training step does not fit a device", field=field, fix=fix)
     return InputError(
         f"a training step of {step} takes {needed / GIB:.3g} GiB beside the base, with activations recomputed, and "
-        f"{free / GIB:.3g} are free", field="training.micro_tokens", fix=fix,
+        f"{free / GIB:.3g} are free", field=field, fix=fix,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,13 +27,16 @@ from sim.streams import Stream
 
 @dataclass(frozen=True)
 class StepShape:
-    """Tokens of a prompt and of a response, pairs in a forward pass of training (of all adapters in it), responses in
-    one of evaluation."""
+    """Tokens of a prompt and of a response, answers in a forward pass of training (of all adapters in it), responses in
+    one of evaluation.  responses: of an answer, two of a pair.  alone: each has a sequence of its own in training,
+    whatever the model allows."""
 
     prompt: int
     response: int
-    pairs: int
+    answers: int
     rows: int
+    responses: int = 2
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def rehearse(
     """The peaks of a training step and of an evaluation batch of this shape, of a model of this configuration.
 
     recompute: activations, in the backward pass.  four_bit: its linear layers are packed (see `four_bit_shapes`).
-    together: the step is one of all adapters, whose pairs share its forward pass.
+    together: the step is one of all adapters, whose answers share its forward pass.
     """
     from transformers import AutoModelForCausalLM
 
@@ -81,26 +84,35 @@ def rehearse(
             pack_linear_layers(model, dtype)
         base = SharedBase(model, TokenStore(), pad=0, end=0, lora=lora, probe=False, scoring=scoring)
         weights = bytes_.live
-        names = [f"group_{k}" for k in range(types)]
+        # Those that a pass is of.  PEFT's time is in the square of their number, and others are bytes alone.
+        names = [f"group_{k}" for k in range(min(types, shape.answers * shape.responses) if together else 1)]
         for k, name in enumerate(names):
             base.add_adapter(name, Stream(role=str(k)))
+        own, others = base.parameters_of("group_0"), types - len(names)
+        beside = _times(own, others)
         adapters = bytes_.live - weights
-        own, trained = base.parameters_of("group_0"), names if together else names[:1]
         # The guard's copies of the adapters in training, and those of the best round.
-        copies = [[p.detach().clone() for p in own.values()] for _ in range(types + len(trained))]
+        copies = _times(own, types + (types if together else 1))
         with base.scoring_as("group_0"), torch.inference_mode():
             bytes_.restart()
             base.scorer(_batch(shape.rows, shape.prompt, shape.response))
             evaluation = bytes_.peak
         bytes_.restart()
-        _step(base, trained, training, shape, recompute)
+        # Of an adapter in training that has no row in this pass: its gradient and its optimiser's moments.
+        waiting = _times(own, 3 * others if together else 0)
+        _step(base, names, training, shape, recompute)
         training_peak = bytes_.peak
         layers = _largest_layer(model)
-        del copies
+        del copies, beside, waiting
     return Rehearsal(
         parameters, embedding, sum(p.numel() for p in own.values()), weights, adapters, training_peak, evaluation,
         layers,
     )  # fmt: skip
+
+
+def _times(own: Mapping[str, torch.Tensor], n: int) -> list[torch.Tensor]:
+    """What an adapter's parameters hold, n times."""
+    return [torch.empty_like(value, requires_grad=False) for _ in range(n) for value in own.values()]
 
 
 def _largest_layer(model: Any) -> tuple[int, int]:
@@ -142,21 +154,21 @@ def _step(
     base: SharedBase, names: Sequence[str], training: DPOTraining, shape: StepShape, recompute: bool
 ) -> None:  # fmt: skip
     """One optimiser step of the training loop, without anything that needs values, of these adapters."""
-    pairs, prompt, response = shape.pairs, shape.prompt, shape.response
+    prompt, response, responses = shape.prompt, shape.response, shape.responses
     parameters = [list(base.parameters_of(name).values()) for name in names]
     # Dropout keeps what it dropped until the backward pass.
     dropout = [AdapterDropout(base, name, Stream()) for name in names]
     with base.using(names[0]), ready_to_train(base, [value for own in parameters for value in own], recompute):
         optimizers = [make_optimizer([own], training) for own in parameters]
-        each = 2 if base.scorer.shares_up_to(prompt + 2 * response) else 1
-        batch = _batch(2 * pairs, prompt, response, each)
+        behind = not shape.alone and base.scorer.shares_up_to(prompt + responses * response)
+        batch = _batch(responses * shape.answers, prompt, response, responses if behind else 1)
         # Of several adapters the moments of their optimisers count, which are there from the second step on.
         moments = [torch.empty_like(value) for own in parameters for value in 2 * own if len(names) > 1]
         with dropout[0].of_step(0) if len(names) == 1 else _lanes(base, names, dropout, batch):
             scores = base.scorer(batch)
-            reference = torch.zeros(2, pairs)
-            margin = margins(scores[:pairs], scores[pairs:], reference[0], reference[1], 0.1)
-            weighted_dpo_loss(margin, torch.ones(pairs), float(pairs)).backward()
+            # Each response against none: what an answer's likelihood makes of its rewards takes little beside them.
+            none = torch.zeros(len(scores))
+            weighted_dpo_loss(margins(scores, none, none, none, 0.1), torch.ones(len(scores)), 1.0).backward()
         del moments
         for optimizer in optimizers:
             optimizer.step()

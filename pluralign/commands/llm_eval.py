@@ -57,7 +57,8 @@ def command(
     """Evaluate a run on annotators nobody trained on: accuracy, margins, sampled quality, regret.
 
     Without such annotators it is evaluated on answers held out from those it was trained on, and says so.
-    Every number has a 95 % bootstrap interval: over annotators for accuracies and margins, over prompts for samples.
+    Numbers have 95 % limits: over annotators for accuracies and margins, over prompts for samples; by the bootstrap
+    of 20 or more, by Student's t of fewer, none where a few are all the same. Those of worst regrets allow for ties.
     Runs given by --against (a pooled one, clusters) lie beside it in every table and figure. Writes eval.json and
     figures (PNG, SVG) into the run's folder.
 

@@ -24,8 +24,9 @@ def _verdict(content: Plan) -> str:
     return f"{on}; {content.verdict}{missed}"
 
 
-def _tokens(lengths: tuple[int, int]) -> str:
-    return "{} tokens a prompt and {} a response".format(*lengths)
+def _tokens(lengths: tuple[int, int], responses: int = 2) -> str:
+    each = "a response" if responses == 2 else f"in each of {responses} responses"
+    return f"{lengths[0]} tokens a prompt and {lengths[1]} {each}"
 
 
 @click.command("plan")
@@ -73,15 +74,16 @@ def command(
         return
     gib = {name: value / 2**30 for name, value in asdict(content.memory_bytes).items()}
     hours, tokens = content.hours, content.tokens
+    kind = "pairs" if content.largest_responses == 2 else "answers"
     click.echo(
         f"{content.model}: {content.parameters:,} parameters ({content.dtype}), "
         f"{content.adapter_parameters:,} in each of {content.types} adapters\n"
         f"memory: weights {gib['weights']:.2f} GiB, adapters {gib['adapters']:.2f}; peak in training "
-        f"{gib['training_peak']:.2f} ({content.pairs_per_forward} pairs at once), evaluation "
+        f"{gib['training_peak']:.2f} ({content.pairs_per_forward} {kind} at once), evaluation "
         f"{gib['evaluation_peak']:.2f}, sampling {gib['generation_peak']:.2f}; needed {gib['peak']:.2f} GiB\n"
         f"{_verdict(content)}\n"
         f"lengths: {_tokens(content.mean_tokens)} on average, for tokens and hours; "
-        f"{_tokens(content.longest_tokens)} in the largest answer, for memory\n"
+        f"{_tokens(content.longest_tokens, content.largest_responses)} in the largest answer, for memory\n"
         f"tokens: {tokens.data:,.0f} in the data, {tokens.sharp:,.0f} to {tokens.soft:,.0f} in the run\n"
         f"hours: {hours.sharp:.2f} (every answer in one group) to {hours.soft:.2f} (in all), at "
         f"{content.assumed_flops_per_second / 1e12:.3g} TFLOP/s ({content.assumed_share_of_peak:.0%} of "

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.algorithms.worst_case_weights import worst_case_weights
+from sim.algorithms.barrier_weights import barrier_weights
+from sim.algorithms.worst_case_weights import worst_case_at, worst_case_weights
 from sim.arguments import float_array, probability_array, require_positive
 from sim.preferences import FloatArray
 
@@ -65,17 +66,32 @@ def max_min_policy(
     flat, starts = np.concatenate(tables, axis=1), np.concatenate([[0], np.cumsum(sizes)[:-1]])
     of = np.repeat(np.arange(len(sizes)), sizes)
 
-    def reply(p: FloatArray) -> tuple[float, FloatArray, tuple[FloatArray, float]]:
-        logits = p @ flat / beta + log_reference
+    def best(p: FloatArray, temperature: float) -> tuple[float, FloatArray, FloatArray]:
+        """The regularised optimum of the parties' weighted reward, the policy that has it, and its utilities."""
+        logits = p @ flat / temperature + log_reference
         highest = np.maximum.reduceat(logits, starts)
         log_total = highest + np.log(np.add.reduceat(np.exp(logits - highest[of]), starts))
         policy = np.exp(logits - log_total[of])
-        utilities = flat @ (policy * law[of])
-        optimum = beta * float(law @ log_total)
+        return temperature * float(law @ log_total), policy, flat @ (policy * law[of])
+
+    def curve(p: FloatArray, temperature: float) -> tuple[float, FloatArray, FloatArray]:
+        """The optimum, its gradient and its Hessian: the covariance of the parties' rewards within contexts, over the
+        temperature."""
+        optimum, policy, utilities = best(p, temperature)
+        of_context = np.add.reduceat(flat * policy, starts, axis=1)
+        second = (flat * (policy * law[of])) @ flat.T - (of_context * law) @ of_context.T
+        return optimum, utilities, second / temperature
+
+    def reply(p: FloatArray) -> tuple[float, FloatArray, tuple[FloatArray, float]]:
+        optimum, policy, utilities = best(p, beta)
         # The adversary's gain is what the weighted parties lose.
         return -optimum, -utilities, (policy, (float(p @ utilities) - optimum) / beta)
 
     found = worst_case_weights(reply, K, tolerance=tolerance, max_rounds=max_rounds)
+    if found.gap > tolerance:
+        # Where beta is small beside rewards, utilities turn with the last digits of the weights.
+        for p in barrier_weights(curve, K, beta, float(np.ptp(flat)), tolerance):
+            found = min(found, worst_case_at(p, reply), key=lambda one: one.gap)
     (policy, kl), utilities = found.answer, -found.losses
     return MaxMinPolicy(
         tuple(np.split(policy, starts[1:])), found.weights, utilities, kl, float(utilities.min() - beta * kl), found.gap

@@ -45,9 +45,8 @@ def worst_case_weights(
     require_positive(tolerance=tolerance)
     require_count("max_rounds", max_rounds)
     log_p = np.full(K, -np.log(K))
-    value, losses, answer = reply(np.exp(log_p))
-    step, rounds = 1.0, 0
-    best = WorstCase(np.exp(log_p), answer, losses, value, _gap(np.exp(log_p), losses), rounds)
+    best, step, rounds = worst_case_at(np.exp(log_p), reply), 1.0, 0
+    value, losses = best.value, best.losses
     while rounds < max_rounds and best.gap > tolerance and step > 1e-12:
         rounds += 1
         moved = exponentiated_step(log_p, losses, step)
@@ -61,6 +60,14 @@ def worst_case_weights(
             best = WorstCase(np.exp(log_p), answer, losses, value, gap, rounds)
         step = min(1.5 * step, _LARGEST_STEP)
     return best
+
+
+def worst_case_at(
+    weights: FloatArray, reply: Callable[[FloatArray], tuple[float, FloatArray, Answer]], rounds: int = 0
+) -> WorstCase[Answer]:  # fmt: skip
+    """What is known at these weights, whoever found them."""
+    value, losses, answer = reply(weights)
+    return WorstCase(weights, answer, losses, value, _gap(weights, losses), rounds)
 
 
 def exponentiated_step(log_weights: FloatArray, losses: FloatArray, step: float) -> FloatArray:

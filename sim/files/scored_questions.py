@@ -17,6 +17,7 @@ import numpy as np
 from sim.errors import InputError, require_utf8
 from sim.files.atomic import replacing
 from sim.preferences import FloatArray
+from sim.weighted_means import spread_or_one
 
 FORMAT = 1
 _KEY = b"pluralign.tastes"
@@ -49,11 +50,10 @@ class ScoredQuestions:
 
     @property
     def advantages(self) -> FloatArray:
-        """(n, n_tastes): score of the first response minus that of the second, divided by its standard deviation; 0 of
-        a taste that tells no two responses apart."""
+        """(n, n_tastes): score of the first response minus that of the second, divided by its standard deviation, by 1
+        where all are as far apart."""
         gaps = self.scores[:, 0] - self.scores[:, 1]
-        spread = gaps.std(axis=0)
-        return np.asarray(gaps / np.where(spread > 0, spread, 1.0))
+        return np.asarray(gaps / spread_or_one(gaps, axis=0))
 
 
 def write_questions(path: str | Path, questions: ScoredQuestions) -> None:

@@ -22,6 +22,7 @@ from llm.base.small_mistral import SIZES  # noqa: E402
 from llm.planning.plan import plan  # noqa: E402
 from llm.planning.plan_settings import PlanSettings  # noqa: E402
 from llm.planning.planned_answers import PlannedAnswers, count_answers, planned_answers  # noqa: E402
+from llm.training.answer_sizes import LargestAnswer  # noqa: E402
 from llm.training.live_bytes import LiveBytes  # noqa: E402
 from llm.training.passes import DPOTraining  # noqa: E402
 from pluralign.__main__ import command  # noqa: E402
@@ -174,7 +175,9 @@ def _line(prompt, chosen, rejected, who="a", **more):
 def test_data_are_counted_and_mistakes_named(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text(_line(40, 80, 120))
-    assert count_answers(str(path)) == PlannedAnswers(1, 2, 1, 10, 25, (10, 30))
+    # Of 10 + 20 + 30 tokens; where each response has its own sequence, both as long as the longer.
+    largest = LargestAnswer(10, 25), LargestAnswer(10, 30, alone=True)
+    assert count_answers(str(path)) == PlannedAnswers(1, 2, 1, 10, 25, largest, annotators=1)
     # The same response to another prompt is another one; the same answer of somebody else is not.
     path.write_text(_line(40, 80, 120) * 2 + _line(40, 80, 120, "b") + _line(1, 80, 1))
     found = count_answers(str(path))
@@ -185,7 +188,7 @@ def test_data_are_counted_and_mistakes_named(tmp_path):
     found = count_answers(str(path))
     assert (found.pairs, found.distinct, found.alike) == (5, 4, 3)
     path.write_text(_line(40, 80, 120, split="train") * 3 + _line(9, 9, 9, "b", split="unseen") * 5)
-    assert count_answers(str(path)) == PlannedAnswers(3, 2, 1, 10, 25, (10, 30)), "of those to train on"
+    assert count_answers(str(path)) == PlannedAnswers(3, 2, 1, 10, 25, largest, annotators=1), "of those to train on"
     with pytest.raises(InputError, match="do not fit the model's 512 positions"):
         plan(PlanSettings(size="tiny", prompt_tokens=500))
     with pytest.raises(InputError, match=r"holds no config\.json"):
@@ -194,7 +197,7 @@ def test_data_are_counted_and_mistakes_named(tmp_path):
 
 def test_what_is_said_of_the_answers_counts_more_than_what_a_file_holds(tmp_path):
     path, config = tmp_path / "p.jsonl", tmp_path / "plan.yaml"
-    path.write_text(_line(40, 80, 120) * 8)
+    path.write_text(_line(40, 80, 120) * 4 + _line(40, 80, 120, who="b") * 4)
     config.write_text("size: mini\npairs: 50\nprompt_tokens: 7\ntraining: {merge: true}\n")
 
     def answers(*options):
@@ -202,11 +205,15 @@ def test_what_is_said_of_the_answers_counts_more_than_what_a_file_holds(tmp_path
         done = CliRunner().invoke(command, ["llm", "plan", *flags], catch_exceptions=False)
         return json.loads(done.stdout)["tokens"]["data"]
 
-    assert planned_answers(PlanSettings(data=str(path))) == PlannedAnswers(8, 2, 1, 10, 25, (10, 30))
+    # Of 10 + 20 + 30 tokens; where each response has its own sequence, both as long as the longer.
+    largest = LargestAnswer(10, 25), LargestAnswer(10, 30, alone=True)
+    assert planned_answers(PlanSettings(data=str(path))) == PlannedAnswers(8, 2, 1, 10, 25, largest)
     assert planned_answers(PlanSettings()) == PlannedAnswers(6_000, 12_000, None, 20, 40)
-    assert planned_answers(PlanSettings(data=str(path), pairs=50)) == PlannedAnswers(50, 100, None, 10, 25, (10, 30))
+    assert planned_answers(PlanSettings(data=str(path), pairs=50)) == PlannedAnswers(
+        50, 100, None, 10, 25, largest
+    )  # fmt: skip
     assert planned_answers(PlanSettings(data=str(path), pairs=50, alike=9, distinct=30)) == PlannedAnswers(
-        50, 30, 9, 10, 25, (10, 30)
+        50, 30, 9, 10, 25, largest
     )
     assert planned_answers(PlanSettings(data=str(path), alike=5)).alike == 5
     assert answers("--size", "mini") == 2 * 8 * (10 + 25)
@@ -355,8 +362,36 @@ def test_memory_goes_by_the_longest_answers_and_tokens_by_the_mean(tmp_path):
     longest = planned(prompt_tokens=10, response_tokens=200, pairs=20).memory_bytes
     assert found.memory_bytes.training_peak >= longest.training_peak
     assert longest.training_peak > planned(prompt_tokens=10, response_tokens=29, pairs=20).memory_bytes.training_peak
-    said = CliRunner().invoke(command, ["llm", "plan", "--size", "mini", "--data", str(path)], catch_exceptions=False)
+    said = CliRunner().invoke(
+        command, ["llm", "plan", "--size", "mini", "--types", "1", "--data", str(path)], catch_exceptions=False
+    )
     assert "10 tokens a prompt and 29 a response on average, for tokens and hours; 10 tokens a prompt" in said.stdout
+
+
+def test_more_types_than_annotators_are_no_plan(tmp_path):
+    path = tmp_path / "two.jsonl"
+    path.write_text(_line(40, 80, 80) + _line(40, 80, 80, who="q"))
+    assert plan(PlanSettings(size="mini", types=2, data=str(path)), flops=1e12).types == 2
+    with pytest.raises(InputError, match="3 types need at least as many annotators, and there are 2") as caught:
+        plan(PlanSettings(size="mini", types=3, data=str(path)), flops=1e12)
+    assert str(path) in str(caught.value)
+    # Of other answers than the file's it says how long they are.
+    assert plan(PlanSettings(size="mini", types=3, data=str(path), pairs=50), flops=1e12).types == 3
+
+
+def test_a_plan_of_many_types_adds_no_adapter_for_each(monkeypatch):
+    """PEFT takes a time in the square of their number: 500 took ten minutes.  They hold what they hold."""
+    from llm.base.shared_base import SharedBase
+
+    added, real = [], SharedBase.add_adapter
+    monkeypatch.setattr(SharedBase, "add_adapter", lambda base, *more: (added.append(more), real(base, *more))[1])
+    one, many = (plan(PlanSettings(size="mini", types=types), flops=1e12) for types in (1, 1000))
+    assert len(added) == 2
+    of_adapter = 4 * one.adapter_parameters
+    assert many.memory_bytes.adapters == 1000 * one.memory_bytes.adapters == 1000 * of_adapter
+    # In training a copy of each in the best round, too.
+    more = many.memory_bytes.training_peak - one.memory_bytes.training_peak
+    assert more == 2 * 999 * of_adapter
 
 
 def test_sets_of_responses_are_counted(tmp_path):
@@ -364,8 +399,10 @@ def test_sets_of_responses_are_counted(tmp_path):
     row = {"prompt": 40 * "x", "responses": [c * 80 for c in "abc"], "annotator_id": "p"}
     rows = [{**row, "ranking": [1, 2, 3]}, {**row, "ranking": [3, 2, 1]}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert count_answers(str(path)) == PlannedAnswers(2, 3, None, 10, 20, (10, 20), 3.0)
-    assert plan(PlanSettings(size="mini", data=str(path)), flops=1e12).tokens.data == 3 * 2 * (10 + 20)
+    assert count_answers(str(path)) == PlannedAnswers(
+        2, 3, None, 10, 20, (LargestAnswer(10, 20, 3), LargestAnswer(10, 20, 3, alone=True)), 3.0, 1
+    )  # fmt: skip
+    assert plan(PlanSettings(size="mini", types=1, data=str(path)), flops=1e12).tokens.data == 3 * 2 * (10 + 20)
     path.write_text(json.dumps({"prompt": "x", "response": "y", "score": 3, "annotator_id": "p"}) + "\n")
     with pytest.raises(InputError, match="grades of one response each"):
         count_answers(str(path))

@@ -17,6 +17,7 @@ from llm.base.lora_settings import LoraSettings  # noqa: E402
 from llm.base.shared_base import SharedBase  # noqa: E402
 from llm.base.tokens import TokenStore  # noqa: E402
 from llm.training.adapter_training import fit_adapter, fit_adapters_together  # noqa: E402
+from llm.training.answer_sizes import LargestAnswer  # noqa: E402
 from llm.training.device_memory import (  # noqa: E402
     GIB,
     choose_checkpointing,
@@ -37,6 +38,7 @@ from sim.streams import Stream  # noqa: E402
 
 PAIRS, PROMPT, RESPONSE = 12, 10, 20
 LORA = LoraSettings(rank=2)
+LARGEST = LargestAnswer(PROMPT, RESPONSE)
 
 
 def _base(model, lora=LORA):
@@ -97,6 +99,24 @@ def test_a_planned_step_of_all_adapters_takes_what_it_takes():
     assert alone < 0.97 * measured, "as many pairs of one adapter take less"
 
 
+def test_adapters_that_share_no_pass_hold_what_they_would_hold():
+    """Of six adapters two have rows in the pass: as many bytes as six in the model, whose others have none."""
+    training = DPOTraining(batch=1)
+
+    def planned(types, answers):
+        return rehearse(
+            CONFIGURATIONS["llama"](), torch.float32, StepShape(PROMPT, RESPONSE, answers, 1), lora=LORA,
+            training=training, types=types, together=True,
+        )  # fmt: skip
+
+    two, six = planned(2, 1), planned(6, 1)
+    own = 4 * six.adapter_parameters
+    assert six.adapters == pytest.approx(6 * own, rel=0.01)
+    # Parameter, gradient, two moments, two copies.
+    assert six.training_peak - two.training_peak == pytest.approx(4 * 6 * own, rel=0.02)
+    assert planned(6, 3).training_peak > six.training_peak
+
+
 def test_groups_share_a_pass_where_a_step_of_all_fits():
     base = _base(new_model("llama"))
     training = DPOTraining(batch=PAIRS)
@@ -105,12 +125,12 @@ def test_groups_share_a_pass_where_a_step_of_all_fits():
         types=3, together=True,
     )  # fmt: skip
     needed = seen.training_peak - seen.weights
-    assert fits_together(base, 3, (PROMPT, RESPONSE), training, 1e12)
-    assert fits_together(base, 3, (PROMPT, RESPONSE), training, needed)
-    assert not fits_together(base, 3, (PROMPT, RESPONSE), training, needed - 1)
-    assert fits_together(base, 2, (PROMPT, RESPONSE), training, needed - 1), "fewer groups need less"
+    assert fits_together(base, 3, LARGEST, training, 1e12)
+    assert fits_together(base, 3, LARGEST, training, needed)
+    assert not fits_together(base, 3, LARGEST, training, needed - 1)
+    assert fits_together(base, 2, LARGEST, training, needed - 1), "fewer groups need less"
     small = replace(training, micro_tokens=100)
-    assert fits_together(base, 3, (PROMPT, RESPONSE), small, needed / 3), "a pass has so many tokens whoever shares it"
+    assert fits_together(base, 3, LARGEST, small, needed / 3), "a pass has so many tokens whoever shares it"
 
 
 def test_activations_are_recomputed_where_a_step_does_not_fit_otherwise():
@@ -128,7 +148,7 @@ def test_activations_are_recomputed_where_a_step_does_not_fit_otherwise():
 
     def chosen(free, **options):
         asked = DPOTraining(batch=PAIRS, **options)
-        return choose_checkpointing(base, 2, (PROMPT, RESPONSE), asked, free)
+        return choose_checkpointing(base, 2, LARGEST, asked, free)
 
     assert not chosen(1e12)
     assert not chosen(needs[0])
@@ -137,13 +157,13 @@ def test_activations_are_recomputed_where_a_step_does_not_fit_otherwise():
     with pytest.raises(InputError, match=r"a training step of 12 answers of 50 tokens takes .* are free") as caught:
         chosen(needs[1] - 1)
     assert "training.micro_tokens" in str(caught.value)
-    assert not choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(batch=PAIRS), 1e13)
+    assert not choose_checkpointing(base, 2, LARGEST, DPOTraining(batch=PAIRS), 1e13)
     # Of pieces that the largest answer does not fill: 120 tokens are two answers of 50 and more, not two.
     small = DPOTraining(batch=PAIRS, micro_tokens=120)
     three = rehearse(
         base.model.config, torch.float32, StepShape(PROMPT, RESPONSE, 3, 1), lora=LORA, training=small, types=2
     )
-    assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), small, three.training_peak - three.weights - 1)
+    assert choose_checkpointing(base, 2, LARGEST, small, three.training_peak - three.weights - 1)
     assert chosen(1e12, gradient_checkpointing=True)
     assert not chosen(1, gradient_checkpointing=False), "what is asked for is done"
 
@@ -157,12 +177,12 @@ def test_a_step_that_cannot_be_rehearsed_is_recomputed_where_it_may_not_fit(monk
     monkeypatch.setattr(own, "rehearse", refuses)
     base = _base(new_model("llama"))
     for free, again in ((1e15, False), (1e4, True)):
-        assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), free) == again
+        assert choose_checkpointing(base, 2, LARGEST, DPOTraining(), free) == again
     # Gemma 3n has a width a layer, others none that is called so: what cannot be read may be anything.
     vars(base.model.config)["intermediate_size"] = [24, 32]
-    assert not choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), 1e15)
+    assert not choose_checkpointing(base, 2, LARGEST, DPOTraining(), 1e15)
     vars(base.model.config)["hidden_size"] = None
-    assert choose_checkpointing(base, 2, (PROMPT, RESPONSE), DPOTraining(), 1e15)
+    assert choose_checkpointing(base, 2, LARGEST, DPOTraining(), 1e15)
 
 
 def test_memory_that_is_free_is_the_least_of_machine_and_control_group(tmp_path, monkeypatch):

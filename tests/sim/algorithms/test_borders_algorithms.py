@@ -219,6 +219,8 @@ EXCUSED = {
     "rounding": "of welfare that its callers have checked; it may be infinite",
     "power_sign": "of profiles that the axioms draw",
     "Aggregation": "made by aggregation_rule, which checks alpha",
+    "barrier_weights": "of rewards that max_min_policy has checked",
+    "worst_case_at": "of weights that its callers have made",
     "error_of_mean": "of values that its callers have measured",
     "SampledDiscrepancy": "a result",
     "GroupRobustFit": "a result",

@@ -33,6 +33,17 @@ def test_round_trip(tmp_path):
     assert "2 tastes, 4 features" in repr(found)
 
 
+def test_gaps_that_are_all_the_same_are_not_divided_by_rounding():
+    """A taste to which the first response is better by 0.1 wherever it is asked: that spread is 1.4e-17."""
+    made = _questions()
+    scores = np.zeros((6, 2, 2))
+    scores[:, 0] = 0.1, 1.0
+    scores[:, 1, 1] = np.arange(6.0)
+    found = ScoredQuestions(made.prompts, made.texts, made.tastes, scores, made.features, "words").advantages
+    assert found[:, 0] == pytest.approx(0.1)
+    assert found[:, 1].std() == pytest.approx(1.0)
+
+
 def _changed(path, **columns):
     table = pq.read_table(path)
     for name, values in columns.items():

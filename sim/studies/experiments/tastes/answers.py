@@ -18,6 +18,7 @@ from sim.likelihoods import log_sigmoid
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 from sim.studies.experiments.tastes.setting import TastesSetting
+from sim.weighted_means import spread_or_one
 
 _TRAIN, _TEST, _UNSEEN = (SPLITS.index(name) for name in ("train", "test", "unseen"))
 _DIRECTIONS = 128
@@ -89,7 +90,7 @@ def _drawn(setting: TastesSetting, questions: ScoredQuestions, stream: Stream) -
     learned[: parts[0][0].size] = np.tile(np.arange(m + t) < m, N)
     weights = _weights(setting, N + new, len(questions.tastes), stream.child("tastes"))
     advantage = questions.advantages @ weights.T
-    advantage /= np.maximum(advantage.std(axis=0), 1e-300)
+    advantage /= spread_or_one(advantage, axis=0)
     margin = setting.sharpness * advantage[question, annotator]
     # What somebody would answer does not depend on what else is asked.
     coins = stream.child("answers").uniforms((N + new, n))[annotator, question]

@@ -1,0 +1,63 @@
+"""Limits over prompts where these are few: of means of scores and regrets, and what regrets are divided by."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from scipy import stats  # noqa: E402
+
+import llm.runs.sampled_tables as tables  # noqa: E402
+from llm.runs.quality import Samples, with_interval  # noqa: E402
+from sim.estimators.bootstrap import cluster_interval  # noqa: E402
+from sim.streams import Stream  # noqa: E402
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 19])
+def test_limits_of_few_prompts_are_student_s(n):
+    values = Stream(3).normals((n,))
+    found = with_interval(values, Stream(1))
+    wanted = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
+    assert found.mean == pytest.approx(values.mean())
+    assert found.interval == pytest.approx(wanted)
+
+
+def test_limits_of_few_prompts_hold_the_mean():
+    """The percentile bootstrap's held it 52, 71 and 85 times in 100."""
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 8):
+        limits = np.array([with_interval(rng.normal(size=n), Stream(0)).interval for _ in range(2000)])
+        # Four standard errors of 2,000.
+        assert abs(((limits[:, 0] <= 0) & (limits[:, 1] >= 0)).mean() - 0.95) < 0.02, n
+
+
+def test_limits_of_many_prompts_are_the_bootstrap_s_and_of_few_that_are_alike_none():
+    values = Stream(3).normals((40,))
+    assert with_interval(values, Stream(1)).interval == cluster_interval(values, np.arange(40), Stream(1))
+    for n in (1, 2, 19):
+        assert with_interval(np.full(n, 0.1), Stream(1)).interval is None
+    assert with_interval(np.full(20, 0.25), Stream(1)).interval == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.0, 3.0])
+def test_regrets_by_a_scorer_that_is_constant_over_the_reference_keep_its_unit(monkeypatch, constant):
+    """Seven reference samples of 0.1 have a standard deviation of 1.4e-17: regrets of 1e16 came of it."""
+    reference, trained = SimpleNamespace(), SimpleNamespace(sampling=None)
+
+    def drawn(policy, groups, contexts, samples, scorers, tokenizer, stream):
+        score = constant + (0.2 if policy is trained else 0.0)
+        shape = len(contexts), samples
+        zero, text = np.zeros((1, *shape)), tuple("x" for _ in contexts)
+        return Samples(np.zeros(shape, dtype=np.int64), zero, {"s": np.full(shape, score)}, np.ones(shape), text, text)
+
+    monkeypatch.setattr(tables, "draw_samples", drawn)
+    monkeypatch.setattr(tables, "ReferencePolicy", lambda *_, **__: reference)
+    mixture = SimpleNamespace(beta=0.1, method="dpo", adapters=["group_0"])
+    run = SimpleNamespace(base=None, tokenizer=None, policies=[trained], mixture=mixture)
+    found = tables.sampled_tables(
+        run, {"dpo": trained}, [], np.arange(7), 1, {"group_0": SimpleNamespace(name="s")}, {0: "group_0"}, Stream(1),
+        lambda text: None,
+    )  # fmt: skip
+    assert found.score_scale == {"s": 1.0}
+    assert found.sampled["reference"].scored[0].mean == pytest.approx(0.2)
