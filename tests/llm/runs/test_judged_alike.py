@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from llm.runs.open_run import open_run
 from llm.runs.run_folder import read_annotators
 from llm.runs.run_settings import RunSettings
 from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
-from llm.runs.table_rows import distinct_priorities
+from llm.runs.table_rows import distinct_priorities, table_rows
 from llm.runs.train_run import train_run
 from llm.training.group_training import GroupSettings, fit_groups
 from pluralign.__main__ import command
@@ -249,3 +250,10 @@ def test_priorities_given_twice_are_one_game():
     assert distinct_priorities([(1, 4), (1.0, 4.0), (4, 1)]) == [(1.0, 4.0), (4.0, 1.0)]
     with pytest.raises(InputError, match=r"--priorities: two tuples differ too little .* both are minmax\(1,4\)"):
         distinct_priorities([(1.0, 4.0), (1.0, 4.0000001)])
+
+
+def test_a_run_whose_priorities_were_given_twice_is_evaluated(run, monkeypatch):
+    twice = [SimpleNamespace(priorities=(1.0, 1.0), weights=(0.5, 0.5))] * 2
+    monkeypatch.setattr("llm.runs.table_rows.read_tuples", lambda folder: twice)
+    _, ensembles, _ = table_rows(run, {})
+    assert [own.kind for own in ensembles] == ["minmax", "shares"]
