@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from llm.data.questions import questions_of
 from sim.answer_kinds.response_choices import ResponseChoices
 from sim.distinct import distinct
 from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
@@ -21,6 +22,8 @@ class AnswerSet:
 
     choices: what the answers say, where they are not pairs whose one response is better; pairs then hold the response
     taken first and another one, and tie which of them say that neither is better (n,).
+    prompt: (n,) number of each answer's prompt, which may have several contexts (see `TokenisedPairs`); None where each
+    context is one.
     """
 
     pairs: PreferencePairs
@@ -28,6 +31,7 @@ class AnswerSet:
     group: tuple[str, ...]
     choices: ResponseChoices | None = None
     tie: BoolArray | None = None
+    prompt: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -36,6 +40,33 @@ class AnswerSet:
     def observations(self) -> PreferencePairs | ResponseChoices:
         """What a policy is fitted to."""
         return self.pairs if self.choices is None else self.choices
+
+    @property
+    def prompts(self) -> IntArray:
+        """(n,) number of each answer's prompt."""
+        return self.pairs.contexts if self.prompt is None else self.prompt
+
+    @property
+    def questions(self) -> IntArray:
+        """(n,) see `questions_of`."""
+        return questions_of(self.pairs, self.prompts, self.choices)
+
+    def of_annotators(self, kept: BoolArray) -> AnswerSet:
+        """The answers of some annotators, a mask, who are numbered anew."""
+        own, people, number = self.pairs.annotator, np.flatnonzero(kept), np.cumsum(kept) - 1
+        rows = kept[own]
+        pairs, choices = self.pairs.select(rows), self.choices
+        if choices is not None:
+            choices = choices.select(rows)
+            choices = replace(choices, annotator=number[choices.annotator], n_annotators=len(people))
+        return AnswerSet(
+            replace(pairs, annotator=number[pairs.annotator], n_annotators=len(people)),
+            tuple(self.annotators[i] for i in people.tolist()),
+            tuple(self.group[i] for i in people.tolist()),
+            choices,
+            None if self.tie is None else self.tie[rows],
+            None if self.prompt is None else self.prompt[rows],
+        )
 
     @property
     def coin(self) -> float | None:

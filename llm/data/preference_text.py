@@ -12,7 +12,8 @@ from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.data.answer_texts import require_text
 from llm.data.chat_prompts import common_rendering
 from llm.data.data_settings import DataSettings
-from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, questions_of, some_annotators
+from llm.data.questions import questions_of
+from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, some_annotators
 from llm.data.tokeniser import TokenisedPairs, Tokeniser
 from sim.answer_kinds.kinds import AskedLikelihood, Likelihood, likelihood_of
 from sim.errors import InputError
@@ -20,7 +21,7 @@ from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream
 
-__all__ = ["AnswerSet", "DataSettings", "TextPreferences", "judged_by", "load_preferences"]
+__all__ = ["AnswerSet", "DataSettings", "TextPreferences", "judged_by", "load_answers", "load_preferences"]
 
 
 def load_preferences(
@@ -34,7 +35,7 @@ def load_preferences(
     pairs, keep = tokenised.pairs, tokenised.keep
     if settings.test is not None:
         judged = replace(settings, likelihood=judged_by(settings.likelihood))
-        other, test, _, left_out = _tokenised(settings.test, judged, tokeniser)
+        other, test, _, left_out = _tokenised(settings.test, judged, tokeniser, judged=True)
         notes += left_out
         both = sorted(set(table.annotators) & set(other.annotators))
         if both and not settings.same_annotators:
@@ -61,7 +62,8 @@ def load_preferences(
             f"{int((counts == 1).sum())} annotators have a single answer: it is not held out, and says little about "
             "their group"
         )
-    asked, question = tokenised.prompt, questions_of(tokenised)
+    asked = tokenised.prompt
+    question = questions_of(pairs, asked, tokenised.choices)
     once = np.flatnonzero(train_rows)[np.unique(question[train_rows], return_index=True)[1]]
     if again := int(train_rows.sum()) - len(once):
         notes.append(
@@ -96,6 +98,20 @@ def load_preferences(
     )
 
 
+def load_answers(path: str, settings: DataSettings, tokenizer: Any, store: TokenStore, window: int) -> AnswerSet:
+    """All answers of a file that policies are judged on, as those of `data.test`: whatever split it has.
+
+    settings: the data section of a run, which says how answers are read.
+    """
+    tokeniser = Tokeniser(tokenizer, store, window, settings)
+    judged = replace(settings, likelihood=judged_by(settings.likelihood))
+    table, tokenised, _, notes = _tokenised(path, judged, tokeniser, judged=True)
+    if not tokenised.keep.any():
+        told = "".join(f"; {note}" for note in [*notes, *tokeniser.notes()])
+        raise InputError(f"no answers are left to evaluate on{told}", file=path, fix="give more rows")
+    return answers_of(table, tokenised, tokenised.keep)
+
+
 def judged_by(likelihood: AskedLikelihood) -> AskedLikelihood:
     """How answers that policies are judged on are read, where `likelihood` is asked for in training.
 
@@ -106,10 +122,10 @@ def judged_by(likelihood: AskedLikelihood) -> AskedLikelihood:
 
 
 def _tokenised(
-    path: str, settings: DataSettings, tokeniser: Tokeniser
+    path: str, settings: DataSettings, tokeniser: Tokeniser, judged: bool = False
 ) -> tuple[PairTable, TokenisedPairs, Likelihood, list[str]]:
-    """(answers as they are used, in tokens, their likelihood, what was left out of them)."""
-    table = read_pairs(path, chats=settings.chat)
+    """(answers as they are used, in tokens, their likelihood, what was left out of them).  judged: see `read_pairs`."""
+    table = read_pairs(path, chats=settings.chat, judged=judged)
     if table.answers == "grades":
         raise InputError(
             "the answers are grades of one response each, which compare nothing", file=path,

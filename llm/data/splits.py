@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from llm.data.answer_sets import AnswerSet
+from llm.data.questions import pair_numbers
 from llm.data.tokeniser import TokenisedPairs
-from sim.distinct import distinct
 from sim.files.pair_table import PairTable
 from sim.preferences import BoolArray, FloatArray, IntArray, PreferencePairs
 from sim.streams import Stream
@@ -20,27 +20,6 @@ def some_annotators(n: int, share: float, stream: Stream) -> BoolArray:
     size = min(n - 1, max(1, round(share * n))) if share > 0 else 0
     chosen[stream.permutation(n)[:size]] = True
     return chosen
-
-
-def questions_of(tokenised: TokenisedPairs) -> IntArray:
-    """(n,) one number for all answers of one annotator about the same responses to the same prompt, whatever they say.
-
-    Somebody who is asked again, or a file that holds a row twice, gives answers that are not independent.
-    """
-    pairs, choices = tokenised.pairs, tokenised.choices
-    if choices is None:
-        about = _pair_numbers(pairs, tokenised.prompt)
-    else:
-        row, compared = choices.answer_of_row, choices.second >= 0
-        slots = np.concatenate([choices.first, choices.second[compared]])
-        n_responses = int(choices.responses.max(initial=0)) + 1
-        both = distinct(np.concatenate([row, row[compared]]) * n_responses + choices.responses[slots])
-        ends = np.searchsorted(both, np.arange(len(choices) + 1) * n_responses)
-        sets: dict[tuple[int, bytes], int] = {}
-        keys = zip(tokenised.prompt.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-        told = both % n_responses
-        about = np.array([sets.setdefault((p, told[i:j].tobytes()), len(sets)) for p, i, j in keys], dtype=np.int64)
-    return np.unique(about * pairs.n_annotators + pairs.annotator, return_inverse=True)[1].reshape(-1)
 
 
 def hold_out_answers(
@@ -63,17 +42,11 @@ def hold_out_answers(
         return np.asarray(rows & np.isin(question, question[held]))
     held = np.zeros_like(rows)
     target = share * np.bincount(pairs.annotator[rows], minlength=pairs.n_annotators).astype(np.float64)
-    for about in (_pair_numbers(pairs, prompt), prompt):
+    for about in (pair_numbers(pairs, prompt), prompt):
         held = _spread(about, pairs.annotator, rows, target, stream)
         if held.sum() >= 0.5 * target.sum():
             break
     return held
-
-
-def _pair_numbers(pairs: PreferencePairs, prompt: IntArray) -> IntArray:
-    """One number for each prompt with the same two responses, whichever was chosen; (n,)."""
-    low, high = np.minimum(pairs.chosen, pairs.rejected), np.maximum(pairs.chosen, pairs.rejected)
-    return np.unique(np.stack([prompt, low, high], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _spread(about: IntArray, annotator: IntArray, rows: BoolArray, target: FloatArray, stream: Stream) -> BoolArray:
@@ -128,4 +101,5 @@ def answers_of(
         group,
         choices,
         None if tokenised.tie is None else tokenised.tie[rows],
+        tokenised.prompt[rows],
     )

@@ -13,6 +13,7 @@ from llm.base.tokens import TokenStore
 from llm.data.data_settings import DataSettings
 from llm.data.rendered_tokens import RenderedTokens, common_length, divided
 from llm.data.tokenised_choices import ties_of, tokenised_choices
+from llm.data.transcripts import with_own_prompts
 from llm.data.windows import TokenPair, TokenSet, cut
 from llm.data.written_pairs import Messages, PairWriter, WrittenPair, template_options
 from sim.answer_kinds.kinds import Likelihood
@@ -78,6 +79,7 @@ class Tokeniser:
 
     def pairs(self, table: PairTable) -> TokenisedPairs:
         """All rows in tokens; errors name the row."""
+        table = self._with_own_prompts(table)
         writer = PairWriter(table, self._settings.chat)
         self.chat = self.chat or writer.chat
         known: dict[tuple[int, ...], _Outcome] = {}
@@ -102,6 +104,7 @@ class Tokeniser:
     def choices(self, table: PairTable, likelihood: Likelihood) -> TokenisedPairs:
         """All answers of another kind in tokens, those left out whole of which a response is too long; errors name the
         row."""
+        table = self._with_own_prompts(table)
         writer = PairWriter(table, self._settings.chat)
         self.chat = self.chat or writer.chat
         own = response_choices(table, likelihood)
@@ -136,6 +139,11 @@ class Tokeniser:
             weights=table.weights,
         )  # fmt: skip
         return TokenisedPairs(pairs, found.keep, table.prompt, told, ties_of(table))
+
+    def _with_own_prompts(self, table: PairTable) -> PairTable:
+        found, transcripts = with_own_prompts(table, self._settings.chat)
+        self._found["transcripts"] += int(transcripts.sum())
+        return found
 
     def _whole(self, pair: WrittenPair, table: PairTable, row: int) -> tuple[list[int], list[int], list[int]]:
         """Tokens of the prompt, and of the prompt with each response."""

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from llm.data.answer_texts import are_transcripts
 from llm.data.rendered_tokens import common_length
+from llm.data.transcripts import ANSWERED
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import place_of
@@ -18,7 +19,6 @@ Messages: TypeAlias = list[dict[str, Any]]
 
 # prompt, chosen, rejected, and WrittenPair.found.
 _Told: TypeAlias = tuple[Messages, Messages, Messages, str]
-_ANSWERED = "\n\nAssistant:"
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 
 
@@ -37,7 +37,10 @@ class WrittenPair:
 
 
 class PairWriter:
-    """What each row of a table compares. chat: whether texts are turns of a conversation too; see DataSettings."""
+    """What each row of a table compares, transcripts without a prompt as `with_own_prompts` leaves them.
+
+    chat: whether texts are turns of a conversation too; see DataSettings.
+    """
 
     def __init__(self, table: PairTable, chat: bool) -> None:
         self._table = table
@@ -59,7 +62,7 @@ class PairWriter:
         number = int(table.prompt[row])
         asked, sides = table.prompts[number], (table.items[first_item], table.items[second_item])
         if not self.chat:
-            asked, first, second, how = self._texts(asked, *sides, row)
+            asked, first, second, how = self._texts(asked, *sides)
             return WrittenPair(asked, first, second, found=how)
         beside = json.loads(table.rendering[number] or "{}") if table.rendering is not None else {}
         options = template_options(beside)
@@ -73,23 +76,16 @@ class PairWriter:
                 self._refuse("the response is empty", name, "drop the row", row)
         return WrittenPair(prompt, chosen, rejected, options, found)
 
-    def _texts(self, asked: str, first: str, second: str, row: int) -> tuple[str, str, str, str]:
+    def _texts(self, asked: str, first: str, second: str) -> tuple[str, str, str, str]:
         if self._whole:
             return asked, first.removeprefix(asked), second.removeprefix(asked), "repeated"
-        if asked or not (common := common_transcript(first, second)):
-            return asked, first, second, ""
-        for name, text in (("chosen", first), ("rejected", second)):
-            if not text[len(common) :].strip():
-                self._refuse("the response is empty", name, "drop the row", row)
-        return common, first[len(common) :], second[len(common) :], "transcripts"
+        return asked, first, second, ""
 
     def _answered(self, asked: str, first: str, second: str, row: int) -> _Told:
         """Answers that are texts, each one message of the assistant."""
         found = ""
         if self._table.prompt_kind != "conversation":
-            asked, first, second, found = self._texts(asked, first, second, row)
-            # The space after "Assistant:" is the transcript's own.
-            first, second = (text.strip() if found == "transcripts" else text for text in (first, second))
+            asked, first, second, found = self._texts(asked, first, second)
         chosen, rejected = ([{"role": "assistant", "content": text}] for text in (first, second))
         return self._asked(asked, row), chosen, rejected, found
 
@@ -134,22 +130,9 @@ def _says_something(message: Mapping[str, Any]) -> bool:
     return bool(message.get("tool_calls")) or any(text.strip() for text in texts)
 
 
-def common_transcript(first: str, second: str) -> str:
-    """The beginning that two transcripts ("Human: ... Assistant: ...") share, through its last "Assistant:"; "" for
-    other texts.
-
-    The letters that the answers themselves begin with are no part of it, as they are of TRL's `extract_prompt`.
-    """
-    if not first.lstrip().startswith("Human:"):
-        return ""
-    shared = first[: common_length(first, second)]
-    end = shared.rfind(_ANSWERED)
-    return shared[: end + len(_ANSWERED)] if end > 0 else ""
-
-
 def turns(text: str) -> Messages:
     """A text as messages: the turns of a transcript that waits for an answer, or one turn of the user; [] for none."""
-    if text.lstrip().startswith("Human:") and text.endswith(_ANSWERED):
+    if text.lstrip().startswith("Human:") and text.endswith(ANSWERED):
         parts = _TURN.split("\n\n" + text.lstrip())[1:-2]
         roles = {"Human": "user", "Assistant": "assistant"}
         said = zip(parts[::2], parts[1::2], strict=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llm.data.answer_texts import require_text
+from llm.data.transcripts import with_own_prompts
 from llm.data.written_pairs import PairWriter, WrittenPair
 from sim.errors import InputError
 from sim.files.atomic import Json
@@ -37,6 +38,7 @@ def answered(table: PairTable, chat: bool = False) -> PairTable:
             field="choice", fix="leave these choices out",
         )  # fmt: skip
     require_text(table)
+    table, _ = with_own_prompts(table, chat)
     n_items = len(table.items)
     parts = [table.prompt * n_items + table.chosen, table.prompt * n_items + table.rejected]
     if table.offered is not None:

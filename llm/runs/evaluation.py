@@ -14,7 +14,7 @@ from llm.runs.evaluated_answers import evaluated_answers, training_responsibilit
 from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, PolicyOnAnswers
 from llm.runs.margins import both_sides, difference, infer_groups, length_margins, margins_of, match_groups, summarise
 from llm.runs.open_run import OpenRun
-from llm.runs.sampled_prompts import sampled_prompts
+from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
 from llm.runs.sampled_tables import sampled_tables
 from llm.runs.table_rows import Ensemble, table_rows
 from llm.scorers.named_scorers import Scorer
@@ -45,12 +45,15 @@ def evaluate(
     their answers.
     """
     stream = Stream(seed, "eval")
-    evaluated = evaluated_answers(run, answers)
+    own_data = answers is None
+    evaluated = evaluated_answers(run, answers, others)
     answers = evaluated.answers
     if not len(answers):
         raise InputError("no answers to evaluate on", fix="give --data FILE, or train with data.unseen above 0")
-    contexts, apiece = sampled_prompts(answers.pairs.contexts, prompts, samples, stream.child("prompts"))
-    match = _matched(run, answers)
+    contexts, apiece = sampled_prompts(
+        contexts_of_prompts(answers, run.base.store), prompts, samples, stream.child("prompts")
+    )  # fmt: skip
+    match = _matched(run, answers, own_data)
     names = _names(run, match)
     require_groups(named, names, run.mixture.adapters)
     policies, ensembles, grouping = table_rows(run, others)
@@ -110,13 +113,17 @@ class _WhoIsWho:
     source: str
 
 
-def _matched(run: OpenRun, answers: AnswerSet) -> Mapping[str, int] | None:
-    """Name of a group of the training file -> its adapter's number; None where no groups are named."""
+def _matched(run: OpenRun, answers: AnswerSet, own_data: bool) -> Mapping[str, int] | None:
+    """Name of a group of the training file -> its adapter's number; None where no groups are named.
+
+    own_data: whether they are the run's own answers. A group of its file may have nobody in training: its people are
+    then like others of whom no group is known.  InputError where a file that was given names such a group.
+    """
     if not any(answers.group) or (known := known_groups(run)) is None:
         return None
     match = match_groups(*known)
     unknown = sorted(set(answers.group) - set(match) - {""})
-    if unknown:
+    if unknown and not own_data:
         raise InputError(f"group '{unknown[0]}' is not in the training data", fix="evaluate on the groups of training")
     return match
 
@@ -141,8 +148,8 @@ def require_groups(named: Sequence[str], names: Mapping[int, str], adapters: Seq
 def _who_is_who(
     run: OpenRun, answers: AnswerSet, match: Mapping[str, int] | None, names: Mapping[int, str], stream: Stream
 ) -> _WhoIsWho:
-    named = np.array([match is not None and bool(name) for name in answers.group], dtype=np.bool_)
     found = {} if match is None else match
+    named = np.array([name in found for name in answers.group], dtype=np.bool_)
     group, used = np.array([found.get(name, 0) for name in answers.group]), np.ones(len(answers), dtype=np.bool_)
     sources = [(int(named.sum()), "the file's group_id, matched to adapters")]
     # Their training answers say who they are: none of these need be spent on it.
@@ -158,8 +165,11 @@ def _who_is_who(
         used = kept | ~left[answers.pairs.annotator]
         sources.append((int(left.sum()), _INFERRED))
     told = [(count, text) for count, text in sources if count]
-    others = "annotators have none" if named.any() else "annotators"
-    source = told[0][1] + "".join(f"; {count} of {len(group)} {others}: {text}" for count, text in told[1:])
+    strange = match is not None and any(name and name not in match for name in answers.group)
+    none = "annotators have none that is in training" if strange else "annotators have none"
+    others = none if named.any() or strange else "annotators"
+    parts = [f"{count} of {len(group)} {others}: {text}" for count, text in told]
+    source = "; ".join(parts if strange and not named.any() else [told[0][1], *parts[1:]])
     return _WhoIsWho(group, used, names, source)
 
 

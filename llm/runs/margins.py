@@ -106,12 +106,12 @@ def infer_groups(
 
     For data without known groups: a random half of each annotator's answers says which group she is in (posterior
     under the policies and their mixture, each answer as often as its weight says), the other half is left to evaluate
-    on.
+    on.  Her answers to one question are in the same half.
     """
     from sim.algorithms.cross_fit import split_answers
 
     pairs = answers.pairs
-    asked = split_answers(pairs.annotator, stream.child("infer"))
+    asked = split_answers(pairs.annotator, stream.child("infer"), answers.questions)
     scores = np.stack([log_sigmoid(margins_of(policy, answers)) for policy in policies], axis=1)
     counted = asked & answers.decided
     if answers.pairs.weights is not None:

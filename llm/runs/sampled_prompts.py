@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from llm.base.tokens import TokenStore
+from llm.data.answer_sets import AnswerSet
 from sim.errors import InputError
 from sim.preferences import IntArray
 from sim.streams import Stream
+
+
+def contexts_of_prompts(answers: AnswerSet, store: TokenStore) -> IntArray:
+    """(n_prompts,) one context a prompt: the longest, of which least was cut for its answers or merges with them."""
+    contexts = answers.pairs.contexts
+    order = np.lexsort((contexts, -store.lengths(contexts), answers.prompts))
+    _, first = np.unique(answers.prompts[order], return_index=True)
+    return np.asarray(contexts[order][first])
 
 
 def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray:
@@ -17,6 +27,8 @@ def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray
 
 def sampled_prompts(contexts: IntArray, limit: int, samples: int, stream: Stream) -> tuple[IntArray, int]:
     """(prompts to sample on, responses to each): at most `limit` different prompts.
+
+    contexts: of prompts, each with one (`contexts_of_prompts`).
 
     Prompts are the units that errors are estimated from. Where there is one, it is all there is to know, and its
     responses are the units: it then stands there once a response.  InputError where that is a single response.

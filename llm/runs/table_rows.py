@@ -44,7 +44,8 @@ def table_rows(
         grouping[label] = keys
         if len(keys) == 1:
             continue
-        for row in read_tuples(opened.folder):
+        # Priorities that were given twice are one game.
+        for row in {row.priorities: row for row in read_tuples(opened.folder)}.values():
             name = f"{label} {_tuple_name(row.priorities)}"
             ensembles.append(Ensemble(name, tuple(keys), np.array(row.weights), "minmax"))
         ensembles.append(Ensemble(f"{label} by shares", tuple(keys), np.array(opened.mixture.mixture), "shares"))
@@ -56,6 +57,17 @@ def table_rows(
         run.base.load_adapter("direct", direct)
         policies[DIRECT] = AdapterPolicy(run.base, "direct", beta=run.mixture.beta, sampling=run.policies[0].sampling)
     return policies, ensembles, grouping
+
+
+def distinct_priorities(asked: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+    """Each tuple of priorities once; InputError where two of them would be called alike in the tables."""
+    found = list(dict.fromkeys(tuple(map(float, values)) for values in asked))
+    names = [_tuple_name(values) for values in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(
+            f"--priorities: two tuples differ too little to be told apart, both are {twice}", fix="give one of them"
+        )
+    return found
 
 
 def _tuple_name(values: Sequence[float]) -> str:

@@ -71,7 +71,7 @@ def twin_of(
     if pooled is not None:
         measured["pooled_regret"] = _implied(found, pooled)
         one = {"pooled": others[pooled].policies[0]}
-    asked = asked_responses(evaluated_answers(run, answers).answers.observations)
+    asked = asked_responses(evaluated_answers(run, answers, others).answers.observations)
     ratios = predicted_regrets(run.policies, one, *asked, beta=run.mixture.beta)
     tau = order_agreement({f"{name}_regret": values for name, values in ratios.regrets.items()}, measured)
     return TwinReport(predicted, compare_with_run(predicted, weights, measured), ratios, tau)

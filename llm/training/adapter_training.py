@@ -55,8 +55,8 @@ def fit_adapter(
     journal, key: where an unfinished fit keeps its parameters, optimiser and step.  on_record: see `make_passes`.
     """
     found = _weighted(base, observations, weights, beta, training)
-    if found is None:
-        return FitReport(0, 0, 0.0, ())
+    if found.objective is None:
+        return found.report(())
     record = make_passes(
         base, name, [base.parameters_of(name)], found.objective, training, stream, journal=journal, key=key,
         on_step=on_step, on_record=on_record,
@@ -79,16 +79,17 @@ def fit_adapters_together(
     """`fit_adapter` of each fit with its weights (n,), up to rounding, their rows in one pass where `sharing` says so:
     see `make_passes_together`."""
     found = [_weighted(base, observations, own, beta, training) for own in weights]
-    there = [(fit, own.objective) for fit, own in zip(fits, found, strict=True) if own is not None]
+    there = [(fit, own.objective) for fit, own in zip(fits, found, strict=True) if own.objective is not None]
     records = iter(make_passes_together(base, there, training, sharing, journal=journal, key=key) if there else [])
-    return [FitReport(0, 0, 0.0, ()) if own is None else own.report(next(records)) for own in found]
+    return [own.report(() if own.objective is None else next(records)) for own in found]
 
 
 @dataclass(frozen=True, eq=False)
 class _Weighted:
-    """The objective of the answers used, how many there are, and which share of the weight was left out."""
+    """The objective of the answers used (None without any), how many there are, and which share of the weight was left
+    out."""
 
-    objective: AnswerObjective
+    objective: AnswerObjective | None
     n_answers: int
     skipped_share: float
 
@@ -99,12 +100,19 @@ class _Weighted:
 def _weighted(
     base: SharedBase, observations: PreferencePairs | ResponseChoices, weights: FloatArray, beta: float,
     training: DPOTraining,
-) -> _Weighted | None:  # fmt: skip
-    """None where no answer weighs anything."""
-    used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
+) -> _Weighted:  # fmt: skip
+    """Of a type that has all but vanished nothing is used: its adapter stays what it is.
+
+    Errors: InputError where `skip_below` alone leaves nothing of a type.
+    """
+    used = _used(observations, weights, training)
     total_weight = float(weights.sum())
-    if used.size == 0 or total_weight <= 0:
-        return None
+    if used.size == 0:
+        if total_weight > _VANISHED * float(observations.pair_weights().sum()):
+            raise InputError(
+                "no answer of a group weighs as much of the mean answer", field="training.skip_below", fix="lower it"
+            )
+        return _Weighted(None, 0, float(total_weight > 0))
     share = float(1.0 - weights[used].sum() / total_weight)
     rows_used, row_weights = observations.select(used), weights[used]
     if training.merge and isinstance(rows_used, PreferencePairs):
@@ -112,6 +120,19 @@ def _weighted(
     # A batch's losses are divided by the number of its rows: of merged ones, by that of the answers in them.
     unit = float(row_weights.mean()) if training.normalised else used.size / len(rows_used)
     return _Weighted(objective_of(base, rows_used, row_weights / unit, beta), len(rows_used), share)
+
+
+# A type that holds less than this share of the answers' weight may be left without any that is trained on.
+_VANISHED = 1e-2
+
+
+def _used(observations: PreferencePairs | ResponseChoices, weights: FloatArray, training: DPOTraining) -> IntArray:
+    """The answers to train on.  weights: (n,) what the file has them weigh, and of that what a type has.
+
+    As a share of the mean the file has: only ratios of its weights matter, whatever they are measured in.
+    """
+    least = training.skip_below * float(observations.pair_weights().mean()) if len(weights) else 0.0
+    return np.flatnonzero(weights >= max(least, np.finfo(float).tiny))
 
 
 def fit_adapter_robustly(
@@ -133,15 +154,15 @@ def fit_adapter_robustly(
 
     groups: of all answers.  Returns the report, and the groups with their weights in the end.  The rest as for
     `fit_adapter`; answers alike are merged inside their groups.
-    Errors: InputError where a group has no answer that weighs `training.skip_below`.
+    Errors: InputError where a group has no answer that weighs `training.skip_below` of the mean answer.
     """
-    used = np.flatnonzero(weights >= max(training.skip_below, np.finfo(float).tiny))
+    used = _used(observations, weights, training)
     own, row_weights, rows_used = groups.group[used], weights[used], observations.select(used)
     left = np.bincount(own, minlength=len(groups.names))
     if not left.all():
         raise InputError(
-            f"no answer of group '{groups.names[int(left.argmin())]}' weighs as much", field="training.skip_below",
-            fix="lower it",
+            f"no answer of group '{groups.names[int(left.argmin())]}' weighs as much of the mean answer",
+            field="training.skip_below", fix="lower it",
         )  # fmt: skip
     share = float(1.0 - row_weights.sum() / weights.sum())
     if training.merge and isinstance(rows_used, PreferencePairs):

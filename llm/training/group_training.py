@@ -233,7 +233,7 @@ def fit_groups(
     train = data.train
     prompts = None
     if settings.prompt_laws is not None and method == "em-dpo":
-        prompts = PromptLaws(np.unique(train.pairs.contexts, return_inverse=True)[1], settings.prompt_laws)
+        prompts = PromptLaws(np.unique(train.prompts, return_inverse=True)[1], settings.prompt_laws)
     start, estep, heads = _start(method, len(policies), data, settings, stream, features, prompts)
     if heads is not None:
         on_start(heads)
@@ -284,7 +284,7 @@ def _start(
     if method == "cluster-dpo":
         return start, Fixed(start), heads
     if settings.estep == "crossfit" and method == "em-dpo":
-        crossed = CrossFit(train.pairs.annotator, stream)
+        crossed = CrossFit(train.pairs.annotator, stream, train.questions)
         return crossed.first(start, train.pairs.annotator), crossed, heads
     return start, estep, heads
 

@@ -38,7 +38,8 @@ class DPOTraining:
     makes every pass.
     batch: pairs an optimiser step, at most: a pass has as few steps as that allows, of sizes that differ by one at
     most, in which each answer weighs the same.  micro_tokens: padded tokens in one forward pass; more are accumulated.
-    skip_below: answers whose weight is below this are left out (the share they hold is reported).
+    skip_below: answers whose weight in a group is below this share of the mean weight that the file gives an answer are
+    left out (the share of the group that they hold is reported).
     merge: pairs that were answered alike (the same prompt, chosen and rejected; of group-dpo by the same group) are one
     row that weighs what they weigh together: the same loss over fewer rows, and a pass is one over the rows. Other
     kinds of answers stay apart.

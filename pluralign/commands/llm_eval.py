@@ -64,10 +64,8 @@ def command(
 
     Example: pluralign llm eval run --against pooled --against clusters --pairs pairs
     """
-    from dataclasses import replace
-
     from llm.base.folder_format import stamped
-    from llm.data.preference_text import judged_by, load_preferences
+    from llm.data.preference_text import load_answers
     from llm.runs.evaluation import evaluate
     from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
@@ -76,7 +74,6 @@ def command(
     from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
     from sim.files.atomic import write_json
-    from sim.streams import Stream
 
     judges = scorers_of(made, scorers)
     with training_warnings(), held_run(run):
@@ -84,7 +81,17 @@ def command(
         opened = open_run(run, model=model, device=device, trained_on=trained_on, progress=say)
         others: dict[str, Any] = {}
         for number, place in enumerate(against):
-            other = open_run(place, base=(opened.base, opened.tokenizer), prefix=f"other{number}_", progress=say)
+            # Responses of other lengths or temperatures say nothing of the policies that wrote them.
+            other = open_run(
+                place, sampling=opened.settings.sampling, base=(opened.base, opened.tokenizer),
+                prefix=f"other{number}_", progress=say,
+            )  # fmt: skip
+            ours, its = opened.settings.sampling, other.settings.sampling
+            if (ours.max_new_tokens, ours.temperature) != (its.max_new_tokens, its.temperature):
+                say(
+                    f"note: {place} is sampled as {run} is: max_new_tokens {ours.max_new_tokens}, temperature "
+                    f"{ours.temperature:g} (its own are {its.max_new_tokens} and {its.temperature:g})"
+                )
             label = other.mixture.method
             if label in others or label == opened.mixture.method:
                 label = Path(place).name
@@ -93,14 +100,9 @@ def command(
             others[label] = other
         answers = None
         if data is not None:
-            own = opened.settings.data
-            settings = replace(
-                own, train=data, test=None, unseen=0.0, held_out=0.0, new_prompts=0.0,
-                likelihood=judged_by(own.likelihood),
+            answers = load_answers(
+                data, opened.settings.data, opened.tokenizer, opened.base.store, opened.mixture.window
             )  # fmt: skip
-            answers = load_preferences(
-                settings, opened.tokenizer, opened.base.store, opened.mixture.window, Stream(seed, "eval-data")
-            ).train
             overlap = set(answers.annotators) & set(read_annotators(Path(run)))
             if overlap and not opened.settings.data.same_annotators:
                 raise InputError(

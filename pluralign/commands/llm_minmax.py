@@ -58,10 +58,11 @@ def command(
     from llm.runs.minmax_runs import direct_run, minmax_run
     from llm.runs.open_run import open_run
     from llm.runs.run_folder import held_run
+    from llm.runs.table_rows import distinct_priorities
     from llm.training.direct_saddle_point import SaddleSettings
     from sim.settings import read_settings
 
-    asked = [numbers("--priorities", text) for text in priorities]
+    asked = distinct_priorities([numbers("--priorities", text) for text in priorities])
     settings = read_settings(SaddleSettings, config, overrides)
     with training_warnings(), held_run(run):
         say = clock()

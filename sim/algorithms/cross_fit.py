@@ -5,14 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.em_dpo import Posterior, soft_posterior
-from sim.arguments import index_array, probability_array, require_shape
+from sim.arguments import index_array, probability_array, require_same_rows, require_shape
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 
-def split_answers(annotator: IntArray, stream: Stream) -> BoolArray:
-    """A random half of each annotator's answers (the smaller half where the number is odd); (n,) mask."""
+def split_answers(annotator: IntArray, stream: Stream, question: IntArray | None = None) -> BoolArray:
+    """A random half of each annotator's answers (the smaller half where the number is odd); (n,) mask.
+
+    question: (n,) whose answers are about the same thing: each annotator's answers to one question count as one, and
+    are in the same half, or one would tell the other.  None where all differ.
+    """
     require_shape("annotator", index_array("annotator", annotator), ("n",))
+    if question is not None:
+        require_shape("question", index_array("question", question), ("n",))
+        require_same_rows(annotator=annotator, question=question)
+        both = np.stack([annotator, question], axis=1)
+        _, first, back = np.unique(both, axis=0, return_index=True, return_inverse=True)
+        once = np.sort(first)
+        half = np.zeros(len(annotator), dtype=np.bool_)
+        half[once] = split_answers(annotator[once], stream)
+        return half[first[back.reshape(-1)]]
     order = np.lexsort((stream.uniforms(len(annotator)), annotator))
     sorted_annotator = annotator[order]
     counts = np.bincount(annotator)
@@ -30,10 +43,11 @@ class CrossFit:
     half, the E-step the other, and the halves change places every round.  Pass `first(split)` as em_dpo's start.
     The likelihood it reports is that of the scored half alone: do not read its trace as monotone.
     An annotator with a single answer is scored in every second round only; between, she keeps the mixture.
+    question: see `split_answers`.
     """
 
-    def __init__(self, annotator: IntArray, stream: Stream) -> None:
-        self._half = split_answers(annotator, stream.child("cross-fit"))
+    def __init__(self, annotator: IntArray, stream: Stream, question: IntArray | None = None) -> None:
+        self._half = split_answers(annotator, stream.child("cross-fit"), question)
         self._trained = True
 
     def _rows(self, trained: bool) -> FloatArray:

@@ -19,6 +19,7 @@ import gzip
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,12 @@ KNOWN = frozenset({
 })  # fmt: skip
 
 
-def read_pairs(path: str | Path, *, chats: bool = False) -> PairTable:
+def read_pairs(path: str | Path, *, chats: bool = False, judged: bool = False) -> PairTable:
     """Read and check pairwise answers; the first problem is reported with file, row and field.
 
     path: a file, a folder of shards, or a folder that `datasets` saved.  chats: texts are turns of conversations too,
-    so that the columns for a chat template go with them.
+    so that the columns for a chat template go with them.  judged: all answers are judged on, and a column `split`,
+    which is of training, is not read.
     """
     parts, names = parts_of(path), set[str]()
 
@@ -68,6 +70,8 @@ def read_pairs(path: str | Path, *, chats: bool = False) -> PairTable:
         return required_columns(present, path)
 
     found = table_of_columns(parts, required, str(path))
+    if judged and "split" in names:
+        return table_of_row_set(_without_split(read_row_set(path)), path, chats)
     if found is None or (chats and names.intersection(RENDERING)):
         return table_of_row_set(read_row_set(path), path, chats)
     return found
@@ -79,9 +83,15 @@ def place_of(table: PairTable, answer: int) -> dict[str, Any]:
     path = Path(table.source)
     if not path.exists():
         return {"file": table.source, "row": answer + 1}
-    found = read_row_set(path)
+    # Whatever splits it has, the same answers are kept.
+    found = _without_split(read_row_set(path))
     _, numbers = _numbered(found.rows, path, found.names, found.annotator_names, found.where, False)
     return found.where(numbers[answer])
+
+
+def _without_split(found: RowSet) -> RowSet:
+    rows = [{name: value for name, value in row.items() if name != "split"} for row in found.rows]
+    return replace(found, rows=rows)
 
 
 def table_of_row_set(found: RowSet, path: str | Path, chats: bool = False) -> PairTable:

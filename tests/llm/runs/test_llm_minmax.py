@@ -224,7 +224,7 @@ def test_groups_are_matched_and_inferred():
     wins = np.tile([0, 1], n // 2)
     annotator = np.repeat([0, 1], n // 2)
     chosen = np.where(annotator == 0, 0, 1)
-    pairs = PreferencePairs(np.zeros(n, dtype=np.int64), chosen, 1 - chosen, annotator, 2)
+    pairs = PreferencePairs(np.arange(n), chosen, 1 - chosen, annotator, 2)
     answers = AnswerSet(pairs, ("x", "y"), ("", ""))
     group, used = infer_groups([Table([1.0, 0.0]), Table([0.0, 1.0])], np.array([0.5, 0.5]), answers, Stream(2))
     assert group.tolist() == [0, 1]

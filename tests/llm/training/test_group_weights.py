@@ -1,6 +1,7 @@
 """Group-robust DPO on adapters: weights by hand and against `sim`, balanced DPO without steps, pieces, resuming."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -290,6 +291,15 @@ def test_a_group_whose_answers_weigh_nothing_is_refused(tiny):  # noqa: F811
     start = GroupWeights.even(NAMES, GROUP, 0.5)
     with pytest.raises(InputError, match=r"field 'training.skip_below': no answer of group 'few' weighs as much"):
         fit_adapter_robustly(base, "one", pairs, weights, start, 0.1, DPOTraining(), Stream(3))
+
+
+def test_weights_that_are_all_light_are_trained_on(tiny):  # noqa: F811
+    base, pairs = _fresh(tiny)
+    weights = np.where(GROUP == 1, 2e-4, 5e-4)
+    start = GroupWeights.even(NAMES, GROUP, 0.5)
+    light = replace(pairs, weights=weights)
+    report, _ = fit_adapter_robustly(base, "one", light, weights, start, 0.1, DPOTraining(epochs=1), Stream(3))
+    assert (report.n_answers, report.skipped_share) == (24, 0.0)
 
 
 def test_divergence_stops_with_a_message(tiny):  # noqa: F811

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,40 @@ def test_zero_weights_change_nothing_and_small_ones_are_reported(tiny):  # noqa:
     report = fit_adapter(base, "one", pairs, weights, 0.1, DPOTraining(skip_below=1e-3), Stream(3))
     assert report.n_answers == 18
     assert report.skipped_share == pytest.approx(6e-4 / (18 + 6e-4))
+
+
+def test_what_weights_are_measured_in_does_not_matter(tiny):  # noqa: F811
+    """A file whose answers all weigh 5e-4 trained nothing, without a word; of weights about 1e-3 half was left out."""
+    base, _ = open_tiny(tiny)
+    plain, training = _pairs(base), DPOTraining(rate=1e-2)
+    gamma = np.where(np.arange(24) < 6, 1e-4, 0.5)
+    found = []
+    for j, unit in enumerate((1.0, 2.0**-11, 2.0**19)):
+        own = np.where(np.arange(24) % 2, 1.1, 0.9) * unit
+        pairs = replace(plain, weights=own)
+        base.add_adapter(f"of{j}", Stream(1))
+        report = fit_adapter(base, f"of{j}", pairs, gamma * own, 0.1, training, Stream(3))
+        found.append((report, _state(base, f"of{j}")))
+        assert report.n_answers == 18
+        share = (gamma * own)[:6].sum() / (gamma * own).sum()
+        assert report.skipped_share == pytest.approx(share)
+    (_, first), *others = found
+    for _, state in others:
+        assert all(torch.allclose(first[key], value, atol=1e-7) for key, value in state.items())
+    base.add_adapter("untouched", Stream(1))
+    assert not all(torch.equal(first[key], value) for key, value in _state(base, "untouched").items())
+
+
+def test_nothing_left_of_a_group_is_said_or_refused(tiny):  # noqa: F811
+    base, _ = open_tiny(tiny)
+    pairs = _pairs(base)
+    base.add_adapter("one", Stream(1))
+    report = fit_adapter(base, "one", pairs, np.full(24, 9e-4), 0.1, DPOTraining(), Stream(3))
+    assert (report.steps, report.n_answers, report.skipped_share) == (0, 0, 1.0), "a type that has all but vanished"
+    report = fit_adapter(base, "one", pairs, np.zeros(24), 0.1, DPOTraining(), Stream(3))
+    assert (report.steps, report.skipped_share) == (0, 0.0)
+    with pytest.raises(InputError, match="no answer of a group weighs as much of the mean answer"):
+        fit_adapter(base, "one", pairs, np.full(24, 0.5), 0.1, DPOTraining(skip_below=0.6), Stream(3))
 
 
 def test_divergence_stops_with_a_message(tiny):  # noqa: F811

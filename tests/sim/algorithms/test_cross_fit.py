@@ -43,6 +43,22 @@ def test_split_halves_every_annotators_answers():
     assert not (split_answers(many, Stream(1)) == split_answers(many, Stream(2))).all()
 
 
+def test_answers_to_one_question_are_in_one_half():
+    annotator = np.repeat(np.arange(10), 8)
+    question = np.tile(np.repeat(np.arange(4), 2), 10)
+    half = split_answers(annotator, Stream(1), question)
+    taken = half.reshape(10, 4, 2)
+    assert (taken[:, :, 0] == taken[:, :, 1]).all(), "what somebody said twice would tell of itself"
+    assert (taken[:, :, 0].sum(axis=1) == 2).all(), "half of each annotator's questions"
+    # A question of everybody's is one of each annotator.
+    assert len({tuple(row) for row in taken[:, :, 0].tolist()}) > 1
+    # Where nobody is asked twice it changes nothing.
+    mixed = Stream(2).permutation(80)
+    assert (split_answers(annotator, Stream(1), mixed) == split_answers(annotator, Stream(1))).all()
+    trained = CrossFit(annotator, Stream(3), question).first(np.ones((10, 1)), annotator).answer_weights[:, 0]
+    assert (trained.reshape(10, 4, 2)[:, :, 0] == trained.reshape(10, 4, 2)[:, :, 1]).all()
+
+
 def test_cross_fit_scores_the_half_that_was_not_trained_on():
     annotator = np.repeat(np.arange(5), 4)
     estep = CrossFit(annotator, Stream(2))
