@@ -16,7 +16,7 @@ from llm.base.progress import Progress
 from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
-from llm.runs.sampled_prompts import sampled_prompts
+from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
 from llm.runs.worst_group import student_scales
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
 from sim.algorithms.hedge import game_value
@@ -143,7 +143,8 @@ def minmax_run(
             )
     stream = Stream(seed, "minmax")
     data = run.preferences()
-    contexts, apiece = sampled_prompts(data.train.pairs.contexts, prompts, samples, stream.child("prompts"))
+    asked = contexts_of_prompts(data.train, run.base.store)
+    contexts, apiece = sampled_prompts(asked, prompts, samples, stream.child("prompts"))
     progress(f"{apiece * len(contexts)} responses from each of {K} adapters")
     sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     tuples = tuple(
@@ -243,9 +244,8 @@ def direct_run(
     Its regrets are measured on fresh samples, beside the ensemble's value on the same prompts.
     """
     stream = Stream(seed, "direct")
-    contexts, apiece = sampled_prompts(
-        run.preferences().train.pairs.contexts, prompts, samples, stream.child("prompts")
-    )
+    asked = contexts_of_prompts(run.preferences().train, run.base.store)
+    contexts, apiece = sampled_prompts(asked, prompts, samples, stream.child("prompts"))
     sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     matrix = sampled.estimate
     journal = Journal(run.folder / "journal", progress)

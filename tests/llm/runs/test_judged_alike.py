@@ -17,12 +17,14 @@ from llm.base.tokens import TokenStore
 from llm.data.preference_text import DataSettings, load_answers, load_preferences
 from llm.runs.evaluated_answers import NOBODY_TRAINED_ON, evaluated_answers
 from llm.runs.evaluation import evaluate
+from llm.runs.minmax_runs import direct_run, minmax_run
 from llm.runs.open_run import open_run
 from llm.runs.run_folder import read_annotators
 from llm.runs.run_settings import RunSettings
 from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
 from llm.runs.table_rows import distinct_priorities, table_rows
 from llm.runs.train_run import train_run
+from llm.training.direct_saddle_point import SaddleSettings
 from llm.training.group_training import GroupSettings, fit_groups
 from pluralign.__main__ import command
 from sim.errors import InputError
@@ -200,6 +202,10 @@ def test_a_prompt_that_is_cut_for_its_answers_is_one_prompt(trained, cut):
         sampled_prompts(contexts, 256, 1, Stream(0))
     with pytest.raises(InputError, match="all answers are to one prompt"):
         evaluate(run, {})
+    with pytest.raises(InputError, match="all answers are to one prompt"):
+        minmax_run(run, [[1.0, 1.0]])
+    with pytest.raises(InputError, match="all answers are to one prompt"):
+        direct_run(run, SaddleSettings(steps=1, prompts=2, samples=2), None)
 
 
 def test_types_laws_are_of_prompts_however_they_were_cut(run, cut, monkeypatch):
