@@ -11,15 +11,11 @@ import numpy as np
 from llm.base.tokens import TokenStore
 from llm.data.preference_text import AnswerSet
 from sim.algorithms.em_dpo import soft_posterior
-from sim.distinct import numbered
-from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.bootstrap import GAP, SHARE, annotator_interval
 from sim.likelihoods import log_sigmoid
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 from sim.weighted_means import mean_of
-
-# Fewer annotators than this have limits by Student's t, not by drawing them again.
-FEW = 20
 
 
 class Rewarding(Protocol):
@@ -88,46 +84,10 @@ def summarise(
         n_pairs=len(margin),
         n_annotators=len(np.unique(annotator)),
         accuracy=mean_of(right, weights) if len(margin) else None,
-        accuracy_interval=_interval(right, annotator, stream, weights, within=(0.0, 1.0)),
+        accuracy_interval=annotator_interval(right, annotator, stream, weights=weights, within=SHARE),
         margin=mean_of(margin, weights) if len(margin) else None,
-        margin_interval=_interval(margin, annotator, stream, weights),
+        margin_interval=annotator_interval(margin, annotator, stream, weights=weights),
     )
-
-
-def _interval(
-    values: FloatArray, annotator: IntArray, stream: Stream, weights: FloatArray | None,
-    within: tuple[float, float] = (-np.inf, np.inf),
-) -> tuple[float, float] | None:  # fmt: skip
-    """95 % limits of the mean over annotators; within: what the mean can be."""
-    n_annotators = len(np.unique(annotator))
-    if n_annotators < 2:
-        return None
-    if n_annotators >= FEW:
-        return cluster_interval(values, annotator, stream, weights=weights)
-    return _of_few(values, annotator, weights, within)
-
-
-def _of_few(
-    values: FloatArray, annotator: IntArray, weights: FloatArray | None, within: tuple[float, float]
-) -> tuple[float, float] | None:
-    """m +- t_{.975, G - 1} s,   s^2 = G / (G - 1) sum_i (sum_j w_ij (v_ij - m))^2 / (sum_ij w_ij)^2,   G annotators.
-
-    The mean is a ratio of sums over annotators (Cameron & Miller, J. Human Resources 50(2), 2015, section VI).  A few
-    people drawn again are too much alike: the bootstrap's limits of five held the truth 86 times in 100.  None where
-    all are the same, which so few may be by chance.
-    """
-    from scipy.special import stdtrit
-
-    index, G = numbered(annotator)
-    own = np.ones(len(values)) if weights is None else weights
-    mean = mean_of(values, weights)
-    apart = np.bincount(index, own * (values - mean))
-    error = np.sqrt(G / (G - 1) * (apart**2).sum()) / own.sum()
-    # Rounding apart.
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return None
-    reach = float(stdtrit(G - 1, 0.975) * error)
-    return max(mean - reach, within[0]), min(mean + reach, within[1])
 
 
 def difference(
@@ -135,7 +95,7 @@ def difference(
 ) -> AccuracyGap:
     """Accuracy of the first margins minus accuracy of the second, on the same answers, with its interval."""
     gap = ((first > 0) + 0.5 * (first == 0)) - ((second > 0) + 0.5 * (second == 0))
-    interval = _interval(gap, annotator, stream, weights, within=(-1.0, 1.0))
+    interval = annotator_interval(gap, annotator, stream, weights=weights, within=GAP)
     return AccuracyGap(mean_of(gap, weights) if len(gap) else None, interval)
 
 

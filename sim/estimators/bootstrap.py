@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,7 +11,72 @@ from sim.arguments import float_array, require_count, require_shape, weight_arra
 from sim.distinct import numbered
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from sim.weighted_means import unequal
+from sim.weighted_means import mean_of, unequal
+
+Limits: TypeAlias = tuple[float, float]
+
+# Fewer annotators than this have limits by Student's t, not by drawing them again.
+FEW = 20
+# What a mean can be: of anything, of shares, of differences of shares, of logarithms of chances.
+ANY: Limits = (-np.inf, np.inf)
+SHARE: Limits = (0.0, 1.0)
+GAP: Limits = (-1.0, 1.0)
+LOG_CHANCE: Limits = (-np.inf, 0.0)
+
+
+def annotator_interval(
+    values: FloatArray, annotator: IntArray, stream: Stream, *, weights: FloatArray | None = None,
+    within: Limits = ANY, draws: int = 2000,
+) -> Limits | None:  # fmt: skip
+    """`annotator_intervals` of one quantity."""
+    return annotator_intervals([values], annotator, stream, weights=weights, within=[within], draws=draws)[0]
+
+
+def annotator_intervals(
+    values: Iterable[FloatArray], annotator: IntArray, stream: Stream, *, weights: FloatArray | None = None,
+    within: Sequence[Limits] = (ANY,), draws: int = 2000,
+) -> list[Limits | None]:  # fmt: skip
+    """95 % limits, over annotators, of the means of several quantities of the same answers, each (n,).
+
+    weights: (n,) how often each answer counts, once if None.  within: what each mean can be, of quantity after
+    quantity and from the start again.  Of `FEW` annotators and more the bootstrap's (`cluster_intervals`).  Of fewer
+
+        m +- t_{.975, G - 1} s,   s^2 = G / (G - 1) sum_i (sum_j w_ij (v_ij - m))^2 / (sum_ij w_ij)^2,   G annotators
+
+    The mean is a ratio of sums over annotators (Cameron & Miller, J. Human Resources 50(2), 2015, section VI).  A few
+    people drawn again are too much alike: the bootstrap's limits of five held the truth 86 times in 100.  None where
+    there are fewer than two, or a few who are all the same, which so few may be by chance.
+    """
+    index, G = numbered(np.asarray(annotator))
+    if G >= FEW:
+        return list(cluster_intervals(values, annotator, stream, draws=draws, weights=weights))
+    weights = unequal(None if weights is None else weight_array("weights", weights, len(index)))
+    found: list[Limits | None] = []
+    for number, one in enumerate(values):
+        column = float_array("values", one, ("n",))
+        require_shape("annotator", annotator, column.shape)
+        found.append(_of_few(column, index, G, weights, within[number % len(within)]))
+    return found
+
+
+def _of_few(values: FloatArray, index: IntArray, G: int, weights: FloatArray | None, within: Limits) -> Limits | None:
+    if G < 2:
+        return None
+    own = np.ones(len(values)) if weights is None else weights
+    mean = mean_of(values, weights)
+    apart = np.bincount(index, own * (values - mean))
+    reach = half_over_people(apart / own.sum(), abs(mean))
+    return (max(mean - reach, within[0]), min(mean + reach, within[1])) if np.isfinite(reach) else None
+
+
+def half_over_people(apart: FloatArray, scale: float = 1.0) -> float:
+    """t_{.975, G - 1} s, s^2 = G / (G - 1) sum_i u_i^2, of a mean that G people's (G,) u_i move; nan where there is one
+    person, or but for rounding (of numbers of about `scale`) all are the same."""
+    from scipy.special import stdtrit
+
+    G = len(apart)
+    error = float(np.sqrt((apart**2).sum() * G / (G - 1))) if G > 1 else 0.0
+    return float(stdtrit(G - 1, 0.975) * error) if error > 1e-12 * max(1.0, scale) else float("nan")
 
 
 def cluster_interval(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.bootstrap import annotator_interval
 from sim.fitting.chances import of_answers, require_chances
 from sim.fitting.method import Fits, Method
 from sim.fitting.outcomes import coin_of, right_of
@@ -21,7 +21,6 @@ from sim.fitting.scores import (
     NewAnnotators,
     NewAnnotatorScore,
     Score,
-    finite,
     longer_wins,
     no_rows,
     score,
@@ -116,9 +115,9 @@ class ScoredAfter:
         rows = {}
         for name, scores in self.scores.items():
             gain = scores - self.scores[common]
-            interval = cluster_interval(gain, self.annotator, gains.child("bootstrap"), weights=self.weights)
+            interval = annotator_interval(gain, self.annotator, gains.child("bootstrap"), weights=self.weights)
             own = score(scores, self.annotator, scoring, self.right[name], self.weights)
-            rows[name] = NewAnnotatorScore(own, mean_of(gain, self.weights), finite(interval))
+            rows[name] = NewAnnotatorScore(own, mean_of(gain, self.weights), interval)
         return NewAnnotators(self.shown, rows)
 
 

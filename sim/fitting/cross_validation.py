@@ -9,14 +9,14 @@ import numpy as np
 
 from sim.counted import are, counted
 from sim.errors import InputError
-from sim.estimators.bootstrap import cluster_intervals
+from sim.estimators.bootstrap import ANY, GAP, annotator_intervals
 from sim.files.atomic import Json
 from sim.files.pair_table import SPLITS, PairTable
 from sim.fitting.compare import PLAIN, ScoredAfter, held_out_by, numbers_shown, scored_after
 from sim.fitting.method import Fits, Say
 from sim.fitting.outcomes import coin_of
 from sim.fitting.prepare import Prepared
-from sim.fitting.scores import Difference, NewAnnotators, Score, finite, score
+from sim.fitting.scores import Difference, NewAnnotators, Score, score
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from sim.weighted_means import joined, mean_of
@@ -136,8 +136,10 @@ def _scored(prepared: Prepared, fits: Fits, stream: Stream, shown: tuple[int, ..
 
 
 def _gain(gain: FloatArray, right: FloatArray, who: IntArray, stream: Stream, weights: FloatArray | None) -> Difference:
-    of_gain, of_right = cluster_intervals([gain, right], who, stream.child("bootstrap"), weights=weights)
-    return Difference(mean_of(gain, weights), finite(of_gain), mean_of(right, weights), finite(of_right))
+    of_gain, of_right = annotator_intervals(
+        [gain, right], who, stream.child("bootstrap"), weights=weights, within=[ANY, GAP]
+    )
+    return Difference(mean_of(gain, weights), of_gain, mean_of(right, weights), of_right)
 
 
 def _after(parts: list[_Fold], stream: Stream) -> tuple[NewAnnotators, ...]:

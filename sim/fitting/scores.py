@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sim.distinct import numbered
-from sim.estimators.bootstrap import cluster_intervals
+from sim.estimators.bootstrap import ANY, GAP, LOG_CHANCE, SHARE, annotator_intervals
 from sim.files.atomic import Json
 from sim.fitting.prepare import Prepared
 from sim.fitting.text_features.texts import readable_texts
@@ -27,11 +27,6 @@ Interval = tuple[float, float] | None
 def hits(scores: FloatArray) -> FloatArray:
     """1 where the observed answer had more than an even chance, 1/2 at exactly even odds."""
     return np.where(np.abs(scores - COIN) < 1e-12, 0.5, (scores > COIN).astype(np.float64))
-
-
-def finite(interval: tuple[float, float]) -> Interval:
-    """JSON has no infinity: an interval nobody can give is null."""
-    return interval if np.isfinite(interval).all() else None
 
 
 @dataclass(frozen=True)
@@ -92,14 +87,16 @@ def score(
     if len(scores) == 0:
         return Score()
     right = hits(scores) if right is None else right
-    of_right, of_scores = cluster_intervals([right, scores], annotator, stream.child("bootstrap"), weights=weights)
+    of_right, of_scores = annotator_intervals(
+        [right, scores], annotator, stream.child("bootstrap"), weights=weights, within=[SHARE, LOG_CHANCE]
+    )
     return Score(
         n_pairs=len(scores),
         n_annotators=numbered(annotator)[1],
         accuracy=mean_of(right, weights),
-        accuracy_interval=finite(of_right),
+        accuracy_interval=of_right,
         log_likelihood=mean_of(scores, weights),
-        log_likelihood_interval=finite(of_scores),
+        log_likelihood_interval=of_scores,
     )
 
 
@@ -151,10 +148,14 @@ def scored(
                     means.append(mean_of(gap, weights))
                     yield gap
 
-        intervals = cluster_intervals(
-            columns(own, means, weights), annotator, stream.child("bootstrap"), weights=weights
+        intervals = annotator_intervals(
+            columns(own, means, weights),
+            annotator,
+            stream.child("bootstrap"),
+            weights=weights,
+            within=[LOG_CHANCE, SHARE] * len(own) + [ANY, GAP] * len(wanted),
         )
-        told = iter(zip(means, map(finite, intervals), strict=True))
+        told = iter(zip(means, intervals, strict=True))
         n_pairs, n_annotators = len(annotator), numbered(annotator)[1]
         for name in own:
             (mean, interval), (right, of_right) = next(told), next(told)

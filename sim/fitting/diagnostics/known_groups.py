@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.bootstrap import LOG_CHANCE, annotator_interval
 from sim.files.atomic import Json
 from sim.fitting.chances import log_chances
 from sim.fitting.method import Fits
 from sim.fitting.prepare import Prepared
-from sim.fitting.scores import finite
 from sim.streams import Stream
 from sim.weighted_means import mean_of
 
@@ -31,10 +30,9 @@ def groups_held_out(fits: Fits, prepared: Prepared, names: Sequence[str], stream
         by_method = {
             method: {
                 "log_likelihood": mean_of(values[rows], weights),
-                "log_likelihood_interval": finite(
-                    cluster_interval(
-                        values[rows], answers.annotator[rows], stream.child(f"groups/{name}"), weights=weights
-                    )
+                "log_likelihood_interval": annotator_interval(
+                    values[rows], answers.annotator[rows], stream.child(f"groups/{name}"), weights=weights,
+                    within=LOG_CHANCE,
                 ),
             }
             for method, values in scores.items() if rows.any()

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.algorithms.reduced_pessimism import Kind
 from sim.errors import InputError
-from sim.estimators.bootstrap import cluster_interval
+from sim.estimators.bootstrap import annotator_interval
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, item_strengths
 from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import (
@@ -27,7 +27,6 @@ from sim.fitting.diagnostics.serving_results import FAMILIES, GREEDY, Scenario, 
 from sim.fitting.low_rank_choice import LowRankChoice, choose_low_rank, fit_chosen, folds_of
 from sim.fitting.prepare import Prepared
 from sim.fitting.reward_model import pooled_reward
-from sim.fitting.scores import finite
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.running.threads import one_thread
 from sim.streams import Stream
@@ -213,9 +212,9 @@ def _scored(
         person = sets.annotator[mask]
         found[group] = Shown(
             value=float(value[mask].mean()),
-            value_interval=finite(cluster_interval(value[mask], person, stream)),
+            value_interval=annotator_interval(value[mask], person, stream),
             difference=float(gain[mask].mean()),
-            difference_interval=finite(cluster_interval(gain[mask], person, stream)),
+            difference_interval=annotator_interval(gain[mask], person, stream),
             share_inside=float(within[mask].mean()),
         )
     return ServedPolicy(name, constant, tuned, against, found)

@@ -7,7 +7,8 @@ from scipy import stats
 pytest.importorskip("torch")
 
 from llm.data.answer_sets import AnswerSet
-from llm.runs.margins import FEW, difference, infer_groups, summarise
+from llm.runs.margins import difference, infer_groups, summarise
+from sim.estimators.bootstrap import FEW
 from sim.preferences import PreferencePairs
 from sim.streams import Stream
 
