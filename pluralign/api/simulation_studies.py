@@ -137,7 +137,7 @@ class StudyResult(Shown):
         else:
             factors, title = self._report.factors, str(self._report.study["title"])
         rows = []
-        for key, own in self.results.measured().by(*factors, "method", "metric").items():
+        for key, own in self.results.measured().wholes().by(*factors, "method", "metric").items():
             values = own.values()
             rows.append((*(value if isinstance(value, int | float) else str(value) for value in key),
                          float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1

@@ -55,7 +55,7 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
 )  # fmt: skip
 @click.option(
     "--radius", type=click.FloatRange(0), metavar="R",
-    help="With --pessimistic: standard errors to allow for (default: 1.645, each bound right 19 times out of 20).",
+    help="With --pessimistic: standard errors to allow for (default: 1.645, a bound right about 19 times out of 20).",
 )  # fmt: skip
 @click.option(
     "--distil", metavar="KIND=FILE",

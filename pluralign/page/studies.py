@@ -96,7 +96,7 @@ def _shown(result: Result, place: int) -> StudyShown:
         settings={name: _plain(value) for name, value in fixed.items() if name not in study["grid"]},
         seed=str(study.get("seed", "")), n_cells=len(set(results["cell_id"])),
         replicates=from_to(replicates_a_cell(results, study.get("skipped", ()))), methods=_named(results, "method"),
-        metrics=_named(results, "metric"),
+        metrics=_named(results.wholes(), "metric"),
         measures=shown, left_out=left_out, csv=_csv(measures, saved.factors), charts=charts, undrawn=undrawn,
         # Of what failed the first hundred are listed, and all are counted; files of before have the list alone.
         failed=int(study.get("n_failed", len(study.get("failed", ())))), skipped=len(study.get("skipped", ())),
@@ -140,7 +140,7 @@ def _prose(text: str) -> str:
 
 def _measures(results: Results, factors: Sequence[str]) -> list[Measure]:
     found = []
-    for key, own in results.measured().by(*factors, "method", "metric").items():
+    for key, own in results.measured().wholes().by(*factors, "method", "metric").items():
         *cell, method, metric = key
         values = own.values()
         error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

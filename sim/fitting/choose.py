@@ -49,14 +49,18 @@ class _Search:
     def run(self, method: Method[Any], grid: Grid, size: int) -> float:
         """The best score of a size; the centre, where there is none yet, becomes that of the best ridge."""
         assert self.kept is not None
-        best, centre = -np.inf, self.centre
-        for ridge in grid.ridges:
+        best, centre, at, least = -np.inf, self.centre, np.inf, min(grid.ridges)
+        for number, ridge in enumerate((*grid.ridges, *grid.lower)):
+            if number >= len(grid.ridges):
+                if at != least:
+                    break
+                least = ridge
             task = Task(self.stream, centre, _SEARCH_RESTARTS, final=False)
             model = method.fit_rows(self.prepared, self.kept, size, ridge, task)
             score = mean_of(log_chances(method, model, self.held, self.prepared.table), self.held.given_weights)
             self.tried.append(Candidate(method.name, size, ridge, score))
             if score > best:
-                best = score
+                best, at = score, ridge
                 if centre is None:
                     self.centre = common_reward(method, model)
         return best

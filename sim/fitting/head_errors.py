@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from sim.fitting.methods.low_rank import BilinearModel
 from sim.fitting.people_errors import score_covariance
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
+from sim.fitting.spread import Shrunk, spread_of, spread_of_people
 from sim.fitting.type_model import TypeModel
 from sim.fitting.with_levels import LevelModel
 from sim.preferences import AnyArray, FloatArray
@@ -28,6 +29,8 @@ ANNOTATOR = "annotator:"
 _HERE = "errors/"
 # A responsibility so near to one is one: the annotator's reward is a type's.
 _SURE = 1e-9
+# People by whom it is seen how far rewards lie apart.
+_ENOUGH = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +83,18 @@ def head_errors(fits: Fits, prepared: Prepared) -> HeadErrors | None:
         C_c = M^-1 (K + ridge_c) M^-1,   M = I + ridge_c,   K the covariance of its gradient over people
 
     (`score_covariance`; M^-1 if answers were independent). Its second term is the prior's: nobody is sure of what
-    nobody was asked. Without answers C_i is C_c + U U' / ridge. A cluster's answers are its members', several
-    people's, and so V = K + ridge of these; a type's are everybody's, each by her responsibility, which counts as
-    known, as the subspace U does: errors are a little too small. One type is the common reward itself. A reward from
-    contexts has its own form (`weighted_confidence`), of plain pairs only.
+    nobody was asked. Without answers C_i is C_c + U U' / ridge.
+
+    That takes rewards to lie 1 / ridge, mean square, from what they shrink to.  Ridges are chosen for what is
+    predicted, and are often larger.  Where by the answers rewards lie further, tau^2 (`sim.fitting.spread`), the ridge
+    in all of these is 1 / tau^2, and a bound allows for how far the one of the fit has moved the reward beyond that:
+
+        C_i + s s',   s = theta_i - theta_i at the ridge 1 / tau^2                                  [derived]
+
+    A cluster's answers are its members', several people's, and so V = K + ridge of these; a type's are everybody's,
+    each by her responsibility, which counts as known, as the subspace U does: errors are a little too small.  There,
+    and of the common reward, s is one step of Newton's.  One type is the common reward itself.  A reward from contexts
+    has its own form (`weighted_confidence`), of plain pairs only.
     """
     if not fits.asked.knows_errors:
         return None
@@ -136,11 +147,27 @@ def moved(
     return np.asarray(own + carried @ common @ carried.T)
 
 
-def _of_people(theta: FloatArray, sets: ChoiceSets, ridge: float, common: FloatArray) -> FloatArray:
-    """C of a reward that several people's answers make."""
+def _of_people(
+    theta: FloatArray, away: FloatArray, sets: ChoiceSets, ridge: float
+) -> tuple[Shrunk, Callable[[FloatArray, float], FloatArray]]:
+    """Of a reward that several people's answers make and that lies `away` from where it shrinks to: for `spread_of`,
+    and C from the common one's and tau^2."""
     information = _information(theta, sets)
     varies = score_covariance(theta, sets, information, ridge)
-    return moved(information, np.eye(len(theta)), ridge, common, varies)
+    whole = np.eye(len(theta))
+
+    def covariance(common: FloatArray, spread: float) -> FloatArray:
+        less = _likelier(ridge, spread)
+        # The gradient of the answers is ridge * away where the fit ends.
+        further = np.linalg.solve(information + less * whole, (ridge - less) * away)
+        return moved(information, whole, less, common, varies) + np.outer(further, further)
+
+    return Shrunk(away, information, varies, ridge), covariance
+
+
+def _likelier(ridge: float, spread: float) -> float:
+    """The ridge, or 1 / tau^2 where that is less."""
+    return ridge if ridge * spread <= 1.0 else 1.0 / spread
 
 
 def _common(fits: Fits, sets: ChoiceSets) -> FloatArray:
@@ -148,7 +175,8 @@ def _common(fits: Fits, sets: ChoiceSets) -> FloatArray:
     common: Any = fits.fitted[fits.common][1]
     common = common.inner if isinstance(common, LevelModel) else common
     d = len(fits.centre)
-    return _of_people(fits.centre, sets, common.ridge * sets.weights.sum(), np.zeros((d, d)))
+    head, covariance = _of_people(fits.centre, fits.centre, sets, common.ridge * sets.weights.sum())
+    return covariance(np.zeros((d, d)), spread_of([head]))
 
 
 def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
@@ -158,15 +186,24 @@ def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tu
         return dict.fromkeys([STRANGER, *(f"{ANNOTATOR}{annotators[i]}" for i in answers.answered)], common)
     basis, found = np.eye(d) if model.subspace is None else model.subspace, {}
     if model.departures is not None and model.label is not None:
-        for k, departure in enumerate(model.departures):
+        heads = []
+        for k, away in enumerate(model.departures):
             members = replace(sets, weights=sets.weights * (model.label[sets.annotator] == k))
-            found[f"type_{k + 1}"] = _of_people(model.centre + departure, members, model.ridge, common)
+            heads.append(_of_people(model.centre + away, away, members, model.ridge))
+        spread = spread_of(head for head, _ in heads)
+        found = {f"type_{k + 1}": covariance(common, spread) for k, (_, covariance) in enumerate(heads)}
         own = {f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.label[i] + 1}"] for i in answers.answered}
         return {**own, **found}
-    found[STRANGER] = moved(np.zeros((d, d)), basis, model.ridge, common)
-    for i, hers in sets.by_annotator():
-        own_information = _information(model.theta[i], hers)
-        found[f"{ANNOTATOR}{annotators[i]}"] = moved(own_information, basis, model.ridge, common)
+    people = list(sets.by_annotator())
+    few = people[:: -(-len(people) // _ENOUGH) or 1]
+    spread = spread_of_people([hers.projected(basis, hers.rows @ model.centre) for _, hers in few])
+    ridge = _likelier(model.ridge, spread)
+    likelier = model if ridge == model.ridge else replace(model, ridge=ridge).with_heads(answers)
+    found[STRANGER] = moved(np.zeros((d, d)), basis, ridge, common)
+    for i, hers in people:
+        shift = model.theta[i] - likelier.theta[i]
+        own_errors = moved(_information(likelier.theta[i], hers), basis, ridge, common)
+        found[f"{ANNOTATOR}{annotators[i]}"] = own_errors + np.outer(shift, shift)
     return found
 
 
@@ -174,11 +211,14 @@ def _of_types(model: TypeModel, fits: Fits, answers: Answers, annotators: tuple[
     """A type's ridge is a share of the weight of its answers; one type alone shrinks to zero, whatever method made it
     (`least_size`)."""
     sets, d = _sets(replace(answers, weights=fits.asked.weights(answers))), model.theta.shape[1]
-    common = np.zeros((d, d)) if model.n_types == 1 else _common(fits, _sets(answers))
-    found: dict[str, FloatArray] = {}
+    alone = model.n_types == 1
+    common, centre = (np.zeros((d, d)), np.zeros(d)) if alone else (_common(fits, _sets(answers)), fits.centre)
+    heads = []
     for k, theta in enumerate(model.theta):
         own = replace(sets, weights=sets.weights * model.responsibilities[sets.annotator, k])
-        found[f"type_{k + 1}"] = _of_people(theta, own, model.ridge * own.weights.sum(), common)
+        heads.append(_of_people(theta, theta - centre, own, model.ridge * own.weights.sum()))
+    spread = spread_of(head for head, _ in heads)
+    found = {f"type_{k + 1}": covariance(common, spread) for k, (_, covariance) in enumerate(heads)}
     sure = {
         f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.responsibilities[i].argmax() + 1}"] for i in answers.answered
         if model.responsibilities[i].max() > 1.0 - _SURE

@@ -84,7 +84,8 @@ class Grid:
     """Sizes and ridges to try on held-out training answers.
 
     untried: the ridge where nothing can be held out.  patience: stop after so many sizes in a row that do worse than
-    the best so far (None: try all).  fixed: there is one size, and no other can be asked for.  largest: the largest
+    the best so far (None: try all).  lower: ridges below `ridges` that are tried one after another at a size while the
+    least so far is the best there.  fixed: there is one size, and no other can be asked for.  largest: the largest
     size that is possible (None: as many as annotators with answers).
     """
 
@@ -94,6 +95,7 @@ class Grid:
     patience: int | None = None
     fixed: bool = False
     largest: int | None = None
+    lower: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from sim.preferences import FloatArray, IntArray
 from sim.studies.columns import CODED, Column, FileColumns, Levels, Numbers, Values, of_one_kind
 
 COLUMNS = ("cell_id", "replicate", "method", "metric", "value", "seed_key", "wall_s", "status")
+# In the name of a metric that is of one part (`METRIC/of/PART`): the experiment's own table puts parts together, and
+# they are shown nowhere else.
+PART = "/of/"
 
 
 class Results:
@@ -105,6 +108,14 @@ class Results:
     def measured(self) -> Results:
         """The rows with a value."""
         return Results(self._base, self._rows[~np.isnan(self._base.values[self._rows])])
+
+    def wholes(self) -> Results:
+        """The rows that are not of one part."""
+        codes = self._base.codes("metric")[self._rows]
+        parts = [
+            code for name in self.by("metric") if PART in (name or "") for code in [self._base.code("metric", name)]
+        ]
+        return Results(self._base, self._rows[~np.isin(codes, parts)])
 
     def values(self) -> FloatArray:
         """The measured values in the order of rows (within a cell: of replicates)."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sim.errors import InputError
 from sim.studies.experiment import Measurement
+from sim.studies.results import PART
 
 # Any metric that has no target of its own.
 ALL = "all"
@@ -66,7 +67,7 @@ class Errors:
     def add(self, rows: Iterable[Measurement]) -> None:
         """A replicate's rows."""
         for row in rows:
-            if row.value is not None:
+            if row.value is not None and PART not in row.metric:
                 self.moments.setdefault((row.method, row.metric), _Moments()).add(row.value)
 
     def farthest(self, target: Mapping[str, float]) -> Above | None:

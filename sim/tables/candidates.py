@@ -25,7 +25,8 @@ from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.tables.pessimistic_candidates import SureRewards, Zero
 from sim.tables.welfare import parse_rule
 
-# Of a normal estimate, a bound so many standard errors below it is right 19 times out of 20.
+# Of a normal estimate whose standard error is known, a bound so many of them below it is right 19 times out of 20; of
+# the methods' default fits see `examples/bounds_for_all.py`.
 RADIUS = 1.645
 _OWN = ("aggregate", "max-min", "pool", "von-neumann")
 # Numbers of a pessimistic lottery's program, parties times candidates times features: of so many it takes some

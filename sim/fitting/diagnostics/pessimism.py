@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.algorithms.reduced_pessimism import Kind
 from sim.errors import InputError
-from sim.estimators.bootstrap import annotator_interval
+from sim.estimators.bootstrap import GAP, SHARE, annotator_interval
 from sim.fitting.common_rewards import choose_pooled, choose_strengths, item_strengths
 from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import (
@@ -212,9 +212,9 @@ def _scored(
         person = sets.annotator[mask]
         found[group] = Shown(
             value=float(value[mask].mean()),
-            value_interval=annotator_interval(value[mask], person, stream),
+            value_interval=annotator_interval(value[mask], person, stream, within=SHARE),
             difference=float(gain[mask].mean()),
-            difference_interval=annotator_interval(gain[mask], person, stream),
+            difference_interval=annotator_interval(gain[mask], person, stream, within=GAP),
             share_inside=float(within[mask].mean()),
         )
     return ServedPolicy(name, constant, tuned, against, found)

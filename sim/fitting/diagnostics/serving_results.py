@@ -110,8 +110,11 @@ def _verdict(scenario: Scenario, name: str, group: str) -> str:
     ours = next(row.groups[group] for row in scenario.policies if row.policy == policy and row.tuned)
     greedy = next(row.groups[group] for row in scenario.policies if row.policy == GREEDY)
     what = f"{group.replace('_', ' ')}, {name.replace('_', ' ')}"
-    if ours is None or greedy is None or ours.difference_interval is None:
+    if ours is None or greedy is None:
         return f"{what}: too few people"
+    if ours.difference_interval is None:
+        alike = "gives nobody more or less than greedy" if ours.difference == 0.0 else "beside greedy: too few people"
+        return f"{what}: {policy} {alike}"
     low, high = ours.difference_interval
     said = "is worth more than" if low > 0 else "is worth less than" if high < 0 else "does not differ visibly from"
     return (

@@ -19,6 +19,7 @@ from sim.streams import Stream
 
 # On a cluster's departure, whose answers are those of many.
 _RIDGES = (100.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
+_LOWER = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 
 
 def _effort(answers: Answers, task: Task) -> dict[str, Any]:
@@ -42,7 +43,7 @@ class Cluster(RewardMethod):
         sizes = tuple(size for size in (2, 4, 6, 8) if size <= min(most, problem.largest)) or (1,)
         if problem.size is not None:
             sizes = (problem.size,) if problem.size <= most else (1,)
-        return Grid(sizes, _RIDGES, untried=_RIDGES[2], largest=most)
+        return Grid(sizes, _RIDGES, untried=_RIDGES[2], largest=most, lower=_LOWER)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         centre, annotator, n = task.centre, answers.annotator, answers.n_annotators

@@ -30,7 +30,7 @@ class MaxMinRLHF(Cluster):
     reads_beta = True
 
     def grid(self, problem: Problem) -> Grid:
-        return replace(super().grid(problem), ridges=_RIDGES, untried=_RIDGES[1])
+        return replace(super().grid(problem), ridges=_RIDGES, untried=_RIDGES[1], lower=())
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         nothing = np.zeros(answers.differences.shape[1])

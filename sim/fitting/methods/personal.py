@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.fitting.method import Grid, Problem, Task
-from sim.fitting.methods.rewards import RIDGES, RewardMethod
+from sim.fitting.methods.rewards import LOWER, RIDGES, RewardMethod
 from sim.fitting.prepare import Answers
 from sim.fitting.reward_model import RewardModel
 
@@ -18,7 +18,7 @@ class Personal(RewardMethod):
     knows_errors = True
 
     def grid(self, problem: Problem) -> Grid:
-        return Grid((0,), RIDGES, untried=RIDGES[2], fixed=True)
+        return Grid((0,), RIDGES, untried=RIDGES[2], fixed=True, lower=LOWER)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         assert task.centre is not None

@@ -16,6 +16,7 @@ from sim.streams import Stream
 
 # On one annotator's departure.
 RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)
+LOWER = (1.0, 0.3, 0.1, 0.03)
 
 
 class RewardMethod(Method[RewardModel]):

@@ -9,7 +9,7 @@ import numpy as np
 from sim.estimators.bilinear_choices import fit_low_rank_choices
 from sim.estimators.shared_representation import WIDE_FROM, fit_shared
 from sim.fitting.method import Diagnosis, Fits, Grid, Group, Problem, Say, Task
-from sim.fitting.methods.rewards import RIDGES, RewardMethod, named_groups
+from sim.fitting.methods.rewards import LOWER, RIDGES, RewardMethod, named_groups
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
 from sim.fitting.settings import FitSettings
@@ -37,7 +37,7 @@ class Shared(RewardMethod):
         sizes = tuple(size for size in (1, 2, 3, 4, 6, 8) if size <= min(most, problem.largest))
         if problem.size is not None:
             sizes = (problem.size,) if problem.size <= most else (1,)
-        return Grid(sizes, RIDGES, untried=RIDGES[2], largest=most)
+        return Grid(sizes, RIDGES, untried=RIDGES[2], largest=most, lower=LOWER)
 
     def fit(self, answers: Answers, size: int, ridge: float, task: Task) -> RewardModel:
         centre = task.centre

@@ -51,12 +51,13 @@ def _second_differences(value, at, step=1e-3):
 
 @pytest.fixture(scope="module")
 def personal():
-    return _of(_rows()[0], "personal", ridge=2.0)
+    # A ridge below what these people ask for: what it takes them for is then what they are taken for.
+    return _of(_rows()[0], "personal", ridge=1.0)
 
 
 @pytest.fixture(scope="module")
 def ranked():
-    return _of(_rows(people=6, answers=12, kind="rankings")[0], "personal", ridge=2.0)
+    return _of(_rows(people=6, answers=12, kind="rankings")[0], "personal", ridge=1.0)
 
 
 def _sandwich(value, at, people, penalty, ridge):

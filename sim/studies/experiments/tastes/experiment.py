@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sim.distinct import numbered
 from sim.errors import InputError
-from sim.estimators.bootstrap import cluster_intervals
+from sim.estimators.bootstrap import annotator_intervals
 from sim.fitting.beside import asked_beside
 from sim.fitting.choose import choose_and_fit
 from sim.fitting.contexts import context_answers, known_contexts
@@ -28,13 +29,18 @@ from sim.studies.experiments.tastes.answers import Asked, asked_of, files_of
 from sim.studies.experiments.tastes.figures import FIGURES
 from sim.studies.experiments.tastes.setting import TastesSetting
 from sim.studies.experiments.tastes.tables import tastes_table
+from sim.studies.results import PART
+from sim.weighted_means import mean_of
 
 
 def run_tastes(setting: TastesSetting, stream: Stream, backends: Backends) -> list[Measurement]:
     """WHERE/accuracy and WHERE/log_likelihood (nats an answer) of every method, each with .../half, half of the 95 %
     interval over annotators, and WHERE/over_METHOD, log-likelihood minus that of another method on the same answers.
+    WHERE/people: how many annotators these are of.  Of real annotators, whom every seed has again, each metric also of
+    one: .../of/NUMBER in the file's order, and WHERE/share/of/NUMBER, how much of the mean is of her answers.
 
-    WHERE: answers and prompts, of known annotators (see `Asked`); after_S, of new annotators with S answers shown.
+    WHERE: answers and prompts, of known annotators (see `Asked`); after_S, of new annotators with S answers shown,
+    those who have so many.
     pooled: one reward for all.  personal: one each.  shared: one each over a common subspace [arXiv 2405.00254,
     Algorithms 1 and 2].  cluster: K rewards [Algorithm 3].  low_rank: x' Theta phi of annotators' features
     [arXiv 2412.19436].  maxmin-rlhf, pal, pal-distance, vpl, vpl-encoder: recipes of others, where asked for.
@@ -50,8 +56,8 @@ def run_tastes(setting: TastesSetting, stream: Stream, backends: Backends) -> li
         scores = {name: own.scores(mask) for name, own in fitted.items()}
         right = {name: hits(own) for name, own in scores.items()}
         rows += _measured(where, asked, mask, scores, right, seconds, bootstrap)
-    for shown, scores, right in _after(setting, asked, fitted, stream.child("draws")):
-        rows += _measured(f"after_{shown}", asked, asked.reserved, scores, right, seconds, bootstrap)
+    for shown, scored_on, scores, right in _after(setting, asked, fitted, stream.child("draws")):
+        rows += _measured(f"after_{shown}", asked, scored_on, scores, right, seconds, bootstrap)
     return rows
 
 
@@ -96,15 +102,20 @@ def _fits(setting: TastesSetting, prepared: Prepared, stream: Stream) -> dict[st
 
 def _after(
     setting: TastesSetting, asked: Asked, fitted: Mapping[str, _Fitted], stream: Stream
-) -> Iterator[tuple[int, dict[str, FloatArray], dict[str, FloatArray]]]:
-    """(answers shown, log-likelihoods and hits of the reserved answers, means over the draws)."""
+) -> Iterator[tuple[int, BoolArray, dict[str, FloatArray], dict[str, FloatArray]]]:
+    """(answers shown, the reserved answers of those who have so many to show, log-likelihoods and hits of these, means
+    over the draws), of the numbers that somebody has."""
     if not asked.reserved.any():
         return
+    has = np.bincount(asked.prepared.annotator[asked.pool], minlength=asked.prepared.n_annotators)
     rows = np.flatnonzero(asked.pool)
     person = asked.prepared.annotator[rows]
     keys = stream.uniforms((setting.draws, len(rows)))
     orders = [_places(person, own) for own in keys]
     for shown in setting.shown:
+        scored_on = asked.reserved & (has >= shown)[asked.prepared.annotator]
+        if not scored_on.any():
+            return
         scores: dict[str, FloatArray] = {}
         right: dict[str, FloatArray] = {}
         # Nothing shown is the same in every draw.
@@ -113,10 +124,10 @@ def _after(
             mask = np.zeros(len(asked.pool), dtype=np.bool_)
             mask[rows[place < shown]] = True
             for name, own in fitted.items():
-                found = own.adapted(mask).scores(asked.reserved)
+                found = own.adapted(mask).scores(scored_on)
                 scores[name] = scores.get(name, 0.0) + found / len(drawn)
                 right[name] = right.get(name, 0.0) + hits(found) / len(drawn)
-        yield shown, scores, right
+        yield shown, scored_on, scores, right
 
 
 def _places(person: IntArray, keys: FloatArray) -> IntArray:
@@ -131,7 +142,7 @@ def _measured(
     where: str, asked: Asked, mask: BoolArray, scores: Mapping[str, FloatArray], right: Mapping[str, FloatArray],
     seconds: Mapping[str, float], stream: Stream,
 ) -> list[Measurement]:  # fmt: skip
-    """One place's rows; intervals from the same draws of annotators."""
+    """One place's rows, each answer as often as its weight says; intervals from the same draws of annotators."""
     fitted = list(scores)
     if asked.truth is not None:
         own = asked.truth[mask]
@@ -142,15 +153,29 @@ def _measured(
         if name in fitted:
             others = (other for other in fitted if other != name)
             columns |= {(name, f"over_{other}"): scores[name] - scores[other] for other in others}
-    annotator = asked.prepared.annotator[mask]
-    intervals = cluster_intervals(columns.values(), annotator, stream.child(where))
-    rows = []
-    for ((name, metric), values), (low, high) in zip(columns.items(), intervals, strict=True):
+    annotator, weights = asked.prepared.annotator[mask], asked.prepared.given_weights(mask)
+    # Of anything: what is shown is half of the interval on both sides, which no edge may cut.
+    intervals = annotator_intervals(columns.values(), annotator, stream.child(where), weights=weights)
+    rows = [Measurement(name, f"{where}/people", float(numbered(annotator)[1])) for name in fitted]
+    for ((name, metric), values), limits in zip(columns.items(), intervals, strict=True):
         rows += [
-            Measurement(name, f"{where}/{metric}", float(values.mean()), seconds.get(name, 0.0)),
-            Measurement(name, f"{where}/{metric}/half", (high - low) / 2 if np.isfinite(high - low) else None),
+            Measurement(name, f"{where}/{metric}", mean_of(values, weights), seconds.get(name, 0.0)),
+            Measurement(name, f"{where}/{metric}/half", None if limits is None else (limits[1] - limits[0]) / 2),
         ]
-    return rows
+    return rows if asked.truth is not None else [*rows, *_by_person(where, columns, annotator, weights)]
+
+
+def _by_person(
+    where: str, columns: Mapping[tuple[str, str], FloatArray], annotator: IntArray, weights: FloatArray | None
+) -> Iterator[Measurement]:
+    own = np.ones(len(annotator)) if weights is None else weights
+    counted = np.bincount(annotator, own)
+    for (name, metric), values in columns.items():
+        totals = np.bincount(annotator, own * values)
+        for i in np.flatnonzero(counted).tolist():
+            if metric == "accuracy":
+                yield Measurement(name, f"{where}/share{PART}{i}", float(counted[i] / counted.sum()))
+            yield Measurement(name, f"{where}/{metric}{PART}{i}", float(totals[i] / counted[i]))
 
 
 def _missing(setting: TastesSetting, backends: Backends) -> str | None:
