@@ -22,6 +22,7 @@ from sim.studies.cells import Counts, Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
 from sim.studies.folder import merge_folders, run_in_folder
 from sim.studies.planning import plan_study as plan
+from sim.studies.precision import standard_error, yes_no
 from sim.studies.registry import find_experiment
 from sim.studies.report import SavedStudy, StudyReport, require_own_study_folder
 from sim.studies.request import Request
@@ -136,12 +137,12 @@ class StudyResult(Shown):
             factors, title = tuple(self._report.run.spec.grid), self._report.run.spec.title
         else:
             factors, title = self._report.factors, str(self._report.study["title"])
-        rows = []
+        rows, shares = [], yes_no(self.results)
         for key, own in self.results.measured().by(*factors, "method", "metric").items():
-            values = own.values()
+            values = own.replicate_means()
+            error = standard_error(values, share=key[-1] in shares)
             rows.append((*(value if isinstance(value, int | float) else str(value) for value in key),
-                         float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1
-                         else None))  # fmt: skip
+                         float(values.mean()), None if math.isnan(error) else error))  # fmt: skip
         notes = list(self._report.remarks(self.folder or Path())) if isinstance(self._report, StudyReport) else []
         if isinstance(self._report, StudyReport) and self._report.compared:
             report = self._report

@@ -24,9 +24,9 @@ from sim.studies.comparison import Reference, compare, load_reference
 from sim.studies.experiments.bandit.experiment import LOG_LINEAR, matched_groups, run_bandit
 from sim.studies.experiments.bandit.figures import draw_bandit
 from sim.studies.experiments.bandit.setting import RECIPES, BanditSetting
+from sim.studies.precision import half_width
 from sim.studies.results import COLUMNS, Results
 from sim.studies.spec import load_spec
-from sim.studies.summary import half_width
 
 SHIPPED = EXPERIMENTS / "bandit" / "section_5_1.yaml"
 SMALL = """

@@ -9,8 +9,8 @@ from sim.files.palette import LINES
 from sim.studies.experiment import Figure
 from sim.studies.experiments.profiles.setting import PROFILES
 from sim.studies.plots import curve, finish, panels
+from sim.studies.precision import half_width
 from sim.studies.results import Results
-from sim.studies.summary import half_width
 
 _SHOWN = (
     ("mean", "mean share of own maximum"),
