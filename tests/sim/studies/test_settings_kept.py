@@ -66,6 +66,14 @@ class Loose:
 LOOSE = pl.Experiment(Loose, odd, {})
 
 @dataclass(frozen=True)
+class Hidden:
+    extra: InitVar[int] = 7
+    def __post_init__(self, extra):
+        object.__setattr__(self, "hidden", extra)
+
+HIDDEN = pl.Experiment(Hidden, odd, {})
+
+@dataclass(frozen=True)
 class Array:
     n: int = 0
     table: object = field(init=False)
@@ -105,7 +113,7 @@ def test_run_sees_the_setting_that_memory_and_the_cell_saw(tmp_path, monkeypatch
 
 
 def test_what_is_not_among_its_fields_makes_another_cell(tmp_path):
-    file = _file(tmp_path, "kept_ids", "SHARE\n")
+    file = _file(tmp_path, "kept_ids", "HIDDEN\n")
     ids = {cells_of(load_spec(file, [f"extra={extra}"]), {})[0].cell_id for extra in (1, 2)}
     assert len(ids) == 2
 
