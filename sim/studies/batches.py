@@ -6,6 +6,7 @@ import json
 import math
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Batch:
     folder: Path
     digest: str
     series: str
-    state: bytes
+    state: Mapping[str, Any]
     seed: int
     backends: Backends
     place: str

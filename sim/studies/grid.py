@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Cell:
     skipped: str | None
     digest: str
     series: str
-    state: bytes = b""
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cells_of(spec: StudySpec, backends: Backends) -> list[Cell]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-import pickle
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, fields
 from datetime import date
 from typing import Any
@@ -66,22 +66,22 @@ def as_plain(value: Any) -> Any:
     return [as_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def kept(setting: Any) -> bytes:
+def kept(setting: Any) -> dict[str, Any]:
     """All that it holds, for `again`.  It is not made a second time from its fields: `__post_init__` may have changed
     them, or have looked at where it ran."""
     slots = {own.name: getattr(setting, own.name) for own in fields(setting) if hasattr(setting, own.name)}
     try:
-        return pickle.dumps({**slots, **getattr(setting, "__dict__", {})})
-    except Exception as error:  # pickle raises whatever the object does
+        return deepcopy({**slots, **getattr(setting, "__dict__", {})})
+    except Exception as error:  # a lock, a file: whatever the object raises
         raise InputError(
-            f"setting: cannot be sent to workers ({type(error).__name__}: {short(str(error))})",
-            fix="keep numbers and texts in it, and make what is made of them in run",
+            f"setting: cannot be copied for workers ({type(error).__name__}: {short(str(error))})",
+            fix="keep numbers and texts in it, and make in run what is made of them",
         ) from error
 
 
-def again(kind: type[Any], state: bytes) -> Any:
+def again(kind: type[Any], state: Mapping[str, Any]) -> Any:
     """The setting that `kept` kept, a fresh one each time."""
     setting = object.__new__(kind)
-    for name, value in pickle.loads(state).items():
+    for name, value in deepcopy(dict(state)).items():
         object.__setattr__(setting, name, value)
     return setting

@@ -21,6 +21,7 @@ from sim.studies.spec import load_spec
 
 MODULE = """
 import os
+import threading
 from dataclasses import InitVar, dataclass, field
 import numpy as np
 import pluralign as pl
@@ -41,7 +42,7 @@ class Share:
 def run(setting, stream, backends):
     setting.seen.append(1)
     found = {"share": setting.share, "total": setting.total, "hidden": setting.hidden, "seen": len(setting.seen),
-             "here": setting.place == os.environ["MADE_IN"]}
+             "here": os.path.basename(setting.place) == "elsewhere"}
     return [pl.Measurement("m", *own) for own in found.items()]
 
 SHARE = pl.Experiment(Share, run, {}, memory=lambda setting: setting.share)
@@ -74,6 +75,14 @@ class Hidden:
 HIDDEN = pl.Experiment(Hidden, odd, {})
 
 @dataclass(frozen=True)
+class Locked:
+    n: int = 0
+    def __post_init__(self):
+        object.__setattr__(self, "lock", threading.Lock())
+
+LOCKED = pl.Experiment(Locked, odd, {})
+
+@dataclass(frozen=True)
 class Array:
     n: int = 0
     table: object = field(init=False)
@@ -96,7 +105,6 @@ def test_run_sees_the_setting_that_memory_and_the_cell_saw(tmp_path, monkeypatch
     """`__post_init__` runs once: made again from its fields, .3 would be .003, and made elsewhere another place."""
     file = _file(tmp_path, "kept_share", "SHARE\nreplicates: 3\nsettings: {extra: 9}\ngrid: {share: [30, 50]}\n")
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setenv("MADE_IN", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path / "elsewhere")
     spec = load_spec(file)
     cells = cells_of(spec, {})
@@ -116,6 +124,11 @@ def test_what_is_not_among_its_fields_makes_another_cell(tmp_path):
     file = _file(tmp_path, "kept_ids", "HIDDEN\n")
     ids = {cells_of(load_spec(file, [f"extra={extra}"]), {})[0].cell_id for extra in (1, 2)}
     assert len(ids) == 2
+
+
+def test_what_no_worker_can_be_given_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="setting: cannot be copied for workers .TypeError: .*keep numbers and texts"):
+        cells_of(load_spec(_file(tmp_path, "kept_lock", "LOCKED\n")), {})
 
 
 def test_ids_of_finished_work_are_those_of_before():
