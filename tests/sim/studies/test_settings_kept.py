@@ -127,7 +127,7 @@ def test_what_is_not_among_its_fields_makes_another_cell(tmp_path):
 
 
 def test_what_no_worker_can_be_given_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="setting: cannot be copied for workers .TypeError: .*keep numbers and texts"):
+    with pytest.raises(InputError, match=r"setting: cannot be copied for workers .TypeError: .*keep numbers and texts"):
         cells_of(load_spec(_file(tmp_path, "kept_lock", "LOCKED\n")), {})
 
 
