@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.studies.summary import half_width, pipe_table
+from sim.studies.precision import half_width
+from sim.studies.summary import pipe_table
 
 HERE = Path(__file__).resolve().parent
 CORRELATIONS, PRIORS = (0.0, 0.5, 1.0), ("null", "5", "500")
@@ -66,7 +67,11 @@ def main() -> None:
         draws = [one_draw(options, seed, correlation) for seed in range(options.seeds)]
         for prior in PRIORS:
             columns = np.array([draw[prior] for draw in draws]).T
-            shown = [f"{own.mean():.2f} ± {half_width(own):.2f}" for own in columns]
+            widths = map(half_width, columns)
+            shown = [
+                f"{own.mean():.2f}" + ("" if np.isnan(half) else f" ± {half:.2f}")
+                for own, half in zip(columns, widths, strict=True)
+            ]
             rows.append((f"{correlation:g}", "as printed" if prior == "null" else f"laws, prior of {prior}", *shown))
     print(pipe_table(("c", "E-step", "adjusted Rand index", "error of the shares"), rows), end="")
 

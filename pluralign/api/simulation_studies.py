@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-
 from pluralign.api.shown import Page, Shown, plotted
+from pluralign.api.study_settings import override, whole_seed
 from pluralign.api.study_states import StudyPlan, StudyStatus
 from pluralign.backends import backends
 from sim.errors import InputError
@@ -22,6 +20,8 @@ from sim.studies.cells import Counts, Failed, StudyRun
 from sim.studies.cells import run_study as run_cells
 from sim.studies.folder import merge_folders, run_in_folder
 from sim.studies.planning import plan_study as plan
+from sim.studies.precision import standard_error, yes_no
+from sim.studies.reference import reference_of
 from sim.studies.registry import find_experiment
 from sim.studies.report import SavedStudy, StudyReport, require_own_study_folder
 from sim.studies.request import Request
@@ -136,12 +136,12 @@ class StudyResult(Shown):
             factors, title = tuple(self._report.run.spec.grid), self._report.run.spec.title
         else:
             factors, title = self._report.factors, str(self._report.study["title"])
-        rows = []
+        rows, shares = [], yes_no(self.results)
         for key, own in self.results.measured().wholes().by(*factors, "method", "metric").items():
-            values = own.values()
+            values = own.replicate_means()
+            error = standard_error(values, share=key[-1] in shares)
             rows.append((*(value if isinstance(value, int | float) else str(value) for value in key),
-                         float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1
-                         else None))  # fmt: skip
+                         float(values.mean()), None if math.isnan(error) else error))  # fmt: skip
         notes = list(self._report.remarks(self.folder or Path())) if isinstance(self._report, StudyReport) else []
         if isinstance(self._report, StudyReport) and self._report.compared:
             report = self._report
@@ -282,9 +282,9 @@ def _request(
 ) -> Request:
     changed = dict(settings or {})
     if target_error is not None:
-        changed["target_error"] = dict(target_error) if isinstance(target_error, Mapping) else target_error
-    overrides = tuple(_override(key, value) for key, value in changed.items())
-    return Request(str(study_file(study)), overrides, seed,
+        changed["target_error"] = target_error
+    overrides = tuple(override(key, value) for key, value in changed.items())
+    return Request(str(study_file(study)), overrides, whole_seed(seed),
                    workers=available_cores() if workers is None else workers, **others)  # fmt: skip
 
 
@@ -300,7 +300,7 @@ def _run(request: Request, out: str | Path | None, fresh: bool, progress: Callab
             Path(out),
         )  # fmt: skip
     spec = request.spec()
-    reference = StudyReport.reference_of(spec)
+    reference = reference_of(spec)
     with tempfile.TemporaryDirectory() as nowhere:
         found = run_cells(
             spec, backends(), cells=request.place(Path(nowhere)), workers=request.workers, engine=request.engine,
@@ -313,17 +313,6 @@ def _run(request: Request, out: str | Path | None, fresh: bool, progress: Callab
 def load_study(folder: str | Path) -> StudyResult:
     """A study that `pluralign study` or `run_study(out=...)` wrote."""
     return StudyResult(SavedStudy.read(Path(folder)), Path(folder))
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.generic) else list(value) if isinstance(value, tuple) else value
-
-
-def _override(key: str, value: Any) -> str:
-    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    plain = [_plain(item) for item in plain] if isinstance(plain, list | tuple | range) else plain
-    text = yaml.safe_dump(plain, default_flow_style=True, width=1 << 20)
-    return f"{key}={text.removesuffix('...' + chr(10)).strip()}"
 
 
 __all__ = [

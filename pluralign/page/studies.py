@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-
-import numpy as np
 
 from pluralign.page.drawn import drawn_charts
 from pluralign.page.folders import Result, Sources
@@ -14,25 +13,25 @@ from pluralign.page.limits import ROWS, clipped, first
 from pluralign.page.svg import Chart, csv_text
 from sim.errors import InputError
 from sim.files.atomic import Json
+from sim.studies.precision import half_width, standard_error, yes_no
 from sim.studies.registry import EXPERIMENTS, find_experiment
 from sim.studies.report import SavedStudy
 from sim.studies.results import Results
 from sim.studies.seeds import from_to, replicates_a_cell
 from sim.studies.shipped import shipped_studies
-from sim.studies.summary import half_width
 
 
 @dataclass(frozen=True)
 class Measure:
     """One metric of one method in one cell: its mean over replicates, the Monte-Carlo standard error of that mean, and
-    how many replicates there are."""
+    how many replicates there are.  None: not known."""
 
     cell: tuple[str, ...]
     method: str
     metric: str
     mean: float
-    error: float
-    half: float
+    error: float | None
+    half: float | None
     replicates: int
 
 
@@ -139,13 +138,14 @@ def _prose(text: str) -> str:
 
 
 def _measures(results: Results, factors: Sequence[str]) -> list[Measure]:
-    found = []
+    found, shares = [], yes_no(results)
     for key, own in results.measured().wholes().by(*factors, "method", "metric").items():
         *cell, method, metric = key
-        values = own.values()
-        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+        values, share = own.replicate_means(), metric in shares
+        error, half = (None if math.isnan(known) else known for known in (
+            standard_error(values, share=share), half_width(values, share=share)))  # fmt: skip
         found.append(Measure(tuple(map(_plain, cell)), clipped(method, 200), clipped(metric, 200), float(values.mean()),
-                             error, half_width(values), len(values)))  # fmt: skip
+                             error, half, len(values)))  # fmt: skip
     return found
 
 

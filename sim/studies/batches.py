@@ -20,14 +20,15 @@ from sim.running.watched import Ended, beat, prepared, watched
 from sim.streams import Stream
 from sim.studies.experiment import Backends, Experiment, Measurement
 from sim.studies.registry import find_experiment, sources_of
+from sim.studies.settings_kept import again
 
 
 @dataclass(frozen=True)
 class Batch:
     """Picklable: replicates first..last-1 of one cell.
 
-    folder: where modules of one's own are looked for; digest: of their sources as this run began.  values: of the
-    setting, which a worker makes itself: its class may be nobody's but the folder's.  series: what finished replicates
+    folder: where modules of one's own are looked for; digest: of their sources as this run began.  state: of the
+    setting (`settings_kept`), whose class may be nobody's but the folder's.  series: what finished replicates
     are kept as, at the address `place`; mark: a file that whoever sees that folder sees.
     """
 
@@ -35,7 +36,7 @@ class Batch:
     folder: Path
     digest: str
     series: str
-    values: Mapping[str, Any]
+    state: Mapping[str, Any]
     seed: int
     backends: Backends
     place: str
@@ -94,7 +95,7 @@ def measurements(content: str) -> list[Measurement]:
 def _run(batch: Batch) -> Ran:
     with looking_in(batch.folder):
         definition = find_experiment(batch.experiment, batch.folder)
-        setting = definition.setting(**batch.values)
+        setting = again(definition.setting, batch.state)
         if sources_of(batch.experiment, setting, batch.folder).digest != batch.digest:
             raise InputError(
                 f"experiment '{batch.experiment}': its sources changed while the study ran",
@@ -104,6 +105,8 @@ def _run(batch: Batch) -> Ran:
         began, failed = time.perf_counter(), 0
         with writing_to(batch.place) as writer:
             for replicate in range(batch.first, batch.last):
+                # A fresh one: a run that writes to a list in it must not depend on what else its batch holds.
+                setting = again(definition.setting, batch.state)
                 content, well = _replicate(definition, setting, batch.stream(replicate), batch.backends)
                 failed += not well
                 writer.add(batch.series, replicate, content)
@@ -134,10 +137,13 @@ def _kept(row: Measurement) -> tuple[str, str, float | None, float, str]:
 
 
 def _number(name: str, value: Any) -> float:
-    """A plain one, which JSON can keep."""
-    number = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(number, int | float):
-        raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
+    """A plain one, which JSON and a column of numbers can keep."""
+    if not isinstance(value, int | float | np.integer | np.floating | np.bool_):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is beyond what a float holds") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}")
     return number

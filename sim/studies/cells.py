@@ -34,6 +34,8 @@ from sim.studies.target import Above
 WHOLE = Share()
 # How many failures are named; all are counted, and each is a row of the results.
 _NAMED = 100
+# What never varied is judged as if it could still differ by 1 or by its size: it ends late.
+_CONSTANT = "; all its values are alike: if they must be, give it a target of its own (target_error: {METRIC: E})"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class StudyRun:
         return (
             f"{counted(len(self.above_target), 'cells')} of the study ended at {self.spec.replicates:,} replicates "
             f"above the target error; the first, {cell}: {worst.metric} {of}has {worst.error:.3g}, asked "
-            f"{worst.target:g}"
+            f"{worst.target:g}" + (_CONSTANT if worst.constant else "")
         )
 
 

@@ -151,6 +151,10 @@ def as_tuples(value: Any) -> Any:
 
 
 def of_one_kind(levels: Sequence[Any]) -> bool:
-    """All numbers, all truth values or all texts, nulls apart: what a column of a file can hold as it is."""
+    """All numbers, all truth values or all texts, nulls apart: what a column of a file can hold as it is, whole numbers
+    of 64 bits and, beside others, those that a float holds exactly."""
     kinds = {type(value) for value in levels if value is not None}
-    return kinds <= {int, float} or kinds in ({bool}, {str})
+    if kinds <= {int, float}:
+        most = 2**63 if kinds <= {int} else 2**53
+        return all(-most <= value < most for value in levels if type(value) is int)
+    return kinds in ({bool}, {str})

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
-from sim.reading import read_text
-from sim.settings import load_yaml
+from sim.studies.precision import standard_error, yes_no
+from sim.studies.reference import Reference
 from sim.studies.results import Results
 from sim.studies.summary import pipe_table
 
@@ -32,46 +30,11 @@ class Compared:
     agrees: bool
 
 
-@dataclass(frozen=True)
-class Reference:
-    """source: where the numbers are from.  rows: as in the file, each factor's level, method, metric, value, n and
-    decimals, and sd where it is known."""
-
-    source: str
-    rows: Sequence[Mapping[str, Any]]
-
-
-def load_reference(path: Path) -> Reference:
-    """A reference file's numbers."""
-    content = load_yaml(read_text(path, "the study's reference numbers: mend the file, or remove `reference`"), path)
-    if not isinstance(content, dict) or set(content) != {"source", "rows"}:
-        raise InputError("expected the keys source and rows", file=path)
-    if not isinstance(content["rows"], list):
-        raise InputError("expected a list of numbers", file=path, field="rows")
-    for number, row in enumerate(content["rows"], start=1):
-        _require_row(row, path, number)
-    return Reference(str(content["source"]), content["rows"])
-
-
-def _require_row(row: Any, path: Path, number: int) -> None:
-    """method, metric, value (a number or one a group), n answers behind it, decimals it is rounded to; perhaps sd."""
-    if not isinstance(row, dict):
-        raise InputError(f"expected a mapping, got {row!r}", file=path, row=number)
-    for name in ("method", "metric", "value", "n", "decimals"):
-        if name not in row:
-            raise InputError("missing", file=path, row=number, field=name, fix="write it")
-    for name in ("value", "n", "decimals", "sd"):
-        values = row.get(name, 0)
-        for value in values if isinstance(values, list) and name in ("value", "sd") else [values]:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"expected a number, got {value!r}", file=path, row=number, field=name)
-
-
 def compare(results: Results, reference: Reference) -> list[Compared]:
     """Each reference number this study also measured, at the same cell, method and metric; one replicate has no
-    standard error and is compared with nothing."""
-    out = []
-    for entry in reference.rows:
+    standard error and is compared with nothing.  InputError where a row is of several cells: there is no one number."""
+    out, shares = [], yes_no(results)
+    for number, entry in enumerate(reference.rows, start=1):
         cell = {k: v for k, v in entry.items() if k not in ("metric", "value", "sd", "n", "decimals")}
         values = np.atleast_1d(entry["value"])
         spread = np.broadcast_to(entry.get("sd", np.nan), values.shape)
@@ -79,10 +42,17 @@ def compare(results: Results, reference: Reference) -> list[Compared]:
             name = entry["metric"]
             if isinstance(entry["value"], list):
                 name += f"/{'arm' if name == 'mass' else 'group'}_{place}"
-            measured = results.where(**cell, metric=name).values()
+            found = results.where(**cell, metric=name).measured()
+            if len(found.by("cell_id")) > 1:
+                raise InputError(
+                    f"reference row {number} is of {len(found.by('cell_id'))} cells", fix="let it name every factor"
+                )
+            measured = found.replicate_means()
             if measured.size < 2:
                 continue
             own = float(measured.std(ddof=1))
+            if name in shares:
+                own = standard_error(measured, share=True) * np.sqrt(measured.size)
             theirs = own if np.isnan(sd) else float(sd)
             # A number rounded to d decimals is off by a uniform error of width 10^-d.
             rounding = 10.0 ** -entry["decimals"] / np.sqrt(12.0)

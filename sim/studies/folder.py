@@ -17,6 +17,7 @@ from sim.studies.cells import WHOLE, Counts, gathered, run_study
 from sim.studies.decided import decided_by
 from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
+from sim.studies.reference import reference_of
 from sim.studies.report import StudyReport, require_same_study
 from sim.studies.request import Request, require_same, require_same_places
 from sim.studies.status import Journal, left_behind
@@ -36,7 +37,7 @@ def run_in_folder(
     second run in the folder is refused; one that ends early says in status.json by what."""
     spec = request.spec()
     # Before hours of work: a reference that cannot be read, a folder that cannot be written.
-    reference = StudyReport.reference_of(spec)
+    reference = reference_of(spec)
     require_place(folder / "cells")
     with held(folder):
         require_same_study(folder, spec)
@@ -79,7 +80,7 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
     where = next((one.where for one in requests if one.where is not None and Path(one.where).is_dir()), None)
     request = replace(requests[0], shard=(1, 1), cells=None, where=where)
     spec = request.spec()
-    reference = StudyReport.reference_of(spec)
+    reference = reference_of(spec)
     require_place(out / "cells")
     with held(out):
         require_same_study(out, spec)

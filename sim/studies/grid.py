@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sim.running.index import Index
 from sim.studies.batches import Batch, measurements
 from sim.studies.experiment import Backends
 from sim.studies.registry import sources_of
+from sim.studies.settings_kept import kept, resolved
 from sim.studies.spec import StudySpec
 from sim.studies.target import Above, Errors, checkpoints, require_metrics
 
@@ -22,7 +23,7 @@ from sim.studies.target import Above, Errors, checkpoints, require_metrics
 @dataclass(frozen=True)
 class Cell:
     """skipped: why it cannot run here, or None.  digest: of its own sources.  series: what its replicates are kept as:
-    setting, seed, code and data."""
+    setting, seed, code and data.  state: of the setting, for workers."""
 
     cell_id: str
     factors: Mapping[str, Any]
@@ -30,28 +31,28 @@ class Cell:
     skipped: str | None
     digest: str
     series: str
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return {field.name: getattr(self.setting, field.name) for field in fields(self.setting) if field.init}
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cells_of(spec: StudySpec, backends: Backends) -> list[Cell]:
     """The grid's cells in order."""
     out = []
     for factors, setting in spec.cells():
+        # Before anybody else sees it.
+        state = kept(setting)
         try:
             skipped = spec.definition.missing(setting, backends)
         except ValueError as error:
             raise InputError(str(error)) from error
-        cell_id = _digest([spec.experiment, {**asdict(setting), **spec.written(factors)}], 8)
+        found = resolved(setting, {**spec.settings, **factors})
+        cell_id = _digest([spec.experiment, {**found, **spec.written(factors)}], 8)
         if skipped is not None:
             out.append(Cell(cell_id, factors, setting, skipped, "", ""))
             continue
         own = sources_of(spec.experiment, setting, spec.folder).digest
         read = [content_of(file) for file in spec.definition.files(setting)]
         series = f"{cell_id}-{_digest([spec.seed, _code(spec, setting, backends), own, *read], 6)}"
-        out.append(Cell(cell_id, factors, setting, None, own, series))
+        out.append(Cell(cell_id, factors, setting, None, own, series, state))
     return out
 
 
@@ -68,7 +69,7 @@ def batch_of(
 ) -> Batch:
     """Replicates of a cell, for a worker."""
     return Batch(
-        spec.experiment, spec.folder, cell.digest, cell.series, cell.values, spec.seed, backends, address, mark,
+        spec.experiment, spec.folder, cell.digest, cell.series, cell.state, spec.seed, backends, address, mark,
         time_out, first, last,
     )  # fmt: skip
 

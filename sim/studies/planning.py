@@ -15,6 +15,7 @@ from sim.running.watched import dismiss
 from sim.studies.batches import measurements, run_batch
 from sim.studies.experiment import Backends
 from sim.studies.grid import Cell, batch_of, cells_of
+from sim.studies.reference import reference_of
 from sim.studies.request import Request
 
 # Measuring stops after so long; a replicate that takes longer than its share of it is only known to.
@@ -52,6 +53,7 @@ class StudyPlan:
 def plan_study(folder: Path, request: Request, backends: Backends) -> StudyPlan:
     """Nothing is written but in a temporary folder; a replicate is timed the second time, when kernels are there."""
     spec = request.spec()
+    reference_of(spec)  # before hours of work: whether it can be read
     grid = cells_of(spec, backends)
     own = [cell for cell in grid if cell.skipped is None]
     index = Index([place_at(request.place(folder))]).refresh()

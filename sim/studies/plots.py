@@ -11,9 +11,9 @@ import numpy as np
 from sim.files.figure_files import save_figure, subplots
 from sim.files.palette import GREY, LINES, MARKERS
 from sim.preferences import FloatArray
+from sim.studies.precision import half_width, yes_no
 from sim.studies.results import Results
 from sim.studies.seeds import from_to, replicates_a_cell
-from sim.studies.summary import half_width
 
 # One size for every panel of every figure, two a row: at the width of a page of text its letters are read as they are.
 _WIDTH, _HEIGHT, _ALONE = 4.5, 3.3, (6.4, 3.9)
@@ -51,16 +51,17 @@ def curve(
     found = results.where(metric=metric, **where).measured().by(x)
     at = sorted(level for level in found if level is not None)
     if at:
-        drawn = [found[level].values() for level in at]
-        points(axes, at, drawn, label, number, "--" if dashed else "-", hollow=hollow)
+        drawn = [found[level].replicate_means() for level in at]
+        share = metric in yes_no(results.where(metric=metric))
+        points(axes, at, drawn, label, number, "--" if dashed else "-", hollow=hollow, share=share)
 
 
 def points(
     axes: Any, x: Sequence[float], values: Sequence[FloatArray], label: str, number: int, line: str = "-", *,
-    hollow: bool = False,
+    hollow: bool = False, share: bool = False,
 ) -> None:  # fmt: skip
-    """Means of values (one array an x) with 95 % intervals."""
-    means, errors = [own.mean() for own in values], [half_width(own) for own in values]
+    """Means of values (one array an x, one number a replicate) with 95 % intervals, where they are known."""
+    means, errors = [own.mean() for own in values], [half_width(own, share=share) for own in values]
     axes.errorbar(x, means, yerr=errors, label=label, **look(number, hollow=hollow), linestyle=line)
 
 

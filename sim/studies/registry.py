@@ -39,6 +39,11 @@ def find_experiment(name: str, folder: Path | None = None) -> Experiment:
         raise InputError(f"experiment '{name}' must be an Experiment (got {type(found).__name__})")
     if not (isinstance(found.setting, type) and is_dataclass(found.setting)):
         raise InputError(f"experiment '{name}': its setting must be a dataclass", fix="write @dataclass(frozen=True)")
+    if not found.setting.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise InputError(
+            f"experiment '{name}': its setting, {found.setting.__name__}, can be written to, so that a replicate may "
+            "change the next", fix="write @dataclass(frozen=True)",
+        )  # fmt: skip
     return found
 
 

@@ -19,8 +19,9 @@ from sim.plugins import blaming
 from sim.reading import load_json
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.studies.cells import StudyRun
-from sim.studies.comparison import Compared, Reference, compare, load_reference, markdown_table
+from sim.studies.comparison import Compared, compare, markdown_table
 from sim.studies.experiment import Experiment
+from sim.studies.reference import Reference
 from sim.studies.registry import EXPERIMENTS, find_experiment
 from sim.studies.results import Results
 from sim.studies.spec import StudySpec
@@ -33,10 +34,6 @@ class StudyReport:
 
     run: StudyRun
     reference: Reference | None
-
-    @staticmethod
-    def reference_of(spec: StudySpec) -> Reference | None:
-        return None if spec.reference is None else load_reference(spec.reference)
 
     @cached_property
     def compared(self) -> list[Compared]:
@@ -100,6 +97,11 @@ class StudyReport:
             lines.append(f"{run.resumed} of {run.tasks} replicates were taken from {cells}")
         if run.missed:
             lines.append(run.missed)
+        if self.reference is not None and self.reference.elsewhere:
+            of = self.reference.elsewhere + len(self.reference.rows)
+            lines.append(
+                f"{self.reference.elsewhere} of {of} rows of the reference are of other cells than the study's"
+            )
         for reason, cells_skipped in sorted(Counter(run.skipped.values()).items()):
             lines.append(f"{cells_skipped} of the study's cells skipped: {reason}")
         return lines

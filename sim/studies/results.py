@@ -122,6 +122,19 @@ class Results:
         found = self._base.values[self._rows]
         return found[~np.isnan(found)]
 
+    def replicate_means(self) -> FloatArray:
+        """One number a replicate, in the order of first appearance: the mean of what it measured in these rows.
+        Rows of one replicate share their draws, also in several cells, and count once for what a mean is worth."""
+        own = self.measured()
+        values = own.values()
+        if "replicate" not in self._base.columns:
+            return values
+        _, first, group = np.unique(self._base.codes("replicate")[own._rows], return_index=True, return_inverse=True)
+        if len(first) == len(values):
+            return values
+        means = np.bincount(group, weights=values) / np.bincount(group)
+        return np.asarray(means[np.argsort(first)], dtype=np.float64)
+
     def levels(self, name: str) -> list[Any]:
         """The levels of a factor, sorted; none if the study does not vary it."""
         return sorted(level for level in self.by(name) if level is not None)

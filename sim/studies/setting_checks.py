@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 from sim.arguments import require_between, require_choice
 from sim.errors import short
 
-__all__ = ["AtLeast", "Count", "check_kinds", "require_choice", "require_share"]
+__all__ = ["AtLeast", "Count", "Extended", "check_kinds", "require_choice", "require_share"]
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,23 @@ class AtLeast:
     least: int
 
 
+@dataclass(frozen=True)
+class MayBeInfinite:
+    """Marks a number that infinity is one of."""
+
+
 # No memory has so many of anything, and arithmetic with them stays exact.
 LARGEST = 10**15
 
 # A whole number that may be zero, unlike a plain int.
 Count: TypeAlias = Annotated[int, AtLeast(0)]
+# A number or plus or minus infinity, unlike a plain float.
+Extended: TypeAlias = Annotated[float, MayBeInfinite()]
 
 
 def check_kinds(setting: Any) -> None:
-    """Whole numbers of at least 1 where a field is an int (0 where it is a `Count`), numbers where it is a float, truth
-    values, texts, choices of a Literal, lists and unions of these.
+    """Whole numbers of at least 1 where a field is an int (0 where it is a `Count`), finite numbers where it is a float
+    (infinite ones too where it is `Extended`), truth values, texts, choices of a Literal, lists and unions of these.
 
     Annotations are resolved, so that it does not matter how they were written; one that is none of these is an error
     of whoever wrote the setting (TypeError): no field goes unchecked.
@@ -37,7 +45,8 @@ def check_kinds(setting: Any) -> None:
     for field in fields(setting):
         value, kind = getattr(setting, field.name), hints[field.name]
         if not _is(value, kind):
-            raise ValueError(f"{field.name} must be {_words(kind)} (got {short(value)})")
+            finite = "finite, and " if isinstance(value, float) and not math.isfinite(value) else ""
+            raise ValueError(f"{field.name} must be {finite}{_words(kind)} (got {short(value)})")
         if isinstance(value, int) and value > LARGEST:
             raise ValueError(f"{field.name} must be at most {LARGEST:.0e} (got {short(value)})")
 
@@ -51,9 +60,9 @@ def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
     """(bool, int, float, str, None, tuple, Literal or Union; its least number, entries, choices or members)."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        least = [mark.least for mark in arguments[1:] if isinstance(mark, AtLeast)]
+        marks = [mark for mark in arguments[1:] if isinstance(mark, AtLeast | MayBeInfinite)]
         base, parts = _parts(arguments[0])
-        return base, tuple(least) or parts
+        return base, tuple(mark.least if isinstance(mark, AtLeast) else mark for mark in marks) or parts
     if origin in (Union, types.UnionType):
         return Union, arguments
     if origin in (tuple, Literal):
@@ -75,7 +84,8 @@ def _is(value: Any, kind: Any) -> bool:
     if base is int:
         return isinstance(value, int) and not isinstance(value, bool) and value >= parts[0]
     if base is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and (isinstance(value, int) or math.isfinite(value) or (bool(parts) and math.isinf(value)))
     return isinstance(value, base)
 
 

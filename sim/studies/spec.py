@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from sim.running.fingerprint import SIM
 from sim.running.memory import require_memory
 from sim.settings import blaming_overrides, in_home, parse_override, read_mapping, require_known
 from sim.studies.experiment import Experiment
+from sim.studies.levels import levels_of, setting_value
 from sim.studies.located import bases, located
 from sim.studies.registry import EXPERIMENTS, find_experiment, sources_of
+from sim.studies.settings_kept import as_plain, names_of, resolved
 from sim.studies.target import ALL
 
 _KEYS = ("experiment", "title", "seed", "replicates", "target_error", "settings", "grid", "figure", "reference")
@@ -95,16 +97,17 @@ class StudySpec:
         return {name: value for name, value in {**self.settings, **factors}.items() if name in self.folders}
 
     def resolved(self) -> dict[str, Any]:
-        """The whole configuration, defaults included, as plain values."""
-        first = next(self.cells())[1]
+        """The whole configuration as `run` sees it, defaults included, as plain values (infinite numbers as texts)."""
+        factors, first = next(self.cells())
+        found = resolved(first, {**self.settings, **factors})
         return {
             "experiment": self.experiment,
             "title": self.title,
             "seed": self.seed,
             "replicates": self.replicates,
             "target_error": dict(self.target_error),
-            "settings": {k: v for k, v in asdict(first).items() if k not in self.grid},
-            "grid": {name: list(values) for name, values in self.grid.items()},
+            "settings": {name: as_plain(value) for name, value in found.items() if name not in self.grid},
+            "grid": {name: as_plain(values) for name, values in self.grid.items()},
             "figure": self.figure,
         }
 
@@ -126,7 +129,7 @@ def load_spec(
 def _load(file: Path, overrides: Sequence[str], seed: int | None, where: Path | None) -> StudySpec:
     content = _read(file)
     definition = _definition(content, file)
-    names = tuple(field.name for field in fields(definition.setting))
+    names = names_of(definition.setting)
     overridden = [_override(content, text, names, file) for text in overrides]
     if seed is not None:
         content["seed"] = seed
@@ -140,8 +143,12 @@ def _load(file: Path, overrides: Sequence[str], seed: int | None, where: Path | 
         seed=_whole(content.get("seed", 0), file, "seed", 0),
         replicates=_whole(content.get("replicates", 20), file, "replicates", 1),
         target_error=_target(content.get("target_error"), file),
-        settings={name: _frozen(value) for name, value in content["settings"].items() if name not in content["grid"]},
-        grid={name: _values(name, values, file) for name, values in content["grid"].items()},
+        settings={
+            name: setting_value(f"settings.{name}", value, file)
+            for name, value in content["settings"].items()
+            if name not in content["grid"]
+        },
+        grid={name: levels_of(name, values, file) for name, values in content["grid"].items()},
         figure=_figure(content, definition, file),
         reference=None if reference is None else file.parent / in_home(str(reference)),
         file=file,
@@ -150,6 +157,7 @@ def _load(file: Path, overrides: Sequence[str], seed: int | None, where: Path | 
     _require_tasks_fit(spec)
     try:
         for factors, setting in spec.cells():
+            resolved(setting, {**spec.settings, **factors})
             _require_cell_fits(spec, factors, setting)
     except InputError:
         raise
@@ -170,13 +178,13 @@ def _require_tasks_fit(spec: StudySpec) -> None:
 
 def _require_cell_fits(spec: StudySpec, factors: Mapping[str, Any], setting: Any) -> None:
     needed = spec.definition.memory(setting)
-    name = _largest_dial(spec.definition, setting)
+    name = _largest_dial(spec.definition, setting, located({**spec.settings, **factors}, spec.folders))
     field = None if name is None else f"grid.{name}" if name in factors else f"settings.{name}"
     value = "" if name is None else f" with {name} {getattr(setting, name):,}"
     require_memory(needed, f"a replicate{value}", file=spec.file, field=field)
 
 
-def _largest_dial(definition: Experiment, setting: Any) -> str | None:
+def _largest_dial(definition: Experiment, setting: Any, given: Mapping[str, Any]) -> str | None:
     """The whole number without which the setting would need least: what a message names."""
     least, found = definition.memory(setting), None
     for field in fields(setting):
@@ -188,7 +196,7 @@ def _largest_dial(definition: Experiment, setting: Any) -> str | None:
             if not isinstance(smaller, int) or smaller >= value:
                 continue
             try:
-                needed = definition.memory(replace(setting, **{field.name: smaller}))
+                needed = definition.memory(definition.setting(**{**given, field.name: smaller}))
             except (ValueError, TypeError):  # it does not go with the others
                 continue
             if needed < least:
@@ -263,19 +271,6 @@ def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Pa
         require_known(key, (*names, *_OVERRIDABLE), file)
         content["settings"][key] = value
     return key
-
-
-def _values(name: str, values: Any, file: Path) -> tuple[Any, ...]:
-    if not isinstance(values, list) or not values:
-        raise InputError(f"expected a list of values, got {short(values)}", file=file, field=f"grid.{name}")
-    frozen = tuple(_frozen(value) for value in values)
-    if len(set(map(repr, frozen))) < len(frozen):
-        raise InputError("a value occurs twice", file=file, field=f"grid.{name}", fix="remove one")
-    return frozen
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _whole(value: Any, file: Path, name: str, least: int) -> int:

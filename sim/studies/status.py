@@ -21,6 +21,7 @@ from sim.running.places import place_at
 from sim.studies.cells import Counts
 from sim.studies.grid import Cell, Share
 from sim.studies.request import changed_since
+from sim.studies.settings_kept import as_plain
 from sim.studies.spec import StudySpec
 
 NAME = "status.json"
@@ -41,7 +42,7 @@ class Journal:
             "shard": str(share), "skipped": len(grid) - len(own),
             "cells": [
                 {
-                    "cell_id": cell.cell_id, "series": cell.series, "factors": dict(cell.factors),
+                    "cell_id": cell.cell_id, "series": cell.series, "factors": as_plain(dict(cell.factors)),
                     "range": share.replicates(number, len(own), spec.replicates),
                 }
                 for number, cell in enumerate(own)

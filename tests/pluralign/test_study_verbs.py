@@ -175,8 +175,13 @@ def test_a_target_that_was_not_reached_is_told(study, monkeypatch, capsys):
     assert [row["target"] for row in found["above_target"].values()] == [0.0001, 0.0001]
     of_cells = {}
     for row in numbers(study.parent / "p"):
-        of_cells.setdefault(row["cell_id"], []).append(row["value"])
-    wanted = {cell: np.std(own, ddof=1) / np.sqrt(len(own)) for cell, own in of_cells.items()}
+        of_cells.setdefault(row["cell_id"], {}).setdefault(row["replicate"], []).append(row["value"])
+    wanted = {}
+    for cell, rows in of_cells.items():
+        # A replicate measures it twice; two more like the smallest and two like the largest.
+        own = np.mean(list(rows.values()), axis=1)
+        more = np.concatenate([own, [own.min(), own.max()] * 2])
+        wanted[cell] = np.std(more, ddof=1) / np.sqrt(len(more))
     assert {cell: row["error"] for cell, row in found["above_target"].items()} == pytest.approx(wanted)
 
 

@@ -13,8 +13,8 @@ from sim.files.figure_files import save_figure, subplots
 from sim.studies.experiments.bandit.figures import draw_bandit
 from sim.studies.experiments.profiles.figures import draw_profiles
 from sim.studies.plots import heats, panels
+from sim.studies.precision import half_width
 from sim.studies.results import Results
-from sim.studies.summary import half_width
 
 
 def _rows(draw):

@@ -20,13 +20,14 @@ from sim.install import install_line
 from sim.running.fingerprint import code_fingerprint
 from sim.streams import Stream
 from sim.studies.cells import run_study
-from sim.studies.comparison import Reference, compare, load_reference
+from sim.studies.comparison import compare
 from sim.studies.experiments.bandit.experiment import LOG_LINEAR, matched_groups, run_bandit
 from sim.studies.experiments.bandit.figures import draw_bandit
 from sim.studies.experiments.bandit.setting import RECIPES, BanditSetting
+from sim.studies.precision import half_width
+from sim.studies.reference import Reference, load_reference
 from sim.studies.results import COLUMNS, Results
 from sim.studies.spec import load_spec
-from sim.studies.summary import half_width
 
 SHIPPED = EXPERIMENTS / "bandit" / "section_5_1.yaml"
 SMALL = """

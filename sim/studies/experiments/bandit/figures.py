@@ -13,8 +13,8 @@ from sim.files.palette import AMBER, BLUE, GREEN, LIGHT_GREY, ORANGE, PINK
 from sim.preferences import FloatArray
 from sim.studies.experiment import Figure
 from sim.studies.plots import seeds
+from sim.studies.precision import half_width
 from sim.studies.results import Results
-from sim.studies.summary import half_width
 
 _Bar: TypeAlias = tuple[str, str, str, str]  # label, recipe, method, colour
 _BARS: tuple[_Bar, ...] = (

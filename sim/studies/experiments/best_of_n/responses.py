@@ -38,7 +38,10 @@ class Spectrum:
         sd = np.arange(1, usual + 1, dtype=np.float64) ** (-0.5 * self.decay)
         rng = stream.generator()
         noise = rng.standard_normal((count, self.directions))
-        length = np.sqrt((self.tail - 2.0) / rng.chisquare(self.tail, count))
+        # Without tails s is 1.
+        length = np.ones(count)
+        if np.isfinite(self.tail):
+            length = np.sqrt((self.tail - 2.0) / rng.chisquare(self.tail, count))
         odd = (rng.random(count) < self.odd) & with_odd
         apart = np.where(odd, self.reach, self.tau)
         return np.concatenate([noise[:, :usual] * sd * length[:, None], noise[:, usual:] * apart[:, None]], axis=1), odd

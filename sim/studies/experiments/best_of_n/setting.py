@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sim.studies.experiments.best_of_n.responses import require_features
-from sim.studies.setting_checks import Count, check_kinds, require_share
+from sim.studies.setting_checks import Count, Extended, check_kinds, require_share
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class BestOfNSetting:
     Responses have `directions` features, the last `rare` of which the usual ones hardly vary (standard deviation
     `tau`): other languages, refusals, loops. A share `odd` of what a model writes varies them with `reach`. The other
     directions have the spectrum and the tails of hidden states: variances j^-decay, and Student's t with `tail`
-    degrees of freedom.  file: a user's own features in their place (a .npy table, a response a row, or a file of the
-    features cache): leading directions, and the share `odd` farthest out in the last of them.
+    degrees of freedom (infinite: normal).  file: a user's own features in their place (a .npy table, a response a row,
+    or a file of the features cache): leading directions, and the share `odd` farthest out in the last of them.
 
     Rewards are x' Theta phi, x ~ N(0, I) in `contexts` dimensions, Theta of rank `rank`, such that differences of
     usual responses have standard deviation `spread`, nats.  Answers, Bradley-Terry, compare usual responses alone.
@@ -40,7 +40,7 @@ class BestOfNSetting:
     tau: float = 0.05
     reach: float = 1.0
     decay: float = 1.0
-    tail: float = 5.0
+    tail: Extended = 5.0
     spread: float = 1.5
     ridge: float = 1e-4
     delta: float = 0.1

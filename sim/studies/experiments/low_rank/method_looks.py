@@ -8,8 +8,8 @@ from typing import Any
 from sim.preferences import FloatArray
 from sim.studies.experiments.low_rank.method_names import MethodName
 from sim.studies.plots import curve
+from sim.studies.precision import student_half
 from sim.studies.results import Results
-from sim.studies.summary import half_width
 
 LOW, FULL, BIC, ORACLE, CONTEXT_FREE = (
     MethodName(name, "distributional", 1.0) for name in ("low", "full", "bic", "oracle", "context_free")
@@ -42,7 +42,7 @@ def curves(axes: Any, results: Results, x: str, metric: str, methods: Sequence[M
 def ratio(first: FloatArray, second: FloatArray) -> tuple[float, float]:
     """Ratio of the means of paired values and half its 95 % interval (delta method)."""
     found = float(first.mean() / second.mean())
-    return found, half_width((first - found * second) / second.mean())
+    return found, student_half((first - found * second) / second.mean())
 
 
 def numeric_factors(results: Results) -> list[str]:

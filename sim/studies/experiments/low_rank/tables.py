@@ -10,8 +10,9 @@ import numpy as np
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from sim.studies.experiments.low_rank.method_names import PESSIMISTIC, MethodName, names_in
+from sim.studies.precision import told, yes_no
 from sim.studies.results import Results
-from sim.studies.summary import half_width, pipe_table
+from sim.studies.summary import pipe_table
 
 _OF_POLICIES = ("regret", "value", "exotic", "bound", "gap", "regret/strangers")
 _OF_ESTIMATES = ("error", "error/common", "covers", "C*", "rank", "free", "agreement", "agreement/strangers")
@@ -102,7 +103,7 @@ def _metrics_table(
     results: Results, factors: Sequence[str], metrics: Sequence[str], wanted: Callable[[str], bool],
     seconds: bool = False,
 ) -> str:  # fmt: skip
-    found = results.measured()
+    found, shares = results.measured(), yes_no(results)
     methods = [method for method in found.by("method") if wanted(method)]
     there = {metric for method, metric in found.by("method", "metric") if method in methods}
     used = [name for name in metrics if name in there]
@@ -113,7 +114,7 @@ def _metrics_table(
             values = [found.of(cell, method, name) for name in used]
             if any(own.size for own in values):
                 line = [*levels, method]
-                line += [f"{own.mean():.3g} ± {half_width(own):.1g}" if own.size else "" for own in values]
+                line += [told(own, share=name in shares) for name, own in zip(used, values, strict=True)]
                 body.append((*line, f"{found.seconds(cell, method):.3g}") if seconds else tuple(line))
     return pipe_table((*factors, "method", *used, *(["seconds"] if seconds else [])), body)
 
@@ -128,9 +129,8 @@ def _tuned_table(results: Results, factors: Sequence[str]) -> str:
         for estimator, kind in kinds:
             found = tune(results, cell, estimator, kind)
             if found is not None and found.own.size:
-                one = f"{found.at_one.mean():.3g} ± {half_width(found.at_one):.1g}" if found.at_one.size else ""
                 body.append(
                     (*(str(rows[name][0]) for name in factors), f"{estimator}/{kind}", f"{found.scale:g}",
-                     f"{found.own.mean():.3g} ± {half_width(found.own):.1g}", one)
+                     told(found.own), told(found.at_one))
                 )  # fmt: skip
     return pipe_table((*factors, "method", "best multiple", "regret at it", "regret at 1"), body)

@@ -9,8 +9,8 @@ from sim.files.palette import LINES
 from sim.studies.experiment import Figure
 from sim.studies.experiments.profiles.setting import PROFILES
 from sim.studies.plots import curve, finish, panels
+from sim.studies.precision import half_width, yes_no
 from sim.studies.results import Results
-from sim.studies.summary import half_width
 
 _SHOWN = (
     ("mean", "mean share of own maximum"),
@@ -45,12 +45,14 @@ def _bars(results: Results, folder: Path, profiles: list[str | None]) -> list[Pa
     most = (results.levels("answers") or [None])[-1]
     figure, axes = panels(len(_SHOWN))
     for axis, (metric, words) in zip(axes, _SHOWN, strict=True):
+        share = metric in yes_no(results.where(metric=metric))
         for number, rule in enumerate(RULES):
             for place, profile in enumerate(profiles):
                 found = results.where(method=rule, metric=metric, profile=profile, answers=most).values()
                 if found.size:
                     at = place + 0.27 * (number - 1)
-                    axis.bar(at, found.mean(), 0.25, yerr=half_width(found), color=LINES[number], capsize=2,
+                    half = half_width(found, share=share)
+                    axis.bar(at, found.mean(), 0.25, yerr=half, color=LINES[number], capsize=2,
                              label=rule if place == 0 else f"_{rule}", error_kw={"linewidth": 1})  # fmt: skip
                     if abs(found.mean()) < 5e-3:
                         axis.annotate("0", (at, 0), textcoords="offset points", xytext=(0, 2), ha="center", fontsize=7)
