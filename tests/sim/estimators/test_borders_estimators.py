@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from borders import assert_complete, assert_refuses, assert_works, border, cases
 
-from sim.estimators.bootstrap import cluster_interval, cluster_intervals
+from sim.estimators.bootstrap import annotator_interval, annotator_intervals, cluster_interval, cluster_intervals
 from sim.estimators.choice_panel import choice_panel, pair_panel
 from sim.estimators.clustered_errors import clustered_covariance, conditional_logit
 from sim.estimators.confidence import Ellipsoid, answer_covariance
@@ -37,6 +37,10 @@ CHOICES_BAD = {
 }  # fmt: skip
 
 BORDERS = (
+    border(annotator_interval, {"values": np.arange(6.0), "annotator": np.arange(6), "stream": S},
+           values="nan axis", annotator="short", weights=(np.full(6, NAN), np.ones(5))),
+    border(annotator_intervals, {"values": np.ones((2, 6)), "annotator": np.arange(6), "stream": S},
+           values="nan axis", annotator="short", weights=(np.full(6, NAN), np.ones(5))),
     border(cluster_interval, {"values": np.arange(6.0), "cluster": np.arange(6), "stream": S, "draws": 10},
            values="nan axis", cluster="short", level=(NAN, 0.0, 1.0), draws=NO_COUNT),
     border(cluster_intervals, {"values": np.ones((2, 6)), "cluster": np.arange(6), "stream": S, "draws": 10},
@@ -102,6 +106,7 @@ NUCLEAR = border(
 BORDERS = (*BORDERS, NUCLEAR)
 
 EXCUSED = {
+    "half_over_people": "of a mean's checked parts",
     "curvature": "elementwise; infinite margins have curvature 0",
     "ConditionalLogit": "a result",
     "MixedLogit": "a result",
