@@ -87,4 +87,5 @@ def _of_choices(store: TokenStore, choices: ResponseChoices) -> tuple[IntArray, 
         rows.append((
             prompt[longest], response[longest], len(own), len(distinct), (prompt[own][first] + sums).max(),
         ))  # fmt: skip
-    return tuple(np.array(rows, dtype=np.int64).reshape(-1, 5).T)  # type: ignore[return-value]
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+    return columns[0], columns[1], columns[2], columns[3], columns[4]

@@ -67,11 +67,11 @@ def fit_ideal_points(
     max_rounds: int = 300,
 ) -> IdealPointFit:
     """min over A, P, V of -sum_j v_j log sigma(o_j + |A b_j - z_i|^2 - |A a_j - z_i|^2)
-    + 0.5 ridge (|A|^2 + sum_k |p_k - A m|^2) + 0.5 LOGIT_RIDGE |V|^2,  z_i = sum_k w_ik p_k,  w_i = softmax(V_i).
+    + 0.5 ridge (|A|^2 + sum_k |p_k - A mu|^2) + 0.5 LOGIT_RIDGE |V|^2,  z_i = sum_k w_ik p_k,  w_i = softmax(V_i).
 
     [arXiv 2406.08469, model A with a linear map: the nearer to one's ideal point, the better]  features: (n_items, d).
-    chosen, rejected: (n,) items a_j and b_j.  annotator, offset, weights: (n,).  dimension: rows of A.  m: mean of the
-    answers' items.  By L-BFGS from `restarts` random starts, the best kept: a local optimum.  The authors' map is a
+    chosen, rejected: (n,) items a_j and b_j.  annotator, offset, weights: (n,).  dimension: m, rows of A.  mu: mean of
+    the answers' items.  By L-BFGS from `restarts` random starts, the best kept: a local optimum.  The authors' map is a
     two-layer network, and their code does not square distances and multiplies them by a learned scale.
 
     What it adds to the form with an inner product [derived]: since

@@ -192,6 +192,8 @@ def test_other_e_steps(tiny, tmp_path, estep):  # noqa: F811
     assert summary["adjusted_rand_index"] > 0.6
 
 
+# Half a minute; each step's own restart is a test beside it in the everyday command.
+@pytest.mark.slow
 def test_kill_and_restart_gives_the_same_run(tiny, tmp_path):  # noqa: F811
     """kill -9 in the middle, twice, then again to the end: every file as in a run nobody touched."""
     pairs = write_pairs(tmp_path / "pairs.jsonl", annotators=10, answers=40)
