@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,15 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Of the file's tree; a dozen tests ask for those of all files."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def _imports(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -71,6 +78,7 @@ def test_arrows(path):
         assert name not in {"pickle", "dill", "joblib.numpy_pickle"}, f"{path} imports {name}"
 
 
+@cache
 def _graph() -> dict[str, set[str]]:
     """Module -> the modules of ours it imports, anywhere in the file, `from package import module` included."""
     files = {
@@ -79,7 +87,7 @@ def _graph() -> dict[str, set[str]]:
     graph = {}
     for name, path in files.items():
         found = _imports(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 found |= {f"{node.module}.{alias.name}" for alias in node.names}
         graph[name] = (found & set(files)) - {name}
@@ -132,7 +140,7 @@ def test_upward_imports_and_circles_are_found():
 def _functions(*packages: str):
     for path in _modules():
         if path.relative_to(ROOT).parts[0] in packages:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in _nodes(path):
                 if isinstance(node, ast.FunctionDef):
                     yield path.relative_to(ROOT), node
 
@@ -152,7 +160,7 @@ def test_kernels_stand_in_one_room():
 def test_messages_of_sim_speak_of_arguments():
     """No text in `sim` names an option of the command line; a command translates."""
     for path in (path for path in _modules() if path.relative_to(ROOT).parts[0] == "sim"):
-        raised = (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Raise))
+        raised = (node for node in _nodes(path) if isinstance(node, ast.Raise))
         for node in raised:
             texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
             # A whole command to type may stand there, with its options.

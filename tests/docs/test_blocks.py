@@ -24,9 +24,25 @@ def folder(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_page(page, folder):
-    runner = Page(page, folder)
+    run(page, folder)
+
+
+# Half a minute: two processes of torchrun, every day in tests/llm/runs/test_two_processes.py, and a large model's plan,
+# every day on the page of several machines.
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in pages() if any(own.slow for own in blocks_of(page))], ids=name_of)
+def test_page_with_what_is_slow(page, folder):
+    run(page, folder, slow=True)
+
+
+def run(page, folder, slow=False):
+    runner = Page(page, folder, slow)
     if page.name in ("language_models.md", "several_machines.md"):
         # As in the tests of llm: two threads of a model this small wait for each other.
         pytest.importorskip("torch").set_num_threads(1)
@@ -64,6 +80,19 @@ def test_a_block_that_fails_is_noticed(folder):
         with pytest.raises(Exception, match=message):
             page.run(block)
     page.run(Block("bash", "pluralign minmax --regret nothing.csv\n", 1, exit_code=2))
+
+
+def test_what_is_slow_is_parsed_and_run_when_it_is_asked_for(folder):
+    slow = Block("bash", "GLOO_SOCKET_IFNAME=lo pluralign minmax --regret nothing.csv\n", 1, slow=True)
+    Page(ROOT / "README.md", folder).run(slow)
+    with pytest.raises(Exception, match="exit 2, expected 0"):
+        Page(ROOT / "README.md", folder, slow=True).run(Block(**{**vars(slow), "text": slow.text.partition(" ")[2]}))
+    with pytest.raises(Exception, match="such option"):
+        Page(ROOT / "README.md", folder).run(Block("bash", "A=b pluralign fit x --methd y\n", 1, slow=True))
+    with pytest.raises(AssertionError, match="not compared every day"):
+        Page(ROOT / "README.md", folder).run(Block("python", "print(1)\n", 1, output="1\n", slow=True))
+    (folder / "page.md").write_text("<!-- run by make test-slow -->\n```python\n1 / 0\n```\n")
+    assert [block.slow for block in blocks_of(folder / "page.md")] == [True]
 
 
 def test_what_is_not_run_is_parsed():

@@ -3,22 +3,38 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 import yaml
 from places import ROOT
+from typed_commands import typed
 
 
-def _pluralign(*arguments, cwd=ROOT):
+def _process(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "pluralign", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-m", "pluralign", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, check=False
     )
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def pluralign(monkeypatch, capsys):
+    """A command in this process; that of `run` has one of its own."""
+    monkeypatch.chdir(ROOT)
+    return lambda *arguments: Done(*typed(monkeypatch, capsys, *arguments))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("check")
-    done = _pluralign("check", "regret-beta", "many-answers-one-user", "--out", folder / "report", "--json")
+    done = _process("check", "regret-beta", "many-answers-one-user", "--out", folder / "report", "--json")
     return folder, done
 
 
@@ -55,23 +71,23 @@ def test_folder_holds_everything(run):
     assert {"verdicts.png", "verdicts.svg", "rate-many-answers-one-user-as_stated.png"} <= names
 
 
-def test_witness_replays_and_a_tampered_one_does_not(run, tmp_path):
+def test_witness_replays_and_a_tampered_one_does_not(run, tmp_path, pluralign):
     path = run[0] / "report" / "witnesses" / "regret-beta--as_printed.json"
-    assert _pluralign("replay", path).returncode == 0
+    assert pluralign("replay", path).returncode == 0
     changed = tmp_path / "changed.json"
     changed.write_text(json.dumps({**json.loads(path.read_text()), "value": 1.0}))
-    result = _pluralign("replay", changed, "--json")
+    result = pluralign("replay", changed, "--json")
     assert result.returncode == 1
     assert json.loads(result.stdout)["reproduced"] is False
     changed.write_text("no")
-    assert _pluralign("replay", changed).returncode == 2
+    assert pluralign("replay", changed).returncode == 2
 
 
-def test_a_second_run_resumes_and_report_draws_again(run):
-    again = _pluralign("check", "regret-beta", "many-answers-one-user", "--out", run[0] / "report")
+def test_a_second_run_resumes_and_report_draws_again(run, pluralign):
+    again = pluralign("check", "regret-beta", "many-answers-one-user", "--out", run[0] / "report")
     assert again.returncode == 0
     assert "2 of 2 claims were taken from" in again.stderr
-    drawn = _pluralign("report", run[0] / "report", "--json")
+    drawn = pluralign("report", run[0] / "report", "--json")
     assert len(json.loads(drawn.stdout)["verdicts"]) == 3
 
 
@@ -87,8 +103,8 @@ def test_a_second_run_resumes_and_report_draws_again(run):
         (("replay", "no-such-file"), "cannot be read"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(arguments, expected):
-    done = _pluralign(*arguments)
+def test_bad_usage_is_one_line_and_exit_2(arguments, expected, pluralign):
+    done = pluralign(*arguments)
     assert done.returncode == 2
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1
@@ -96,17 +112,17 @@ def test_bad_usage_is_one_line_and_exit_2(arguments, expected):
     assert "Traceback" not in done.stderr
 
 
-def test_list_and_show():
-    claims = json.loads(_pluralign("list", "--json").stdout)["claims"]
+def test_list_and_show(pluralign):
+    claims = json.loads(pluralign("list", "--json").stdout)["claims"]
     assert len(claims) >= 40
     assert {"claim_id", "paper", "source", "statement", "variants"} <= set(claims[0])
-    shown = json.loads(_pluralign("show", "zero-row", "--json").stdout)
+    shown = json.loads(pluralign("show", "zero-row", "--json").stdout)
     assert shown["variants"]["as_stated"]["controls"]
-    assert "zero-row" in _pluralign("show", "zero-row").stdout
+    assert "zero-row" in pluralign("show", "zero-row").stdout
 
 
-def test_doctor_finds_this_installation_sound():
-    done = _pluralign("doctor", "--json")
+def test_doctor_finds_this_installation_sound(pluralign):
+    done = pluralign("doctor", "--json")
     answer = json.loads(done.stdout)
     assert done.returncode == (1 if answer["problems"] else 0)
     assert answer["packages"]["numpy"]
@@ -115,7 +131,7 @@ def test_doctor_finds_this_installation_sound():
 @pytest.mark.parametrize(
     "verb", ["check", "list", "show", "replay", "study", "convert", "fit", "report", "minmax", "doctor"]
 )
-def test_every_verb_has_help(verb):
-    done = _pluralign(verb, "--help")
+def test_every_verb_has_help(verb, pluralign):
+    done = pluralign(verb, "--help")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) > 5

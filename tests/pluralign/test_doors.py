@@ -34,9 +34,11 @@ def typed(*words, cwd, expected=0):
 def folder(tmp_path_factory):
     """A folder outside the repository with one of each."""
     place = tmp_path_factory.mktemp("mine")
+    text = typed("new", "claim", NAMES["claim"], cwd=place)
+    assert f"wrote {NAMES['claim']}.py" in text.replace(str(place) + os.sep, "")
     for kind, name in NAMES.items():
-        text = typed("new", kind, name, cwd=place)
-        assert f"wrote {name}.py" in text.replace(str(place) + os.sep, "")
+        if kind != "claim":
+            pl.new(kind, name, folder=place)
     (place / "raw.jsonl").write_text("\n".join(map(json.dumps, ANSWERS)))
     pl.write_pairs(place / "pairs.parquet", pl.simulate("opposed_tastes", n_annotators=30, answers=30, seed=1))
     return place

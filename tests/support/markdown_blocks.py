@@ -6,6 +6,7 @@ a number may differ by one in its last digit (one below 1e-9 is rounding, a whol
 comment right above a fence says what is unusual:
 
     <!-- not run: takes minutes -->     parsed, not run; the reason is one of NOT_RUN
+    <!-- run by make test-slow -->      run there alone, parsed every day: another test holds the kind every day
     <!-- exit 2 -->                     the last command ends so
 """
 
@@ -36,7 +37,7 @@ NOT_RUN = (
     "needs several machines",
 )
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"<!-- (not run: (?P<why>[^>]*?)|exit (?P<code>\d+)) -->\s*\Z")
+_COMMENT = re.compile(r"<!-- (not run: (?P<why>[^>]*?)|exit (?P<code>\d+)|(?P<slow>run by make test-slow)) -->\s*\Z")
 _SNIPPET = re.compile(r'^--8<-- "(.+?)"$', re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _TIME = re.compile(r"\d+(?:\.\d+)? (?:s|ms|minutes|min)\b")
@@ -52,6 +53,7 @@ class Block:
     not_run: str | None = None
     exit_code: int = 0
     output: str | None = None
+    slow: bool = False
 
 
 def pages() -> list[Path]:
@@ -72,9 +74,9 @@ def blocks_of(page: Path) -> list[Block]:
             found[-1] = Block(**{**found[-1].__dict__, "output": body})
         else:
             said = _COMMENT.search(text[: match.start()])
-            why, code = (said.group("why"), said.group("code")) if said else (None, None)
+            why, code, slow = said.group("why", "code", "slow") if said else (None, None, None)
             line = text[: match.start()].count("\n") + 1
-            found.append(Block(language, body, line, why, int(code or 0)))
+            found.append(Block(language, body, line, why, int(code or 0), slow=slow is not None))
         end = match.end()
     return found
 
@@ -96,6 +98,8 @@ def parse(block: Block) -> None:
         return
     for command in commands_of(block.text):
         words = shlex.split(command)
+        while re.match(r"[A-Z_]+=", words[0]):
+            words = words[1:]
         if words[0].endswith("pluralign"):
             _parse_verb(words[1:])
         elif words[0] in ("torchrun", "accelerate", "srun"):
@@ -130,16 +134,20 @@ def _parse_verb(words: list[str]) -> None:
 
 
 class Page:
-    """Runs one page's blocks in a folder that holds the sample inputs."""
+    """Runs one page's blocks in a folder that holds the sample inputs.  slow: those of `make test-slow`, too."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
-        self.page, self.folder = page, folder
+    def __init__(self, page: Path, folder: Path, slow: bool = False) -> None:
+        self.page, self.folder, self.slow = page, folder, slow
         self.names: dict[str, object] = {"__name__": "__main__"}
 
     def run(self, block: Block) -> None:
         where = f"{self.page.name}, line {block.line}"
         if block.not_run is not None:
             assert block.not_run in NOT_RUN, f"{where}: '{block.not_run}' is no reason of the list"
+            parse(block)
+            return
+        if block.slow and not self.slow:
+            assert block.output is None, f"{where}: output that is not compared every day"
             parse(block)
             return
         if block.language == "python":

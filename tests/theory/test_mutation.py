@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import time
 
@@ -20,7 +21,7 @@ from theory.mutation.operators import OPERATORS, sample
 from theory.mutation.run import run_mutations
 from theory.mutation.session import Session
 from theory.mutation.sources import Sources
-from theory.mutation.survey import Surveyed, covering
+from theory.mutation.survey import Surveyed, covering, survey
 from theory.report.faults import catalogue_table
 
 SOURCES = Sources()
@@ -82,6 +83,15 @@ def test_the_lines_of_a_fault_are_those_that_change():
     assert [text.splitlines()[line - 1].split()[0] for line in lines] == ["now"]
 
 
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """cells/ of a run that has only surveyed its two claims, as they are: what every run here begins with."""
+    folder = tmp_path_factory.mktemp("surveyed") / "cells"
+    claims = [find("costs-not-negative"), find("manipulation-example")]
+    survey(claims, SOURCES, seed=0, workers=1, cells=folder / "claims", on_progress=lambda *_: None)
+    return folder
+
+
 def planted(fault):
     module = SOURCES.module(fault)
     return {
@@ -106,8 +116,8 @@ def test_a_fault_that_breaks_or_never_ends_is_noticed_as_an_error():
         said = session.ask("check", "costs-not-negative", "quick", 0, 300)
     assert said["noticed"] == "error: RuntimeError: planted"
     with Session(planted(fault_of(place, old, "while True: pass"))) as session:
-        said = session.ask("check", "costs-not-negative", "quick", 0, 5)
-        assert said["noticed"] == "error: no answer within 5 s"
+        said = session.ask("check", "costs-not-negative", "quick", 0, 2)
+        assert said["noticed"] == "error: no answer within 2 s"
         assert said["over"]
     with Session(planted(fault_of(place, old, "import os; os._exit(9)"))) as session:
         said = session.ask("check", "costs-not-negative", "quick", 0, 300)
@@ -134,15 +144,24 @@ def test_a_process_that_is_ended_from_outside_has_noticed_nothing(sent, said):
 
 
 class _Dying(Session):
-    """Answers what it is told to, one answer a session."""
+    """Answers what it is told to, one answer a session, and is a process where it is to answer for itself."""
 
     answers: list = []
+
+    def __init__(self, planted):
+        self.alive = self.answers[0] is None
+        if self.alive:
+            super().__init__(planted)
 
     def ask(self, what, claim, profile, seed, seconds):
         said = self.answers.pop(0)
         if said is None:
             return super().ask(what, claim, profile, seed, seconds)
         return {"seconds": 0.0, "over": True, "died": True, **said}
+
+    def end(self):
+        if self.alive:
+            super().end()
 
 
 KILLED = {"noticed": "", "unanswered": "its process was ended from outside (SIGKILL)"}
@@ -161,8 +180,9 @@ ENDLESS = {"noticed": "error: no answer within 70 s", "died": False}
         ([DIED, KILLED], "", "", ("costs-not-negative",), False),
     ],
 )
-def test_a_kill_is_no_evidence_and_is_not_kept(tmp_path, monkeypatch, answers, killed_by, how, unanswered, kept):
+def test_a_kill_is_no_evidence_and_is_not_kept(tmp_path, monkeypatch, cells, answers, killed_by, how, unanswered, kept):
     """The system's killer of processes made a fault noticed for good."""
+    shutil.copytree(cells, tmp_path / "cells")
     monkeypatch.setattr("theory.mutation.run.Session", _Dying)
     monkeypatch.setattr(_Dying, "answers", list(answers))
     fault = fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum")
@@ -177,8 +197,9 @@ def test_a_kill_is_no_evidence_and_is_not_kept(tmp_path, monkeypatch, answers, k
     assert ("NOT ANSWERED" in page) == ("not answered" in catalogue_table(report)) == bool(unanswered)
 
 
-def test_a_run_names_the_claim_that_notices_and_resumes(tmp_path):
+def test_a_run_names_the_claim_that_notices_and_resumes(tmp_path, cells):
     """One fault in Python, one in a kernel, whose caller is compiled anew without touching the kernels kept."""
+    shutil.copytree(cells, tmp_path / "cells")
     faults = (
         fault_of("sim.algorithms.mechanism:Mechanism.outcome", "(now - then).sum", "(then - now).sum"),
         dataclasses.replace(
@@ -334,4 +355,4 @@ def test_a_file_in_the_working_folder_is_no_module_of_a_session(tmp_path, monkey
     ],
 )  # fmt: skip
 def test_kernels_are_found_through_modules_wrappers_and_other_names(module, name, kernel):
-    assert Sources().compiled_of(module, {name}) == {kernel}
+    assert SOURCES.compiled_of(module, {name}) == {kernel}

@@ -15,7 +15,7 @@ from theory.engine.runner import CheckReport, adjust, run_checks
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 
-CHEAP = ("moment-factors", "contradicting-opinions", "em-mixture-update", "regret-beta")
+CHEAP = ("moment-factors", "contradicting-opinions", "manipulation-example", "costs-not-negative")
 
 
 @dataclass(frozen=True)

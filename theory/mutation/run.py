@@ -20,7 +20,7 @@ from theory.engine.theorem import Json, Profile
 from theory.mutation.fault import Fault
 from theory.mutation.operators import sample as sample_of
 from theory.mutation.session import Session
-from theory.mutation.sources import Sources
+from theory.mutation.sources import Module, Sources
 from theory.mutation.survey import Surveyed, covering, executed, imported_by, survey
 
 # A claim that takes so many times its usual time, and these seconds more, has been made endless.
@@ -213,10 +213,14 @@ class _Run:
 
     def _kernels(self, fault: Fault) -> dict[str, str]:
         """The modules whose kernels must be compiled anew: what depends on the changed module through kernels."""
-        own = {name for name, module in self.sources.modules.items()
-               if any(function.compiled for function in module.functions.values())}  # fmt: skip
-        if fault.module not in own:
+
+        def compiles(module: Module) -> bool:
+            return any(function.compiled for function in module.functions.values())
+
+        modules = self.sources.modules
+        if not compiles(modules[fault.module]):
             return {}
+        own = {name for name, module in modules.items() if compiles(module)}
         changed = self.sources.dependents(fault.module) & own
         return {name: str(self.sources.modules[name].path) for name in sorted(changed | {fault.module})}
 

@@ -48,7 +48,11 @@ class Module:
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
         self.text = path.read_text(encoding="utf-8")
-        self.tree = ast.parse(self.text)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Parsed when it is asked for: most runs look into a few modules, and all of them take two seconds."""
+        return ast.parse(self.text)
 
     @cached_property
     def functions(self) -> dict[str, Function]:
@@ -223,16 +227,10 @@ class Sources:
         parts = [f"{name}:{self.modules[name].digest}" for name in sorted(self.closure(module))]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
-    @cached_property
-    def _kernel_calls(self) -> dict[tuple[str, str], set[tuple[str, str]]]:
-        """Compiled function -> compiled functions its source names."""
-        calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        for name, module in self.modules.items():
-            for function in module.functions.values():
-                if function.name in module.compiled:
-                    names = {mentioned for node in ast.walk(function.node) for mentioned in _mentioned(node)}
-                    calls[name, function.name] = self.compiled_of(name, names)
-        return calls
+    def _kernel_calls(self, module: str, name: str) -> set[tuple[str, str]]:
+        """The compiled functions that this one's source names."""
+        node = self.modules[module].functions[name].node
+        return self.compiled_of(module, {mentioned for own in ast.walk(node) for mentioned in _mentioned(own)})
 
     def compiled_of(self, module: str, names: Iterable[str]) -> set[tuple[str, str]]:
         """Which compiled functions these names stand for in that module."""
@@ -271,7 +269,7 @@ class Sources:
                 seen.add(kernel)
                 function = self.modules[kernel[0]].functions[kernel[1]]
                 lines.setdefault(kernel[0], set()).update(range(function.first, function.last + 1))
-                waiting += self._kernel_calls[kernel]
+                waiting += self._kernel_calls(*kernel)
         return lines
 
 

@@ -123,19 +123,25 @@ def settings(tiny, tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """The files of a run that nothing happens to."""
+    folder = tmp_path_factory.mktemp("whole")
+    train_run(settings, folder / "run")
+    return contents(folder / "run")
+
+
 @pytest.mark.parametrize(("kind", "times"), [("part", 2), ("fit", 1), ("part", 3)])
-def test_a_killed_run_ends_in_the_same_bytes(settings, tmp_path, monkeypatch, kind, times):
-    train_run(settings, tmp_path / "whole")
+def test_a_killed_run_ends_in_the_same_bytes(settings, whole, tmp_path, monkeypatch, kind, times):
     interrupted(settings, tmp_path / "cut", monkeypatch, kind, times)
     pieces = list((tmp_path / "cut" / "journal").glob(f"{kind}-*.safetensors"))
     assert pieces
     train_run(settings, tmp_path / "cut")
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "cut") == whole
 
 
-def test_damaged_weights_are_not_believed(settings, tmp_path, monkeypatch):
+def test_damaged_weights_are_not_believed(settings, whole, tmp_path, monkeypatch):
     """A byte of the weights in a piece of the journal: the fit begins again, and ends in the same bytes."""
-    train_run(settings, tmp_path / "whole")
     interrupted(settings, tmp_path / "cut", monkeypatch, "part", 2)
     (piece,) = (tmp_path / "cut" / "journal").glob("part-*.safetensors")
     content = bytearray(piece.read_bytes())
@@ -147,7 +153,7 @@ def test_damaged_weights_are_not_believed(settings, tmp_path, monkeypatch):
     said = []
     train_run(settings, tmp_path / "cut", said.append)
     assert any("was damaged" in text and "computed again" in text for text in said)
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "cut") == whole
 
 
 def test_a_run_from_before_a_setting_is_taken_up(runs, tiny, tmp_path):

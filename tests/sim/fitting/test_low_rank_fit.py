@@ -30,6 +30,12 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def smaller(tmp_path_factory):
+    """Of the same tastes, for what does not depend on how many people there are."""
+    return table_of_tastes(tmp_path_factory, people=60)
+
+
+@pytest.fixture(scope="module")
 def report(table):
     return fit(table, FitSettings("low-rank", shift="indicator"))
 
@@ -203,7 +209,7 @@ def test_few_answers_are_asked_for_separability_whatever_the_ridge(tmp_path):
 
 
 def test_what_answers_do_not_identify_is_named_and_left_out(tmp_path):
-    rows = rows_of_tastes(people=40, answers=30)
+    rows = rows_of_tastes(people=20, answers=20)
     for row in rows:
         told = row["annotator_features"]
         told["always"], told["age and tea"] = 0.1, told["age"] + 2 * told["tea"]
@@ -220,7 +226,7 @@ def test_what_answers_do_not_identify_is_named_and_left_out(tmp_path):
     for name in ("'always'", "'age and tea'", "'colour'", "'plot again'"):
         assert sum(name in warning for warning in summary["warnings"]) == 1
     plain = fit(
-        table_of_rows(rows_of_tastes(people=40, answers=30), tmp_path / "pairs.jsonl"),
+        table_of_rows(rows_of_tastes(people=20, answers=20), tmp_path / "pairs.jsonl"),
         FitSettings("low-rank", n_types=2),
     ).as_json()
     assert summary["test"] == plain["test"]
@@ -261,9 +267,9 @@ def _type(monkeypatch, capsys, *words):
     return code, out, err
 
 
-def test_as_typed(table, tmp_path, monkeypatch, capsys):
+def test_as_typed(smaller, tmp_path, monkeypatch, capsys):
     path, out = tmp_path / "pairs.parquet", tmp_path / "fit"
-    write_pairs(path, table)
+    write_pairs(path, smaller)
     words = ["fit", path, "--method", "low-rank", "--types", 2, "--shift", "indicator", "--out", out]
     code, printed, err = _type(monkeypatch, capsys, *words, "--json")
     assert code == 0, err
@@ -280,7 +286,7 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
     parameters = json.loads((out / "parameters.json").read_text())
     rewards = pq.read_table(out / "annotators.parquet").to_pydict()
     # Everybody's reward is there, also of people who are only in `unseen`.
-    assert len(rewards["annotator_id"]) == 140
+    assert len(rewards["annotator_id"]) == 60
     assert np.array(parameters["theta"]).shape == (len(parameters["context"]), len(parameters["features"]))
     assert np.linalg.matrix_rank(np.array(rewards["theta"]), tol=1e-8) == 2
     code, printed, err = _type(monkeypatch, capsys, "report", out)
@@ -304,12 +310,12 @@ def test_as_typed(table, tmp_path, monkeypatch, capsys):
     assert not (out / "figures").exists()
 
 
-def test_the_same_numbers_whatever_the_number_of_threads(table, monkeypatch):
+def test_the_same_numbers_whatever_the_number_of_threads(smaller, monkeypatch):
     import os
 
-    first = fit(table, FitSettings("low-rank", n_types=2, shift="indicator")).as_json()
+    first = fit(smaller, FitSettings("low-rank", n_types=2, shift="indicator")).as_json()
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert fit(table, FitSettings("low-rank", n_types=2, shift="indicator")).as_json() == first
+    assert fit(smaller, FitSettings("low-rank", n_types=2, shift="indicator")).as_json() == first
 
 
 def test_the_final_fit_is_the_one_chosen(report):

@@ -22,7 +22,7 @@ from sim.studies.report import StudyReport
 from sim.studies.results import Results
 from sim.studies.spec import load_spec
 
-SMALL = ["replicates=4", "targets=20"]
+SMALL = ["replicates=2", "targets=20"]
 FILES = {
     "low_rank/scenarios": ["n=[300, 600]", "context_mean=[0.0, 1.0]"],
     "low_rank/controls": ["n=[300, 600]"],

@@ -50,7 +50,7 @@ def mean(rows, method, metric):
 
 @pytest.mark.parametrize("name", FILES)
 def test_shipped_files_run_and_draw(name, tmp_path):
-    spec = load_spec(EXPERIMENTS / f"{name}.yaml", [*FILES[name], "replicates=4"])
+    spec = load_spec(EXPERIMENTS / f"{name}.yaml", [*FILES[name], "replicates=2"])
     run = run_study(spec, {}, cells=tmp_path / "cells", engine="local")
     assert np.isfinite(run.results.values()).all()
     report = StudyReport(run, None)
