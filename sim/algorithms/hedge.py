@@ -185,6 +185,9 @@ def hedge_batch(
         Played(w_mean, p_mean, w, p, gaps, last_gap),
     )  # fmt: skip
     weights, adversary = out_of_lanes(w_mean), out_of_lanes(p_mean)
+    # A mean of many rounds sums to 1 but for their rounding, which an offset of the game multiplies.
+    weights /= weights.sum(axis=1, keepdims=True)
+    adversary /= adversary.sum(axis=1, keepdims=True)
     upper = np.einsum("brc,bc->br", regrets, weights).max(axis=1)
     lower = np.einsum("brc,br->bc", regrets, adversary).min(axis=1)
     return HedgeBatch(
