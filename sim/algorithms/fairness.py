@@ -18,7 +18,7 @@ from sim.arguments import float_array, require_count, require_index, require_sha
 from sim.preferences import FloatArray
 from sim.streams import Stream
 
-# Relative to the table's largest entry: what a linear program's answer may be off by.
+# Relative to what is at stake for a party: what a linear program's answer may be off by.
 TOLERANCE = 1e-8
 # HiGHS takes a constraint that is missed by 1e-7 for met, ten times what is told apart here; this is its finest.
 _EXACT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -126,6 +126,15 @@ class PigouDalton:
     witness: dict[str, Any] | None = None
 
 
+def _stakes(table: FloatArray) -> FloatArray:
+    """What each party has to win or lose among the options, at least what its numbers are rounded to; (M, A) -> (M,).
+
+    A party's own, for another's size or a number added to all its utilities says nothing of what it can give or get.
+    """
+    rounded = 1e-15 / TOLERANCE * np.abs(table).max(axis=1)
+    return np.asarray(np.maximum(np.maximum(np.ptp(table, axis=1), rounded), 1e-300))
+
+
 def pigou_dalton_option(table: FloatArray, option: int, worth: FloatArray) -> PigouDalton:
     """Transfers between two parties that lessen their difference, keep its sum and leave the others as they are.
 
@@ -138,11 +147,12 @@ def pigou_dalton_option(table: FloatArray, option: int, worth: FloatArray) -> Pi
     require_shape("worth", worth, (table.shape[1],))
     if np.isnan(worth).any():
         raise ValueError(f"worth must be numbers (got {worth.tolist()})")
-    own, size = table[:, option], TOLERANCE * (float(np.abs(table).max()) or 1.0)
+    own, sizes = table[:, option], TOLERANCE * _stakes(table)
     available, best, witness = 0, -np.inf, None
-    changed = np.abs(table - own[:, None]) > size
+    changed = np.abs(table - own[:, None]) > sizes[:, None]
     for a in np.flatnonzero(changed.sum(axis=0) == 2):
         i, j = np.flatnonzero(changed[:, a])
+        size = max(min(sizes[i], sizes[j]), 1e-15 * float(np.abs(table[[i, j]]).max()))
         if abs(table[i, a] + table[j, a] - own[i] - own[j]) > 2 * size:
             continue
         if abs(table[i, a] - table[j, a]) >= abs(own[i] - own[j]) - size:
@@ -172,25 +182,33 @@ def pigou_dalton_lottery(
     for pair in pairs or ():
         for party in pair:
             require_index("pairs", party, M)
-    own, size = table @ lottery, float(np.abs(table).max()) or 1.0
+    stakes, lottery = _stakes(table), lottery / lottery.sum()
+    least = table.min(axis=1)
+    apart = table - least[:, None]
+    gained = apart @ lottery
+    # From the lottery's own utilities, so that a party to whom all options are alike asks for nothing.
+    own, over = least + gained, apart - gained[:, None]
     available, best, witness = 0, -np.inf, None
     for i, j in product(range(M), repeat=2) if pairs is None else pairs:
-        if own[i] - own[j] > 10 * TOLERANCE * size:
-            move = np.zeros((M + 1, 1))
-            move[i], move[j] = 1.0, -1.0
+        # Both move by as much, and by no more than the one with less at stake can.
+        unit = min(stakes[i], stakes[j])
+        most = (own[i] - own[j]) / 2 / unit
+        if most > 5 * TOLERANCE:
+            move, units = np.zeros((M + 1, 1)), stakes.copy()
+            move[i], move[j], units[i], units[j] = 1.0, -1.0, unit, unit
             solved = linprog(
                 np.append(np.zeros(A), -1.0),
-                A_eq=np.column_stack([np.vstack([table, np.ones(A)]), move]),
-                b_eq=np.append(own, 1.0),
-                bounds=[(0, None)] * A + [(0, (own[i] - own[j]) / 2)],
+                A_eq=np.column_stack([np.vstack([over / units[:, None], np.ones(A)]), move]),
+                b_eq=np.append(np.zeros(M), 1.0),
+                bounds=[(0, None)] * A + [(0, min(most, 1.0))],
                 options=_EXACT,
             )
             amount = float(solved.x[-1]) if solved.success else 0.0
-            if amount > 10 * TOLERANCE * size:
+            if amount > 10 * TOLERANCE:
                 available += 1
-                if amount > best:
-                    best = amount
-                    witness = {"giver": i, "receiver": j, "amount": amount, "lottery": solved.x[:A].tolist()}
+                if amount * unit > best:
+                    best = amount * unit
+                    witness = {"giver": i, "receiver": j, "amount": best, "lottery": solved.x[:A].tolist()}
     return PigouDalton(available, best, witness)
 
 

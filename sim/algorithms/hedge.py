@@ -71,6 +71,15 @@ def default_step(regret: FloatArray) -> FloatArray:
     return np.asarray(np.where(spread > 0, 1.0 / np.where(spread > 0, spread, 1.0), 1.0))
 
 
+def _apart(regret: FloatArray) -> FloatArray:
+    """The least entry where all are farther from zero than from each other, else 0; (..., R, C) -> (...).
+
+    A number added to a game changes no play, and beside a large one sums over rounds lose the digits of the rest.
+    """
+    least, most = regret.min(axis=(-2, -1)), regret.max(axis=(-2, -1))
+    return np.asarray(np.where(np.minimum(np.abs(least), np.abs(most)) > most - least, least, 0.0))
+
+
 def hedge_bound(n_columns: int, n_rows: int, step: float, rounds: int) -> float:
     """(log C + log R) / (h T): bound on the averaged play's gap for equal steps h <= 1 / (max R - min R).
 
@@ -106,12 +115,13 @@ def hedge(
         record=record,
     )
     w, p = batch.weights[0], batch.adversary[0]
-    upper, lower = float(np.max(regret @ w)), float(np.min(p @ regret))
+    apart = float(_apart(regret))
+    upper, lower = float(np.max((regret - apart) @ w)), float(np.min(p @ (regret - apart)))
     return HedgeResult(
         weights=w,
         adversary=p,
-        upper=upper,
-        lower=lower,
+        upper=apart + upper,
+        lower=apart + lower,
         gap=upper - lower,
         last_weights=batch.last_weights[0],
         last_adversary=batch.last_adversary[0],
@@ -149,6 +159,7 @@ def hedge_batch(
     require_finite(regrets=regrets)
     require_count("rounds", rounds)
     B, R, C = regrets.shape
+    regrets = regrets - _apart(regrets)[:, None, None]
     own = default_step(regrets) if step is None else _steps("step", step, B)
     other = own if step_rows is None else _steps("step_rows", step_rows, B)
     at = np.array(sorted(set(record)), dtype=np.int64)
@@ -174,6 +185,9 @@ def hedge_batch(
         Played(w_mean, p_mean, w, p, gaps, last_gap),
     )  # fmt: skip
     weights, adversary = out_of_lanes(w_mean), out_of_lanes(p_mean)
+    # A mean of many rounds sums to 1 but for their rounding, which an offset of the game multiplies.
+    weights /= weights.sum(axis=1, keepdims=True)
+    adversary /= adversary.sum(axis=1, keepdims=True)
     upper = np.einsum("brc,bc->br", regrets, weights).max(axis=1)
     lower = np.einsum("brc,br->bc", regrets, adversary).min(axis=1)
     return HedgeBatch(
@@ -210,12 +224,13 @@ def game_value(regret: FloatArray) -> GameValue:
     if 0 in regret.shape:
         raise ValueError(f"regret must not be empty (got {regret.shape})")
     R, C = regret.shape
-    # The solver takes numbers from 1e15 on for infinite, and none below 1e-9 for more than rounding.
-    largest = float(np.abs(regret).max())
-    unit = 1.0 if largest == 0.0 or 1e-6 <= largest <= 1e6 else largest
+    # Counted from the least entry in units of the range, which the solver's tolerances are for: a number added to all
+    # entries is added to the value alone, and beside it small ones would lose their digits.
+    least, unit = float(regret.min()), float(np.ptp(regret)) or 1.0
+    own = (regret - least) / unit
     solved = linprog(
         np.append(np.zeros(C), 1.0),
-        A_ub=np.concatenate([regret / unit, -np.ones((R, 1))], axis=1),
+        A_ub=np.concatenate([own, -np.ones((R, 1))], axis=1),
         b_ub=np.zeros(R),
         A_eq=np.append(np.ones(C), 0.0)[None],
         b_eq=[1.0],
@@ -227,5 +242,6 @@ def game_value(regret: FloatArray) -> GameValue:
     weights = np.maximum(solved.x[:C], 0.0)
     adversary = np.maximum(-solved.ineqlin.marginals, 0.0)
     weights, adversary = weights / weights.sum(), adversary / adversary.sum()
-    gap = float(np.max(regret @ weights) - np.min(adversary @ regret))
-    return GameValue(unit * float(solved.fun), weights, adversary, gap)
+    attained = float(np.max(own @ weights))
+    gap = attained - float(np.min(adversary @ own))
+    return GameValue(least + unit * attained, weights, adversary, unit * max(gap, 0.0))

@@ -31,8 +31,8 @@ class Lotteries:
     """probabilities (B, A); utilities (B, M), each party's expected utility; optimality_gap (B,); iterations (B,).
 
     optimality_gap: no lottery's equivalent utility (`WelfareRule.equivalent`) exceeds this one's by more than that
-    share; for leximin, the largest amount, as a share of the table's largest entry, by which any of its levels could
-    still rise. Both are bounds from duality, whoever found the lottery.
+    share; for leximin, the largest share of itself by which any of its levels could still rise while those below it
+    stay, the first of which is the equivalent utility. Both are bounds from duality, whoever found the lottery.
     """
 
     probabilities: FloatArray
@@ -69,7 +69,7 @@ def best_lotteries(
     if max_iterations is not None:
         require_count("max_iterations", max_iterations, 0)
     if np.isneginf(rule.alpha):
-        return _leximin(tables)
+        return _leximin(tables)[0]
     if rule.alpha == 1.0:
         return _utilitarian(tables)
     if (tables < 0).any():
@@ -120,9 +120,8 @@ def leximin_gap(rule: WelfareRule, utilities: FloatArray, least: float) -> float
 
 
 def _by_leximin(tables: FloatArray, rule: WelfareRule) -> Lotteries:
-    found = _leximin(tables)
-    # What leximin may still be short of, in units of the table's largest entry.
-    least = found.utilities.min(axis=1) + found.optimality_gap * tables.max(axis=(1, 2))
+    found, short = _leximin(tables)
+    least = found.utilities.min(axis=1) + short
     gaps = [leximin_gap(rule, own, float(low)) for own, low in zip(found.utilities, least, strict=True)]
     return replace(found, optimality_gap=np.array(gaps))
 
@@ -188,13 +187,11 @@ def _by_cvxpy(tables: FloatArray, alpha: float) -> Lotteries:
     return Lotteries(found, utilities, gaps, rounds)
 
 
-def _leximin(tables: FloatArray) -> Lotteries:
+def _leximin(tables: FloatArray) -> tuple[Lotteries, FloatArray]:
+    """Leximin's lotteries, and the most by which the least utility of each could still rise (B,), in its own unit."""
     from sim.compiled import leximin as leximin_kernels
 
     B, _, A = tables.shape
-    # The compiled simplex wants variables of at least zero, the common level among them.
-    shift = np.minimum(tables.min(axis=(1, 2), keepdims=True), 0.0)
-    size = np.maximum((tables - shift).max(axis=(1, 2), keepdims=True), 1e-300)
-    p, gap, rounds = np.empty((B, A)), np.empty(B), np.empty(B, np.int64)
-    leximin_kernels.lotteries(np.ascontiguousarray((tables - shift) / size), p, gap, rounds)
-    return Lotteries(p, np.einsum("bma,ba->bm", tables, p), gap, rounds)
+    p, short, gap, rounds = np.empty((B, A)), np.empty(B), np.empty(B), np.empty(B, np.int64)
+    leximin_kernels.lotteries(np.ascontiguousarray(tables), p, short, gap, rounds)
+    return Lotteries(p, np.einsum("bma,ba->bm", tables, p), gap, rounds), short

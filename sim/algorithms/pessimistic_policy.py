@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.algorithms.maximin_policy import MaximinPolicy, maximin_policy
 from sim.arguments import float_array, probability_array, require_count, require_not_negative
+from sim.cones import modelling, solve
 from sim.estimators.confidence import Ellipsoid
 from sim.estimators.likelihood_set import LikelihoodSet
 from sim.preferences import FloatArray
@@ -32,7 +33,8 @@ def pessimistic_policy(
     calls mu_ref; playing it is worth 0 for sure, so the value is never negative.
 
     Pairwise Frank-Wolfe from the best single action: mass moves from the worst action in play to the best one, by an
-    exact line search. `gap` is a certificate: the value is within it of the best possible.
+    exact line search. `gap` is a certificate: the value is within it of the best possible. Where it misses the
+    tolerance, a cone program has a try: Frank-Wolfe stays where v is zero, the kink of the norm, beside better ones.
     """
     features = _features(features, len(ellipsoid.estimate))
     reference = probability_array("reference", reference, (len(features),))
@@ -71,9 +73,31 @@ def pessimistic_policy(
     policy = np.maximum(policy, 0.0)
     policy /= policy.sum()
     worth = value(policy)
+    if ceiling - max(worth, 0.0) > tolerance:
+        other, lowest = _by_cone(gain, np.asarray(radius * z, dtype=np.float64))
+        ceiling = min(ceiling, lowest)
+        if value(other) > worth:
+            policy, worth = other, value(other)
     if worth < 0.0:
         policy, worth = np.array(reference, dtype=np.float64), 0.0
     return PessimisticPolicy(policy, worth, max(ceiling - worth, 0.0))
+
+
+def _by_cone(gain: FloatArray, norms: FloatArray) -> tuple[FloatArray, float]:
+    """argmax over the simplex of <p, gain> - ||norms' p||, and a bound on that maximum; gain (M,), norms (M, k).
+
+    ||w|| >= <u, w> for every |u| <= 1: max_a gain_a - <norms_a, u> bounds it. The best u is the price of w = norms' p.
+    """
+    cp = modelling()
+    # In units of the largest number, which the solver's tolerances are for.
+    size = max(float(np.abs(gain).max()), float(np.abs(norms).max()), 1e-300)
+    p, w = cp.Variable(len(gain), nonneg=True), cp.Variable(norms.shape[1])
+    held = w == (norms / size).T @ p
+    solve(cp.Problem(cp.Maximize((gain / size) @ p - cp.norm(w)), [held, cp.sum(p) == 1]))
+    played = np.maximum(np.full(len(gain), 1.0) if p.value is None else p.value, 0.0)
+    u = np.zeros(norms.shape[1]) if held.dual_value is None else np.asarray(held.dual_value)
+    u = u / max(float(np.linalg.norm(u)), 1.0)
+    return played / played.sum(), min(float((gain - sign * norms @ u).max()) for sign in (1.0, -1.0))
 
 
 def likelihood_pessimistic_policy(

@@ -134,8 +134,8 @@ def _utilitarian_gap(rewards: FloatArray, norms: FloatArray, policy: FloatArray,
 class PessimisticLottery:
     """lottery (A,) of one state; guaranteed (M,): each party's gain in the worst case of the set (the ellipsoid).
 
-    optimality_gap: by what share the guaranteed gains' equivalent utility (for leximin the least of them) could still
-    rise, a bound from the linearised problem at the answer, whoever found it.
+    optimality_gap: by what share the guaranteed gains' equivalent utility (for leximin the least of them, whatever the
+    levels above it) could still rise, a bound from the linearised problem at the answer, whoever found it.
     """
 
     lottery: FloatArray
@@ -156,6 +156,9 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     float_array("features", features, ("A", confidence.theta.shape[1]))
     M, A = len(confidence.theta), len(features)
     numbers = set_numbers(features, confidence)
+    # A power of two near the largest difference, which the solver's tolerances and the levels' slacks are for.
+    size = float(np.exp2(np.round(np.log2(max(float(np.ptp(numbers["rewards"], axis=1).max()), 1e-300)))))
+    numbers = {name: values / size for name, values in numbers.items()}
     shape = (A, len(numbers["norms"]) // M, M)
     strong = np.isneginf(rule.alpha) or rule.alpha < _STRONG
     found = None if strong else welfare_program(*shape, float(rule.alpha), numbers=numbers).solve(**numbers)
@@ -165,7 +168,7 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
         weights, least = np.full(M, float(rule.alpha == 1.0)), own.min()
         if least > 0:
             weights = (own / least) ** (rule.alpha - 1.0)
-        return PessimisticLottery(lottery, own, _lottery_gap(numbers, apart, own, weights))
+        return PessimisticLottery(lottery, size * own, _lottery_gap(numbers, apart, own, weights))
     if rule.alpha >= 0.0:
         raise RuntimeError(_UNSOLVED)
     found, weights = _raise_levels(shape, numbers)
@@ -173,7 +176,7 @@ def pessimistic_lottery(features: FloatArray, confidence: PartyConfidence, rule:
     gap = _lottery_gap(numbers, apart, own, weights)
     if not np.isneginf(rule.alpha):
         gap = leximin_gap(rule, own, own.min() * (1.0 + gap))
-    return PessimisticLottery(lottery, own, gap)
+    return PessimisticLottery(lottery, size * own, gap)
 
 
 def _guaranteed(numbers: Numbers, found: dict[str, FloatArray]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.algorithms.aggregation import checked_alpha, log_mean_exp
+from sim.algorithms.welfare import WelfareRule
 from sim.arguments import SUM_TOLERANCE, require_finite
 from sim.preferences import FloatArray
 
@@ -39,6 +40,12 @@ def pool_opinions(opinions: FloatArray, alpha: float) -> FloatArray:
 def _pool(opinions: FloatArray, alpha: float) -> FloatArray:
     with np.errstate(divide="ignore"):
         exponent = log_mean_exp(np.log(opinions), alpha, axis=-2)
+    zeros = (opinions == 0).any(axis=(-2, -1))
+    if 0.0 < alpha <= 1.0 and zeros.any():
+        # Where somebody gives nothing, log(0) drowns the logarithms that decide at a small alpha: the number of those
+        # who give something, and the mean among them, are told apart.
+        first = opinions.sum(axis=-2).argmax(axis=-1)
+        exponent = np.where(zeros[..., None], WelfareRule(alpha).advantage(opinions, first), exponent)
     top = exponent.max(axis=-1, keepdims=True)
     if np.isneginf(top).any():
         raise ValueError(f"no candidate is left: at alpha = {alpha:g} one zero vetoes a candidate, and each has one")

@@ -9,8 +9,9 @@ import numpy as np
 from sim.arguments import require_finite, require_shape
 from sim.preferences import FloatArray, IntArray
 
-# Two utilities closer than this, relative to the table's size, are a tie.
+# Two utilities closer than this, relative to their own size, are a tie.
 TIE = 1e-12
+_ROUNDED = 1e-15
 # Alpha nearer to 0 is Nash among those who have something, up to rounding of the largest logarithms that there are, and
 # below -1e12 it is the minimum: log(M) / 1e12 of it is a tie.
 WEAK, STRONG = 1e-20, -1e12
@@ -142,15 +143,27 @@ NASH, UTILITARIAN, LEXIMIN = WelfareRule(0.0), WelfareRule(1.0), WelfareRule(-np
 RULES = {rule.name: rule for rule in (NASH, UTILITARIAN, LEXIMIN)}
 
 
+def rounding(utilities: FloatArray) -> FloatArray:
+    """By how much an entry may be off without being another number; (..., M, A) -> the same.
+
+    1e-12 of itself, or what a difference of the largest numbers of its party rounds off: what the other parties have,
+    or are counted in, is nothing to it.
+    """
+    size = np.abs(utilities)
+    return np.asarray(np.maximum(TIE * size, _ROUNDED * size.max(axis=-1, keepdims=True)))
+
+
 def _lexicographic(utilities: FloatArray) -> IntArray:
     """argmax over options of the sorted utilities, compared from the smallest on; (..., M, A) -> (...,)."""
+    order = np.argsort(utilities, axis=-2, kind="stable")
+    off = np.take_along_axis(rounding(utilities), order, axis=-2)
     ordered = np.sort(utilities, axis=-2)
-    # Of each table its own: what is asked beside it is nothing to it.
-    size = TIE * np.abs(ordered).max(axis=(-2, -1))[..., None]
     alive = np.ones((*ordered.shape[:-2], ordered.shape[-1]), dtype=bool)
     for place in range(ordered.shape[-2]):
         level = np.where(alive, ordered[..., place, :], -np.inf)
-        alive &= level >= level.max(axis=-1, keepdims=True) - size
+        best = level.argmax(axis=-1)[..., None]
+        own = off[..., place, :]
+        alive &= level >= level.max(axis=-1, keepdims=True) - np.maximum(own, np.take_along_axis(own, best, axis=-1))
     return np.asarray(alive.argmax(axis=-1))
 
 

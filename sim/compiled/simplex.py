@@ -32,7 +32,7 @@ def _alone() -> Iterator[None]:
 
 
 with _alone():
-    from quantecon.optimize.linprog_simplex import linprog_simplex
+    from quantecon.optimize.linprog_simplex import PivOptions, linprog_simplex
     from quantecon.optimize.minmax import minmax
 
-__all__ = ["linprog_simplex", "minmax"]
+__all__ = ["PivOptions", "linprog_simplex", "minmax"]

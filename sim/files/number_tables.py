@@ -136,9 +136,8 @@ def read_number_table(path: str | Path, *, row: str, column: str, entry: str) ->
         for position, cell in enumerate(cells[int(named) :], start=1 + int(named)):
             value = as_number(cell)
             if value is None or not -LARGEST <= value <= LARGEST:
-                most = "" if value is None or not np.isfinite(value) else " of at most 1e100"
                 raise InputError(
-                    f"expected a finite number{most}, got {short(cell)}",
+                    f"expected a finite number{_most(value)}, got {short(cell)}",
                     file=path,
                     row=number,
                     field=f"column {position}",
@@ -156,6 +155,11 @@ def read_number_table(path: str | Path, *, row: str, column: str, entry: str) ->
     return NumberTable(np.array(values), tuple(rows), tuple(columns), numbers, str(path))
 
 
+def _most(value: float | None) -> str:
+    """What a message adds where a number is too large."""
+    return "" if value is None or not np.isfinite(value) else " of at most 1e100"
+
+
 def table_of_cells(
     cells: Sequence[Sequence[Any]],
     *,
@@ -168,7 +172,7 @@ def table_of_cells(
 ) -> NumberTable:
     """The same for cells in memory.  rows, columns: names, numbered if None.  row, column, entry, source: for messages.
 
-    Errors: InputError with row and column where a cell is no finite number, or where a name stands twice.
+    Errors: InputError with row and column where a cell is no finite number of at most 1e100, or a name stands twice.
     """
     if not len(cells):
         raise InputError(f"expected a row a {row}, there is none", file=source, fix=f"give one row a {row}")
@@ -185,9 +189,10 @@ def table_of_cells(
             )  # fmt: skip
         for k, cell in enumerate(line):
             value = None if isinstance(cell, str | bool | np.bool_) else as_number(cell)
-            if value is None or not np.isfinite(value):
+            if value is None or not -LARGEST <= value <= LARGEST:
                 raise InputError(
-                    f"expected a finite number, got '{cell}'", file=source, row=number, field=names[k],
+                    f"expected a finite number{_most(value)}, got {short(str(cell))}", file=source, row=number,
+                    field=names[k],
                     fix=f"give {entry} as a plain number",
                 )  # fmt: skip
             values[number - 1, k] = value

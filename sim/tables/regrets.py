@@ -102,7 +102,7 @@ def solve_regret_table(
         weights=played.weights,
         regret_per_group=table.values @ played.weights,
         priorities=c,
-        value=float((game @ played.weights).max()),
+        value=played.upper,
         lp_value=game_value(game).value,
         gap=played.gap,
         rounds=rounds,

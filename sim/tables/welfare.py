@@ -17,7 +17,7 @@ from sim.algorithms.fairness import (
     smallest_share,
 )
 from sim.algorithms.lotteries import best_lotteries
-from sim.algorithms.welfare import RULES, TIE, WelfareRule, share_of_maximum
+from sim.algorithms.welfare import RULES, TIE, WelfareRule, rounding, share_of_maximum
 from sim.errors import InputError
 from sim.files.number_tables import NumberTable
 from sim.preferences import BoolArray, FloatArray
@@ -197,12 +197,12 @@ def _choose(
 
 def _tied(own: FloatArray, rule: WelfareRule, best: int) -> list[int]:
     """Other options of the same welfare (for leximin, of the same sorted utilities)."""
-    size = float(np.abs(own).max()) or 1.0
     if np.isneginf(rule.alpha):
-        ordered = np.sort(own, axis=0)
-        same = (np.abs(ordered - ordered[:, [best]]) <= TIE * size).all(axis=0)
+        order = np.argsort(own, axis=0, kind="stable")
+        ordered, off = (np.take_along_axis(part, order, axis=0) for part in (own, rounding(own)))
+        same = (np.abs(ordered - ordered[:, [best]]) <= np.maximum(off, off[:, [best]])).all(axis=0)
     elif rule.alpha == 1.0:
-        value = rule.equivalent(own)
+        value, size = rule.equivalent(own), float(np.abs(own).max()) or 1.0
         same = np.abs(value - value[best]) <= TIE * size
     else:
         # Welfare of powers may be far below the table's entries, and is compared as `rule.best` does.

@@ -253,6 +253,15 @@ def test_a_bad_table(data, message):
         pl.minmax(data)
 
 
+@pytest.mark.parametrize("command", [pl.minmax, pl.hedge, pl.aggregate, pl.welfare])
+def test_numbers_whose_sums_overflow_are_refused_as_in_a_file(command):
+    """`pluralign aggregate` refuses 1e308 in a file by row and column."""
+    with pytest.raises(
+        pl.InputError, match=r"row 2, field '.*': expected a finite number of at most 1e100, got '1e\+308'"
+    ):
+        command(np.array([[1.0, 2.0], [1e308, 1.0]]))
+
+
 OPINIONS = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]])
 LONG = [
     {"annotator_id": who, "prompt_id": "q1", "candidate": name, "prob": float(OPINIONS[i, a])}

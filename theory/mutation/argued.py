@@ -28,7 +28,6 @@ ARGUED: Mapping[str, str] = {
     "constant-6f6cbf7283": _WORLD,
     "constant-6f73095045": "heads are fitted to twice a tolerance of a thousand-millionth of a nat",
     "constant-74f8dcef34": _SEARCH,
-    "constant-90429ae3d8": "leximin lotteries do not move with a constant added to all utilities",
     "constant-923bbcc327": "words of a witness, computed by nobody",
     "constant-9ac80526fd": "the sharpness of answers, which this claim draws none of",
     "constant-a00043038b": _ROUNDING,

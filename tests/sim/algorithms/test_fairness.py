@@ -138,3 +138,36 @@ def test_everybody_gets_one_mth_of_their_maximum_under_nash():
     share, certified = smallest_share(loud, best_lotteries(loud[None], UTILITARIAN).probabilities[0])
     assert not certified
     assert share < 0.2
+
+
+LOUD = np.array([[10.0, 5.0, 0.0], [0.0, 5.0, 0.0], [1.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("loud", [1.0, 1e9, 1e12])
+def test_a_transfer_is_seen_whatever_the_units_and_whoever_else_is_loud(scale, loud):
+    """Five from the first to the second is the largest, by an option as it is or by half of the way to it."""
+    u = scale * LOUD * np.array([[1.0], [1.0], [loud]])
+    found = pigou_dalton_option(u, 0, np.array([1.0, 2.0, 0.0]))
+    assert found.available == 1
+    assert (found.witness["giver"], found.witness["receiver"]) == (0, 1)
+    assert found.witness["amount"] == pytest.approx(5 * scale)
+    mixed = pigou_dalton_lottery(u, np.array([1.0, 0.0, 0.0]), pairs=[(0, 1)])
+    assert mixed.available == 1
+    assert mixed.best == pytest.approx(5 * scale, rel=1e-6)
+    assert pigou_dalton_lottery(u, np.array([0.0, 1.0, 0.0]), pairs=[(0, 1), (1, 0)]).available == 0
+
+
+def test_a_transfer_beside_an_offset():
+    u = 1e8 + np.array([[1.0, 0.5], [0.0, 0.5], [7.0, 7.0]])
+    assert pigou_dalton_option(u, 0, np.array([0.0, 1.0])).available == 1
+    assert pigou_dalton_lottery(u, np.array([1.0, 0.0]), pairs=[(0, 1)]).best == pytest.approx(0.5, rel=1e-5)
+
+
+def test_leximin_compares_each_party_in_its_own_numbers():
+    loud = np.array([[0.1, 0.9], [0.1, 0.9], [1e12, 1e12]])
+    assert LEXIMIN.best(loud) == 1
+    assert LEXIMIN.best(1e-12 * loud) == 1
+    assert LEXIMIN.best(np.array([[0.1, 0.9, 1e12], [0.1, 0.9, 0.0]])) == 1
+    # Apart by rounding alone: the second-worst off decides.
+    assert LEXIMIN.best(np.array([[0.1 + 0.2, 0.3], [0.5, 0.6]])) == 1

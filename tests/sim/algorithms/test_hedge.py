@@ -1,5 +1,7 @@
 """Hedge against a plain NumPy loop, the LP, and its bound."""
 
+from fractions import Fraction
+
 import numba
 import numpy as np
 import pytest
@@ -103,3 +105,21 @@ def test_bad_input_is_refused():
         hedge(np.eye(2), 0)
     with pytest.raises(ValueError, match=r"record must lie in 1\.\.5"):
         hedge(np.eye(2), 5, record=[6])
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(1e6, 1.0), (1e7, 0.1), (-1e7, 1.0), (1e12, 1e3), (0.0, 1e-12)])
+def test_a_number_added_to_all_entries_is_added_to_the_value(offset, spread):
+    """2x2 games without a saddle point: value (ad - bc) / (a + d - b - c), in fractions."""
+    for draws in Stream(41).uniforms((6, 4)):
+        a, b, c, d = offset + spread * np.array([0.0, 1.0, 0.7, 0.3]) + 0.1 * spread * draws
+        game = np.array([[a, b], [c, d]])
+        p, q, r, s = (Fraction(float(x)) for x in (a, b, c, d))
+        value, exact = (p * s - q * r) / (p + s - q - r), game_value(game)
+        rounding = 4 * np.spacing(abs(offset) + spread)
+        assert exact.value == pytest.approx(float(value), abs=1e-9 * spread + rounding)
+        assert float((game - offset).dot(exact.weights).max()) + offset == pytest.approx(exact.value, abs=rounding)
+        assert 0.0 <= exact.gap <= 1e-9 * spread
+        played = hedge(game, 5_000)
+        assert 0.0 <= played.gap <= hedge_bound(2, 2, played.step, 5_000) + 1e-9 * spread
+        assert -rounding <= played.upper - exact.value <= played.gap + 1e-9 * spread + rounding
+        assert played.weights == pytest.approx(hedge(game - offset, 5_000).weights, abs=1e-9)

@@ -223,6 +223,15 @@ def test_bad_matrices_get_one_clear_line(tmp_path, text, expected):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("offset", [1e6, 1e7, -1e7])
+def test_the_value_lies_above_the_exact_one_by_no_more_than_the_gap(tmp_path, offset):
+    rows = offset + Stream(61).uniforms((3, 3))
+    answer = json.loads(_run(tmp_path, "\n".join(",".join(map(repr, row.tolist())) for row in rows), "--json").output)
+    rounding = 2 * np.spacing(abs(offset))
+    assert -rounding <= answer["value"] - answer["lp_value"] <= answer["gap"] + rounding
+    assert max(answer["regret_per_group"]) == pytest.approx(answer["value"], abs=4 * rounding, rel=0)
+
+
 def test_missing_file_and_bad_priorities(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_regret_table(tmp_path / "none.csv")

@@ -262,6 +262,17 @@ def test_pessimistic_lottery_keeps_its_promise(rule):
     assert rule.equivalent(found.guaranteed[:, None])[0] >= rule.equivalent(bounds).max() - 1e-5
 
 
+@pytest.mark.parametrize("rule", [LEXIMIN, NASH, WelfareRule(-1.0)])
+@pytest.mark.parametrize("scale", [1e-6, 1e8])
+def test_pessimistic_lottery_does_not_see_the_unit_of_the_rewards(rule, scale):
+    """Later levels of leximin among them, which slacks in reward units moved by half of themselves."""
+    features, sets = instance(M=3, S=1, A=6, radius=0.05, seed=4)
+    louder = PartyConfidence(scale * sets.theta, sets.covariance, scale * sets.radius)
+    plain, other = pessimistic_lottery(features[0], sets, rule), pessimistic_lottery(features[0], louder, rule)
+    assert np.sort(other.guaranteed) / scale == pytest.approx(np.sort(plain.guaranteed), rel=1e-4, abs=1e-6)
+    assert other.optimality_gap < 1e-3
+
+
 def test_pessimistic_lottery_without_doubt_is_the_known_one():
     from sim.algorithms.lotteries import best_lotteries
 

@@ -43,6 +43,32 @@ def test_by_hand():
     assert 0 < found.policy[2] < 1, "pessimism hedges where greed would not"
 
 
+def test_a_mixture_beside_the_kink_is_found():
+    """Either option alone is worse than the reference; half of each is worth 1 - .5 |1|."""
+    psi = np.array([[0.0, 0.0], [1.0, 3.0], [1.0, -3.0]])
+    found = pessimistic_policy(psi, np.array([1.0, 0.0, 0.0]), Ellipsoid(np.array([1.0, 0.0]), np.eye(2), 0.25))
+    assert found.policy == pytest.approx([0.0, 0.5, 0.5], abs=1e-6)
+    assert found.value == pytest.approx(0.5, abs=1e-7)
+    assert found.gap < 1e-6
+
+
+@pytest.mark.parametrize("radius", [0.3, 1.0, 25.0, 1e4])
+def test_from_one_trajectory_the_certificate_holds_and_is_tight(radius):
+    """A reference of one trajectory, which is where the norm has its kink, against a cone program of its own."""
+    cp = pytest.importorskip("cvxpy")
+    for stream in (Stream(51, f"{radius}/{k}") for k in range(10)):
+        psi, estimate = stream.child("psi").normals((8, 3)), stream.child("theta").normals(3)
+        reference = np.eye(8)[0]
+        found = pessimistic_policy(psi, reference, Ellipsoid(estimate, np.eye(3), radius))
+        policy = cp.Variable(8, nonneg=True)
+        v = psi.T @ (policy - reference)
+        problem = cp.Problem(cp.Maximize(estimate @ v - np.sqrt(radius) * cp.norm(v)), [cp.sum(policy) == 1])
+        problem.solve(solver="CLARABEL")
+        assert found.value == pytest.approx(problem.value, abs=1e-6)
+        assert problem.value - 1e-6 <= found.value + found.gap
+        assert found.gap < 1e-5
+
+
 def test_nothing_known_means_the_reference():
     psi, reference, ellipsoid = drawn_ellipsoid(2)
     blind = Ellipsoid(ellipsoid.estimate, ellipsoid.covariance, 1e6)

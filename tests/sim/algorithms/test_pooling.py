@@ -135,3 +135,22 @@ def test_resampling_is_refused_for_more_than_two_candidates():
         pooled_pairs(np.arange(1), np.array([[0, 1, 2]]), np.full((2, 1, 3), 1 / 3), 1.0)
     with pytest.raises(ValueError, match="need a stream"):
         pooled_pairs(np.arange(1), np.array([[0, 1]]), np.full((2, 1, 2), 0.5), 1.0, draws=3)
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 1e-12, 1e-14, 1e-16, 1e-20, 1e-150])
+def test_next_to_zero_the_number_who_give_something_decides_and_then_their_mean(alpha):
+    opinions = np.array([[0.9, 0.1, 0.0, 0.0], [0.0, 0.0, 0.3, 0.7]])
+    assert pool_opinions(opinions, alpha) == pytest.approx([0.45, 0.05, 0.15, 0.35], rel=1e-5)
+    both = np.array([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]])
+    assert pool_opinions(both, min(alpha, 1e-9)) == pytest.approx([0.0, 1.0, 0.0])
+    full = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
+    # Without zeros nothing is counted, and what is asked beside does not matter.
+    together = pool_opinions(np.stack([full, both]), alpha)
+    assert (together[0] == pool_opinions(full, alpha)).all()
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.9, 1.0])
+def test_zeros_by_the_formula(alpha):
+    opinions = np.array([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8], [0.5, 0.5, 0.0]])
+    weight = (opinions**alpha).sum(axis=0) ** (1 / alpha)
+    assert pool_opinions(opinions, alpha) == pytest.approx(weight / weight.sum(), rel=1e-12)

@@ -117,8 +117,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="leximin-lottery-unshifted", place=f"{_LOTTERIES}:_leximin",
-        old="(tables - shift) / size",
-        new="tables[..., ::-1] / size",
+        old="np.ascontiguousarray(tables)",
+        new="np.ascontiguousarray(tables[..., ::-1])",
         what="leximin lotteries are solved for the options in reverse order",
     ),
     _fault(

@@ -166,7 +166,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="game-value-of-the-rows", place=f"{_HEDGE}:game_value",
-        old="return GameValue(unit * float(solved.fun),", new="return GameValue(float(np.max(regret.mean(axis=1))),",
+        old="return GameValue(least + unit * attained,", new="return GameValue(float(np.max(regret.mean(axis=1))),",
         what="the game's value is that of even play",
     ),
     _fault(
