@@ -163,9 +163,13 @@ class LowRankWorld:
         require_count("n_offered", n_offered, 2)
         noise = stream.generator().standard_normal((len(contexts), n_offered, self.theta.shape[1]))
         items = np.asarray(self.feature_sd / np.sqrt(2.0) * noise)
+        return self._as_bounded(items)
+
+    def _as_bounded(self, items: FloatArray) -> FloatArray:
+        """With `bounded` the two of a pair as z / 2 and -z / 2 with |z| = 1, else as they are."""
         if not self.bounded:
             return items
-        require_pairs(n_offered)
+        require_pairs(items.shape[1])
         z = items[:, 0] - items[:, 1]
         half = 0.5 * z / np.linalg.norm(z, axis=1, keepdims=True)
         return np.stack([half, -half], axis=1)
@@ -220,12 +224,14 @@ class LowRankWorld:
         require_count("n", n)
         require_count("K", K, 2)
         x = self._contexts(n, self.context_sd, stream.child("contexts"))
-        items = self.draw_offers(x, K, stream.child("items"))
+        noise = stream.child("items").generator().standard_normal((n, K, self.theta.shape[1]))
+        items = self.feature_sd / np.sqrt(2.0) * noise
+        items = self._as_bounded(items)
+        errors = stream.child("gumbel").gumbels((n, K))
         if self.probit:
-            noise = np.sqrt(0.5) * stream.child("normal").normals((n, K))
-        else:
-            noise = stream.child("gumbel").gumbels((n, K))
-        order = np.argsort(-(np.einsum("nd,nkd->nk", x @ self.theta, items) + noise), axis=1)
+            errors = np.sqrt(0.5) * stream.child("normal").normals((n, K))
+        utility = np.einsum("nd,nkd->nk", x @ self.theta, items) + errors
+        order = np.argsort(-utility, axis=1)
         if self.flips > 0.0:
             turned = stream.child("flips").generator().random(n) < self.flips
             order[turned] = order[turned, ::-1]
