@@ -11,12 +11,11 @@ from typing import Any
 from pluralign.api.shown import Page, Shown, plotted
 from sim.errors import InputError
 from sim.files.locks import held
-from sim.plugins import blaming
 from sim.running.engines import EngineName, Tls, available_cores
 from theory.engine import witnesses
 from theory.engine.checks import Check
 from theory.engine.judges import TwoSided
-from theory.engine.registry import CLAIMS, checked, find, once, select
+from theory.engine.registry import CLAIMS, answering, checked, find, once, select
 from theory.engine.runner import CheckReport, run_checks
 from theory.engine.theorem import PROFILES, Profile, Theorem
 from theory.report.folder import read_folder, require_check_folder, write_folder
@@ -74,7 +73,7 @@ class Claim(Shown):
         """What `pluralign show --json` prints."""
         theorem = self.theorem
         # One of one's own may do anything when it is asked.
-        with nullcontext() if theorem.origin is None else blaming(f"claim '{theorem.claim_id}'"):
+        with answering(theorem):
             variants = self._variants()
         return {
             "claim_id": theorem.claim_id,

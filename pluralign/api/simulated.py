@@ -51,7 +51,9 @@ def simulate(
     two_attributes, groups who weigh helpfulness and safety differently (n_groups, n_features, conflict);
     an installed package's, or module:NAME of your own.
 
-    answers: of each annotator.  mixture: (n_types,) shares of the types, equal if None; in low_rank and two_attributes
+    answers: asked of each annotator. One to two equal responses says nothing and is left out; opposed_tastes draws its
+    two items one by one, and has one such in n_items, so that an annotator has `answers` or somewhat fewer (with few
+    items perhaps none).  mixture: (n_types,) shares of the types, equal if None; in low_rank and two_attributes
     what an annotator is stands in `annotator_features`, and there is one type.  Equal seeds give equal answers, and the
     first annotators of a larger sample are those of a smaller one.
     """

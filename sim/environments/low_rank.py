@@ -36,9 +36,9 @@ def low_rank_matrix(
 ) -> FloatArray:
     """Theta = U S V', (d_x, d_phi), Haar directions, |Theta|_F = norm.
 
-    ratio: largest over smallest of the r singular values, geometric in between.  power: instead s_j = j^-power over all
-    directions, of which the first `rank` are as large as a rank-r Theta's would be, no cut.  off_rank: a dense Gaussian
-    of so many times the norm is added (before the norm is set).  columns: only the first so many features matter.
+    ratio: largest over smallest of the r singular values, geometric in between.  power: instead s_j in proportion to
+    j^-power over all directions, no cut and whatever the rank.  off_rank: a dense Gaussian of so many times the norm is
+    added (before the norm is set).  columns: only the first so many features matter.
     """
     require_count("d_x", d_x)
     require_count("d_phi", d_phi)
@@ -163,9 +163,13 @@ class LowRankWorld:
         require_count("n_offered", n_offered, 2)
         noise = stream.generator().standard_normal((len(contexts), n_offered, self.theta.shape[1]))
         items = np.asarray(self.feature_sd / np.sqrt(2.0) * noise)
+        return self._as_bounded(items)
+
+    def _as_bounded(self, items: FloatArray) -> FloatArray:
+        """With `bounded` the two of a pair as z / 2 and -z / 2 with |z| = 1, else as they are."""
         if not self.bounded:
             return items
-        require_pairs(n_offered)
+        require_pairs(items.shape[1])
         z = items[:, 0] - items[:, 1]
         half = 0.5 * z / np.linalg.norm(z, axis=1, keepdims=True)
         return np.stack([half, -half], axis=1)
@@ -210,17 +214,27 @@ class LowRankWorld:
         return x[:, : self.observed].copy(), np.where(first[:, None], z, -z)
 
     def rankings(self, n: int, K: int, stream: Stream) -> tuple[FloatArray, FloatArray]:
-        """n rankings of K items by Plackett-Luce: (contexts, features (n, K, d_phi), best first).
+        """n rankings of K items: (contexts, features (n, K, d_phi), best first).
 
-        An item's features have half the variance of a difference's, so that differences are as in `comparisons`.
+        By the noise that utilities have: Gumbel's, which is Plackett-Luce, or with `probit` the normal one of variance
+        1/2 (Thurstone's case V), so that two items are ordered as in `comparisons`; `flips`: share of rankings turned
+        round, last first. An item's features have half the variance of a difference's, so that differences are as in
+        `comparisons`; with `bounded`, which pairs alone can have, they are of length 1 (K = 2).
         """
         require_count("n", n)
         require_count("K", K, 2)
         x = self._contexts(n, self.context_sd, stream.child("contexts"))
         noise = stream.child("items").generator().standard_normal((n, K, self.theta.shape[1]))
         items = self.feature_sd / np.sqrt(2.0) * noise
-        utility = np.einsum("nd,nkd->nk", x @ self.theta, items) + stream.child("gumbel").gumbels((n, K))
+        items = self._as_bounded(items)
+        errors = stream.child("gumbel").gumbels((n, K))
+        if self.probit:
+            errors = np.sqrt(0.5) * stream.child("normal").normals((n, K))
+        utility = np.einsum("nd,nkd->nk", x @ self.theta, items) + errors
         order = np.argsort(-utility, axis=1)
+        if self.flips > 0.0:
+            turned = stream.child("flips").generator().random(n) < self.flips
+            order[turned] = order[turned, ::-1]
         return x[:, : self.observed].copy(), np.take_along_axis(items, order[..., None], axis=1)
 
     def targets(self, m: int, stream: Stream) -> Targets:

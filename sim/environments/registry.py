@@ -68,7 +68,8 @@ def opposed_tastes(
     """Items with normal features; types whose tastes lie evenly around a circle of the first two, opposed where they
     are two, and who all like the third alike.
 
-    r_z(y) = strength (cos(2 pi z / K) y_1 + sin(2 pi z / K) y_2 + y_3 / 2). Pairs of items are drawn uniformly.
+    r_z(y) = strength (cos(2 pi z / K) y_1 + sin(2 pi z / K) y_2 + y_3 / 2). Both items of a pair are drawn uniformly,
+    each by itself: one pair in n_items is of an item with itself, whose answer is by a fair coin.
     """
     require_count("n_types", n_types)
     require_count("n_features", n_features, 3)

@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.plugins import looking_in, place_of
+from sim.running.fingerprint import content_of
 from sim.running.records import as_json, writing_to
 from sim.running.watched import Ended, beat, prepared, watched
 from sim.streams import Stream
@@ -27,14 +28,16 @@ from sim.studies.settings_kept import again
 class Batch:
     """Picklable: replicates first..last-1 of one cell.
 
-    folder: where modules of one's own are looked for; digest: of their sources as this run began.  state: of the
-    setting (`settings_kept`), whose class may be nobody's but the folder's.  series: what finished replicates
-    are kept as, at the address `place`; mark: a file that whoever sees that folder sees.
+    folder: where modules of one's own are looked for; digest: of their sources as this run began; data: of the files
+    that a replicate reads.  state: of the setting (`settings_kept`), whose class may be nobody's but the folder's.
+    series: what finished replicates are kept as, at the address `place`; mark: a file that whoever sees that folder
+    sees.
     """
 
     experiment: str
     folder: Path
     digest: str
+    data: tuple[str, ...]
     series: str
     state: Mapping[str, Any]
     seed: int
@@ -101,6 +104,10 @@ def _run(batch: Batch) -> Ran:
                 f"experiment '{batch.experiment}': its sources changed while the study ran",
                 fix="run the same command again; what the new sources decide is computed anew",
             )
+        files = definition.files(setting)
+        before = _stamps(files)
+        if tuple(map(content_of, files)) != batch.data:
+            raise _changed(batch)
         prepared()
         began, failed = time.perf_counter(), 0
         with writing_to(batch.place) as writer:
@@ -108,10 +115,29 @@ def _run(batch: Batch) -> Ran:
                 # A fresh one: a run that writes to a list in it must not depend on what else its batch holds.
                 setting = again(definition.setting, batch.state)
                 content, well = _replicate(definition, setting, batch.stream(replicate), batch.backends)
+                if _stamps(files) != before:
+                    raise _changed(batch)  # Its numbers may be of what the file holds now, and are kept as the other's.
                 failed += not well
                 writer.add(batch.series, replicate, content)
                 beat()
     return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
+
+
+def _stamps(files: tuple[Path, ...]) -> list[tuple[Path, int, int, int]]:
+    """What changes when somebody writes to a file, or puts another in its place."""
+    found = []
+    for own in [each for file in files for each in (sorted(file.rglob("*")) if file.is_dir() else [file])]:
+        if own.is_file():
+            stamp = own.stat()
+            found.append((own, stamp.st_mtime_ns, stamp.st_size, stamp.st_ino))
+    return found
+
+
+def _changed(batch: Batch) -> InputError:
+    return InputError(
+        f"experiment '{batch.experiment}': a file that it reads changed while the study ran",
+        fix="run the same command again; what the new file decides is computed anew",
+    )
 
 
 def _replicate(definition: Experiment, setting: Any, stream: Stream, backends: Backends) -> tuple[str, bool]:

@@ -22,7 +22,8 @@ from sim.studies.target import Above, Errors, checkpoints, require_metrics
 
 @dataclass(frozen=True)
 class Cell:
-    """skipped: why it cannot run here, or None.  digest: of its own sources.  series: what its replicates are kept as:
+    """skipped: why it cannot run here, or None.  digest: of its own sources.  data: of the
+    files it reads.  series: what its replicates are kept as:
     setting, seed, code and data.  state: of the setting, for workers."""
 
     cell_id: str
@@ -31,6 +32,7 @@ class Cell:
     skipped: str | None
     digest: str
     series: str
+    data: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,9 +52,9 @@ def cells_of(spec: StudySpec, backends: Backends) -> list[Cell]:
             out.append(Cell(cell_id, factors, setting, skipped, "", ""))
             continue
         own = sources_of(spec.experiment, setting, spec.folder).digest
-        read = [content_of(file) for file in spec.definition.files(setting)]
+        read = tuple(content_of(file) for file in spec.definition.files(setting))
         series = f"{cell_id}-{_digest([spec.seed, _code(spec, setting, backends), own, *read], 6)}"
-        out.append(Cell(cell_id, factors, setting, None, own, series, state))
+        out.append(Cell(cell_id, factors, setting, None, own, series, read, state))
     return out
 
 
@@ -69,8 +71,8 @@ def batch_of(
 ) -> Batch:
     """Replicates of a cell, for a worker."""
     return Batch(
-        spec.experiment, spec.folder, cell.digest, cell.series, cell.state, spec.seed, backends, address, mark,
-        time_out, first, last,
+        spec.experiment, spec.folder, cell.digest, cell.data, cell.series, cell.state, spec.seed, backends, address,
+        mark, time_out, first, last,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Draws whose event did not happen are no evidence: judges, power, witnesses, JSON, plans, report leave them out."""
 
+import copy
 import dataclasses
 import json
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from sim.algorithms.fairness import Pareto, PigouDalton, pigou_dalton_option
 from theory.engine.checks import Witness, check_theorem, stream_of
 from theory.engine.judges import EveryDraw
 from theory.engine.planning import plan
@@ -14,6 +16,7 @@ from theory.engine.registry import find
 from theory.engine.runner import adjust, check_from_json
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
+from theory.multi_party import fairness
 from theory.report.table import COLUMNS, cells_of
 
 
@@ -143,3 +146,56 @@ def test_no_value_of_a_conditional_claim_is_exactly_zero():
     theorem = find("pessimism-inequality")
     setting = replace(theorem.SETTINGS["as_corrected"].setting, replicates=40)
     assert np.count_nonzero(theorem.measure(setting, stream_of(theorem, setting, 5)).values == 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "test", "finding"),
+    [
+        ("pigou-dalton-approx", "pigou_dalton_option", PigouDalton(0, -np.inf)),
+        ("tau-pareto", "pareto_option", Pareto(True, 0.0)),
+        ("pareto-bound", "usable", np.zeros(0, dtype=np.int64)),
+    ],
+)
+def test_where_no_draw_has_what_the_claim_speaks_of_it_is_inconclusive(name, test, finding, monkeypatch):
+    """No transfer, no dominating action, no state: each of these draws counted as one in which the claim held."""
+    monkeypatch.setattr(fairness, test, lambda *_: finding)
+    check = check_theorem(_few(find(name)), "quick", seed=0)[-1]
+    assert (check.verdict, check.tested) == (Verdict.INCONCLUSIVE, 0)
+
+
+def _few(theorem, replicates=6):
+    theorem = copy.copy(theorem)
+    theorem.SETTINGS = {
+        name: replace(variant, setting=replace(variant.setting, replicates=replicates))
+        for name, variant in theorem.SETTINGS.items()
+    }
+    return theorem
+
+
+def test_every_counted_draw_of_transfers_has_one_by_hand():
+    """Enumerated here: among the options some other one moves utility between two parties towards equality, and its
+    product is what the value says it is."""
+    theorem = find("pigou-dalton-approx")
+    setting = theorem.SETTINGS["as_corrected"].setting
+    seen = []
+
+    def spy(table, option, worth):
+        found = pigou_dalton_option(table, option, worth)
+        seen.append((table, option, found))
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fairness, "pigou_dalton_option", spy)
+        for replicate in range(8):
+            value = theorem.draw(setting, stream_of(theorem, setting, 3).at(replicate=replicate))
+            table, option, found = seen[-1]
+            own, gains = table[:, option], []
+            for other in table.T:
+                (moved,) = np.nonzero(np.abs(other - own) > 1e-6)
+                if len(moved) == 2 and abs((other - own).sum()) < 1e-8 and np.ptp(other[moved]) < np.ptp(own[moved]):
+                    gains.append(other.prod() - own.prod())
+            assert len(gains) == found.available > 0
+            assert max(gains) == pytest.approx(found.best)
+            assert max(gains) > 0.0
+            assert -1.0 < value < max(gains) / table.prod(axis=0).max()
+    assert len(seen) > 8, "of some worlds the choice was the optimum, and they are not counted"

@@ -128,6 +128,20 @@ def test_a_run_that_resumes_says_the_same(ran, tmp_path):
         assert one.as_json() == other.as_json()
 
 
+def test_figures_of_an_earlier_check_go(ran, tmp_path):
+    """As its witnesses do: they were there beside verdicts that do not name them. Other people's stay."""
+    checks = ran()
+    out = tmp_path / "out"
+    for folder, names in (("witnesses", ["x--y.json"]), ("figures", ["rate-x-y.png", "rate-x-y.svg", "mine.png"])):
+        (out / folder).mkdir(parents=True)
+        for name in names:
+            (out / folder / name).write_text("of before")
+    write_folder(out, checks, [])
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert names == {"mine.png", "verdicts.png", "verdicts.svg"}
+    assert not (out / "witnesses" / "x--y.json").exists()
+
+
 def test_an_unknown_verdict_is_refused():
     with pytest.raises(InputError, match="must be one of HOLDS, VIOLATED, "):
         Variant(Setting(), expected="HOLDZ")

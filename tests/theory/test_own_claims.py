@@ -1,6 +1,7 @@
 """Claims of one's own: module:NAME through judges, controls, power, multiplicity and witnesses, with every engine."""
 
 import json
+import re
 import sys
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,12 @@ from click.testing import CliRunner
 
 import pluralign as pl
 from pluralign.commands.check import command as check
+from pluralign.commands.power import command as power
 from pluralign.commands.replay import command as replay
 from sim import plugins
 from sim.errors import InputError
 from theory.engine.judges import MeanAtMost
+from theory.engine.planning import plan
 from theory.engine.registry import find, select
 from theory.engine.runner import run_checks
 from theory.engine.theorem import Control, Setting, Theorem, Variant
@@ -267,3 +270,51 @@ def test_what_it_raises_is_said_with_its_line(tmp_path):
     for workers in (1, 2):
         with pytest.raises(InputError, match=expected):
             run_checks(claims, profile="quick", seed=0, workers=workers)
+
+
+_LATER = {
+    "draw": ("return float(stream", "return 1 / LEVEL + float(stream"),
+    "premises": ("    def draw", "    def premises(self, setting, stream):\n        return 1 / LEVEL\n\n    def draw"),
+    "bound": ("return EveryDraw(1.0 + LEVEL)", "return EveryDraw(1.0 + 1 / LEVEL)"),
+    "control": ("return (Control(", "assert 1 / LEVEL\n        return (Control("),
+    "witness": ('{{"draw": self', '{{"draw": 1 / LEVEL + self'),
+}
+
+
+@pytest.mark.parametrize("part", ["draw", "premises", "bound", "control"])
+def test_so_it_is_by_power(tmp_path, monkeypatch, part):
+    """Found while `LEVEL` is 1; what it says of itself is asked again once it is zero."""
+    monkeypatch.chdir(tmp_path)
+    name = f"power_{part}_claims"
+    (tmp_path / f"{name}_level.py").write_text("LEVEL = 1.0\n")
+    (tmp_path / f"{name}.py").write_text(MODULE.replace(*_LATER[part]).format(name=name, id="power-raising"))
+    (claim, _) = select([f"{name}:CLAIMS"])
+    monkeypatch.setattr(sys.modules[name], "LEVEL", 0.0)
+    with pytest.raises(InputError, match=rf"claim 'power-raising-below' raised ZeroDivisionError \({name}.py, line "):
+        plan(claim, "as_stated", target=0.8)
+
+
+def test_power_of_one_that_raises_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boom_claims_level.py").write_text("LEVEL = 0.0\n")
+    text = MODULE.replace(*_LATER["draw"]).replace("CLAIMS = [Below(), Mean]", "CLAIMS = [Below()]")
+    (tmp_path / "boom_claims.py").write_text(text.format(name="boom_claims", id="boom"))
+    expected = r"claim 'boom-below' raised ZeroDivisionError \(boom_claims.py, line 24\)"
+    assert re.search(expected, str(CliRunner().invoke(power, ["boom_claims:CLAIMS"]).exception))
+    with pytest.raises(InputError, match=expected):
+        pl.power("boom_claims:CLAIMS")
+
+
+@pytest.mark.parametrize("part", ["draw", "witness"])
+def test_so_is_a_witness_whose_claim_raises_now(tmp_path, monkeypatch, part):
+    monkeypatch.chdir(tmp_path)
+    name = f"replayed_{part}_claims"
+    (tmp_path / f"{name}_level.py").write_text("LEVEL = 1.0\n")
+    (tmp_path / f"{name}.py").write_text(
+        MODULE.replace(*_LATER[part]).replace("EveryDraw(1.0 + LEVEL)", "EveryDraw(1.0)").format(name=name, id="again")
+    )
+    assert pl.check(f"{name}:CLAIMS", workers=1, out=tmp_path / "out")
+    witness = tmp_path / "out" / "witnesses" / "again-below--as_printed.json"
+    (tmp_path / f"{name}_level.py").write_text("LEVEL = 0.0\n")
+    with pytest.raises(InputError, match=rf"claim 'again-below' raised ZeroDivisionError \({name}.py, line "):
+        pl.replay(witness)

@@ -16,7 +16,7 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.checks import CAUGHT, judged, stream_of
 from theory.engine.judges import ALPHA, Bound, Slope, TwoSided
-from theory.engine.registry import papers, theorems_of
+from theory.engine.registry import answering, papers, theorems_of
 from theory.engine.required import require_measurement, require_premises
 from theory.engine.theorem import Json, Measurement, Profile, Theorem
 from theory.engine.verdicts import Verdict
@@ -99,7 +99,7 @@ def plan(
     paper, or of a claim of one's own its variants.  For the claim and against a control the replicates are resampled;
     against the smallest departure the judge's own formula is used.
     Errors: InputError for a target outside (0, 1), a family below 1, an unknown variant, a claim whose premises fail
-    there, or of which no replicate tests anything.
+    there, or of which no replicate tests anything; for whatever a claim of one's own raises.
     """
     if not 0.0 < target < 1.0:
         raise InputError(f"the target must lie between 0 and 1 (got {target:g})", fix="0.8 is usual")
@@ -108,6 +108,13 @@ def plan(
     if variant not in theorem.SETTINGS:
         raise InputError(f"claim '{theorem.claim_id}' has no variant '{variant}'",
                          fix=f"choose from {', '.join(theorem.SETTINGS)}")  # fmt: skip
+    with answering(theorem):
+        return _planned(theorem, variant, target, profile, seed, family)
+
+
+def _planned(
+    theorem: Theorem[Any], variant: str, target: float, profile: Profile, seed: int, family: int | None
+) -> PowerPlan:
     chosen = theorem.SETTINGS[variant]
     setting = theorem.at_profile(chosen.setting, profile)
     stream, bound = stream_of(theorem, setting, seed), theorem.bound(setting)

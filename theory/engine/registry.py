@@ -6,14 +6,15 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
-from sim.plugins import Door, blaming
+from sim.plugins import Door, blaming, looking_in
 from theory.engine.identity import identity
 from theory.engine.paper import Paper
 from theory.engine.required import require_bound, require_controls, require_variants
@@ -127,6 +128,18 @@ def _told(value: object) -> str | None:
 def ours(theorem: Theorem[Any]) -> bool:
     """Whether a worker that looks for its name finds this one, of the papers here."""
     return any(same(own, theorem) for own in all_theorems() if own.claim_id == theorem.claim_id)
+
+
+@contextmanager
+def answering(theorem: Theorem[Any]) -> Iterator[None]:
+    """What a claim that is not ours raises while it is asked, as one line that says where; of ours it is a fault of
+    ours, and raised as it is."""
+    if theorem.origin is None and theorem.paper in papers() and ours(theorem):
+        yield
+        return
+    folder = None if theorem.origin is None else theorem.origin.folder
+    with looking_in(folder), blaming(f"claim '{theorem.claim_id}'"):
+        yield
 
 
 def others(name: str, folder: str | Path | None = None) -> tuple[Theorem[Any], ...]:

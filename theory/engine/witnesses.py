@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sim.files.checksums import require_unchanged
 from sim.reading import load_json, read_text
 from theory.engine.checks import Check, Witness, stream_of
 from theory.engine.json_numbers import exact, finite, numbers
-from theory.engine.registry import find, others
+from theory.engine.registry import answering, find, others
 from theory.engine.theorem import PROFILES, Json, Theorem
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -107,12 +108,19 @@ def replay(path: str | Path, folder: str | Path | None = None) -> Replay:
     """Draw that replicate again from its seed and compare with what was recorded.
 
     folder: where the module of a claim of one's own is looked for first; None: the working directory.
+    Errors: InputError for a file that is no witness of the claim as it is now, and for whatever a claim of one's own
+    raises.
     """
     recorded = read(path)
     place = Path(path)
     if place.parent.name == "witnesses":
         require_unchanged(place.parent.parent, f"witnesses/{place.name}")
     theorem = _claim(recorded, path, folder)
+    with answering(theorem):
+        return _replayed(recorded, theorem, path)
+
+
+def _replayed(recorded: Witness, theorem: Theorem[Any], path: str | Path) -> Replay:
     if recorded.variant not in theorem.SETTINGS:
         known = ", ".join(theorem.SETTINGS)
         raise InputError(f"no variant '{recorded.variant}', expected one of {known}", file=path, field="variant")
@@ -135,7 +143,7 @@ def replay(path: str | Path, folder: str | Path | None = None) -> Replay:
     same = value.shape == written.shape and bool(
         np.allclose(value, written, rtol=_ROUNDING, atol=1e-12, equal_nan=True)
     )
-    return Replay(
+    found = Replay(
         claim_id=theorem.claim_id,
         variant=recorded.variant,
         recorded=written.ravel().tolist(),
@@ -144,3 +152,6 @@ def replay(path: str | Path, folder: str | Path | None = None) -> Replay:
         reproduced=same,
         payload=theorem.witness(setting, stream),
     )
+    # Held against what JSON can keep here, where it is the claim's failure.
+    json.dumps(found.as_json(), allow_nan=False)
+    return found

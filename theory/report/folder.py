@@ -28,8 +28,9 @@ def write_folder(folder: str | Path, report: CheckReport, names: Sequence[str]) 
     target = Path(folder)
     forget_checksums(target)
     # Of an earlier check; other people's files are not named like these.
-    for stale in (target / "witnesses").glob("*--*.json"):
-        stale.unlink()
+    for pattern in ("witnesses/*--*.json", "figures/rate-*-*.png", "figures/rate-*-*.svg"):
+        for stale in target.glob(pattern):
+            stale.unlink()
     saved = [witnesses.save(target / "witnesses", check) for check in report.checks]
     write_json(target / "verdicts.json", report.as_json())
     write_text(target / "verdicts.md", markdown_table(report.checks) + "\n")

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from sim.environments.low_rank import exotic_world, low_rank_matrix, plain_world
 from sim.streams import Stream
@@ -83,6 +84,49 @@ def test_rankings_are_plackett_luce() -> None:
     # Given the set of items, the order seen has probability `chance`: E[1 / chance] is the number of orders.
     inverse = 1.0 / chance
     assert abs(inverse.mean() - 6.0) < 4.5 * inverse.std() / np.sqrt(len(u))
+
+
+@pytest.mark.parametrize("dials", [
+    {}, {"bounded": True}, {"flips": 1.0}, {"flips": 0.3}, {"probit": True}, {"probit": True, "flips": 0.2},
+])  # fmt: skip
+def test_rankings_of_two_are_comparisons(dials) -> None:
+    """How often the better item is first, at margins of three sizes, against the world's own law."""
+    world = replace(plain_world(low_rank_matrix(3, 4, 2, Stream(11), norm=4.0)), **dials)
+    x, ranked = world.rankings(30_000, 2, Stream(12))
+    z = ranked[:, 0] - ranked[:, 1]
+    if world.bounded:
+        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1.0)
+    u = np.einsum("nd,nd->n", x @ world.theta, z)
+    better = np.where(u[:, None, None] > 0, ranked, ranked[:, ::-1])
+    expected = world.preferred(x, np.zeros(len(x), dtype=np.int64), better)
+    for low, high in ((0.0, 0.5), (0.5, 1.5), (1.5, 30.0)):
+        inside = (np.abs(u) > low) & (np.abs(u) < high)
+        p = expected[inside]
+        error = 4.5 * np.sqrt((p * (1 - p)).sum() + 1e-9) / inside.sum()
+        assert abs((u[inside] > 0).mean() - p.mean()) < error
+
+
+def test_probit_rankings_of_three_are_thurstones() -> None:
+    """P(first) = int phi(t) prod_j Phi(t + (u_1 - u_j) sqrt 2) dt, by quadrature, given the set of items."""
+    world = replace(plain_world(np.array([[1.5]])), probit=True)
+    x, ranked = world.rankings(20_000, 3, Stream(13))
+    u = 1.5 * x * ranked[:, :, 0]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    chance = np.stack([
+        (weights / weights.sum() * np.prod(
+            [ndtr(nodes + np.sqrt(2.0) * (u[:, [k]] - u[:, [j]])) for j in range(3) if j != k], axis=0
+        )).sum(axis=1)
+        for k in range(3)
+    ])  # fmt: skip
+    np.testing.assert_allclose(chance.sum(axis=0), 1.0, atol=1e-3)
+    # Given the set, who is first has probability `chance`: E[1 / chance] is how many there are.
+    inverse = 1.0 / chance[0]
+    assert abs(inverse.mean() - 3.0) < 4.5 * inverse.std() / np.sqrt(len(u))
+
+
+def test_bounded_rankings_are_of_two() -> None:
+    with pytest.raises(ValueError, match="n_offered must"):
+        plain_world(np.eye(3), bounded=True).rankings(5, 3, Stream(14))
 
 
 def test_targets_rewards_and_what_is_hidden() -> None:

@@ -116,6 +116,25 @@ def test_features_of_ones_own(tmp_path, monkeypatch):
     assert own["low/distributional", "odd"].mean() < own["low/greedy", "odd"].mean()
 
 
+def test_a_file_of_features_that_changed_is_read_again(tmp_path):
+    """In one process, as a worker of a pool is; the old features' numbers were kept as the new file's."""
+    own = tmp_path / "own.npy"
+    tables = [np.random.default_rng(s).normal(size=(60, 12)) * np.linspace(1.0, last, 12)
+              for s, last in enumerate((0.3, 3.0))]  # fmt: skip
+    keys = {"file": str(own), "directions": 6, "rare": 2, "rank": 2}
+    found = []
+    for table in (*tables, tables[0]):
+        np.save(own, table)
+        setting = BestOfNSetting(**keys)
+        drawn = draw_replicate(setting, Stream(1, "test"))
+        # Independently: variances along the leading directions, in units of the first.
+        values = np.linalg.svd(table - table.mean(axis=0), compute_uv=False)[:6]
+        assert stored(str(own), 6, 2, 0.0).features.std(axis=0) == pytest.approx(values / values[0])
+        found.append(drawn.candidates)
+    assert not np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
 @pytest.mark.parametrize(("keys", "words"), [
     ({"n": 300}, "n must be at most pool"), ({"rare": 18}, "rare must be below directions"),
     ({"tail": 2.0}, "tail above 2"), ({"rank": 7}, "rank must be at most 6"), ({"tau": 0.0}, "tau must be positive"),

@@ -7,6 +7,7 @@ import pytest
 
 import pluralign as pl
 from sim.errors import InputError
+from sim.studies.cells import run_study
 from sim.studies.spec import load_spec
 
 MODULE = """
@@ -147,3 +148,29 @@ def test_a_file_that_is_gone_is_said_with_where_the_study_was_asked_for(tmp_path
     with pytest.raises(InputError, match="relative paths are of there") as refused:
         Request("best_of_n", ("file=hidden.npy",), where=str(tmp_path / "a")).spec()
     assert str(tmp_path / "a") in str(refused.value)
+
+
+def test_a_file_that_changes_while_it_runs_stops_it(folders):
+    """What it decides would be kept as the numbers of what it held when the run began."""
+    study = load_spec(_study(folders, "torn_reading", paths=True, lines="settings: {other: 3}"), ["replicates=6"])
+
+    def edit(counts):
+        if counts.done == 3:
+            (folders / "number.txt").write_text("7")
+
+    with pytest.raises(InputError, match="a file that it reads changed while the study ran"):
+        run_study(study, {}, cells=folders / "cells", engine="local", on_progress=edit)
+    again = run_study(study, {}, cells=folders / "cells", engine="local")
+    assert (again.resumed, _numbers(again)) == (0, [7.0])
+    (folders / "number.txt").write_text("1")
+    before = run_study(study, {}, cells=folders / "cells", engine="local")
+    assert _numbers(before) == [1.0]
+    assert before.resumed >= 3
+
+
+def test_a_file_that_changes_in_the_middle_of_a_replicate_is_seen_behind_it(folders):
+    study = _study(folders, "torn_inside", paths=True)
+    own = study.with_suffix(".py")
+    own.write_text(own.read_text().replace("    return [M", "    Path(setting.file).write_text('7')\n    return [M"))
+    with pytest.raises(InputError, match="a file that it reads changed while the study ran"):
+        run_study(load_spec(study), {}, cells=folders / "cells", engine="local")

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+import pluralign as pl
+from sim.environments.contextual_pool import ContextualPool
 from sim.environments.linear import LinearBandit
+from sim.environments.linear_types import LinearTypes
 from sim.environments.low_rank import low_rank_matrix, plain_world
 from sim.environments.registry import as_environment, find_environment, opposed_tastes
 from sim.environments.tabular import random_tabular
 from sim.errors import InputError
 from sim.populations.simulated import simulate_pairs, table_of
 from sim.streams import Stream
+from sim.studies.experiments.types import experiment
 from sim.studies.experiments.types.experiment import run_types
 from sim.studies.experiments.types.setting import TypesSetting
 
@@ -29,6 +33,28 @@ def test_opposed_types_need_to_be_told_apart():
     assert abs(found["em_dpo", "log_likelihood"] - found["true_types", "log_likelihood"]) < 0.01
     assert found["pooled", "accuracy"] < 0.65 < 0.74 < found["em_dpo", "accuracy"]
     assert ("pooled", "adjusted_rand") not in found
+
+
+def test_answers_at_even_odds_are_half_right():
+    """One item in the place of two: nobody can order it, and every method called all of its answers wrong."""
+    law = np.full((1, 2), 0.5)
+    one = LinearTypes(ContextualPool(np.ones((1, 2, 3)), np.ones(1), law, law), np.eye(2, 3))
+    rows = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(experiment, "find_environment", lambda name: one)
+        for row in run_types(TypesSetting(annotators=6, answers=4, restarts=1), Stream(3, "types"), {}):
+            rows[row.method, row.metric] = row.value
+    assert {value for (_, metric), value in rows.items() if metric == "accuracy"} == {0.5}
+
+
+def test_simulated_answers_are_asked_of_everybody_and_those_to_one_item_twice_left_out():
+    """Counted in the pairs that the same seed draws."""
+    world, stream = opposed_tastes(n_items=4), Stream(0, cell="simulate")
+    pairs, _ = simulate_pairs(world, 5, 20, stream)
+    told = np.bincount(pairs.annotator[pairs.chosen != pairs.rejected], minlength=5)
+    assert told.min() < 20
+    found = pl.simulate("opposed_tastes", n_annotators=5, answers=20, seed=0, n_items=4)
+    assert np.array_equal(np.bincount(found.annotator, minlength=5), told)
 
 
 def test_where_all_are_alike_one_reward_is_as_good():

@@ -13,6 +13,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.fitting.text_features.cache import kept_arrays
 from sim.preferences import BoolArray, FloatArray
+from sim.running.fingerprint import content_of
 from sim.streams import Stream
 
 # draw(count, odd allowed, stream) -> (features (count, d), which are odd (count,)).
@@ -66,10 +67,18 @@ def require_features(path: str, directions: int, odd: float) -> None:
     stored(path, directions, 1, odd)
 
 
-@lru_cache(maxsize=4)
 def stored(path: str, directions: int, rare: int, odd: float) -> Stored:
+    """`_stored` of what the file holds now: a worker outlives many runs, and files that change between them."""
+    return _stored(path, content_of(Path(path)), directions, rare, odd)
+
+
+@lru_cache(maxsize=4)
+def _stored(path: str, content: str, directions: int, rare: int, odd: float) -> Stored:
     """The leading principal directions of a table of features, the first with standard deviation 1; odd are the share
-    `odd` of rows whose sum of squares in the last `rare` of them, each by its own variance, is largest."""
+    `odd` of rows whose sum of squares in the last `rare` of them, each by its own variance, is largest.
+
+    content: digest of the file's bytes, by which it is kept.
+    """
     table = _read(path)
     if len(table) < max(20, 2 * directions) or table.shape[1] < directions:
         raise InputError(

@@ -12,6 +12,7 @@ from sim.algorithms.em_log_linear import em_log_linear
 from sim.algorithms.model_selection import predictive_log_likelihood
 from sim.environments.registry import ENVIRONMENTS, find_environment
 from sim.estimators.bradley_terry import fit_bradley_terry
+from sim.fitting.scores import hits
 from sim.partitions import adjusted_rand_index
 from sim.populations.simulated import simulate_pairs
 from sim.preferences import FloatArray, IntArray
@@ -23,8 +24,8 @@ from sim.studies.experiments.types.setting import TypesSetting
 
 def run_types(setting: TypesSetting, stream: Stream, backends: Backends) -> list[Measurement]:
     """log_likelihood: mean over annotators' test answers, nats an answer; worst_type: the least of it over true types.
-    accuracy: share of test answers ordered rightly.  adjusted_rand: of the types found against the true ones
-    (1 alike, 0 as by chance).
+    accuracy: share of test answers ordered rightly, half of those at even odds, as of an item beside itself.
+    adjusted_rand: of the types found against the true ones (1 alike, 0 as by chance).
 
     pooled: one reward for all (DPO).  em_dpo, clusters, true_types: rewards by type, types by EM, by k-means on mean
     chosen features, or given.
@@ -46,7 +47,7 @@ def run_types(setting: TypesSetting, stream: Stream, backends: Backends) -> list
         found = {
             "log_likelihood": float(log_p.mean()),
             "worst_type": float(by_type.min()),
-            "accuracy": float((log_p > -np.log(2.0)).mean()),
+            "accuracy": float(hits(log_p).mean()),
         }
         if len(theta) > 1 and method != "true_types":
             found["adjusted_rand"] = adjusted_rand_index(pairs.group, responsibilities.argmax(axis=1))
