@@ -134,11 +134,13 @@ def profiled_hessian(features, starts, curvature, heads, per_user, subspace, rid
 
 @njit(**INNER)
 def tangent(subspace, heads, ridge, hessian):
-    """P H P + curvature of the manifold + a multiple of I - P, in place; False if nothing is left of it."""
+    """P H P + curvature of the manifold + a multiple of I - P, in place; the largest entry that its
+    diagonal had, infinite where one is no number."""
     k, d = subspace.shape
     largest = 0.0
     for r in range(k * d):
-        largest = max(largest, abs(hessian[r, r]))
+        size = abs(hessian[r, r])
+        largest = max(largest, size) if size == size else np.inf
     for r in range(k * d):
         for b in range(k):
             remove_span(subspace, hessian[r : r + 1, b * d : (b + 1) * d])

@@ -128,9 +128,16 @@ def moment_start(features, weight, starts, subspace):
         for a in range(d):
             for b in range(a + 1):
                 gram[a, b] += row[a] * row[b]
+    spread = 1e-300
     for a in range(d):
+        spread += gram[a, a]
         for b in range(a):
             gram[b, a] = gram[a, b]
+    # Coordinates that nobody's answers pull along come last, and behind them the rows of zeros that only make up the
+    # number of four: a subspace of these would be none.
+    for a in range(d):
+        if gram[a, a] == 0.0:
+            gram[a, a] = -(1.0 + a) * spread
     vectors = np.linalg.eigh(gram)[1]
     for a in range(k):
         for j in range(d):

@@ -180,6 +180,8 @@ def _from_here(
     many answers (0: it is not).  Returns steps, largest, status, sum of weights, and whether it is one then."""
     gradient, hessian, step = state
     progress, factored, limits = np.empty(7), factored_of > 0.0, None
+    # Whether the step that is judged comes of a Hessian made where it began: another would be the same again.
+    own_hessian = not factored
     begin.py_func(progress)
     while True:
         before, curved = progress[LARGEST], not factored
@@ -192,12 +194,15 @@ def _from_here(
                 hessian *= np.sqrt(mass / factored_of)
         if _judge(loss, limits, theta, gradient, hessian, curved, step, progress):
             return int(progress[STEPS]), progress[LARGEST], int(progress[STATUS]), mass, factored
-        if progress[SIZE] < 1.0 and not curved:
+        if progress[SIZE] == 1.0:
+            own_hessian = curved
+        elif not own_hessian:
             # The Hessian that was kept led astray, however short the step (a feature that the part never shows has
             # the ridge alone there): back to where it was taken, and a Hessian made there.
             theta += progress[SIZE] * step
             steps = progress[STEPS]
             begin.py_func(progress)
             progress[STEPS] = steps - 1.0
+            own_hessian = True
         near = progress[DECREMENT] <= _NEAR * mass if curved else progress[LARGEST] <= 0.2 * before
         factored = progress[SIZE] == 1.0 and near

@@ -26,6 +26,8 @@ from sim.compiled.tiles import TILE
 
 # Damping, of the largest diagonal entry, that only makes a singular Hessian positive.
 _SLIGHT = 1e-6
+# Passes of damping, four times as much each, after which a Hessian is none: values that are not numbers, or nothing.
+_DAMPINGS = 60
 # A step that shrinks the decrement by less than this asks for a fresh Hessian.
 _STALE = 0.02
 
@@ -50,6 +52,28 @@ def _newton_step(factor, gradient, subspace, moved):
         for j in range(moved.shape[1]):
             decrement += gradient[a, j] * moved[a, j]
     return decrement
+
+
+@njit(**INNER)
+def _length(vectors):
+    total = 0.0
+    for a in range(vectors.shape[0]):
+        for j in range(vectors.shape[1]):
+            total += vectors[a, j] * vectors[a, j]
+    return np.sqrt(total)
+
+
+@njit(**INNER)
+def _damped(hessian, largest, damping, factor):
+    """Factors hessian + damping I, with more damping where that is not positive; the damping, or -1 if none helps.
+
+    None does where the Hessian is zero, as nobody's answers pull either way, or is not finite.
+    """
+    for _ in range(_DAMPINGS):
+        if factorise(hessian, damping, factor):
+            return damping
+        damping = max(4.0 * damping, _SLIGHT * largest)
+    return -1.0
 
 
 @njit(**INNER)
@@ -102,13 +126,21 @@ def fit_shared(answers, starts, limits, given, subspace, heads):
             if stale:
                 profiled_hessian(features, starts, curvature, heads, per_user, subspace, ridge, scratch, hessian)
                 largest = tangent(subspace, heads, ridge, hessian)
-                while not factorise(hessian, damping, factor):
-                    damping = max(4.0 * damping, _SLIGHT * largest)
+                damping = _damped(hessian, largest, damping, factor)
                 fresh = True
+                if damping < 0.0:
+                    break
             decrement = _newton_step(factor, gradient, subspace, moved)
             if stale or (decrement > 0.0 and decrement < _STALE * previous):
                 break
             stale = True
+        # No turn of the subspace, by a right angle at most, gains more than about slope and curvature.
+        if _length(gradient) + largest <= limits.tolerance * mass:
+            decrement, status = 0.0, 0
+            break
+        if damping < 0.0:
+            status = 1
+            break
         # A damped Hessian makes any decrement small: far from the optimum, where it is not positive, that says nothing.
         if decrement <= limits.tolerance * mass and damping <= _SLIGHT * largest:
             status = 0

@@ -6,7 +6,7 @@ theta_i = mean + L eps_i,  eps_i ~ N(0, I)  [Revelt and Train 1998; Train, Discr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -207,7 +207,7 @@ def mixed_logit(
     parameters, logit_value = _start(sets, vary, correlated, start)
     simulated = likelihood(draws if len(vary) else 1, own)
     parameters, steps, decrement = _maximise(simulated, parameters, tolerance, max_steps)
-    parameters = _signed(simulated, parameters)
+    simulated, parameters = _signed(simulated, parameters)
     doubled = likelihood(2 * draws if len(vary) else 1, own.child("doubled")).value(parameters)[0]
     status = MixedStatus.CONVERGED
     if decrement > tolerance:
@@ -270,11 +270,18 @@ def _in_units(
     return objective
 
 
-def _signed(likelihood: SimulatedLikelihood, parameters: FloatArray) -> FloatArray:
-    """The same covariance with a factor whose diagonal is not negative: a column's sign is nobody's."""
+def _signed(
+    likelihood: SimulatedLikelihood, parameters: FloatArray
+) -> tuple[SimulatedLikelihood, FloatArray]:  # fmt: skip
+    """The same covariance with a factor whose diagonal is not negative: a column's sign is nobody's.
+
+    The draws along a column that is turned are turned with it, L eps = (L S) (S eps): under those that there were, the
+    optimum would be another.
+    """
     mean, factor = likelihood.split(parameters)
-    factor = factor * np.where(np.diag(factor) < 0, -1.0, 1.0)
-    return np.concatenate([mean, factor[free_entries(len(factor), likelihood.correlated)]])
+    sign = np.where(np.diag(factor) < 0, -1.0, 1.0)
+    turned = replace(likelihood, draws=likelihood.draws * sign[:, None])
+    return turned, np.concatenate([mean, (factor * sign)[free_entries(len(factor), likelihood.correlated)]])
 
 
 def information_matrix(likelihood: SimulatedLikelihood, parameters: FloatArray) -> FloatArray:

@@ -166,7 +166,8 @@ def _answers(
 def _start(answers: _Answers, k: int) -> FloatArray:
     """Leading directions in which annotators' scores at zero differ, a unit of margin each; (d, k)."""
     score = answers.sums((0.5 * answers.v)[:, None] * answers.x)
-    rows = np.linalg.svd(score - score.mean(axis=0), full_matrices=True)[2][:k]
+    # The other singular vectors are as many as annotators; directions that no score has are needed where k are more.
+    rows = np.linalg.svd(score - score.mean(axis=0), full_matrices=len(score) < k)[2][:k]
     spread = np.sqrt(((answers.x @ rows.T) ** 2).mean(axis=0))
     return np.asarray((rows / np.maximum(spread, 1e-12)[:, None]).T)
 

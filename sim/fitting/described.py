@@ -25,11 +25,10 @@ class Trait:
 
 
 def strongest(values: FloatArray, names: tuple[str, ...], errors: FloatArray | None = None) -> tuple[Trait, ...]:
-    """The six coefficients largest in absolute value."""
+    """The six coefficients largest in absolute value.  errors: NaN where none is known."""
     order = np.argsort(-np.abs(values), kind="stable")[:6]
-    return tuple(
-        Trait(names[j], float(values[j]), None if errors is None else float(errors[j])) for j in order
-    )  # fmt: skip
+    known = np.full(len(values), np.nan) if errors is None else errors
+    return tuple(Trait(names[j], float(values[j]), None if np.isnan(known[j]) else float(known[j])) for j in order)
 
 
 @dataclass(frozen=True)

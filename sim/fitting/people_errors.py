@@ -6,7 +6,10 @@ import numpy as np
 
 from sim.choice_sets import ChoiceSets
 from sim.estimators.choice_panel import annotator_scores
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
+
+# Answers, responsibilities and all, below which a type has none, as in EM's own steps.
+_NOBODY = 1e-12
 
 
 def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArray, ridge: float) -> FloatArray:
@@ -24,17 +27,39 @@ def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArra
     information: (d, d), I, what it would be if all answers were independent; of one person's that is taken.
     ridge: on theta, in the weight of answers.
     """
-    weight = np.bincount(sets.annotator, sets.weights, sets.n_annotators)
+    weight = np.asarray(np.bincount(sets.annotator, sets.weights, sets.n_annotators), np.float64)
+    return people_covariance(annotator_scores(theta, sets), weight, information, ridge)
+
+
+def people_covariance(scores: FloatArray, weight: FloatArray, information: FloatArray, ridge: float) -> FloatArray:
+    """`score_covariance` of scores s_i (N, d) and weights w_i (N,) of annotators, zero of those without answers."""
     share = weight / weight.sum()
-    people = 1.0 / float(share @ share)
+    people, d = 1.0 / float(share @ share), scores.shape[1]
     if (weight > 0).sum() < 2 or people <= 1.0:
         return information
-    scores = annotator_scores(theta, sets)
     scores = scores - share[:, None] * scores.sum(axis=0)
     of_people = scores.T @ scores * (people / (people - 1.0))
-    inverse = np.linalg.inv(information + ridge * np.eye(len(theta)))
+    inverse = np.linalg.inv(information + ridge * np.eye(d))
     expected = float((inverse * information).sum())
     # Margins so large that no answer could have been another leave no information to compare with.
     effect = max(1.0, float((inverse * of_people).sum()) / expected) if expected > 0 else 1.0
-    replaced = min(1.0, len(theta) / (people - 1.0))
+    replaced = min(1.0, d / (people - 1.0))
     return np.asarray((1.0 - replaced) * of_people + replaced * effect * information)
+
+
+def type_errors(
+    slopes: FloatArray, weight: FloatArray, person: IntArray, information: FloatArray, ridge: float
+) -> FloatArray:
+    """Standard errors (d,) of a type's coefficients: roots of the diagonal of M^-1 C M^-1, M = I + ridge, C of
+    `people_covariance`; NaN of a type that nobody is of.
+
+    slopes: (n, d) of each answer's weighted log-likelihood.  weight: (n,) of these, responsibilities among it.
+    person: (n,) whose they are; who trains not, or is of another type, has no weight and is not counted.
+    """
+    if weight.sum() < _NOBODY:
+        return np.full(len(information), np.nan)
+    scores = np.stack([np.bincount(person, column) for column in slopes.T], axis=1)
+    inverse = np.linalg.pinv(information + ridge * np.eye(len(information)), hermitian=True)
+    of_person = np.asarray(np.bincount(person, weight), np.float64)
+    varies = people_covariance(np.asarray(scores, np.float64), of_person, information, ridge)
+    return np.asarray(np.sqrt(np.maximum(np.diag(inverse @ varies @ inverse), 0.0)))

@@ -101,7 +101,8 @@ def assign_pairs(fit: SavedFit, table: PairTable) -> Assigned:
         features[table.chosen],
         features[table.rejected],
         [table.annotators[i] for i in table.annotator],
-        items=([table.items[i] for i in table.chosen], [table.items[i] for i in table.rejected]),
+        # By their numbers: one answer to two prompts may be two items, each with features of its own.
+        items=([str(i) for i in table.chosen], [str(i) for i in table.rejected]),
         weights=table.weights,
         annotator_features=_told(fit, table, table.annotators),
     )

@@ -339,9 +339,16 @@ def prepare(
     events, learned, further = scored_and_learned(split, standard, told.likelihood)
     if further:
         standard = np.pad(standard, ((0, 0), (0, len(further))))
+    differences = standard[split.chosen] - standard[split.rejected]
+    between = differences[train] if events is None else events.rows[train[events.answer_of_row], : len(kept_names)]
+    if not between.any():
+        raise InputError(
+            "no training answer is between items whose features differ", file=table.source, field="chosen_features",
+            fix="give each item the features of its own, not those of its prompt",
+        )  # fmt: skip
     return Prepared(
         table=split,
-        differences=standard[split.chosen] - standard[split.rejected],
+        differences=differences,
         features=standard,
         feature_names=(*kept_names, *further),
         train=train,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -89,8 +89,7 @@ class SavedFit:
     @property
     def known(self) -> frozenset[str]:
         """Names of everybody with answers of hers, in the fit or assigned since."""
-        own = frozenset(self.annotators[i] for i in self.trained)
-        return own if self.earlier is None else own | self.earlier.known
+        return frozenset(fit.annotators[i] for fit in self._latest_first() for i in fit.trained)
 
     @property
     def has_levels(self) -> bool:
@@ -105,7 +104,15 @@ class SavedFit:
     @property
     def fitted(self) -> SavedFit:
         """What was fitted, before anybody was assigned: new annotators and strangers are served by it."""
-        return self if self.earlier is None else self.earlier.fitted
+        *_, first = self._latest_first()
+        return first
+
+    def _latest_first(self) -> Iterator[SavedFit]:
+        """This fit, the one its annotators were assigned by, and so on: annotators may have come one by one."""
+        fit: SavedFit | None = self
+        while fit is not None:
+            yield fit
+            fit = fit.earlier
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -300,18 +307,15 @@ class SavedFit:
 
         of(fit, model, rows (n,) mask, annotator (m,), n_annotators, contexts) -> (m,) of these rows.
         """
-        n, fit = len(names), self
+        n = len(names)
         left, out = np.ones(n, dtype=np.bool_), np.empty(n)
-        while True:
+        for fit in self._latest_first():
             number = fit._numbers(names)
             own = left & (number >= 0)
             if own.any():
                 contexts = None if fit.context is None else fit.context.contexts
                 out[own] = of(fit, fit.model, own, number[own], len(fit.annotators), contexts)
             left = left & ~own
-            if fit.earlier is None:
-                break
-            fit = fit.earlier
         m = int(left.sum())
         if m:
             told = None if annotator_features is None else np.asarray(annotator_features)[left]

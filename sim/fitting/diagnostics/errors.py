@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.fitting.people_errors import type_errors
 from sim.fitting.prepare import Prepared
 from sim.fitting.type_model import TypeModel
 from sim.preferences import FloatArray
@@ -12,8 +13,7 @@ from sim.preferences import FloatArray
 def event_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     """Standard errors of theta where answers are choices, rankings, ties or levels; (K, d).
 
-    Sandwich H^-1 (sum over annotators of g_i g_i') H^-1, g_i the annotator's summed score and H the penalised
-    information, responsibilities (and thresholds) taken as known, so that they are a little too small.
+    See `type_errors`; responsibilities (and thresholds) taken as known, so that they are a little too small.
     """
     own = prepared.events if prepared.learned is None else prepared.learned
     assert own is not None
@@ -32,10 +32,6 @@ def event_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
         mean = np.add.reduceat(events.rows * chance[:, None], first, axis=0)
         information = (events.rows * (chance * np.repeat(share, sizes))[:, None]).T @ events.rows
         information -= (mean * share[:, None]).T @ mean
-        information += model.ridge * share.sum() * np.eye(len(theta))
-        slopes = (mean * share[:, None]).T
-        by_person = np.stack([np.bincount(person, weights=c, minlength=prepared.n_annotators) for c in slopes], axis=1)
-        by_person = by_person - by_person.mean(axis=0)
-        inverse = np.linalg.pinv(information, hermitian=True)  # nobody may be of this type
-        out[k] = np.sqrt(np.maximum(np.diag(inverse @ (by_person.T @ by_person) @ inverse), 0.0))
+        slopes = mean * share[:, None]
+        out[k] = type_errors(slopes, share, person, information, model.ridge * float(share.sum()))
     return out

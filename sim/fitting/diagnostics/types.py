@@ -13,6 +13,7 @@ from sim.fitting.diagnostics.regret import group_regrets
 from sim.fitting.identified import untested
 from sim.fitting.method import Candidate, Diagnosis, Fits
 from sim.fitting.outcomes import right_of
+from sim.fitting.people_errors import type_errors
 from sim.fitting.prepare import Prepared
 from sim.fitting.scores import hits, score
 from sim.fitting.settings import FitSettings
@@ -29,8 +30,8 @@ _FAVOURITES = 6
 def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
     """Standard errors of theta, robust to dependence within annotators; (K, d).
 
-    Sandwich H^-1 (sum over annotators of g_i g_i') H^-1, g_i the annotator's summed score and H the penalised
-    information, responsibilities taken as known (so they are a little too small).
+    See `type_errors`: the sandwich by person, with what few people leave open; responsibilities taken as known (so they
+    are a little too small).  NaN of a type that nobody is of.
     """
     if prepared.events is not None:
         return event_errors(model, prepared)
@@ -41,12 +42,8 @@ def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
         weight = prepared.weights[rows] * model.responsibilities[person, k]
         wrong = 1.0 / (1.0 + np.exp(np.clip(x @ theta, -700, 700)))
         information = (x * (weight * wrong * (1 - wrong))[:, None]).T @ x
-        information += model.ridge * weight.sum() * np.eye(x.shape[1])
-        slope = x * (weight * wrong)[:, None]
-        by_person = np.stack([np.bincount(person, weights=c, minlength=prepared.n_annotators) for c in slope.T], axis=1)
-        by_person -= by_person.mean(axis=0)
-        inverse = np.linalg.inv(information)
-        out[k] = np.sqrt(np.maximum(np.diag(inverse @ (by_person.T @ by_person) @ inverse), 0.0))
+        slopes = x * (weight * wrong)[:, None]
+        out[k] = type_errors(slopes, weight, person, information, model.ridge * float(weight.sum()))
     return out
 
 

@@ -1,5 +1,7 @@
 """Prototypes and variational latents: gradients by finite differences, bounds by quadrature, planted rewards found."""
 
+import tracemalloc
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -151,3 +153,19 @@ def test_somebody_without_answers_has_the_prior(two):
     assert found.theta[41] == pytest.approx(found.common)
     with pytest.raises(ValueError, match="dimension"):
         fit_latent_rewards(x, annotator, 42, 4)
+
+
+def test_the_start_needs_no_memory_of_people_squared():
+    """Singular vectors of people's scores that are not asked for are as many as people: 200 MB here."""
+    x, who = Stream(3, "many").normals((10_000, 3)), np.repeat(np.arange(5000), 2)
+    tracemalloc.start()
+    fit_latent_rewards(x, who, 5000, 1, max_rounds=1)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6
+
+
+def test_a_latent_of_more_dimensions_than_people_starts_somewhere():
+    fitted = fit_latent_rewards(Stream(3, "one").normals((20, 4)), np.zeros(20, int), 1, 3)
+    assert fitted.map.shape == (4, 3)
+    assert np.isfinite(fitted.theta).all()

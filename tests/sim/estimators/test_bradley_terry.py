@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
 from several_threads import on_threads
 from sklearn.linear_model import LogisticRegression
 
@@ -141,6 +143,37 @@ def test_a_large_fit_keeps_the_hessian_of_its_sixteenth(monkeypatch):
     assert fitted.status is FitStatus.CONVERGED
     assert [curved for every, curved in passes if every == 1] == [False] * (fitted.steps + 1)
     assert fitted.steps <= 6
+
+
+def test_a_step_of_its_own_hessian_is_halved_not_made_again():
+    """Two of very uneven weight, large against each other: from where the Hessian is all but flat a Newton step of a
+    small decrement goes much too far. It was taken back, the same Hessian made, and the same step taken, for ever."""
+    rng = np.random.default_rng(48)
+    for _ in range(40):
+        x = rng.normal(size=(6, 2)) * 10 ** rng.uniform(-1, 3, size=(6, 1))
+        x = np.concatenate([x, -x[:3]])
+        weights = 10 ** rng.uniform(-2, 5, size=9)
+        passes = 0
+
+        def sweep(theta, at_origin, curved, gradient, hessian, x=x, weights=weights):
+            nonlocal passes
+            passes += 1
+            assert passes < 500, "endless"
+            right = expit(x @ theta)
+            gradient[:] = -x.T @ (weights * (1 - right))
+            if curved:
+                hessian[:] = (x * (weights * right * (1 - right))[:, None]).T @ x
+            return -float(weights @ log_expit(x @ theta)), float(weights.sum())
+
+        theta = np.zeros(2)
+        goal = newton_large.Goal(ridge=1e-4, mass_scaled=False, tolerance=1e-9, max_steps=100)
+        newton_large.newton_large(sweep, None, goal, theta)
+
+        def loss(point, x=x, weights=weights):
+            return -float(weights @ log_expit(x @ point)) + 0.5e-4 * float(point @ point)
+
+        nearest = minimize(loss, theta, method="Nelder-Mead", options={"xatol": 1e-12, "fatol": 1e-12})
+        assert loss(theta) <= nearest.fun + 1e-6 * weights.sum()
 
 
 def test_a_large_fit_says_where_its_steps_ended():

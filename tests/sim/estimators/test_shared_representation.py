@@ -146,6 +146,44 @@ def test_representation_error():
     assert representation_error(basis[:, :2], tilted) == pytest.approx(2 - 2 * np.cos(0.3))
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("what", ["both orders", "both orders, in floats", "no difference", "one person's"])
+def test_answers_that_pull_nowhere_leave_heads_of_zero(what, rank):
+    """With both orders answered, the likelihood of each pair, s(z) s(-z), is largest at z = 0: no head has anything to
+    gain.  The damping that was to make a Hessian of zeros positive grew from zero for ever."""
+    x, user = np.random.default_rng(rank).normal(size=(24, 3)), np.repeat(np.arange(4), 6)
+    if what == "both orders":
+        x = np.random.default_rng(rank).integers(-3, 4, size=(24, 3)).astype(float)
+        x[1::2] = -x[::2]
+    elif what == "both orders, in floats":
+        # Sums of these are zero up to rounding only.
+        x = np.concatenate([np.concatenate([own[:3], -own[:3][::-1]]) for own in x.reshape(4, 6, 3)])
+    elif what == "no difference":
+        x[:] = 0.0
+    else:
+        x[user > 0] = 0.0
+    fitted = fit_shared(x, user, 4, rank, ridge=1.0)
+    batch = fit_shared_batch(x.reshape(1, 4, 6, 3), rank, ridge=1.0)
+    assert fitted.status == batch.status[0] == 0
+    # Directions to choose from there are always three, those that no answer pulls along among them.
+    assert fitted.subspace.T @ fitted.subspace == pytest.approx(np.eye(rank), abs=1e-12)
+    if what == "one person's":
+        alone = fit_bradley_terry(x[:6], ridge=1.0, tolerance=1e-12)
+        assert fitted.theta[0] == pytest.approx(alone.theta, abs=1e-4)
+        assert not fitted.theta[1:].any()
+    else:
+        assert not fitted.heads.any()
+        assert not batch.heads.any()
+        assert fitted.loss == pytest.approx(24 * np.log(2), rel=1e-12)
+
+
+def test_what_is_out_of_range_ends():
+    """Sums of squares overflow: no damping makes such a Hessian positive, and the fit says that it did not converge."""
+    x = np.random.default_rng(0).normal(size=(24, 3)) * 1e160
+    fitted = fit_shared(x, np.repeat(np.arange(4), 6), 4, 1, ridge=1.0, start=np.eye(3)[:, :1])
+    assert fitted.status != 0
+
+
 def test_learning_beats_every_user_alone():
     people, x = _answers(n=40, d=20, per_user=200)
     shared = ((fit_shared_batch(x[None], K).theta[0] - people.theta) ** 2).sum(axis=1).mean()
