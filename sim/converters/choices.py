@@ -85,7 +85,11 @@ def _wide(record: Record, person: str, choice: str) -> Item:
     for name in record.fields:
         found = _NUMBERED.fullmatch(name)
         if found and name not in (person, choice) and not is_index(name):
-            offered.setdefault(int(found.group(2)), {})[found.group(1)] = record.number(name)
+            own = offered.setdefault(int(found.group(2)), {})
+            if found.group(1) in own:
+                problem = f"is '{found.group(1)}' of alternative {int(found.group(2))} a second time"
+                raise InputError(problem, file=record.file, field=name, fix="keep one of them, or rename it")
+            own[found.group(1)] = record.number(name)
     if len(offered) < 2 or len({tuple(sorted(attributes)) for attributes in offered.values()}) > 1:
         problem = "expected the same attributes of two or more alternatives, in columns that end in their numbers"
         raise record.bad(choice, problem, _RENAME)
