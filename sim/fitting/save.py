@@ -79,7 +79,7 @@ def require_writable(out: str | Path) -> None:
     require_place(target)
     if not target.is_dir():
         return
-    here = {path.name for path in target.iterdir()}
+    here = {path.name for path in target.iterdir() if not path.name.startswith(".")}
     if here and "fit.json" not in here:
         raise InputError("is not empty and holds no earlier fit", file=target, fix="name another folder")
     foreign = sorted(here - OURS)
@@ -91,7 +91,8 @@ def require_writable(out: str | Path) -> None:
 
 
 def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
-    """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes."""
+    """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes, and hidden files,
+    which are not the fit's (.gitkeep, .DS_Store, .git), stay."""
     require_writable(out)
     # Absolute: Arrow takes a folder that is called ~ for somebody's home.
     target = Path(out).absolute()
@@ -105,6 +106,8 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
                 os.replace(target, old / "fit")
             os.replace(fresh, target)
             if old is not None:
+                for hidden in (old / "fit").glob(".*"):
+                    os.replace(hidden, target / hidden.name)
                 shutil.rmtree(old)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
