@@ -91,8 +91,8 @@ def require_writable(out: str | Path) -> None:
 
 
 def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
-    """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes, and hidden files,
-    which are not the fit's (.gitkeep, .DS_Store, .git), stay."""
+    """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes.
+    Hidden files stay: .gitkeep, .DS_Store, .git are not the fit's."""
     require_writable(out)
     # Absolute: Arrow takes a folder that is called ~ for somebody's home.
     target = Path(out).absolute()
