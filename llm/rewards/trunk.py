@@ -188,7 +188,8 @@ def _finished(target: Path, origin: str, progress: Progress) -> TrunkReport | No
     try:
         told = read_stamped(target / TRUNK, _FIX)
     except OSError:
-        if target.is_dir() and any(child.name not in ("journal", ".lock", "adapter") for child in target.iterdir()):
+        own = ("journal", "adapter")
+        if target.is_dir() and any(not child.match(".*") and child.name not in own for child in target.iterdir()):
             raise InputError("holds something else than a trunk", file=target, fix="name another one") from None
         return None
     if told.get("origin") != origin:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
+from sim.files.own_folder import take_place
 from sim.settings import resolved
 from sim.streams import Stream
 
@@ -81,7 +81,7 @@ def train_sft(settings: SftSettings, out: str | Path, progress: Progress = lambd
 
 
 def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progress) -> SftSummary:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(not own.match(".*") for own in out.iterdir())):
         raise InputError("exists and is no model of this command", file=out, fix="choose another --out")
     if not settings.data:
         raise InputError("no data", field="data", fix="give a file of texts (--data FILE)")
@@ -212,9 +212,7 @@ def _save(model: Any, tokenizer: Any, out: Path, summary: Mapping[str, Any]) -> 
         files = checksums(temporary, sorted(path.name for path in temporary.iterdir()))
         write_json(temporary / "sft.json", stamped({**summary, "files": files}))
         temporary.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        os.replace(temporary, out)
+        take_place(temporary, out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pluralign.api.frames import is_path
+from pluralign.api.choice_rows import Choices, choices_of_rows
+from pluralign.api.frames import is_path, rows_of
 from pluralign.api.shown import Page, Shown, bars, finite_or_text
-from sim.choice_sets import ChoiceSets
 from sim.converters.answers import Converted
 from sim.converters.converter import find_converter
 from sim.counted import counted
@@ -21,24 +20,6 @@ from sim.estimators.clustered_errors import ConditionalLogit
 from sim.estimators.mixed_logit import MixedLogit
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
-
-
-@dataclass(frozen=True, eq=False)
-class _Choices:
-    """What a model is fitted to: panel, names of features and of people, what was left out; source: the table's path,
-    or what it was, None for arrays."""
-
-    panel: ChoiceSets
-    features: tuple[str, ...]
-    annotators: tuple[str, ...]
-    left_out: Mapping[str, int]
-    source: str | None = None
-
-    @property
-    def arrays(self) -> dict[str, Any]:
-        own = self.panel
-        return {"rows": own.rows, "starts": own.starts, "annotator": own.annotator, "n_annotators": own.n_annotators,
-                "weights": own.weights}  # fmt: skip
 
 
 class ChoiceModel(Shown):
@@ -52,7 +33,7 @@ class ChoiceModel(Shown):
     estimate: the estimator's own result.
     """
 
-    def __init__(self, title: str, choices: _Choices, estimate: ConditionalLogit | MixedLogit) -> None:
+    def __init__(self, title: str, choices: Choices, estimate: ConditionalLogit | MixedLogit) -> None:
         self.title, self.estimate = title, estimate
         self.features, self.annotators, self.left_out = choices.features, choices.annotators, dict(choices.left_out)
         self.n_choices = len(choices.panel)
@@ -170,7 +151,8 @@ def conditional_logit(
 
     choices: the path of a table of choices, long (a row an alternative: choice, id, alt, chid and the features) or wide
     (features in columns that end in the alternative's number), columns of other names as `person`, `choice`,
-    `alternative`, `situation`; or rows with `features` (a mapping an alternative), `choice` and `annotator_id`.
+    `alternative`, `situation`; or rows with `features` (a mapping an alternative), `choice` and `annotator_id`,
+    perhaps `weight`, as a list or frame; or rows of pairs (`chosen_features`, `rejected_features`; ties are left out).
     Or arrays: rows (m, d), features of the chosen alternative minus those of each other of its set; starts (E + 1,),
     those of choice e are rows[starts[e]:starts[e + 1]]; annotator (E,) names or numbers; weights (E,).
 
@@ -225,7 +207,7 @@ def mixed_logit(
     return ChoiceModel("mixed logit, correlated" if correlated else "mixed logit", read, found)
 
 
-def _fitted(read: _Choices, fit: Any) -> Any:
+def _fitted(read: Choices, fit: Any) -> Any:
     """What `fit` finds; a message about columns by number names the features."""
     try:
         return fit()
@@ -250,7 +232,7 @@ def _place(name: str | int, features: Sequence[str]) -> int:
 def _read(
     choices: Any, arrays: tuple[Any, Any, Any], weights: Any, feature_names: Sequence[str] | None,
     columns: Mapping[str, str],
-) -> _Choices:  # fmt: skip
+) -> Choices:  # fmt: skip
     given = [name for name, part in zip(("rows", "starts", "annotator"), arrays, strict=True) if part is not None]
     if choices is None:
         if len(given) < 3:
@@ -263,15 +245,16 @@ def _read(
         raise InputError(f"{name}: choices is given too, and holds it", fix=f"leave out choices, or {name}")
     if is_path(choices):
         made = find_converter("choices").answers([Path(choices)], "choices", columns)
-        return _of_rows(made.rows, made.left_out, str(choices))
+        return choices_of_rows(made.rows, made.left_out, str(choices))
     if columns:
         raise InputError(f"{next(iter(columns))}: only a file's columns can be named", fix="leave it out")
     if isinstance(choices, Converted):
-        return _of_rows(choices.rows, choices.left_out, "choices")
-    return _of_rows(list(choices), {}, "choices")
+        return choices_of_rows(choices.rows, choices.left_out, "choices")
+    found = rows_of(choices, "choices")
+    return choices_of_rows(found.rows, {}, found.source)
 
 
-def _of_arrays(arrays: tuple[Any, Any, Any], weights: Any, feature_names: Sequence[str] | None) -> _Choices:
+def _of_arrays(arrays: tuple[Any, Any, Any], weights: Any, feature_names: Sequence[str] | None) -> Choices:
     rows, starts, annotator = arrays
     listed = np.asarray(annotator)
     if listed.ndim != 1:
@@ -282,51 +265,4 @@ def _of_arrays(arrays: tuple[Any, Any, Any], weights: Any, feature_names: Sequen
     names = tuple(f"x{k + 1}" for k in range(d)) if feature_names is None else tuple(feature_names)
     if len(names) != d:
         raise ValueError(f"feature_names must name {d} columns (got {len(names)})")
-    return _Choices(panel, names, tuple(map(str, people)), {})
-
-
-def _of_rows(answers: Sequence[Mapping[str, Any]], left_out: Mapping[str, int], source: str) -> _Choices:
-    """Rows with `features`, `choice` and `annotator_id`, or of pairs; who took none of the alternatives is left out."""
-    counted, names, people = dict(left_out), None, dict[str, int]()
-    rows: list[FloatArray] = []
-    starts, who, weights = [0], [], []
-    for number, answer in enumerate(answers, start=1):
-        offered, taken = _offered(answer, source, number)
-        if taken < 0:
-            counted["choices of none"] = counted.get("choices of none", 0) + 1
-            continue
-        names = names or list(offered[0])
-        if any(set(part) != set(names) for part in offered):
-            raise InputError(f"expected the features {', '.join(names)} of every alternative", file=source, row=number,
-                             field="features", fix="give all alternatives of all choices the same")  # fmt: skip
-        x = np.array([[float(part[name]) for name in names] for part in offered])
-        rows.append(x[taken] - np.delete(x, taken, axis=0))
-        starts.append(starts[-1] + len(x) - 1)
-        who.append(people.setdefault(str(answer["annotator_id"]), len(people)))
-        weights.append(float(answer.get("weight", 1.0)))
-    if names is None:
-        raise InputError(
-            "there is no choice among the rows", file=source, fix="give choices of one of the alternatives"
-        )
-    try:
-        panel = choice_panel(
-            rows=np.concatenate(rows), starts=starts, annotator=who, n_annotators=len(people), weights=weights
-        )
-    except ValueError as error:
-        raise InputError(str(error), file=source) from error
-    return _Choices(panel, tuple(names), tuple(people), counted, source)
-
-
-def _offered(answer: Mapping[str, Any], source: str, number: int) -> tuple[list[Mapping[str, Any]], int]:
-    """(features of each alternative, the number of the one taken)."""
-    if "chosen_features" in answer and "rejected_features" in answer:
-        return [answer["chosen_features"], answer["rejected_features"]], 0
-    for field in ("features", "choice", "annotator_id"):
-        if answer.get(field) is None:
-            raise InputError("the column is missing", file=source, row=number, field=field,
-                             fix="give rows with features, choice and annotator_id")  # fmt: skip
-    offered, taken = list(answer["features"]), int(answer["choice"])
-    if len(offered) < 2 or not -1 <= taken < len(offered):
-        raise InputError(f"expected the number of one of {len(offered)} alternatives, got {taken}", file=source,
-                         row=number, field="choice", fix="number from 0, -1 for none")  # fmt: skip
-    return offered, taken
+    return Choices(panel, names, tuple(map(str, people)), {})

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pluralign.api.frames import Frame, is_path, rows_of, said
-from pluralign.api.pairs import read_pairs
+from pluralign.api.pairs import asked_pairs, read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
@@ -133,8 +133,8 @@ class FitResult(Shown):
         the responses of sets (`responses`), or scores of items (`item`, `features`).
 
         data: a path or a frame, what its columns say.  annotators: whose scores of items or choices, one's name or
-        several; if empty, whom the rows of sets name, those assigned last, or nobody's.  A choice, ranking or scores
-        beside `responses` are not read.
+        several; if empty, whom the rows of sets name, those assigned last, or nobody's.  What rows say of answers
+        (choice, ranking, scores, tie, strength, weight, split, group_id) is not read: each pair has a value, in order.
         """
         annotators = names_given(annotators)
         if isinstance(data, PairTable):
@@ -145,12 +145,12 @@ class FitResult(Shown):
         if (sets := self._sets_of(data)) is not None:
             found = predict.predict_sets(self._usable, self._about(sets[0]), annotators, named=sets[1])
         elif self._of_answers:
-            found = predict.predict_pairs(self._usable, self._about(read_pairs(data)), annotators)
+            found = predict.predict_pairs(self._usable, self._about(asked_pairs(data)), annotators)
         elif predict.are_items((rows := rows_of(data, "data")).rows):
             items = items_of_rows(rows.rows, rows.source, rows.names(NAMES_KEY))
             found = predict.predict_items(self._usable, items, rows.source, annotators)
         else:
-            found = predict.predict_pairs(self._usable, read_pairs(data), annotators)
+            found = predict.predict_pairs(self._usable, asked_pairs(data), annotators)
         return Prediction(found, self.method)
 
     @staticmethod

@@ -18,6 +18,7 @@ from sim.files.answer_sources import names_in
 from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
 from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
 from sim.files.table_names import names_rows, require_ids
+from sim.files.text_files import require_once
 
 # A path, a pandas, polars or Arrow table, a datasets.Dataset, rows as mappings, or columns by name.
 Frame: TypeAlias = Any
@@ -77,7 +78,7 @@ def rows_of(data: Frame, argument: str, source: str | None = None) -> Rows:
     data = _only_split(data)
     kind = source or type(data).__name__
     if _is_pandas(data):
-        _require_distinct([str(name) for name in data.columns], kind)
+        require_once([str(name) for name in data.columns], kind)
         records = ({str(name): value for name, value in row.items()} for row in data.to_dict("records"))
         return Rows([_plain_row(row) for row in records], kind, {})
     if isinstance(data, Mapping):
@@ -120,7 +121,7 @@ def number_table(data: Frame, argument: str, *, row: str, column: str, entry: st
         return read_number_table(data, **words)
     kind = type(data).__name__
     if _is_pandas(data):
-        _require_distinct([str(name) for name in data.columns], kind)
+        require_once([str(name) for name in data.columns], kind)
         named = None if type(data.columns).__name__ == "RangeIndex" else [str(name) for name in data.columns]
         index = None if type(data.index).__name__ == "RangeIndex" else [str(name) for name in data.index]
         cells = [[_plain(value) for value in line] for line in data.to_numpy(dtype=object)]
@@ -179,14 +180,8 @@ def _is_pandas(data: Any) -> bool:
     return hasattr(data, "iloc") and hasattr(data, "columns") and hasattr(data, "to_dict")
 
 
-def _require_distinct(names: Sequence[str], kind: str) -> None:
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
-    if twice is not None:
-        raise InputError("the column stands twice", file=kind, field=twice, fix="keep one of them")
-
-
 def _rows_of_arrow(table: Any, kind: str) -> Rows:
-    _require_distinct(table.column_names, kind)
+    require_once(table.column_names, kind)
     return Rows([_plain_row(row) for row in table.to_pylist()], kind, table.schema.metadata or {})
 
 

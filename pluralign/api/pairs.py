@@ -14,8 +14,9 @@ from sim.arguments import float_array, index_array, require_same_rows
 from sim.errors import InputError
 from sim.files import preference_files
 from sim.files.answer_columns import table_of_arrow
-from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY
+from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
 from sim.files.pair_table import PairTable
+from sim.fitting.asked_pairs import OF_ANSWERS, pairs_of_rows
 from sim.preferences import FloatArray, IntArray
 
 # Beyond it one indicator an item and answer is no way to hold items without features.
@@ -105,6 +106,23 @@ def _of_frame(data: Frame) -> PairTable:
         found.names(NAMES_KEY),
         found.names(ANNOTATOR_NAMES_KEY),
     )
+
+
+def asked_pairs(data: Frame) -> PairTable:
+    """A pair a row of a path or frame, for prediction: see `pairs_of_rows`."""
+    if is_path(data):
+        read = read_row_set(data)
+        return pairs_of_rows(read.rows, data, read.names, read.annotator_names, read.where)
+    arrow, source = arrow_of(data), type(data).__name__
+    if arrow is not None:
+        present = set(arrow.column_names)
+        bare = arrow.select([name for name in arrow.column_names if name not in OF_ANSWERS])
+        table = table_of_arrow(bare, lambda _: preference_files.required_columns(present, source), source)
+        if table is not None and not table.left_out:
+            return table
+        data = data if hasattr(data, "iloc") else arrow
+    found = rows_of(data, "data", source)
+    return pairs_of_rows(found.rows, found.source, found.names(NAMES_KEY), found.names(ANNOTATOR_NAMES_KEY))
 
 
 def _with_what_is_missing(row: dict[str, Any]) -> dict[str, Any]:

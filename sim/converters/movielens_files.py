@@ -16,7 +16,8 @@ from sim.converters.movielens_profiles import Films
 from sim.distinct import distinct
 from sim.errors import InputError
 from sim.files.arrow_values import Codes, Rarer, require
-from sim.files.text_files import opened
+from sim.files.quoted_cells import are_whole
+from sim.files.text_files import opened, require_once
 from sim.preferences import FloatArray, IntArray
 from sim.reading import bounded, bounded_bytes
 
@@ -37,13 +38,15 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str
             if zipped
             else path.open(encoding="utf-8-sig", newline="") as lines
         ):
-            reader = csv.DictReader(bounded(lines, path))
+            reader = csv.DictReader(bounded(lines, path), strict=True)
+            require_once(reader.fieldnames or (), path)
             missing = [name for name in required if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(
                     f"the column is missing (found {', '.join(reader.fieldnames or ()) or 'nothing'})", file=path,
                     field=missing[0], fix="give the MovieLens file as it is published",
                 )  # fmt: skip
+            number = 1
             for number, record in enumerate(reader, start=2):
                 if any(record[name] is None for name in required):
                     raise InputError(
@@ -118,8 +121,10 @@ def _columns(path: Path, names: tuple[str, ...]) -> Any:
     with path.open("rb") as start:
         zipped = start.read(2) == b"\x1f\x8b"
     require(len(set(header)) == len(header) and set(names) <= set(header) and not any('"' in name for name in header))
+    data = bounded_bytes(path, ".gz" if zipped else "")
+    require(are_whole(data, ","))
     return pc.read_csv(
-        pa.BufferReader(bounded_bytes(path, ".gz" if zipped else "")),
+        pa.BufferReader(data),
         read_options=pc.ReadOptions(column_names=header, skip_rows=1, block_size=1 << 24),
         parse_options=pc.ParseOptions(newlines_in_values=True, ignore_empty_lines=True),
         convert_options=pc.ConvertOptions(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from sim.errors import InputError, is_whole, require_utf8, short
-from sim.files.answer_sources import Part, parts_of, read_arrow_part
-from sim.files.text_files import delimiter_of, long_cells, opened
+from sim.files.answer_sources import Part, cell_name, parts_of, read_arrow_part
+from sim.files.text_files import Count, cells_of, long_cells, opened, require_once
 from sim.reading import LARGEST_TEXT, bounded, load_json
 
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
@@ -21,11 +19,13 @@ _READS = "give .jsonl, .json, .csv (each also .gz or .zst) or .parquet"
 
 @dataclass(frozen=True)
 class Record:
-    """One record of a file.  row: its line in a text file (that of the header of a CSV file is 1), else its number."""
+    """One record of a file.  row: its line in a text file (that of the header of a CSV file is 1), else its number.
+    untyped: every value is a text, whatever it means, as in CSV."""
 
     file: Path
     row: int
     fields: Mapping[str, Any]
+    untyped: bool = False
 
     def at(self, field: str | None = None) -> dict[str, Any]:
         """Where it is, for an InputError."""
@@ -65,7 +65,9 @@ class Record:
             raise self.bad(path, "holds half a character, which no file in UTF-8 can")
         if found is None or isinstance(found, list | Mapping | bool):
             raise self.bad(path, f"expected a name or number, got {short(found)}")
-        return str(int(found)) if isinstance(found, float) and found.is_integer() else str(found)
+        if isinstance(found, float) and found.is_integer():
+            return str(int(found))
+        return cell_name(found) if self.untyped and isinstance(found, str) else str(found)
 
     def number(self, path: str) -> float:
         found = self.value(path)
@@ -208,18 +210,19 @@ def _json(path: Path) -> Iterator[Record | InputError]:
 
 
 def _csv(path: Path) -> Iterator[Record | InputError]:
-    with long_cells(), opened(path) as file:
-        lines = bounded(file, path)
-        header = next(lines, "")
-        reader = csv.reader(chain([header], lines), delimiter=delimiter_of(header))
-        names = next(reader)
-        for number, cells in enumerate(reader, start=2):
+    count = Count()
+    with long_cells(), opened(path, count) as file:
+        names, rows = cells_of(bounded(file, path), path)
+        count.row = 1
+        for cells in rows:
+            count.row += 1
             if len(cells) != len(names):
                 if cells:
                     problem = f"expected {len(names)} columns, got {len(cells)}"
-                    yield InputError(problem, file=path, row=number, fix="mend or delete the row")
+                    yield InputError(problem, file=path, row=count.row, fix="mend or delete the row")
                 continue
-            yield Record(path, number, dict(zip(names, cells, strict=True)))
+            fields = {name: text for name, text in zip(names, cells, strict=True) if name}
+            yield Record(path, count.row, fields, untyped=True)
 
 
 def _parquet(path: Path) -> Iterator[Record | InputError]:
@@ -230,6 +233,7 @@ def _parquet(path: Path) -> Iterator[Record | InputError]:
     number = 0
     try:
         with pq.ParquetFile(path) as file:
+            require_once(file.schema_arrow.names, path)
             for batch in file.iter_batches(batch_size=512):
                 batch.validate(full=True)
                 for fields in batch.to_pylist():

@@ -5,7 +5,6 @@ Every reader of answers goes through here, by columns (`sim.files.answer_columns
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from sim.errors import InputError, require_utf8
 from sim.files.conversations import messages_in
 from sim.files.recognise import converter_of, how_to_convert
-from sim.files.text_files import Count, delimiter_of, long_cells, opened
+from sim.files.text_files import Count, cells_of, long_cells, opened, require_once
 from sim.reading import bounded, load_json
 
 NAMES_KEY = b"pluralign.feature_names"
@@ -223,6 +222,7 @@ def read_arrow_part(part: Part) -> Any:
                 table = pa.ipc.open_stream(file).read_all()
         # Texts that are no UTF-8, which would be found out when they are read.
         table.validate(full=True)
+        require_once(table.column_names, part.path)
         return table
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:120]
@@ -306,14 +306,9 @@ def _csv_rows(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row, cells by column), rows counted as a spreadsheet does: the header is the first."""
     count = Count()
     with long_cells(), opened(part.path, count) as file:
-        lines = bounded(file, part.path)
-        header = next(lines, "")
-        reader = csv.reader(_with_first(header, lines), delimiter=delimiter_of(header), strict=True)
-        names = [name.strip() for name in next(reader, [])]
+        names, rows = cells_of(bounded(file, part.path), part.path)
         count.row = 1
-        for twice in (name for place, name in enumerate(names) if name in names[:place]):
-            raise InputError("the column stands twice", file=part.path, field=twice, fix="keep one of them")
-        for cells in reader:
+        for cells in rows:
             count.row += 1
             if not cells:
                 continue
@@ -323,9 +318,3 @@ def _csv_rows(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
                     fix="quote cells that hold the separator",
                 )  # fmt: skip
             yield count.row, {name: _cell(name, text) for name, text in zip(names, cells, strict=True) if name}
-
-
-def _with_first(first: str, rest: Iterator[str]) -> Iterator[str]:
-    if first:
-        yield first
-    yield from rest

@@ -11,6 +11,7 @@ from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, NUMBERS_AND
 from sim.files.arrow_json import is_sound, json_cells, json_lines
 from sim.files.arrow_values import require
 from sim.files.pair_table import AnswerKind
+from sim.files.quoted_cells import are_whole
 from sim.files.text_files import delimiter_of, opened
 from sim.reading import bounded_bytes
 
@@ -123,6 +124,7 @@ def _csv_table(part: Part) -> Any:
     names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(separator)]
     require(len(set(names)) == len(names) and all(names))
     data = bounded_bytes(part.path, part.packed)
+    require(are_whole(data, separator))
     return pc.read_csv(
         pa.BufferReader(data),
         read_options=pc.ReadOptions(column_names=names, skip_rows=1, block_size=1 << 24),

@@ -25,6 +25,12 @@ def item_number(text: str) -> str:
     return found.group(1) if found else text
 
 
+def spelt(features: Mapping[str, float]) -> str:
+    """The text of an item that is nothing but its features, "price 2400, time 1.5": with every digit, or two would
+    have one text, and without the sign of zero, as -0 equals 0."""
+    return ", ".join(f"{name} {repr(float(value) + 0.0).removesuffix('.0')}" for name, value in features.items())
+
+
 def with_item_numbers(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The rows, chosen and rejected by their value where all that say something are numbers in texts."""
     if not are_numbers(_telling(rows)):

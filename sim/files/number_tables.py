@@ -69,7 +69,7 @@ def read_cells(path: str | Path, row: str) -> list[tuple[int, list[str]]]:
     text = read_text(path, "give a plain CSV file").splitlines()
     separator = _separator_of(text)
     try:
-        for number, found in enumerate(csv.reader(text, delimiter=separator), start=1):
+        for number, found in enumerate(csv.reader(text, delimiter=separator, strict=True), start=1):
             cells = [cell.strip() for cell in found]
             if any(cells):
                 lines.append((number, cells))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +23,19 @@ def require_own_folder(out: str | Path, what: str, marks: Sequence[str]) -> None
     if is_bare(folder) or any(any(folder.glob(mark)) for mark in marks):
         return
     raise InputError(f"is not empty and holds no earlier {what}", file=folder, fix="name another folder (out)")
+
+
+def take_place(fresh: Path, target: Path) -> None:
+    """`fresh` becomes the folder `target`; an earlier one goes, but for hidden files: .gitkeep, .DS_Store and .git are
+    nobody's results."""
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
+    if old is not None:
+        os.replace(target, old / "earlier")
+    os.replace(fresh, target)
+    if old is not None:
+        for hidden in (old / "earlier").glob(".*"):
+            os.replace(hidden, target / hidden.name)
+        shutil.rmtree(old)
 
 
 def is_bare(folder: Path) -> bool:

@@ -167,18 +167,20 @@ def table_of_rows(
     annotator_names: tuple[str, ...] | None = None,
     place: Place | None = None,
     chats: bool = False,
+    asked: bool = False,
 ) -> PairTable:
     """The same checks for rows that are in memory; `path` is what messages name, `names` those of the features; place:
-    where each row is found, None for its number in `path`; chats: see `read_pairs`.
+    where each row is found, None for its number in `path`; chats: see `read_pairs`; asked: pairs to be predicted, of
+    which one with two sides that are the same is kept.
 
     Where one answer has other features under another prompt, an item is a pair of prompt and answer.
     """
-    return _numbered(rows, path, names, annotator_names, place, chats)[0]
+    return _numbered(rows, path, names, annotator_names, place, chats, asked)[0]
 
 
 def _numbered(
     rows: Sequence[Mapping[str, Any]], path: str | Path, names: tuple[str, ...] | None,
-    annotator_names: tuple[str, ...] | None, place: Place | None, chats: bool,
+    annotator_names: tuple[str, ...] | None, place: Place | None, chats: bool, asked: bool = False,
 ) -> tuple[PairTable, list[int]]:  # fmt: skip
     """`table_of_rows`, and the number of the row that each of its answers stands in."""
     if not rows:
@@ -193,7 +195,7 @@ def _numbered(
     def made(items: ItemTable) -> tuple[PairTable, list[int]]:
         people = AnnotatorTable(annotator_names)
         if kind == "pairs":
-            return _table(rows, path, columns, items, people, find, chats)
+            return _table(rows, path, columns, items, people, find, chats, asked)
         table, numbers = choice_table(rows, path, kind, columns, items, people, find, chats)
         _check_split(table, path, [find(number) for number in numbers] if table.split is not None else ())
         return table, numbers
@@ -210,7 +212,7 @@ def _numbered(
 # One pass over the rows: what is wrong is said with its row and field, in the order a reader meets it.
 def _table(
     rows: Sequence[Mapping[str, Any]], path: str | Path, columns: Mapping[str, str], items: ItemTable,
-    people: AnnotatorTable, place: Place, chats: bool,
+    people: AnnotatorTable, place: Place, chats: bool, asked_about: bool,
 ) -> tuple[PairTable, list[int]]:  # fmt: skip
     """The table, and the numbers of the rows that say something."""
     forms = Forms()
@@ -228,7 +230,7 @@ def _table(
 
         first, second = _sides(row, at, forms)
         weight = cell_weight(row.get("weight"), at("weight")) if "weight" in present else 1.0
-        if weight == 0.0 or first == second:
+        if weight == 0.0 or (first == second and not asked_about):
             why = OF_WEIGHT_ZERO if weight == 0.0 else SAME_ANSWERS
             left_out[why] = left_out.get(why, 0) + 1
             continue

@@ -6,9 +6,10 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -71,6 +72,25 @@ def long_cells() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(before)
+
+
+def cells_of(lines: Iterator[str], path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """(the names in the header, the rows of cells below it) of comma-separated text, inside `opened`.
+
+    Strict: a quote that is lost or too many would make one cell of the rows up to the next, and is a csv.Error.
+    """
+    header = next(lines, "")
+    reader = csv.reader(chain([header] if header else [], lines), delimiter=delimiter_of(header), strict=True)
+    names = [name.strip() for name in next(reader, [])]
+    require_once(names, path)
+    return names, reader
+
+
+def require_once(names: Sequence[str], source: str | Path) -> None:
+    """InputError where a column stands twice: a row would keep the last; nobody asks for one without a name."""
+    twice = next((name for place, name in enumerate(names) if name and name in names[:place]), None)
+    if twice is not None:
+        raise InputError("the column stands twice", file=source, field=twice, fix="keep one of them")
 
 
 def delimiter_of(header: str) -> str:

@@ -15,7 +15,7 @@ from sim.files.atomic import Json, replacing
 from sim.files.file_rows import require_ending
 from sim.files.item_files import Items, items_of_rows
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import table_of_row_set
+from sim.fitting.asked_pairs import pairs_of_rows
 from sim.fitting.assign import assign_answers, is_for_tables
 from sim.fitting.predict_sets import alternatives_of, are_sets, sets_of_rows, shares_of
 from sim.fitting.saved import Assigned, SavedFit
@@ -83,7 +83,8 @@ def predict_file(fit: SavedFit, path: str | Path, annotators: Sequence[str] = ()
         return predict_sets(fit, sets, annotators, named=named)
     if are_items(found.rows):
         return predict_items(fit, items_of_rows(found.rows, file, found.names, found.where), file, annotators)
-    return predict_pairs(fit, table_of_row_set(found, file), annotators)
+    pairs = pairs_of_rows(found.rows, file, found.names, found.annotator_names, found.where)
+    return predict_pairs(fit, pairs, annotators)
 
 
 def are_items(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -24,6 +23,7 @@ from sim.errors import InputError
 from sim.files.atomic import Json, parents_of, require_place, write_json, write_text
 from sim.files.checksums import NAME as CHECKSUMS
 from sim.files.checksums import require_unchanged, write_checksums
+from sim.files.own_folder import take_place
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
@@ -79,7 +79,7 @@ def require_writable(out: str | Path) -> None:
     require_place(target)
     if not target.is_dir():
         return
-    here = {path.name for path in target.iterdir()}
+    here = {path.name for path in target.iterdir() if not path.name.startswith(".")}
     if here and "fit.json" not in here:
         raise InputError("is not empty and holds no earlier fit", file=target, fix="name another folder")
     foreign = sorted(here - OURS)
@@ -100,12 +100,7 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
         try:
             fresh.chmod(0o755)
             fill(fresh)
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) if target.exists() else None
-            if old is not None:
-                os.replace(target, old / "fit")
-            os.replace(fresh, target)
-            if old is not None:
-                shutil.rmtree(old)
+            take_place(fresh, target)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise

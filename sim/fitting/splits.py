@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.distinct import distinct, numbered
 from sim.errors import InputError
+from sim.files.item_numbers import spelt
 from sim.files.pair_table import NONE_OF_THEM, SCALE, SPLITS, PairTable
 from sim.fitting.settings import AskedHoldOut, HoldOut
 from sim.preferences import BoolArray, FloatArray, IntArray
@@ -32,9 +33,11 @@ def is_designed(table: PairTable) -> bool:
     ...`), as `pluralign convert choices` writes them.  A list of numbers may as well be an embedding of something."""
     if table.features is None:
         return False
-    for label, values in zip(table.items, table.features, strict=True):
-        spelt = ", ".join(f"{name} {value:g}" for name, value in zip(table.feature_names, values, strict=True))
-        if label not in (spelt, NONE_OF_THEM, SCALE):
+    for label, values in zip(table.items, table.features.tolist(), strict=True):
+        own = dict(zip(table.feature_names, values, strict=True))
+        # Files that were converted up to November 2026 have six digits in their texts.
+        shorter = ", ".join(f"{name} {value:g}" for name, value in own.items())
+        if label not in (spelt(own), shorter, NONE_OF_THEM, SCALE):
             return False
     return True
 

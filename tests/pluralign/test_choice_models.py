@@ -97,6 +97,72 @@ def test_who_took_none_is_left_out_and_said(planted):
     assert found.theta == pytest.approx(pl.conditional_logit(rows).theta)
 
 
+def _choice(**changed):
+    return {"annotator_id": "a", "choice": 0, "features": [{"x": 1.0}, {"x": 0.0}], **changed}
+
+
+def _pair(**changed):
+    return {"annotator_id": "a", "chosen_features": {"x": 1.0}, "rejected_features": {"x": 0.0}, **changed}
+
+
+@pytest.mark.parametrize(("row", "message"), [
+    (_pair(annotator_id=None), "field 'annotator_id': is empty; give rows with"),
+    ({name: part for name, part in _pair().items() if name != "annotator_id"}, "'annotator_id': the column is missing"),
+    (_choice(annotator_id=None), "field 'annotator_id': is empty"),
+    (_choice(annotator_id=True), "field 'annotator_id': expected a name or number, got True; name the annotator"),
+    (_choice(annotator_id=""), "field 'annotator_id': expected a name or number, got ''"),
+    (_choice(features=[[1.0, 2.0], [0.0, 1.0]]), r"'features': expected an object name -> number .*, got \[1.0, 2.0\]"),
+    (_choice(features=[{"x": 1.0}]), "field 'features': expected a list of two or more alternatives"),
+    (_choice(features="x"), "field 'features': expected a list of two or more alternatives, got 'x'"),
+    (_choice(features=[{"x": None}, {"x": 1}]), r"field 'features': 'x' is no finite number \(None\); drop the row"),
+    (_choice(features=[{"x": "big"}, {"x": 1}]), r"field 'features': 'x' is no finite number \('big'\)"),
+    (_choice(features=[{"x": float("nan")}, {"x": 1}]), r"'x' is no finite number \(nan\)"),
+    (_choice(features=[{"x": 10**400}, {"x": 1}]), "'x' is no finite number"),
+    (_pair(chosen_features=[1.0]), "field 'chosen_features': expected an object name -> number"),
+    (_pair(rejected_features={"x": "low"}), "field 'rejected_features': 'x' is no finite number"),
+    (_choice(choice=0.7), "field 'choice': expected the number of one of 2 alternatives, got 0.7; number from 0"),
+    (_choice(choice=True), "field 'choice': expected the number of one of 2 alternatives, got True"),
+    (_choice(choice="b"), "field 'choice': expected the number of one of 2 alternatives, got 'b'"),
+    (_choice(choice=-2), "field 'choice': expected the number of one of 2 alternatives, got -2"),
+    (_choice(weight=None), "field 'weight': expected a positive number, got None"),
+    (_choice(weight=-1), "field 'weight': expected a positive number, got -1"),
+    (_pair(weight="much"), "field 'weight': expected a positive number, got 'much'"),
+    (_pair(tie="perhaps"), "field 'tie': expected true or false, got 'perhaps'"),
+])  # fmt: skip
+def test_a_bad_row_is_named(row, message):
+    good = _pair() if "chosen_features" in row else _choice()
+    with pytest.raises(pl.InputError, match=f"list, row 3, .*{message}"):
+        pl.conditional_logit([good, good, row], ridge=0.1)
+
+
+def test_ties_say_which_of_two_was_taken_as_little_as_none_does():
+    """They counted as wins of the side that was written first."""
+    rows = [_pair(), _pair(annotator_id="b", chosen_features={"x": 0.0}, rejected_features={"x": 1.0}, tie=False)]
+    tied = pl.conditional_logit([*rows, _pair(tie=True), _pair(tie=1), _pair(weight=0)], ridge=0.1)
+    assert (tied.n_choices, tied.left_out) == (2, {"ties": 2, "of weight 0": 1})
+    assert tied.theta == pytest.approx([0.0], abs=1e-9)
+
+
+def test_1_and_1_0_are_one_person_and_nobody_is_called_none():
+    rows = [_choice(annotator_id=name) for name in (1, 1.0, np.int64(1), np.float32(1.0))] + [_choice(annotator_id=2.5)]
+    assert pl.conditional_logit(rows, ridge=0.1).annotators == ("1", "2.5")
+    with pytest.raises(pl.InputError, match="row 6, field 'annotator_id': expected a name or number, got 'None'"):
+        pl.conditional_logit([*rows, _choice(annotator_id="None")], ridge=0.1)
+
+
+def test_frames_of_choices_are_their_rows(planted):
+    rows = _rows(planted[1])
+    direct = pl.conditional_logit(rows)
+    for frame in (pd.DataFrame(rows), {name: [row[name] for row in rows] for name in rows[0]}, tuple(rows)):
+        assert pl.conditional_logit(frame).theta == pytest.approx(direct.theta, abs=0)
+    floats = [{**row, "choice": np.float64(row["choice"])} for row in rows]
+    assert pl.conditional_logit(floats).theta == pytest.approx(direct.theta, abs=0)
+    with pytest.raises(pl.InputError, match="DataFrame, row 1, field 'features': the column is missing"):
+        pl.conditional_logit(_long(planted[1]))
+    with pytest.raises(pl.InputError, match=r"choices: expected .*, got int"):
+        pl.conditional_logit(3)
+
+
 def test_separated_choices_print_no_errors(planted):
     arrays, _ = planted
     found = pl.conditional_logit(**{**arrays, "rows": np.abs(arrays["rows"])})

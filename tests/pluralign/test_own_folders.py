@@ -126,3 +126,21 @@ def test_a_finished_claim_is_no_file_of_the_studies_before(tmp_path):
                          out=tmp_path / "study")  # fmt: skip
     assert json.loads((tmp_path / "study" / "request.json").read_text())["cells"]
     assert not [line for line in found._report.run.notices if "format 1" in line]
+
+
+def test_hidden_files_do_not_count_where_a_fit_goes_and_stay_there(tmp_path):
+    """An empty folder of git has .gitkeep, and a Mac leaves .DS_Store where somebody looked."""
+    rows = [{"annotator_id": f"p{j % 3}", "chosen": [j % 2, 1.0], "rejected": [0.0, j % 5]} for j in range(60)]
+    found = pl.fit(rows, method="dpo")
+    out = tmp_path / "fit"
+    _filled(out, (".gitkeep", ".git/config"))
+    found.save(out)
+    _filled(out, (".DS_Store",))
+    found.save(out)
+    assert pl.load_fit(out).method == found.method
+    assert {name for name in _content(out) if name.startswith(".")} == {".gitkeep", ".git/config", ".DS_Store"}
+    assert (out / ".git" / "config").read_text() == "mine\n"
+    assert not [path.name for path in tmp_path.iterdir() if path != out], "nothing is left beside it"
+    _filled(out, ("notes.txt",))
+    with pytest.raises(InputError, match=r"holds 'notes.txt', which is not of a fit"):
+        found.save(out)

@@ -62,7 +62,11 @@ def test_training_learns_and_is_reported(tiny):  # noqa: F811
 
 def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, monkeypatch):
     data = write_corpus(tmp_path / "text.jsonl", 150)
+    # A folder of hidden files is an empty one, and they stay.
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / ".gitkeep").write_text("mine")
     train_sft(_settings(data), tmp_path / "whole")
+    assert (tmp_path / "whole" / ".gitkeep").read_text() == "mine"
     keep, calls = next_token_training._keep, []
 
     def stop(*arguments):

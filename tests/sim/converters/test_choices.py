@@ -8,7 +8,8 @@ from real_files import real_file
 from sim.converters.converter import find_converter
 from sim.errors import InputError
 from sim.files.answer_files import write_answers
-from sim.files.preference_files import read_pairs
+from sim.files.preference_files import read_pairs, table_of_rows
+from sim.fitting.splits import is_designed
 
 
 def long(person, taken, situation, n=3):
@@ -43,6 +44,52 @@ def test_a_wide_table_of_three_is_choices(tmp_path):
     row = wide(1, "alternative 3", price3=10, time3=20)
     made = made_of("choices", tmp_path, [row, {**row, "choice": 0}], file="t.csv")
     assert [(len(r["responses"]), r["choice"]) for r in made.rows] == [(3, 2), (3, -1)]
+
+
+@pytest.mark.parametrize(("said", "taken"), [
+    ("-1", -1), ("0", -1), ("-1.0", -1), ("2", 1), ("2.0", 1), (" 3", 2), ("alt3", 2), ("alt-1", 0), ("choice: 2", 1),
+])  # fmt: skip
+def test_the_number_of_an_alternative_is_read_with_its_sign(tmp_path, said, taken):
+    """-1 is how everything else here writes that none was taken."""
+    rows = [wide(1, said, price3=10, time3=20), wide(1, "1", price3=10, time3=20)]
+    assert [row["choice"] for row in made_of("choices", tmp_path, rows, file="t.csv").rows] == [taken, 0]
+
+
+@pytest.mark.parametrize("said", ["-2", "-3.0", "4", "\u22121", "choice: -1", "$2", ".2", "2.5", "none", ""])
+def test_what_is_no_alternatives_number_is_a_bad_row(tmp_path, said):
+    rows = [wide(1, said, price3=10, time3=20)]
+    with pytest.raises(InputError, match=r"row 2, field 'choice': expected the number of .* \(1, 2, 3; none"):
+        made_of("choices", tmp_path, rows, file="t.csv")
+
+
+def test_a_choice_of_none_where_two_are_offered_makes_no_pair(tmp_path):
+    made = made_of("choices", tmp_path, [wide(1, -1), wide(2, 2)], file="t.csv")
+    assert (made.kind, [row["choice"] for row in made.rows]) == ("choices", [-1, 1])
+
+
+def test_alternatives_that_differ_in_their_last_digits_are_two(tmp_path):
+    """Texts of six digits called these one: the choice was left out, and others' file no longer had one item a text."""
+    third = {"price3": 2400.000002, "time3": 150}
+    rows = [wide(1, 1, price1=2400.000001, **third), wide(1, 3, price1=2400.000003, **third), wide(2, 0, **third)]
+    made = made_of("choices", tmp_path, rows, file="t.csv")
+    assert (len(made), made.left_out) == (3, {})
+    assert [row["responses"][0] for row in made.rows] == [
+        "price 2400.000001, time 150", "price 2400.000003, time 150", "price 2400, time 150"]  # fmt: skip
+    write_answers(tmp_path / "c.parquet", made.rows, made.kind)
+    table = read_pairs(tmp_path / "c.parquet")
+    assert len(table) == 3
+    assert is_designed(table)
+
+
+def test_designed_items_are_known_by_texts_of_either_length(tmp_path):
+    """Large, small, negative and long numbers; and six digits, as texts once had."""
+    values = [1e6, 1e16, 1e-7, -2.0, 0.1, 1 / 3, 123456789.123, -0.0]
+    for spell in (lambda value: repr(value + 0.0).removesuffix(".0"), lambda value: f"{value:g}"):
+        rows = [{"responses": [f"price {spell(value)}", "price 5"], "choice": 0, "annotator_id": "a",
+                 "features": [{"price": value}, {"price": 5.0}]} for value in values]  # fmt: skip
+        assert is_designed(table_of_rows(rows, "rows"))
+        rows[0]["responses"][0] = "price"
+        assert not is_designed(table_of_rows(rows, "rows"))
 
 
 def test_columns_of_other_names(tmp_path):

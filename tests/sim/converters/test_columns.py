@@ -30,8 +30,8 @@ def test_flags_of_the_command(tmp_path):
     assert json.loads(said)["pairs"] == 2
     assert json.loads(said)["ties"] == 1
     assert [json.loads(line)["annotator_id"] for line in (tmp_path / "o.jsonl").read_text().splitlines()] == [
-        "3.0",
-        "4.0",
+        "3",
+        "4",
     ]
 
 

@@ -295,7 +295,7 @@ def test_ratings_by_columns_are_those_by_rows(tmp_path, form):
 
 
 @pytest.mark.parametrize(
-    "line", ["1,1,3.0,0", "1,99,3.0,0", "1,50,eleven,0", "1,50,11,0", "1,50,nan,0", "1,50", "1,50,"]
+    "line", ["1,1,3.0,0", "1,99,3.0,0", "1,50,eleven,0", "1,50,11,0", "1,50,nan,0", "1,50", "1,50,", '1,50,3.0,"0']
 )
 def test_ratings_by_columns_accept_nothing_that_rows_refuse(tmp_path, line):
     path = tmp_path / "ratings.csv"
@@ -304,6 +304,16 @@ def test_ratings_by_columns_accept_nothing_that_rows_refuse(tmp_path, line):
     assert movielens_files._ratings_by_columns(path, films) is None
     with pytest.raises(InputError, match="row 482"):
         movielens_files.read_ratings(path, films, path)
+
+
+def test_a_quote_lost_in_films_or_tags_swallows_no_rows(tmp_path):
+    text = 'userId,movieId,tag\n1,1,"dark\n1,2,slow\n1,3,dark\n'
+    path = tmp_path / "tags.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match="row 2: is not CSV"):
+        list(movielens_files.read_tags(path))
+    path.write_text(text.replace('"dark', '"dark"'))
+    assert len(list(movielens_files.read_tags(path))) == 3
 
 
 def test_the_smallest_are_those_of_a_whole_sort():

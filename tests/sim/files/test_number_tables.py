@@ -5,7 +5,7 @@ import pytest
 from typed_commands import typed_json
 
 from sim.errors import InputError
-from sim.files.number_tables import read_number_table
+from sim.files.number_tables import read_cells, read_number_table
 from sim.files.opinion_files import read_opinions
 
 NAMED = "group,p1,p2\na,0.5,1\nb,1.5,0.25\n"
@@ -88,3 +88,12 @@ def test_the_commands_read_them(tmp_path, monkeypatch, capsys):
             for words in (("minmax", "--regret", table), ("aggregate", table), ("welfare", table, "--zero", "none"))
         ])  # fmt: skip
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("lines", ['a,1,2\nb,"3,4\nc,5,6\n', 'a,1,2\nb,"3"4,5\n'])
+def test_a_quote_lost_or_too_many_is_an_error(tmp_path, lines):
+    """Without a closing quote, a cell holds all rows that follow."""
+    path = tmp_path / "t.csv"
+    path.write_text("group,x,y\n" + lines)
+    with pytest.raises(InputError, match=r"row 3: is not CSV .*; close the quotes"):
+        read_cells(path, "group")
