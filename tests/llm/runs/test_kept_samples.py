@@ -89,7 +89,7 @@ def test_what_is_finished_is_not_sampled_again(empty, sampled, monkeypatch, aske
     assert not set(pieces) & set((empty / "samples").rglob("samples-*.safetensors"))
 
 
-@pytest.mark.parametrize(("asked", "apart"), [(MINMAX, 1), (DIRECT, 2), (EVAL, 5)], ids=["minmax", "direct", "eval"])
+@pytest.mark.parametrize(("asked", "apart"), [(MINMAX, 1), (DIRECT, 2), (EVAL, 3)], ids=["minmax", "direct", "eval"])
 def test_a_command_that_is_stopped_again_and_again_ends_as_one_nobody_touched(
     empty, tmp_path, sampled, monkeypatch, asked, apart
 ):
