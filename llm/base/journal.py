@@ -26,6 +26,7 @@ class Journal:
         """progress: hears of pieces that are damaged."""
         self.folder = None if folder is None else Path(folder)
         self._progress = progress
+        self._used: set[str] = set()
 
     def read(self, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """(tensors, notes) of a piece, or None. One that is not as it was written is not believed: it counts as absent,
@@ -34,15 +35,18 @@ class Journal:
         if path is None or not path.is_file():
             return None
         try:
-            return read_tensors(path, key)
+            found = read_tensors(path, key)
         except Damaged as error:
             self._progress(f"note: {path} was damaged ({error}) and is computed again")
             return None
+        self._used.add(key)
+        return found
 
     def write(self, key: str, tensors: Mapping[str, torch.Tensor], notes: Mapping[str, Any] | None = None) -> None:
         path = self._path(key)
         if path is not None:
             write_tensors(path, tensors, notes or {}, key)
+            self._used.add(key)
 
     def remove(self, key: str) -> None:
         path = self._path(key)
@@ -56,6 +60,13 @@ class Journal:
                 path.unlink(missing_ok=True)
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
+
+    def keep_used(self) -> None:
+        """Remove the pieces that were neither read nor written through this object: those of other questions."""
+        if self.folder is not None and self.folder.is_dir():
+            for path in self.folder.glob("*.safetensors"):
+                if path.stem not in self._used:
+                    path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{key}.safetensors"

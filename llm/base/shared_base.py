@@ -251,22 +251,36 @@ class SharedBase:
         """log pi(response | context) under what is in use, in the numbers of training and differentiable; (n,)."""
         return laid_out(self.store, [asked], self.pad, self.device).scores(self.scorer)[0]
 
-    def reference(self, contexts: AnyArray, responses: AnyArray) -> FloatArray:
+    def reference(
+        self, contexts: AnyArray, responses: AnyArray, journal: Journal | None = None, keep_from: int = 0
+    ) -> FloatArray:
         """log pi_ref(response | context), each row computed once in the life of this object; (n,) float64.
 
         It is what training subtracts, so it is computed in the numbers of training whatever `scoring` says: what
         bfloat16 does to the score of a policy near the reference it does to the reference, too.  A row's score depends
-        on the batch it happened to be in; see `reference_beside` for what is subtracted from scores.
+        on the batch it happened to be in; see `reference_beside` for what is subtracted from scores.  journal: where
+        sets of `keep_from` missing rows or more are kept.
         """
         rows = list(zip(contexts.tolist(), responses.tolist(), strict=True))
         missing = sorted({row for row in rows if row not in self._reference})
         if missing:
             wanted = np.array(missing, dtype=np.int64)
-            with self.using(None):
-                scores = self._scores(wanted[:, 0], wanted[:, 1])
-            self._require_finite(scores)
-            self._reference.update(zip(missing, scores.tolist(), strict=True))
+            self.remember_reference(wanted[:, 0], wanted[:, 1], self._kept_reference(wanted, journal, keep_from))
         return np.array([self._reference[row] for row in rows])
+
+    def _kept_reference(self, rows: IntArray, journal: Journal | None, keep_from: int) -> FloatArray:
+        """Scores (n,) of rows (n, 2) in the numbers of training."""
+        own = journal if journal is not None and len(rows) >= keep_from else Journal(None)
+        digest = self.store.digest(rows[:, 0], rows[:, 1])
+        piece = "alone-" + fingerprint(self.identity, self.computed_in, *self.batching, digest)
+        kept = own.read(piece)
+        if kept is not None:
+            return np.asarray(kept[0]["scores"].numpy())
+        with self.using(None):
+            scores = self._scores(rows[:, 0], rows[:, 1])
+        self._require_finite(scores)
+        own.write(piece, {"scores": torch.from_numpy(scores)})
+        return scores
 
     def knows_reference(self, contexts: IntArray, responses: IntArray) -> bool:
         """Whether `reference` has computed all of these rows."""
@@ -278,11 +292,11 @@ class SharedBase:
         """log pi_ref of these rows to be subtracted from a policy's scores of the same rows; (n,) float64.
 
         Of a base in a shorter format than float32: from the same batches in the numbers of `scoring`, so that what
-        rounding does to both alike cancels; one pass a set of rows, kept in this object, and of sets of `keep_from`
-        rows or more in the journal.  Of a float32 base the scores of `reference`: batches move them by 1e-5 nats.
+        rounding does to both alike cancels; one pass a set of rows, kept in this object.  Of a float32 base the scores
+        of `reference`: batches move them by 1e-5 nats.  Sets of `keep_from` rows or more are kept in the journal, too.
         """
         if not self.rounded:
-            return self.reference(contexts, responses)
+            return self.reference(contexts, responses, journal, keep_from)
         rows, place = distinct_rows(self.store, contexts, responses)
         digest = self.store.digest(rows[:, 0], rows[:, 1])
         piece = "beside-" + fingerprint(self.identity, self.computed_in, *self.batching, digest)

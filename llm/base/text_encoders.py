@@ -14,7 +14,7 @@ import numpy as np
 
 from llm.base.device import pick_device
 from llm.base.embeddings import hidden_state_embeddings, minilm_folder, sentence_embeddings
-from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.identity import tokenizer_files_hash, weights_hash
 from llm.base.model_folder import gguf_file_of, longest_input
 from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import load_base
@@ -28,7 +28,7 @@ _WINDOW = 512
 
 
 def _identity(kind: str, folder: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "model": weights_hash(folder), "tokenizer": tokenizer_hash(folder), **more}
+    return {"kind": kind, "model": weights_hash(folder), "tokenizer": tokenizer_files_hash(folder), **more}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm.base.device import pick_device
 from llm.base.embeddings import hidden_state_embeddings
-from llm.base.identity import tokenizer_hash, weights_hash
+from llm.base.identity import tokenizer_files_hash, weights_hash
 from llm.base.model_folder import longest_input
 from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
@@ -39,8 +39,8 @@ class RewardEncoder:
         self.place = str(Path(place).absolute())
         self._chat, self._append_end, self.window, self._progress = chat, append_end, window, progress
         self.identity: Mapping[str, Any] = {
-            "kind": self.kind, "model": weights_hash(self.place), "tokenizer": tokenizer_hash(self.place), "chat": chat,
-            "append_end": append_end, "window": window, "token": "last",
+            "kind": self.kind, "model": weights_hash(self.place), "tokenizer": tokenizer_files_hash(self.place),
+            "chat": chat, "append_end": append_end, "window": window, "token": "last",
         }  # fmt: skip
 
     def encode(self, texts: Sequence[str]) -> FloatArray:

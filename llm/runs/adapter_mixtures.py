@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
 
+from llm.base.journal import Journal, fingerprint
 from llm.base.sequences import collate_sequences, distinct_rows, row_batches
 from llm.base.shared_base import SharedBase
-from llm.training.adapter_policy import AdapterPolicy
+from llm.training.adapter_policy import WORTH_KEEPING, AdapterPolicy
 from sim.arguments import probability_array
 from sim.policies.mixture import Mixture
-from sim.preferences import AnyArray, FloatArray
+from sim.preferences import AnyArray, FloatArray, IntArray
 
 
 class AdapterMixture(Mixture):
@@ -53,7 +54,27 @@ def token_average_log_ratios(
         log_weights = torch.from_numpy(np.log(weights))
     distinct, back = distinct_rows(base.store, contexts, responses)
     prompts, answers = distinct[:, 0], distinct[:, 1]
-    out, own = np.empty((len(weights), len(distinct))), np.empty((len(policies), len(distinct)))
+    journal = policies[0].journal if len(distinct) >= WORTH_KEEPING else Journal(None)
+    identities = [policy.identity for policy in policies]
+    piece = "averaged-" + fingerprint(identities, weights, *base.batching, base.store.digest(prompts, answers))
+    kept = journal.read(piece)
+    if kept is None:
+        out, own = _scores_of_average(policies, log_weights, prompts, answers)
+        journal.write(piece, {"averaged": torch.from_numpy(out), "members": torch.from_numpy(own)})
+    else:
+        out, own = kept[0]["averaged"].numpy(), kept[0]["members"].numpy()
+    reference = base.reference_beside(prompts, answers, policies[0].journal, WORTH_KEEPING)
+    for policy, scores in zip(policies, own, strict=True):
+        policy.remember(distinct, scores, reference)
+    return np.asarray((out - reference)[:, back])
+
+
+def _scores_of_average(
+    policies: Sequence[AdapterPolicy], log_weights: torch.Tensor, prompts: IntArray, answers: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Log-probabilities of these rows under each average (n_ensembles, n), and under each member (K, n)."""
+    base = policies[0].base
+    out, own = np.empty((len(log_weights), len(prompts))), np.empty((len(policies), len(prompts)))
     with torch.inference_mode():
         for sequences in row_batches(base.scorer, base.store, prompts, answers, base.eval_tokens):
             batch = collate_sequences(base.store, prompts, answers, sequences, base.pad, base.device)
@@ -66,10 +87,7 @@ def token_average_log_ratios(
             for scores, tokens in ((out, mixed), (own, members)):
                 total = torch.zeros(len(tokens), len(rows), dtype=torch.float64)
                 scores[:, rows] = total.index_add(1, place, tokens).numpy()
-    reference = base.reference_beside(prompts, answers)
-    for policy, scores in zip(policies, own, strict=True):
-        policy.remember(distinct, scores, reference)
-    return np.asarray((out - reference)[:, back])
+    return out, own
 
 
 def merged_adapter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from llm.base.folder_format import file_checksum
+from llm.base.identity import tokenizer_change
 from llm.base.lora_settings import LoraSettings
 from llm.base.shared_base import SharedBase
+from llm.data.data_settings import DataSettings
+from llm.runs.open_run import read_config
 from llm.runs.run_folder import read_mixture
+from llm.runs.run_origin import Origin
+from llm.runs.run_settings import RunSettings
 from sim.errors import InputError
 from sim.reading import load_json
 
@@ -46,6 +52,48 @@ def require_same_start(before: Mapping[str, str], lora: LoraSettings, folder: Pa
                 f"was changed since {folder} began at it", file=place, field=_FIELD,
                 fix="put the old one back, or train with another --out",
             )  # fmt: skip
+
+
+def may_have_seen(settings: RunSettings, origin: Origin) -> bool:
+    """Whether a start of the adapters may have been trained on answers that this run holds out.
+
+    Of a run with the same seed, the same answers (by their checksums, wherever they lie) and the same settings and
+    tokenizer to read them by it has not, since the split is drawn from these; nor have the starts of that run where the
+    same is true of them.
+    """
+    for folder in start_folders(settings.lora):
+        run = folder.parent
+        if not (run / "mixture.json").is_file():
+            return True
+        before, its, _ = read_config(run)
+        if (before.seed, _read_by(before)) != (settings.seed, _read_by(settings)):
+            return True
+        if _answers(its) != _answers(origin) or tokenizer_change(its.tokenizer, origin.tokenizer):
+            return True
+        # An adapter that was put there afterwards is from elsewhere.
+        wanted = read_mixture(run).files.get(f"{folder.name}/{_WEIGHTS}")
+        if wanted is not None and wanted != file_checksum(folder / _WEIGHTS):
+            return True
+        if not _begins_at(before.lora, its.start) or may_have_seen(before, its):
+            return True
+    return False
+
+
+def _begins_at(lora: LoraSettings, start: Mapping[str, str]) -> bool:
+    """Whether the adapters that a run began at are still where they were."""
+    try:
+        return start_hashes(lora) == start
+    except InputError:
+        return False
+
+
+def _read_by(settings: RunSettings) -> DataSettings:
+    """The settings that answers are read by, without the places where they lie."""
+    return replace(settings.data, train="", test=None)
+
+
+def _answers(origin: Origin) -> tuple[str | None, ...]:
+    return tuple(origin.data.get(name) for name in ("train", "test"))
 
 
 def begin_at_start(base: SharedBase, name: str, k: int, n_types: int) -> None:

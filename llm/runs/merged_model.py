@@ -19,7 +19,7 @@ from llm.base.device import choose_arithmetic, pick_device
 from llm.base.float32_arithmetic import SHORT
 from llm.base.folder_format import file_checksum, require_unchanged, stamped
 from llm.base.gguf_models import plain_folder
-from llm.base.identity import hash_of_files, tokenizer_hash, versions, weights_hash
+from llm.base.identity import hash_of_files, tokenizer_change, tokenizer_hash, versions, weights_hash
 from llm.base.model_folder import base_folder, into_weights, with_adapter
 from llm.base.new_folder import new_folder
 from llm.base.progress import Progress
@@ -85,15 +85,12 @@ def merge_group_model(
     require_place(target)
     given = base_of(mixture, folder, model)
     place = plain_folder(given, progress)
-    for what, wanted, found in (
-        ("base", hash_of_files(mixture.base_hash), weights_hash(given)),
-        ("tokenizer", mixture.tokenizer_hash, tokenizer_hash(given)),
-    ):
-        if wanted != found:
-            raise InputError(
-                f"the {what} in {given} is not the one this run was trained on", file=folder,
-                fix="give the right one with --model",
-            )  # fmt: skip
+    other = "base" if hash_of_files(mixture.base_hash) != weights_hash(given) else ""
+    if other := other or tokenizer_change(mixture.tokenizer_hash, tokenizer_hash(given)):
+        raise InputError(
+            f"the {other} in {given} is not the one this run was trained on", file=folder,
+            fix="give the right one with --model",
+        )  # fmt: skip
     if hash_of_files(mixture.base_hash) != mixture.base_hash:
         progress("note: this run was trained on the base in 4 bits; merged into the whole one it is another policy")
     choose_arithmetic(pick_device(device))

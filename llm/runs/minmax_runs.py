@@ -11,13 +11,13 @@ import numpy as np
 
 from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
 from llm.base.identity import versions
-from llm.base.journal import Journal
 from llm.base.progress import Progress
 from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
 from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
 from llm.runs.worst_group import student_scales
+from llm.training.adapter_policy import AdapterPolicy
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import weigh
@@ -239,7 +239,8 @@ def direct_run(
     seed: int = 0,
     progress: Progress = lambda text: None,
 ) -> DirectReport:
-    """The direct saddle-point policy of a run: adapter folder `direct`, direct.json; resumes if killed.
+    """The direct saddle-point policy of a run: adapter folder `direct`, direct.json; resumes from what the journal of
+    the run's policies keeps.
 
     Its regrets are measured on fresh samples, beside the ensemble's value on the same prompts.
     """
@@ -248,13 +249,16 @@ def direct_run(
     contexts, apiece = sampled_prompts(asked, prompts, samples, stream.child("prompts"))
     sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     matrix = sampled.estimate
-    journal = Journal(run.folder / "journal", progress)
+    own = run.policies[0]
+    # What is scored at a step is of use to that step alone: nothing of it is kept.
+    groups = [AdapterPolicy(run.base, each.name, beta=each.beta, sampling=each.sampling) for each in run.policies]
     found = direct_saddle_point(
-        run.base, run.policies, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
-        journal=journal, progress=progress,
+        run.base, groups, np.diag(matrix).copy(), contexts, settings, stream, priorities=priorities,
+        journal=own.journal, progress=progress,
     )  # fmt: skip
+    policy = AdapterPolicy(run.base, found.policy.name, beta=own.beta, sampling=own.sampling, journal=own.journal)
     repeated = np.repeat(contexts, apiece)
-    drawn = found.policy.sample(repeated, stream.child("judge"))
+    drawn = policy.sample(repeated, stream.child("judge"))
     h = np.stack([policy.log_ratio(repeated, drawn) for policy in run.policies])
     regret, spread = direct_regrets(sampled, h, run.mixture.beta)
     ensemble = weigh(
@@ -263,7 +267,7 @@ def direct_run(
     )  # fmt: skip
     # The adapter counts from the moment its report stands beside it: `direct_adapter`.
     (run.folder / _DIRECT).unlink(missing_ok=True)
-    kl = float(found.policy.log_ratio(repeated, drawn).mean())
+    kl = float(policy.log_ratio(repeated, drawn).mean())
     rows = [
         ("method", "direct saddle point against the worst group"),
         ("groups", str(len(run.policies))),
@@ -288,5 +292,4 @@ def direct_run(
         files=checksums(run.folder, ["direct"]),
     )
     write_json(run.folder / _DIRECT, stamped(report.as_json()))
-    journal.clear()
     return report

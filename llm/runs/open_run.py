@@ -11,8 +11,9 @@ from llm.base.device import choose_arithmetic, own_device, pick_device, pick_dty
 from llm.base.folder_format import read_stamped, require_unchanged
 from llm.base.four_bit import require_four_bit
 from llm.base.generation import Sampling
-from llm.base.identity import base_hash, tokenizer_hash
+from llm.base.identity import base_hash, tokenizer_change, tokenizer_hash
 from llm.base.joining import asked_to_shard
+from llm.base.journal import Journal
 from llm.base.model_folder import end_tokens, longest_input
 from llm.base.processes import processes
 from llm.base.progress import Progress
@@ -140,11 +141,13 @@ def open_run(
     base: tuple[SharedBase, Any] | None = None,
     prefix: str = "",
     trained_on: Sequence[str] = (),
+    journal: Journal | None = None,
     progress: Progress = lambda text: None,
 ) -> OpenRun:
     """Load a run's adapters on its base, or on an open one (`base`) under names that begin with `prefix`.
 
-    model, trained_on: where the base and the files of training lie now, if they were moved.  The base is refused if its
+    model, trained_on: where the base and the files of training lie now, if they were moved.  journal: finished samples
+    and scores of the policies (see `samples_journal`).  The base is refused if its
     hash differs from the run's, and the folder if a file of it is not as it was written; other numbers than those of
     training are said to `progress`.
     """
@@ -155,12 +158,12 @@ def open_run(
     settings = replace(settings, device=device or settings.device, sharding="none")
     if base is None:
         shared, tokenizer, hashes = open_base(base_of(mixture, folder, model), settings, progress)
-        for name, value in (("base", mixture.base_hash), ("tokenizer", mixture.tokenizer_hash)):
-            if hashes[name] != value:
-                raise InputError(
-                    f"the {name} in {model or mixture.base} is not the one this run was trained on", file=folder,
-                    fix="give the right one with --model",
-                )  # fmt: skip
+        other = "base" if hashes["base"] != mixture.base_hash else ""
+        if other := other or tokenizer_change(mixture.tokenizer_hash, hashes["tokenizer"]):
+            raise InputError(
+                f"the {other} in {model or mixture.base} is not the one this run was trained on", file=folder,
+                fix="give the right one with --model",
+            )  # fmt: skip
     else:
         shared, tokenizer = base
         if shared.identity != mixture.base_hash:
@@ -172,5 +175,9 @@ def open_run(
     policies = []
     for name in mixture.adapters:
         shared.load_adapter(prefix + name, folder / name)
-        policies.append(AdapterPolicy(shared, prefix + name, beta=mixture.beta, sampling=sampling or settings.sampling))
+        policies.append(
+            AdapterPolicy(
+                shared, prefix + name, beta=mixture.beta, sampling=sampling or settings.sampling, journal=journal
+            )
+        )
     return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings, origin, tuple(trained_on))

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from llm.base.journal import Journal, fingerprint
 from llm.base.reference_policy import ReferencePolicy
-from llm.scorers.named_scorers import Scorer
+from llm.scorers.named_scorers import Scorer, kept_as
 from llm.training.adapter_policy import AdapterPolicy
 from sim.estimators.bootstrap import annotator_interval
 from sim.preferences import FloatArray, IntArray
@@ -49,11 +51,25 @@ def draw_samples(
     return Samples(
         responses=responses.reshape(shape),
         log_ratio=np.stack([group.log_ratio(repeated, responses).reshape(shape) for group in groups]),
-        scores={scorer.name: scorer(prompts, texts).reshape(shape) for scorer in scorers},
+        scores={scorer.name: _scores(scorer, prompts, texts, policy.journal).reshape(shape) for scorer in scorers},
         words=np.array([float(len(text.split())) for text in texts]).reshape(shape),
         prompts=tuple(prompts[::samples]),
         texts=tuple(texts[::samples]),
     )
+
+
+def _scores(scorer: Scorer, prompts: Sequence[str], texts: Sequence[str], journal: Journal) -> FloatArray:
+    """A scorer's numbers (n,), read from the journal where they are slow to make and there already."""
+    made_by = kept_as(scorer)
+    if not made_by:
+        return scorer(prompts, texts)
+    piece = "judged-" + fingerprint(made_by, list(prompts), list(texts))
+    found = journal.read(piece)
+    if found is not None:
+        return np.asarray(found[0]["scores"].numpy())
+    scores = scorer(prompts, texts)
+    journal.write(piece, {"scores": torch.from_numpy(np.ascontiguousarray(scores))})
+    return scores
 
 
 @dataclass(frozen=True, eq=False)

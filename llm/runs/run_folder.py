@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
+from llm.base.journal import Journal
+from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
 from llm.base.tensor_files import disk_errors
 from llm.training.group_training import GroupFit
@@ -162,6 +164,18 @@ def read_whole(folder: str | Path) -> MixtureFile:
     mixture = read_mixture(folder)
     require_unchanged(Path(folder), mixture.files, TRAIN_AGAIN)
     return mixture
+
+
+@contextmanager
+def samples_journal(folder: str | Path, command: str, progress: Progress) -> Iterator[Journal]:
+    """Where a command keeps what it sampled from finished policies and scored: `samples/<command>` of the run.
+
+    Nothing is lost when it is killed, and nothing sampled again when it is called again. When it ends, what other
+    options had left there goes: an answer is kept until another question is asked.
+    """
+    journal = Journal(Path(folder) / "samples" / command, progress)
+    yield journal
+    journal.keep_used()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm.base.embeddings import sentence_folder
 from llm.base.folder_format import file_checksum
-from llm.base.identity import folder_hash, require_same_model
+from llm.base.identity import folder_hash, require_same_model, tokenizer_change
 from llm.base.shared_base import SharedBase
 from llm.data.data_settings import DataSettings
 from sim.errors import InputError
@@ -126,11 +126,11 @@ def require_same_models(origin: Origin, model: str, embedding: str, folder: Path
 def require_same_origin(before: Origin, now: Origin, folder: Path) -> None:
     """InputError where an unfinished run would go on with other data, another base, or in other numbers."""
     fix = "give what it began with, or delete the folder, or choose another --out"
-    for name, one, other in (
-        ("data", before.data, now.data), ("base", before.base, now.base),
-        ("tokenizer", before.tokenizer, now.tokenizer), ("lora.start", before.start, now.start),
+    for name, same in (
+        ("data", before.data == now.data), ("base", before.base == now.base),
+        ("tokenizer", not tokenizer_change(before.tokenizer, now.tokenizer)), ("lora.start", before.start == now.start),
     ):  # fmt: skip
-        if one != other:
+        if not same:
             raise InputError(f"holds an unfinished run; its {name} changed since it began", file=folder, fix=fix)
     if computed_in(before) != computed_in(now):
         raise InputError(

@@ -37,8 +37,11 @@ def sampled_tables(
     K, beta = len(run.policies), run.mixture.beta
     yardsticks = {scorer.name: scorer for scorer in scorers.values()}
     everything: dict[str, AdapterPolicy | ReferencePolicy] = {
-        "reference": ReferencePolicy(run.base, beta=beta, sampling=run.policies[0].sampling), **policies,
-    }  # fmt: skip
+        "reference": ReferencePolicy(
+            run.base, beta=beta, sampling=run.policies[0].sampling, journal=run.policies[0].journal
+        ),
+        **policies,
+    }
     means: dict[str, PromptMeans] = {}
     prompts: tuple[str, ...] = ()
     texts: dict[str, tuple[str, ...]] = {}

@@ -55,7 +55,8 @@ def table_rows(
     direct = direct_adapter(run.folder)
     if direct is not None:
         run.base.load_adapter("direct", direct)
-        policies[DIRECT] = AdapterPolicy(run.base, "direct", beta=run.mixture.beta, sampling=run.policies[0].sampling)
+        own = run.policies[0]
+        policies[DIRECT] = AdapterPolicy(run.base, "direct", beta=own.beta, sampling=own.sampling, journal=own.journal)
     return policies, ensembles, grouping
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from llm.base.folder_format import read_stamped, stamped
-from llm.base.identity import versions
+from llm.base.identity import hash_of_tokenizer_files, versions
 from llm.base.journal import SharedJournal, fingerprint
 from llm.base.processes import processes
 from llm.base.progress import Progress
 from llm.base.sharding import share_held
 from llm.base.shared_base import SharedBase
 from llm.data.preference_text import TextPreferences, load_preferences
-from llm.runs.adapter_start import require_same_start, start_folders, start_hashes
+from llm.runs.adapter_start import may_have_seen, require_same_start, start_folders, start_hashes
 from llm.runs.model_card import RunNumbers, adapter_cards
 from llm.runs.number_of_types import RunInputs, best_types, fit_candidates, require_fitting
 from llm.runs.open_run import open_base, read_config, window_of
@@ -139,7 +139,7 @@ def _train(settings: RunSettings, out: Path, progress: Progress) -> RunSummary:
             f"note: groups begin in the order of groups.start={settings.groups.start}, which knows nothing of whose "
             "lora.start is whose; groups.start=adapters begins with who is served best by which"
         )
-    if _may_have_seen(settings):
+    if may_have_seen(settings, origin):
         progress(
             "note: lora.start was made with another seed, on other answers or elsewhere: it may have seen what is held "
             "out here, and held-out numbers are then too good"
@@ -199,18 +199,6 @@ def _require_same_everywhere(settings: RunSettings, origin: Origin) -> None:
         ("version of the libraries", versions()),
     ):  # fmt: skip
         processes().require_same(what, json.dumps(value, sort_keys=True), fix)
-
-
-def _may_have_seen(settings: RunSettings) -> bool:
-    """Whether a start of the adapters may have been trained on answers that this run holds out: of a run with the same
-    seed and the same answers it has not, since the split is drawn from these."""
-    for folder in start_folders(settings.lora):
-        if not (folder.parent / "mixture.json").is_file():
-            return True
-        before = read_config(folder.parent)[0]
-        if (before.seed, before.data) != (settings.seed, settings.data):
-            return True
-    return False
 
 
 def _deciding(settings: RunSettings) -> dict[str, Any]:
@@ -276,7 +264,9 @@ def _prepare_reference(inputs: RunInputs, hashes: Mapping[str, str]) -> None:
     sets = (inputs.data.train, inputs.data.held_out, inputs.data.new_prompts)
     # Distinct rows only: annotators share pairs.
     rows = np.unique(np.concatenate([np.stack(answers.rows, axis=1) for answers in sets]), axis=0)
-    keys = {**hashes, **base.computed_in, "data": base.store.digest(rows[:, 0], rows[:, 1])}
+    # What the hash holds beside files decides the rows, which are in the key, or nothing of their scores.
+    files = hash_of_tokenizer_files(hashes["tokenizer"])
+    keys = {**hashes, "tokenizer": files, **base.computed_in, "data": base.store.digest(rows[:, 0], rows[:, 1])}
     inputs.progress(f"reference scores of {len(rows)} responses")
     if base.prepare_reference(file, keys, rows[:, 0], rows[:, 1], inputs.journal, inputs.progress):
         inputs.progress(f"reference scores were read from {file}")

@@ -44,6 +44,12 @@ class GrammarScorer:
         self._workers = max(1, workers)
         self._unlinked: dict[str, int] = {}
 
+    @property
+    def kept_as(self) -> str:
+        """What scores depend on beside the texts: they take long enough to be kept."""
+        told = subprocess.run([_COMMAND[0], "--version"], capture_output=True, text=True, check=False).stdout
+        return f"{_COMMAND} {_LONGEST} {told}"
+
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
         """(n,) in [-1, 0]; the prompt is not looked at, but for finishing its last sentence with the response."""
         split = [scored_sentences(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]

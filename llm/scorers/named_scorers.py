@@ -28,11 +28,18 @@ class Scorer(Protocol):
         ...
 
 
+def kept_as(scorer: Scorer) -> str:
+    """What a scorer's numbers depend on beside the texts, where they take so long that they are worth keeping; else
+    nothing."""
+    return str(getattr(scorer, "kept_as", ""))
+
+
 class Negated:
     """The opposite taste."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer, self.name = scorer, f"negative-{scorer.name}"
+        self.kept_as = kept_as(scorer) and f"negative {kept_as(scorer)}"
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
         return -self._scorer(prompts, responses)
@@ -43,6 +50,7 @@ class AfterOpening:
 
     def __init__(self, scorer: Scorer, opening: str) -> None:
         self._scorer, self._opening, self.name = scorer, opening, scorer.name
+        self.kept_as = kept_as(scorer) and f"after {opening} {kept_as(scorer)}"
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> FloatArray:
         return self._scorer([prompt.removeprefix(self._opening) for prompt in prompts], responses)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
 from llm.base.plain_text import tidy
 from sim.errors import InputError, require_whole
 from sim.files.atomic import replacing, write_json
@@ -19,7 +20,9 @@ from sim.preferences import FloatArray, IntArray
 from sim.reading import bounded, load_json
 from sim.streams import Stream
 
-_FORMAT = 1
+# The format of sentiment.json before it and its arrays had checksums; such a file is read as it is.
+_BEFORE = 1
+_AGAIN = "run make-imdb again"
 _CROP_WORDS = 30
 
 
@@ -116,34 +119,47 @@ class SentimentScorer:
         place = Path(folder)
         with replacing(place / "sentiment.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, idf=self.vectorizer.idf_, coefficients=self.coefficients)
-        write_json(place / "sentiment.json", {
-            "format": _FORMAT,
+        write_json(place / "sentiment.json", stamped({
+            "files": checksums(place, ["sentiment.npz"]),
             "intercept": self.intercept,
             "accuracy": self.accuracy,
             "accuracy_crops": self.accuracy_crops,
             "vocabulary": {word: int(column) for word, column in self.vectorizer.vocabulary_.items()},
-        })  # fmt: skip
+        }))  # fmt: skip
 
     @staticmethod
     def load(folder: str | Path) -> SentimentScorer:
         """A saved scorer; its scores are equal to the original's."""
         place = Path(folder)
         try:
-            content = load_json((place / "sentiment.json").read_text(encoding="utf-8"))
+            content = _read(place)
             with np.load(place / "sentiment.npz", allow_pickle=False) as arrays:
                 idf, coefficients = arrays["idf"], arrays["coefficients"]
-            if content["format"] != _FORMAT or len(idf) != len(content["vocabulary"]) or len(coefficients) != len(idf):
-                raise ValueError("format or sizes differ")
+            if len(idf) != len(content["vocabulary"]) or len(coefficients) != len(idf):
+                raise ValueError("sizes differ")
             vectorizer = _vectorizer(None, 1, content["vocabulary"])
             vectorizer.idf_ = idf
             return SentimentScorer(
                 vectorizer, coefficients, float(content["intercept"]), tuple(content["accuracy"]),
                 tuple(content["accuracy_crops"]),
             )  # fmt: skip
+        except InputError:
+            raise
         except OSError as error:
-            raise InputError("holds no saved sentiment scorer", file=place, fix="run make-imdb again") from error
+            raise InputError("holds no saved sentiment scorer", file=place, fix=_AGAIN) from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"is not a sentiment scorer of this version ({error})", file=place) from error
+
+
+def _read(place: Path) -> dict[str, Any]:
+    """sentiment.json, as it and sentiment.npz were written."""
+    path = place / "sentiment.json"
+    content = load_json(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and content.get("format") == _BEFORE:
+        return content
+    content = read_stamped(path, _AGAIN)
+    require_unchanged(place, content["files"], _AGAIN)
+    return content
 
 
 def _vectorizer(features: int | None, min_df: int, vocabulary: dict[str, int] | None = None) -> Any:

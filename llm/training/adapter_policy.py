@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llm.base.generation import Sampling, sample_responses
+from llm.base.generation import KeptSamples, Sampling, sample_responses
 from llm.base.journal import Journal, fingerprint
 from llm.base.sequences import distinct_rows
 from llm.base.shared_base import SharedBase
@@ -226,8 +226,10 @@ class AdapterPolicy:
         self.changed()
 
     def sample(self, contexts: AnyArray, stream: Stream) -> AnyArray:
-        """One response a context (numbers of the token store), temperature and length as in `sampling`."""
-        return sample_responses(self.base, self.name, contexts, stream, self.sampling)
+        """One response a context (numbers of the token store), temperature and length as in `sampling`; those that the
+        journal knows are read."""
+        kept = KeptSamples(self.journal, self.identity) if self.journal.folder is not None else None
+        return sample_responses(self.base, self.name, contexts, stream, self.sampling, kept)
 
     def snapshot(self) -> Any:
         return {name: value.clone() for name, value in self._tensors().items()}, dict(self._known)

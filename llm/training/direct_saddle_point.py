@@ -156,7 +156,7 @@ def direct_saddle_point(
         state.step += 1
         if state.step % settings.checkpoint_steps == 0 or state.step == settings.steps:
             require_finite(parameters, "the direct policy", "direct.rate", settings.rate)
-            state.save(journal, key, parameters, optimizer)
+            state.save(journal, key, parameters, optimizer if state.step < settings.steps else None)
             recent = np.mean([row.regret for row in state.record[-settings.checkpoint_steps :]], axis=0)
             shown = ", ".join(f"{value:.3f}" for value in recent)
             progress(f"direct step {state.step}/{settings.steps}: regrets {shown}; KL {log_ratio.mean():.2f}")
@@ -194,12 +194,15 @@ class _State:
         return _State(0, np.full(K + 1, -math.log(K + 1)), np.zeros(K + 1), None, None, [])
 
     def save(
-        self, journal: Journal, key: str, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
-    ) -> None:
+        self, journal: Journal, key: str, parameters: dict[str, torch.nn.Parameter],
+        optimizer: torch.optim.Optimizer | None,
+    ) -> None:  # fmt: skip
+        """optimizer: None of the last step, after which nothing moves any more."""
         tensors = {f"parameter/{name}": value.detach().clone() for name, value in parameters.items()}
-        tensors |= {f"gradient/{name}": value for name, value in (self.gradient or {}).items()}
-        for number, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(v).clone() for name, v in moments.items()}
+        if optimizer is not None:
+            tensors |= {f"gradient/{name}": value for name, value in (self.gradient or {}).items()}
+            for number, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(v).clone() for name, v in moments.items()}
         losses = np.zeros(0) if self.losses is None else self.losses
         tensors["players"] = torch.from_numpy(np.concatenate([self.log_adversary, self.adversary_sum, losses]))
         journal.write(key, tensors, {"step": self.step, "record": [asdict(row) for row in self.record]})

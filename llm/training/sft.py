@@ -114,6 +114,11 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
     if (embeddings := embeddings_of(model)) is not None:
         for row in (*rows, *held_rows):
             require_embedded(row, embeddings, str(settings.model or ""))
+    if not any(tokenizer.batch_decode(held_rows, skip_special_tokens=True)):
+        raise InputError(
+            f"the {len(judged)} held-out documents are too short to be judged by (no passage has three tokens)",
+            file=settings.data, field="held_out", fix="raise it, or take another seed",
+        )  # fmt: skip
     if len(rows) < settings.batch:
         raise InputError(
             f"{len(rows)} passages do not fill a batch of {settings.batch}", file=settings.data,
@@ -163,9 +168,20 @@ def _look_at_what_is_there(kept: Checkpoints, progress: Progress) -> None:
 
 
 def _split(documents: list[Document], held_out: float, stream: Stream) -> tuple[list[Document], list[Document]]:
-    """(documents to train on, documents to be judged on), each in the file's order."""
-    judged = np.zeros(len(documents), dtype=np.bool_)
-    judged[stream.child("held-out").permutation(len(documents))[: max(1, round(held_out * len(documents)))]] = True
+    """(documents to train on, documents to be judged on), each in the file's order.
+
+    All copies of a document are on one side: `held_out` is the share of different documents.
+    """
+    written = [json.dumps(document, sort_keys=True) for document in documents]
+    number = {text: j for j, text in enumerate(dict.fromkeys(written))}
+    if len(documents) > 1 and len(number) == 1:
+        raise InputError(
+            f"its {len(documents)} documents are copies of one: nothing is left to be judged by", field="data",
+            fix="give different texts",
+        )  # fmt: skip
+    chosen = np.zeros(len(number), dtype=np.bool_)
+    chosen[stream.child("held-out").permutation(len(number))[: max(1, round(held_out * len(number)))]] = True
+    judged = chosen[[number[text] for text in written]]
     return (
         [text for text, held in zip(documents, judged, strict=True) if not held],
         [text for text, held in zip(documents, judged, strict=True) if held],

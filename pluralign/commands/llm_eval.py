@@ -69,22 +69,22 @@ def command(
     from llm.runs.evaluation import evaluate
     from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
-    from llm.runs.run_folder import held_run, read_annotators
+    from llm.runs.run_folder import held_run, read_annotators, samples_journal
     from llm.runs.twin_of_run import twin_of
     from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
     from sim.files.atomic import write_json
 
     judges = scorers_of(made, scorers)
-    with training_warnings(), held_run(run):
-        say = clock()
-        opened = open_run(run, model=model, device=device, trained_on=trained_on, progress=say)
+    say = clock()
+    with training_warnings(), held_run(run), samples_journal(run, "eval", say) as journal:
+        opened = open_run(run, model=model, device=device, trained_on=trained_on, journal=journal, progress=say)
         others: dict[str, Any] = {}
         for number, place in enumerate(against):
             # Responses of other lengths or temperatures say nothing of the policies that wrote them.
             other = open_run(
                 place, sampling=opened.settings.sampling, base=(opened.base, opened.tokenizer),
-                prefix=f"other{number}_", progress=say,
+                prefix=f"other{number}_", journal=journal, progress=say,
             )  # fmt: skip
             ours, its = opened.settings.sampling, other.settings.sampling
             if (ours.max_new_tokens, ours.temperature) != (its.max_new_tokens, its.temperature):

@@ -57,16 +57,16 @@ def command(
     """
     from llm.runs.minmax_runs import direct_run, minmax_run
     from llm.runs.open_run import open_run
-    from llm.runs.run_folder import held_run
+    from llm.runs.run_folder import held_run, samples_journal
     from llm.runs.table_rows import distinct_priorities
     from llm.training.direct_saddle_point import SaddleSettings
     from sim.settings import read_settings
 
     asked = distinct_priorities([numbers("--priorities", text) for text in priorities])
     settings = read_settings(SaddleSettings, config, overrides)
-    with training_warnings(), held_run(run):
-        say = clock()
-        opened = open_run(run, model=model, device=device, trained_on=trained_on, progress=say)
+    say = clock()
+    with training_warnings(), held_run(run), samples_journal(run, "minmax", say) as journal:
+        opened = open_run(run, model=model, device=device, trained_on=trained_on, journal=journal, progress=say)
         asked = asked or [(1.0,) * len(opened.policies)]
         report = minmax_run(opened, asked, prompts=prompts, samples=samples, rounds=rounds, seed=seed, progress=say)
         found = None

@@ -88,7 +88,40 @@ def test_a_gguf_file_is_converted_once(tmp_path, cache):
 
         direct = AutoModelForCausalLM.from_pretrained(str(tmp_path), gguf_file="tiny.gguf", dtype=torch.float32)
         assert torch.allclose(direct(ids).logits, model(ids).logits, atol=1e-6)
-    assert list(cache.glob("gguf/*")) == [folder]
+    assert set(cache.glob("gguf/*")) == {folder, folder.with_name(f"{folder.name}.json")}
+
+
+def _without_hash(folder):
+    folder.with_name(f"{folder.name}.json").unlink()
+
+
+def _zeroed(folder):
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-4000] + bytes(4000))
+
+
+def _other_ends(folder):
+    (folder / "generation_config.json").write_text('{"eos_token_id": 7}')
+
+
+def _more(folder):
+    (folder / "adapter_config.json").write_text("{}")
+
+
+@pytest.mark.parametrize("change", [_without_hash, _zeroed, _other_ends, _more])
+def test_a_converted_folder_that_was_changed_is_converted_again(tmp_path, cache, change):
+    """The file's hash is the model's: what is computed must be the file's numbers, whatever became of the folder."""
+    file, said = write_gguf(tmp_path / "tiny.gguf"), []
+    folder = converted(file)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    change(folder)
+    assert converted(file, said.append) == folder
+    assert said[0] == f"note: {folder} is not as it was written"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert converted(file, said.append) == folder
+    assert len(said) == 2
+    assert len(list(cache.glob("gguf/*"))) == 2
 
 
 def test_another_content_is_another_model(tmp_path, cache):

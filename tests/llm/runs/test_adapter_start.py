@@ -15,13 +15,14 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from saved_runs import contents, interrupted, pairs, refused, settings, train_command  # noqa: E402, F401
 from tiny_llm import open_tiny, random_rows, tiny  # noqa: E402, F401
 
-from llm.base.folder_format import stamped  # noqa: E402
+from llm.base.folder_format import checksums, stamped  # noqa: E402
 from llm.base.lora_settings import LoraSettings  # noqa: E402
 from llm.data.data_settings import DataSettings  # noqa: E402
-from llm.runs.adapter_start import begin_at_start, read_start  # noqa: E402
-from llm.runs.run_folder import save_adapter  # noqa: E402
+from llm.runs.adapter_start import begin_at_start, may_have_seen, read_start, start_hashes  # noqa: E402
+from llm.runs.run_folder import MixtureFile, save_adapter, save_mixture  # noqa: E402
+from llm.runs.run_origin import Origin  # noqa: E402
 from llm.runs.run_settings import RunSettings  # noqa: E402
-from llm.runs.train_run import _may_have_seen, train_run  # noqa: E402
+from llm.runs.train_run import train_run  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.streams import Stream  # noqa: E402
 
@@ -179,14 +180,41 @@ def test_a_start_that_may_have_seen_what_is_held_out_is_noted(tmp_path):
     from sim.files.atomic import write_json
     from sim.settings import resolved
 
-    run = tmp_path / "run"
-    (run / "group_0").mkdir(parents=True)
-    settings = RunSettings(model="m", data=DataSettings(train="a.jsonl"), lora=LoraSettings(start=str(run / "group_0")))
-    assert not _may_have_seen(replace(settings, lora=LoraSettings()))
-    assert _may_have_seen(settings), "of an adapter from elsewhere nothing is known"
-    (run / "mixture.json").write_text("{}")
-    origin = {"base": "", "tokenizer": "", "data": {}, "dtype": "float32", "device": "cpu", "scoring": "float32"}
-    write_json(run / "config.json", stamped({**resolved(settings), "origin": origin}))
-    assert not _may_have_seen(settings), "the same seed and answers: the same split"
-    assert _may_have_seen(replace(settings, seed=1))
-    assert _may_have_seen(replace(settings, data=DataSettings(train="b.jsonl")))
+    made = Origin(base="", tokenizer="t+1", data={"train": "1"}, dtype="float32", device="cpu", scoring="float32")
+
+    def run(name, settings, origin=made):
+        """A finished run, as far as it is looked at; the folder of its adapter."""
+        place = tmp_path / name
+        (place / "group_0").mkdir(parents=True)
+        (place / "group_0" / "adapter_model.safetensors").write_text(name)
+        (place / "group_0" / "adapter_config.json").write_text("{}")
+        mixture = MixtureFile(
+            base="", base_hash="", tokenizer_hash="", beta=1.0, method="dpo", adapters=("group_0",), mixture=(1.0,),
+            files=checksums(place, ["group_0"]),
+        )  # fmt: skip
+        save_mixture(place, mixture)
+        origin = replace(origin, start=start_hashes(settings.lora))
+        write_json(place / "config.json", stamped({**resolved(settings), "origin": origin.as_json()}))
+        return str(place / "group_0")
+
+    def beginning(start, **changes):
+        return RunSettings(model="m", data=DataSettings(train="a.jsonl"), lora=LoraSettings(start=start), **changes)
+
+    plain = beginning(None)
+    settings = beginning(run("first", plain))
+    assert not may_have_seen(plain, made)
+    assert may_have_seen(beginning(str(tmp_path / "elsewhere")), made), "of such an adapter nothing is known"
+    assert not may_have_seen(settings, made), "the same seed and answers: the same split"
+    assert may_have_seen(replace(settings, seed=1), made)
+    assert may_have_seen(settings, replace(made, data={"train": "2"})), "other answers at the same path"
+    assert may_have_seen(settings, replace(made, data={"train": "1", "test": "3"}))
+    assert not may_have_seen(replace(settings, data=DataSettings(train="moved.jsonl")), made), "the same answers"
+    assert may_have_seen(replace(settings, data=DataSettings(train="a.jsonl", window=8)), made)
+    assert may_have_seen(settings, replace(made, tokenizer="u+1")), "other rows may be too long"
+    # What a start began at.
+    second = beginning(run("second", settings))
+    assert not may_have_seen(second, made)
+    assert may_have_seen(beginning(run("third", beginning(run("other", replace(plain, seed=1))))), made)
+    (tmp_path / "first" / "group_0" / "adapter_model.safetensors").write_text("another")
+    assert may_have_seen(settings, made), "put there afterwards"
+    assert may_have_seen(second, made)

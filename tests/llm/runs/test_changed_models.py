@@ -14,11 +14,16 @@ from saved_runs import FAST, contents, small_sft  # noqa: E402
 from tiny_llm import corpus, open_tiny, random_rows, score, tiny, write_corpus, write_pairs  # noqa: E402, F401
 
 from llm.base import embeddings  # noqa: E402
+from llm.base.folder_format import checksums, stamped  # noqa: E402
+from llm.base.identity import hash_of_tokenizer_files, tokenizer_files_hash, tokenizer_hash  # noqa: E402
 from llm.base.journal import Journal  # noqa: E402
 from llm.data.imdb import make_imdb  # noqa: E402
 from llm.data.imdb_settings import ImdbSettings  # noqa: E402
 from llm.runs import response_embeddings  # noqa: E402
+from llm.runs.merged_model import merge_group_model  # noqa: E402
+from llm.runs.open_run import open_run  # noqa: E402
 from llm.runs.response_embeddings import RunEmbeddings  # noqa: E402
+from llm.runs.run_folder import read_mixture  # noqa: E402
 from llm.runs.run_settings import RunSettings  # noqa: E402
 from llm.runs.train_run import train_run  # noqa: E402
 from llm.training.sft import train_sft  # noqa: E402
@@ -76,13 +81,74 @@ def _other_template(model):
     (model / "chat_template.json").write_text("{}")
 
 
+def _other_ends(model):
+    path = model / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": [2, 5]}))
+
+
+def _tools_template(model):
+    (model / "additional_chat_templates").mkdir()
+    (model / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+
+
+def test_what_decides_tokens_is_in_the_hash_and_nothing_else(model):
+    """What generation_config.json says of sampling is replaced (`generation._policy_alone`), and decides nothing."""
+    plain, file = tokenizer_hash(model), model / "generation_config.json"
+    assert tokenizer_hash(model) == plain
+    file.write_text(json.dumps({**json.loads(file.read_text()), "temperature": 0.3, "repetition_penalty": 1.5}))
+    assert tokenizer_hash(model) == plain
+    found = {plain}
+    for change in (_other_ends, _tools_template):
+        change(model)
+        found.add(tokenizer_hash(model))
+    (model / "additional_chat_templates" / "tool_use.jinja").write_text("{{ messages }}")
+    found.add(tokenizer_hash(model))
+    assert len(found) == 4
+    assert {hash_of_tokenizer_files(own) for own in found} == {tokenizer_files_hash(model)}
+    file.unlink()
+    assert tokenizer_hash(model) not in found
+
+
+def test_a_run_from_before_end_tokens_were_hashed_is_read_by_its_tokenizer_files(model, tmp_path):
+    """Its folder holds the hash of the files alone; a run of today refuses to be opened with other ends."""
+    out = tmp_path / "run"
+    _train(model, tmp_path, out)
+    whole = contents(out)
+    _other_ends(model)
+    with pytest.raises(InputError, match=r"the end tokens .* in .* is not the one this run was trained on"):
+        open_run(out)
+    with pytest.raises(InputError, match=r"the end tokens .* in .* is not the one this run was trained on"):
+        merge_group_model(out, 0, tmp_path / "merged")
+    for name in ("config.json", "run.json", "mixture.json"):
+        _as_before(out / name, read_mixture(out).tokenizer_hash)
+    _as_before(out / "mixture.json", "", config=checksums(out, ["config.json"]))
+    _train(model, tmp_path, out)
+    open_run(out)
+    _other_tokenizer(model)
+    with pytest.raises(InputError, match="its tokenizer differ"):
+        _train(model, tmp_path, out)
+    assert contents(out).keys() == whole.keys()
+
+
+def _as_before(path, tokenizer, config=()):
+    """The file as a version wrote it that hashed a tokenizer's files alone."""
+    text = path.read_text()
+    content = json.loads(text.replace(tokenizer, hash_of_tokenizer_files(tokenizer)) if tokenizer else text)
+    content.get("files", {}).update(config)
+    path.write_text(json.dumps(stamped({key: content[key] for key in content if key not in ("format", "checksum")})))
+
+
 @pytest.mark.parametrize("command", [_train, _sft, _make_imdb])
 def test_a_finished_folder_wants_the_model_it_was_made_with(command, model, tmp_path):
     out = tmp_path / "out"
     command(model, tmp_path, out)
     whole = contents(out)
     command(model, tmp_path, out)
-    for change, what in ((_other_weights, "weights"), (_other_tokenizer, "tokenizer"), (_other_template, "tokenizer")):
+    for change, what in (
+        (_other_weights, "weights"), (_other_tokenizer, "tokenizer"), (_other_template, "tokenizer"),
+        (_other_ends, r"end tokens \(generation_config.json\) or additional_chat_templates"),
+        (_tools_template, r"end tokens \(generation_config.json\) or additional_chat_templates"),
+    ):  # fmt: skip
         kept = shutil.copytree(model, tmp_path / "kept")
         change(model)
         with pytest.raises(InputError, match=f"model': was changed since .*out was made with it: its {what} differ"):
@@ -101,7 +167,7 @@ def test_continuations_of_another_model_are_sampled_anew(model, tmp_path):
     pieces = set(contents(tmp_path / "kept"))
     make_imdb(settings, tmp_path / "again")
     assert set(contents(tmp_path / "kept")) == pieces
-    for number, change in enumerate((_other_weights, _other_tokenizer, _other_template), 2):
+    for number, change in enumerate((_other_weights, _other_tokenizer, _other_template, _other_ends), 2):
         change(model)
         make_imdb(settings, tmp_path / change.__name__)
         assert len(contents(tmp_path / "kept")) == number * len(pieces)

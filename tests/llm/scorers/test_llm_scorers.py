@@ -71,8 +71,22 @@ def test_damaged_and_missing_classifiers(classifier, tmp_path):
         make_scorer("sentiment", tmp_path)
     classifier.save(tmp_path)
     content = json.loads((tmp_path / "sentiment.json").read_text())
-    content["vocabulary"].popitem()
-    (tmp_path / "sentiment.json").write_text(json.dumps(content))
+    whole, arrays = (tmp_path / "sentiment.json").read_text(), (tmp_path / "sentiment.npz").read_bytes()
+    (tmp_path / "sentiment.json").write_text(json.dumps({**content, "intercept": content["intercept"] + 1}))
+    with pytest.raises(InputError, match=r"sentiment\.json: was changed or damaged: its checksum differs"):
+        make_scorer("sentiment", tmp_path)
+    (tmp_path / "sentiment.json").write_text(whole)
+    np.savez(tmp_path / "sentiment.npz", idf=classifier.vectorizer.idf_, coefficients=-classifier.coefficients)
+    with pytest.raises(InputError, match=r"sentiment\.npz: was changed or damaged: its checksum differs"):
+        make_scorer("sentiment", tmp_path)
+    (tmp_path / "sentiment.npz").write_bytes(arrays)
+    assert make_scorer("sentiment", tmp_path)([""], ["Good."]) == classifier([""], ["Good."])
+    # One that was written before there were checksums.
+    before = {key: value for key, value in content.items() if key not in ("format", "checksum", "files")}
+    (tmp_path / "sentiment.json").write_text(json.dumps({"format": 1, **before}))
+    assert make_scorer("sentiment", tmp_path)([""], ["Good."]) == classifier([""], ["Good."])
+    before["vocabulary"].popitem()
+    (tmp_path / "sentiment.json").write_text(json.dumps({"format": 1, **before}))
     with pytest.raises(InputError, match="not a sentiment scorer of this version"):
         make_scorer("sentiment", tmp_path)
     with pytest.raises(InputError, match="must be trained first"):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from tiny_llm import corpus, tiny, train_tiny, write_corpus  # noqa: F401  # tin
 torch = pytest.importorskip("torch")
 
 from llm.base.small_mistral import SIZES, load_base, train_tokenizer  # noqa: E402
-from llm.training import next_token_training  # noqa: E402
+from llm.training import next_token_training, sft  # noqa: E402
 from llm.training.sft import train_sft  # noqa: E402
 from llm.training.sft_settings import SftSettings  # noqa: E402
 from sim.errors import InputError  # noqa: E402
+from sim.streams import Stream  # noqa: E402
 
 
 def _settings(path, **changes):
@@ -124,6 +126,47 @@ def test_mistakes(tmp_path, changes, message):
     with pytest.raises((InputError, ValueError), match=message):
         train_sft(_settings(data, **changes), tmp_path / "sft")
     assert not (tmp_path / "sft").exists()
+
+
+def test_copies_of_a_document_are_on_one_side(tmp_path):
+    documents = [text for text in corpus(60, seed=2) for _ in range(2)] + ["one more", "one more", "one more"]
+    for share in (0.02, 0.2):
+        training, judged = sft._split(documents, share, Stream(0, "sft"))
+        assert not set(training) & set(judged)
+        assert len(set(judged)) == max(1, round(share * len(set(documents))))
+        assert sorted(training + judged) == sorted(documents)
+    different = list(dict.fromkeys(documents))
+    judged = Stream(0, "sft").child("held-out").permutation(len(different))[: round(0.2 * len(different))]
+    assert sft._split(different, 0.2, Stream(0, "sft"))[1] == [different[j] for j in sorted(judged)]
+    turns = [[{"role": "user", "content": text}] for text in documents]
+    training, judged = sft._split(turns, 0.2, Stream(0, "sft"))
+    assert not [turn for turn in judged if turn in training]
+    with pytest.raises(InputError, match="its 7 documents are copies of one"):
+        train_sft(_settings(_written(tmp_path, ["The film was long."] * 7)), tmp_path / "out")
+
+
+def _written(folder, texts):
+    path = folder / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def test_held_out_documents_too_short_to_judge_by_are_refused(tiny, tmp_path, monkeypatch):  # noqa: F811
+    """A tokenizer without a begin token makes one token of "a", and of so few tokens nothing is read; a text of
+    special tokens alone has no bytes to measure a loss by."""
+    model = shutil.copytree(tiny, tmp_path / "model")
+    (model / "sft.json").unlink()
+    content = json.loads((model / "tokenizer.json").read_text())
+    (model / "tokenizer.json").write_text(json.dumps({**content, "post_processor": None}))
+    content = json.loads((model / "tokenizer_config.json").read_text())
+    content.pop("bos_token")
+    (model / "tokenizer_config.json").write_text(json.dumps(content))
+    monkeypatch.setattr(sft, "descend", lambda *rest: pytest.fail("trained"))
+    for text in ("a", "<s></s>"):
+        monkeypatch.setattr(sft, "_split", lambda documents, *rest, text=text: (documents[:-1], [text]))
+        data = _written(tmp_path, [*corpus(40), text])
+        with pytest.raises(InputError, match="the 1 held-out documents are too short to be judged by"):
+            train_sft(_settings(data, model=str(model), batch=16, steps=3), tmp_path / "out")
 
 
 def test_a_folder_that_is_something_else_is_not_overwritten(tmp_path):
