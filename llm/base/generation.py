@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,14 +51,20 @@ class InverseDistribution:
 
 
 def sample_responses(
-    base: SharedBase, name: str | None, contexts: AnyArray, stream: Stream, sampling: Sampling
+    base: SharedBase, name: str | None, contexts: AnyArray, stream: Stream | Sequence[Stream], sampling: Sampling
 ) -> IntArray:
     """One response a context from adapter `name` (None: the reference); numbers of the token store, (n,).
+
+    stream: of all, whose numbers belong to places in `contexts` and to `max_new_tokens`; or each response's own, whose
+    token t takes the t-th number.
 
     A response ends with an end token (`base.ends`), or where `max_new_tokens` cuts it: then it is a prefix, and its
     log-probability that of the prefix, so that log-ratios of sampled responses stay exact.
     """
-    uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
+    if isinstance(stream, Stream):
+        uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
+    else:
+        uniforms = np.stack([own.uniforms(sampling.max_new_tokens) for own in stream])
     lengths = base.store.lengths(contexts)
     order = np.argsort(lengths, kind="stable")
     out = np.empty(len(contexts), dtype=np.int64)
@@ -90,6 +98,19 @@ def _generate(
         end = next((j + 1 for j, token in enumerate(row) if token in base.ends), len(row))
         responses.append(row[:end])
     return responses
+
+
+def own_streams(base: SharedBase, contexts: IntArray, stream: Stream) -> list[Stream]:
+    """Of each of (n,) contexts a stream that belongs to its tokens and to how often it stood before: whatever else is
+    asked, the j-th response to a prompt has the same numbers."""
+    before: Counter[int] = Counter()
+    found = []
+    for context in contexts.tolist():
+        tokens = np.asarray(base.store[context], dtype="<i8").tobytes()
+        name = hashlib.blake2b(tokens, digest_size=16).hexdigest()
+        found.append(stream.child(f"prompt/{name}").at(replicate=before[context]))
+        before[context] += 1
+    return found
 
 
 @contextmanager
