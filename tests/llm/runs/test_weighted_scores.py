@@ -62,12 +62,8 @@ def test_a_weight_is_a_count_and_it_is_said_where_it_cannot_be_one(tmp_path, mea
     assert len(found) == (said is not None)
     assert all(f"is {mean:g}: a weight of 2 is the row twice" in note and said in note for note in found)
     fit_rows = [
-        {
-            "annotator_id": f"a{j % 25}",
-            "chosen_features": [1.0, j % 3],
-            "rejected_features": [0.0, j % 2],
-            "weight": mean,
-        }
+        {"annotator_id": f"a{j % 25}", "prompt": "p", "chosen": [1.0, float(j % 3)], "rejected": [0.0, float(j % 2)]}
+        | {"weight": mean}
         for j in range(100)
     ]
     counts = pl.fit(fit_rows, method="dpo").as_dict()["counts"]
