@@ -41,6 +41,22 @@ def spread_or_one(values: FloatArray, axis: int | None = None) -> FloatArray:
     return np.where(spread > 1e-12 * np.abs(values).max(axis=axis, initial=0.0), spread, 1.0)
 
 
+def unit_note(weights: FloatArray | None) -> str | None:
+    """What to say of answers whose mean weight is below .1 or above 10; None of others.
+
+    A weight is a count: who is in which group is found by as many answers as the weights add up to, and means alone are
+    the same in every unit.
+    """
+    mean = 1.0 if weights is None or not len(weights) else float(weights.mean())
+    if 0.1 <= mean <= 10.0:
+        return None
+    said = "hardly say" if mean < 1 else "leave no doubt"
+    return (
+        f"the mean weight of an answer to train on is {mean:.3g}: a weight of 2 is the row twice, so that these "
+        f"answers {said} who is in which group; divide by their mean where only their ratios are meant"
+    )
+
+
 def joined(parts: Sequence[FloatArray | None]) -> FloatArray | None:
     """The weights of several parts together, None where there are none."""
     given = [part for part in parts if part is not None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,17 +69,23 @@ def sample_responses(
     base: SharedBase,
     name: str | None,
     contexts: AnyArray,
-    stream: Stream,
+    stream: Stream | Sequence[Stream],
     sampling: Sampling,
     kept: KeptSamples | None = None,
 ) -> IntArray:
     """One response a context from adapter `name` (None: the reference); numbers of the token store, (n,).
 
+    stream: of all, whose numbers belong to places in `contexts` and to `max_new_tokens`; or each response's own, whose
+    token t takes the t-th number.
+
     A response ends with an end token (`base.ends`), or where `max_new_tokens` cuts it: then it is a prefix, and its
     log-probability that of the prefix, so that log-ratios of sampled responses stay exact.  kept: pieces of some
     batches are read from there, or written there as soon as they are finished.
     """
-    uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
+    if isinstance(stream, Stream):
+        uniforms = stream.uniforms((len(contexts), sampling.max_new_tokens))
+    else:
+        uniforms = np.stack([own.uniforms(sampling.max_new_tokens) for own in stream])
     lengths = base.store.lengths(contexts)
     order = np.argsort(lengths, kind="stable")
     out = np.empty(len(contexts), dtype=np.int64)
@@ -101,11 +109,14 @@ def sample_responses(
     return out
 
 
-def _key(base: SharedBase, contexts: AnyArray, stream: Stream, sampling: Sampling, identity: str) -> str:
+def _key(
+    base: SharedBase, contexts: AnyArray, stream: Stream | Sequence[Stream], sampling: Sampling, identity: str
+) -> str:
     """Of all that responses depend on: the policy, the tokens of the prompts in their order, what ends a response, and
     the random numbers."""
     asked = base.store.digest(contexts)
-    return fingerprint(_SAMPLED, identity, list(base.ends), base.pad, asdict(sampling), asdict(stream), asked)
+    numbers = asdict(stream) if isinstance(stream, Stream) else [asdict(own) for own in stream]
+    return fingerprint(_SAMPLED, identity, list(base.ends), base.pad, asdict(sampling), numbers, asked)
 
 
 def _kept(
@@ -147,6 +158,19 @@ def _generate(
         end = next((j + 1 for j, token in enumerate(row) if token in base.ends), len(row))
         responses.append(row[:end])
     return responses
+
+
+def own_streams(base: SharedBase, contexts: IntArray, stream: Stream) -> list[Stream]:
+    """Of each of (n,) contexts a stream that belongs to its tokens and to how often it stood before: whatever else is
+    asked, the j-th response to a prompt has the same numbers."""
+    before: Counter[int] = Counter()
+    found = []
+    for context in contexts.tolist():
+        tokens = np.asarray(base.store[context], dtype="<i8").tobytes()
+        name = hashlib.blake2b(tokens, digest_size=16).hexdigest()
+        found.append(stream.child(f"prompt/{name}").at(replicate=before[context]))
+        before[context] += 1
+    return found
 
 
 @contextmanager

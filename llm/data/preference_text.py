@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +14,14 @@ from llm.data.answer_texts import require_text
 from llm.data.chat_prompts import common_rendering
 from llm.data.data_settings import DataSettings
 from llm.data.questions import questions_of
-from llm.data.splits import answers_of, hold_out_answers, hold_out_prompts, some_annotators
+from llm.data.splits import answers_of, kept_apart, some_annotators
 from llm.data.tokeniser import TokenisedPairs, Tokeniser
 from sim.answer_kinds.kinds import AskedLikelihood, Likelihood, likelihood_of
 from sim.errors import InputError
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream
+from sim.weighted_means import unit_note
 
 __all__ = ["AnswerSet", "DataSettings", "TextPreferences", "judged_by", "load_answers", "load_preferences"]
 
@@ -62,6 +64,8 @@ def load_preferences(
             f"{int((counts == 1).sum())} annotators have a single answer: it is not held out, and says little about "
             "their group"
         )
+    if light := unit_note(None if pairs.weights is None else pairs.weights[train_rows]):
+        notes.append(light)
     asked = tokenised.prompt
     question = questions_of(pairs, asked, tokenised.choices)
     once = np.flatnonzero(train_rows)[np.unique(question[train_rows], return_index=True)[1]]
@@ -70,10 +74,7 @@ def load_preferences(
             f"{again} answers are of people who answered the same question before: all answers of one person to one "
             "question are held out together, or none"
         )
-    new = hold_out_prompts(asked, pairs.annotator, train_rows, settings.new_prompts, stream.child("held-out"))
-    held = hold_out_answers(
-        pairs, asked, train_rows & ~new, settings.held_out, stream.child("held-out answers"), question
-    )
+    new, held = kept_apart(pairs, asked, train_rows, question, settings.new_prompts, settings.held_out, stream)
     if settings.held_out and np.bincount(asked[once]).max() < 2:
         notes.append(
             "no prompt has answers of two annotators: groups are found by what their answers have in common as texts "
@@ -98,17 +99,24 @@ def load_preferences(
     )
 
 
-def load_answers(path: str, settings: DataSettings, tokenizer: Any, store: TokenStore, window: int) -> AnswerSet:
+def load_answers(
+    path: str, settings: DataSettings, tokenizer: Any, store: TokenStore, window: int,
+    tell: Callable[[str], None] = lambda note: None,
+) -> AnswerSet:  # fmt: skip
     """All answers of a file that policies are judged on, as those of `data.test`: whatever split it has.
 
-    settings: the data section of a run, which says how answers are read.
+    settings: the data section of a run, which says how answers are read.  tell: is told what was left out or changed,
+    note after note.
     """
     tokeniser = Tokeniser(tokenizer, store, window, settings)
     judged = replace(settings, likelihood=judged_by(settings.likelihood))
     table, tokenised, _, notes = _tokenised(path, judged, tokeniser, judged=True)
+    notes += tokeniser.notes()
     if not tokenised.keep.any():
-        told = "".join(f"; {note}" for note in [*notes, *tokeniser.notes()])
+        told = "".join(f"; {note}" for note in notes)
         raise InputError(f"no answers are left to evaluate on{told}", file=path, fix="give more rows")
+    for note in notes:
+        tell(note)
     return answers_of(table, tokenised, tokenised.keep)
 
 

@@ -22,6 +22,17 @@ def some_annotators(n: int, share: float, stream: Stream) -> BoolArray:
     return chosen
 
 
+def kept_apart(
+    pairs: PreferencePairs, prompt: IntArray, rows: BoolArray, question: IntArray, new_prompts: float, held_out: float,
+    stream: Stream,
+) -> tuple[BoolArray, BoolArray]:  # fmt: skip
+    """Of the answers `rows` of training annotators (those on new prompts, those held out beside them); see
+    `DataSettings`.  What is on neither side is trained on."""
+    new = hold_out_prompts(prompt, pairs.annotator, rows, new_prompts, stream.child("held-out"))
+    held = hold_out_answers(pairs, prompt, rows & ~new, held_out, stream.child("held-out answers"), question)
+    return new, held
+
+
 def hold_out_answers(
     pairs: PreferencePairs, prompt: IntArray, rows: BoolArray, share: float, stream: Stream,
     question: IntArray | None = None,

@@ -11,6 +11,7 @@ import torch
 
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import mean_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def fit_shared_network(
 
     [arXiv 2405.00254, Algorithm 1, step 1, for a general representation]  psi_omega: Linear, tanh, Linear to k, no
     constant at the end (comparisons do not see it).  features: (M, d).  chosen, rejected, annotator: (n,).  held: mask
-    of answers kept out, whose mean log-likelihood after each epoch is in `held_out`.
+    of answers kept out, whose mean log-likelihood after each epoch, each as often as its weight says, is in `held_out`.
     """
     # One function on purpose: the start, the tensors and the loop share a dozen names that nothing else needs.
     settings = settings or NetworkSettings()
@@ -82,6 +83,7 @@ def fit_shared_network(
         lr=settings.rate,
     )
     total = float(weight[inside].sum())
+    counted = None if weights is None else np.asarray(weights, dtype=np.float64)[outside.numpy()]
 
     def margins(rows: torch.Tensor) -> torch.Tensor:
         psi = network(table[first[rows]]) - network(table[second[rows]])
@@ -98,7 +100,8 @@ def fit_shared_network(
         if bool(outside.any()):
             with torch.no_grad():
                 rows = torch.nonzero(outside).flatten()
-                trace.append(float(torch.nn.functional.logsigmoid(margins(rows)).mean()))
+                each = torch.nn.functional.logsigmoid(margins(rows))
+                trace.append(mean_of(each.double().numpy(), counted))
 
     def represent(rows: FloatArray) -> FloatArray:
         with torch.no_grad():

@@ -7,11 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from llm.data.data_settings import DataSettings
+from llm.data.splits import kept_apart, some_annotators
 from llm.planning.plan_settings import PlanSettings
 from llm.training.answer_sizes import LargestAnswer, largest_answer
+from sim.answer_kinds.kinds import likelihood_of
 from sim.errors import InputError
+from sim.files.pair_table import PairTable
 from sim.files.preference_files import read_pairs
-from sim.preferences import IntArray
+from sim.preferences import BoolArray, IntArray, PreferencePairs
+from sim.streams import Stream
 
 # A token is about four bytes of English.
 _BYTES = 4
@@ -76,15 +81,18 @@ def planned_answers(settings: PlanSettings) -> PlannedAnswers:
 
 
 def count_answers(path: str) -> PlannedAnswers:
-    """Of a preference file; of one that says which answers are to train on, of those."""
+    """Of a preference file the answers that `train` trains on by its own settings of data: without those of unseen
+    annotators and those held out.  largest: of those held out too, which are scored."""
     table = read_pairs(path)
     if table.answers == "grades":
         raise InputError(
             "the answers are grades of one response each, which train does not take", file=path,
             fix="give several responses and their scores",
         )  # fmt: skip
-    if table.split is not None and table.rows_of("train").any():
-        table = table.select(table.rows_of("train"))
+    table = likelihood_of(table, DataSettings().likelihood).table
+    known, used = _rows_of_training(table)
+    largest = _largest_of(table.select(known))
+    table = table.select(used)
     sizes = np.array([len(text.encode()) for text in table.items])
     prompts = np.array([len(text.encode()) for text in table.prompts])
     answer, item = table.shown()
@@ -98,10 +106,37 @@ def count_answers(path: str) -> PlannedAnswers:
         alike=alike if table.answers == "pairs" else None,
         prompt_tokens=tokens[0],
         response_tokens=tokens[1],
-        largest=_largest(_tokens(prompts)[table.prompt], _tokens(sizes)[item], answer),
+        largest=largest,
         responses=len(item) / len(table),
         annotators=len(np.unique(table.annotator)),
     )
+
+
+def _rows_of_training(table: PairTable) -> tuple[BoolArray, BoolArray]:
+    """(answers of training annotators, those of them that are trained on), masks (n,), as `load_preferences` has them
+    with seed 0: another seed draws other people, as many."""
+    settings, stream = DataSettings(), Stream(0, "llm")
+    if table.split is not None and table.rows_of("train").any():
+        rows = table.rows_of("train")
+    else:
+        apart = some_annotators(table.n_annotators, settings.unseen, stream.child("unseen"))
+        rows = ~apart[table.annotator]
+    pairs = PreferencePairs(table.prompt, table.chosen, table.rejected, table.annotator, table.n_annotators)
+    answer, item = table.shown()
+    # The same responses to the same person, in whatever order they stand.
+    order = np.lexsort((item, answer))
+    shown = np.split(item[order], np.searchsorted(answer[order], np.arange(1, len(table))))
+    numbers: dict[tuple[int, int, bytes], int] = {}
+    asked = zip(table.annotator.tolist(), table.prompt.tolist(), shown, strict=True)
+    question = np.array([numbers.setdefault((who, at, own.tobytes()), len(numbers)) for who, at, own in asked])
+    new, held = kept_apart(pairs, table.prompt, rows, question, settings.new_prompts, settings.held_out, stream)
+    return rows, rows & ~new & ~held
+
+
+def _largest_of(table: PairTable) -> tuple[LargestAnswer, LargestAnswer]:
+    answer, item = table.shown()
+    prompts, items = (np.array([len(text.encode()) for text in texts]) for texts in (table.prompts, table.items))
+    return _largest(_tokens(prompts)[table.prompt], _tokens(items)[item], answer)
 
 
 def _tokens(sizes: IntArray) -> IntArray:

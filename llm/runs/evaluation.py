@@ -55,7 +55,7 @@ def evaluate(
     )  # fmt: skip
     match = _matched(run, answers, own_data)
     names = _names(run, match)
-    require_groups(named, names, run.mixture.adapters)
+    require_groups(named, [*names.values(), *(match or {})], run.mixture.adapters)
     policies, ensembles, grouping = table_rows(run, others)
     progress(f"margins of {len(policies)} policies on {len(answers)} answers of {len(answers.annotators)} annotators")
     # First of all: these passes give the scores of the members, too.
@@ -63,7 +63,8 @@ def evaluate(
     who = _who_is_who(run, answers, match, names, stream)
     # Of two responses that are alike none should be preferred.
     who = replace(who, used=who.used & answers.decided)
-    of_pair = who.group[answers.pairs.annotator]
+    rows = _group_rows(answers, match, who)
+    of_pair = rows.of_annotator[answers.pairs.annotator]
     single = {}
     for name, policy in policies.items():
         single[name] = margins_of(policy, answers)
@@ -71,24 +72,24 @@ def evaluate(
     single["longer response"] = length_margins(run.base.store, answers)
     table = {}
     for name, margin in {**single, **_ensemble_margins(policies, ensembles, single, averaged, answers)}.items():
-        masks = [who.used & (of_pair == k) for k in range(len(run.policies))]
+        masks = [who.used & (of_pair == g) for g in range(len(rows.names))]
         table[name] = PolicyOnAnswers(
             tuple(
-                summarise(margin[rows], answers.pairs.annotator[rows], stream.child(name), answers.given_weights(rows))
-                for rows in masks
+                summarise(margin[own], answers.pairs.annotator[own], stream.child(name), answers.given_weights(own))
+                for own in masks
             )
         )
     n_prompts = len(np.unique(contexts))
     progress(f"{samples} responses a prompt from {len(policies) + 1} policies on {n_prompts} prompts")
     return Evaluation(
         groups=tuple(
-            EvaluatedGroup(k, run.mixture.adapters[k], who.names[k], int((who.group == k).sum()))
-            for k in range(len(run.policies))
+            EvaluatedGroup(g, run.mixture.adapters[k], name, int((rows.of_annotator == g).sum()))
+            for g, (k, name) in enumerate(zip(rows.adapters, rows.names, strict=True))
         ),
         groups_from=who.source,
         answers_from=evaluated.whose,
         policies=table,
-        own_group=_own_group(run, others, single, who.used, of_pair, answers, stream),
+        own_group=_own_group(run, others, single, who.used, rows, answers, stream),
         ensembles=tuple(ensembles),
         grouping=grouping,
         samples=replace(
@@ -137,9 +138,39 @@ def _names(run: OpenRun, match: Mapping[str, int] | None) -> dict[int, str]:
     }
 
 
-def require_groups(named: Sequence[str], names: Mapping[int, str], adapters: Sequence[str]) -> None:
+@dataclass(frozen=True, eq=False)
+class _GroupRows:
+    """Groups that accuracies are told of: names, adapters (the number of each one's), of_annotator (n_annotators,)."""
+
+    names: tuple[str, ...]
+    adapters: tuple[int, ...]
+    of_annotator: IntArray
+
+
+def _group_rows(answers: AnswerSet, match: Mapping[str, int] | None, who: _WhoIsWho) -> _GroupRows:
+    """A row an adapter; of one that several known groups share, as they do a policy for all, a row each, and another
+    for people of none: the worst-served of them is not their mean."""
+    names: list[str] = []
+    adapters: list[int] = []
+    row, own_name = np.zeros(len(answers.group), dtype=np.int64), np.array(answers.group)
+    for k, together in who.names.items():
+        mine = who.group == k
+        known = [name for name, adapter in (match or {}).items() if adapter == k]
+        parts = [(together, mine)]
+        if len(known) > 1:
+            parts = [(name, own_name == name) for name in known]
+            left = mine & ~np.isin(own_name, known)
+            parts += [(f"of no known group, with {together}", left)] if left.any() else []
+        for name, mask in parts:
+            row[mask] = len(names)
+            names.append(name)
+            adapters.append(k)
+    return _GroupRows(tuple(names), tuple(adapters), row)
+
+
+def require_groups(named: Sequence[str], names: Sequence[str], adapters: Sequence[str]) -> None:
     """InputError where something was said of a group that is not there (see `scorers_of_groups`)."""
-    there = list(dict.fromkeys([*filter(None, names.values()), *adapters]))
+    there = list(dict.fromkeys([*filter(None, names), *adapters]))
     for group in named:
         if group not in there:
             raise InputError(f"--scorer: no group '{group}'", fix=f"choose one of {', '.join(map(repr, there))}")
@@ -203,21 +234,21 @@ def _token_average_margins(
 
 
 def _own_group(
-    run: OpenRun, others: Mapping[str, OpenRun], single: Mapping[str, FloatArray], used: BoolArray, of_pair: IntArray,
+    run: OpenRun, others: Mapping[str, OpenRun], single: Mapping[str, FloatArray], used: BoolArray, groups: _GroupRows,
     answers: AnswerSet, stream: Stream,
 ) -> tuple[OwnGroupGap, ...]:  # fmt: skip
-    """Each group's own policy against every pooled policy, on the group's answers."""
-    rows = []
+    """Each group's own policy, or the one it shares, against every pooled policy, on the group's answers."""
+    rows, of_pair = [], groups.of_annotator[answers.pairs.annotator]
     pooled = [label for label, other in others.items() if len(other.policies) == 1]
-    for k, adapter in enumerate(run.mixture.adapters):
-        own = run.mixture.method if len(run.policies) == 1 else f"{run.mixture.method}/{adapter}"
-        mine = used & (of_pair == k)
+    for g, k in enumerate(groups.adapters):
+        own = run.mixture.method if len(run.policies) == 1 else f"{run.mixture.method}/{run.mixture.adapters[k]}"
+        mine = used & (of_pair == g)
         for label in pooled:
             gap = difference(
                 single[own][mine], single[label][mine], answers.pairs.annotator[mine], stream.child(f"{own}/{label}"),
                 answers.given_weights(mine),
             )  # fmt: skip
-            rows.append(OwnGroupGap(k, own, label, gap.accuracy, gap.accuracy_interval))
+            rows.append(OwnGroupGap(g, own, label, gap.accuracy, gap.accuracy_interval))
     return tuple(rows)
 
 

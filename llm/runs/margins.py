@@ -45,8 +45,8 @@ def length_margins(store: TokenStore, answers: AnswerSet) -> FloatArray:
 @dataclass(frozen=True)
 class MarginSummary:
     """Share of answers whose margin is positive (ties count half) and the mean margin, each answer as often as its
-    weight says, with 95 % limits over annotators; None where there is no answer, fewer than two annotators, or a few
-    who are all the same."""
+    weight says, with 95 % limits over annotators; None where there is no answer, fewer than two annotators, or, of
+    margins, all are the same."""
 
     n_pairs: int
     n_annotators: int

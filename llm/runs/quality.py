@@ -93,7 +93,10 @@ class PromptMeans:
 
     @staticmethod
     def mixed(parts: Sequence[PromptMeans], weights: FloatArray) -> PromptMeans:
-        """The ensemble that draws part k with probability w_k once a response (exact in k, no extra samples)."""
+        """The ensemble that draws part k with probability w_k once a response (exact in k, no extra samples); one that
+        always draws the same part is that part."""
+        if weights.max() == 1.0:
+            return parts[int(weights.argmax())]
         return PromptMeans(
             np.tensordot(weights, np.stack([part.log_ratio for part in parts]), axes=1),
             {name: weights @ np.stack([part.scores[name] for part in parts]) for name in parts[0].scores},
@@ -103,16 +106,21 @@ class PromptMeans:
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean over prompts and its 95 % limits, None where there is one prompt or a few that are all the same."""
+    """A mean over prompts and its 95 % limits, None where there is one prompt or all are the same: a score has no
+    edges that would tell how far others may be."""
 
     mean: float
     interval: tuple[float, float] | None
 
 
-def with_interval(values: FloatArray, stream: Stream) -> MeanInterval:
+def with_interval(values: FloatArray, stream: Stream, known: bool = False) -> MeanInterval:
     """Mean over prompts (n,) and its 95 % limits: the rule is that of annotators (`annotator_intervals`), Student's of
-    few prompts and the bootstrap's of others."""
-    return MeanInterval(float(values.mean()), annotator_interval(values, np.arange(len(values)), stream))
+    few prompts, or where few of them differ, and the bootstrap's of others.
+    known: they are the same at every prompt there is, as the regret of a policy against itself."""
+    mean = float(values.mean())
+    if known:
+        return MeanInterval(mean, (mean, mean))
+    return MeanInterval(mean, annotator_interval(values, np.arange(len(values)), stream))
 
 
 def implicit_regrets(own: Sequence[PromptMeans], policy: PromptMeans, beta: float) -> FloatArray:

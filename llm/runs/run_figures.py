@@ -183,6 +183,11 @@ def regret_figure(content: dict[str, Any]) -> Any:
         1, len(kinds), figsize=(4.2 + 3.6 * len(kinds), 0.3 * len(names) + 1.5), layout="constrained", sharey=True,
         squeeze=False,
     )  # fmt: skip
+    # By adapters: of groups that share one the regret is that of its policy.
+    called: dict[str, list[str]] = {}
+    for group in content["groups"]:
+        called.setdefault(group["adapter"], []).append(group["name"])
+    what = "worst group's regret" if len(called) > 1 else "regret against the run's one policy"
     texts = {
         "implicit": "reward units, by the groups' own policies",
         "scored": "sd of the reference's samples, by each group's scorer",
@@ -195,14 +200,14 @@ def regret_figure(content: dict[str, Any]) -> Any:
             axis.plot(row["interval"] or [row["mean"]] * 2, [place, place], color=colour, linewidth=2)
             axis.plot(row.get("estimate", row["mean"]), place, "o", color=colour, ms=4)
         axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_xlabel(f"worst group's regret ({texts[kind]})", fontsize=8)
+        axis.set_xlabel(f"{what} ({texts[kind]})", fontsize=8)
         axis.grid(axis="x", color="0.92")
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=_COLOURS[g["group"] % 8], marker="o", label=f"group {g['group']} ({g['name']})")
-        for g in content["groups"]
+        Line2D([], [], color=_COLOURS[k % 8], marker="o", label=f"group {k} ({', '.join(own)})")
+        for k, own in enumerate(called.values())
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False,
                   title="which group is worst off", title_fontsize=8)  # fmt: skip

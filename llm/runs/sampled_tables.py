@@ -11,6 +11,7 @@ from llm.base.reference_policy import ReferencePolicy
 from llm.runs.evaluation_report import ReadSample, SampledQuality, SampledTables, WorstRegretGap
 from llm.runs.open_run import OpenRun
 from llm.runs.quality import (
+    MeanInterval,
     PromptMeans,
     draw_samples,
     implicit_regrets,
@@ -21,7 +22,7 @@ from llm.runs.table_rows import DIRECT, Ensemble
 from llm.runs.worst_group import worst_difference, worst_with_interval
 from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
-from sim.preferences import FloatArray, IntArray
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 from sim.weighted_means import spread_or_one
 
@@ -70,18 +71,23 @@ def sampled_tables(
     quality: dict[str, SampledQuality] = {}
     implied: dict[str, FloatArray] = {}
     measured: dict[str, FloatArray] = {}
+    itself: dict[str, BoolArray] = {}
     for name, mean in means.items():
         implied[name] = implicit_regrets(own, mean, beta)
         if scored:
             measured[name] = scored_regrets(own, mean, of_group, scale)
-        quality[name] = _quality(mean, implied[name], measured.get(name), stream.child(f"interval/{name}"))
+        # Against itself no policy has a regret, whatever the prompts.
+        itself[name] = np.array([one is mean for one in own])
+        quality[name] = _quality(
+            mean, implied[name], measured.get(name), itself[name], stream.child(f"interval/{name}")
+        )  # fmt: skip
     return SampledTables(
         n_prompts=len(contexts),
         samples=samples,
         scorers={k: of_group[k] or None for k in range(K)},
         score_scale=spread,
         sampled=quality,
-        worst_regret_differences=_differences(run, policies, ensembles, implied, measured, stream),
+        worst_regret_differences=_differences(run, policies, ensembles, implied, measured, itself, stream),
         examples=tuple(
             ReadSample(prompt, {name: written[j] for name, written in texts.items()})
             for j, prompt in enumerate(prompts[:_READ])
@@ -101,20 +107,26 @@ def scorers_of_groups(scorers: Mapping[str, Scorer], names: Mapping[int, str], a
     return found
 
 
-def _quality(mean: PromptMeans, implied: FloatArray, measured: FloatArray | None, key: Stream) -> SampledQuality:
+def _quality(
+    mean: PromptMeans, implied: FloatArray, measured: FloatArray | None, itself: BoolArray, key: Stream
+) -> SampledQuality:
+    def of_groups(regrets: FloatArray) -> tuple[MeanInterval, ...]:
+        return tuple(with_interval(values, key, bool(known)) for values, known in zip(regrets, itself, strict=True))
+
     return SampledQuality(
         words=float(mean.words.mean()),
         scores={score: with_interval(values, key) for score, values in mean.scores.items()},
-        implicit=tuple(with_interval(values, key) for values in implied),
-        worst_implicit=worst_with_interval(implied, key),
-        scored=None if measured is None else tuple(with_interval(values, key) for values in measured),
-        worst_scored=None if measured is None else worst_with_interval(measured, key),
+        implicit=of_groups(implied),
+        worst_implicit=worst_with_interval(implied, key, itself),
+        scored=None if measured is None else of_groups(measured),
+        worst_scored=None if measured is None else worst_with_interval(measured, key, itself),
     )
 
 
 def _differences(
     run: OpenRun, policies: Mapping[str, AdapterPolicy], ensembles: Sequence[Ensemble],
-    implied: Mapping[str, FloatArray], measured: Mapping[str, FloatArray], stream: Stream,
+    implied: Mapping[str, FloatArray], measured: Mapping[str, FloatArray], itself: Mapping[str, BoolArray],
+    stream: Stream,
 ) -> tuple[WorstRegretGap, ...]:  # fmt: skip
     """Worst-group regret of each MinMax ensemble of the run minus that of every pooled policy, same prompts."""
     rows = []
@@ -124,7 +136,8 @@ def _differences(
     for name in candidates:
         for other in pooled:
             key = stream.child(f"difference/{name}/{other}")
-            implicit = worst_difference(implied[name], implied[other], key)
-            scored = worst_difference(measured[name], measured[other], key) if measured else None
+            known = itself[name], itself[other]
+            implicit = worst_difference(implied[name], implied[other], key, known)
+            scored = worst_difference(measured[name], measured[other], key, known) if measured else None
             rows.append(WorstRegretGap(name, other, implicit, scored))
     return tuple(rows)

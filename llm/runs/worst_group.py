@@ -12,7 +12,9 @@ limit of all mu_k lets them come near M (Romano, Shaikh & Wolf, Econometrica 82(
 level for the first).  At level 1/2 the same lower limit is an estimate that is too large at most half of the time
 (Chernozhukov, Lee & Rosen, Econometrica 81(2), 2013).
 
-The errors are drawn as t_{n - 1} with the covariance of the groups over prompts [derived: normal means].
+The errors are drawn as t_{n - 1} with the covariance of the groups over prompts [derived: normal means].  A group whose
+regrets are the same at every prompt has no such error, and no limits: unless it is known to be so, as the regret of a
+policy against itself is, others may come at other prompts.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.preferences import FloatArray
+from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
 # Pairs of opposite draws of the errors.
@@ -34,7 +36,8 @@ _FIRST = 0.1
 @dataclass(frozen=True)
 class WorstMean:
     """mean: as the samples have it.  estimate: less what the largest of several means is too large by chance.
-    interval: 95 % limits over prompts, None where there is one prompt."""
+    interval: 95 % limits over prompts, None where there is one prompt, or a group's regrets are all the same by
+    chance."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -48,18 +51,24 @@ class WorstGroup(WorstMean):
     group: int
 
 
-def worst_with_interval(regrets: FloatArray, stream: Stream) -> WorstGroup:
-    """Of max_z of the groups' mean regrets; regrets (K, n) by prompt."""
+def worst_with_interval(regrets: FloatArray, stream: Stream, known: BoolArray | None = None) -> WorstGroup:
+    """Of max_z of the groups' mean regrets; regrets (K, n) by prompt.  known: (K,) whose are the same at every prompt
+    there is, not at those drawn alone; nobody's if None."""
     means = regrets.mean(axis=1)
     group, mean = int(means.argmax()), float(means.max())
     if regrets.shape[1] < 2:
         return WorstGroup(mean, None, mean, group)
     errors = _Errors.drawn(*regrets.shape, stream)
-    return WorstGroup(mean, (errors.lower(regrets), _upper(regrets)), errors.middle(regrets), group)
+    sure = np.zeros(len(regrets), dtype=np.bool_) if known is None else known
+    limits = None if (_alike(regrets) & ~sure).any() else (errors.lower(regrets), _upper(regrets))
+    return WorstGroup(mean, limits, errors.middle(regrets), group)
 
 
-def worst_difference(first: FloatArray, second: FloatArray, stream: Stream) -> WorstMean:
-    """Of D = max_z mean of `first` minus max_z mean of `second`, both (K, n) on the same prompts.
+def worst_difference(
+    first: FloatArray, second: FloatArray, stream: Stream, known: tuple[BoolArray, BoolArray] | None = None
+) -> WorstMean:
+    """Of D = max_z mean of `first` minus max_z mean of `second`, both (K, n) on the same prompts; known: of each, see
+    `worst_with_interval`.
 
     D = min_l max_k (mu_k - nu_l) = max_k min_l (mu_k - nu_l): the least lower limit of max_k (mu_k - nu_l) over l is
     one of D, as it is for the l whose nu_l is the largest, whichever that is; above, the same with the signs turned.
@@ -69,9 +78,19 @@ def worst_difference(first: FloatArray, second: FloatArray, stream: Stream) -> W
     if first.shape[1] < 2:
         return WorstMean(mean, None, mean)
     errors = _Errors.drawn(*first.shape, stream)
+    middle = errors.middle(first) - errors.middle(second)
+    of_first, of_second = known if known is not None else (np.zeros(len(first), dtype=np.bool_),) * 2
+    if any((_alike(first - one) & ~(of_first & sure)).any() for one, sure in zip(second, of_second, strict=True)):
+        return WorstMean(mean, None, middle)
     low = min(errors.lower(first - one) for one in second)
     high = max(-errors.lower(second - one) for one in first)
-    return WorstMean(mean, (low, high), errors.middle(first) - errors.middle(second))
+    return WorstMean(mean, (low, high), middle)
+
+
+def _alike(values: FloatArray) -> BoolArray:
+    """Which rows of (K, n) are the same in every column, but for rounding."""
+    error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    return np.asarray(error <= 1e-12 * np.abs(values).max(axis=1))
 
 
 def student_scales(degrees: int, draws: int, stream: Stream) -> FloatArray:
@@ -112,8 +131,8 @@ class _Errors:
 
     def _limit(self, values: FloatArray, first: float, level: float) -> float:
         mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-        # What is the same at every prompt is known, and never too large by chance.
-        free = error > 1e-12 * np.abs(values).max(axis=1)
+        # What is known to be the same at every prompt is never too large by chance.
+        free = ~_alike(values)
         known = float(mean[~free].max(initial=-np.inf))
         mean, error = mean[free], error[free]
         if not len(mean):

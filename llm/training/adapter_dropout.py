@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from peft.tuners.lora import LoraLayer
 
+from llm.base.processes import processes
 from llm.base.shared_base import SharedBase
 from sim.streams import Stream
 
@@ -17,11 +18,16 @@ class AdapterDropout:
 
     The base stays as it is, without dropout of its own, and so do the other adapters. Which inputs are dropped is a
     function of the stream and the step's number: a fit that was killed and resumed drops the same ones, and so do
-    activations that are computed again in the backward pass (torch puts the generator back for them).
+    activations that are computed again in the backward pass (torch puts the generator back for them).  Of several
+    processes each has answers of its own, and drops by numbers of its own: the same places in all would be one mask
+    over the whole batch's pieces, and twice the noise.  So what is dropped depends on how many there are.
     """
 
     def __init__(self, base: SharedBase, name: str, stream: Stream) -> None:
-        self._rate, self._stream, self._device = base.lora.dropout, stream, base.device
+        # The first drops what one alone would.
+        rank = processes().rank
+        own = stream.child(f"process/{rank}") if rank else stream
+        self._rate, self._stream, self._device = base.lora.dropout, own, base.device
         found = [m for m in base.model.modules() if isinstance(m, LoraLayer) and name in m.lora_dropout]
         # The layer's own mode counts beside its dropout's: DoRA looks there.
         self._modules = [module for layer in found for module in (layer, layer.lora_dropout[name])]

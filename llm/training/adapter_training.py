@@ -129,7 +129,8 @@ _VANISHED = 1e-2
 def _used(observations: PreferencePairs | ResponseChoices, weights: FloatArray, training: DPOTraining) -> IntArray:
     """The answers to train on.  weights: (n,) what the file has them weigh, and of that what a type has.
 
-    As a share of the mean the file has: only ratios of its weights matter, whatever they are measured in.
+    As a share of the mean the file has: of a fit only ratios of its weights matter (of who is in which group not:
+    there they are counts).
     """
     least = training.skip_below * float(observations.pair_weights().mean()) if len(weights) else 0.0
     return np.flatnonzero(weights >= max(least, np.finfo(float).tiny))

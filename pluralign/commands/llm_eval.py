@@ -58,7 +58,8 @@ def command(
 
     Without such annotators it is evaluated on answers held out from those it was trained on, and says so.
     Numbers have 95 % limits: over annotators for accuracies and margins, over prompts for samples; by the bootstrap
-    of 20 or more, by Student's t of fewer, none where a few are all the same. Those of worst regrets allow for ties.
+    of 20 or more, by Student's t of fewer; where few differ they are wider, and of what has no edges none where all
+    are the same. Those of worst regrets allow for ties.
     Runs given by --against (a pooled one, clusters) lie beside it in every table and figure. Writes eval.json and
     figures (PNG, SVG) into the run's folder.
 
@@ -99,10 +100,13 @@ def command(
                 raise InputError(f"two runs are called {label}", file=place, fix="rename a folder")
             others[label] = other
         answers = None
+        notes: list[str] = []
         if data is not None:
             answers = load_answers(
-                data, opened.settings.data, opened.tokenizer, opened.base.store, opened.mixture.window
+                data, opened.settings.data, opened.tokenizer, opened.base.store, opened.mixture.window, notes.append
             )  # fmt: skip
+            for note in notes:
+                say(f"note: {note}")
             overlap = set(answers.annotators) & set(read_annotators(Path(run)))
             if overlap and not opened.settings.data.same_annotators:
                 raise InputError(
@@ -114,7 +118,7 @@ def command(
             prompts=prompts, samples=samples, seed=seed, progress=say,
         )  # fmt: skip
         beside = twin_of(opened, others, found, twin, seed, say, answers)
-        content = {"run": run, "against": list(others), "seed": seed, **found.as_json()}
+        content = {"run": run, "against": list(others), "seed": seed, "notes": notes, **found.as_json()}
         if beside is not None:
             content["twin"] = beside.as_json()
         write_json(Path(run) / "eval.json", stamped(content))
@@ -158,8 +162,11 @@ def eval_text(content: dict[str, Any]) -> str:
             f"  {row['policy']} minus {row['against']} on group {row['group']}: "
             f"{_cell(row['accuracy'], row['accuracy_interval'])}"
         )
+    # A policy that several groups share is nobody's own: what is told is how others compare with it.
+    one = len({g["adapter"] for g in groups}) == 1
+    regret = "regret against the run's one policy" if one else "worst group's regret"
     lines.append(
-        f"\nsamples on {content['n_prompts']} prompts: worst group's regret (implied; by scorer, in sd), "
+        f"\nsamples on {content['n_prompts']} prompts: {regret} (implied; by scorer, in sd), "
         "less what the largest mean is too large by chance"
     )
     for name, row in content["sampled"].items():

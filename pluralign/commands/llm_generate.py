@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 import click
 
@@ -54,7 +53,8 @@ def command(
     """Sample responses from a run's ensemble or from one of its groups.
 
     From the ensemble the member is drawn once a response, which then answers alone: that is the paper's policy.
-    The same seed gives the same responses, whatever else is in the batch. Of a run trained on conversations a prompt is
+    A seed gives the same n-th response to a prompt, up to rounding of the model, whatever else is asked; with more
+    --max-new-tokens it goes on from there. Of a run trained on conversations a prompt is
     one turn of the user, or a list of messages as JSON, and the tokenizer's chat template renders it, with the tools
     and chat_template_kwargs that all of its answers had.
 
@@ -62,13 +62,11 @@ def command(
     """
     import numpy as np
 
-    from llm.base.generation import Sampling
+    from llm.base.generation import Sampling, own_streams, sample_responses
     from llm.base.model_folder import longest_input
-    from llm.base.reference_policy import ReferencePolicy
     from llm.data.chat_prompts import asked_rendering, messages_of
     from llm.data.data_settings import DataSettings
     from llm.data.tokeniser import Tokeniser
-    from llm.runs.adapter_mixtures import AdapterMixture
     from llm.runs.open_run import open_run, run_settings
     from llm.runs.run_folder import read_mixture
     from sim.errors import InputError, require_whole
@@ -111,23 +109,24 @@ def command(
                 f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones do not fit the model",
                 fix="shorten the prompt or --max-new-tokens",
             )
-        stream = Stream(seed, "generate")
-        policy: Any
-        members = None
-        if group == "reference":
-            policy = ReferencePolicy(opened.base, sampling=sampling)
-        elif group in mixture.adapters:
-            policy = opened.policies[mixture.adapters.index(group)]
+        own = own_streams(opened.base, contexts, Stream(seed, "generate"))
+        if group == "reference" or group in mixture.adapters:
+            members = [-1 if group == "reference" else mixture.adapters.index(group)] * len(contexts)
         else:
             weights = np.array(mixture.weights or mixture.mixture)
-            policy = AdapterMixture(opened.policies, weights / weights.sum())
-            members = policy.draw_members(len(contexts), stream)
-        drawn = policy.sample(contexts, stream)
+            members = [int(each.child("member").choice(weights / weights.sum(), 1)[0]) for each in own]
+        drawn = np.empty(len(contexts), dtype=np.int64)
+        for k in dict.fromkeys(members):
+            its = [j for j, member in enumerate(members) if member == k]
+            drawn[its] = sample_responses(
+                opened.base, None if k < 0 else opened.policies[k].name, contexts[its],
+                [own[j].child("tokens") for j in its], sampling,
+            )  # fmt: skip
     rows = [
         {
             "prompt": asked[j // samples],
             "response": opened.tokenizer.decode(opened.base.store[number], skip_special_tokens=True),
-            "policy": mixture.adapters[int(members[j])] if members is not None else (group or "mixture"),
+            "policy": "reference" if members[j] < 0 else mixture.adapters[members[j]],
         }
         for j, number in enumerate(drawn.tolist())
     ]

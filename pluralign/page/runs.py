@@ -95,11 +95,19 @@ def _require_unchanged(folder: Path, mixture: Mapping[str, Json]) -> None:
     require_unchanged(folder, files, _AGAIN.format("train"))
 
 
+def _called(found: Mapping[str, Json]) -> dict[str, str]:
+    """Adapter -> its groups as the evaluation calls them, in the adapters' order."""
+    names: dict[str, list[str]] = {}
+    for row in found["groups"]:
+        names.setdefault(row["adapter"], []).append(str(row["name"]))
+    return {adapter: ", ".join(own) for adapter, own in names.items()}
+
+
 def _names(adapters: Sequence[str], found: Mapping[str, Json] | None) -> list[str]:
     """The groups as the file calls them, where an evaluation found out; else their adapters."""
     if found is None:
         return list(adapters)
-    called = {row["adapter"]: str(row["name"]) for row in found["groups"]}
+    called = _called(found)
     return [f"{adapter} ({called[adapter]})" if called.get(adapter) not in (None, adapter) else adapter
             for adapter in adapters]  # fmt: skip
 
@@ -179,7 +187,8 @@ def _pair(interval: Sequence[float] | None) -> tuple[float, float] | None:
 
 def _sampled(found: Mapping[str, Json], name: str) -> list[Chart]:
     """The worst-off group's regret on fresh samples, by the groups' policies and by their scorers."""
-    charts, names = [], {row["group"]: str(row["name"]) for row in found["groups"]}
+    charts, names = [], dict(enumerate(_called(found).values()))
+    title = "Worst-off group's regret" if len(names) > 1 else "Regret against the run's one policy"
     for kind, words in (("implicit", "reward units, by the groups' own policies"),
                         ("scored", "standard deviations of the reference's scores, by the scorers")):  # fmt: skip
         rows: list[Row] = []
@@ -196,7 +205,7 @@ def _sampled(found: Mapping[str, Json], name: str) -> list[Chart]:
                     )
                 )
         if rows:
-            charts.append(rows_chart(rows, f"Worst-off group's regret on samples, {kind}", words,
+            charts.append(rows_chart(rows, f"{title} on samples, {kind}", words,
                                      f"{name}-worst-regret-{kind}.csv", least=0.0))  # fmt: skip
     return charts
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import collections
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from sim.arguments import float_array, require_count, require_shape, weight_array
 from sim.distinct import numbered
+from sim.estimators.edge_limits import SpreadOverPeople, edge_limits
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from sim.weighted_means import mean_of, unequal
+from sim.weighted_means import unequal
 
 Limits: TypeAlias = tuple[float, float]
 
@@ -44,29 +46,47 @@ def annotator_intervals(
         m +- t_{.975, G - 1} s,   s^2 = G / (G - 1) sum_i (sum_j w_ij (v_ij - m))^2 / (sum_ij w_ij)^2,   G annotators
 
     The mean is a ratio of sums over annotators (Cameron & Miller, J. Human Resources 50(2), 2015, section VI).  A few
-    people drawn again are too much alike: the bootstrap's limits of five held the truth 86 times in 100.  None where
-    there are fewer than two, or a few who are all the same, which so few may be by chance.
+    people drawn again are too much alike: the bootstrap's limits of five held the truth 86 times in 100.
+
+    Where so few of them differ that neither is to be trusted (`SpreadOverPeople.is_told`), however many there are, the
+    limits are the wider of these and of `edge_limits`; of a quantity without two edges, of these and Student's, and
+    none where all are the same.  None where there are fewer than two annotators.
     """
     index, G = numbered(np.asarray(annotator))
-    if G >= FEW:
-        return list(cluster_intervals(values, annotator, stream, draws=draws, weights=weights))
     weights = unequal(None if weights is None else weight_array("weights", weights, len(index)))
+    spreads: list[SpreadOverPeople] = []
+
+    def columns() -> Iterator[FloatArray]:
+        for one in values:
+            column = float_array("values", one, ("n",))
+            require_shape("annotator", annotator, column.shape)
+            if G > 1:
+                spreads.append(SpreadOverPeople.of(column, index, G, weights))
+            yield column
+
+    if G < 2:
+        return [None for _ in columns()]
+    drawn = cluster_intervals(columns(), annotator, stream, draws=draws, weights=weights) if G >= FEW else None
+    if drawn is None:
+        collections.deque(columns(), maxlen=0)
     found: list[Limits | None] = []
-    for number, one in enumerate(values):
-        column = float_array("values", one, ("n",))
-        require_shape("annotator", annotator, column.shape)
-        found.append(_of_few(column, index, G, weights, within[number % len(within)]))
+    for number, spread in enumerate(spreads):
+        found.append(_limits(spread, None if drawn is None else drawn[number], within[number % len(within)]))
     return found
 
 
-def _of_few(values: FloatArray, index: IntArray, G: int, weights: FloatArray | None, within: Limits) -> Limits | None:
-    if G < 2:
-        return None
-    own = np.ones(len(values)) if weights is None else weights
-    mean = mean_of(values, weights)
-    apart = np.bincount(index, own * (values - mean))
-    reach = half_over_people(apart / own.sum(), abs(mean))
-    return (max(mean - reach, within[0]), min(mean + reach, within[1])) if np.isfinite(reach) else None
+def _limits(spread: SpreadOverPeople, drawn: Limits | None, within: Limits) -> Limits | None:
+    """drawn: the bootstrap's, None of few."""
+    if drawn is not None and spread.is_told:
+        return drawn
+    known = [] if drawn is None or spread.alike else [drawn]
+    edges = np.isfinite(within).all()
+    if not spread.alike and (drawn is None or not edges):
+        reach = half_over_people(spread.moved, abs(spread.mean))
+        known.append((max(spread.mean - reach, within[0]), min(spread.mean + reach, within[1])))
+    if edges and not spread.is_told:
+        known.append(edge_limits(spread, *within))
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
 def half_over_people(apart: FloatArray, scale: float = 1.0) -> float:

@@ -37,6 +37,7 @@ from sim.fitting.text_features.told import TextReport
 from sim.fitting.with_levels import WithLevels
 from sim.plugins import blaming
 from sim.streams import Stream
+from sim.weighted_means import unit_note
 
 
 @runtime_checkable
@@ -167,6 +168,9 @@ class FitReport:
 
     def _counts(self) -> dict[str, Json]:
         prepared = self.prepared
+        noted = dict(prepared.table.noted)
+        if (weights := prepared.given_weights(prepared.train)) is not None and (light := unit_note(weights)):
+            noted[light] = len(weights)
         return {
             "train_pairs": int(prepared.train.sum()),
             "effective_train_pairs": float(prepared.weights.sum()),
@@ -178,7 +182,7 @@ class FitReport:
             "held_out": prepared.held_out,
             "own_split": prepared.own_split,
             "left_out": dict(prepared.table.left_out),
-            "noted": dict(prepared.table.noted),
+            "noted": noted,
             "fitted_as_pairs": 0 if prepared.learned is None else len(prepared.learned.of(prepared.train).answer),
             "unused": list(prepared.unused),
             "answers": prepared.table.answers,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from sim.answer_kinds.events import TIE
 from sim.answer_kinds.kinds import TIED_PAIRS
 from sim.counted import counted
-from sim.estimators.bootstrap import FEW
 from sim.files.atomic import Json
 from sim.files.pair_table import NONE_OF_THEM
 from sim.fitting.cross_validation import FEW_PEOPLE, LEAST_PEOPLE
@@ -45,10 +44,7 @@ def fit_text(fit: Mapping[str, Json], out: str) -> str:
     if fit.get("serving"):
         lines += ["", *_serving_lines(fit["serving"])]
     if any(NO_INTERVAL in line for line in lines):
-        lines += [
-            "",
-            f"{NO_INTERVAL} no interval: it is over annotators, and needs two, or {FEW} where all are the same",
-        ]
+        lines += ["", f"{NO_INTERVAL} no interval: it is over annotators, and needs two who are not the same"]
     lines.append(f"\nresults in {out}/")
     return "\n".join(lines)
 

@@ -66,6 +66,19 @@ def test_same_seed_same_fit_and_held_answers_unread(data):
     assert not np.array_equal(first.heads, other.heads)
 
 
+def test_the_trace_counts_an_answer_as_often_as_its_weight_says(data):
+    features, chosen, rejected, user, held = data
+    weights = np.random.default_rng(4).integers(1, 4, len(chosen)).astype(float)
+    fitted = fit_shared_network(
+        features, chosen, rejected, user, N, 2, Stream(2), weights=weights, held=held,
+        settings=NetworkSettings(epochs=1),
+    )  # fmt: skip
+    again = np.repeat(np.flatnonzero(held), weights[held].astype(int))
+    wanted = _score(fitted, features, chosen[again], rejected[again], user[again])
+    assert fitted.held_out[-1] == pytest.approx(wanted, abs=1e-5)
+    assert abs(wanted - _score(fitted, features, chosen[held], rejected[held], user[held])) > 1e-4
+
+
 def test_as_typed(tmp_path, monkeypatch, capsys, data):
     features, chosen, rejected, user, _ = data
     path = tmp_path / "pairs.jsonl"

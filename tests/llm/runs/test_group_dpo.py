@@ -16,10 +16,12 @@ from test_kinds_of_answers import _write as write_answers  # noqa: E402
 from tiny_llm import tiny, write_pairs  # noqa: E402, F401
 
 from llm.base.folder_format import read_stamped, stamped  # noqa: E402
+from llm.runs.margins import margins_of  # noqa: E402
 from llm.runs.open_run import open_run  # noqa: E402
 from llm.runs.run_settings import RunSettings  # noqa: E402
 from llm.runs.train_run import train_run  # noqa: E402
 from pluralign.__main__ import command  # noqa: E402
+from pluralign.commands.llm_eval import eval_text  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 from sim.files.atomic import write_json  # noqa: E402
 from sim.policies.protocol import choice_log_likelihood  # noqa: E402
@@ -218,3 +220,22 @@ def test_answers_that_are_not_pairs(tiny, tmp_path, kind):
     assert summary.groups[0].weight != pytest.approx(0.5, abs=1e-4)
     again = train_run(read_settings(RunSettings, None, chosen), tmp_path / "run")
     assert again == summary, "a finished run is read as it was written"
+
+
+def test_eval_tells_of_each_known_group_that_shares_the_policy(runs):
+    """Both were one row, 'bad, good', whose accuracy was said to be the worst group's."""
+    _run("llm", "eval", runs / "group-dpo", "--against", runs / "dpo", "--prompts", 4, "--twin", 0)
+    found = json.loads((runs / "group-dpo" / "eval.json").read_text())
+    assert [(row["group"], row["name"], row["adapter"]) for row in found["groups"]] == [
+        (0, "bad", "group_0"), (1, "good", "group_0"),
+    ]  # fmt: skip
+    run = open_run(runs / "group-dpo")
+    answers = run.preferences().unseen
+    right = margins_of(run.policies[0], answers) > 0
+    of_row = np.array(answers.group)[answers.pairs.annotator]
+    row = found["policies"]["group-dpo"]
+    wanted = [right[of_row == name].mean() for name in ("bad", "good")]
+    assert [row[f"rewards/accuracies/group_{g}"] for g in (0, 1)] == pytest.approx(wanted)
+    assert row["worst_group_accuracy"] == min(row[f"rewards/accuracies/group_{g}"] for g in (0, 1))
+    assert [gap["group"] for gap in found["own_group"]] == [0, 1]
+    assert "regret against the run's one policy" in eval_text(found)

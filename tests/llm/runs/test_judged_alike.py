@@ -263,3 +263,44 @@ def test_a_run_whose_priorities_were_given_twice_is_evaluated(run, monkeypatch):
     monkeypatch.setattr("llm.runs.table_rows.read_tuples", lambda folder: twice)
     _, ensembles, _ = table_rows(run, {})
     assert [own.kind for own in ensembles] == ["minmax", "shares"]
+
+
+def _asked(*words):
+    result = CliRunner().invoke(command, ["llm", *map(str, words), "--device", "cpu"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout), " ".join(result.stderr.split())
+
+
+def test_rows_of_a_file_that_are_left_out_are_told(run, answers, trained):
+    """Half of the rows were too long and were dropped without a word."""
+    dropping = trained("method=dpo", "data.unseen=0.3", "data.too_long=drop", "data.window=60")
+    data = answers("long.jsonl", lambda j, row: {
+        **row, "annotator_id": f"new{row['annotator_id']}", "chosen": row["chosen"] * (20 if j % 4 < 2 else 1),
+    })  # fmt: skip
+    found, told = _asked("eval", dropping, "--data", data, "--prompts", 2, "--twin", 0, "--json")
+    # Half of those that are left are judged on: the others say whose group is whose.
+    assert found["policies"]["dpo"]["n_pairs/group_0"] == 3 * PEOPLE // 2
+    assert len(found["notes"]) == 1
+    assert f"{3 * PEOPLE} " in found["notes"][0]
+    assert f"note: {' '.join(found['notes'][0].split())}" in told
+
+
+@pytest.mark.parametrize("group", [[], ["--group", "group_0"]], ids=["mixture", "group"])
+def test_a_response_is_the_same_whatever_else_is_asked(run, group):
+    """It belonged to its place in the list, and with more tokens was another one."""
+
+    def generated(*words):
+        asked = ["generate", run.folder, *group, "--json", "--max-new-tokens", 3, *words]
+        return [(row["policy"], row["response"]) for row in _asked(*asked)[0]["responses"]]
+
+    first, second = ["--prompt", "The film was long."], ["--prompt", "The film was short."]
+    alone = generated(*second, "--samples", 4)
+    assert len(set(alone)) > 1
+    assert generated(*first, *second, "--samples", 4)[4:] == alone
+    assert generated(*second, "--samples", 2) == alone[:2]
+    assert generated(*second, *first, *second)[::2] == alone[:2], "asked twice it is answered twice"
+    longer = generated(*second, "--samples", 4, "--max-new-tokens", 8)
+    for (member, text), (own, more) in zip(alone, longer, strict=True):
+        assert member == own
+        assert more.startswith(text)
+    assert generated(*second, "--samples", 4, "--seed", 1) != alone

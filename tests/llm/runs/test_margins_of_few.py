@@ -37,7 +37,11 @@ def test_limits_of_few_are_students_of_their_means():
 def test_a_few_who_are_all_the_same_say_nothing_of_others():
     who, margin = np.repeat(np.arange(4), 5), np.tile([1.0, 1.0, -1.0, -1.0, -1.0], 4)
     row = summarise(margin, who, Stream(0))
-    assert (row.accuracy, row.accuracy_interval) == (0.4, None)
+    assert (row.accuracy, row.margin_interval) == (0.4, None)
+    # What four people of two kinds may have: no accuracy outside 0 to 1 is told.
+    low, high = row.accuracy_interval
+    assert 0 < low < 0.1
+    assert 0.8 < high < 1
     mixed = summarise(np.repeat([1.0, 1.0, 1.0, -1.0], 5), who, Stream(0))
     assert mixed.accuracy_interval[1] == 1.0, "no accuracy is above one"
 

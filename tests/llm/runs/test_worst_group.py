@@ -79,10 +79,26 @@ def test_groups_far_below_the_worst_cost_nothing():
 
 def test_what_is_known_is_not_too_large_by_chance():
     """A group's regret under its own policy is nothing at every prompt."""
-    values = np.stack([np.zeros(50), np.random.default_rng(5).normal(-3.0, 1.0, size=50)])
-    row = worst_with_interval(values, Stream(0))
+    rng, known = np.random.default_rng(5), np.array([True, False])
+    values, others = (np.stack([np.zeros(50), rng.normal(-3.0, 1.0, size=50)]) for _ in range(2))
+    row = worst_with_interval(values, Stream(0), known)
     assert (row.mean, row.interval, row.estimate) == (0.0, (0.0, 0.0), 0.0)
-    assert worst_difference(values, values, Stream(0)) == WorstMean(0.0, (0.0, 0.0), 0.0)
+    assert worst_difference(values, others, Stream(0), (known, known)) == WorstMean(0.0, (0.0, 0.0), 0.0)
+
+
+def test_what_is_the_same_by_chance_has_no_limits():
+    """Ten prompts without a regret of 5 in 100 had limits of 0 and 0: they held .05 half of the time."""
+    assert worst_with_interval(np.zeros((2, 10)), Stream(0)).interval is None
+    assert worst_difference(np.zeros((2, 10)), np.zeros((2, 10)), Stream(0)).interval is None
+    known = np.array([True, False])
+    assert worst_difference(np.zeros((2, 10)), np.zeros((2, 10)), Stream(0), (known, known)).interval is None
+    rng, held = np.random.default_rng(2), []
+    for _ in range(400):
+        found = worst_with_interval((rng.random((2, 10)) < 0.05).astype(float), Stream(0)).interval
+        if found is not None:
+            held.append(found[0] <= 0.05 <= found[1])
+    assert len(held) > 40
+    assert np.mean(held) >= 0.93
 
 
 def test_one_prompt_has_no_interval():

@@ -13,6 +13,7 @@ from tiny_llm import random_rows, tiny  # noqa: E402, F401
 
 from llm.base.journal import Journal  # noqa: E402
 from llm.base.lora_settings import LoraSettings  # noqa: E402
+from llm.base.processes import Processes, working_together  # noqa: E402
 from llm.base.sequences import collate  # noqa: E402
 from llm.base.shared_base import SharedBase  # noqa: E402
 from llm.base.small_mistral import load_base  # noqa: E402
@@ -168,6 +169,33 @@ def test_every_step_drops_inputs_of_its_own(tiny):  # noqa: F811
     assert (scored(0) == first).all()
     assert (scored(1) != first).all()
     assert (scored(0) == first).all(), "whatever was drawn in between"
+
+
+def test_every_process_drops_inputs_of_its_own(tiny):  # noqa: F811
+    """Both of two dropped the same places, of other answers."""
+    base = _open(tiny, dropout=0.5)
+    _shaken(base)
+    contexts, responses = random_rows(base, 4)
+    batch = collate(base.store, contexts, responses, base.pad)
+
+    def scored(rank, joint):
+        with working_together(Processes(rank, 2)):
+            dropout = AdapterDropout(base, "one", Stream(2))
+        if joint:
+            drop = dropout.as_function(3)
+            return torch.stack([drop(torch.ones(4, 50)) for _ in range(2)])
+        with base.using("one"), torch.no_grad(), dropout.of_step(3):
+            return base.scorer(batch)
+
+    alone = AdapterDropout(base, "one", Stream(2))
+    with base.using("one"), torch.no_grad(), alone.of_step(3):
+        assert (scored(0, joint=False) == base.scorer(batch)).all()
+    for joint in (False, True):
+        assert (scored(1, joint) == scored(1, joint)).all()
+        assert (scored(1, joint) != scored(0, joint)).any()
+    # Of independent masks half of the places agree.
+    agree = ((scored(1, joint=True) > 0) == (scored(0, joint=True) > 0)).float().mean()
+    assert abs(float(agree) - 0.5) < 0.1
 
 
 @pytest.mark.parametrize("options", [{}, {"dora": True}], ids=["lora", "dora"])

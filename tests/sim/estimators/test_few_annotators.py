@@ -1,4 +1,4 @@
-"""Intervals over annotators: Student's where they are few, none where a few are all the same, the bootstrap's above."""
+"""Intervals over annotators: Student's where they are few, the bootstrap's above, wider where few differ."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,14 @@ import pluralign as pl
 from sim.estimators.bootstrap import (
     FEW,
     GAP,
+    LOG_CHANCE,
     SHARE,
     annotator_interval,
     annotator_intervals,
     cluster_interval,
     half_over_people,
 )
+from sim.estimators.edge_limits import SpreadOverPeople, edge_limits
 from sim.fitting.compare import ScoredAfter
 from sim.fitting.scores import score
 from sim.streams import Stream
@@ -41,12 +43,69 @@ def test_each_quantity_has_its_own_edges():
     assert annotator_interval(right, who, Stream(0)) == pytest.approx(_student(right))
 
 
-def test_a_few_who_are_the_same_have_no_limits():
+def test_who_are_all_the_same_have_no_limits_of_what_has_no_edges():
     assert annotator_interval(np.full(6, 2 / 3), np.repeat([3, 8], 3), Stream(0)) is None
     assert annotator_interval(np.tile([1.0, 1.0, 0.0], 2), np.repeat([3, 8], 3), Stream(0)) is None
     assert annotator_interval(np.arange(6.0), np.zeros(6), Stream(0)) is None
     who = np.repeat(np.arange(FEW), 3)
-    assert annotator_interval(np.full(3 * FEW, 0.5), who, Stream(0)) == (0.5, 0.5), "so many are no chance"
+    assert annotator_interval(np.full(3 * FEW, 0.5), who, Stream(0)) is None
+    assert annotator_interval(np.full(3 * FEW, -0.5), who, Stream(0), within=LOG_CHANCE) is None
+
+
+@pytest.mark.parametrize(("G", "right"), [(2, 2), (19, 19), (19, 0), (20, 20), (20, 19), (40, 3), (90, 88)])
+def test_of_yes_and_no_where_few_differ_they_are_at_least_clopper_and_pearson_s(G, right):
+    """20 who were all right had limits of 1 and 1."""
+    values = np.repeat([1.0, 0.0], [right, G - right])
+    exact = stats.binomtest(right, G).proportion_ci(0.95, "exact")
+    limits = edge_limits(SpreadOverPeople.of(values, np.arange(G), G, None), *SHARE)
+    assert limits == pytest.approx((exact.low, exact.high), abs=1e-9)
+    found = annotator_interval(values, np.arange(G), Stream(0), within=SHARE)
+    assert found[0] <= exact.low + 1e-9
+    assert found[1] >= exact.high - 1e-9
+    gap = annotator_interval(2 * values - 1, np.arange(G), Stream(0), within=GAP)
+    assert gap == pytest.approx(tuple(2 * end - 1 for end in found), abs=1e-9)
+
+
+def test_a_row_twice_and_weights_in_another_unit_change_no_limits():
+    rng = np.random.default_rng(3)
+    values, who = np.ones(90), np.repeat(np.arange(30), 3)
+    values[[4, 50]] = 0.0
+    weights = rng.integers(1, 4, 90)
+    counted = annotator_interval(values, who, Stream(2), weights=weights.astype(float), within=SHARE)
+    often = np.repeat(np.arange(90), weights)
+    assert annotator_interval(values[often], who[often], Stream(2), within=SHARE) == pytest.approx(counted)
+    assert annotator_interval(values, who, Stream(2), weights=0.01 * weights, within=SHARE) == pytest.approx(counted)
+    one = annotator_interval(values[::3], who[::3], Stream(2), within=SHARE)
+    assert annotator_interval(np.repeat(values[::3], 5), np.repeat(who[::3], 5), Stream(2), within=SHARE) == one
+
+
+_RARE = [(20, 1, 0.95, 0), (20, 10, 0.99, 0), (40, 1, 0.95, 0), (60, 2, 0.97, 0), (25, 10, 0.95, 10), (20, 10, 0.97, 1)]
+
+
+@pytest.mark.parametrize(("G", "m", "mean", "size"), _RARE)
+def test_where_few_differ_the_limits_hold_the_truth(G, m, mean, size):
+    """The bootstrap's held it .65, .85, .89, .84, .89 and .70 of the time; size: of the Beta law of people's chances,
+    0: all have the same."""
+    rng, inside = np.random.default_rng(1), 0
+    who = np.repeat(np.arange(G), m)
+    for _ in range(200):
+        chance = rng.beta(size * mean, size * (1 - mean), G) if size else np.full(G, mean)
+        right = (rng.random((G, m)) < chance[:, None]).astype(float)
+        low, high = annotator_interval(right.ravel(), who, Stream(0), within=SHARE, draws=400)
+        inside += low <= mean <= high
+        assert low < high
+    # Two standard errors of 200 below .95.
+    assert inside >= 0.92 * 200
+
+
+def test_limits_of_what_has_no_edges_are_student_s_too_where_few_differ():
+    values = np.zeros(30)
+    values[7] = 1.0
+    low, high = annotator_interval(values, np.arange(30), Stream(1))
+    drawn = cluster_interval(values, np.arange(30), Stream(1))
+    student = _student(values)
+    assert (low, high) == pytest.approx((min(drawn[0], student[0]), max(drawn[1], student[1])))
+    assert low < drawn[0]
 
 
 def test_what_a_fit_reports():

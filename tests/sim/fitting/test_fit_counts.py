@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -167,11 +168,11 @@ def test_one_annotator_reads_well():
     _, text = _told(_table("pairs", people=1))
     assert "nan" not in text
     assert "1 people" not in text
-    assert text.count("[-] no interval: it is over annotators, and needs two, or 20 where all are the same") == 1
+    assert text.count("[-] no interval: it is over annotators, and needs two who are not the same") == 1
     assert "of 1 person" in text
-    # A coin's score is everybody's, and of twenty people and more as sure as it looks.
+    # A coin's score is everybody's: however many there are, they tell of no other. Shares have limits.
     known, _ = _told(_table("pairs", people=45))[1].split("unseen", 1)
-    assert "[-]" not in known
+    assert re.search(r"coin +log-likelihood -0\.6931 \[-\]", known)
 
 
 def _grades(scores):
