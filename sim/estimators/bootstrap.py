@@ -43,10 +43,11 @@ def annotator_intervals(
     weights: (n,) how often each answer counts, once if None.  within: what each mean can be, of quantity after
     quantity and from the start again.  Of `FEW` annotators and more the bootstrap's (`cluster_intervals`).  Of fewer
 
-        m +- t_{.975, G - 1} s,   s^2 = G / (G - 1) sum_i (sum_j w_ij (v_ij - m))^2 / (sum_ij w_ij)^2,   G annotators
+        m +- t_{.975, nu} s,   s^2 = sum_i c_i (sum_j w_ij (v_ij - m))^2 / (sum_ij w_ij)^2
 
-    The mean is a ratio of sums over annotators (Cameron & Miller, J. Human Resources 50(2), 2015, section VI).  A few
-    people drawn again are too much alike: the bootstrap's limits of five held the truth 86 times in 100.
+    with c_i and nu of `half_over_people`: G / (G - 1) and G - 1 where all G annotators have the same weight.  The mean
+    is a ratio of sums over annotators (Cameron & Miller, J. Human Resources 50(2), 2015, section VI).  A few people
+    drawn again are too much alike: the bootstrap's limits of five held the truth 86 times in 100.
 
     Where so few of them differ that neither is to be trusted (`SpreadOverPeople.is_told`), however many there are, the
     limits are the wider of these and of `edge_limits`; of a quantity without two edges, of these and Student's, and
@@ -82,21 +83,45 @@ def _limits(spread: SpreadOverPeople, drawn: Limits | None, within: Limits) -> L
     known = [] if drawn is None or spread.alike else [drawn]
     edges = np.isfinite(within).all()
     if not spread.alike and (drawn is None or not edges):
-        reach = half_over_people(spread.moved, abs(spread.mean))
+        reach = half_over_people(spread.moved, abs(spread.mean), spread.share)
         known.append((max(spread.mean - reach, within[0]), min(spread.mean + reach, within[1])))
     if edges and not spread.is_told:
         known.append(edge_limits(spread, *within))
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
-def half_over_people(apart: FloatArray, scale: float = 1.0) -> float:
-    """t_{.975, G - 1} s, s^2 = G / (G - 1) sum_i u_i^2, of a mean that G people's (G,) u_i move; nan where there is one
-    person, or but for rounding (of numbers of about `scale`) all are the same."""
+def half_over_people(apart: FloatArray, scale: float = 1.0, share: FloatArray | None = None) -> float:
+    """t_{.975, nu} s of a mean that G people's (G,) u_i move; nan where there is one person, or but for rounding (of
+    numbers of about `scale`) all are the same.
+
+        s^2 = sum_i u_i^2 / (1 - 2 p_i + sum_j p_j^2)
+
+    share: (G,) p_i, of all weight; 1 / G if None.  Whoever has most of the answers is never far from their mean: the
+    variance of u_i is p_i^2 times what stands under it times that of people's values, and s^2 is unbiased where the
+    latter is one for all.  nu: twice the squared mean of s^2 over its variance, of normal ones (Satterthwaite; Bell &
+    McCaffrey, Survey Methodology 28(2), 2002): G - 1 of people of equal weight, near 1 where one person is nearly all.
+    """
     from scipy.special import stdtrit
 
     G = len(apart)
-    error = float(np.sqrt((apart**2).sum() * G / (G - 1))) if G > 1 else 0.0
-    return float(stdtrit(G - 1, 0.975) * error) if error > 1e-12 * max(1.0, scale) else float("nan")
+    if G < 2:
+        return float("nan")
+    # Who has no weight moves nothing, and is nobody to leave out.
+    p = np.full(G, 1.0 / G) if share is None else share[share > 0.0]
+    own = apart if share is None else apart[share > 0.0]
+    G = len(p)
+    if G < 2:
+        return float("nan")
+    off = 0.5 * (p**2).sum() - p
+    apart_by = 1.0 + 2.0 * off
+    error = float(np.sqrt((own**2 / apart_by).sum()))
+    if not error > 1e-12 * max(1.0, scale):
+        return float("nan")
+    # s^2 = x' M' W M x of independent x_i, M = I - 1 p', W diagonal: (tr M'WM)^2 / tr (M'WM)^2, with M M' written out.
+    weight = p**2 / apart_by
+    square = 2.0 * weight.sum() * (weight * off**2).sum() + 2.0 * (weight * off).sum() ** 2
+    square += (weight**2 * (apart_by**2 - 4.0 * off**2)).sum()
+    return float(stdtrit((p**2).sum() ** 2 / square, 0.975) * error)
 
 
 def cluster_interval(

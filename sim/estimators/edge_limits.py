@@ -33,11 +33,13 @@ _TAIL = 0.025
 
 @dataclass(frozen=True, eq=False)
 class SpreadOverPeople:
-    """Of (n,) values: mean, variance of the values, moved (G,) (see above: u), people (G by their weights)."""
+    """Of (n,) values: mean, variance of the values, moved (G,) (see above: u), share (G,) of all weight each person
+    has, people (G by their weights)."""
 
     mean: float
     variance: float
     moved: FloatArray
+    share: FloatArray
     people: float
 
     @staticmethod
@@ -47,8 +49,9 @@ class SpreadOverPeople:
         own = np.ones(len(values)) if weights is None else weights
         mass = np.bincount(person, own, minlength=G)
         moved = np.bincount(person, own * (values - mean), minlength=G) / mass.sum()
+        share = mass / mass.sum()
         return SpreadOverPeople(
-            mean, mean_of((values - mean) ** 2, weights), moved, float(mass.sum() ** 2 / (mass**2).sum())
+            mean, mean_of((values - mean) ** 2, weights), moved, share, float(1.0 / (share**2).sum())
         )
 
     @property

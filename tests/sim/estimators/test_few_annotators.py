@@ -160,3 +160,36 @@ def test_everywhere_in_a_fit(few):
 
     walk(told)
     assert checked > 20
+
+
+@pytest.mark.parametrize("sizes", [[200] + [5] * 7, [300] + [10] * 14, [100 // (1 + k) for k in range(10)]])
+def test_one_person_of_most_answers_leaves_limits_that_hold(sizes):
+    """Her answers are never far from their mean: they held .21, .41 and .90."""
+    who, rng = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(3)
+    held = 0
+    for _ in range(300):
+        values = rng.normal(size=len(sizes))[who] + rng.normal(size=len(who))
+        low, high = annotator_interval(values, who, Stream(0))
+        held += low <= 0.0 <= high
+    assert held >= 300 * 0.95 - 2 * np.sqrt(300 * 0.05 * 0.95)
+
+
+def test_weights_and_answers_of_one_person_are_alike_to_the_limits():
+    values, who = np.random.default_rng(1).normal(size=8), np.arange(8)
+    weighed = annotator_interval(values, who, Stream(0), weights=np.r_[30.0, np.ones(7)])
+    often = np.repeat(who, [30] + [1] * 7)
+    assert weighed == pytest.approx(annotator_interval(values[often], often, Stream(0)))
+
+
+@pytest.mark.parametrize("G", [2, 3, 9])
+def test_degrees_of_freedom_are_those_of_the_quadratic_form(G):
+    """s^2 = x' A x of independent x_i with mean m: mean tr A, variance 2 tr A^2."""
+    share, moved = np.random.default_rng(G).dirichlet(np.ones(G)), np.random.default_rng(0).normal(size=G)
+    from_mean = np.eye(G) - np.outer(np.ones(G), share)
+    own = (from_mean @ from_mean.T).diagonal()
+    A = from_mean.T @ np.diag(share**2 / own) @ from_mean
+    assert np.trace(A) == pytest.approx((share**2).sum())  # the variance of the mean: unbiased
+    nu = np.trace(A) ** 2 / np.trace(A @ A)
+    expected = stats.t(nu).ppf(0.975) * np.sqrt((moved**2 / own).sum())
+    assert half_over_people(moved, 1.0, share) == pytest.approx(expected)
+    assert half_over_people(moved, 1.0, np.full(G, 1 / G)) == pytest.approx(half_over_people(moved))
