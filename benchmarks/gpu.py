@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from llm.planning.plan import MISTRAL_7B, measure_cpu, plan
 from llm.planning.plan_settings import PlanSettings
 from llm.planning.planned import Plan
 from llm.training.adapter_policy import AdapterPolicy
+from llm.training.answer_sizes import LargestAnswer
 from llm.training.device_memory import choose_checkpointing
 from llm.training.live_bytes import LiveBytes
 from llm.training.passes import DPOTraining
@@ -79,6 +81,13 @@ def new_model(small: bool, device: str) -> Any:
         torch.set_default_dtype(before)
 
 
+def now(device: str) -> float:
+    """Seconds of the clock when all that was asked of the device is done."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 @contextlib.contextmanager
 def peak_memory(device: str) -> Iterator[dict[str, float]]:
     """GiB that tensors held at most while this lasts: the allocator's account on CUDA, counted on a CPU."""
@@ -99,22 +108,22 @@ def ours(K: int, pairs: int, tokens: int, small: bool, device: str, planned: Pla
     with peak_memory(device) as memory:
         base = SharedBase(new_model(small, device), TokenStore(), pad=0, end=2, lora=LORA)
         vocabulary = int(base.model.config.vocab_size)
-        rows = [base.store.add_all(Stream(1, side).integers(vocabulary - 4, (pairs, tokens)) + 3) for side in "pcr"]
-        data = PreferencePairs(*rows, np.arange(pairs) % ANNOTATORS, ANNOTATORS)
+        prompts, chosen, rejected = (
+            base.store.add_all(Stream(1, side).integers(vocabulary - 4, (pairs, tokens)) + 3) for side in "pcr"
+        )
+        data = PreferencePairs(prompts, chosen, rejected, np.arange(pairs) % ANNOTATORS, ANNOTATORS)
         for k in range(K):
             base.add_adapter(f"group_{k}", Stream(k))
         training = DPOTraining(rate=1e-4, batch=16, epochs=1, settled=0.0)
-        recompute = choose_checkpointing(base, K, (tokens, tokens), training)
+        recompute = choose_checkpointing(base, K, LargestAnswer(tokens, tokens), training)
         training = replace(training, gradient_checkpointing=recompute)
         policies = [
             AdapterPolicy(base, f"group_{k}", beta=0.1, training=training, stream=Stream(2, str(k))) for k in range(K)
         ]
         start = np.full((ANNOTATORS, K), 1.0 / K)
-        began = time.perf_counter()
+        began = now(device)
         em_dpo(data, policies, start=start, estep=Fixed(start), max_rounds=1, tolerance=0.0, guard=False)
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - began
+        seconds = now(device) - began
     through, flops = planned.tokens.soft, planned.flops.soft
     return {
         "seconds": seconds, "tokens_per_second": through / seconds, "model_flops_utilisation": flops / seconds / peak,
@@ -139,15 +148,16 @@ def theirs(K: int, pairs: int, tokens: int, small: bool, device: str) -> dict[st
          for side in ("prompt", "chosen", "rejected")}
         for j in range(pairs)
     ]  # fmt: skip
-    seconds = 0.0
+    seconds, batch = 0.0, 16 if small else 4
     datasets.disable_progress_bars()
+    clock = partial(now, device)
     with peak_memory(device) as memory, contextlib.ExitStack() as stack:
         model = new_model(small, device)
         for _ in range(K):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             arguments = DPOConfig(
-                output_dir=folder, per_device_train_batch_size=4 if not small else 16,
-                gradient_accumulation_steps=4 if not small else 1, num_train_epochs=1, beta=0.1, report_to="none",
+                output_dir=folder, per_device_train_batch_size=batch, gradient_accumulation_steps=16 // batch,
+                num_train_epochs=1, beta=0.1, report_to="none",
                 bf16=device != "cpu", use_cpu=device == "cpu", save_strategy="no", gradient_checkpointing=not small,
                 precompute_ref_log_probs=True, max_length=None, disable_tqdm=True, logging_strategy="no",
             )  # fmt: skip
@@ -156,12 +166,13 @@ def theirs(K: int, pairs: int, tokens: int, small: bool, device: str) -> dict[st
                 processing_class=tokenizer,
                 peft_config=LoraConfig(r=8, lora_alpha=16.0, task_type="CAUSAL_LM", target_modules="all-linear"),
             )  # fmt: skip
-            reference = scoring_seconds(trainer, texts, tokenizer)
-            seconds += reference
+            # Its reference's log-probabilities are made in the constructor, with all that a trainer needs beside them:
+            # one pass of scores is charged for them.
+            seconds += scoring_seconds(trainer, texts, tokenizer, batch, clock)
             for _ in range(2):
-                began = time.perf_counter()
+                began = clock()
                 trainer.train()
-                seconds += time.perf_counter() - began + scoring_seconds(trainer, texts, tokenizer)
+                seconds += clock() - began + scoring_seconds(trainer, texts, tokenizer, batch, clock)
             model = trainer.model.unload()
     return {"seconds": seconds, "peak_memory": memory}
 

@@ -22,6 +22,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -30,7 +31,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 import torch
 
-from llm.base.shared_base import LoraSettings, SharedBase
+from llm.base.lora_settings import LoraSettings
+from llm.base.shared_base import SharedBase
 from llm.base.small_mistral import SIZES, new_mistral, train_tokenizer
 from llm.base.tokens import TokenStore
 from llm.training.adapter_policy import AdapterPolicy
@@ -142,8 +144,10 @@ def theirs(rows: list[dict[str, str]], tokenizer: Any, rounds: int, sharp: bool,
     return reference + trained + scored
 
 
-def scoring_seconds(trainer: Any, rows: list[dict[str, str]], tokenizer: Any, batch: int) -> float:
-    """Seconds to score both responses of every pair under a trainer's policy; tokenisation not counted."""
+def scoring_seconds(
+    trainer: Any, rows: list[dict[str, str]], tokenizer: Any, batch: int, now: Callable[[], float] = clock
+) -> float:
+    """Seconds by `now` to score both responses of every pair under a trainer's policy; tokenisation not counted."""
     tokens = [
         {"prompt_ids": tokenizer(row["prompt"])["input_ids"],
          **{f"{s}_ids": tokenizer(row[s], add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
@@ -151,10 +155,11 @@ def scoring_seconds(trainer: Any, rows: list[dict[str, str]], tokenizer: Any, ba
         for row in rows
     ]  # fmt: skip
     trainer.model.eval()
-    began = clock()
+    began = now()
     for lo in range(0, len(tokens), 2 * batch):
-        e_step_scores(trainer.model, trainer.data_collator(tokens[lo : lo + 2 * batch]))
-    return clock() - began
+        rows_of_batch = trainer.data_collator(tokens[lo : lo + 2 * batch])
+        e_step_scores(trainer.model, {name: own.to(trainer.model.device) for name, own in rows_of_batch.items()})
+    return now() - began
 
 
 def e_step_scores(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:

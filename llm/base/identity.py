@@ -78,10 +78,12 @@ def tokenizer_hash(folder: str | Path) -> str:
 
 
 def tokenizer_change(kept: str, found: str) -> str:
-    """What is another than when its hash was kept, perhaps by a version that knew its files alone; "" if nothing is."""
+    """What is another than when its hash was kept; "" if nothing is.  Either may be by a version that knew its files
+    alone."""
     if hash_of_tokenizer_files(kept) != hash_of_tokenizer_files(found):
         return "tokenizer"
-    return f"end tokens (generation_config.json) or {_NAMED_TEMPLATES}" if _MORE in kept and kept != found else ""
+    whole = _MORE in kept and _MORE in found
+    return f"end tokens (generation_config.json) or {_NAMED_TEMPLATES}" if whole and kept != found else ""
 
 
 def hash_of_tokenizer_files(tokenizer: str) -> str:

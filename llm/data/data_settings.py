@@ -12,11 +12,12 @@ from sim.answer_kinds.kinds import LIKELIHOODS, AskedLikelihood
 class DataSettings:
     """train, test: files (.jsonl, .jsonl.gz, .parquet) or folders saved by `datasets`.
 
+    Where `train` has a split column, its rows of split `train` alone are trained on, with `test` as without.
     Without `test` and without a split column, the share `unseen` of the annotators is kept for evaluation.
     new_prompts: all answers to this share of the prompts are kept out, and reported.  held_out: this share of each
     annotator's answers is kept out, about prompts that are in training; they stop training and choose the number of
     types. Where no prompt has two answers, those to the new prompts do.
-    same_annotators: whether `test` may hold people who are in `train`.
+    same_annotators: whether `test` may hold people who are trained on.
     window: most tokens of prompt and response together (default: the model's, at most 512); too_long: what to do with
     a pair that is longer: truncate cuts the prompt from the left, down to half the window, then the responses at their
     ends.  append_end: whether responses that are texts end with the end token; false for continuations cut at a length.

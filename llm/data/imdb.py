@@ -29,7 +29,7 @@ from llm.scorers.sentiment import SentimentScorer, read_reviews
 from sim.errors import InputError
 from sim.files.atomic import write_json, write_text
 from sim.files.own_folder import require_own_folder
-from sim.preferences import BoolArray, IntArray
+from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.settings import resolved
 from sim.streams import Stream
 
@@ -74,6 +74,8 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     sampled_from = (
         reviews, base, tokenizer, computed_in(writer.network), opening,
         {name: getattr(settings, name) for name in _SAMPLED},
+        # Of one end token continuations are those of before.
+        *([writer.ends] if len(writer.ends) > 1 else []),
     )  # fmt: skip
     journal = Journal(out / "unfinished", progress)
     kept = Kept(
@@ -99,7 +101,7 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
         dropped_prompts=dropped,
         tied_share_of_pool={name: float((better[g] == 0).mean()) for g, (name, _, _) in enumerate(groups)},
         tied_labels_in_training=ties,
-        groups_agree=float((np.sign(better[0]) == np.sign(better[1]))[(better != 0).all(axis=0)].mean()),
+        groups_agree=_agreement(better),
         sentiment_accuracy=SentimentAccuracy(tuple(sentiment.accuracy), tuple(sentiment.accuracy_crops)),
         examples=tuple(
             Example(pool.prompts[j], pool.first[j], pool.second[j],
@@ -115,6 +117,12 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
     write_json(out / "make.json", stamped(summary.as_json()))
     journal.clear()
     return summary
+
+
+def _agreement(better: FloatArray) -> float | None:
+    """Share of the pairs that both groups decide on which they agree; better (2, n), None where there is no such."""
+    decided = (better != 0).all(axis=0)
+    return float((np.sign(better[0]) == np.sign(better[1]))[decided].mean()) if decided.any() else None
 
 
 def _annotate(

@@ -12,6 +12,7 @@ import torch
 
 from llm.base.generation import Sampling
 from llm.base.journal import Journal
+from llm.base.model_folder import end_tokens
 from llm.base.progress import Progress
 from llm.base.reference_policy import ReferencePolicy
 from llm.base.shared_base import SharedBase
@@ -52,6 +53,11 @@ class Writer:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             problem = f"the model's chat template refuses the instruction ({reason})"
             raise InputError(problem, field="instruction", fix="write another one, or none") from error
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Where its continuations end, as its responses do everywhere."""
+        return end_tokens(self.network, self.tokenizer)
 
     @cached_property
     def before(self) -> str:
@@ -102,7 +108,7 @@ def sample_pool(
     tokenizer = writer.tokenizer
     end = tokenizer.eos_token_id
     pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    base = SharedBase(writer.network, TokenStore(), pad=pad, end=end)
+    base = SharedBase(writer.network, TokenStore(), pad=pad, end=end, ends=writer.ends)
     policy = ReferencePolicy(base, sampling=Sampling(settings.new_tokens, batch=settings.batch))
     prompts: list[str] = []
     first: list[str] = []
@@ -129,6 +135,8 @@ def sample_pool(
         good = [j for j in range(len(asked)) if fresh[j] and len(different[j]) >= 2]
         dropped += len(asked) - len(good)
         good = good[: need - len(prompts)]
+        if not good:
+            continue
         flat = [(j, text) for j in good for text in different[j]]
         piece = f"scores-{lo}-{kept.scored}"
         known = _read(kept.scores, piece)

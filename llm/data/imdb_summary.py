@@ -45,7 +45,8 @@ class ImdbSummary:
     """make.json: what was made, how often scores tie, and how often the groups want the same.
 
     dropped_prompts: passed over because their continuations were empty or equal.  groups_agree: share of the pool's
-    pairs, of those neither group finds tied, on which both prefer the same continuation.  before: what a decoded prompt
+    pairs, of those neither group finds tied, on which both prefer the same continuation; None where there is no such
+    pair.  before: what a decoded prompt
     begins with and no scorer is shown, the instruction.  reviews: checksum of the file of reviews.  base, tokenizer:
     hashes of the model's files.
     """
@@ -60,7 +61,7 @@ class ImdbSummary:
     dropped_prompts: int
     tied_share_of_pool: Mapping[str, float]
     tied_labels_in_training: Mapping[str, int]
-    groups_agree: float
+    groups_agree: float | None
     sentiment_accuracy: SentimentAccuracy
     examples: tuple[Example, ...]
     versions: Mapping[str, str]

@@ -18,7 +18,7 @@ from llm.data.splits import answers_of, kept_apart, some_annotators
 from llm.data.tokeniser import TokenisedPairs, Tokeniser
 from sim.answer_kinds.kinds import AskedLikelihood, Likelihood, likelihood_of
 from sim.errors import InputError
-from sim.files.pair_table import PairTable
+from sim.files.pair_table import SPLITS, PairTable
 from sim.files.preference_files import read_pairs
 from sim.streams import Stream
 from sim.weighted_means import unit_note
@@ -35,25 +35,32 @@ def load_preferences(
     tokeniser = Tokeniser(tokenizer, store, window, settings)
     table, tokenised, likelihood, notes = _tokenised(settings.train, settings, tokeniser)
     pairs, keep = tokenised.pairs, tokenised.keep
+    # What the file marks to be judged on is not trained on, whatever else is judged.
+    marked = None if table.split is None else {name: keep & table.rows_of(name) for name in SPLITS}
+    train_rows, known_rows = (keep, np.zeros_like(keep)) if marked is None else (marked["train"], marked["test"])
     if settings.test is not None:
         judged = replace(settings, likelihood=judged_by(settings.likelihood))
         other, test, _, left_out = _tokenised(settings.test, judged, tokeniser, judged=True)
         notes += left_out
-        both = sorted(set(table.annotators) & set(other.annotators))
+        trained = {table.annotators[i] for i in np.unique(pairs.annotator[train_rows | known_rows]).tolist()}
+        both = sorted(trained & set(other.annotators))
         if both and not settings.same_annotators:
             raise InputError(
                 f"{len(both)} annotators are in {settings.train} too (the first is {both[0]})", file=settings.test,
                 field="annotator_id", fix="split by annotator, or set data.same_annotators=true",
             )  # fmt: skip
         unseen = answers_of(other, test, test.keep)
-        train_rows, known_rows = keep, np.zeros_like(keep)
-    elif table.split is not None:
-        unseen = answers_of(table, tokenised, keep & table.rows_of("unseen"))
-        train_rows, known_rows = keep & table.rows_of("train"), keep & table.rows_of("test")
+        if marked is not None and (apart := int((marked["test"] | marked["unseen"]).sum())):
+            notes.append(
+                f"{apart} answers in {settings.train} have split test or unseen: they are not trained on, and policies "
+                f"are judged on {settings.test}"
+            )
+    elif marked is not None:
+        unseen = answers_of(table, tokenised, marked["unseen"])
     else:
-        apart = some_annotators(table.n_annotators, settings.unseen, stream.child("unseen"))
-        unseen = answers_of(table, tokenised, keep & apart[table.annotator])
-        train_rows, known_rows = keep & ~apart[table.annotator], np.zeros_like(keep)
+        drawn = some_annotators(table.n_annotators, settings.unseen, stream.child("unseen"))[table.annotator]
+        unseen = answers_of(table, tokenised, keep & drawn)
+        train_rows = keep & ~drawn
     notes += tokeniser.notes()
     if not train_rows.any():
         told = "".join(f"; {note}" for note in notes)

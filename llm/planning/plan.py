@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from llm.base.generation import Sampling
 from llm.base.gguf_models import gguf_config
 from llm.base.model_folder import base_folder, gguf_file_of, longest_input
 from llm.base.sequences import eval_tokens_for
@@ -79,9 +78,9 @@ def _config_of(model: str) -> Any:
 
 
 def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
-    """Parameters, memory, tokens and hours. Memory is the peak of one training step and one evaluation batch, run on
-    tensors without values (`LiveBytes`), of the cheapest way that fits (`ways_to_fit`; where none does, of the last);
-    hours are FLOPs over an assumed share of the device's peak.
+    """Parameters, memory, tokens and hours. Memory is the peak of a training step, an evaluation batch and a batch of
+    sampled responses, run on tensors without values (`LiveBytes`), of the cheapest way that fits (`ways_to_fit`; where
+    none does, of the last); hours are FLOPs over an assumed share of the device's peak.
 
     Memory is what tensors hold. A process adds its libraries (about 0.5 GiB), and on a CPU glibc keeps freed blocks:
     up to 1.8 times the planned peak was measured, the plan itself with MALLOC_MMAP_THRESHOLD_=65536 set (a third to a
@@ -105,12 +104,10 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
     at_once = step // largest.tokens if answers.largest is None else -(-step // largest.tokens)
     longest = largest.prompt + largest.response
     rows_at_once = max(1, (settings.eval_tokens or eval_tokens_for(settings.device)) // longest)
-    cache = _cache_bytes(config, settings.sampling, largest.prompt, dtype)
     shape = StepShape(largest.prompt, largest.response, at_once, rows_at_once, largest.responses, largest.alone)
     joint = _joint_step(config, settings, answers, shape, largest.tokens)
-    ways, seen = ways_to_fit(config, dtype, settings, shape, cache, joint)
+    ways, seen = ways_to_fit(config, dtype, settings, shape, joint)
     way = ways[-1]
-    generation = seen.weights + seen.adapters + cache
     tokens, work = _work(seen.parameters, seen.embedding, config, settings, answers, way.recompute)
     peak = flops or (_DEVICES[settings.device] if on_gpu else measure_cpu())
     share = _SHARE["cuda" if on_gpu else "cpu"]
@@ -126,7 +123,7 @@ def plan(settings: PlanSettings, flops: float | None = None) -> Plan:
             seen.adapters,
             seen.training_peak,
             seen.evaluation_peak,
-            generation,
+            seen.sampling_peak,
             way.peak,
         ),
         pairs_per_forward=joint.answers if joint is not None and way.together else at_once,
@@ -180,19 +177,6 @@ def pair_tokens(config: Any, answers: PlannedAnswers) -> int:
 def _shares_up_to(config: Any, tokens: int) -> bool:
     window = longest_shared(config)
     return may_share(config) and (window is None or tokens <= window)
-
-
-def _cache_bytes(config: Any, sampling: Sampling, prompt: int, dtype: torch.dtype) -> int:
-    """Keys and values of a batch of responses; of a model without attention (Mamba) its states, which do not grow."""
-    item = torch.empty(0, dtype=dtype).element_size()
-    if not getattr(config, "num_attention_heads", None):
-        inner = getattr(config, "intermediate_size", None) or getattr(config, "expand", 2) * config.hidden_size
-        state = getattr(config, "state_size", 1) + getattr(config, "conv_kernel", 4)
-        return int(config.num_hidden_layers * inner * state * item * sampling.batch)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    length = prompt + sampling.max_new_tokens
-    return int(2 * config.num_hidden_layers * heads * width * item * sampling.batch * length)
 
 
 def _work(

@@ -44,17 +44,16 @@ def ways_to_fit(
     dtype: torch.dtype,
     settings: PlanSettings,
     shape: StepShape,
-    cache: int,
     joint: StepShape | None = None,
 ) -> tuple[list[Way], Rehearsal]:
     """The ways in the order of what they cost, up to the first that fits (all where none does), and its rehearsal.
 
-    cache: bytes of keys and values in sampling.  joint: of a step of all groups, where they share passes: tried first,
-    with activations recomputed only where the settings say so.  Checkpointing, 4-bit and spreading are tried where the
-    settings leave them open; where they fix them, as they are fixed.
+    joint: of a step of all groups, where they share passes: tried first, with activations recomputed only where the
+    settings say so.  Checkpointing, 4-bit and spreading are tried where the settings leave them open; where they fix
+    them, as they are fixed.
     """
     memory, found = memory_of(settings), []
-    for way, seen in _tried(config, dtype, settings, shape, cache, joint):
+    for way, seen in _tried(config, dtype, settings, shape, joint):
         found.append(replace(way, fits=way.peak <= memory))
         if found[-1].fits:
             return found, seen
@@ -62,7 +61,7 @@ def ways_to_fit(
 
 
 def _tried(
-    config: Any, dtype: torch.dtype, settings: PlanSettings, shape: StepShape, cache: int, joint: StepShape | None
+    config: Any, dtype: torch.dtype, settings: PlanSettings, shape: StepShape, joint: StepShape | None
 ) -> Iterator[tuple[Way, Rehearsal]]:
     asked = settings.training.gradient_checkpointing
     may_pack = settings.device != "cpu" and settings.scoring != "float32"
@@ -72,10 +71,11 @@ def _tried(
         return rehearse(
             config, dtype, replace(shape, answers=answers), lora=settings.lora, training=settings.training,
             types=settings.types, scoring=settings.scoring, recompute=recompute, four_bit=four_bit, together=together,
+            sampling=settings.sampling,
         )  # fmt: skip
 
     def peak(seen: Rehearsal) -> int:
-        return max(seen.training_peak, seen.evaluation_peak, seen.weights + seen.adapters + cache)
+        return max(seen.training_peak, seen.evaluation_peak, seen.sampling_peak)
 
     # A packed base is rehearsed by nobody before training, where the groups are then fitted one by one.
     if joint is not None and not settings.four_bit:

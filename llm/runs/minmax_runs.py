@@ -16,6 +16,7 @@ from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
 from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
+from llm.runs.unsolved_games import unsolved
 from llm.runs.worst_group import student_scales
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.direct_saddle_point import SaddleSettings, SaddleStep, direct_saddle_point
@@ -161,6 +162,9 @@ def minmax_run(
         discrepancy_standard_error=_rows(sampled.standard_error),
         tuples=tuples,
     )
+    for row in tuples:
+        if told := unsolved(row.value, row.lp_value, row.priorities, row.regret, row.rounds):
+            progress(f"note: {told}")
     write_json(run.folder / "minmax.json", stamped(report.as_json()))
     first = tuples[0]
     save_mixture(run.folder, replace(run.mixture, weights=first.weights, priorities=first.priorities))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,25 +139,25 @@ def open_run(
     model: str | None = None,
     device: str | None = None,
     sampling: Sampling | None = None,
-    base: tuple[SharedBase, Any] | None = None,
+    beside: OpenRun | None = None,
     prefix: str = "",
     trained_on: Sequence[str] = (),
     journal: Journal | None = None,
     progress: Progress = lambda text: None,
 ) -> OpenRun:
-    """Load a run's adapters on its base, or on an open one (`base`) under names that begin with `prefix`.
+    """Load a run's adapters on its base, or on that of an open run (`beside`) under names that begin with `prefix`.
 
     model, trained_on: where the base and the files of training lie now, if they were moved.  journal: finished samples
-    and scores of the policies (see `samples_journal`).  The base is refused if its
-    hash differs from the run's, and the folder if a file of it is not as it was written; other numbers than those of
-    training are said to `progress`.
+    and scores of the policies (see `samples_journal`).  The base is refused if its hash differs from the run's, and so
+    is the tokenizer; the folder if a file of it is not as it was written.  Other numbers than those of training, and
+    texts read otherwise than those of `beside`, are said to `progress`.
     """
     folder = Path(folder)
     mixture, (settings, origin, _) = read_mixture(folder), read_config(folder)
     require_unchanged(folder, mixture.files, TRAIN_AGAIN)
     # What several processes trained one may use.
     settings = replace(settings, device=device or settings.device, sharding="none")
-    if base is None:
+    if beside is None:
         shared, tokenizer, hashes = open_base(base_of(mixture, folder, model), settings, progress)
         other = "base" if hashes["base"] != mixture.base_hash else ""
         if other := other or tokenizer_change(mixture.tokenizer_hash, hashes["tokenizer"]):
@@ -165,9 +166,16 @@ def open_run(
                 fix="give the right one with --model",
             )  # fmt: skip
     else:
-        shared, tokenizer = base
+        shared, tokenizer = beside.base, beside.tokenizer
         if shared.identity != mixture.base_hash:
             raise InputError("was trained on another base", file=folder, fix="compare runs of one base only")
+        if tokenizer_change(mixture.tokenizer_hash, beside.mixture.tokenizer_hash):
+            raise InputError(
+                f"was trained with another tokenizer than {beside.folder}: the same text is other tokens to it",
+                file=folder, fix="compare runs of one tokenizer only",
+            )  # fmt: skip
+        if differs := _read_otherwise(mixture, beside.mixture):
+            progress(f"note: {folder} is judged on texts as {beside.folder} reads them: {differs}")
     own = shared.computed_in
     here = replace(origin, dtype=own["dtype"], device=own["device"], scoring=own["scoring"])
     if here != origin:
@@ -181,3 +189,20 @@ def open_run(
             )
         )
     return OpenRun(folder, shared, tokenizer, tuple(policies), mixture, settings, origin, tuple(trained_on))
+
+
+def _read_otherwise(mixture: MixtureFile, beside: MixtureFile) -> str:
+    """How a run's prompts and responses were made of texts, where another's were made otherwise; "" where they were
+    not."""
+    differs = []
+    for name in ("chat", "append_end", "window", "rendering"):
+        its, ours = getattr(mixture, name), getattr(beside, name)
+        if its != ours:
+            differs.append(f"{name} {_said(ours)} (its own is {_said(its)})")
+    return ", ".join(differs)
+
+
+def _said(value: object) -> str:
+    """Tools and templates' arguments may be long."""
+    text = json.dumps(value) if value is not None else "as each answer says"
+    return text if len(text) <= 60 else text[:57] + "..."

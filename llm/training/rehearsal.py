@@ -1,4 +1,4 @@
-"""One training step and one evaluation batch on tensors that have shapes and no values: how much memory they take."""
+"""A training step and batches of evaluation and of sampling on tensors without values: how much memory they take."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from llm.base.generation import Sampling
 from llm.base.lanes import Lane, Lanes
 from llm.base.lora_settings import LoraSettings
 from llm.base.sequences import SequenceBatch
@@ -22,6 +23,7 @@ from llm.training.four_bit_shapes import pack_linear_layers
 from llm.training.live_bytes import LiveBytes
 from llm.training.losses import margins, weighted_dpo_loss
 from llm.training.passes import DPOTraining, make_optimizer, ready_to_train
+from llm.training.sampling_rehearsal import sampling_peak
 from sim.streams import Stream
 
 
@@ -43,7 +45,7 @@ class StepShape:
 class Rehearsal:
     """Numbers of parameters (all, the embedding's, one adapter's), and bytes.
 
-    layers: of the decoder's layers together, and of the largest.
+    layers: of the decoder's layers together, and of the largest.  sampling_peak: 0 where sampling was not asked for.
     """
 
     parameters: int
@@ -54,6 +56,7 @@ class Rehearsal:
     training_peak: int
     evaluation_peak: int
     layers: tuple[int, int]
+    sampling_peak: int = 0
 
 
 def rehearse(
@@ -68,8 +71,10 @@ def rehearse(
     recompute: bool = False,
     four_bit: bool = False,
     together: bool = False,
+    sampling: Sampling | None = None,
 ) -> Rehearsal:
-    """The peaks of a training step and of an evaluation batch of this shape, of a model of this configuration.
+    """The peaks of a training step, of an evaluation batch of this shape and of a batch of sampled responses to prompts
+    of its length, of a model of this configuration.
 
     recompute: activations, in the backward pass.  four_bit: its linear layers are packed (see `four_bit_shapes`).
     together: the step is one of all adapters, whose answers share its forward pass.
@@ -91,6 +96,7 @@ def rehearse(
         own, others = base.parameters_of("group_0"), types - len(names)
         beside = _times(own, others)
         adapters = bytes_.live - weights
+        sampled = 0 if sampling is None else sampling_peak(base, "group_0", shape.prompt, sampling, bytes_)
         # The guard's copies of the adapters in training, and those of the best round.
         copies = _times(own, types + (types if together else 1))
         with base.scoring_as("group_0"), torch.inference_mode():
@@ -106,7 +112,7 @@ def rehearse(
         del copies, beside, waiting
     return Rehearsal(
         parameters, embedding, sum(p.numel() for p in own.values()), weights, adapters, training_peak, evaluation,
-        layers,
+        layers, sampled,
     )  # fmt: skip
 
 

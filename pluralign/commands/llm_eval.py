@@ -84,8 +84,8 @@ def command(
         for number, place in enumerate(against):
             # Responses of other lengths or temperatures say nothing of the policies that wrote them.
             other = open_run(
-                place, sampling=opened.settings.sampling, base=(opened.base, opened.tokenizer),
-                prefix=f"other{number}_", journal=journal, progress=say,
+                place, sampling=opened.settings.sampling, beside=opened, prefix=f"other{number}_", journal=journal,
+                progress=say,
             )  # fmt: skip
             ours, its = opened.settings.sampling, other.settings.sampling
             if (ours.max_new_tokens, ours.temperature) != (its.max_new_tokens, its.temperature):

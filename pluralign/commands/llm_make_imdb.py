@@ -57,10 +57,13 @@ def command(
     whole, low, high = summary.sentiment_accuracy.reviews
     short = summary.sentiment_accuracy.windows_of_30_words[0]
     ties = ", ".join(f"{name} {share:.1%}" for name, share in summary.tied_share_of_pool.items())
+    agree = "there is no pair that both groups decide"
+    if summary.groups_agree is not None:
+        agree = f"the groups agree on {summary.groups_agree:.0%} of the pairs neither finds tied"
     click.echo(
         f"{summary.n_pairs:,} answers of {summary.n_annotators} annotators and "
         f"{summary.n_unseen_annotators} unseen ones\n"
-        f"the groups agree on {summary.groups_agree:.0%} of the pairs neither finds tied; ties: {ties}\n"
+        f"{agree}; ties: {ties}\n"
         f"sentiment classifier: accuracy {whole:.3f} [{low:.3f}, {high:.3f}] on unseen reviews, {short:.3f} on windows "
         f"of 30 words\npairs and configuration in {out}/"
     )

@@ -21,7 +21,9 @@ def _verdict(content: Plan) -> str:
     on = f"{content.device}: {content.memory_of_device / 2**30:.1f} GiB for tensors"
     before = [f"{own.name} {own.peak / 2**30:.1f}" for own in content.ways[: -1 if way.fits else None]]
     missed = f" (too much: {', '.join(before)} GiB)" if before else ""
-    return f"{on}; {content.verdict}{missed}"
+    found = content.memory_bytes
+    lower = not way.fits and found.generation_peak > max(found.training_peak, found.evaluation_peak)
+    return f"{on}; {content.verdict}{missed}" + ("; sampling takes most: lower sampling.batch" if lower else "")
 
 
 def _tokens(lengths: tuple[int, int], responses: int = 2) -> str:

@@ -1,11 +1,14 @@
 """make-imdb on a model that must be asked: what is asked, what scorers see, and what scenarios share."""
 
+import contextlib
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -15,12 +18,13 @@ from tiny_llm import corpus, score, tiny  # noqa: F401
 
 from llm.base.small_mistral import load_base
 from llm.base.tokens import TokenStore
-from llm.data import imdb_pool
+from llm.data import imdb, imdb_pool
 from llm.data.data_settings import DataSettings
 from llm.data.imdb import make_imdb, without_repeats
 from llm.data.imdb_settings import ImdbSettings
 from llm.data.preference_text import load_preferences
 from llm.scorers import named_scorers
+from pluralign.__main__ import command
 from sim.errors import InputError
 from sim.streams import Stream
 
@@ -123,6 +127,60 @@ def test_scenarios_share_what_was_sampled(made, settings, tmp_path, monkeypatch)
         make_imdb(replace(kept, candidates=2, instruction="Other?"), tmp_path / "other")
     with pytest.raises(AssertionError, match="sampled again"):
         make_imdb(replace(kept, candidates=2, new_tokens=9), tmp_path / "longer")
+
+
+def test_continuations_end_where_responses_do(settings, chat, tmp_path, monkeypatch):
+    """At every end token of generation_config.json, the end of a turn among them; and pieces that were sampled with
+    other ends are not taken."""
+    model = shutil.copytree(chat, tmp_path / "model")
+    _, tokenizer = load_base(model)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["."]})
+    tokenizer.save_pretrained(model)
+    dot, seen, candidates = tokenizer.convert_tokens_to_ids("."), [], imdb_pool._candidates
+
+    def watched(*arguments):
+        found = candidates(*arguments)
+        seen.extend(found)
+        return found
+
+    monkeypatch.setattr(imdb_pool, "_candidates", watched)
+    kept = str(tmp_path / "continuations")
+    own = replace(settings, model=str(model), continuations=kept, instruction="", pool=4, pairs=4, unseen=0)
+
+    def go_on(name, ends):
+        config = json.loads((model / "generation_config.json").read_text())
+        (model / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": ends}))
+        seen.clear()
+        # Of continuations that end so soon few are texts, and there need not be two of a prompt.
+        with contextlib.suppress(InputError):
+            make_imdb(own, tmp_path / name)
+        return sum(dot in row[:-1] for row in seen)
+
+    assert go_on("one", [tokenizer.eos_token_id])
+    assert not go_on("two", [tokenizer.eos_token_id, dot])
+    assert any(row[-1] == dot for row in seen)
+
+
+def test_a_pool_whose_pairs_all_tie_is_made_and_said(settings, tmp_path, monkeypatch):
+    class Same:
+        name = "same"
+
+        def __call__(self, prompts, responses):
+            return np.zeros(len(prompts))
+
+    monkeypatch.setattr(imdb, "make_scorer", lambda scorer, folder=None: Same())
+    sets = {"annotators": 2, "unseen": 0, "pairs": 3, "pool": 4, "prompt_tokens": 9, "new_tokens": 4, "threads": 1}
+    more = [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
+    done = CliRunner().invoke(command, [
+        "llm", "make-imdb", "--data", settings.data, "--model", settings.model, "--out", str(tmp_path / "out"),
+        "--device", "cpu", "--scenario", "opposed", *more,
+    ], catch_exceptions=False)  # fmt: skip
+    assert done.exit_code == 0
+    assert "there is no pair that both groups decide; ties: positive 100.0%" in done.output
+    assert json.loads((tmp_path / "out" / "make.json").read_text())["groups_agree"] is None
+    better = np.array([[1.0, 2.0, 0.0, -1.0], [3.0, -1.0, 1.0, -2.0]])
+    assert imdb._agreement(better) == pytest.approx(2 / 3)
+    assert imdb._agreement(np.zeros((2, 3))) is None
 
 
 def test_a_damaged_piece_is_sampled_again_and_said(made, settings, tmp_path):

@@ -84,6 +84,32 @@ def test_two_files_and_shared_annotators(tiny, tmp_path):  # noqa: F811
     assert data.unseen.annotators == ("b", "c")
 
 
+def test_a_split_is_kept_to_where_another_file_is_judged_on(tiny, tmp_path):  # noqa: F811
+    """Rows marked unseen or test were trained on where `test` was given, and nothing said so."""
+
+    def rows(names, split, n=4):
+        return [{**ROW, "prompt": f"The {name} {j}", "annotator_id": name, "split": split}
+                for name in names for j in range(n)]  # fmt: skip
+
+    marked = [*rows(("a", "b"), "train"), *rows(("b",), "test", 2), *rows(("c", "d"), "unseen")]
+    path = _write(tmp_path / "p.jsonl", marked)
+    # People who are set apart in the one file may be those of the other.
+    other = _write(tmp_path / "q.jsonl", rows(("c", "e"), "train"))
+    data, _, _ = _load(tiny, path, test=str(other), held_out=0.0, new_prompts=0.0)
+    assert (data.train.annotators, len(data.train)) == (("a", "b"), 8)
+    assert (data.unseen.annotators, len(data.unseen)) == (("c", "e"), 8)
+    assert len(data.known_test) == 2
+    assert [note for note in data.notes if "split" in note] == [
+        f"10 answers in {path} have split test or unseen: they are not trained on, and policies are judged on {other}"
+    ]
+    alone, _, _ = _load(tiny, path, held_out=0.0, new_prompts=0.0)
+    assert (alone.train.annotators, alone.unseen.annotators) == (("a", "b"), ("c", "d"))
+    assert not any("split" in note for note in alone.notes)
+    # Whoever has a row that is trained on is refused as ever.
+    with pytest.raises(InputError, match=r"1 annotators .* \(the first is b\)"):
+        _load(tiny, path, test=str(_write(tmp_path / "r.jsonl", rows(("b", "e"), "train"))))
+
+
 def test_an_annotator_with_one_answer_is_kept_and_said(tiny, tmp_path):  # noqa: F811
     rows = [{**ROW, "prompt": f"The film {j}", "annotator_id": "many"} for j in range(10)] + [
         {**ROW, "annotator_id": "one"}

@@ -64,9 +64,7 @@ def _rows(answers, store):
 @pytest.mark.parametrize("known", [True, False], ids=["groups of the file", "inferred groups"])
 def test_eval_scores_each_response_once_a_policy(runs, monkeypatch, known):
     run = open_run(runs / "em-dpo")
-    others = {
-        name: open_run(runs / name, base=(run.base, run.tokenizer), prefix=name) for name in ("dpo", "cluster-dpo")
-    }
+    others = {name: open_run(runs / name, beside=run, prefix=name) for name in ("dpo", "cluster-dpo")}
     if not known:
         monkeypatch.setattr("llm.runs.evaluation.known_groups", lambda run: None)
     passes = ForwardPasses(monkeypatch)

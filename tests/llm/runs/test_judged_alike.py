@@ -1,6 +1,7 @@
 """`eval`: runs beside each other are judged on answers that are new to all of them, and everybody's answers count."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -79,7 +80,7 @@ def run(trained):
 
 
 def beside(run, folder):
-    return open_run(folder, base=(run.base, run.tokenizer), prefix=f"beside{folder.parent.name}_")
+    return open_run(folder, beside=run, prefix=f"beside{folder.parent.name}_")
 
 
 def test_annotators_whom_another_run_was_trained_on_are_left_out_and_it_is_said(run, trained):
@@ -105,6 +106,33 @@ def test_annotators_whom_another_run_was_trained_on_are_left_out_and_it_is_said(
     assert evaluate(run, {"other": other}, prompts=2).answers_from == found.whose
     with pytest.raises(InputError, match=rf"--against: all was trained on {len(unseen)} of the {len(unseen)} annot"):
         evaluated_answers(run, None, {"all": beside(run, trained("method=dpo", "data.unseen=0"))})
+
+
+def test_a_run_of_another_tokenizer_is_refused(run, trained, model, tmp_path):
+    """The same weights under another order of words: the base's hash is the same, and every text is other tokens."""
+    other = shutil.copytree(model, tmp_path / "other")
+    content = json.loads((other / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    words = sorted((own for own in vocabulary if vocabulary[own] > 2), key=vocabulary.get)
+    content["model"]["vocab"] |= {word: vocabulary[words[j - 1]] for j, word in enumerate(words)}
+    (other / "tokenizer.json").write_text(json.dumps(content))
+    folder = trained("method=dpo", "data.unseen=0.3", f"model={other}")
+    with pytest.raises(InputError, match=f"trained with another tokenizer than {run.folder}") as refused:
+        beside(run, folder)
+    assert str(folder) in str(refused.value)
+
+
+def test_a_run_that_reads_texts_otherwise_is_judged_with_a_note(run, trained):
+    def said(*settings):
+        folder, notes = trained("method=dpo", "data.unseen=0.3", *settings), []
+        open_run(folder, beside=run, prefix="noted_", progress=notes.append)
+        return [note.replace(str(folder), "it") for note in notes]
+
+    assert said() == []
+    assert said("data.append_end=false", "data.window=60") == [
+        f"note: it is judged on texts as {run.folder} reads them: append_end true (its own is false), window "
+        f"{run.mixture.window} (its own is 60)"
+    ]
 
 
 def test_answers_that_another_run_did_not_hold_out_are_refused(trained):

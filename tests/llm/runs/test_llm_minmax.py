@@ -17,6 +17,7 @@ from llm.runs.margins import infer_groups, match_groups, summarise  # noqa: E402
 from llm.runs.minmax_runs import direct_regrets, weight_intervals  # noqa: E402
 from llm.runs.quality import PromptMeans  # noqa: E402
 from llm.runs.twin import Twin, compare_with_run, simulate_twin  # noqa: E402
+from llm.runs.unsolved_games import unsolved  # noqa: E402
 from llm.training.adapter_policy import AdapterPolicy  # noqa: E402
 from llm.training.direct_saddle_point import SaddleSettings, _gradient, direct_saddle_point, leave_one_out  # noqa: E402
 from sim.algorithms.minmax_dpo import minmax_dpo, weigh  # noqa: E402
@@ -108,6 +109,26 @@ def test_weight_intervals_over_few_prompts_hold_the_true_weight(monkeypatch, tru
         low, high = weight_intervals(sampled, 0.1, [1.0, 1.0], Stream(number))
         held.append(low[0] <= wanted <= high[0])
     assert np.mean(held) > 0.92
+
+
+def test_weights_far_from_the_best_are_said():
+    """Priorities that make the range of the game a million times its value: the rounds that do without do not do."""
+    policies, L = [None, None], np.array([[3.0, 0.5], [-1.0, 2.0]])
+    # R_1 = (0, .25) and R_2 = (.3, 0) of the two columns: equal at w c_1 .25 = (1 - w) c_2 .3 for the weight w of the
+    # second, and the value there.
+    for priorities, far in (((1.0, 1.0), False), ((1.0, 30.0), False), ((1.0, 1e6), True)):
+        played = weigh(policies, L, beta=0.1, priorities=priorities)
+        w = priorities[1] * 0.3 / (priorities[0] * 0.25 + priorities[1] * 0.3)
+        assert played.lp_value == pytest.approx(priorities[0] * 0.25 * w)
+        assert (played.value > 1.1 * played.lp_value) == far
+        told = unsolved(played.value, played.lp_value, priorities, played.regret.values.tolist(), 10_000)
+        assert bool(told) == far
+    assert told.startswith("after 10000 rounds the weights of priorities 1,1e+06 have a worst weighted regret of ")
+    assert f" where the best have {played.lp_value:.3g}: give more --rounds" in told
+    # Rounds that are too few are said of any priorities, and a game that has nothing to win is solved.
+    few = weigh(policies, L, beta=0.1, rounds=2)
+    assert unsolved(few.value, few.lp_value, (1.0, 1.0), few.regret.values.tolist(), 2)
+    assert not unsolved(0.0, 0.0, (1.0, 1.0), np.zeros((3, 2)).tolist(), 2)
 
 
 def _sampled(matrix, error):

@@ -51,6 +51,13 @@ def test_a_scorer_is_of_a_group_that_is_there(run, refused, monkeypatch, capsys)
     assert "note: no scorer was given for group_" in err
 
 
+def test_minmax_says_that_its_rounds_were_too_few(run, monkeypatch, capsys):
+    options = ["llm", "minmax", run, "--prompts", 4]
+    code, _, err = typed(monkeypatch, capsys, *options, "--rounds", 1, "--priorities", "1,1", "--priorities", "1,1e6")
+    assert code == 0
+    assert "note: after 1 rounds the weights of priorities 1,1e+06 have a worst weighted regret of " in err
+
+
 def test_a_coin_in_figures_is_that_of_the_answers(run):
     from llm.runs.run_figures import draw_run, training_figure
     from pluralign.page.runs import _coins
