@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from sim.compiled.copies import copy_vector
 from sim.compiled.jit import FAST_PARALLEL, INNER
 from sim.compiled.simplex import PivOptions, linprog_simplex
 
@@ -180,11 +181,12 @@ def _leximin(table, p):
         rows = np.zeros((M, kept.size))
         for m in range(M):
             if fixed[m]:
-                size = 0.0
                 for j in range(kept.size):
                     rows[m, j] = table[m, kept[j]] - anchors[m] - level[m]
-                    size = max(size, abs(rows[m, j]))
                 if unit[m] == 0.0:
+                    size = 0.0
+                    for j in range(kept.size):
+                        size = max(size, abs(rows[m, j]))
                     unit[m] = size if size > 0.0 else 1.0
                 for j in range(kept.size):
                     rows[m, j] /= unit[m]
@@ -198,7 +200,7 @@ def _leximin(table, p):
             if not solved:
                 continue
             if _least(table, tried, fixed, anchor)[0] >= reached:
-                p[:] = tried
+                copy_vector(tried, p)
                 # Counted from itself: beside a level far below it the digits of a small one are lost.
                 moved = anchor
                 anchor = _least(table, p, fixed, 0.0)[0]

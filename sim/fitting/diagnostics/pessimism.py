@@ -210,11 +210,13 @@ def _scored(
             found[group] = None
             continue
         person = sets.annotator[mask]
+        # Who is shown the same by both gains nothing by construction, and not by chance.
+        same = np.array_equal(shown[row][mask], shown[against, None, False][mask])
         found[group] = Shown(
             value=float(value[mask].mean()),
             value_interval=annotator_interval(value[mask], person, stream, within=SHARE),
             difference=float(gain[mask].mean()),
-            difference_interval=annotator_interval(gain[mask], person, stream, within=GAP),
+            difference_interval=None if same else annotator_interval(gain[mask], person, stream, within=GAP),
             share_inside=float(within[mask].mean()),
         )
     return ServedPolicy(name, constant, tuned, against, found)

@@ -16,7 +16,7 @@ FAMILIES = {"low-rank": "PRS", "full-rank": "full-rank"}
 @dataclass(frozen=True)
 class Shown:
     """What a policy shows a group of people: its worth, also less that of the greedy policy, with 95 % intervals over
-    people (None: too few), and how often it lies in the region."""
+    people (None: too few, or the greedy policy shows them the same), and how often it lies in the region."""
 
     value: float
     value_interval: Interval

@@ -70,7 +70,8 @@ def test_messages_are_rendered(tmp_path):
 
 
 def test_messages_need_a_model_with_a_template(tmp_path):
-    path = write(tmp_path / "t.jsonl", [{"messages": TALK}] * 8)
+    talks = [[*TALK, {"role": "user", "content": f"{number} cups?"}] for number in range(8)]
+    path = write(tmp_path / "t.jsonl", [{"messages": talk} for talk in talks])
     told = {"data": str(path), "batch": 2, "steps": 1, "threads": 1, "device": "cpu", "length": 60}
     with pytest.raises(InputError, match="field 'messages': conversations need a model with a chat template"):
         train_sft(SftSettings(**told, size="mini"), tmp_path / "out")

@@ -54,7 +54,7 @@ def test_limits_of_a_score_that_is_seldom_given_hold_its_mean():
 @pytest.mark.parametrize("constant", [0.1, 0.0, 3.0])
 def test_regrets_by_a_scorer_that_is_constant_over_the_reference_keep_its_unit(monkeypatch, constant):
     """Seven reference samples of 0.1 have a standard deviation of 1.4e-17: regrets of 1e16 came of it."""
-    reference, trained = SimpleNamespace(), SimpleNamespace(sampling=None)
+    reference, trained = SimpleNamespace(), SimpleNamespace(sampling=None, journal=None)
 
     def drawn(policy, groups, contexts, samples, scorers, tokenizer, stream):
         score = constant + (0.2 if policy is trained else 0.0)

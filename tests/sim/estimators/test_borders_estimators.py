@@ -106,6 +106,8 @@ NUCLEAR = border(
 BORDERS = (*BORDERS, NUCLEAR)
 
 EXCUSED = {
+    "SpreadOverPeople": "of checked answers",
+    "edge_limits": "of a mean's checked parts",
     "half_over_people": "of a mean's checked parts",
     "curvature": "elementwise; infinite margins have curvature 0",
     "ConditionalLogit": "a result",
