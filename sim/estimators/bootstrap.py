@@ -112,16 +112,23 @@ def half_over_people(apart: FloatArray, scale: float = 1.0, share: FloatArray | 
     G = len(p)
     if G < 2:
         return float("nan")
-    off = 0.5 * (p**2).sum() - p
-    apart_by = 1.0 + 2.0 * off
-    error = float(np.sqrt((own**2 / apart_by).sum()))
+    # 1 - 2 p_i + sum_j p_j^2, without the cancellation where one person is nearly all (k).
+    k, others = int(p.argmax()), np.arange(G) != p.argmax()
+    rest, square = 1.0 - p, (p**2).sum() - p**2
+    rest[k], square[k] = p[others].sum(), (p[others] ** 2).sum()
+    spread = rest**2 + square
+    error = float(np.sqrt((own**2 / spread).sum()))
     if not error > 1e-12 * max(1.0, scale):
         return float("nan")
-    # s^2 = x' M' W M x of independent x_i, M = I - 1 p', W diagonal: (tr M'WM)^2 / tr (M'WM)^2, with M M' written out.
-    weight = p**2 / apart_by
-    square = 2.0 * weight.sum() * (weight * off**2).sum() + 2.0 * (weight * off).sum() ** 2
-    square += (weight**2 * (apart_by**2 - 4.0 * off**2)).sum()
-    return float(stdtrit((p**2).sum() ** 2 / square, 0.975) * error)
+    # s^2 = x' M' W M x of independent x_i, M = I - 1 p', W = diag(p^2 / spread): nu is (tr M'WM)^2 / tr (M'WM)^2.  The
+    # latter is sum_ij W_i W_j K_ij^2, K = M M': spread on the diagonal, sum_l p_l^2 - p_i - p_j beside it.
+    weight, own_weight = p[others] ** 2 / spread[others], p[k] ** 2 / spread[k]
+    beside = square[k] - p[k] * rest[k] - p[others]
+    half = 0.5 * (p**2).sum() - p[others]
+    total = (p**4).sum() + 2.0 * own_weight * (weight * beside**2).sum()
+    total += 2.0 * weight.sum() * (weight * half**2).sum() + 2.0 * (weight * half).sum() ** 2
+    total -= 4.0 * (weight**2 * half**2).sum()
+    return float(stdtrit((p**2).sum() ** 2 / total, 0.975) * error)
 
 
 def cluster_interval(

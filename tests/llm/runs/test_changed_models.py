@@ -15,7 +15,12 @@ from tiny_llm import corpus, open_tiny, random_rows, score, tiny, write_corpus, 
 
 from llm.base import embeddings  # noqa: E402
 from llm.base.folder_format import checksums, stamped  # noqa: E402
-from llm.base.identity import hash_of_tokenizer_files, tokenizer_files_hash, tokenizer_hash  # noqa: E402
+from llm.base.identity import (  # noqa: E402
+    hash_of_tokenizer_files,
+    tokenizer_change,
+    tokenizer_files_hash,
+    tokenizer_hash,
+)
 from llm.base.journal import Journal  # noqa: E402
 from llm.data.imdb import make_imdb  # noqa: E402
 from llm.data.imdb_settings import ImdbSettings  # noqa: E402
@@ -107,6 +112,14 @@ def test_what_decides_tokens_is_in_the_hash_and_nothing_else(model):
     assert {hash_of_tokenizer_files(own) for own in found} == {tokenizer_files_hash(model)}
     file.unlink()
     assert tokenizer_hash(model) not in found
+
+
+def test_two_runs_of_one_tokenizer_are_so_whichever_knew_its_files_alone():
+    """`eval --against` compares what two runs have kept, of which the one that is evaluated may be the younger."""
+    assert not tokenizer_change("files", "files+more")
+    assert not tokenizer_change("files+more", "files")
+    assert tokenizer_change("files+more", "files+other").startswith("end tokens")
+    assert tokenizer_change("files+more", "others") == "tokenizer"
 
 
 def test_a_run_from_before_end_tokens_were_hashed_is_read_by_its_tokenizer_files(model, tmp_path):

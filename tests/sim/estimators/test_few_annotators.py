@@ -193,3 +193,15 @@ def test_degrees_of_freedom_are_those_of_the_quadratic_form(G):
     expected = stats.t(nu).ppf(0.975) * np.sqrt((moved**2 / own).sum())
     assert half_over_people(moved, 1.0, share) == pytest.approx(expected)
     assert half_over_people(moved, 1.0, np.full(G, 1 / G)) == pytest.approx(half_over_people(moved))
+
+
+@pytest.mark.parametrize("heavy", [1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("G", [2, 8])
+def test_one_person_who_is_nearly_all_leaves_one_degree_of_freedom(heavy, G):
+    """Beside her the others count as one draw each: s^2 is the squared distance from them, (x_1 - mean of the others)^2
+    over 1 + 1 / (G - 1). How far she is from the mean of all has 1e-16 of rounding in a part in `heavy`."""
+    values = np.random.default_rng(5).normal(size=G)
+    spread = SpreadOverPeople.of(values, np.arange(G), G, np.r_[heavy, np.ones(G - 1)])
+    expected = stats.t(1).ppf(0.975) * abs(values[0] - values[1:].mean()) / np.sqrt(1 + 1 / (G - 1))
+    found = half_over_people(spread.moved, abs(spread.mean), spread.share)
+    assert found == pytest.approx(expected, rel=30 / heavy + 1e-15 * heavy)
