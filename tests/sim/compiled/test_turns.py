@@ -1,0 +1,81 @@
+"""Two processes that need a kernel at the same time compile it once."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fcntl")
+
+KERNEL = """
+import numpy as np
+from numba import njit
+from sim.compiled.jit import JIT
+
+@njit(**JIT)
+def total(values):
+    out = 0.0
+    for value in np.sort(values):
+        out += value
+    return out
+"""
+# Both start together: each says that it is ready, and goes once the other is, too.
+RUN = """
+import sys, time
+from pathlib import Path
+import numpy as np
+import slow_kernel
+here = Path(sys.argv[1])
+(here / sys.argv[2]).touch()
+while not ((here / "one").exists() and (here / "two").exists()):
+    time.sleep(0.001)
+value = slow_kernel.total(np.array([3.0, 1.0, 2.0]))
+print(value, sum(slow_kernel.total.stats.cache_misses.values()), sum(slow_kernel.total.stats.cache_hits.values()))
+"""
+
+
+def run(folder, *names):
+    env = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
+    }
+    started = [
+        subprocess.Popen([sys.executable, "-c", RUN, str(folder), name], env=env, stdout=subprocess.PIPE, text=True)
+        for name in names
+    ]
+    return sorted(tuple(map(float, process.communicate(timeout=120)[0].split())) for process in started)
+
+
+def test_one_compiles_and_the_other_loads(tmp_path):
+    (tmp_path / "slow_kernel.py").write_text(KERNEL)
+    # value, compiled, loaded
+    assert run(tmp_path, "one", "two") == [(6.0, 0.0, 1.0), (6.0, 1.0, 0.0)]
+
+
+def test_a_lock_that_nobody_gives_back_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    import fcntl
+
+    from numba import njit
+
+    from sim.compiled import turns
+    from sim.compiled.jit import JIT
+
+    monkeypatch.setattr(turns.TakingTurns, "PATIENCE", 0.2)
+
+    @njit(**JIT)
+    def doubled(value):
+        return 2.0 * value
+
+    cache = doubled._cache
+    assert isinstance(cache, turns.TakingTurns)
+    cache._cache_path = str(tmp_path)
+    with (Path(tmp_path) / f"{cache._impl.filename_base}.lock").open("ab") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX)
+        began = time.monotonic()
+        assert doubled(np.float64(2.5)) == 5.0
+        assert time.monotonic() - began >= 0.2
