@@ -11,6 +11,7 @@ from sim.algorithms.lotteries import leximin_gap
 from sim.algorithms.welfare import WelfareRule
 from sim.algorithms.welfare_programs import (
     Numbers,
+    block_program,
     ceiling_program,
     floor_program,
     level_program,
@@ -28,7 +29,6 @@ from sim.arguments import (
     require_same_shape,
     require_shape,
 )
-from sim.cones import modelling, solve
 from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray, IntArray
 
@@ -270,24 +270,22 @@ def joint_value(
     _require_states(features, law, confidence)
     require_shape("policy", index_array("policy", policy, features.shape[1]), (len(features),))
     require_count("sweeps", sweeps)
-    cp = modelling()
-    M, S = len(confidence.theta), len(law)
+    M, (S, A, d) = len(confidence.theta), features.shape
     theta = confidence.theta.copy()
     picked = features[np.arange(S), policy][:, None] - features
+    roots = np.linalg.cholesky(confidence.covariance).swapaxes(-1, -2)
     value = np.inf
     for _ in range(sweeps):
         before = value
         for m in range(M):
             own = np.einsum("sad,md->msa", picked, theta).max(axis=2)
-            weight = law * np.delete(own, m, axis=0).prod(axis=0)
-            block, gain = cp.Variable(theta.shape[1]), cp.Variable(S)
-            root = np.linalg.cholesky(confidence.covariance[m])
-            rules = [cp.norm(root.T @ (block - confidence.theta[m])) <= confidence.radius[m]]
-            rules += [picked[s] @ block <= gain[s] for s in range(S)]
-            problem = cp.Problem(cp.Minimize(weight @ gain), rules)
-            solve(problem)
-            theta[m] = block.value
-            value = float(problem.value)
+            numbers = {
+                "picked": picked.reshape(S * A, d), "root": roots[m], "centre": roots[m] @ confidence.theta[m],
+                "radius": confidence.radius[m : m + 1], "weight": law * np.delete(own, m, axis=0).prod(axis=0),
+            }  # fmt: skip
+            found = block_program(S, A, d, numbers=numbers).solve(**numbers)
+            theta[m] = found["theta"]
+            value = float(found["value"])
         if before - value <= 1e-9:
             break
     return value

@@ -72,6 +72,23 @@ def utilitarian_program(S: int, A: int, d: int, M: int, numbers: Numbers | None 
 
 
 @_once_a_shape
+def block_program(S: int, A: int, d: int, numbers: Numbers | None = None) -> Program:
+    """min over |root' (theta - centre)| <= radius of sum_s weight_s max_a <picked_sa, theta>: one party's block of
+    `joint_value`.
+
+    picked: (S A, d).  root: (d, d), transposed.  centre: (d,), root' centre.  radius: (1,).
+    weight: (S,), none negative.
+    """
+    cp = modelling()
+    theta, gain = cp.Variable(d), cp.Variable(S)
+    told = _told(numbers, picked=(S * A, d), root=(d, d), centre=d, radius=1, weight=S)
+    rules = [cp.norm(told["root"] @ theta - told["centre"]) <= told["radius"]]
+    rules += [told["picked"] @ theta <= np.kron(np.eye(S), np.ones((A, 1))) @ gain]
+    problem = cp.Problem(cp.Minimize(told["weight"] @ gain), rules)
+    return Program(problem, told if numbers is None else {}, {"theta": theta, "value": problem.objective})
+
+
+@_once_a_shape
 def ceiling_program(S: int, A: int, d: int, M: int, numbers: Numbers | None = None) -> Program:
     """min over |u_m| <= 1 of sum_s max_a [rewards - pulls u] + <origin, u>: the dual of `utilitarian_program`.
 

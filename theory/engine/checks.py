@@ -11,6 +11,7 @@ import numpy as np
 from sim.streams import Stream
 from theory.engine.json_numbers import exact, finite
 from theory.engine.judges import Bound, Capped, EveryDraw, Exactly, Frequency, Judgement, TwoSided
+from theory.engine.kept import keeping
 from theory.engine.required import (
     require_bound,
     require_controls,
@@ -142,7 +143,7 @@ def _kept_witness(witness: Witness | None) -> Json | None:
 
 def stream_of(theorem: Theorem[Any], setting: Setting, seed: int) -> Stream:
     """The randomness of a setting: the same for equal settings, whichever variant or control they serve."""
-    return Stream(seed, cell=f"{theorem.paper}/{theorem.claim_id}/{setting.key()}")
+    return Stream(seed, cell=f"{theorem.paper}/{theorem.claim_id}/{theorem.drawn_as(setting).key()}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,4 +336,5 @@ def check_theorem(theorem: Theorem[Any], profile: Profile, seed: int) -> list[Ch
     """Every variant of one theorem."""
     require_variants(theorem)
     checker = Checker(theorem, profile, seed)
-    return [checker.check(variant) for variant in theorem.SETTINGS]
+    with keeping():
+        return [checker.check(variant) for variant in theorem.SETTINGS]

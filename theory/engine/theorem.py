@@ -217,6 +217,12 @@ class Theorem(abc.ABC, Generic[S]):
     def control(self, setting: S) -> tuple[Control[S], ...]:
         """Broken versions of this setting; at least one."""
 
+    def drawn_as(self, setting: S) -> S:
+        """The setting whose random numbers this one draws: its own. A control that breaks only what is done with a draw
+        may name the setting that it breaks, with as many replicates or more: what both compute of it is `kept` then
+        (`theory.engine.kept`), and computed once."""
+        return setting
+
     def largest_possible(self, setting: S) -> float | None:
         """The largest value a replicate could have, if known: a bound that only greater ones break is vacuous."""
         return None

@@ -13,6 +13,7 @@ from sim.estimators.party_rewards import estimate_party_rewards, estimation_rate
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency
+from theory.engine.kept import kept
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
@@ -170,7 +171,19 @@ class ConfidenceEvent(Theorem[EventSetting]):
     def draw(self, setting: EventSetting, stream: Stream) -> float:
         M, d, r = self._SIZE
         radius = setting.shrunk * self._constant() * estimation_rate(800, M, d, r)
-        return float(party_errors(M, 800, d, r, stream, setting.layout).max()) / radius
+        return self._largest(stream, setting.layout) / radius
+
+    @staticmethod
+    @kept
+    def _largest(stream: Stream, layout: str) -> float:
+        M, d, r = ConfidenceEvent._SIZE
+        return float(party_errors(M, 800, d, r, stream, layout).max())
+
+    def drawn_as(self, setting: EventSetting) -> EventSetting:
+        own = self.SETTINGS["as_stated"].setting
+        # The quarter of the radius is one of the claim's own errors; fewer of them, in either profile.
+        whole = setting.replicates * own.replicates // 150
+        return replace(setting, shrunk=1.0, replicates=whole) if setting.shrunk != 1.0 else setting
 
     @staticmethod
     @cache

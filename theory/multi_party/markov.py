@@ -13,6 +13,7 @@ from sim.populations.shared_representation import shared_population
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, Slope
+from theory.engine.kept import kept
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.multi_party import PAPER
 from theory.multi_party._instances import ARXIV
@@ -169,16 +170,31 @@ class MarkovRate(Theorem[MarkovRateSetting]):
     def grid(self, setting: MarkovRateSetting) -> FloatArray:
         return np.array(self._ANSWERS, dtype=np.float64)
 
+    def drawn_as(self, setting: MarkovRateSetting) -> MarkovRateSetting:
+        # The control has half of the replicates.
+        fixed = setting.frozen is not None
+        return replace(setting, frozen=None, replicates=2 * setting.replicates) if fixed else setting
+
+    @staticmethod
+    @kept
+    def _learned(stream: Stream) -> list[list[PartyConfidence]]:
+        """Of each number of answers the samples' confidence sets, with the trial's own errors as radii."""
+        mdp, theta = world(stream, linear=False)
+        return [
+            [learn(mdp, theta, n, stream.child(f"answers/{n}/{i}"), None) for i in range(samples)]
+            for n, samples in zip(MarkovRate._ANSWERS, MarkovRate._SAMPLES, strict=True)
+        ]
+
     def draw(self, setting: MarkovRateSetting, stream: Stream) -> FloatArray:
         mdp, theta = world(stream, linear=False)
         pairs = np.array([[0, 1], [0, 2], [1, 2]])
         true = gains(theta, mdp.features)[pairs].prod(axis=1)
         planned = [mdp.best_policy(own) for own in true]
         found = []
-        for n, samples in zip(self._ANSWERS, self._SAMPLES, strict=True):
+        for samples in self._learned(stream):
             lost = []
-            for i in range(samples):
-                sets = learn(mdp, theta, n, stream.child(f"answers/{n}/{i}"), setting.frozen)
+            for own in samples:
+                sets = own if setting.frozen is None else replace(own, radius=np.full(3, setting.frozen))
                 gaps = true - sets.gain_bounds(mdp.features)[pairs].prod(axis=1)
                 lost += [mdp.occupancy_value(best, gap) / most for (best, most), gap in zip(planned, gaps, strict=True)]
             found.append(np.mean(lost))

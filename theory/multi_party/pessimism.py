@@ -13,6 +13,7 @@ from sim.estimators.party_confidence import PartyConfidence, gains
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw
+from theory.engine.kept import kept
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
@@ -47,15 +48,22 @@ class SureInequality(Theorem[SureSetting], abc.ABC):
     def bound(self, setting: SureSetting) -> Bound:
         return EveryDraw(1e-9)
 
-    def draw(self, setting: SureSetting, stream: Stream) -> float:
+    def drawn_as(self, setting: SureSetting) -> SureSetting:
+        return replace(setting, shrunk=1.0, policy="right")
+
+    @staticmethod
+    @kept
+    def _learned(stream: Stream, loud: bool) -> tuple[Parties, PartyConfidence]:
         M, n = sized(stream.replicate)
         world = parties(5, 6, 6, 2, M, stream)
-        if setting.policy == "utilitarian":
+        if loud:
             # One loud party: welfare by sums serves it alone.
             world = replace(world, theta=world.theta * np.append(10.0, np.ones(M - 1))[:, None] / 10.0)
-        sets = world.learn(n, 2, stream)
-        sets = replace(sets, radius=setting.shrunk * sets.radius)
-        return self.excess(setting, world, sets)
+        return world, world.learn(n, 2, stream)
+
+    def draw(self, setting: SureSetting, stream: Stream) -> float:
+        world, sets = self._learned(stream, setting.policy == "utilitarian")
+        return self.excess(setting, world, replace(sets, radius=setting.shrunk * sets.radius))
 
     @abc.abstractmethod
     def excess(self, setting: SureSetting, world: Parties, sets: PartyConfidence) -> float:

@@ -11,9 +11,10 @@ from sim.estimators.party_confidence import PartyConfidence
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Slope
+from theory.engine.kept import kept
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.multi_party import PAPER
-from theory.multi_party._instances import ARXIV, parties
+from theory.multi_party._instances import ARXIV, Parties, parties
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,33 @@ class NashGapRate(Theorem[GapSetting]):
     def grid(self, setting: GapSetting) -> FloatArray:
         return np.array(self._ANSWERS, dtype=np.float64)
 
-    def draw(self, setting: GapSetting, stream: Stream) -> FloatArray:
+    def drawn_as(self, setting: GapSetting) -> GapSetting:
+        # The control has a quarter of the replicates.
+        fixed = setting.frozen is not None
+        return replace(setting, frozen=None, replicates=4 * setting.replicates) if fixed else setting
+
+    @staticmethod
+    @kept
+    def _learned(stream: Stream) -> tuple[Parties, list[list[PartyConfidence]]]:
+        """The parties, and of each number of answers the samples' confidence sets, radii the trial's own errors."""
         drawn = (parties(4, 4, 4, 2, 2, stream.child(f"world/{i}"), sharpness=16.0) for i in count())
-        world = next(own for own in drawn if own.gains.prod(axis=0).max(axis=1).mean() >= self._LEAST_WELFARE)
+        least = NashGapRate._LEAST_WELFARE
+        world = next(own for own in drawn if own.gains.prod(axis=0).max(axis=1).mean() >= least)
+        return world, [
+            [world.learn(n, 2, stream.child(f"answers/{n}/{i}")) for i in range(samples)]
+            for n, samples in zip(NashGapRate._ANSWERS, NashGapRate._SAMPLES, strict=True)
+        ]
+
+    def draw(self, setting: GapSetting, stream: Stream) -> FloatArray:
+        world, learned = self._learned(stream)
         welfare = world.gains.prod(axis=0)
         states, best = np.arange(4), welfare.argmax(axis=1)
         found = []
-        for n, samples in zip(self._ANSWERS, self._SAMPLES, strict=True):
-            promised = [
-                world.learn(n, 2, stream.child(f"answers/{n}/{i}"), setting.frozen).gain_bounds(world.features)
-                for i in range(samples)
+        for samples in learned:
+            sets = [
+                own if setting.frozen is None else replace(own, radius=np.full(2, setting.frozen)) for own in samples
             ]
+            promised = [own.gain_bounds(world.features) for own in sets]
             kept = [own.prod(axis=0)[states, best].sum() / welfare[states, best].sum() for own in promised]
             found.append(1.0 - np.mean(kept))
         return np.array(found)

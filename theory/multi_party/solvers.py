@@ -11,13 +11,14 @@ from sim.algorithms.pessimistic_welfare import joint_value, pessimistic_lottery,
 from sim.algorithms.von_neumann import regret_matching
 from sim.algorithms.welfare import LEXIMIN, NASH, WelfareRule
 from sim.estimators.party_confidence import PartyConfidence
-from sim.preferences import FloatArray
+from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Slope
+from theory.engine.kept import kept
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import PAPER
-from theory.multi_party._instances import ARXIV, DERIVED, drawn_sets, parties
+from theory.multi_party._instances import ARXIV, DERIVED, Parties, drawn_sets, parties
 from theory.multi_party.winners import skew_matrices
 
 
@@ -194,13 +195,22 @@ class JointAbove(Theorem[PromiseSetting]):
     def bound(self, setting: PromiseSetting) -> Bound:
         return EveryDraw(1e-5)
 
-    def draw(self, setting: PromiseSetting, stream: Stream) -> float:
+    def drawn_as(self, setting: PromiseSetting) -> PromiseSetting:
+        return replace(setting, shrunk=1.0)
+
+    @staticmethod
+    @kept
+    def _joint(stream: Stream) -> tuple[Parties, PartyConfidence, IntArray, float]:
+        """The parties, their sets, a policy and its joint value."""
         world = parties(2, 3, 4, 2, 2, stream)
         sets = drawn_sets(world, 0.1, stream.child("sets"))
         policy = stream.child("policy").integers(3, 2)
+        return world, sets, policy, joint_value(world.features, world.law, policy, sets, sweeps=2)
+
+    def draw(self, setting: PromiseSetting, stream: Stream) -> float:
+        world, sets, policy, joint = self._joint(stream)
         told = replace(sets, radius=setting.shrunk * sets.radius)
-        statewise = welfare_value(told.gain_bounds(world.features), world.law, policy, NASH)
-        return statewise - joint_value(world.features, world.law, policy, sets, sweeps=2)
+        return welfare_value(told.gain_bounds(world.features), world.law, policy, NASH) - joint
 
     def control(self, setting: PromiseSetting) -> tuple[Control[PromiseSetting], ...]:
         return (Control("a tenth of the radius", replace(setting, shrunk=0.1)),)

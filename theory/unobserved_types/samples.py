@@ -13,6 +13,7 @@ from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray, Rankings
 from sim.streams import Stream
 from theory.engine.judges import Bound, MeanAtLeast, MeanAtMost, Slope
+from theory.engine.kept import kept
 from theory.engine.theorem import Control, Premise, Setting, Theorem, Variant
 from theory.unobserved_types import PAPER
 from theory.unobserved_types._instances import LATER
@@ -152,6 +153,7 @@ class GridSetting(Setting):
     n_annotators: int = 8000
 
 
+@kept
 def _grid_error(answers: str, n: int, stream: Stream) -> float:
     """L1 distance of distribution functions between half at +-2 and EM's law on 41 points in [-4, 4]."""
     truth = np.where(stream.child("types").uniforms(n) < 0.5, 2.0, -2.0)
@@ -188,6 +190,11 @@ class NonparametricRecovery(Theorem[GridSetting]):
 
     def bound(self, setting: GridSetting) -> Bound:
         return MeanAtMost(0.8)
+
+    def drawn_as(self, setting: GridSetting) -> GridSetting:
+        # The control's two samples: what the claim is divided by, which it shares, and another one.
+        own = self.SETTINGS[next(iter(self.SETTINGS))].setting
+        return replace(setting, answers=own.answers)
 
     def draw(self, setting: GridSetting, stream: Stream) -> float:
         n = setting.n_annotators
