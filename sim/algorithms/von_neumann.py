@@ -76,7 +76,7 @@ def von_neumann_winner(
     mean = counts.matrices().mean(axis=0)
     bonus = comparison_bonus(counts.total, delta, literal_diagonal=literal_diagonal, averaged=averaged)
     sign = {"pessimistic": -1.0, "plain": 0.0, "optimistic": 1.0}[stance]
-    return solve_matrices(np.clip(mean + sign * bonus, -1.0, 1.0))
+    return solve_exactly(np.clip(mean + sign * bonus, -1.0, 1.0))
 
 
 def _square(matrices: FloatArray) -> FloatArray:

@@ -56,9 +56,9 @@ FAULTS: tuple[Fault, ...] = (
         what="exploitability averages over opponents instead of taking the best",
     ),
     _fault(
-        id="winner-opponent-uniform", place=f"{_WINNERS}:solve_matrices",
-        old="solved.weights, solved.adversary",
-        new="solved.weights, np.full(A, 1.0 / A)",
+        id="winner-opponent-uniform", place=f"{_WINNERS}:solve_exactly",
+        old="VonNeumannWinner(row, column, value, gap)",
+        new="VonNeumannWinner(row, np.full((S, A), 1.0 / A), value, gap)",
         what="the opponent's side of the saddle point is uniform",
     ),
     _fault(
