@@ -20,9 +20,14 @@ def population(n: int, d: int, k: int, layout: Layout, stream: Stream) -> Shared
     return shared_population(n, d, k, stream.child("population"), layout=layout)
 
 
+def answers(people: SharedRepresentation, per_annotator: int, stream: Stream) -> FloatArray:
+    """Fresh answers, which `fit` is of; (N, per_annotator, d)."""
+    return people.answers(per_annotator, stream.child(f"answers/{per_annotator}"))
+
+
 def fit(people: SharedRepresentation, per_annotator: int, rank: int, stream: Stream) -> SharedBatch:
     """Fresh answers and the shared-representation MLE; one replicate."""
-    return fit_shared_batch(people.answers(per_annotator, stream.child(f"answers/{per_annotator}"))[None], rank)
+    return fit_shared_batch(answers(people, per_annotator, stream)[None], rank)
 
 
 def mean_squared_error(estimate: FloatArray, theta: FloatArray) -> float:

@@ -15,7 +15,7 @@ from sim.streams import Stream
 from theory.engine.judges import Bound, Equivalent, EveryDraw, Frequency, Slope
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.personalization import PAPER
-from theory.personalization._instances import ANSWERS, ARXIV, fit, mean_squared_error, population
+from theory.personalization._instances import ANSWERS, ARXIV, answers, fit, mean_squared_error, population
 
 _N, _D, _K = 20, 10, 2
 
@@ -105,9 +105,9 @@ class SharedGain(Theorem[GainSetting]):
         for n in (20, 40, 80, 160):
             own = stream.child(f"n/{n}")
             people = population(n, d, k, setting.layout, own)
-            shared = mean_squared_error(fit(people, Np, k, own).theta[0], people.theta)
-            answers = people.answers(Np, own.child(f"answers/{Np}"))
-            alone = mean_squared_error(fit_bradley_terry_batch(answers).theta, people.theta)
+            given = answers(people, Np, own)
+            shared = mean_squared_error(fit_shared_batch(given[None], k).theta[0], people.theta)
+            alone = mean_squared_error(fit_bradley_terry_batch(given).theta, people.theta)
             ratios.append(shared / alone / (k * (d + n - k) / (n * d)))
         return float(np.mean(ratios))
 
@@ -262,9 +262,9 @@ class ConfidenceSet(Theorem[SetSetting]):
     def draw(self, setting: SetSetting, stream: Stream) -> float:
         Np = 400
         people = population(_N, _D, _K, setting.layout, stream)
-        answers = people.answers(Np, stream.child(f"answers/{Np}"))
-        theta = fit(people, Np, _K, stream).theta[0]
-        squared = (((theta - people.theta)[:, None, :] * answers).sum(axis=-1) ** 2).mean(axis=1)
+        given = answers(people, Np, stream)
+        theta = fit_shared_batch(given[None], _K).theta[0]
+        squared = (((theta - people.theta)[:, None, :] * given).sum(axis=-1) ** 2).mean(axis=1)
         bracket = _K * (_D + _N) / (_N * Np) + (_K + np.log(_N / 0.1)) / Np
         return float(squared.max() / bracket)
 

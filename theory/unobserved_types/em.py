@@ -273,9 +273,9 @@ class RestartsKeepTheBest(Theorem[RestartSetting]):
         def fresh(own: Stream) -> list[LogLinear]:
             return [LogLinear(FEATURES, ridge=0.1, mass_scaled=False) for _ in range(3)]
 
-        n_restarts = 4 if setting.kept == "best" else 1
-        best, _ = em_dpo_restarts(pairs, fresh, restarts=n_restarts, max_rounds=1, stream=stream.child("splits"))
-        _, reached = em_dpo_restarts(pairs, fresh, restarts=4, max_rounds=1, stream=stream.child("splits"))
+        best, reached = em_dpo_restarts(pairs, fresh, restarts=4, max_rounds=1, stream=stream.child("splits"))
+        if setting.kept == "first":
+            best, _ = em_dpo_restarts(pairs, fresh, restarts=1, max_rounds=1, stream=stream.child("splits"))
         if np.diff(np.sort(reached)).min() < 1e-9:
             return 1.0
         theta = np.stack([policy.theta for policy in best.policies if isinstance(policy, LogLinear)])
