@@ -138,8 +138,13 @@ class LowRankWorld:
         return len(self.theta) - self.hidden
 
     def _contexts(self, n: int, sd: FloatArray | float, stream: Stream) -> FloatArray:
-        x = self.context_mean + sd * stream.generator().standard_normal((n, len(self.theta)))
-        return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True) if self.bounded else x)
+        x = stream.generator().standard_normal((n, len(self.theta)))
+        # In place: arrays of this size are new memory each time.
+        x *= sd
+        x += self.context_mean
+        if self.bounded:
+            x /= np.linalg.norm(x, axis=1, keepdims=True)
+        return x
 
     @property
     def n_types(self) -> int:
@@ -198,7 +203,8 @@ class LowRankWorld:
         """n answers by Bradley-Terry: (contexts (n, d_x - hidden), signed differences (n, d_phi))."""
         require_count("n", n)
         x = self._contexts(n, self.context_sd, stream.child("contexts"))
-        z = self.feature_sd * stream.child("differences").generator().standard_normal((n, self.theta.shape[1]))
+        z = stream.child("differences").generator().standard_normal((n, self.theta.shape[1]))
+        z *= self.feature_sd
         if self.bounded:
             z /= np.linalg.norm(z, axis=1, keepdims=True)
         u = ((x @ self.theta) * z).sum(axis=1)
@@ -211,7 +217,9 @@ class LowRankWorld:
             first = draw < 1.0 / (1.0 + np.exp(-u))
         if self.flips > 0.0:
             first ^= stream.child("flips").generator().random(n) < self.flips
-        return x[:, : self.observed].copy(), np.where(first[:, None], z, -z)
+        z *= np.where(first, 1.0, -1.0)[:, None]
+        # Of nobody else's yet: a copy only where dimensions are hidden.
+        return x[:, : self.observed].copy() if self.hidden else x, z
 
     def rankings(self, n: int, K: int, stream: Stream) -> tuple[FloatArray, FloatArray]:
         """n rankings of K items: (contexts, features (n, K, d_phi), best first).

@@ -118,7 +118,8 @@ def sign_answers(differences: FloatArray, theta: FloatArray, stream: Stream) -> 
     require_finite(differences=differences, theta=theta)
     margin = (differences @ theta[..., None])[..., 0]
     wins = stream.child("answers").uniforms(margin.shape) * (1.0 + np.exp(np.minimum(-margin, 700.0))) < 1.0
-    return np.where(wins[..., None], differences, -differences)
+    # Times 1 or -1, in one pass: a choice between the array and its negative is two, and most of a draw's time.
+    return np.asarray(differences * np.where(wins, 1.0, -1.0)[..., None])
 
 
 def three_arms() -> tuple[FloatArray, FloatArray]:

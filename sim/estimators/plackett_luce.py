@@ -74,7 +74,9 @@ def fit_plackett_luce(
             mean = np.einsum("nj,njd->nd", chance, phi)
             gradient = gradient + (mean - phi[:, 0]).T @ weights
             centred = phi - mean[:, None, :]
-            hessian = hessian + np.einsum("nj,njd,nje->de", weights[:, None] * chance, centred, centred)
+            # Two factors by BLAS: of three at once einsum makes plain loops, twice the time of all the rest.
+            weighed = (weights[:, None] * chance)[:, :, None] * centred
+            hessian = hessian + weighed.reshape(-1, dimension).T @ centred.reshape(-1, dimension)
         return value, gradient, hessian
 
     status, steps = PlackettLuceStatus.MAX_STEPS, 0
