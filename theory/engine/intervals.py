@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
+from scipy.special import stdtrit
 
 from sim.preferences import FloatArray
+
+
+@lru_cache(maxsize=4096)
+def _beta_quantile(q: float, a: int, b: int) -> float:
+    # Of counts: a control's two hundred resamples ask for the same few again and again.
+    return float(stats.beta.ppf(q, a, b))
 
 
 def binomial_interval(events: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -15,8 +23,8 @@ def binomial_interval(events: int, trials: int, level: float = 0.95) -> tuple[fl
     if not 0 <= events <= trials or trials < 1:
         raise ValueError(f"events must lie in 0..trials (got {events} of {trials})")
     tail = (1.0 - level) / 2.0
-    lower = 0.0 if events == 0 else float(stats.beta.ppf(tail, events, trials - events + 1))
-    upper = 1.0 if events == trials else float(stats.beta.ppf(1.0 - tail, events + 1, trials - events))
+    lower = 0.0 if events == 0 else _beta_quantile(tail, events, trials - events + 1)
+    upper = 1.0 if events == trials else _beta_quantile(1.0 - tail, events + 1, trials - events)
     return lower, upper
 
 
@@ -69,5 +77,5 @@ def rate_slope(grid: FloatArray, values: FloatArray, level: float = 0.95) -> Slo
     without = _log_weights(left, np.maximum(squares, 0.0) / (n - 2) / (n - 1))
     slopes = _weighted_slopes(log_grid, np.log(left), without)
     error = float(np.sqrt((n - 1) / n * ((slopes - slopes.mean()) ** 2).sum()))
-    half = float(stats.t.ppf(0.5 + level / 2.0, n - 1)) * error
+    half = float(stdtrit(n - 1, 0.5 + level / 2.0)) * error
     return SlopeFit(slope, (slope - half, slope + half), error, without_first)

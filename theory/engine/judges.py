@@ -10,10 +10,12 @@ cannot), and how surely it would see the smallest departure that matters, with t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy import stats
+from scipy.special import stdtr
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -157,6 +159,12 @@ class Exactly:
         )
 
 
+@lru_cache(maxsize=4096)
+def _binomial_tails(events: int, n: int, limit: float) -> tuple[float, float]:
+    """P(X <= events) and P(X >= events); kept, since resamples come out with the same few counts."""
+    return float(stats.binom.cdf(events, n, limit)), float(stats.binom.sf(events - 1, n, limit))
+
+
 @dataclass(frozen=True)
 class Frequency:
     """P(value > threshold) <= limit: the violation frequency of a high-probability bound against its delta.
@@ -198,9 +206,9 @@ class Frequency:
         low, high = binomial_interval(events, n)
         worst = int(np.argmax(values))
         if events / n <= self.limit:
-            p, verdict = float(stats.binom.cdf(events, n, self.limit)), Verdict.HOLDS
+            p, verdict = _binomial_tails(events, n, self.limit)[0], Verdict.HOLDS
         else:
-            p, verdict = float(stats.binom.sf(events - 1, n, self.limit)), Verdict.VIOLATED
+            p, verdict = _binomial_tails(events, n, self.limit)[1], Verdict.VIOLATED
         if p > ALPHA:
             verdict = Verdict.INCONCLUSIVE
         return Judgement(verdict, events / n, (low, high), "frequency", p, worst=worst)
@@ -414,7 +422,7 @@ class Slope:
         inside = high <= self.limit and low >= self.lowest
         outside = low > self.limit or high < self.lowest
         distance = min(self.limit - fit.slope, fit.slope - self.lowest)
-        p = float(stats.t.sf(abs(distance) / error, max(len(values) - 1, 1))) if np.isfinite(distance) else 1.0
+        p = float(stdtr(max(len(values) - 1, 1), -abs(distance) / error)) if np.isfinite(distance) else 1.0
         verdict = Verdict.HOLDS if inside else Verdict.VIOLATED if outside else Verdict.INCONCLUSIVE
         return Judgement(
             verdict, fit.slope, fit.interval, "slope", p, fit.standard_error,
