@@ -48,12 +48,17 @@ def log_mean_exp(values: FloatArray, alpha: float, axis: int) -> FloatArray:
         centre = values.mean(axis=axis, keepdims=True)
         offset = alpha * (values - centre)
         small = np.isfinite(centre) & (np.abs(offset).max(axis=axis, keepdims=True) < 1.0)
+    # Of a handful of numbers each branch is as much work as all that is before it.
+    if small.all():
+        return np.asarray(np.squeeze(centre, axis) + np.log1p(np.expm1(offset).mean(axis=axis)) / alpha)
     top = values.max(axis=axis, keepdims=True) if alpha > 0 else values.min(axis=axis, keepdims=True)
     # An infinite value at the top (a probability of zero under a negative alpha) decides alone.
     finite = np.isfinite(top)
     with np.errstate(divide="ignore", over="ignore"):
         far = np.log(np.exp(alpha * (np.where(finite, values, 0.0) - np.where(finite, top, 0.0))).mean(axis=axis))
     far = np.where(np.squeeze(finite, axis), np.squeeze(top, axis) + far / alpha, np.squeeze(top, axis))
+    if not small.any():
+        return np.asarray(far)
     near = np.log1p(np.expm1(np.where(small, offset, 0.0)).mean(axis=axis)) / alpha
     with np.errstate(invalid="ignore"):
         near = np.squeeze(centre, axis) + near

@@ -10,6 +10,7 @@ import numpy as np
 from sim.algorithms.hedge import game_value
 from sim.algorithms.minmax_dpo import MinMaxResult, weigh
 from sim.algorithms.regret import discrepancy
+from sim.algorithms.von_neumann import solve_exactly
 from sim.policies.softmax_table import SoftmaxTable
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -160,7 +161,8 @@ class PrioritiesMonotone(Theorem[PrioritySetting]):
 
         def regrets(priorities: FloatArray) -> FloatArray:
             # The game that MinMax-DPO builds, solved exactly: Hedge's weights would hide small rises in its gap.
-            return np.asarray(R @ game_value(_weigh(instance, priorities, setting.on).regret.values[1:]).weights)
+            game = _weigh(instance, priorities, setting.on).regret.values[1:]
+            return np.asarray(R @ solve_exactly(-game.T[None]).policy[0])
 
         before = regrets(c)
         rise = []
