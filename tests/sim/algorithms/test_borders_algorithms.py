@@ -230,6 +230,7 @@ EXCUSED = {
     "set_numbers": "of features that its callers have checked",
     "utilitarian_program": "of shapes that its callers have checked",
     "ceiling_program": "of shapes that its callers have checked",
+    "block_program": "of shapes that its callers have checked",
     "welfare_program": "of shapes that its callers have checked",
     "level_program": "of shapes that its callers have checked",
     "floor_program": "of shapes that its callers have checked",
