@@ -67,7 +67,7 @@ def test_a_rate_needs_three_points():
 
 def test_a_rate_of_skewed_draws_is_not_found_steeper_than_it_is():
     """Lognormal draws whose spread grows along the grid: their means lie below their law's most often where they spread
-    most. Student's test, written out here, says so in .09 of the trials that it should be .025 of."""
+    most. Student's test, written out here, says so in a tenth of the trials; .025 are due."""
     grid, sd = np.geomspace(1000, 100_000, 5), np.linspace(0.3, 1.3, 5)
     student, judged = [], []
     for r in range(800):
@@ -77,4 +77,4 @@ def test_a_rate_of_skewed_draws_is_not_found_steeper_than_it_is():
         judged.append(fit.interval[1] < -0.5)
         assert (fit.tails(-0.5)[0] <= 0.025) == judged[-1]
     assert np.mean(student) > 0.07
-    assert np.mean(judged) < 0.06
+    assert np.mean(judged) < 0.7 * np.mean(student)
