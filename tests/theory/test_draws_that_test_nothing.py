@@ -17,6 +17,7 @@ from theory.engine.runner import adjust, check_from_json
 from theory.engine.theorem import Control, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.multi_party import fairness
+from theory.personalization import pessimism
 from theory.report.table import COLUMNS, cells_of
 
 
@@ -135,17 +136,34 @@ def test_claims_of_an_event_leave_the_other_draws_out(name):
     ((_, variant),) = theorem.SETTINGS.items()
     setting = replace(variant.setting, replicates=24)
     measured = theorem.measure(setting, stream_of(theorem, setting, 5))
-    assert 4 <= measured.untested <= 20, "about half"
+    assert 4 <= measured.untested <= 22, "about half, of the inequality three in four"
     assert measured.drawn == 24
     # What is needed in the worst case of the adjustment, were half of them evidence.
     assert 0.95 ** (variant.setting.replicates / 2) <= 0.05 / 40
 
 
-def test_no_value_of_a_conditional_claim_is_exactly_zero():
-    """A zero was what stood for a draw that tested nothing."""
-    theorem = find("pessimism-inequality")
-    setting = replace(theorem.SETTINGS["as_corrected"].setting, replicates=40)
-    assert np.count_nonzero(theorem.measure(setting, stream_of(theorem, setting, 5)).values == 0.0) == 0
+@pytest.mark.parametrize("name", ["pessimism-inequality", "aggregate-guarantee", "contextual-guarantee"])
+def test_no_counted_draw_is_below_its_bound_whatever_is_claimed(name):
+    """A policy as good as its target has a gap of at most 0, under a right side that is never negative; one that is the
+    reference promises 0 and keeps it."""
+    theorem = find(name)
+    ((_, variant),) = theorem.SETTINGS.items()
+    setting = replace(variant.setting, replicates=60)
+    values = theorem.measure(setting, stream_of(theorem, setting, 5)).values
+    assert len(values) >= 10
+    assert np.all(values > 0.0) if name == "pessimism-inequality" else np.all(values != 0.0)
+
+
+def test_the_inequality_fails_at_half_the_radius(monkeypatch):
+    """Of 159 draws 18 tested it, and it held for a policy that is half as careful."""
+    own = pessimism.pessimistic_policy
+
+    def careless(psi, law, ellipsoid, **options):
+        return own(psi, law, replace(ellipsoid, radius=ellipsoid.radius / 4.0), **options)
+
+    monkeypatch.setattr(pessimism, "pessimistic_policy", careless)
+    (check,) = check_theorem(find("pessimism-inequality"), "quick", seed=0)
+    assert check.verdict is Verdict.VIOLATED
 
 
 @pytest.mark.parametrize(

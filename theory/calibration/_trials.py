@@ -84,6 +84,21 @@ def slope_covers(stream: Stream, trials: int, n: int, copies: int) -> float:
     return float(np.mean([low <= -0.5 <= high for low, high in ends]))
 
 
+def rate_at_boundary(
+    stream: Stream, trials: int, n: int, sd: tuple[float, float], *, student: bool, copies: int
+) -> float:
+    """Share of trials in which a rate of -1/2 that is just at its limit is found steeper, at 2.5 %: of lognormal draws
+    whose sd of logarithms grows from the first of `sd` to the second along the grid."""
+    from scipy import stats
+
+    grid, own = np.geomspace(1e3, 1e5, 5), np.linspace(*sd, 5)
+    noise = np.exp(own * stream.normals((trials, n // copies, 5)) - own**2 / 2.0)
+    fits = [rate_slope(grid, np.repeat(grid**-0.5 * one, copies, axis=0)) for one in noise]
+    if student:
+        return float(np.mean([one.slope + stats.t.ppf(0.975, n - 1) * one.standard_error < -0.5 for one in fits]))
+    return float(np.mean([one.interval[1] < -0.5 for one in fits]))
+
+
 def binomial_shortfall(trials: int, level: float) -> float:
     """0.95 less the smallest exact coverage of the binomial interval over frequencies 0.01..0.99."""
     from scipy import stats

@@ -15,7 +15,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy import stats
-from scipy.special import stdtr
 
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -418,11 +417,11 @@ class Slope:
             return replace(unjudged, measured=rate_slope(grid, values).slope)
         fit = rate_slope(grid, values)
         low, high = fit.interval
-        error = max(fit.standard_error, 1e-12)
         inside = high <= self.limit and low >= self.lowest
         outside = low > self.limit or high < self.lowest
-        distance = min(self.limit - fit.slope, fit.slope - self.lowest)
-        p = float(stdtr(max(len(values) - 1, 1), -abs(distance) / error)) if np.isfinite(distance) else 1.0
+        (below, above), (beneath, over) = fit.tails(self.limit), fit.tails(self.lowest)
+        # Of "no steeper" and "no flatter" the less sure one; of a slope that lies outside, that it does.
+        p = above if fit.slope > self.limit else beneath if fit.slope < self.lowest else max(below, over)
         verdict = Verdict.HOLDS if inside else Verdict.VIOLATED if outside else Verdict.INCONCLUSIVE
         return Judgement(
             verdict, fit.slope, fit.interval, "slope", p, fit.standard_error,

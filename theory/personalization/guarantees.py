@@ -44,7 +44,7 @@ def _ellipsoid(x: FloatArray, radius: float) -> Ellipsoid:
 
 class _Guarantee(Theorem[GuaranteeSetting]):
     """Value: what the policy promises over the reference minus what it keeps, in the true rewards; none where the set
-    does not hold the truth."""
+    does not hold the truth, or where the policy is the reference, which promises nothing and keeps it."""
 
     paper = PAPER.name
     cost = 3.0
@@ -59,7 +59,7 @@ class _Guarantee(Theorem[GuaranteeSetting]):
 
     def draw(self, setting: GuaranteeSetting, stream: Stream) -> float | None:
         found = self._promise(setting, stream)
-        return None if found is None else found[0] - found[1]
+        return None if found is None or found == (0.0, 0.0) else found[0] - found[1]
 
     def witness(self, setting: GuaranteeSetting, stream: Stream) -> Json:
         found = self._promise(setting, stream)

@@ -26,7 +26,7 @@ Choice = Literal["pessimistic", "greedy"]
 
 @dataclass(frozen=True)
 class InequalitySetting(Setting):
-    replicates: int = 270
+    replicates: int = 500
     choice: Choice = "pessimistic"
 
 
@@ -34,42 +34,44 @@ class PessimismInequality(Theorem[InequalitySetting]):
     """If theta* lies in the ellipsoid, gap <= 2 sqrt(zeta) ||v_tar||_{Sigma^-1}: no constants, the heart of Theorem
     3.1.
 
-    12 trajectories in 3 dimensions, the last ones rarely compared; 80 answers; zeta = 43 / 80, fixed beforehand, so
-    that the ellipsoid holds theta* in about half of the draws; the target plays well-covered trajectories. Value: gap
-    over right side, none where theta* lies outside. Control: the greedy policy of the same estimate, which falls for
-    what it has hardly seen. The largest of some 160 draws attains .26 to .65 of it over
-    twelve seeds.
+    20 trajectories in 3 dimensions, the last ones hardly ever compared; 80 answers; zeta = 28 / 80, fixed beforehand,
+    so that the ellipsoid holds theta* in about half of the draws; the target is the best of the three trajectories that
+    are seen most. Value: gap over right side. None where theta* lies outside, and none where the policy is as good as
+    the target: the right side is never negative, so that a gap of at most 0 is below it whatever is claimed. Control:
+    the greedy policy of the same estimate, which falls for what it has hardly seen.
+    The largest of some 130 draws attains .63 to .88 of it over eight seeds.
     """
 
     right_side = "code"
     claim_id, paper, source = "pessimism-inequality", PAPER.name, f"{DERIVED}, inside Theorem 3.1"
     statement = "Inside the confidence set the pessimistic policy's gap is at most twice the target's width."
     cost = 2.0
-    SETTINGS = {"as_corrected": Variant(InequalitySetting(), attained=(0.23, 1.0))}
+    SETTINGS = {"as_corrected": Variant(InequalitySetting(), attained=(0.5, 1.0))}
 
     def bound(self, setting: InequalitySetting) -> Bound:
         return EveryDraw(1.0 + 1e-4)
 
     def draw(self, setting: InequalitySetting, stream: Stream) -> float | None:
-        M, k = 12, 3
+        M, k = 20, 3
         psi = stream.child("features").normals((M, k))
-        law: FloatArray = 0.35 ** np.arange(M, dtype=np.float64)
+        law: FloatArray = 0.2 ** np.arange(M, dtype=np.float64)
         law = np.asarray(law / law.sum(), dtype=np.float64)
         pool = TrajectoryPool(psi, law, law)
         theta = stream.child("theta").normals(k)
         x = pool.collect(theta[None], 80, stream.child("answers"))[0]
         estimate = fit_bradley_terry(x, ridge=1e-2).theta
         covariance = answer_covariance(x, 1e-3)
-        ellipsoid = Ellipsoid(estimate, covariance, 43.0 / len(x))
+        ellipsoid = Ellipsoid(estimate, covariance, 28.0 / len(x))
         if not ellipsoid.contains(theta):
             return None
-        target = np.zeros(M)
-        target[:3] = simplex_points((1, 3), stream.child("target"))[0]
+        target = np.eye(M)[int((psi[:3] @ theta).argmax())]
         if setting.choice == "pessimistic":
             policy = pessimistic_policy(psi, law, ellipsoid).policy
         else:
             policy = np.eye(M)[int((psi @ estimate).argmax())]
         gap = float((target - policy) @ psi @ theta)
+        if gap <= 0.0:
+            return None
         width = 2.0 * np.sqrt(ellipsoid.radius) * float(ellipsoid.norm((target - law) @ psi)[0])
         return float(gap / width)
 
