@@ -142,7 +142,7 @@ class Results:
         count = np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
         total = np.bincount(place, weights=values, minlength=shape[0] * shape[1]).reshape(shape)
         order = np.argsort(first)
-        order = order[(count > 0).all(axis=1)[order]]
+        order = order[count.min(axis=1)[order] > 0]
         return np.asarray((total[order] / count[order]).mean(axis=1), dtype=np.float64)
 
     def levels(self, name: str) -> list[Any]:

@@ -31,7 +31,8 @@ class Tuned:
 def half_of(results: Results, cell: str, method: str, metric: str, *, odd: bool) -> FloatArray:
     """Values of the odd or of the even replicates, whichever of them are there."""
     own = results.at(cell, method, metric)
-    return own.values()[np.array(own["replicate"], dtype=np.int64) % 2 == odd]
+    chosen: FloatArray = own.values()[np.array(own["replicate"], dtype=np.int64) % 2 == odd]
+    return chosen
 
 
 def tune(results: Results, cell: str, estimator: str, kind: str, metric: str = "regret") -> Tuned | None:
