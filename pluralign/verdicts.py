@@ -8,11 +8,11 @@ from pathlib import Path
 from pluralign.tables import cut_table
 from pluralign.terminal import columns, rows
 from theory.engine.checks import Check
-from theory.report.table import COLUMNS, NEEDED, cells_of
+from theory.report.table import COLUMNS, INTERVAL, NEEDED, cells_of
 
 # What a narrow screen goes without first: a measured number keeps its bound beside it.
 SPARED = (
-    "departure seen", "share attained", "95 % interval", "controls caught", "power", "bound", "measured",
+    "departure seen", "share attained", INTERVAL, "controls caught", "power", "bound", "measured",
 )  # fmt: skip
 
 

@@ -61,7 +61,9 @@ def report(folder: str | Path, out: str | Path | None = None) -> Report:
         return Report(told.text, told.figures, html, told.content, undrawn)
     listed = [{"kind": result.kind, "folder": result.name} for result in results]
     lines = [f"{row['kind']:9}  {row['folder']}" for row in listed]
-    return Report("\n".join([f"{sections.told} in {here}", *lines]), [], html, {"results": listed})
+    lines += [sections.not_shown] if sections.not_shown else []
+    content = {"results": listed, "unfinished": list(sections.unfinished)}
+    return Report("\n".join([f"{sections.told} in {here}", *lines]), [], html, content)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pluralign.page.folders import Result, Sources, results_in
+from pluralign.page.folders import Result, Sources, results_in, unfinished_in
 from pluralign.page.limits import PAGE
 from sim.errors import InputError
 from sim.files.atomic import require_place
@@ -30,6 +30,19 @@ class Sections:
     runs: list[Any]
     mutants_from: str
     sources: Sources
+    unfinished: tuple[str, ...] = ()
+
+    @property
+    def not_shown(self) -> str:
+        """In a line which studies have no results to show; nothing where all have."""
+        if not self.unfinished:
+            return ""
+        some, several = ", ".join(self.unfinished[:12]), len(self.unfinished) > 1
+        more = f" and {len(self.unfinished) - 12} more" if len(self.unfinished) > 12 else ""
+        return (
+            f"not shown, as {'they have' if several else 'it has'} no results (shares of a study, or ones that have "
+            f"not ended): {some}{more}; `pluralign study merge` puts shares together, `pluralign study resume` goes on"
+        )
 
     @property
     def told(self) -> str:
@@ -73,7 +86,7 @@ def collect(folder: str | Path) -> Sections:
         with of_this_version(own.folder, "run the `pluralign llm` commands again"):
             runs.append(run_shown(own, place, sources))
     title = Path(folder).absolute().name or "results"
-    return Sections(title, checks, studies, fits, runs, mutants_from, sources)
+    return Sections(title, checks, studies, fits, runs, mutants_from, sources, tuple(unfinished_in(folder)))
 
 
 def _of(kind: str, results: list[Result]) -> list[tuple[int, Result]]:

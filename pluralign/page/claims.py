@@ -94,7 +94,8 @@ class ClaimShown:
     def words(self) -> str:
         """What the search looks in."""
         own = [self.claim_id, self.statement, self.source, self.place, *(r.check.statement for r in self.readings)]
-        return " ".join([*own, *(mutant.id for mutant in self.mutants)]).casefold()
+        # As the page's script has what is typed: casefold would make "ss" of a letter that toLowerCase leaves.
+        return " ".join([*own, *(mutant.id for mutant in self.mutants)]).lower()
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,10 @@ def _measured(check: Check) -> Chart:
     own = check.interval if check.interval_of not in ("violation frequency", "value") else None
     what = "slope" if check.curve is not None else check.interval_of.partition(" (")[0]
     words = {"violation frequency": "the worst draw's value", "value": "value", "": "value"}.get(what, what)
-    rows = [Row("measured" if what not in ("violation frequency",) else "measured, worst draw", check.measured, own)]
+    # "mean (90 %)": its interval is of another level than those of other claims.
+    level = check.interval_of.partition(" (")[2].rstrip(")")
+    said = f"measured, {level} interval" if own and level else "measured"
+    rows = [Row(said if what not in ("violation frequency",) else "measured, worst draw", check.measured, own)]
     rows += [Row(f"control: {control.name}" + ("" if control.caught else " (escaped)"), control.measured, None, 5, "",
                  True) for control in check.controls if control.measured is not None]  # fmt: skip
     line = Line(check.bound, f"{relation_of(check)} {number(check.bound)}")

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pluralign.page.figure_numbers import HEAD, figure_rows
 from pluralign.page.limits import FIGURE
 from pluralign.page.svg import Chart, csv_text, safe
-from sim.files.figure_files import kept
+from sim.files.figure_files import any_names, kept
 from sim.files.palette import LINES
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
@@ -26,7 +26,7 @@ def drawn_charts(draw: Callable[[Path], object], prefix: str, name: str) -> list
     """What `draw` would write as files, as charts; nothing is written.  prefix: of ids, another for every call."""
     import matplotlib as mpl
 
-    with kept() as figures, mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
+    with any_names(), kept() as figures, mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
         draw(Path("nowhere"))
         return [_chart(figure, f"{prefix}-{own}-", f"{name}-{own}") for own, figure in figures.items()]
 

@@ -41,7 +41,13 @@ def results_in(folder: str | Path) -> list[Result]:
     Raises InputError where there is none, or where there are too many for a page.
     """
     top = Path(folder)
-    found = [Result(kind, place, _name(place, top)) for place, kind in _walk(top, _DEPTH)]
+    found = [Result(kind, place, _name(place, top)) for place, kind in _walk(top, _DEPTH) if kind is not None]
+    if not found and (without := unfinished_in(top)):
+        raise InputError(
+            f"holds no results: {', '.join(without[:12])} {'are' if len(without) > 1 else 'is'} a share of a study, or "
+            "has not ended", file=folder,
+            fix="`pluralign study merge` puts shares together, `pluralign study resume` goes on",
+        )  # fmt: skip
     if all(result.kind == "mutations" for result in found):
         raise InputError(
             f"holds no {NAMED}", file=folder, fix="give a folder written by pluralign check, fit, study or llm train"
@@ -51,11 +57,18 @@ def results_in(folder: str | Path) -> list[Result]:
     return found
 
 
+def unfinished_in(folder: str | Path) -> list[str]:
+    """Names of studies in the folder that have no results: shares of one, and those that have not ended."""
+    top = Path(folder)
+    return [_name(place, top) for place, kind in _walk(top, _DEPTH) if kind is None]
+
+
 def _name(place: Path, top: Path) -> str:
     return (place.absolute().name if place == top else place.relative_to(top).as_posix()) or "results"
 
 
-def _walk(place: Path, deeper: int) -> Iterator[tuple[Path, Kind]]:
+def _walk(place: Path, deeper: int) -> Iterator[tuple[Path, Kind | None]]:
+    """None: a study without results; nothing is inside of one either."""
     kind = kind_of(place)
     if kind is not None:
         yield place, kind
@@ -64,6 +77,9 @@ def _walk(place: Path, deeper: int) -> Iterator[tuple[Path, Kind]]:
             if (place / "mutations.json").is_file():
                 yield place, "mutations"
             return
+    if (place / "request.json").is_file():
+        yield place, None
+        return
     if deeper and place.is_dir():
         try:
             inside = sorted(own for own in place.iterdir() if own.is_dir() and not own.is_symlink())

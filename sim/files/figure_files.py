@@ -60,6 +60,15 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]
     return figure, figure.subplots(rows, columns, **options)
 
 
+@contextmanager
+def any_names() -> Iterator[None]:
+    """Names in people's files may be longer than the figure, or of letters that the font does not have: these are cut,
+    and shown as boxes; a line of matplotlib's each on the terminal helps nobody."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s).*layout not applied|.*missing from font", UserWarning)
+        yield
+
+
 def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     """NAME.png and NAME.svg, each written whole or not at all; nothing inside `on_screen` or `kept`."""
     _without_control(figure)
@@ -77,10 +86,7 @@ def save_figure(figure: Any, folder: str | Path, name: str) -> list[Path]:
     from matplotlib import rc_context, rcParams
 
     paths = []
-    with warnings.catch_warnings(), rc_context({"svg.hashsalt": name}):
-        # Names in people's files may be longer than the figure, or of letters that the font does not have: these are
-        # cut, and shown as boxes; a line of matplotlib's each on the terminal helps nobody.
-        warnings.filterwarnings("ignore", r"(?s).*layout not applied|.*missing from font", UserWarning)
+    with any_names(), rc_context({"svg.hashsalt": name}):
         # Where things stand is worked out once: by itself `savefig` does it twice a file, most of a figure's time.
         figure.set_dpi(_DPI)
         figure.draw_without_rendering()

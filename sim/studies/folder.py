@@ -18,6 +18,7 @@ from sim.studies.decided import decided_by
 from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
 from sim.studies.reference import reference_of
+from sim.studies.registry import EXPERIMENTS
 from sim.studies.report import StudyReport, require_same_study
 from sim.studies.request import Request, require_same, require_same_places
 from sim.studies.status import Journal, left_behind
@@ -64,8 +65,7 @@ def run_in_folder(
             report = StudyReport(run, reference)
             if share == WHOLE:
                 on_writing()
-                report.write(folder)
-                report.draw(folder)
+                report = _written(report, folder)
     return report
 
 
@@ -100,9 +100,22 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         with _noted(Journal(out, spec, None, grid, WHOLE)):
             run = gathered(spec, grid, goals, index, out / "results.parquet", began)
             report = StudyReport(replace(run, notices=tuple(index.notices())), reference)
-            report.write(out)
-            report.draw(out)
+            report = _written(report, out)
         merge(Folder(out / "cells"))
+    return report
+
+
+def _written(report: StudyReport, folder: Path) -> StudyReport:
+    """Files, and then the figure: one of ours that cannot be drawn is one notice more, as its numbers are all there,
+    and a study that ended by it could never be finished.  One of somebody's own is refused: it is hers to mend."""
+    report.write(folder)
+    try:
+        report.draw(folder)
+    except InputError as error:
+        if not EXPERIMENTS.is_ours(report.run.spec.experiment):
+            raise
+        undrawn = f"the figure cannot be drawn from these results ({error.problem}); the numbers are in {folder}"
+        return replace(report, run=replace(report.run, notices=(*report.run.notices, undrawn)))
     return report
 
 

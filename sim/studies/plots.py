@@ -47,11 +47,13 @@ def curve(
     hollow: bool = False, **where: Any,
 ) -> None:  # fmt: skip
     """Mean over replicates of the rows `where` against factor `x`, with its 95 % interval; nothing where nothing was
-    measured.  A level that is null has no place on an axis, and is left out."""
+    measured.  Cells that differ in another factor weigh alike (`Results.replicate_means`).  A level that is null has no
+    place on an axis, and is left out."""
     found = results.where(metric=metric, **where).measured().by(x)
-    at = sorted(level for level in found if level is not None)
+    means = {level: found[level].replicate_means() for level in sorted(level for level in found if level is not None)}
+    at = [level for level, own in means.items() if own.size]
     if at:
-        drawn = [found[level].replicate_means() for level in at]
+        drawn = [means[level] for level in at]
         share = metric in yes_no(results.where(metric=metric))
         points(axes, at, drawn, label, number, "--" if dashed else "-", hollow=hollow, share=share)
 
@@ -90,7 +92,8 @@ def log_y(axes: Any, words: str) -> None:
 
 def legend_below(axes: Any, columns: int = 2) -> None:
     """A panel's own legend, where colours mean something else than in the other panels."""
-    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=columns)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=columns)
 
 
 def heats(
@@ -101,7 +104,8 @@ def heats(
     as far to either side, so that equal colours are equal numbers."""
     from matplotlib.colors import CenteredNorm
 
-    largest = max(float(np.nanmax(np.abs(table - centre))) for table in tables) or 1.0
+    known = np.concatenate([[centre], *(table[np.isfinite(table)] for table in tables)])
+    largest = float(np.abs(known - centre).max()) or 1.0
     norm = CenteredNorm(centre, largest)
     for own, table in zip(axes, tables, strict=True):
         shown = own.imshow(table, origin="lower", aspect="auto", cmap="RdBu_r", norm=norm)
@@ -113,7 +117,8 @@ def heats(
             own.text(j, i, unsigned_zero(table[i, j], form), ha="center", va="center", fontsize=8,
                      color="white" if dark else "black")  # fmt: skip
     bar = axes[0].figure.colorbar(shown, ax=list(axes), label=words, shrink=0.9)
-    bar.ax.set_ylim(min(centre, *map(np.nanmin, tables)), max(centre, *map(np.nanmax, tables)))
+    if np.ptp(known):
+        bar.ax.set_ylim(known.min(), known.max())
 
 
 def seeds(results: Results) -> str:

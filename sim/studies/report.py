@@ -223,11 +223,10 @@ class SavedStudy:
 
 
 def draw_figure(experiment: str, beside: Path | None, figure: str | None, results: Results, folder: Path) -> list[Path]:
-    """Nothing where nothing was measured or no figure is named."""
+    """Nothing where nothing was measured or no figure is named; InputError, in a line, where it cannot be drawn, of
+    ours as of one of somebody's own: it is drawn of whatever replicates there are."""
     if figure is None or not len(results.measured()):
         return []
     draw = find_experiment(experiment, beside).figures[figure].draw
-    if EXPERIMENTS.is_ours(experiment):
-        return draw(results, folder)
     with blaming(f"experiment '{experiment}': figure '{figure}'"):
         return draw(results, folder)

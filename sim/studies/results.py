@@ -124,16 +124,26 @@ class Results:
 
     def replicate_means(self) -> FloatArray:
         """One number a replicate, in the order of first appearance: the mean of what it measured in these rows.
-        Rows of one replicate share their draws, also in several cells, and count once for what a mean is worth."""
+        Rows of one replicate share their draws, also in several cells, and count once for what a mean is worth.
+
+        Of several cells it is the mean over cells, of the replicates that all of them have: else a cell would weigh by
+        how many replicates it happened to get (one failed, or it ended at its target error).
+        """
         own = self.measured()
         values = own.values()
         if "replicate" not in self._base.columns:
             return values
         _, first, group = np.unique(self._base.codes("replicate")[own._rows], return_index=True, return_inverse=True)
-        if len(first) == len(values):
+        cells, cell = np.unique(self._base.codes("cell_id")[own._rows], return_inverse=True)
+        if len(first) == len(values) and len(cells) < 2:
             return values
-        means = np.bincount(group, weights=values) / np.bincount(group)
-        return np.asarray(means[np.argsort(first)], dtype=np.float64)
+        shape = (len(first), len(cells))
+        place = group * shape[1] + cell
+        count = np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
+        total = np.bincount(place, weights=values, minlength=shape[0] * shape[1]).reshape(shape)
+        order = np.argsort(first)
+        order = order[count.min(axis=1)[order] > 0]
+        return np.asarray((total[order] / count[order]).mean(axis=1), dtype=np.float64)
 
     def levels(self, name: str) -> list[Any]:
         """The levels of a factor, sorted; none if the study does not vary it."""
@@ -156,27 +166,48 @@ class Results:
             found[key[0] if len(names) == 1 else key] = Results(self._base, parts[place])
         return found
 
-    def means(self, *factors: str) -> FloatArray:
-        """Means over everything else on the grid of the factors' levels; nan where nothing was measured."""
-        grids = [self.levels(factor) for factor in factors]
+    def means(self, *factors: str, on: Results | None = None) -> FloatArray:
+        """Means over cells of their means, on the grid of the factors' levels; nan where nothing was measured.
+
+        on: whose levels they are (these rows' own if None): a level where everything failed is in no row of a method.
+        """
+        grids = [(self if on is None else on).levels(factor) for factor in factors]
         out = np.full([len(grid) for grid in grids], np.nan)
         for key, own in self.measured().by(*factors).items():
             levels = key if len(factors) > 1 else (key,)
             if None in levels:
                 continue
-            out[tuple(grid.index(level) for grid, level in zip(grids, levels, strict=True))] = own.values().mean()
+            out[tuple(grid.index(level) for grid, level in zip(grids, levels, strict=True))] = np.mean(
+                [cell.values().mean() for cell in own.by("cell_id").values()] or own.values()
+            )
         return out
 
     def cells(self, **levels: Any) -> list[str]:
         """The ids of the measured cells with these levels, in the study's order."""
         return list(self.where(**levels).measured().by("cell_id"))
 
-    def of(self, cell: str, method: str, metric: str) -> FloatArray:
-        """The values of one cell in the order of replicates, or none."""
+    def at(self, cell: str, method: str, metric: str) -> Results:
+        """The rows with a value of one cell, or none."""
         if self._index is None:
             self._index = self.measured().by("cell_id", "method", "metric")
         found = self._index.get((cell, method, metric))
-        return np.empty(0) if found is None else found.values()
+        return Results(self._base, self._rows[:0]) if found is None else found
+
+    def of(self, cell: str, method: str, metric: str) -> FloatArray:
+        """The values of one cell in the order of replicates, or none."""
+        return self.at(cell, method, metric).values()
+
+    def paired(self, *wanted: tuple[str, str, str]) -> FloatArray:
+        """(len(wanted), replicates): a row a (cell, method, metric), a column a replicate, of those alone that all of
+        them measured, sorted. Cells have unequally many where a replicate failed or cells end at a target error."""
+        means = [self.at(*one).by_replicate() for one in wanted]
+        common = sorted(set.intersection(*(set(own) for own in means))) if means else []
+        return np.array([[own[r] for r in common] for own in means], dtype=np.float64).reshape(len(means), len(common))
+
+    def by_replicate(self) -> dict[Any, float]:
+        """replicate -> its number; of rows of one cell."""
+        own = self.measured()
+        return dict(zip(dict.fromkeys(own["replicate"]), own.replicate_means().tolist(), strict=True))
 
     def seconds(self, cell: str, method: str) -> float:
         """Median over replicates: compilation happens in the first ones."""

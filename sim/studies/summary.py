@@ -21,11 +21,16 @@ def means_table(results: Results, factors: Sequence[str]) -> str:
 
 
 def pipe_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns, readable as plain text too."""
-    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
+    """A Markdown table with aligned columns, readable as plain text too; names are people's, and stay in their cell."""
+    rows = [[in_a_cell(cell) for cell in row] for row in (head, *body)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in (head, *body)
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines) + "\n"
+
+
+def in_a_cell(text: str) -> str:
+    """The text as it stands in a cell of a Markdown table: a pipe escaped, lines in one."""
+    return " ".join(text.splitlines()).replace("|", "\\|")

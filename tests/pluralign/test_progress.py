@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import time
 
@@ -12,6 +13,7 @@ from pluralign.__main__ import main
 from pluralign.progress import Progress, duration
 from pluralign.tables import on_screen
 from sim.studies.summary import pipe_table
+from theory.report.table import markdown_rows
 
 
 class Terminal(io.StringIO):
@@ -99,6 +101,19 @@ def test_tables_are_broken_and_cut_to_the_screen():
     blocks = [line for line in shown.splitlines() if line.startswith("parties  method")]
     assert len(blocks) == 3, "every block says what its rows are"
     assert on_screen(text, width=300, rows=60, rest="").count("parties  method") == 1
+
+
+def test_names_with_pipes_and_line_breaks_stay_in_their_cell():
+    """Of the summary and of the terminal; names are people's."""
+    names = ["a|b", "two\nlines", "c\r\nd", "|", "e\u2028f"]
+    text = pipe_table(("x|y", "method"), [(str(place), name) for place, name in enumerate(names)])
+    lines = text.splitlines()
+    assert len(lines) == 2 + len(names)
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {4}
+    assert len({len(line) for line in lines}) == 1, "aligned"
+    shown = on_screen(text, width=60, rows=9, rest="").splitlines()
+    assert [line.split("  ")[-1].strip() for line in shown[2:]] == ["a|b", "two lines", "c d", "|", "e f"]
+    assert markdown_rows([("h",), ("a\n|",)]).splitlines() == ["| h |", "| --- |", "| a \\| |"]
 
 
 def test_a_long_cell_gives_way():

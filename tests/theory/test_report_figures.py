@@ -70,6 +70,15 @@ def test_a_rate_whose_means_are_positive_has_all_of_them():
     assert math.log(y[2] / y[0]) / math.log(x[2] / x[0]) == pytest.approx(-0.95)
 
 
+def test_only_the_lower_end_of_an_error_bar_is_cut():
+    """Mean .2 with an error of .19: from .05 times the mean to .58, as in the CSV; it was cut at both ends."""
+    curve = replace(rate().curve, mean=[0.5, 0.2, 0.005], standard_error=[0.02, 0.19, 0.0002])
+    (container,) = rate_figure(replace(rate(), curve=curve)).axes[0].containers
+    ends = [segment[:, 1] for segment in container.lines[2][0].get_segments()]
+    assert ends[1] == pytest.approx([0.01, 0.58])
+    assert ends[0] == pytest.approx([0.46, 0.54])
+
+
 def test_few_verdicts_have_a_row_each():
     figure = verdict_figure(_many(3))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [

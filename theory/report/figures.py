@@ -107,7 +107,9 @@ def rate_figure(check: Check) -> Any:
     )
     drawn = (means > 0) & np.isfinite(means)
     grid, mean = every[drawn], means[drawn]
-    error = np.minimum(np.nan_to_num(2 * errors[drawn]), 0.95 * mean)
+    above = np.nan_to_num(2 * errors[drawn], posinf=0.0)
+    # No logarithm of what is not positive: the lower end alone is cut.
+    error = [np.minimum(above, 0.95 * mean), above]
     left_out = "" if drawn.all() else f"; {len(every) - len(grid)} of {len(every)} are not positive"
     figure, axes = subplots(figsize=(4.6, 3.4), layout="constrained")
     axes.errorbar(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sim.studies.summary import in_a_cell
 from theory.engine.checks import Check
 
+# Most are of 95 %; a mean that is to lie within limits has two tests of 5 %, so one of 90 %, and its cell says so.
+INTERVAL = "interval (95 % or as said)"
 COLUMNS = (
-    "claim", "variant", "verdict", "measured", "bound", "95 % interval", "share attained", "power", "departure seen",
+    "claim", "variant", "verdict", "measured", "bound", INTERVAL, "share attained", "power", "departure seen",
     "controls caught",
 )  # fmt: skip
 # Without these a row says nothing.
@@ -52,10 +55,10 @@ def cells_of(check: Check) -> tuple[str, ...]:
 
 
 def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
-    """A table of GitHub Markdown, its head the first row; a pipe inside a cell is escaped."""
+    """A table of GitHub Markdown, its head the first row; a pipe inside a cell is escaped, and lines are one."""
     head, *body = rows
     lines = [head, ("---",) * len(head), *body]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+    return "\n".join("| " + " | ".join(map(in_a_cell, row)) + " |" for row in lines)
 
 
 def markdown_table(checks: Sequence[Check]) -> str:

@@ -10,11 +10,13 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_checks import CHECK
 from made_checks import rate as made_rate
 
 from pluralign.page.charts import Curve, Line, Point, Row, curves_chart, plane_chart, rows_chart
-from pluralign.page.claims import _rate
+from pluralign.page.claims import _claim, _measured, _rate
 from pluralign.page.svg import WIDTH, number, scale_of
+from theory.report.table import COLUMNS, INTERVAL, cells_of
 
 VALUES = st.floats(allow_nan=True, allow_infinity=True) | st.none()
 
@@ -119,3 +121,20 @@ def test_the_bar_below_a_mean_that_is_negative_lies_below_it():
     rows = list(csv.DictReader(io.StringIO(_rate(replace(made_rate(), curve=curve)).csv)))
     low = [float(list(row.values())[3]) for row in rows if row and next(iter(row.values())) == "measured"]
     assert low == pytest.approx([0.3, -2.0, -0.3])
+
+
+def test_an_interval_of_another_level_says_so():
+    """A mean that is to lie within limits has a 90 % interval: under the words "95 %" it was another."""
+    wide = replace(CHECK, interval_of="mean (90 %)")
+    for check, said in ((CHECK, "measured"), (wide, "measured, 90 % interval")):
+        table = list(csv.DictReader(io.StringIO(_measured(check).csv)))
+        assert table[0]["label"] == said
+    assert cells_of(wide)[COLUMNS.index(INTERVAL)] == "[0.4, 0.6] mean (90 %)"
+    assert "as said" in INTERVAL
+    assert "95 % interval" not in COLUMNS
+
+
+def test_the_search_finds_letters_that_casefold_turns_into_others():
+    """The script's toLowerCase leaves the sharp s as it is; casefold made two letters of it."""
+    words = _claim("check1-x", [replace(CHECK, statement="Die STRA\u1e9eE und die Stra\u00dfe")], ()).words
+    assert "die stra\u00dfe und die stra\u00dfe" in words

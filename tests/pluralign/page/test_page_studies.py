@@ -110,3 +110,30 @@ def test_a_curve_of_null_alone_is_none():
     _, axes = panels(1)
     curve(axes[0], Results.from_rows(rows), "ridge", "x", "m", 0)
     assert not axes[0].lines
+
+
+def test_letters_without_a_font_are_no_lines_of_matplotlib(study, tmp_path, recwarn):
+    """The page's own drawing of a figure, as of the files."""
+    module = (tmp_path / "shown_study.py").read_text()
+    (tmp_path / "shown_study.py").write_text(module.replace('"Drawn"', '"\u6b66\u6f22"'))
+    shown = study("replicates: 3\ngrid: {ridge: [0.5, 1.0]}\n")
+    assert shown.charts, shown.undrawn
+    assert not [str(own.message) for own in recwarn if "missing from font" in str(own.message)]
+
+
+def test_studies_without_results_are_named(study, tmp_path, monkeypatch, capsys):
+    """A share, or one that was stopped, was left out of the page of its folder without a word."""
+    study("replicates: 3\ngrid: {ridge: [0.5, 1.0]}\n")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "o").rename(tmp_path / "all" / "whole")
+    pl.run_study("own.yaml", workers=1, out="all/part", shard=(1, 2))
+    sections = collect(tmp_path / "all")
+    assert sections.unfinished == ("part",)
+    assert "it has no results" in render(sections)
+    code, out, _ = typed(monkeypatch, capsys, "report", "all")
+    assert code == 0
+    assert "not shown, as it has no results" in out
+    assert ": part; `pluralign study merge`" in out
+    code, _, err = typed(monkeypatch, capsys, "report", "all/part")
+    assert code == 2
+    assert "has not ended" in err

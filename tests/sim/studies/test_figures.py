@@ -55,7 +55,12 @@ def test_the_legend_takes_the_panel_that_is_left_over(tmp_path):
 def test_every_replicate_is_judged_by_the_other_half():
     """Odd ones err by 11 and more at w = 0, even ones by 8 at most: an error of 9 is inside for even ones alone."""
     r = np.arange(9)
-    assert covered(np.where(r % 2 == 1, r + 10.0, r), np.full(9, 9.0)).tolist() == (r % 2 == 0).tolist()
+    at_zero = dict(enumerate(np.where(r % 2 == 1, r + 10.0, r)))
+    assert covered(at_zero, dict.fromkeys(range(9), 9.0)).tolist() == (r % 2 == 0).tolist()
+    # Also where one of them failed.
+    assert covered(at_zero, dict.fromkeys((0, 2, 3), 9.0)).tolist() == [True, True, False]
+    del at_zero[0]
+    assert covered(at_zero, {1: 9.0, 2: 9.0}).tolist() == [False, True]
 
 
 SMALL = {

@@ -103,6 +103,26 @@ def test_replicates_of_several_cells_count_once():
     assert (high - low) / 2 == pytest.approx(half_width(np.array([6.0, 7.0, 8.0])))
 
 
+@pytest.mark.parametrize("lost", [(), (("cheap", 1),)])
+def test_cells_weigh_alike_whatever_number_of_replicates_they_have(lost):
+    """A cell that ended early, or lost a replicate, is one of two all the same: in figures and in heat maps."""
+    rows = [
+        {"cell_id": cell, "replicate": seed, "metric": "x", "n": 1, "other": cell, "value": at + 0.1 * seed}
+        for cell, at, count in (("cheap", 0.0, 3), ("dear", 10.0, 40)) for seed in range(count)
+        if (cell, seed) not in lost
+    ]  # fmt: skip
+    found = Results.from_rows(rows)
+    both = [5 + 0.1 * seed for seed in range(3) if ("cheap", seed) not in lost]
+    assert found.replicate_means() == pytest.approx(both)
+    by_cell = [np.mean([row["value"] for row in rows if row["cell_id"] == cell]) for cell in ("cheap", "dear")]
+    assert found.means("n") == pytest.approx(np.mean(by_cell))
+    _, axes = panels(1)
+    curve(axes[0], found, "n", "x", "m", 0)
+    low, high = axes[0].containers[0].lines[2][0].get_segments()[0][:, 1]
+    assert (low + high) / 2 == pytest.approx(np.mean(both))
+    assert (high - low) / 2 == pytest.approx(half_width(np.array(both)))
+
+
 def test_an_error_that_is_not_known_is_drawn_as_none():
     rows = [{"replicate": seed, "metric": "x", "n": n, "value": float(n)} for n in (1, 2) for seed in (1, 2)]
     _, axes = panels(1)

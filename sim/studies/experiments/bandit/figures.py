@@ -84,7 +84,7 @@ def _every_bar(axes: Any, results: Results, bars: Sequence[_Bar], metric: str, n
     width = 0.8 / len(bars)
     for place, (label, recipe, method, colour) in enumerate(bars):
         own = results.where(recipe=recipe, method=method)
-        by_group = [own.where(metric=f"{metric}/group_{z}").values() for z in range(n_groups)]
+        by_group = [own.where(metric=f"{metric}/group_{z}").replicate_means() for z in range(n_groups)]
         _bars(axes, by_group, width, (place - (len(bars) - 1) / 2) * width, colour, label.replace("\n", " "))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sim.preferences import FloatArray
 from sim.studies.experiment import Figure
 from sim.studies.plots import curve, finish, log_x, panels, points
 from sim.studies.results import Results
@@ -61,11 +64,10 @@ def _where(results: Results, folder: Path) -> list[Path]:
         own = results.where(answers=level) if level is not None else results
         for state, words, number in _states(own):
             score = state.where(metric="score")
-            ns = score.levels("n")
-            pairs = [
-                [score.where(n=n, method=f"low/{kind}").values() for n in ns] for kind in ("distributional", "greedy")
-            ]
-            points(axis, ns, [prs - greedy for prs, greedy in zip(*pairs, strict=True)], words, number)
+            gains = {n: _gains(score, score.cells(n=n)) for n in score.levels("n")}
+            gains = {n: own for n, own in gains.items() if own.size}
+            if gains:
+                points(axis, list(gains), list(gains.values()), words, number)
         axis.axhline(0.0, color="0.5", linewidth=0.9)
         log_x(axis, own.levels("n"), "candidates n")
         if level is not None:
@@ -73,6 +75,13 @@ def _where(results: Results, folder: Path) -> list[Path]:
     _same_words(axes, "PRS minus greedy, nats")
     title = "Where pessimism pays (above 0) and where it does not"
     return finish(figure, results, title, folder, "best_of_n_where", axes[0])
+
+
+def _gains(score: Results, cells: list[str]) -> FloatArray:
+    """PRS minus greedy, of each replicate that both have in all of these cells; the mean over cells."""
+    wanted = [(cell, f"low/{kind}", "score") for kind in ("distributional", "greedy") for cell in cells]
+    prs, greedy = score.paired(*wanted).reshape(2, len(cells), -1) if cells else np.empty((2, 1, 0))
+    return np.asarray((prs - greedy).mean(axis=0))
 
 
 def draw_radius(results: Results, folder: Path) -> list[Path]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.preferences import FloatArray
 from sim.studies.experiments.low_rank.method_names import MethodName
 from sim.studies.plots import curve
-from sim.studies.precision import student_half
+from sim.studies.precision import half_width
 from sim.studies.results import Results
 
 LOW, FULL, BIC, ORACLE, CONTEXT_FREE = (
@@ -39,10 +40,23 @@ def curves(axes: Any, results: Results, x: str, metric: str, methods: Sequence[M
         curve(axes, results, x, metric, label, number, dashed=name.kind == "greedy", method=name.text)
 
 
+def complete(
+    results: Results, cells: Mapping[Any, Mapping[str, Any]], *wanted: tuple[str, str]
+) -> dict[Any, str]:  # fmt: skip
+    """level -> its cell (cells: level -> all its factors), of those alone where every (method, metric) was measured: a
+    cell may have failed, and a study of somebody's own may leave a method out."""
+    found = {level: results.cells(**factors)[:1] for level, factors in cells.items()}
+    there = {level: own[0] for level, own in found.items() if own}
+    return {level: own for level, own in there.items() if results.paired(*((own, *one) for one in wanted)).size}
+
+
 def ratio(first: FloatArray, second: FloatArray) -> tuple[float, float]:
-    """Ratio of the means of paired values and half its 95 % interval (delta method)."""
+    """Ratio of the means of paired values and half its 95 % interval (delta method); nan: not known, and nothing is
+    drawn."""
+    if not second.mean():
+        return math.nan, math.nan
     found = float(first.mean() / second.mean())
-    return found, student_half((first - found * second) / second.mean())
+    return found, half_width((first - found * second) / second.mean())
 
 
 def numeric_factors(results: Results) -> list[str]:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim.preferences import FloatArray
-from sim.streams import Stream
-from sim.studies.experiments.low_rank.method_looks import BIC, FULL, LOW, ratio
+from sim.studies.experiments.low_rank.method_looks import BIC, FULL, LOW, complete, ratio
 from sim.studies.experiments.low_rank.method_names import MethodName
 from sim.studies.experiments.low_rank.setting import given_rank
 from sim.studies.experiments.low_rank.tables import Crossing, crossing, slope
@@ -18,28 +17,41 @@ from sim.studies.results import Results
 
 
 def draw_dimension(results: Results, folder: Path) -> list[Path]:
-    """Regret against k and against r, and the ratio of both methods' regrets against k / D."""
+    """Regret against k and against r, and the ratio of both methods' regrets against k / D.
+
+    The ratio is of the replicates both methods have, the power of those that all cells have; nothing is drawn of a cell
+    that was lost.
+    """
     ranks = results.levels("rank")
     figure, axes = panels(3)
-    every: list[tuple[float, FloatArray]] = []
+    every: list[tuple[float, str]] = []
+    both = ((LOW.text, "regret"), (FULL.text, "regret"))
     for number, d in enumerate(results.levels("d_x")):
-        at = [results.cells(d_x=d, rank=rank)[0] for rank in ranks]
-        low, full = ([results.of(cell, m.text, "regret") for cell in at] for m in (LOW, FULL))
-        k, D = ([float(results.of(cell, m, "free")[0]) for cell in at] for m in ("low", "full"))
-        every += list(zip(k, low, strict=True))
+        at = complete(results, {rank: {"d_x": d, "rank": rank} for rank in ranks}, *both, ("low", "free"),
+                      ("full", "free"))  # fmt: skip
+        if not at:
+            continue
+        low, full = ([results.of(cell, m.text, "regret") for cell in at.values()] for m in (LOW, FULL))
+        k, D = ([float(results.of(cell, m, "free")[0]) for cell in at.values()] for m in ("low", "full"))
+        every += list(zip(k, at.values(), strict=True))
         label = f"{d} contexts, {D[0] / d:g} features"
         points(axes[0], k, low, label, number)
-        points(axes[1], ranks, low, label, number)
-        points(axes[1], ranks, full, label, number, "--")
-        found = [ratio(a, b) for a, b in zip(low, full, strict=True)]
+        points(axes[1], list(at), low, label, number)
+        points(axes[1], list(at), full, label, number, "--")
+        found = [ratio(*results.paired(*((cell, *own) for own in both))) for cell in at.values()]
         share = [a / b for a, b in zip(k, D, strict=True)]
         axes[2].errorbar(share, [r for r, _ in found], yerr=[e for _, e in found], **{**look(number), "linestyle": ""})
-    power, error = slope([k for k, _ in every], np.array([values for _, values in every]))
+    if not every:
+        return []
+    paired = results.paired(*((cell, LOW.text, "regret") for _, cell in every))
+    power, half = slope([k for k, _ in every], paired)
+    known = "" if np.isnan(half) else f" ± {half:.2f}"
+    grows = "" if np.isnan(power) else f": regret grows like k to the {power:.2f}{known}"
     line = np.geomspace(0.12, 1.0, 20)
     axes[2].plot(line, line, color="0.3", linewidth=1, linestyle=":", label="k / D")
     axes[2].plot(line, np.sqrt(line), color="0.3", linewidth=1, linestyle="--", label="square root of k / D")
     axes[2].legend(fontsize=8, frameon=False, loc="upper left")
-    axes[0].set_title(f"PRS: regret grows like k to the {power:.2f} ± {error:.2f}", fontsize=10)
+    axes[0].set_title(f"PRS{grows}", fontsize=10)
     axes[1].set_title("PRS (solid) and full rank (dashed)", fontsize=10)
     axes[2].set_title("Regret of PRS over full rank", fontsize=10)
     for axis, words in zip(axes, ("regret", "regret", "ratio"), strict=True):
@@ -56,6 +68,8 @@ def draw_dimension(results: Results, folder: Path) -> list[Path]:
 def draw_assumed_rank(results: Results, folder: Path) -> list[Path]:
     """Error, coverage, regret and time against the rank that is fitted; "full" beyond the last."""
     ranks = sorted(rank for name in results.measured().by("method") if (rank := given_rank(name)) is not None)
+    if not ranks:
+        return []
     names = [*(f"rank{rank}" for rank in ranks), "full"]
     x = [*ranks, ranks[-1] + 1]
     metrics = (("error/common", "error on common features"), ("covers", "sets that cover (asked: .9)"),
@@ -66,7 +80,9 @@ def draw_assumed_rank(results: Results, folder: Path) -> list[Path]:
         for n in answers:
             keys = {name: value for name, value in (("d_x", d), ("n", n)) if value is not None}
             label = ", ".join(f"{value:,} {'contexts' if name == 'd_x' else 'answers'}" for name, value in keys.items())
-            cell = results.cells(**keys)[0]
+            cell = next(iter(results.cells(**keys)), None)
+            if cell is None:
+                continue
             line = "-" if n == answers[-1] else "--"
             for axis, (metric, _) in zip(axes, metrics, strict=True):
                 found = [(at, _values(results, cell, name, metric)) for at, name in zip(x, names, strict=True)]
@@ -105,28 +121,41 @@ def _shares(axes: Any, x: list[float], values: list[FloatArray], label: str, num
 
 
 def draw_crossing(results: Results, folder: Path) -> list[Path]:
-    """Ratio of regrets against answers; where it crosses 1 against (D - k) / tail^2; BIC over the better of both."""
+    """Ratio of regrets against answers; where it crosses 1 against (D - k) / tail^2; BIC over the better of both.
+
+    Ratios are of the replicates that the methods of a cell have in common, crossings of those that all cells of a line
+    have; a cell that was lost is left out.
+    """
     partial = len(results.levels("off_rank")) > 1
     factor, words = ("off_rank", "dense part {:g} of the norm") if partial else ("power", "power {:g}")
     answers = results.levels("n")
     figure, axes = panels(3)
     by_regret: list[tuple[float, Crossing]] = []
     by_error: list[tuple[float, Crossing]] = []
+    regrets = tuple((method.text, "regret") for method in (LOW, FULL, BIC))
+    errors = tuple((name, "error/common") for name in ("low", "full"))
     for number, level in enumerate(results.levels(factor)):
-        at = [results.cells(**{factor: level}, n=n)[0] for n in answers]
-        low, full, bic = (np.array([results.of(cell, m.text, "regret") for cell in at]) for m in (LOW, FULL, BIC))
-        tail = float((results.of(at[0], "truth", "tail") ** 2).mean())
-        saved = float(results.of(at[0], "full", "free")[0] - results.of(at[0], "low", "free")[0])
-        squared = [np.array([results.of(cell, name, "error/common") for cell in at]) ** 2 for name in ("low", "full")]
-        stream = Stream(0, "crossing")
-        by_regret.append((saved / tail, crossing(answers, low - full, stream)))
-        by_error.append((saved / tail, crossing(answers, squared[0] - squared[1], stream)))
-        for axis, first in ((axes[0], low), (axes[2], bic)):
-            second = full if axis is axes[0] else np.where(
-                (low.mean(axis=1) < full.mean(axis=1))[:, None], low, full)  # fmt: skip
-            pairs = [ratio(a, b) for a, b in zip(first, second, strict=True)]
-            axis.errorbar(answers, [r for r, _ in pairs], yerr=[e for _, e in pairs], label=words.format(level),
+        at = complete(results, {n: {factor: level, "n": n} for n in answers}, *regrets, *errors,
+                      ("truth", "tail"), ("low", "free"), ("full", "free"))  # fmt: skip
+        if not at:
+            continue
+        cells, first = list(at.values()), next(iter(at.values()))
+        tail = float((results.of(first, "truth", "tail") ** 2).mean())
+        saved = float(results.of(first, "full", "free")[0] - results.of(first, "low", "free")[0])
+        across = results.paired(*((cell, *own) for own in (*regrets[:2], *errors) for cell in cells))
+        low, full, low_error, full_error = across.reshape(4, len(cells), -1)
+        if across.size and tail:
+            by_regret.append((saved / tail, crossing(list(at), low - full)))
+            by_error.append((saved / tail, crossing(list(at), low_error**2 - full_error**2)))
+        own = [results.paired(*((cell, *method) for method in regrets)) for cell in cells]
+        for axis, pairs in (
+            (axes[0], [ratio(low, full) for low, full, _ in own]),
+            (axes[2], [ratio(bic, low if low.mean() < full.mean() else full) for low, full, bic in own]),
+        ):
+            axis.errorbar(list(at), [r for r, _ in pairs], yerr=[e for _, e in pairs], label=words.format(level),
                           **look(number))  # fmt: skip
+    if not axes[0].containers:
+        return []
     _crossings(axes[1], by_regret, answers, "by regret", 5)
     _crossings(axes[1], by_error, answers, "by squared error", 6)
     titles = ("PRS over full rank (below 1: PRS is better)", "Where full rank becomes better", "Rank chosen by BIC")
@@ -141,8 +170,8 @@ def draw_crossing(results: Results, folder: Path) -> list[Path]:
 
 
 def _crossings(axes: Any, several: list[tuple[float, Crossing]], answers: list[int], label: str, number: int) -> None:
-    """n_cross against (D - k) / tail^2 with bootstrap intervals (cut where no answers were measured), and the line of
-    slope 1 through those that lie inside."""
+    """n_cross against (D - k) / tail^2 with 95 % limits where they are known (cut where no answers were measured), and
+    the line of slope 1 through those that lie inside."""
     axes.set_xscale("log")
     plain_logs(axes.xaxis)
     axes.set_xlabel("(D - k) / tail²")
@@ -153,8 +182,7 @@ def _crossings(axes: Any, several: list[tuple[float, Crossing]], answers: list[i
     if not inside:
         return
     x, at = np.array([x for x, _ in inside]), np.array([own.at for _, own in inside])
-    low = np.array([max(own.low, least) for _, own in inside])
-    high = np.array([min(own.high, most) for _, own in inside])
+    low, high = (np.clip([getattr(own, end) for _, own in inside], least, most) for end in ("low", "high"))
     own_look = {**look(number), "linestyle": ""}
     axes.errorbar(x, at, yerr=[np.maximum(at - low, 0), np.maximum(high - at, 0)], label=label, **own_look)
     constant = float(np.exp(np.log(at / x).mean()))

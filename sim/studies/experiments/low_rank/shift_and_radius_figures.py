@@ -16,7 +16,7 @@ from sim.studies.experiments.low_rank.method_looks import (
     numeric_factors,
 )
 from sim.studies.experiments.low_rank.method_names import PESSIMISTIC, with_names
-from sim.studies.experiments.low_rank.tables import tune
+from sim.studies.experiments.low_rank.tables import half_of, tune
 from sim.studies.plots import curve, finish, log_x, log_y, panels, points
 from sim.studies.results import Results
 
@@ -61,16 +61,17 @@ def draw_controls(results: Results, folder: Path) -> list[Path]:
     answers = results.levels("n")
     figure, axes = panels(len(shifts))
     for axis, shift in zip(axes, shifts, strict=True):
-        at = [results.cells(shift=shift, n=n)[0] for n in answers]
+        at = {n: cell for n in answers for cell in results.cells(shift=shift, n=n)[:1]}
         for name in WITH_CONTEXT:
             label, number = POLICIES[name]
             if name.kind in PESSIMISTIC:
-                tuned = [tune(results, cell, name.estimator, name.kind) for cell in at]
-                values = [found.own for found in tuned if found is not None]
+                tuned = {n: tune(results, cell, name.estimator, name.kind) for n, cell in at.items()}
+                values = {n: found.own for n, found in tuned.items() if found is not None}
             else:
-                values = [own for cell in at if (own := results.of(cell, name.text, "regret")[1::2]).size]
-            if len(values) == len(answers):
-                points(axis, answers, values, label, number, "--" if name.kind == "greedy" else "-")
+                values = {n: half_of(results, cell, name.text, "regret", odd=True) for n, cell in at.items()}
+            values = {n: own for n, own in values.items() if own.size}
+            if values:
+                points(axis, list(values), list(values.values()), label, number, "--" if name.kind == "greedy" else "-")
         log_x(axis, answers, "answers")
         log_y(axis, "regret")
         axis.set_title(SHIFTS[shift], fontsize=10)
@@ -92,8 +93,8 @@ def draw_tuning(results: Results, folder: Path) -> list[Path]:
             own = regret.where(shift=shift, estimator=name.estimator, kind=name.kind)
             if name.kind != "greedy":
                 curve(axis, own, "scale", "regret", label, number)
-            elif own.values().size:
-                axis.axhline(own.values().mean(), color=LINES[number], linestyle="--", linewidth=1.4, label=label)
+            elif (known := own.replicate_means()).size:
+                axis.axhline(known.mean(), color=LINES[number], linestyle="--", linewidth=1.4, label=label)
         log_x(axis, multiples, "multiple of the radius")
         axis.set_xticks(multiples, [f"1/{round(1 / c)}" if c < 1 else f"{c:g}" for c in multiples])
         log_y(axis, "regret")

@@ -36,8 +36,8 @@ def _phase_map(results: Results, folder: Path, name: str, words: str) -> list[Pa
     axes[0].set_ylabel("regret of Nash welfare")
     axes[0].set_title(f"Regret (equivalent utility), {middle} parties", fontsize=10)
     regret = results.where(metric="regret")
-    plain = regret.where(method="z=0").means("parties", "few")
-    gaps = [plain - regret.where(method=method).means("parties", "few") for method in ("z=1", "joint")]
+    plain = regret.where(method="z=0").means("parties", "few", on=results)
+    gaps = [plain - regret.where(method=method).means("parties", "few", on=results) for method in ("z=1", "joint")]
     heats(axes[1:], gaps, few, parties, words="plain minus pessimistic", centre=0.0, form=".2f")
     for axis, sets in zip(axes[1:], ("product sets", "joint set"), strict=True):
         axis.set_xlabel("answers about each hardly compared action")

@@ -48,7 +48,7 @@ def _bars(results: Results, folder: Path, profiles: list[str | None]) -> list[Pa
         share = metric in yes_no(results.where(metric=metric))
         for number, rule in enumerate(RULES):
             for place, profile in enumerate(profiles):
-                found = results.where(method=rule, metric=metric, profile=profile, answers=most).values()
+                found = results.where(method=rule, metric=metric, profile=profile, answers=most).replicate_means()
                 if found.size:
                     at = place + 0.27 * (number - 1)
                     half = half_width(found, share=share)

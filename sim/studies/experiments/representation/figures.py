@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,9 @@ def draw_violation(results: Results, folder: Path) -> list[Path]:
         reshuffled = results.where(permuted=True, violation=0.0)
         curve(axes[0], reshuffled, "violation", "error", "shared, answers reshuffled (control)", 6, method="shared")
     w = plain.levels("violation")
-    by = {m: plain.where(method=m, metric="error").means("violation") for m in ("shared", "separate")}
+    by = {m: plain.where(method=m, metric="error").means("violation", on=plain) for m in ("shared", "separate")}
     measured = crossing(w, by["shared"], by["separate"])
-    predicted = float(np.sqrt(max(by["separate"][0] ** 2 - by["shared"][0] ** 2, 0.0)))
+    predicted = float(np.sqrt(np.maximum(by["separate"][:1] ** 2 - by["shared"][:1] ** 2, 0.0)).sum())
     crossings: list[str] = []
     for at, words, style in ((measured, "measured", "-"), (predicted, "predicted", ":")):
         if np.isfinite(at):
@@ -60,11 +60,14 @@ def draw_violation(results: Results, folder: Path) -> list[Path]:
     return finish(figure, plain, "The shared representation violated step by step", folder, "violation", axes[0])
 
 
-def covered(at_zero: FloatArray, errors: FloatArray) -> BoolArray:
+def covered(at_zero: Mapping[int, float], errors: Mapping[int, float]) -> BoolArray:
     """Whether each replicate has every party inside: its error over the rate within the .9 quantile, at w = 0, of the
-    half of the replicates (even, odd) that it is not in. So all of them are judged, and none by itself."""
-    limits = [np.quantile(at_zero[half::2], 0.9) for half in (1, 0)]
-    return np.asarray(errors <= np.where(np.arange(len(errors)) % 2 == 0, *limits))
+    half of the replicates (even, odd) that it is not in. So all of them are judged, and none by itself.
+
+    Both by replicate: one that failed must not turn even ones into odd.
+    """
+    limits = [np.quantile([own for r, own in at_zero.items() if r % 2 == half], 0.9) for half in (1, 0)]
+    return np.array([own <= limits[r % 2] for r, own in errors.items()])
 
 
 def _coverage(axes: Any, results: Results) -> None:
@@ -74,14 +77,15 @@ def _coverage(axes: Any, results: Results) -> None:
     w = results.levels("violation")
     for number, (method, label) in enumerate(_METHODS[:2]):
         own = results.where(method=method, metric="error/rate")
-        at_zero = own.where(violation=w[0]).values()
-        if len(at_zero) < 4:
+        at_zero = own.where(violation=w[0]).by_replicate()
+        if min(sum(r % 2 == half for r in at_zero) for half in (0, 1)) < 2:
             continue
-        inside = [covered(at_zero, own.where(violation=v).values()) for v in w]
+        at = {v: found for v in w if (found := own.where(violation=v).by_replicate())}
+        inside = [covered(at_zero, found) for found in at.values()]
         share = np.array([found.mean() for found in inside])
         limits = [binomtest(int(found.sum()), found.size).proportion_ci() for found in inside]
         errors = [share - [found.low for found in limits], [found.high for found in limits] - share]
-        axes.errorbar(w, share, yerr=errors, label=label, **look(number))
+        axes.errorbar(list(at), share, yerr=errors, label=label, **look(number))
     axes.axhline(0.9, color="0.3", linestyle="--", linewidth=1)
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("share of seeds")
@@ -114,7 +118,7 @@ def draw_gain(results: Results, folder: Path) -> list[Path]:
     """Separate over shared error, measured and predicted, sqrt(d / n) / sqrt(r / n + d r / (M n))."""
     parties, answers = results.levels("parties"), results.levels("answers")
     error = results.where(metric="error")
-    shared, separate = (error.where(method=m).means("parties", "answers") for m in ("shared", "separate"))
+    shared, separate = (error.where(method=m).means("parties", "answers", on=results) for m in ("shared", "separate"))
     d, r = RepresentationSetting.dimension, RepresentationSetting.rank
     predicted = np.array([[np.sqrt(d / (r + d * r / M)) for _ in answers] for M in parties])
     figure, axes = panels(2)

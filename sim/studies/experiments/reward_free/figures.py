@@ -36,7 +36,7 @@ def draw_reward_free(results: Results, folder: Path) -> list[Path]:
         paths += finish(figure, own, title, folder, "reward-free", axes[0])
     if len(results.levels("parties")) > 1 and len(results.levels("spread")) > 1:
         figure, axes = panels(1)
-        table = results.where(method="truth", metric="agrees").means("spread", "parties")
+        table = results.where(method="truth", metric="agrees").means("spread", "parties", on=results)
         heats(axes, [table], results.levels("parties"), results.levels("spread"), words="share of societies",
               centre=0.5, form=".2f")  # fmt: skip
         axes[0].set_xlabel("parties")
