@@ -64,7 +64,11 @@ def main() -> None:
     body = []
     for (trained, name), values in rows.items():
         table = np.array(values)
-        shown = (f"{mean:.3f} ± {half_width(own):.3f}" for mean, own in zip(table.mean(axis=0), table.T, strict=True))
+        halves = (half_width(own) for own in table.T)
+        shown = (
+            f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
+            for mean, half in zip(table.mean(axis=0), halves, strict=True)
+        )
         body.append(("trained on" if trained else "new", str(len(table)), name, *shown))
     heads = ("prompts", "number", "policy", "aggregate above the mean, nats", "KL of the closed form from it")
     print(pipe_table(heads, body))
