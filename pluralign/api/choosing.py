@@ -21,6 +21,7 @@ from sim.fitting.text_features.heads import (
     encoder_of_reward,
     head_confidence,
     head_of,
+    heads_of_nobody,
     standard_features,
     type_heads,
 )
@@ -57,7 +58,8 @@ def choose(
     `prompt_id`.  pessimistic: by the least rewards within `radius` standard errors, from the information in the fit's
     answers (`sim.fitting.head_errors`); at the default each bound on its own is meant to be right 19 times out of 20,
     and of the methods' default fits .90 to .96 were (docs/language_models.md).
-    Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are).
+    Every party counts alike: types are not weighted by their shares (annotators weigh as many as they are). Types (or
+    clusters) that nobody is of are no parties, unless they are named.
     Errors: InputError.
     """
     with importing_llm("a reward on a language model"):
@@ -68,6 +70,9 @@ def choose(
         raise InputError("opinions: belong to rule pool", fix=f"leave them out with {rule}")
     asked = read_candidates(str(candidates)) if is_path(candidates) else _of_frame(candidates)
     names = party_names(fit, parties)
+    nobodies = [name for name in heads_of_nobody(fit.usable) if name not in names]
+    if nobodies and any(name in names for name in type_heads(fit.usable)):
+        said(progress)(f"note: no party: {', '.join(nobodies)}, which nobody is of")
     heads = [head_of(fit.usable, name) for name in names]
     confidence = head_confidence(fit.usable, names, radius) if pessimistic else None
     people: tuple[str, ...] = ()
@@ -125,8 +130,10 @@ def _known_prompts(fit: SavedFit, asked: Candidates, labels: Sequence[str]) -> i
 
 
 def party_names(fit: FitResult, parties: str | Sequence[str]) -> list[str]:
-    """Heads of the fit, each once; InputError where it has no such."""
-    types, people = list(type_heads(fit.usable)), list(annotator_heads(fit.usable))
+    """Heads of the fit, each once, types of nobody only where they are named; InputError where it has no such."""
+    nobodies = heads_of_nobody(fit.usable)
+    types = [name for name in type_heads(fit.usable) if name not in nobodies]
+    people = list(annotator_heads(fit.usable))
     if parties == "auto":
         return types if len(types) > 1 else people
     if parties == "types":

@@ -16,7 +16,7 @@ from sim.arguments import require_count
 from sim.errors import InputError
 from sim.files.atomic import require_other, require_place
 from sim.files.scored_questions import ScoredQuestions, write_questions
-from sim.fitting.text_features.encoded import encoded
+from sim.fitting.text_features.encoded import encoded, learn_directions
 from sim.fitting.text_features.texts import require_texts, response_texts
 from sim.fitting.text_features.words import learn_words
 from sim.preferences import FloatArray
@@ -24,7 +24,8 @@ from sim.streams import Stream
 
 # (prompt, first, second).
 Question = tuple[str, str, str]
-# Directions of words, and reviews that the sentiment classifier sees: more change nothing that is measured here.
+# Directions of words or hidden states, and reviews that the sentiment classifier sees: more change nothing that is
+# measured here.
 _DIRECTIONS, _TAUGHT = 128, 8000
 
 
@@ -47,8 +48,10 @@ def make_tastes(
     about.  tastes: scorers by name (length, readability, diversity, vocabulary, hedging, personal, sentiment, lexicon,
     grammar, or negative- and one of them); None: all that need no further package, sentiment where there are reviews,
     but for those that tell no two responses apart.
-    features: words (tf-idf, the leading directions of texts that are not asked about), embedding, or the folder of a
-    causal language model.  Errors: InputError.
+    features: words (tf-idf of texts that are not asked about), embedding, or the folder of a causal language model
+    (mean hidden states); of each the leading 128 directions, strongest first, as in a fit of texts.  Those of a model
+    are learned from the responses that are asked about, of which neither scores nor answers are seen.
+    Errors: InputError.
     """
     require_count("n_questions", n_questions)
     require_place(out)
@@ -79,7 +82,9 @@ def make_tastes(
         known = [text for question in rest[: len(asked)] for text in question[1:]]
         own = learn_words(known, _DIRECTIONS).of(shown)
     else:
-        own = encoded(encoder, shown)
+        states = encoded(encoder, shown)
+        leading = learn_directions(encoder, states, _DIRECTIONS)
+        own = (states - leading.mean) @ leading.directions
     scores = _scores(named, asked, texts[read : read + _TAUGHT], labels[read : read + _TAUGHT], stream, say)
     told = (scores[:, 0] != scores[:, 1]).any(axis=0)
     dumb = [name for name, tells in zip(named, told, strict=True) if not tells]

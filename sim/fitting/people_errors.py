@@ -33,9 +33,12 @@ def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArra
 
 def people_covariance(scores: FloatArray, weight: FloatArray, information: FloatArray, ridge: float) -> FloatArray:
     """`score_covariance` of scores s_i (N, d) and weights w_i (N,) of annotators, zero of those without answers."""
+    # One person's answers, or nobody's: of a cluster that nobody was left in.
+    if (weight > 0).sum() < 2:
+        return information
     share = weight / weight.sum()
     people, d = 1.0 / float(share @ share), scores.shape[1]
-    if (weight > 0).sum() < 2 or people <= 1.0:
+    if people <= 1.0:
         return information
     scores = scores - share[:, None] * scores.sum(axis=0)
     of_people = scores.T @ scores * (people / (people - 1.0))

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from places import ROOT
+from tiny_llm import corpus, tiny  # noqa: F401
 
-pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 import pluralign as pl
+from llm.base.text_encoders import HiddenStateEncoder
 from pluralign.__main__ import command
 from sim.errors import InputError
 from sim.files.scored_questions import read_questions
@@ -77,6 +78,26 @@ def test_of_pairs_each_is_asked_once_and_no_side_is_the_chosen_one(tmp_path):
     first = np.mean([pair[0].startswith("better") for pair in made.texts])
     assert 0.2 < first < 0.8
     assert np.array_equal(made.scores[..., 0], -made.scores[..., 1])
+
+
+def test_features_of_a_model_are_leading_directions(tiny, tmp_path, monkeypatch):  # noqa: F811
+    """As many as of words, strongest first, by an eigenvalue decomposition of the states themselves: `directions` of
+    the study takes the first ones, which of raw states are any coordinates."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("pluralign.api.tastes._DIRECTIONS", 5)
+    texts = corpus(60)
+    rows = [
+        {"prompt": f"p{j}", "chosen": texts[2 * j], "rejected": texts[2 * j + 1] + " Indeed.", "annotator_id": "w"}
+        for j in range(30)
+    ]
+    made = pl.make_tastes(tmp_path / "q.parquet", pairs=rows, tastes=["length", "vocabulary"], features=str(tiny))
+    assert made.features.shape == (30, 2, 5)
+    states = HiddenStateEncoder(tiny).encode([text for pair in made.texts for text in pair])
+    values, axes = np.linalg.eigh(np.cov(states.T))
+    own = made.features.reshape(60, 5)
+    assert np.var(own, axis=0, ddof=1) == pytest.approx(values[::-1][:5], rel=1e-4)
+    projected = (states - states.mean(axis=0)) @ axes[:, ::-1][:, :5]
+    assert np.abs(own) == pytest.approx(np.abs(projected), abs=1e-4)
 
 
 def test_the_command(reviews, tmp_path):

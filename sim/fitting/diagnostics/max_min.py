@@ -16,9 +16,10 @@ from sim.preferences import FloatArray
 def max_min_policies(model: RewardModel, prepared: Prepared, beta: float) -> dict[str, Json]:
     """Exact over the items of each training prompt, the reference uniform, rewards above a prompt's mean item.
 
-    weights: of the clusters at the optimum; utilities: mean reward of each, nats; value: the least of them minus beta
-    KL, gap its certificate.  by_shares: under the policy of the clusters' rewards weighed by their shares; largest:
-    under the largest cluster's own policy, all at the same beta.
+    weights: of the clusters at the optimum, 0 of those that nobody is in, which are no party to it; utilities: mean
+    reward of each, nats; value: the least of the others' minus beta KL, gap its certificate.  by_shares: under the
+    policy of the clusters' rewards weighed by their shares; largest: under the largest cluster's own policy, all at the
+    same beta.
     """
     assert model.departures is not None
     assert model.shares is not None
@@ -26,12 +27,18 @@ def max_min_policies(model: RewardModel, prepared: Prepared, beta: float) -> dic
     sets, law = candidate_sets(prepared)
     rewards = [theta @ prepared.features[items].T for items in sets]
     rewards = [table - table.mean(axis=1, keepdims=True) for table in rewards]
-    found = max_min_policy(rewards, beta, shares=law)
+    # A cluster that nobody was left in keeps the reward it began with, and nobody is the worse for it.
+    there = model.shares > 0
+    found = max_min_policy([table[there] for table in rewards], beta, shares=law)
+    weights = np.zeros(len(theta))
+    weights[there] = found.weights
+    utilities = _utilities(rewards, law, weights, beta)
+    utilities[there] = found.utilities
     first = np.eye(len(theta))[0]
     return {
         "beta": beta,
-        "weights": found.weights.tolist(),
-        "utilities": found.utilities.tolist(),
+        "weights": weights.tolist(),
+        "utilities": utilities.tolist(),
         "kl": found.kl,
         "value": found.value,
         "gap": found.gap,

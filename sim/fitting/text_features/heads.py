@@ -21,6 +21,8 @@ from sim.streams import Stream
 
 # Before names of the fit's own heads and of annotators, where a name alone could mean either.
 _FIT = "fit:"
+# Shares below which a type has nobody, as in EM's own steps.
+_NOBODY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,15 @@ def head_names(fit: SavedFit) -> tuple[str, ...]:
 def type_heads(fit: SavedFit) -> tuple[str, ...]:
     """Names of the types' heads (or clusters')."""
     return tuple(name for name, head in _heads(fit).items() if head.type is not None)
+
+
+def heads_of_nobody(fit: SavedFit) -> tuple[str, ...]:
+    """Those of `type_heads` whose share is nothing: a cluster that nobody was left in keeps the reward it began with,
+    which is what one annotator was taken for before she went elsewhere."""
+    shares = fit.model.mixture if isinstance(fit.model, TypeModel) else getattr(fit.model, "shares", None)
+    if shares is None:
+        return ()
+    return tuple(name for name, share in zip(type_heads(fit), shares, strict=True) if share < _NOBODY)
 
 
 def annotator_heads(fit: SavedFit) -> tuple[str, ...]:

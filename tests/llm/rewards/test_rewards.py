@@ -252,6 +252,16 @@ def test_clusters_have_heads(tiny, pairs, candidates):  # noqa: F811
         member = usable.annotators[np.flatnonzero(label == k)[0]]
         assert head_of(usable, f"type_{k}").weight == pytest.approx(head_of(usable, member).weight, rel=1e-4, abs=1e-4)
     assert pl.choose(found, candidates).parties == ("type_1", "type_2")
+    # A cluster that nobody was left in keeps one annotator's reward, and would be heard as all others are.
+    model, said = usable.model, []
+    empty = replace(
+        model, departures=np.vstack([model.departures, -9 * model.departures[:1]]), shares=np.append(model.shares, 0.0)
+    )
+    left = FitResult(replace(usable, model=empty))
+    for parties in ("auto", "types"):
+        assert pl.choose(left, candidates, parties=parties, progress=said.append).parties == ("type_1", "type_2")
+    assert said.count("note: no party: type_3, which nobody is of") == 2
+    assert pl.choose(left, candidates, parties=["type_1", "type_3"]).parties == ("type_1", "type_3")
 
 
 def _called(found, names):

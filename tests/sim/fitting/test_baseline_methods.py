@@ -13,6 +13,7 @@ from pluralign.commands.fit import command
 from sim.errors import InputError
 from sim.estimators.variational_latent import latent_evidence
 from sim.files.preference_files import table_of_rows, write_pairs
+from sim.fitting.diagnostics.max_min import max_min_policies
 from sim.fitting.head_errors import head_errors
 from sim.fitting.methods.cluster_dpo import _labels
 from sim.fitting.prepare import prepare
@@ -89,6 +90,21 @@ def test_saved_and_used(name, tmp_path):
         assert again.method.adapt(model, rows).theta == pytest.approx(model.theta)
     if name.startswith("pal"):
         assert sum(parts["mixture"]) == pytest.approx(1.0)
+
+
+def test_a_cluster_of_nobody_is_not_the_worst_off():
+    """The game among those with members, whatever reward an empty cluster was left with."""
+    report = fit(opposed_types(n_annotators=20, answers=20), FitSettings("maxmin-rlhf", ridge=1.0, **COMMON))
+    model, said = report.model, report.as_json()["max_min"]
+    left = replace(
+        model, departures=np.vstack([model.departures, [30.0, -40.0, -50.0]]), shares=np.append(model.shares, 0.0)
+    )
+    found = max_min_policies(left, report.prepared, said["beta"])
+    for name in ("weights", "utilities", "by_shares", "largest"):
+        assert found[name][:2] == pytest.approx(said[name]), name
+    assert found["weights"][2] == 0.0
+    assert found["value"] == pytest.approx(said["value"])
+    assert found["utilities"][2] < found["value"], "it would have been the worst off"
 
 
 def test_ideal_points_are_fitted_adapted_saved_and_scored(tmp_path):

@@ -11,7 +11,7 @@ from sim.errors import InputError
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.choice_panel import derivatives
 from sim.fitting.head_errors import ANNOTATOR, HeadErrors, head_errors, moved, read_errors
-from sim.fitting.people_errors import score_covariance
+from sim.fitting.people_errors import people_covariance, score_covariance
 
 CENTRE = np.array([0.8, -0.4, 0.0, 0.3])
 
@@ -304,3 +304,10 @@ def test_an_annotator_called_as_a_type_has_errors_of_her_own():
     assert hers.tolist() == errors.of(f"type_{label[names.index('type_1')] + 1}").tolist()
     assert errors.of("type_1").tolist() != errors.of("type_2").tolist()
     assert len(errors.names) == len(set(errors.names)) == 2 + len(report.prepared.trained)
+
+
+def test_a_cluster_of_nobody_has_the_information_of_no_answers():
+    """Of four clusters of people who agree some may be empty: 0 / 0 was a warning on the terminal."""
+    nothing, eye = np.zeros((5, 2)), np.eye(2)
+    assert np.array_equal(people_covariance(nothing, np.zeros(5), 0.0 * eye, 3.0), 0.0 * eye)
+    assert np.array_equal(people_covariance(nothing, np.eye(5)[2], eye, 3.0), eye)
