@@ -146,8 +146,8 @@ class RateSetting(Setting):
 
 class SkewedRate(Theorem[RateSetting]):
     """A rate just at its limit, two decades of five points, 30 lognormal draws at each whose skewness grows from .9 to
-    14: HOLDS in about 5 % of the trials, where 2.5 % are due and Student's interval, control, says so in 9 to 10 %. Value: the
-    share of 100 trials."""
+    14: HOLDS in about 5 % of the trials, where 2.5 % are due and Student's interval, control, says so in 9 to 10 %.
+    Value: the share of 100 trials."""
 
     claim_id, paper, source = "judge-level-skewed-rate", "calibration", _SOURCE + "judges"
     statement = "Of 30 right-skewed draws a judge of rates says HOLDS at its edge in at most 6 % of the trials."
