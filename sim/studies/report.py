@@ -136,15 +136,25 @@ def require_same_study(folder: Path, spec: StudySpec) -> None:
     """Refuse a folder that holds something else, or another study's results, before the work: they would be
     overwritten, or mixed."""
     require_own_study_folder(folder)
-    try:
-        found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        there = (found["experiment"], found["title"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if there != (spec.experiment, spec.title):
+    there = _study_in(folder)
+    if there is not None and there != (spec.experiment, spec.title):
         raise InputError(
             f"holds another study, '{there[1]}' of {there[0]}", file=folder, fix="name another folder (out)"
         )
+
+
+def _study_in(folder: Path) -> tuple[str, str] | None:
+    """(experiment, title) of the study that was begun in a folder, ended or not, or of which it is a share."""
+    # Requests of before they had a title have it in the status.
+    for names in (("study.json",), ("request.json",), ("status.json", "request.json")):
+        try:
+            found: dict[str, Any] = {}
+            for name in names:
+                found |= json.loads((folder / name).read_text(encoding="utf-8"))
+            return found["experiment"], found["title"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 @dataclass(frozen=True)

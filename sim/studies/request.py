@@ -119,7 +119,7 @@ class Request:
         content = {
             **asdict(self), "study": str(spec.file.resolve()), "where": self.where or str(Path.cwd()),
             "content": content_of(spec.file), "code": code_fingerprint(), "experiment": spec.experiment,
-            "decided": decided,
+            "title": spec.title, "decided": decided,
         }  # fmt: skip
         try:
             before = load_json((folder / NAME).read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ import pytest
 from study_processes import started, until
 
 import pluralign as pl
+from sim.errors import InputError
 from sim.studies.cells import run_study
 from sim.studies.folder import run_in_folder
 from sim.studies.grid import Share
@@ -145,3 +146,36 @@ def test_a_plan_of_it_takes_nothing(study, tmp_path):
     assert [plan_study(out, request, {}, fresh=fresh).finished for fresh in (False, True)] == [16, 0]
     assert pl.plan_study(study, out=out, workers=1, fresh=True).finished == 0
     assert StudyStatus.read(out).done == 16, "nothing is run, and nothing goes"
+
+
+@pytest.mark.parametrize("share", [Share(), Share(1, 2)])
+def test_another_study_is_refused_where_one_was_begun(study, tmp_path, monkeypatch, share):
+    """Ended by a failure of the disk, say, or a share: no study.json is there yet, or ever."""
+    out, other = tmp_path / "o", study.with_name("other.yaml")
+    other.write_text(study.read_text().replace("title: h", "title: other"))
+    request = Request(str(study), engine="local", shard=(share.number, share.of))
+
+    def stopped(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if share == Share():
+            patched.setattr("sim.studies.folder.run_study", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                run_in_folder(out, request, {})
+        else:
+            run_in_folder(out, request, {})
+    kept = (out / "request.json").read_bytes()
+    for how in ({}, {"shard": (1, 2)}):
+        with pytest.raises(InputError, match="holds another study, 'h' of hidden_"):
+            run_in_folder(out, Request(str(other), engine="local", **how), {})
+    assert (out / "request.json").read_bytes() == kept
+    assert run_in_folder(out, request, {}).run.n_failed == 0
+
+
+def test_a_folder_named_as_an_address_is_kept_whole(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(study.parent)
+    pl.run_study(study, workers=1, cells="file://kept", out=tmp_path / "o")
+    monkeypatch.chdir(tmp_path)
+    assert pl.study_status(tmp_path / "o").done == 16
+    assert (study.parent / "kept").is_dir()
