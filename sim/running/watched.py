@@ -176,7 +176,7 @@ class _Loads:
         self._import = builtins.__import__
 
     def install(self) -> None:
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
         builtins.__import__ = self._imports
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:

@@ -167,8 +167,8 @@ def gathered(
         failed, n_failed = _write(path, spec, grid, goals, index)
         results = Results.read(path)
     return StudyRun(
-        spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}, goals.total,
-        goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
+        spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None},
+        goals.total - n_failed, goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
         above_target={cell.cell_id: goals.missed[cell.series] for cell in grid if cell.series in goals.missed},
     )  # fmt: skip
 

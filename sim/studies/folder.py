@@ -89,7 +89,10 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         require_same_study(out, spec)
         grid = cells_of(spec, backends)
         own = [cell for cell in grid if cell.skipped is None]
-        places = dict.fromkeys(one.place(folder) for one, folder in zip(requests, folders, strict=True))
+        # What is there of a merge before, and of what was tried again since, comes first: the later place counts.
+        places = dict.fromkeys(
+            [str(out / "cells"), *(one.place(folder) for one, folder in zip(requests, folders, strict=True))]
+        )
         for folder in folders:
             if left_behind(folder, grid):
                 raise InputError(

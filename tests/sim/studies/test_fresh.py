@@ -1,5 +1,6 @@
 """`--fresh`: what was there counts no more, whoever looks, and whatever ends the run that was to replace it."""
 
+import json
 import os
 import signal
 
@@ -9,9 +10,10 @@ from study_processes import started, until
 import pluralign as pl
 from sim.errors import InputError
 from sim.studies.cells import run_study
-from sim.studies.folder import run_in_folder
+from sim.studies.folder import merge_folders, run_in_folder
 from sim.studies.grid import Share
 from sim.studies.planning import plan_study
+from sim.studies.report import SavedStudy
 from sim.studies.request import Request
 from sim.studies.spec import load_spec
 from sim.studies.status import StudyStatus
@@ -179,3 +181,34 @@ def test_a_folder_named_as_an_address_is_kept_whole(study, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert pl.study_status(tmp_path / "o").done == 16
     assert (study.parent / "kept").is_dir()
+
+
+def test_a_folder_that_somebody_sent_chooses_no_module_that_lies_here(study, tmp_path, monkeypatch):
+    """A module beside the reader, which no study file of the reader's names as an experiment."""
+    pl.run_study(study, workers=1, engine="local", out=tmp_path / "o")
+    (tmp_path / "cleanup.py").write_text("import pathlib\npathlib.Path('was-run').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    assert SavedStudy.read(tmp_path / "o").definition is not None, "one's own is found"
+    for name in ("study.json", "request.json"):
+        path = tmp_path / "o" / name
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"experiment": "cleanup:x"}))
+    (tmp_path / "o" / "checksums.json").unlink(missing_ok=True)
+    saved = SavedStudy.read(tmp_path / "o")
+    assert (saved.definition, saved.figure) == (None, None)
+    assert "names it" in saved.unknown
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_what_was_tried_again_after_a_merge_stays_when_shares_are_merged_again(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shares = [tmp_path / "1", tmp_path / "2"]
+    (study.parent / "fail").touch()
+    for number, share in enumerate(shares, start=1):
+        run_in_folder(share, Request(str(study), engine="local", shard=(number, 2)), {})
+    run = merge_folders(shares, tmp_path / "o", {}).run
+    assert (run.n_failed, run.resumed) == (4, 12)
+    (study.parent / "fail").unlink()
+    assert run_in_folder(tmp_path / "o", Request.read(tmp_path / "o"), {}).run.n_failed == 0
+    run = merge_folders(shares, tmp_path / "o", {}).run
+    assert (run.n_failed, run.resumed, StudyStatus.read(tmp_path / "o").done) == (0, 16, 16)
