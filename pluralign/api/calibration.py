@@ -14,7 +14,7 @@ from sim.running.engines import EngineName, Tls, available_cores
 from theory.engine.judges import ALPHA
 from theory.engine.planning import MOST, TIMES, PowerPlan, plan
 from theory.engine.registry import CLAIMS, find, select
-from theory.engine.runner import run_checks
+from theory.engine.runner import forget_finished, run_checks
 from theory.engine.theorem import PROFILES, Profile
 from theory.report.alarms import Alarms, alarms
 from theory.report.folder import require_check_folder
@@ -130,6 +130,9 @@ def false_alarms(
     if out is not None:
         require_check_folder(out)
     with nullcontext() if out is None else held(out):
+        if fresh and out is not None:
+            # Of all seeds, before the first: a run that is killed must not leave the others' to be taken.
+            forget_finished(Path(out) / "cells", theorems, profile, range(seed, seed + seeds))
         for place in range(seeds):
 
             def arrived(claim_id: str, done: int, total: int, left: float, place: int = place) -> None:
@@ -138,7 +141,7 @@ def false_alarms(
 
             reports.append(run_checks(
                 theorems, profile=profile, seed=seed + place, engine=engine, scheduler=scheduler, tls=security,
-                workers=available_cores() if workers is None else workers, time_out=time_out, fresh=fresh,
+                workers=available_cores() if workers is None else workers, time_out=time_out,
                 cells=None if out is None else Path(out) / "cells", on_progress=arrived,
             ))  # fmt: skip
             # What there is so far is there to read: the whole takes hours.

@@ -260,15 +260,17 @@ def plan_study(
     cells: str | Path | None = None,
     shard: tuple[int, int] = (1, 1),
     out: str | Path | None = None,
+    fresh: bool = False,
 ) -> StudyPlan:
     """What a study will take: replicates, memory, and seconds as measured on a replicate of some cells.
 
-    out: a folder in which some of it may be finished already.  Other arguments: as `run_study`.
+    out: a folder in which some of it may be finished already.  fresh: that is not taken.  Other arguments: as
+    `run_study`.
     """
     with tempfile.TemporaryDirectory() as nowhere:
         request = _request(study, settings, seed, target_error, workers, time_out=time_out,
                            cells=None if cells is None else lasting(cells), shard=shard)  # fmt: skip
-        found = plan(Path(nowhere) if out is None else Path(out), request, backends())
+        found = plan(Path(nowhere) if out is None else Path(out), request, backends(), fresh=fresh)
     return StudyPlan(**vars(found))
 
 

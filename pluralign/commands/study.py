@@ -114,7 +114,7 @@ def command(
     name = file.stem if file.suffix else f"{file.stem}-results"
     folder = Path(out or name + ("" if shard is None else f"-{request.shard[0]}-of-{request.shard[1]}"))
     if dry_run:
-        print_answer(plan_lines(folder, request, as_json))
+        print_answer(plan_lines(folder, request, fresh, as_json))
     else:
         run_and_show(folder, request, fresh, as_json)
 

@@ -67,11 +67,11 @@ def show_report(report: StudyReport, folder: Path, place: str, as_json: bool) ->
     click.echo(f"{run.tasks - run.resumed} replicates in {run.seconds:.0f} s; results and figures in {folder}/")
 
 
-def plan_lines(folder: Path, request: Request, as_json: bool) -> str:
+def plan_lines(folder: Path, request: Request, fresh: bool, as_json: bool) -> str:
     """Of `study --dry-run`."""
     with Progress() as progress:
         progress.show("measuring a replicate of each cell")
-        plan = plan_study(folder, request, backends())
+        plan = plan_study(folder, request, backends(), fresh=fresh)
     if as_json:
         return json.dumps(plan.as_json(), indent=2)
     words = plan_words(plan)

@@ -7,23 +7,23 @@ batch each, whatever the number of tasks. Contents are read again when they are 
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
 from sim.errors import InputError
-from sim.files.atomic import beside
 from sim.files.locks import locked
+from sim.running.generations import ALL, Generations, mark, split
 from sim.running.places import Folder, Store
 from sim.running.ranges import Ranges
-from sim.running.records import VERSION, Line, header, next_path, parsed, task_line
+from sim.running.records import VERSION, Line, parsed, put_whole, task_line
 
 _STRETCH = 1 << 20
 _BLOCK = 1 << 20
-_NONE = Ranges()
 # cell, replicate and digest; other files of JSON are none of ours to speak of.
 _FORMAT_1 = re.compile(r"\w+-\d+-[0-9a-f]+\.json")
 
@@ -52,15 +52,17 @@ class _File:
 
 
 class Index:
-    """done, failed: series -> the numbers that are finished, and those that failed since `forget_failures`."""
+    """What counts of what lies there, and what has failed since `forget_failures`."""
 
     def __init__(self, places: Sequence[Folder | Store]) -> None:
         self._places = tuple(places)
         self._files: list[_File] = []
         self._known: dict[tuple[int, str], _File] = {}
         self._stretches: dict[str, list[_Stretch]] = {}
-        self.done: dict[str, Ranges] = {}
-        self.failed: dict[str, Ranges] = {}
+        # series -> generation -> numbers
+        self._done: dict[str, dict[int, Ranges]] = {}
+        self._failed: dict[str, dict[int, Ranges]] = {}
+        self._generations = Generations()
 
     def refresh(self) -> Index:
         """Reads what has been added."""
@@ -74,19 +76,19 @@ class Index:
                     self._read(file, size)
         return self
 
-    def forget(self) -> None:
-        """What is there now counts no more, what is added does: everything is to be computed again."""
-        self._stretches, self.done, self.failed = {}, {}, {}
-
     def forget_failures(self) -> None:
         """What failed is tried again."""
-        self.failed = {}
+        self._failed = {}
 
     def done_of(self, series: str) -> Ranges:
-        return self.done.get(series, _NONE)
+        return self._generations.counting(series, self._done.get(series, {}))
 
     def failed_of(self, series: str) -> Ranges:
-        return self.failed.get(series, _NONE)
+        return self._generations.counting(series, self._failed.get(series, {}))
+
+    def generation(self, series: str) -> int:
+        """What is computed now is kept as of this one."""
+        return self._generations.latest(series)
 
     def notices(self) -> list[str]:
         """A line each, about what could not be used."""
@@ -124,7 +126,7 @@ class Index:
             while place < len(waiting) and (not open_lines or waiting[place].first <= open_lines[0][0]):
                 if waiting[place].first >= stop:
                     break
-                step(waiting[place].age, -waiting[place].start, self._lines(waiting[place]))
+                step(waiting[place].age, -waiting[place].start, self._lines(series, waiting[place]))
                 place += 1
             if not open_lines:
                 return
@@ -147,23 +149,10 @@ class Index:
         return any(own.skipped for own in self._files)
 
     def copy(self, into: Path) -> None:
-        """All tasks in order in one new file of `into`, complete or not there at all; never in the place of a file that
-        another run has made meanwhile."""
-        lines = (
-            line.raw + b"\n"
-            for series in self._stretches for line in self.ordered(series, 0, 1 << 62)
-        )  # fmt: skip
-        with beside(next_path(into)) as temporary, temporary.open("wb") as merged:
-            merged.write(header())
-            merged.writelines(lines)
-            merged.flush()
-            os.fsync(merged.fileno())
-            while True:
-                try:
-                    _link(temporary, next_path(into))
-                    break
-                except FileExistsError:
-                    continue
+        """All that counts in order in one new file of `into`, complete or not there at all."""
+        lines = (line.raw + b"\n" for series in self._stretches for line in self.ordered(series, *ALL))
+        # The marks, too: another run may be writing what they are about to a file that is left alone.
+        put_whole(Folder(into), itertools.chain(self._generations.marks(), lines))
 
     def _read(self, file: _File, size: int) -> None:
         """The whole lines from where it was read to; the last piece may be what a kill left of a line, no damage."""
@@ -189,12 +178,15 @@ class Index:
         if key == "format":
             self._require_format(file, content)
             return
-        series, _, digits = key.rpartition("-")
+        name, _, digits = key.rpartition("-")
         if not digits.isdecimal():
+            self._generations.begin(key, content)
             return
+        series, generation = split(name)
+        self._generations.saw(series, generation)
         number, stop = int(digits), file.read + len(line) + 1
-        kept = self.failed if content.startswith("{") else self.done
-        kept.setdefault(series, Ranges()).add(number, number + 1)
+        kept = self._failed if content.startswith("{") else self._done
+        kept.setdefault(series, {}).setdefault(generation, Ranges()).add(number, number + 1)
         own = self._stretches.setdefault(series, [])
         follows = bool(own) and (own[-1].age, own[-1].stop) == (file.age, file.read)
         if follows and file.last < (series, number) and stop - own[-1].start <= _STRETCH:
@@ -214,12 +206,23 @@ class Index:
             file=f"{file.place.address}/{file.name}", fix="delete the folder, or choose another one",
         )  # fmt: skip
 
-    def _lines(self, stretch: _Stretch) -> Iterator[Line]:
-        file = self._files[stretch.age]
+    def _lines(self, series: str, stretch: _Stretch) -> Iterator[Line]:
+        """Those that count."""
+        file, anew = self._files[stretch.age], dict[str, Ranges]()
         for line in file.place.read(file.name, stretch.start, stretch.stop).split(b"\n"):
             found = task_line(line) if line else None
-            if found is not None:
+            if found is None:
+                continue
+            if found.series not in anew:
+                anew[found.series] = self._generations.since(*split(found.series))
+            if found.number not in anew[found.series]:
                 yield found
+
+
+def begin_anew(place: Folder | Store, bounds: Mapping[str, tuple[int, int]]) -> None:
+    """Nothing of these numbers of the series that is there counts any more, for anybody, whatever happens next."""
+    index = Index([place]).refresh()
+    put_whole(place, (mark(series, index.generation(series) + 1, *numbers) for series, numbers in bounds.items()))
 
 
 def merge(place: Folder, *, damaged: bool = True) -> None:
@@ -255,15 +258,3 @@ def _exclusive(path: Path) -> FileIO | None:
         return file
     file.close()
     return None
-
-
-def _link(temporary: Path, path: Path) -> None:
-    """The file under its name; FileExistsError where there is one already."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: nothing stands between the look and the move but luck
-        if path.exists():
-            raise FileExistsError(path) from None
-        os.replace(temporary, path)

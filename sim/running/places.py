@@ -18,6 +18,10 @@ from sim.install import install_line
 NAME = re.compile(r"records-(\d{4,})(?:-[0-9a-f]{16})?\.jsonl")
 
 
+# Addresses of fsspec that are folders.
+_FILES = ("file://", "local://")
+
+
 class Place(Protocol):
     """address: what a worker makes the same place from."""
 
@@ -118,19 +122,22 @@ class Store:
 
 
 def lasting(address: str | Path) -> str:
-    """The address as it can be kept: a folder's whole path."""
+    """The address as it can be kept: a folder's whole path, however it is named."""
     text = str(address)
     if not text:
         raise InputError("cells: expected a folder or an address, got nothing", fix="name one, or leave it out")
     if text.startswith("memory:"):
         raise InputError("cells: memory:// lasts no longer than this process", fix="name a folder, or a store")
+    for protocol in _FILES:
+        if text.startswith(protocol):
+            return protocol + str(Path(text.removeprefix(protocol)).absolute())
     return text if "://" in text else str(Path(text).absolute())
 
 
 def place_at(address: str | Path | Any) -> Folder | Store:
     """The folder, or for an address with a protocol (s3://...) the store."""
     text = str(address)
-    if text.startswith(("file://", "local://")):
+    if text.startswith(_FILES):
         return Folder(text.partition("://")[2])
     return Store(text) if "://" in text else Folder(text)
 

@@ -23,6 +23,10 @@ class Ranges:
             start, stop = min(start, self._starts[low]), max(stop, self._stops[high - 1])
         self._starts[low:high], self._stops[low:high] = [start], [stop]
 
+    def add_all(self, others: Ranges) -> None:
+        for start, stop in others:
+            self.add(start, stop)
+
     def copy(self) -> Ranges:
         twin = Ranges()
         twin._starts, twin._stops = list(self._starts), list(self._stops)

@@ -9,7 +9,8 @@ A series is what is computed (a cell of a study under one state of the code), th
 process appends to a file of its own, one write a line, so that what finished is there at once and a kill costs only
 the line being written: a torn or changed line does not match its checksum and that task alone is computed again. On an
 object store lines go up together, when a batch ends and every few seconds. Where a task occurs twice the later file
-counts; what failed is an object with the key `failed` and counts only until the task has succeeded.
+counts; what failed is an object with the key `failed` and counts only until the task has succeeded. What was kept
+before somebody began anew does not count at all (`sim.running.generations`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sim.errors import InputError
+from sim.files.atomic import beside
 from sim.files.locks import is_at, locked
 from sim.running.places import NAME, Folder, Store, order, place_at
 
@@ -41,7 +43,7 @@ _PUT_SECONDS, _PUT_BYTES = 5.0, 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """content: JSON, not yet read.  raw: as it lies there, without its end."""
+    """series: with its generation.  content: JSON, not yet read.  raw: as it lies there, without its end."""
 
     series: str
     number: int
@@ -174,8 +176,7 @@ class StoreWriter:
 
     def rest(self) -> None:
         if self._lines:
-            name = f"records-{time.time_ns()}-{secrets.token_hex(8)}.jsonl"
-            self._store.put(name, header() + b"".join(self._lines))
+            self._store.put(_put_name(), header() + b"".join(self._lines))
             self._lines, self._bytes = [], 0
 
 
@@ -199,6 +200,41 @@ def writing_to(address: str) -> Iterator[Writer]:
 def next_path(folder: Path) -> Path:
     names = [path.name for path in folder.iterdir() if NAME.fullmatch(path.name)] if folder.is_dir() else []
     return folder / f"records-{max((order(name)[0] for name in names), default=0) + 1:04d}.jsonl"
+
+
+def put_whole(place: Folder | Store, lines: Iterable[bytes]) -> None:
+    """A new file of these lines, complete or not there at all, safe from a power cut; never in the place of a file that
+    another run has made meanwhile."""
+    if isinstance(place, Store):
+        place.put(_put_name(), header() + b"".join(lines))
+        return
+    with beside(next_path(place.path)) as temporary, temporary.open("wb") as file:
+        file.write(header())
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+        while True:
+            try:
+                _link(temporary, next_path(place.path))
+                return
+            except FileExistsError:
+                continue
+
+
+def _put_name() -> str:
+    return f"records-{time.time_ns()}-{secrets.token_hex(8)}.jsonl"
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """The file under its name; FileExistsError where there is one already."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: nothing stands between the look and the move but luck
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

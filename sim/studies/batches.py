@@ -16,6 +16,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.plugins import looking_in, place_of
 from sim.running.fingerprint import content_of
+from sim.running.generations import named
 from sim.running.records import as_json, writing_to
 from sim.running.watched import Ended, beat, prepared, watched
 from sim.streams import Stream
@@ -30,8 +31,8 @@ class Batch:
 
     folder: where modules of one's own are looked for; digest: of their sources as this run began; data: of the files
     that a replicate reads.  state: of the setting (`settings_kept`), whose class may be nobody's but the folder's.
-    series: what finished replicates are kept as, at the address `place`; mark: a file that whoever sees that folder
-    sees.
+    series, generation: what finished replicates are kept as, at the address `place`; mark: a file that whoever sees
+    that folder sees.
     """
 
     experiment: str
@@ -47,6 +48,11 @@ class Batch:
     time_out: float | None = None
     first: int = 0
     last: int = 0
+    generation: int = 0
+
+    @property
+    def kept_as(self) -> str:
+        return named(self.series, self.generation)
 
     def stream(self, replicate: int) -> Stream:
         # The cell is the experiment, not its setting: cells of one study are compared on the same draws.
@@ -77,7 +83,7 @@ def run_batch(batch: Batch) -> Ran:
         seconds += time.perf_counter() - began
         # Those before it are written; the one that did not come back is, here.
         with writing_to(batch.place) as writer:
-            writer.add(batch.series, first + found.beats, failure(found.why))
+            writer.add(batch.kept_as, first + found.beats, failure(found.why))
         failed, first = failed + 1, first + found.beats + 1
     return Ran(batch.last - batch.first, failed, seconds)
 
@@ -118,7 +124,7 @@ def _run(batch: Batch) -> Ran:
                 if _stamps(files) != before:
                     raise _changed(batch)  # Its numbers may be of what the file holds now, and are kept as the other's.
                 failed += not well
-                writer.add(batch.series, replicate, content)
+                writer.add(batch.kept_as, replicate, content)
                 beat()
     return Ran(batch.last - batch.first, failed, time.perf_counter() - began)
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from sim.counted import counted
 from sim.errors import InputError
 from sim.running.engines import Engine, EngineName, Tls, Workers, engine_for
-from sim.running.index import Index, merge
+from sim.running.generations import ALL
+from sim.running.index import Index, begin_anew, merge
 from sim.running.places import Folder, Store, place_at
 from sim.running.workers import require_seconds
 from sim.studies.batches import Batch, Ran, measurements, run_batch
@@ -113,7 +114,8 @@ def run_study(
     A replicate that raises, hangs or takes its process along is `failed`, the others go on; bad input (InputError)
     ends the study.
 
-    cells: the place of finished replicates, a folder or an address of fsspec; nothing there is taken if `fresh`.
+    cells: the place of finished replicates, a folder or an address of fsspec; if `fresh`, what is there of the share
+    counts no more, for this run and for any other (`anew`).
     batch: replicates a task (None: about two seconds of them).  time_out: seconds a replicate may take.  tidy: in the
     end one file is made of the folder's many; not where other runs work too.  table: the file of results; None: they
     are kept only as long as what is returned.  grid: `cells_of(spec, backends)`, where it is known.
@@ -128,10 +130,10 @@ def run_study(
         place.require()
     grid = cells_of(spec, backends) if grid is None else grid
     own = [cell for cell in grid if cell.skipped is None]
+    if fresh:
+        anew(place, own, spec, share)
     index = Index([place]).refresh()
     notices = tuple(index.notices())
-    if fresh:
-        index.forget()
     index.forget_failures()
     before = {cell.series: index.done_of(cell.series).copy() for cell in own}
     goals = Goals(spec, own, share)
@@ -147,6 +149,15 @@ def run_study(
     return run
 
 
+def anew(place: Folder | Store, cells: Sequence[Cell], spec: StudySpec, share: Share) -> None:
+    """What is there of the share's replicates counts no more, also where this run is killed; of the whole study all
+    that was ever computed there, further replicates of a longer run among them."""
+    begin_anew(place, {
+        cell.series: ALL if share == WHOLE else share.replicates(number, len(cells), spec.replicates)
+        for number, cell in enumerate(cells)
+    })  # fmt: skip
+
+
 def gathered(
     spec: StudySpec, grid: Sequence[Cell], goals: Goals, index: Index, table: Path | None, began: float
 ) -> StudyRun:
@@ -156,8 +167,8 @@ def gathered(
         failed, n_failed = _write(path, spec, grid, goals, index)
         results = Results.read(path)
     return StudyRun(
-        spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None}, goals.total,
-        goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
+        spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None},
+        goals.total - n_failed, goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
         above_target={cell.cell_id: goals.missed[cell.series] for cell in grid if cell.series in goals.missed},
     )  # fmt: skip
 
@@ -177,8 +188,10 @@ def _compute(
             missing = goals.missing(index)
             if missing:
                 few = size is None and sum(stop - start for _, start, stop in missing) < 2
+                # Another run may have begun anew meanwhile: what came of this one's then counts no more.
+                now = {name: replace(own, generation=index.generation(name)) for name, own in templates.items()}
                 engine = engine or opened.enter_context(engine_for(who, few=few))
-                _drive(engine, missing, index, templates, size, count)
+                _drive(engine, missing, index, now, size, count)
                 left = goals.missing(index)
                 if _number(left) >= _number(missing):
                     raise InputError(

@@ -13,7 +13,7 @@ from sim.files.atomic import require_place
 from sim.files.locks import held
 from sim.running.index import Index, merge
 from sim.running.places import Folder, place_at
-from sim.studies.cells import WHOLE, Counts, gathered, run_study
+from sim.studies.cells import WHOLE, Counts, anew, gathered, run_study
 from sim.studies.decided import decided_by
 from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
@@ -45,6 +45,9 @@ def run_in_folder(
         grid, place, share = cells_of(spec, backends), request.place(folder), request.share
         decided = decided_by(spec, grid, backends)
         require_same_places(folder, request, decided["data"])
+        if fresh:
+            # First of all: the request and the status that are written next must not go with what is to be replaced.
+            anew(place_at(place), [cell for cell in grid if cell.skipped is None], spec, share)
         otherwise = request.write(folder, spec, decided)
         if not fresh and (others := left_behind(folder, grid)):
             of = " and ".join(otherwise) or "another seed, other code or other data"
@@ -58,7 +61,7 @@ def run_in_folder(
             run = run_study(
                 spec, backends, cells=place, workers=request.workers, engine=request.engine,
                 scheduler=request.scheduler, tls=request.security, batch=request.batch, time_out=request.time_out,
-                fresh=fresh, share=share, tidy=request.cells is None, grid=grid, on_progress=counted,
+                share=share, tidy=request.cells is None, grid=grid, on_progress=counted,
                 table=folder / "results.parquet" if share == WHOLE else None,
             )  # fmt: skip
             journal.remark = run.missed
@@ -86,7 +89,10 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         require_same_study(out, spec)
         grid = cells_of(spec, backends)
         own = [cell for cell in grid if cell.skipped is None]
-        places = dict.fromkeys(one.place(folder) for one, folder in zip(requests, folders, strict=True))
+        # What is there of a merge before, and of what was tried again since, comes first: the later place counts.
+        places = dict.fromkeys(
+            [str(out / "cells"), *(one.place(folder) for one, folder in zip(requests, folders, strict=True))]
+        )
         for folder in folders:
             if left_behind(folder, grid):
                 raise InputError(

@@ -50,8 +50,11 @@ class StudyPlan:
         return {**vars(self), "seconds_in_all": self.seconds_in_all}
 
 
-def plan_study(folder: Path, request: Request, backends: Backends) -> StudyPlan:
-    """Nothing is written but in a temporary folder; a replicate is timed the second time, when kernels are there."""
+def plan_study(folder: Path, request: Request, backends: Backends, *, fresh: bool = False) -> StudyPlan:
+    """Nothing is written but in a temporary folder; a replicate is timed the second time, when kernels are there.
+
+    fresh: of a run that takes nothing that is finished.
+    """
     spec = request.spec()
     reference_of(spec)  # before hours of work: whether it can be read
     grid = cells_of(spec, backends)
@@ -76,7 +79,7 @@ def plan_study(folder: Path, request: Request, backends: Backends) -> StudyPlan:
     memory = max((spec.definition.memory(cell.setting) for cell in own), default=0.0)
     return StudyPlan(
         len(own), len(grid) - len(own), sum(stop - start for start, stop in shares),
-        sum(index.done_of(cell.series).count(*share) for cell, share in zip(own, shares, strict=True)),
+        0 if fresh else sum(index.done_of(cell.series).count(*share) for cell, share in zip(own, shares, strict=True)),
         memory or None, request.workers, sum(times) / len(times) if times else None, len(times), too_long,
         error,
     )  # fmt: skip

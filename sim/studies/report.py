@@ -23,6 +23,7 @@ from sim.studies.comparison import Compared, compare, markdown_table
 from sim.studies.experiment import Experiment
 from sim.studies.reference import Reference
 from sim.studies.registry import EXPERIMENTS, find_experiment
+from sim.studies.request import names_it_here
 from sim.studies.results import Results
 from sim.studies.spec import StudySpec
 from sim.studies.summary import means_table
@@ -136,27 +137,39 @@ def require_same_study(folder: Path, spec: StudySpec) -> None:
     """Refuse a folder that holds something else, or another study's results, before the work: they would be
     overwritten, or mixed."""
     require_own_study_folder(folder)
-    try:
-        found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        there = (found["experiment"], found["title"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if there != (spec.experiment, spec.title):
+    there = _study_in(folder)
+    if there is not None and there != (spec.experiment, spec.title):
         raise InputError(
             f"holds another study, '{there[1]}' of {there[0]}", file=folder, fix="name another folder (out)"
         )
+
+
+def _study_in(folder: Path) -> tuple[str, str] | None:
+    """(experiment, title) of the study that was begun in a folder, ended or not, or of which it is a share."""
+    # Requests of before they had a title have it in the status.
+    for names in (("study.json",), ("request.json",), ("status.json", "request.json")):
+        try:
+            found: dict[str, Any] = {}
+            for name in names:
+                found |= json.loads((folder / name).read_text(encoding="utf-8"))
+            return found["experiment"], found["title"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 @dataclass(frozen=True)
 class SavedStudy:
     """A study read back from its folder: to be looked at and drawn again.
 
-    An experiment of one's own is looked for where this program runs, never where the folder says: a result that
-    somebody sent must not choose what is run. Where it is not found there, the numbers are shown without its figure.
+    An experiment of one's own (`module:NAME`) is imported only where this program runs, and only where the study file
+    that names it lies there: a result that somebody sent must not choose what is run, not even of what lies here.
+    Else the numbers are shown without its figure.
     """
 
     study: Mapping[str, Any]
     results: Results
+    folder: Path
 
     @classmethod
     def read(cls, folder: Path) -> SavedStudy:
@@ -168,7 +181,7 @@ class SavedStudy:
             )  # fmt: skip
         try:
             study = load_json(path.read_text(encoding="utf-8"))
-            saved = cls(study, Results.read(folder / "results.parquet"))
+            saved = cls(study, Results.read(folder / "results.parquet"), folder)
             # Whatever is needed below is there, or this is another version's file.
             _ = saved.factors, saved.name, saved.figure
             require_unchanged(folder, "study.json", "results.parquet")
@@ -199,6 +212,8 @@ class SavedStudy:
 
     @cached_property
     def _found(self) -> tuple[Experiment | None, str]:
+        if ":" in self.name and not EXPERIMENTS.is_ours(self.name) and not names_it_here(self.folder, self.name):
+            return None, f"no study file at or below {Path.cwd()} that the folder is of names it"
         try:
             return find_experiment(self.name), ""
         except InputError as error:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sim.arguments import require_count
 from sim.errors import InputError
 from sim.files.atomic import write_json
@@ -119,7 +121,7 @@ class Request:
         content = {
             **asdict(self), "study": str(spec.file.resolve()), "where": self.where or str(Path.cwd()),
             "content": content_of(spec.file), "code": code_fingerprint(), "experiment": spec.experiment,
-            "decided": decided,
+            "title": spec.title, "decided": decided,
         }  # fmt: skip
         try:
             before = load_json((folder / NAME).read_text(encoding="utf-8"))
@@ -176,6 +178,17 @@ def changed_since(folder: Path) -> str:
         return changed(found["decided"]) if "decided" in found else ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{NAME}, which says how the study was asked for, cannot be read; `study resume` needs it"
+
+
+def names_it_here(folder: Path, experiment: str) -> bool:
+    """Whether the study file of a folder's request lies where this program runs, as for `Request.read`, and names this
+    experiment itself: it is the reader's own then, whoever the folder is from."""
+    try:
+        file = Path(load_json((folder / NAME).read_text(encoding="utf-8"))["study"])
+        _require_here(file, experiment, folder)
+        return bool(yaml.safe_load(file.read_text(encoding="utf-8"))["experiment"] == experiment)
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return False
 
 
 def require_same_places(folder: Path, request: Request, data: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+import pluralign as pl
 from sim.running.engines import run_tasks
 from theory.engine.checks import Check, check_theorem
 from theory.engine.judges import EveryDraw, MeanAtMost
@@ -182,6 +183,39 @@ def test_a_killed_run_resumes_and_gives_the_same_answer(plain, tmp_path):
     assert _run(cells=tmp_path, fresh=True)[1].resumed == 0
     other = run_checks([find(CHEAP[0])], profile="quick", seed=4, cells=tmp_path)
     assert other.resumed == 0
+
+
+def _ending_after(number):
+    seen = []
+
+    def told(*progress):
+        seen.append(progress)
+        if len(seen) == number:
+            raise KeyboardInterrupt
+
+    return told
+
+
+def test_what_a_fresh_run_that_was_ended_was_to_check_is_checked_by_the_next(plain, tmp_path):
+    _run(cells=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        _run(cells=tmp_path, fresh=True, engine="local", on_progress=_ending_after(1))
+    answer, report = _run(cells=tmp_path)
+    assert (report.resumed, answer) == (1, plain)
+
+
+def test_a_fresh_count_of_false_alarms_that_was_ended_leaves_no_later_seed(tmp_path):
+    def resumed():
+        return [
+            run_checks([find(CHEAP[0])], profile="quick", seed=seed, cells=tmp_path / "o" / "cells").resumed
+            for seed in range(3)
+        ]
+
+    pl.false_alarms(CHEAP[0], seeds=3, workers=1, out=tmp_path / "o")
+    assert resumed() == [1, 1, 1]
+    with pytest.raises(KeyboardInterrupt):
+        pl.false_alarms(CHEAP[0], seeds=3, workers=1, out=tmp_path / "o", fresh=True, progress=_ending_after(1))
+    assert resumed() == [1, 0, 0]
 
 
 def test_changed_code_is_not_served_from_old_cells(tmp_path, monkeypatch):

@@ -128,6 +128,13 @@ def _cell_path(folder: Path, task: _Task) -> Path:
     return folder / f"{task.claim_id}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.json"
 
 
+def forget_finished(cells: Path, theorems: Sequence[Theorem[Any]], profile: Profile, seeds: Sequence[int]) -> None:
+    """What finished of these is computed again by whoever comes next, also where this run is killed before."""
+    for task in (_task(theorem, profile, seed, None) for seed in seeds for theorem in once(theorems)):
+        if task.given is None:
+            _cell_path(cells, task).unlink(missing_ok=True)
+
+
 def _load_cell(path: Path) -> list[Check] | None:
     """A finished cell, or None if it is missing or was not written by this program."""
     try:
@@ -201,7 +208,9 @@ def run_checks(
     theorems = once(theorems)
     tasks = [_task(theorem, profile, seed, time_out) for theorem in theorems]
     done: dict[str, list[Check]] = {}
-    if cells is not None and not fresh:
+    if cells is not None and fresh:
+        forget_finished(cells, theorems, profile, [seed])
+    elif cells is not None:
         for task in (task for task in tasks if task.given is None):
             found = _load_cell(_cell_path(cells, task))
             if found is not None:

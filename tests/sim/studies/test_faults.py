@@ -1,6 +1,7 @@
 """The same numbers after every fault: replicates that raise, hang or take their process along; workers, drivers and
 schedulers killed; full disks; and whoever comes second."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from study_processes import begun, left, numbers, started, study_file, until
 
 from pluralign.commands.study import command
 from sim.errors import InputError
-from sim.running.watched import Ended, watched
+from sim.running.watched import _HERE, Ended, dismiss, watched
 from sim.studies.cells import run_study
 from sim.studies.folder import run_in_folder
 from sim.studies.request import Request
@@ -195,6 +196,67 @@ def _hang_after(task):
 
 def _die(task):
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _import_slowly(task):
+    import importlib
+    import time
+
+    from sim.running.watched import prepared
+
+    folder, halves = task
+    sys.path.insert(0, folder)
+    prepared()
+    import slow_to_import  # noqa: F401
+
+    importlib.import_module("slow_to_import_too")
+    for _ in range(halves):
+        with contextlib.suppress(ImportError):
+            import not_there_at_all  # noqa: F401
+        time.sleep(0.5)
+
+
+def test_imports_where_they_are_first_needed_do_not_count_and_what_is_not_there_is_asked_for_once(tmp_path):
+    """Modules that take longer to load than a call may, one within the other; four halves of a second then count."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.5)\nimport slow_within\ntime.sleep(1.5)")
+    (tmp_path / "slow_within.py").write_text("import time\ntime.sleep(0.5)")
+    (tmp_path / "slow_to_import_too.py").write_text("import slow_within_too")
+    (tmp_path / "slow_within_too.py").write_text("import time\ntime.sleep(1.5)")
+    assert watched(_import_slowly, (str(tmp_path), 0), 1.2) is None
+    assert watched(_import_slowly, (str(tmp_path), 4), 1.2) == Ended(0, "took more than 1.2 s")
+
+
+def test_a_study_of_short_replicates_ends_well_under_a_short_time_out(tmp_path):
+    """Each time-out starts a new process, in which scipy and numba are to be imported again; warm it takes none."""
+    (tmp_path / "cold_study.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from sim.studies.experiment import Experiment, Measurement\n"
+        "@dataclass(frozen=True)\nclass Setting:\n    a: float = 1.0\n"
+        "def run(setting, stream, backends):\n"
+        "    return [Measurement('m', 'v', float(stream.child('x').normals(1)[0]))]\n"
+        "COLD = Experiment(Setting, run, {})\n"
+    )
+    (tmp_path / "cold.yaml").write_text("experiment: cold_study:COLD\ntitle: c\nreplicates: 4\ngrid: {a: [1.0]}\n")
+    run = run_study(load_spec(tmp_path / "cold.yaml"), {}, cells=tmp_path / "c", engine="local", time_out=0.6)
+    assert (run.n_failed, run.failed) == (0, ())
+
+
+def _own_process(task):
+    return os.getpid()
+
+
+def test_a_watched_process_with_nothing_to_do_is_not_left_behind(monkeypatch):
+    """As on workers of somebody's Dask cluster, or joblib's in a Python session: nobody says there that it is over."""
+    monkeypatch.setattr("sim.running.watched._IDLE", 0.3)
+    first = watched(_own_process, 0, 60.0)
+    assert watched(_own_process, 0, 60.0) == first
+    until(lambda: not os.path.exists(f"/proc/{first}"), "it is ended, and its parent knows")
+    assert watched(_own_process, 0, 60.0) != first
+    with pytest.raises(TypeError):
+        watched(_square, "x", 60.0)
+    last = _HERE.child._process.pid
+    until(lambda: not os.path.exists(f"/proc/{last}"), "after an error, too")
+    dismiss()
 
 
 def test_a_watched_call_comes_back_or_says_how_it_ended(monkeypatch):
