@@ -171,11 +171,10 @@ def test_the_inequality_fails_at_half_the_radius(monkeypatch):
     [
         ("pigou-dalton-approx", "pigou_dalton_option", PigouDalton(0, -np.inf)),
         ("tau-pareto", "pareto_option", Pareto(True, 0.0)),
-        ("pareto-bound", "usable", np.zeros(0, dtype=np.int64)),
     ],
 )
 def test_where_no_draw_has_what_the_claim_speaks_of_it_is_inconclusive(name, test, finding, monkeypatch):
-    """No transfer, no dominating action, no state: each of these draws counted as one in which the claim held."""
+    """No transfer, no dominating action: each of these draws counted as one in which the claim held."""
     monkeypatch.setattr(fairness, test, lambda *_: finding)
     check = check_theorem(_few(find(name)), "quick", seed=0)[-1]
     assert (check.verdict, check.tested) == (Verdict.INCONCLUSIVE, 0)

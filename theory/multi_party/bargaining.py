@@ -32,6 +32,7 @@ class NoCommonPolicy(Theorem[CommonSetting]):
     likes e1, party 2 e2: each of the nine deterministic policies leaves some party at least B L / 2 = 1/2 below its own
     best. Value: minus the smallest such loss, exact. Control: two parties who agree."""
 
+    arithmetic = True
     claim_id, paper, source = "no-common-policy", PAPER.name, f"{ARXIV}, Proposition 3"
     statement = "Some instance leaves every policy half the scale below some party's own best."
     SETTINGS = {"as_stated": Variant(CommonSetting())}
@@ -157,6 +158,7 @@ class PooledIndifference(Theorem[PooledSetting]):
 
     Control: b = 5, the same pooled answers less noisy but not noiseless."""
 
+    arithmetic = True
     claim_id, paper, source = "pooled-indifference", PAPER.name, f"{ARXIV}, section 1 (example)"
     statement = "In the introduction's example pooled comparisons are indifferent between the options."
     SETTINGS = {

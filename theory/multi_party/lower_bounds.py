@@ -55,6 +55,7 @@ class SinglePartyLower(Theorem[SingleSetting]):
 
     Control: a design that compares (a2, a3) half of the time, where the risk no longer has C in it."""
 
+    arithmetic = True
     claim_id, paper, source = "single-party-lower", PAPER.name, f"{ARXIV}, Theorem 3, M = 1"
     statement = "With one party no algorithm loses less than a constant times C (r / n)^(1/2)."
     cost = 2.0
@@ -127,6 +128,7 @@ class PartiesLower(Theorem[ManySetting]):
 
     Control: a learner who sees one party's answers only."""
 
+    arithmetic = True
     claim_id, paper, source = "parties-lower", PAPER.name, f"{ARXIV}, Theorem 3"
     statement = "On the paper's family the smallest loss grows as a power of the number of parties."
     cost = 3.0
@@ -178,6 +180,7 @@ class PessimismParties(Theorem[WorstSetting]):
     sum of estimates loses as M^(1/2), slope in [.4, .6] over M = 1 ... 100. Control: adding up each party's lower bound
     (radius 2 standard errors), as product confidence sets do, which loses as M: the linear factor is theirs."""
 
+    arithmetic = True
     claim_id, paper, source = "pessimism-parties", PAPER.name, f"{DERIVED}, for Theorems 2, 3 and 5"
     statement = "The worst-case loss of the sum of estimates grows as the square root of the number of parties."
     axes = ("parties", "worst-case loss")

@@ -107,14 +107,15 @@ class DynamicProgramming(Theorem[PlanSetting]):
 class MarkovSetting(Setting):
     """heard: parties whose bounds are multiplied, of three."""
 
-    replicates: int = 150
+    replicates: int = 180
     heard: int = 3
 
 
 class MarkovBound(Theorem[MarkovSetting]):
     """Theorem 7's sure form: on the event J* - J(pi_hat) <= sum_s d^{pi*}(s) [V - prod_m Lcb_m](s, pi*(s)), pi_hat by
-    dynamic programming on the product of lower bounds, d over all steps. 300 to 10,000 trajectory pairs a party. Value:
-    left minus right, relative to J*. Control: a policy that hears one party of three."""
+    dynamic programming on the product of lower bounds, d over all steps. 300 to 4,000 trajectory pairs a party. Value:
+    left minus right, relative to J*; a draw in which nothing is lost, or nothing is bounded along pi*, tests nothing.
+    Control: a policy that hears one party of three."""
 
     claim_id, paper, source = "mdp-bound", PAPER.name, f"{ARXIV}, proof of Theorem 7"
     statement = "The pessimistic policy's loss is at most its bound's gap along the best policy's occupancy."
@@ -124,14 +125,17 @@ class MarkovBound(Theorem[MarkovSetting]):
     def bound(self, setting: MarkovSetting) -> Bound:
         return EveryDraw(1e-9)
 
-    def draw(self, setting: MarkovSetting, stream: Stream) -> float:
+    def draw(self, setting: MarkovSetting, stream: Stream) -> float | None:
         mdp, theta = world(stream, linear=stream.replicate % 2 == 1)
-        sets = learn(mdp, theta, (300, 1000, 3000, 10_000)[stream.replicate % 4], stream)
+        sets = learn(mdp, theta, (300, 1000, 2000, 4000)[stream.replicate % 4], stream)
         true, bounds = gains(theta, mdp.features).prod(axis=0), sets.gain_bounds(mdp.features)
         best, most = mdp.best_policy(true)
         chosen, _ = mdp.best_policy(bounds[: setting.heard].prod(axis=0))
-        gap = mdp.occupancy_value(best, true - bounds.prod(axis=0))
-        return (most - mdp.value(chosen, true) - gap) / most
+        promised, lost = mdp.occupancy_value(best, bounds.prod(axis=0)), most - mdp.value(chosen, true)
+        # Beside rounding: the best policy by another path loses 1e-16.
+        if lost <= 1e-12 * most or promised <= 1e-12 * most:
+            return None
+        return (lost - (most - promised)) / most
 
     def witness(self, setting: MarkovSetting, stream: Stream) -> Json:
         return {"excess": self.draw(setting, stream)}

@@ -33,8 +33,9 @@ class PromiseSetting(Setting):
 class ExactGain(Theorem[PromiseSetting]):
     """The closed form max_a' [<theta_hat, D> - Gamma ||D||] is never above the exact minimum over the ellipsoid of the
     gain over the worst action, a second-order cone program (Clarabel): the maximum over a' stands outside, and
-    lotteries over a' are left out (weak duality). Value: closed form minus exact, one party and action a draw. Control:
-    the closed form with half the radius."""
+    lotteries over a' are left out (weak duality). Value: closed form minus exact, one party a draw and one of the
+    actions whose closed form is positive (0 is below every gain, whatever the radius). Control: the closed form with
+    half the radius."""
 
     claim_id, paper, source = "gain-bound-exact", PAPER.name, f"{DERIVED}, for Algorithm 1, step 3"
     statement = "The closed-form pessimistic gain is at most the exact one."
@@ -44,14 +45,15 @@ class ExactGain(Theorem[PromiseSetting]):
     def bound(self, setting: PromiseSetting) -> Bound:
         return EveryDraw(1e-5)
 
-    def draw(self, setting: PromiseSetting, stream: Stream) -> float:
+    def draw(self, setting: PromiseSetting, stream: Stream) -> float | None:
         world = parties(1, 6, 4, 2, 2, stream)
         sets = drawn_sets(world, 0.1, stream.child("sets"))
-        action = int(stream.child("action").integers(6, 1)[0])
-        told = replace(sets, radius=setting.shrunk * sets.radius)
-        return float(told.gain_bounds(world.features)[0, 0, action]) - sets.exact_gain_bound(
-            world.features[0], 0, action
-        )
+        closed = replace(sets, radius=setting.shrunk * sets.radius).gain_bounds(world.features)[0, 0]
+        (telling,) = np.nonzero(closed > 0.0)
+        if not len(telling):
+            return None
+        action = int(telling[stream.child("action").integers(len(telling), 1)[0]])
+        return float(closed[action]) - sets.exact_gain_bound(world.features[0], 0, action)
 
     def control(self, setting: PromiseSetting) -> tuple[Control[PromiseSetting], ...]:
         return (Control("half the radius", replace(setting, shrunk=0.5)),)
@@ -181,11 +183,16 @@ class LotteryOptimum(Theorem[OptimumSetting]):
         )
 
 
+# Of worlds, until one has a state-wise value that could be too large.
+_WORLDS = 60
+
+
 class JointAbove(Theorem[PromiseSetting]):
     """Algorithm 1's own value, min over one theta of sum_s law(s) prod_m v_m(s, pi(s)), couples the states; the product
     of state-wise bounds is a lower bound on it for every policy. Two states, three actions, two parties, a random
-    policy; the joint value by block minimisation (an upper bound on the true minimum, so the inequality must hold for
-    it too). Value: state-wise minus joint. Control: state-wise bounds with a tenth of the radius."""
+    policy in a random world, drawn until its state-wise value is positive, as it is of one in two (0 is below
+    everything); the joint value by block minimisation (an upper bound on the true minimum, so the inequality must hold
+    for it too). Value: state-wise minus joint. Control: state-wise bounds with a tenth of the radius."""
 
     claim_id, paper, source = "joint-above-statewise", PAPER.name, f"{ARXIV}, Algorithm 1, step 3"
     statement = "The state-wise pessimistic value is at most the joint one."
@@ -200,17 +207,21 @@ class JointAbove(Theorem[PromiseSetting]):
 
     @staticmethod
     @kept
-    def _joint(stream: Stream) -> tuple[Parties, PartyConfidence, IntArray, float]:
+    def _joint(own: Stream) -> tuple[Parties, PartyConfidence, IntArray, float]:
         """The parties, their sets, a policy and its joint value."""
-        world = parties(2, 3, 4, 2, 2, stream)
-        sets = drawn_sets(world, 0.1, stream.child("sets"))
-        policy = stream.child("policy").integers(3, 2)
+        world = parties(2, 3, 4, 2, 2, own)
+        sets = drawn_sets(world, 0.1, own.child("sets"))
+        policy = own.child("policy").integers(3, 2)
         return world, sets, policy, joint_value(world.features, world.law, policy, sets, sweeps=2)
 
-    def draw(self, setting: PromiseSetting, stream: Stream) -> float:
-        world, sets, policy, joint = self._joint(stream)
-        told = replace(sets, radius=setting.shrunk * sets.radius)
-        return welfare_value(told.gain_bounds(world.features), world.law, policy, NASH) - joint
+    def draw(self, setting: PromiseSetting, stream: Stream) -> float | None:
+        for number in range(_WORLDS):
+            world, sets, policy, joint = self._joint(stream.child(f"world/{number}"))
+            told = replace(sets, radius=setting.shrunk * sets.radius)
+            statewise = welfare_value(told.gain_bounds(world.features), world.law, policy, NASH)
+            if statewise > 0.0:
+                return statewise - joint
+        return None
 
     def control(self, setting: PromiseSetting) -> tuple[Control[PromiseSetting], ...]:
         return (Control("a tenth of the radius", replace(setting, shrunk=0.1)),)

@@ -111,7 +111,8 @@ class WinnerSure(Theorem[WinnerSetting]):
     """Theorem 8's sure form: where |N - N*| <= B (the bonus scaled to the trial's own largest error over it), the
     exploitability at s is at most 2 p*' B q_hat, q_hat the opponent's side of the saddle point of N - B. n = 300 to
     100,000. Value: left over right, largest over states; its largest over the draws is above .35, so that half of the
-    bonus would not do. Control: losses taken for wins."""
+    bonus would not do. A draw whose policy is not exploited in any state tests nothing. Control: losses taken for wins.
+    """
 
     right_side = "code"
     claim_id, paper, source = "winner-sure", PAPER.name, f"{ARXIV}, proof of Theorem 8"
@@ -122,7 +123,7 @@ class WinnerSure(Theorem[WinnerSetting]):
     def bound(self, setting: WinnerSetting) -> Bound:
         return EveryDraw(1.0 + 1e-9)
 
-    def draw(self, setting: WinnerSetting, stream: Stream) -> float:
+    def draw(self, setting: WinnerSetting, stream: Stream) -> float | None:
         true = skew_matrices(3, 2, 4, stream.child("preferences"))
         counts = even_counts(true, (300, 3000, 30_000, 100_000)[stream.replicate % 4], stream)
         mean, seen = true.mean(axis=0), counts.matrices().mean(axis=0)
@@ -135,7 +136,7 @@ class WinnerSure(Theorem[WinnerSetting]):
         best, own = solve_matrices(mean).policy, exploitability(mean, game.policy)
         # Where both play one and the same action no bonus is met, and nothing may be lost: up to the solver's rounding.
         met = np.array([2.0 * best[s] @ bonus[s] @ game.opponent[s] for s in range(2)])
-        return float((own / np.maximum(met, 1e-9)).max() if (own > 1e-9).any() else 0.0)
+        return float((own / np.maximum(met, 1e-9)).max()) if (own > 1e-9).any() else None
 
     def control(self, setting: WinnerSetting) -> tuple[Control[WinnerSetting], ...]:
         return (Control("losses taken for wins", replace(setting, scrambled=True)),)

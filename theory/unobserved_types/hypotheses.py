@@ -82,7 +82,6 @@ class DependentTastes(Theorem[DependenceSetting]):
 
     claim_id, paper, source = "dependent-tastes", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H3"
     statement = "If tastes may depend on the features, a single type reproduces any mixture."
-    arithmetic = True
     SETTINGS = {"as_stated": Variant(DependenceSetting())}
 
     def bound(self, setting: DependenceSetting) -> Bound:
@@ -129,7 +128,6 @@ class MomentsNotNeeded(Theorem[MomentSetting]):
 
     claim_id, paper, source = "moments-not-needed", PAPER.name, f"{LATER}, Theorem 4.2, hypothesis H1"
     statement = "Two laws with equal moments can still be told apart by their answers."
-    arithmetic = True
     SETTINGS = {"as_stated": Variant(MomentSetting())}
 
     def bound(self, setting: MomentSetting) -> Bound:

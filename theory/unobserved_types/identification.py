@@ -75,7 +75,6 @@ class BinaryBlind(Theorem[VisibilitySetting]):
 
     claim_id, paper, source = "binary-blind", PAPER.name, f"{LATER}, Lemma 4.1 and abstract"
     statement = "Binary comparisons cannot tell laws with the same odd part apart."
-    arithmetic = True
     SETTINGS = {
         "as_printed": Variant(
             VisibilitySetting(answers="two binary"), Verdict.VIOLATED, "However many binary answers an annotator gives."
@@ -107,6 +106,7 @@ class TernarySees(BinaryBlind):
     """
 
     claim_id, source = "ternary-sees", f"{LATER}, Theorem 4.2"
+    arithmetic = True
     statement = "A top choice of three tells apart laws that binary answers cannot."
     SETTINGS = {"as_stated": Variant(VisibilitySetting(replicates=120, answers="top of three"), attained=(0.06, 0.14))}
 
@@ -123,6 +123,7 @@ class TwoBinarySee(TernarySees):
     """
 
     claim_id = "two-binary-see"
+    arithmetic = False
     statement = "Two binary answers of one annotator tell apart laws that one cannot."
     SETTINGS = {"as_corrected": Variant(VisibilitySetting(replicates=120, answers="two binary"), attained=(0.06, 0.14))}
 
