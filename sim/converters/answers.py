@@ -102,7 +102,7 @@ def require(record: Record, needs: Sequence[str], own: str, fix: str = AS_PUBLIS
 
     own: the module of the converter that reads it, which is not offered in its own place.  fix: what to do else.
     """
-    missing = [name for name in needs if name not in record.fields]
+    missing = [name for name in needs if not record.has(name)]
     if missing:
         other = recognise(tuple(record.fields), record.fields)
         is_other = other is not None and other.replace("-", "_") != own

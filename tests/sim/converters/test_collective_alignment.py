@@ -2,6 +2,7 @@
 
 import pytest
 from converting import made_of, put, same_in_every_form
+from pandas import json_normalize
 
 from sim.converters.converter import find_converter
 from sim.errors import InputError
@@ -54,6 +55,9 @@ def test_annotators_are_features(tmp_path):
     made = find_converter("collective-alignment").answers(files, "collective-alignment")
     assert [r["annotator_features"]["age: 25-34"] for r in made.rows] == [1.0, 0.0]
     assert [r["annotator_features"]["country: Chile"] for r in made.rows] == [1.0, 1.0]
+    flat = [put(tmp_path, json_normalize([comparison(assessed("x"), assessed("y"))]).to_dict("records"), "flat.jsonl"),
+            put(tmp_path, json_normalize(people).to_dict("records"), "people.csv")]  # fmt: skip
+    assert find_converter("collective-alignment").answers(flat, "collective-alignment").rows == made.rows
 
 
 @pytest.mark.parametrize("ranking", ["A>E", "A>A", "best is A"])
