@@ -14,6 +14,7 @@ from sim.converters.people import CHANGED, complete
 from sim.errors import InputError
 from sim.files.answer_checks import check_answer
 from sim.files.pair_table import PairTable
+from sim.files.plain_values import plain
 from sim.files.preference_files import table_of_rows
 from sim.plugins import Door, blaming
 
@@ -134,8 +135,13 @@ class Converter:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"converter '{name}': no option '{option}'", fix=f"its options: {known}")
         with blaming(f"converter '{name}'"):
+            ours = CONVERTERS.is_ours(name)
             for item in self.rows(paths, **{**self.options, **given}):
-                yield item if isinstance(item, Mapping | LeftOut | Noted | InputError) else dict(item)
+                if isinstance(item, LeftOut | Noted | InputError) or (ours and isinstance(item, Mapping)):
+                    yield item
+                else:
+                    # Who computes features has NumPy's numbers.
+                    yield plain(dict(item))
 
     def _nothing(
         self, files: Sequence[str | Path], name: str, left_out: Mapping[str, int] | None = None,

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from converting import made_of, printed, put
@@ -53,6 +54,17 @@ def test_an_own_converter_may_leave_out_and_note(tmp_path):
     assert made.left_out == {"dull ones": 2, "bad row, field 'f'": 1}
     assert made.noted == {"bright ones": 1}
     assert repr(made) == "<1 pairs of 1 annotators, 0 ties; 3 left out>"
+
+
+def test_an_own_converter_may_give_numbers_of_numpy(tmp_path):
+    def rows(files):
+        yield {"responses": ("a", "b"), "choice": np.int64(1), "annotator_id": "x", "weight": np.float32(0.5),
+               "features": [np.array([1.0, 2.0]), [np.float32(1), 2]]}  # fmt: skip
+
+    made = Converter(rows, schema="s", licence="l", loses="n").answers([put(tmp_path, [SHP])])
+    assert made.rows == [{"responses": ["a", "b"], "choice": 1, "annotator_id": "x", "weight": 0.5,
+                          "features": [[1.0, 2.0], [1.0, 2.0]]}]  # fmt: skip
+    assert type(made.rows[0]["weight"]) is float
 
 
 def test_an_own_converter_through_the_command(tmp_path, monkeypatch):
