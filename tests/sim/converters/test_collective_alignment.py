@@ -38,6 +38,13 @@ def test_row_by_row(tmp_path):
     assert same_in_every_form("collective-alignment", tmp_path, rows)
 
 
+def test_a_response_without_words_is_left_out(tmp_path):
+    row = comparison(assessed("x"))
+    row["responses"][2]["messages"][0]["content"] = ""
+    made = made_of("collective-alignment", tmp_path, [row, comparison(assessed("y"))])
+    assert (len(made), made.left_out) == (1, {"a response is empty": 1})
+
+
 def test_the_personal_ranking(tmp_path):
     rows = [comparison(assessed("x", personal="A>B>C>D"), assessed("y"))]
     made = made_of("collective-alignment", tmp_path, rows, view="personal")
