@@ -94,7 +94,13 @@ def rows_of(data: Frame, argument: str, source: str | None = None) -> Rows:
     if hasattr(data, "__arrow_c_stream__"):
         import pyarrow as pa
 
-        return _rows_of_arrow(pa.RecordBatchReader.from_stream(data).read_all(), kind)
+        try:
+            table = pa.RecordBatchReader.from_stream(data).read_all()
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            problem = f"{argument}: expected {_KINDS}, got a {kind}, which is no table ({reason})"
+            raise InputError(problem, fix="a column alone has no name for it: give a frame") from error
+        return _rows_of_arrow(table, kind)
     if hasattr(data, "collect_schema"):
         raise InputError(f"{argument}: expected rows, got a {kind} that has none yet", fix="call .collect() first")
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | np.ndarray):

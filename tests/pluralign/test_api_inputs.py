@@ -102,6 +102,13 @@ def test_numbers_of_numpy_inside_lists_and_mappings_are_numbers(kind, frame):
     _same(pl.read_pairs(frame([_numpy(row) for row in rows])), pl.read_pairs(rows))
 
 
+@pytest.mark.parametrize("column", [pd.Series([1.0, 2.0]), polars.Series([1.0, 2.0]), pa.chunked_array([[1.0, 2.0]])])
+@pytest.mark.parametrize("takes", [pl.read_pairs, pl.minmax, pl.welfare, pl.pool, pl.conditional_logit])
+def test_a_column_alone_is_refused_by_name(takes, column):
+    with pytest.raises(pl.InputError, match=f"expected a path, a data frame .*, got a {type(column).__name__}, which"):
+        takes(column)
+
+
 def test_numbers_of_numpy_inside_other_rows():
     told = [{"annotator_id": "x", "candidates": ["u", "v"], "probs": [0.25, 0.75]},
             {"annotator_id": "y", "candidates": ["u", "v"], "probs": [0.5, 0.5]}]  # fmt: skip
