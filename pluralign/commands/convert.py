@@ -70,7 +70,8 @@ def _command_of(name: str) -> click.Command:
     ) -> None:
         from sim.settings import parse_override
 
-        options = dict(parse_override(text, next(iter(converter.options), "name") + "=1") for text in settings)
+        example = next(iter(converter.options), "name") + "=1"
+        options = dict(parse_override(text, example, exponents=True) for text in settings)
         options |= {flags[flag]: value for flag, value in given.items() if value is not None}
         _convert(name, files, out, options, skip_bad, as_json)
 

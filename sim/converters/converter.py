@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sim.converters.answers import EVERYBODY, POOLED, Converted, Item, LeftOut, Noted
 from sim.converters.people import CHANGED, complete
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.answer_checks import check_answer
 from sim.files.answer_files import write_answers
 from sim.files.pair_table import PairTable
@@ -116,6 +118,7 @@ class Converter:
             if option not in self.options:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"converter '{name}': no option '{option}'", fix=f"its options: {known}")
+        given = {option: _of_kind(value, self.options[option], name, option) for option, value in given.items()}
         with blaming(f"converter '{name}'"):
             ours = CONVERTERS.is_ours(name)
             for item in self.rows(paths, **{**self.options, **given}):
@@ -151,6 +154,27 @@ def convert_files(
     elif out is not None:
         write_answers(out, made.rows, made.kind)
     return made, table
+
+
+def _of_kind(value: Any, default: Any, name: str, option: str) -> Any:
+    """An option's value where it is of the kind of its default: true or false, a number, or (of ours) a text.
+
+    What others' options may be besides their default, their texts do not say.  A column may be called by a number.
+    """
+    if isinstance(default, bool):
+        expected, fits = "true or false", isinstance(value, bool)
+    elif isinstance(default, int | float):
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        expected, fits = "a number", is_number and value == value
+    elif isinstance(default, str) and CONVERTERS.is_ours(name):
+        value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        expected, fits = "text", isinstance(value, str)
+    else:
+        return value
+    if not fits:
+        fix = "quote it" if isinstance(default, str) else f"for example {option}={default!r}"
+        raise InputError(f"converter '{name}': {option}: expected {expected}, got {short(value)}", fix=fix)
+    return value
 
 
 def _table_of(made: Converted, source: str) -> PairTable:

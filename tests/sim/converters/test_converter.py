@@ -81,6 +81,19 @@ def test_an_own_converter_through_the_command(tmp_path, monkeypatch):
                                        "--set", "tie=true")  # fmt: skip
 
 
+@pytest.mark.parametrize(("said", "expected"), [("ratio=two", "a number, got 'two'"), ("ratio=.nan", "a number"),
+                                                ("ratio=true", "a number"), ("ratio=[2]", "a number")])  # fmt: skip
+def test_an_options_value_is_held_against_its_kind(tmp_path, said, expected):
+    line = ("shp", put(tmp_path, [SHP | {"score_ratio": 3}]), "--out", tmp_path / "o.jsonl", "--set")
+    done = CliRunner().invoke(command, [*map(str, line), said])
+    assert f"converter 'shp': ratio: expected {expected}" in str(done.exception)
+    assert "1 pair" in printed(tmp_path, *line, "ratio=2e0")
+    with pytest.raises(InputError, match=r"found no answers .1 left out: pairs whose scores are less than 50 times"):
+        made_of("shp", tmp_path, [SHP | {"score_ratio": 3}], ratio=5e1)
+    with pytest.raises(InputError, match="converter 'dices': question: expected text, got True; quote it"):
+        made_of("dices", tmp_path, [SHP], question=True)
+
+
 _OWN = """
 import pluralign as pl
 from sim.converters.answers import LeftOut
