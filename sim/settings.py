@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -76,12 +77,23 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def read_mapping(file: str | Path, expected: str = "a mapping of settings") -> dict[str, Any]:
-    """The content of a YAML file; an empty file is an empty mapping.
+class _Exponents(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-3, which has no dot, as a text; YAML 1.2 and everybody else read a number."""
+
+
+_Exponents.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_mapping(
+    file: str | Path, expected: str = "a mapping of settings", *, exponents: bool = False
+) -> dict[str, Any]:
+    """The content of a YAML file; an empty file is an empty mapping.  exponents: see `load_yaml`.
 
     Raises InputError, naming the file, where it cannot be read, is not YAML, or does not hold `expected`.
     """
-    content = load_yaml(read_text(file, "check the path", largest=LARGEST_YAML), file)
+    content = load_yaml(read_text(file, "check the path", largest=LARGEST_YAML), file, exponents=exponents)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -89,13 +101,15 @@ def read_mapping(file: str | Path, expected: str = "a mapping of settings") -> d
     return content
 
 
-def load_yaml(text: str, file: str | Path | None = None) -> Any:
+def load_yaml(text: str, file: str | Path | None = None, *, exponents: bool = False) -> Any:
     """The value YAML text holds; InputError where it holds none, or one that is larger than its text says.
+
+    exponents: 1e-3 is a number, where nothing says of what kind a value must be (a dataclass does: `settings_from`).
 
     An alias is a few letters and may stand for a list of aliases: ten lines can say a list of 10^9 numbers.
     """
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Exponents if exponents else yaml.SafeLoader)
         size = _expanded(content, {})
     except yaml.YAMLError as error:
         raise InputError("is not YAML: " + " ".join(str(error).split())[:300], file=file) from error
@@ -124,13 +138,14 @@ def _expanded(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def parse_override(text: str, example: str = "training.rate=1e-4") -> tuple[str, Any]:
-    """(key, value) of a text KEY=VALUE, the value YAML. Raises InputError naming the text."""
+def parse_override(text: str, example: str = "training.rate=1e-4", *, exponents: bool = False) -> tuple[str, Any]:
+    """(key, value) of a text KEY=VALUE, the value YAML (exponents: see `load_yaml`). Raises InputError naming the
+    text."""
     key, equals, value = text.partition("=")
     if not equals:
         raise InputError(f"{short(text)}: expected key=value", fix=f"for example {example}")
     try:
-        return key.strip(), load_yaml(value)
+        return key.strip(), load_yaml(value, exponents=exponents)
     except InputError as error:
         problem = "is not YAML; quote it" if error.fix is None else str(error)
         raise InputError(f"{short(text)}: the value {problem}") from error

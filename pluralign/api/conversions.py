@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.converters.answers import Converted
-from sim.converters.converter import CONVERTERS, find_converter
+from sim.converters.converter import CONVERTERS, convert_files, find_converter
 from sim.converters.movielens import ConversionSettings, convert_movielens
 from sim.errors import InputError
-from sim.files.answer_files import write_answers
 from sim.files.file_rows import known_ending
 from sim.files.pair_table import PairTable
 from sim.files.preference_files import write_pairs
@@ -33,9 +32,10 @@ def convert(
     dataset: movielens, with ratings, movies, tags: its CSV files, plain or .gz (and pairs_per_user, test_movies,
     unseen_users, min_ratings, min_tag_films, history: see `ConversionSettings`; seed): a table of pairs.  Another that
     `pluralign convert --help` lists, with `files` and its options: its answers of whatever kind, with what was left
-    out.  An installed package's converter, or module:NAME of your own: a table of pairs.
+    out.  An installed package's converter, or module:NAME of your own: a table of its answers, as `read_pairs` gives
+    one, with what was left out in `left_out`.
     out: also write the answers there (.parquet, .jsonl, .jsonl.gz).
-    skip_bad: leave bad rows out and count them; of movielens and of others' converters there are none to leave out.
+    skip_bad: leave bad rows out and count them; of movielens there are none to leave out.
     """
     if out is not None:
         known_ending(Path(out))  # refused before the work, not after
@@ -52,12 +52,8 @@ def convert(
             options = {"seed": seed, **options}
         elif seed != 0:
             raise InputError(f"seed: converter '{dataset}' has no option of that name", fix="leave it out")
-        if CONVERTERS.is_ours(dataset):
-            made = converter.answers(listed, dataset, options, skip_bad)
-            if out is not None:
-                write_answers(out, made.rows, made.kind)
-            return made
-        table = converter.convert(listed, dataset, options)
+        made, of_theirs = convert_files(dataset, listed, options, skip_bad, out)
+        return made if of_theirs is None else of_theirs
     if out is not None:
         write_pairs(out, table)
     return table

@@ -17,6 +17,7 @@ from sim.errors import InputError
 from sim.files.answer_sources import names_in
 from sim.files.number_tables import NumberTable, read_number_table, table_of_cells
 from sim.files.opinion_files import Question, opinions_of_rows, opinions_of_table, read_opinions
+from sim.files.plain_values import plain
 from sim.files.table_names import names_rows, require_ids
 from sim.files.text_files import require_once
 
@@ -93,7 +94,13 @@ def rows_of(data: Frame, argument: str, source: str | None = None) -> Rows:
     if hasattr(data, "__arrow_c_stream__"):
         import pyarrow as pa
 
-        return _rows_of_arrow(pa.RecordBatchReader.from_stream(data).read_all(), kind)
+        try:
+            table = pa.RecordBatchReader.from_stream(data).read_all()
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            problem = f"{argument}: expected {_KINDS}, got a {kind}, which is no table ({reason})"
+            raise InputError(problem, fix="a column alone has no name for it: give a frame") from error
+        return _rows_of_arrow(table, kind)
     if hasattr(data, "collect_schema"):
         raise InputError(f"{argument}: expected rows, got a {kind} that has none yet", fix="call .collect() first")
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | np.ndarray):
@@ -199,24 +206,16 @@ def _rows_of_columns(columns: Mapping[str, Any], kind: str) -> list[dict[str, An
 
 
 def _plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in row.items()}
+    try:
+        return {str(name): _plain(value) for name, value in row.items()}
+    except RecursionError as error:
+        raise InputError("a row is nested too deeply, or holds itself", fix="write it flat") from error
 
 
 def _plain(value: Any) -> Any:
-    """Python's own numbers, lists and mappings; None for the missing values of any library."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return None if value != value else float(value)
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(name): part for name, part in value.items()}
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    return list(value) if isinstance(value, tuple) else value
+    """A cell as `plain`, and None for nan, as frames write what is missing."""
+    found = plain(value)
+    return None if isinstance(found, float) and found != found else found
 
 
 def _table(

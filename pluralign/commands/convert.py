@@ -70,7 +70,8 @@ def _command_of(name: str) -> click.Command:
     ) -> None:
         from sim.settings import parse_override
 
-        options = dict(parse_override(text, next(iter(converter.options), "name") + "=1") for text in settings)
+        example = next(iter(converter.options), "name") + "=1"
+        options = dict(parse_override(text, example, exponents=True) for text in settings)
         options |= {flags[flag]: value for flag, value in given.items() if value is not None}
         _convert(name, files, out, options, skip_bad, as_json)
 
@@ -105,27 +106,22 @@ def _convert(
     name: str, files: tuple[str, ...], out: str, options: dict[str, Any], skip_bad: bool, as_json: bool
 ) -> None:
     """Convert, write and say what came out and what did not."""
-    from sim.converters.converter import CONVERTERS, find_converter
-    from sim.files.answer_files import write_answers
+    from sim.converters.converter import convert_files, find_converter
     from sim.files.atomic import require_other, require_place
     from sim.files.file_rows import known_ending
-    from sim.files.preference_files import write_pairs
 
     known_ending(Path(out))  # refused before the work, not after
     require_place(Path(out).absolute().parent)
     require_other(out, *files)
     converter = find_converter(name)
-    made = converter.answers(files, name, options, skip_bad)
-    table = None if CONVERTERS.is_ours(name) else converter.table_of(made, files, name)
-    if table is None:
-        write_answers(out, made.rows, made.kind)
-    else:
-        write_pairs(out, table)
-    people = len(made.annotators)
+    made, table = convert_files(name, files, options, skip_bad, out)
+    # Of others' pairs the table is what was written: without those that say nothing.
+    told = made if table is None or made.kind != "pairs" else table
+    people, left_out = len(told.annotators), dict(told.left_out)
     if as_json:
         answer = {
-            "out": out, "converter": name, "kind": made.kind, made.kind: len(made), "annotators": people,
-            "ties": made.ties, "left_out": made.left_out, "noted": made.noted, "notes": list(made.notes),
+            "out": out, "converter": name, "kind": made.kind, made.kind: len(told), "annotators": people,
+            "ties": made.ties, "left_out": left_out, "noted": made.noted, "notes": list(made.notes),
             "options": options, "licence": converter.licence, "loses": converter.loses,
         }  # fmt: skip
         if table is not None:
@@ -133,11 +129,11 @@ def _convert(
         print_answer(json.dumps(answer, indent=2, allow_nan=False))
         return
     ties = f", {made.ties} of them ties" if made.ties else ""
-    kind = made.kind.removesuffix("s") if len(made) == 1 else made.kind
-    click.echo(f"{out}: {len(made)} {kind} of {people} {'annotator' if people == 1 else 'annotators'}{ties}")
+    kind = made.kind.removesuffix("s") if len(told) == 1 else made.kind
+    click.echo(f"{out}: {len(told)} {kind} of {people} {'annotator' if people == 1 else 'annotators'}{ties}")
     for what, count in made.noted.items():
         click.echo(f"  {what}: {count}")
-    for why, count in made.left_out.items():
+    for why, count in left_out.items():
         click.echo(f"  left out {count}: {why}")
     for note in made.notes:
         click.echo(f"  {note}")

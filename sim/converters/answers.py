@@ -32,7 +32,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Noted:
-    """Beside an answer: what was read into it, counted."""
+    """Before an answer: what was read into it, counted."""
 
     kind: str
 
@@ -102,7 +102,7 @@ def require(record: Record, needs: Sequence[str], own: str, fix: str = AS_PUBLIS
 
     own: the module of the converter that reads it, which is not offered in its own place.  fix: what to do else.
     """
-    missing = [name for name in needs if name not in record.fields]
+    missing = [name for name in needs if not record.has(name)]
     if missing:
         other = recognise(tuple(record.fields), record.fields)
         is_other = other is not None and other.replace("-", "_") != own
@@ -112,24 +112,41 @@ def require(record: Record, needs: Sequence[str], own: str, fix: str = AS_PUBLIS
 
 
 def _answers_of(record: Record, answers: Callable[[Record], Iterable[Item]]) -> Iterator[Item]:
+    noted: list[Noted] = []  # of an answer that is left out, or is bad, nothing was kept
     try:
         for item in answers(record):
+            if isinstance(item, Noted):
+                noted.append(item)
+                continue
             if isinstance(item, Mapping) and _is_empty(item):
                 yield LeftOut("a response is empty")
-                continue
-            if isinstance(item, Mapping):
+            elif isinstance(item, Mapping):
                 check_answer(item, record.at())
-            yield item
+                yield from noted
+                yield item
+            else:
+                yield item
+            noted = []
     except InputError as error:
         yield error
 
 
 def _is_empty(row: Mapping[str, Any]) -> bool:
-    """Whether a response of it is an empty text: nothing that could be read was compared."""
-    responses = row.get("responses")
-    return "" in (
-        row.get("chosen"), row.get("rejected"), row.get("response"), *(responses if isinstance(responses, list) else ())
-    )  # fmt: skip
+    """Whether a response of it, a text or messages, says nothing: nothing that could be read was compared."""
+    listed = row.get("responses")
+    several = listed if isinstance(listed, list) else [row[name] for name in ("chosen", "rejected") if name in row]
+    # What whole conversations begin with is no response.
+    shared = _n_shared(several) if several and all(isinstance(response, list) for response in several) else 0
+    responses = [response[shared:] if shared else response for response in several]
+    return any(_says_nothing(response) for response in (*responses, *([row["response"]] if "response" in row else ())))
+
+
+def _says_nothing(response: Any) -> bool:
+    if not isinstance(response, list):
+        return isinstance(response, str) and not response.strip()
+    listed = [message if isinstance(message, Mapping) else {"content": message} for message in response]
+    said = [message for message in listed if message.get("role") != "user"] or listed
+    return not any(str(message.get("content") or "").strip() for message in said)
 
 
 def one_by_one(parts: Iterable[Any], answer: Callable[[Any], Item]) -> Iterator[Item]:
@@ -169,11 +186,14 @@ def _content(value: Any) -> str | None:
 
 def divided(first: Messages, second: Messages) -> tuple[Messages, Messages, Messages]:
     """(the messages that both conversations begin with, the rest of the first, the rest of the second)."""
-    most = min(len(first), len(second)) - 1  # something is left of each, also where one goes on from the other
-    shared = 0
-    while shared < most and first[shared] == second[shared]:
-        shared += 1
+    shared = _n_shared((first, second))
     return first[:shared], first[shared:], second[shared:]
+
+
+def _n_shared(talks: Sequence[Messages]) -> int:
+    """How many messages all of them begin with; something is left of each, also where one goes on from another."""
+    most = min(map(len, talks)) - 1
+    return next((j for j in range(most) if any(talk[j] != talks[0][j] for talk in talks)), max(most, 0))
 
 
 def pair_of(first: Any, second: Any, preferred: int, **more: Any) -> Row | LeftOut:

@@ -48,7 +48,7 @@ def rows(files: Sequence[Path], view: str) -> Iterator[Item]:
 
 
 def _is_person(record: Record) -> bool:
-    return "demographics" in record.fields and "responses" not in record.fields
+    return record.has("demographics") and not record.has("responses")
 
 
 def _people(files: Sequence[Path]) -> tuple[dict[str, Mapping[str, float]], list[InputError]]:

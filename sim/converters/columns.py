@@ -38,7 +38,7 @@ def rows(
                 annotator_id=record.name(annotator) if annotator else EVERYBODY, **more,
             )  # fmt: skip
 
-        needs = [name.split(".")[0] for name in (chosen, rejected, annotator, prompt, tie, strength) if name]
+        needs = [name for name in (chosen, rejected, annotator, prompt, tie, strength) if name]
         yield from each([path], answers, needs)
 
 

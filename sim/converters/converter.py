@@ -5,16 +5,20 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sim.converters.answers import EVERYBODY, POOLED, Converted, Item, LeftOut, Noted
 from sim.converters.people import CHANGED, complete
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.answer_checks import check_answer
+from sim.files.answer_files import write_answers
 from sim.files.pair_table import PairTable
-from sim.files.preference_files import table_of_rows
+from sim.files.plain_values import plain
+from sim.files.preference_files import table_of_rows, write_pairs
 from sim.plugins import Door, blaming
 
 # Ours that take files, one line a data set; movielens, whose files have different roles, is a command of its own.
@@ -59,24 +63,6 @@ class Converter:
     loses: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def convert(
-        self, files: Sequence[str | Path], name: str = "converter", options: Mapping[str, Any] | None = None
-    ) -> PairTable:
-        """The pairs of these files as a table, checked row by row as a file's are.
-
-        Errors: InputError for a file that is not there, an option there is none of, a row that is no answer, and for
-        whatever `rows` raises, with the line it came from.
-        """
-        found = []
-        for item in self._items(files, name, options):
-            if isinstance(item, InputError):
-                raise item
-            if isinstance(item, Mapping):
-                found.append(dict(item))
-        if not found:
-            raise self._nothing(files, name)
-        return table_of_rows(found, _made_of(files, name))
-
     def answers(
         self,
         files: Sequence[str | Path],
@@ -87,7 +73,8 @@ class Converter:
         """The answers of these files, of whatever kind they are, and what was left out, counted.
 
         skip_bad: leave bad rows out and count them, instead of refusing the first one.
-        Errors: as of `convert`; and for answers of two kinds, which are no one file.
+        Errors: InputError for a file that is not there, an option there is none of, a row that is no answer, answers of
+        two kinds, which are no one file, and for whatever `rows` raises, with the line it came from.
         """
         rows: list[dict[str, Any]] = []
         kinds: dict[str, int] = {}
@@ -97,14 +84,17 @@ class Converter:
                 left_out[item.kind] += 1
             elif isinstance(item, Noted):
                 noted[item.kind] += 1
-            elif isinstance(item, InputError):
-                if not skip_bad:
-                    raise item
-                skipped.append(item)
-                left_out[f"bad row, field '{item.field}'" if item.field else "bad row"] += 1
             else:
-                rows.append(dict(item))
-                kinds.setdefault(check_answer(item, {"file": _made_of(files, name), "row": len(rows)}), len(rows))
+                try:
+                    row, kind = _checked(item, {"file": _made_of(files, name), "row": len(rows) + 1})
+                except InputError as bad:
+                    if not skip_bad:
+                        raise
+                    skipped.append(bad)
+                    left_out[f"bad row, field '{bad.field}'" if bad.field else "bad row"] += 1
+                else:
+                    rows.append(row)
+                    kinds.setdefault(kind, len(rows))
         if len(kinds) > 1:
             raise InputError(
                 f"these files hold {' and '.join(kinds)}", file=_made_of(files, name), fix="convert them one by one"
@@ -118,11 +108,6 @@ class Converter:
         notes = (POOLED,) if people == {EVERYBODY} else ()
         return Converted(next(iter(kinds)), rows, dict(left_out), dict(noted), notes)
 
-    @staticmethod
-    def table_of(made: Converted, files: Sequence[str | Path], name: str) -> PairTable | None:
-        """Pairs as a table, which checks them as a file's are; None for answers of another kind."""
-        return table_of_rows(made.rows, _made_of(files, name)) if made.kind == "pairs" else None
-
     def _items(self, files: Sequence[str | Path], name: str, options: Mapping[str, Any] | None) -> Iterable[Item]:
         paths = [Path(file) for file in files]
         for path in paths:
@@ -133,9 +118,15 @@ class Converter:
             if option not in self.options:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"converter '{name}': no option '{option}'", fix=f"its options: {known}")
+        given = {option: _of_kind(value, self.options[option], name, option) for option, value in given.items()}
         with blaming(f"converter '{name}'"):
+            ours = CONVERTERS.is_ours(name)
             for item in self.rows(paths, **{**self.options, **given}):
-                yield item if isinstance(item, Mapping | LeftOut | Noted | InputError) else dict(item)
+                if isinstance(item, LeftOut | Noted | InputError) or (ours and isinstance(item, Mapping)):
+                    yield item
+                else:
+                    # Who computes features has NumPy's numbers.
+                    yield plain(dict(item))
 
     def _nothing(
         self, files: Sequence[str | Path], name: str, left_out: Mapping[str, int] | None = None,
@@ -148,6 +139,57 @@ class Converter:
             f"converter '{name}' found no answers{said}", file=" ".join(map(str, files)),
             fix=f"it reads {self.schema}{first}",
         )  # fmt: skip
+
+
+def convert_files(
+    name: str, files: Sequence[str | Path], options: Mapping[str, Any], skip_bad: bool, out: str | Path | None
+) -> tuple[Converted, PairTable | None]:
+    """What converter `name` makes of files, written to `out` where there is one; and of a converter that is not ours as
+    a table, which checks the answers as a file's are."""
+    converter = find_converter(name)
+    made = converter.answers(files, name, options, skip_bad)
+    table = None if CONVERTERS.is_ours(name) else _table_of(made, _made_of(files, name))
+    if out is not None and table is not None and made.kind == "pairs":
+        write_pairs(out, table)
+    elif out is not None:
+        write_answers(out, made.rows, made.kind)
+    return made, table
+
+
+def _of_kind(value: Any, default: Any, name: str, option: str) -> Any:
+    """An option's value where it is of the kind of its default: true or false, a number, or (of ours) a text.
+
+    What others' options may be besides their default, their texts do not say.  A column may be called by a number.
+    """
+    if isinstance(default, bool):
+        expected, fits = "true or false", isinstance(value, bool)
+    elif isinstance(default, int | float):
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        expected, fits = "a number", is_number and value == value
+    elif isinstance(default, str) and CONVERTERS.is_ours(name):
+        value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        expected, fits = "text", isinstance(value, str)
+    else:
+        return value
+    if not fits:
+        fix = "quote it" if isinstance(default, str) else f"for example {option}={default!r}"
+        raise InputError(f"converter '{name}': {option}: expected {expected}, got {short(value)}", fix=fix)
+    return value
+
+
+def _table_of(made: Converted, source: str) -> PairTable:
+    table = table_of_rows(made.rows, source)
+    left_out, noted = Counter(made.left_out), Counter(made.noted)
+    left_out.update(dict(table.left_out))
+    noted.update(dict(table.noted))
+    return replace(table, left_out=tuple(left_out.items()), noted=tuple(noted.items()))
+
+
+def _checked(item: Mapping[str, Any] | InputError, place: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """An answer and its kind.  Raises what is wrong with it."""
+    if isinstance(item, InputError):
+        raise item
+    return dict(item), check_answer(item, place)
 
 
 def _made_of(files: Sequence[str | Path], name: str) -> str:

@@ -29,17 +29,24 @@ def rows(files: Sequence[Path]) -> Iterator[Item]:
 
 
 def transcript(record: Record, field: str) -> Messages:
-    """The messages of a text of "\\n\\nHuman: ..." and "\\n\\nAssistant: ..." turns, spaces around them left out."""
+    """The messages of a text of "\\n\\nHuman: ..." and "\\n\\nAssistant: ..." turns, spaces around them left out.
+
+    Some end in a "\\n\\nHuman:" where nobody has said anything yet: that is no turn.
+    """
     before, *turns = _TURN.split(record.text(field))
     if before.strip() or not turns:
         raise record.bad(field, "expected a transcript that begins with '\\n\\nHuman:'")
     pairs = zip(turns[::2], turns[1::2], strict=True)
-    return [{"role": _ROLES[role], "content": said.strip()} for role, said in pairs]
+    found = [{"role": _ROLES[role], "content": said.strip()} for role, said in pairs]
+    while len(found) > 1 and found[-1] == {"role": "user", "content": ""}:
+        found.pop()
+    return found
 
 
 CONVERTER = Converter(
     rows,
     schema="HH-RLHF: chosen and rejected, each a transcript of '\\n\\nHuman:' and '\\n\\nAssistant:' turns",
     licence="MIT",
-    loses="nothing of the texts but the spaces around each turn; who answered is not published",
+    loses="nothing of the texts but the spaces around each turn and a last 'Human:' without words; who answered is not "
+    "published",
 )

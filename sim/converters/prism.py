@@ -76,7 +76,7 @@ def _turn(
 
 
 def _is_survey(record: Record) -> bool:
-    return _SCALES in record.fields
+    return record.has(_SCALES)
 
 
 def _survey(files: Sequence[Path]) -> tuple[dict[str, Mapping[str, float]], list[InputError]]:
@@ -100,7 +100,9 @@ def _features(record: Record) -> dict[str, float]:
     found = levels(record, _PERSON)
     for field, most in ((_SCALES, 100.0), (_USES, 1.0)):
         for name, value in record.object(field).items():
-            if isinstance(value, int | float) and record.value(f"{field}.{name}") is not None:
+            # In a flat CSV file every answer is a text; the one that is a text everywhere says so by its name.
+            said = isinstance(value, int | float) or (record.untyped and name != "other_text")
+            if said and record.value(f"{field}.{name}") is not None:
                 found[f"{field}: {name}"] = record.number(f"{field}.{name}") / most
     return found
 

@@ -14,6 +14,7 @@ from sim.files.text_files import Count, cells_of, long_cells, opened, require_on
 from sim.reading import LARGEST_TEXT, bounded, load_json
 
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+_NOTHING = object()  # where there is no such field; None stands in many
 _READS = "give .jsonl, .json, .csv (each also .gz or .zst) or .parquet"
 
 
@@ -35,14 +36,22 @@ class Record:
         return InputError(problem, fix=fix, **self.at(field))
 
     def as_is(self, path: str) -> Any:
-        """What is under a field, `info.post` for a field inside another; None where there is nothing."""
-        found: Any = self.fields
-        for name in path.split("."):
-            found = unpacked(found)
-            if not isinstance(found, Mapping):
-                return None
-            found = found.get(name)
+        """What is under a field; None where there is nothing.
+
+        `info.post` is the column of that name, as flat tables (and R's wide ones, price.1) have it, else the field
+        post inside info.  Where there is no info, the columns info.post, info.id, ... are the parts of it.
+        """
+        found = _under(self.fields, path)
+        if found is _NOTHING:
+            flat = {name: value for name, value in self.fields.items() if name.startswith(f"{path}.")}
+            return {name[len(path) + 1 :]: value for name, value in flat.items()} or None
         return found
+
+    def has(self, path: str) -> bool:
+        """Whether a column holds this field, is what it stands in (info of info.post), or is a part of it."""
+        return path in self.fields or any(
+            path.startswith(f"{name}.") or name.startswith(f"{path}.") for name in self.fields
+        )
 
     def value(self, path: str) -> Any:
         """`as_is`, and None for an empty text and for nan, as data frames and CSV write what is missing."""
@@ -105,6 +114,21 @@ class Record:
         if not isinstance(fields, Mapping):
             raise self.bad(f"{path}[{number}]", f"expected an object, got {short(fields)}")
         return Record(self.file, self.row, fields)
+
+
+def _under(fields: Any, path: str) -> Any:
+    """What a mapping has under a path, the longest name first: one with dots in it is a name before it is a way."""
+    fields = unpacked(fields)
+    if not isinstance(fields, Mapping):
+        return _NOTHING
+    if path in fields:
+        return fields[path]
+    end = path.rfind(".")
+    while end >= 0:
+        if path[:end] in fields and (found := _under(fields[path[:end]], path[end + 1 :])) is not _NOTHING:
+            return found
+        end = path.rfind(".", 0, end)
+    return _NOTHING
 
 
 def is_text(value: Any) -> TypeGuard[str]:

@@ -220,7 +220,7 @@ def _target(value: Any, file: Path) -> dict[str, float]:
 def _read(file: Path) -> dict[str, Any]:
     """The file's mapping, its keys known, with settings and a grid."""
     expected = f"a mapping with the keys {', '.join(_KEYS)}"
-    content = read_mapping(file, expected)
+    content = read_mapping(file, expected, exponents=True)
     if not content:
         raise InputError(f"expected {expected}, got nothing", file=file)
     for key in content:
@@ -261,7 +261,7 @@ def _figure(content: Mapping[str, Any], definition: Experiment, file: Path) -> s
 
 def _override(content: dict[str, Any], text: str, names: Sequence[str], file: Path) -> str:
     """The key that it sets."""
-    key, value = parse_override(text, "n_annotators=100")
+    key, value = parse_override(text, "n_annotators=100", exponents=True)
     key = key.removeprefix("settings.").removeprefix("grid.")
     if key in content["grid"]:
         content["grid"][key] = value if isinstance(value, list) else [value]

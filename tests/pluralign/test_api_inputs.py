@@ -72,6 +72,57 @@ KINDS = {
 }
 
 
+def _numpy(value):
+    """The same, in NumPy's own kinds all the way down."""
+    if isinstance(value, dict):
+        return {name: _numpy(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return tuple(_numpy(part) for part in value) if isinstance(value[0], str) else [_numpy(part) for part in value]
+    return value if value is None else np.float32(value) if isinstance(value, float) else np.asarray(value)[()]
+
+
+_OF_THREE = {"annotator_id": "x", "prompt": "q", "responses": ["a", "b", "c"]}
+# Halves and whole numbers, which float32 holds as they are.
+_NESTED = {
+    "pairs by name": ROWS[0] | {"chosen_features": {"a": 0.5, "b": 1.0}, "rejected_features": {"a": 2.0, "b": 0.0},
+                                "annotator_features": {"age": 3}},
+    "pairs by place": ROWS[0],
+    "choices": _OF_THREE | {"choice": 1, "features": [[1.0, 2.0], [2.0, 3.0], [0.5, 4.0]]},
+    "choices by name": _OF_THREE | {"choice": 1, "features": [{"a": 1}, {"a": 2}, {"a": 0}]},
+    "rankings": _OF_THREE | {"ranking": [2, 1, 3]},
+    "unranked": _OF_THREE | {"ranking": [2, 1, None]},
+    "ratings": _OF_THREE | {"scores": [0.5, 1.0, 1.5]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("frame", [list, pd.DataFrame])
+@pytest.mark.parametrize("kind", _NESTED)
+def test_numbers_of_numpy_inside_lists_and_mappings_are_numbers(kind, frame):
+    rows = [_NESTED[kind], _NESTED[kind] | {"annotator_id": "y"}]
+    _same(pl.read_pairs(frame([_numpy(row) for row in rows])), pl.read_pairs(rows))
+
+
+@pytest.mark.parametrize("column", [pd.Series([1.0, 2.0]), polars.Series([1.0, 2.0]), pa.chunked_array([[1.0, 2.0]])])
+@pytest.mark.parametrize("takes", [pl.read_pairs, pl.minmax, pl.welfare, pl.pool, pl.conditional_logit])
+def test_a_column_alone_is_refused_by_name(takes, column):
+    with pytest.raises(pl.InputError, match=f"expected a path, a data frame .*, got a {type(column).__name__}, which"):
+        takes(column)
+
+
+def test_numbers_of_numpy_inside_other_rows():
+    told = [{"annotator_id": "x", "candidates": ["u", "v"], "probs": [0.25, 0.75]},
+            {"annotator_id": "y", "candidates": ["u", "v"], "probs": [0.5, 0.5]}]  # fmt: skip
+    assert pl.pool([_numpy(row) for row in told]).consensus == pl.pool(told).consensus
+    assert pl.read_pairs([ROWS[0] | {"weight": np.longdouble(0.5)}]).weights.tolist() == [0.5]
+    arrays = [ROWS[0] | {"chosen_features": [np.array(1.0), np.float32("nan")]}]
+    with pytest.raises(pl.InputError, match=r"row 1, field 'chosen_features'.*nan"):
+        pl.read_pairs(arrays)
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(pl.InputError, match="nested too deeply, or holds itself"):
+        pl.read_pairs([ROWS[0] | {"chosen_features": endless}])
+
+
 def _same(one, other):
     for name in ("items", "prompts", "annotators", "group", "feature_names", "annotator_feature_names"):
         assert getattr(one, name) == getattr(other, name), name

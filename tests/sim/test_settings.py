@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
+import yaml
 
 from sim.errors import InputError
-from sim.settings import parse_override, read_mapping, read_settings, require_known, resolved
+from sim.settings import load_yaml, parse_override, read_mapping, read_settings, require_known, resolved
 
 
 @dataclass(frozen=True)
@@ -140,3 +141,13 @@ def test_paths_below_home_are_written_out_wherever_they_come_from(tmp_path, monk
     assert read_settings(Outer, None, [f"name='{text}'"]).name == wanted
     assert read_settings(Outer, None, (), {"name": text}).name == wanted
     assert resolved(read_settings(Outer, path))["name"] == wanted
+
+
+@pytest.mark.parametrize("text", ["1e-3", "-2E+5", "5.e3", ".5e1", "1_000", "1.5e3", "7", "0x1F", "true", "2020-01-01"])
+def test_numbers_with_exponents_are_numbers_where_nothing_says_of_what_kind(text):
+    """The others stay what YAML 1.1 makes of them, and what is quoted stays a text."""
+    key, value = parse_override(f"k={text}", exponents=True)
+    is_exponent = "e" in text.lower() and text != "true"
+    assert (key, value) == ("k", float(text) if is_exponent else yaml.safe_load(text))
+    assert load_yaml(f"[{text}, '{text}']", exponents=True) == [value, text]
+    assert load_yaml("[1e, e5, 12e4f, 1e5x]", exponents=True) == ["1e", "e5", "12e4f", "1e5x"]

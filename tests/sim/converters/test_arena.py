@@ -23,6 +23,27 @@ def vote(winner, judge="arena_user_0", turns=1, **more):
     }  # fmt: skip
 
 
+def test_conversations_that_say_nothing_are_left_out(tmp_path):
+    silent, asked = vote("model_a"), vote("model_b", turns=2)
+    silent["conversation_a"][1]["content"] = ""
+    # Something was said in one of two turns.
+    asked["conversation_b"][3]["content"] = ""
+    made = made_of("arena", tmp_path, [silent, asked])
+    assert (len(made), made.left_out) == (1, {"a response is empty": 1})
+
+
+def test_what_is_left_out_is_not_counted_as_kept(tmp_path):
+    """A tie of two conversations that are the same was said to be kept as one."""
+    same = vote("both_bad", conversation_a=vote("tie")["conversation_b"])
+    silent = vote("both_bad")
+    silent["conversation_b"][1]["content"] = ""
+    odd = vote("both_bad", judge=[1])
+    made = made_of("arena", tmp_path, [same, silent, odd, vote("both_bad")], skip_bad=True)
+    assert (len(made), made.noted) == (1, {"votes that both are bad, kept as ties": 1})
+    assert made.left_out == {
+        "both responses are the same": 1, "a response is empty": 1, "bad row, field 'judge'": 1}  # fmt: skip
+
+
 def test_row_by_row(tmp_path):
     rows = [vote("model_a"), vote("model_b", "arena_user_1"), vote("tie"), vote("tie (bothbad)")]
     made = made_of("arena", tmp_path, rows)

@@ -5,6 +5,7 @@ import pytest
 from converting import made_of, printed, put
 from real_files import real_file
 
+import pluralign as pl
 from sim.converters.converter import find_converter
 from sim.errors import InputError
 from sim.files.answer_files import write_answers
@@ -99,6 +100,19 @@ def test_columns_of_other_names(tmp_path):
                    "--choice", "picked", "--alternative", "option", "--situation", "task")  # fmt: skip
     assert "1 choice of 1 annotator" in said
     assert "cite them" in said
+
+
+def test_columns_with_dots_in_their_names(tmp_path):
+    """As R writes wide tables (price.1), and data frames what they took out of objects (price.eur)."""
+    row = wide(1, 2)
+    dotted = {name.replace("price", "price.").replace("time", "time_"): value for name, value in row.items()}
+    assert {"price.1", "time_2"} < set(dotted)
+    assert made_of("choices", tmp_path, [dotted], file="t.csv").rows == made_of("choices", tmp_path, [row]).rows
+    rows = [{"my.id": 1, "choice": int(j == 1), "alt": j, "chid": 1, "price.eur": 3 + j} for j in (1, 2)]
+    made = made_of("choices", tmp_path, rows, file="t.csv", person="my.id")
+    assert (made.rows[0]["annotator_id"], made.rows[0]["chosen_features"]) == ("1", {"price.eur": 4.0})
+    model = pl.conditional_logit(put(tmp_path, rows, "long.csv"), person="my.id", ridge=0.1)
+    assert model.features == ("price.eur",)
 
 
 def test_left_out_and_bad_rows(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 from converting import made_of, put, same_in_every_form
+from pandas import json_normalize
 
 from sim.converters.converter import find_converter
 from sim.errors import InputError
@@ -37,6 +38,13 @@ def test_row_by_row(tmp_path):
     assert same_in_every_form("collective-alignment", tmp_path, rows)
 
 
+def test_a_response_without_words_is_left_out(tmp_path):
+    row = comparison(assessed("x"))
+    row["responses"][2]["messages"][0]["content"] = ""
+    made = made_of("collective-alignment", tmp_path, [row, comparison(assessed("y"))])
+    assert (len(made), made.left_out) == (1, {"a response is empty": 1})
+
+
 def test_the_personal_ranking(tmp_path):
     rows = [comparison(assessed("x", personal="A>B>C>D"), assessed("y"))]
     made = made_of("collective-alignment", tmp_path, rows, view="personal")
@@ -54,6 +62,9 @@ def test_annotators_are_features(tmp_path):
     made = find_converter("collective-alignment").answers(files, "collective-alignment")
     assert [r["annotator_features"]["age: 25-34"] for r in made.rows] == [1.0, 0.0]
     assert [r["annotator_features"]["country: Chile"] for r in made.rows] == [1.0, 1.0]
+    flat = [put(tmp_path, json_normalize([comparison(assessed("x"), assessed("y"))]).to_dict("records"), "flat.jsonl"),
+            put(tmp_path, json_normalize(people).to_dict("records"), "people.csv")]  # fmt: skip
+    assert find_converter("collective-alignment").answers(flat, "collective-alignment").rows == made.rows
 
 
 @pytest.mark.parametrize("ranking", ["A>E", "A>A", "best is A"])

@@ -46,6 +46,14 @@ def test_fields_inside_others_and_messages(tmp_path):
     assert same_in_every_form("shp", tmp_path, [{"history": "h", "human_ref_A": "a", "human_ref_B": "b", "labels": 1}])
 
 
+def test_columns_with_dots_in_their_names(tmp_path):
+    rows = [{"answer.better": "a", "answer.worse": "b", "who.id": 1}]
+    made = made_of("columns", tmp_path, rows, chosen="answer.better", rejected="answer.worse", annotator="who.id")
+    assert made.rows == [{"chosen": "a", "rejected": "b", "annotator_id": "1"}]
+    with pytest.raises(InputError, match=r"field 'answer\.best': the column is missing \(found answer\.better"):
+        made_of("columns", tmp_path, rows, chosen="answer.best", rejected="answer.worse")
+
+
 def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(InputError, match="chosen: which column holds it must be told; give --chosen COLUMN"):
         made_of("columns", tmp_path, ROWS)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from converting import made_of, printed, put
@@ -47,12 +48,21 @@ def test_an_own_converter_may_leave_out_and_note(tmp_path):
     own = Converter(rows, schema="s", licence="l", loses="nothing")
     with pytest.raises(InputError, match="row 3, field 'f': is odd"):
         own.answers([put(tmp_path, [SHP])])
-    with pytest.raises(InputError, match="row 3, field 'f': is odd"):
-        own.convert([put(tmp_path, [SHP])])
     made = own.answers([put(tmp_path, [SHP])], skip_bad=True)
     assert made.left_out == {"dull ones": 2, "bad row, field 'f'": 1}
     assert made.noted == {"bright ones": 1}
     assert repr(made) == "<1 pairs of 1 annotators, 0 ties; 3 left out>"
+
+
+def test_an_own_converter_may_give_numbers_of_numpy(tmp_path):
+    def rows(files):
+        yield {"responses": ("a", "b"), "choice": np.int64(1), "annotator_id": "x", "weight": np.float32(0.5),
+               "features": [np.array([1.0, 2.0]), [np.float32(1), 2]]}  # fmt: skip
+
+    made = Converter(rows, schema="s", licence="l", loses="n").answers([put(tmp_path, [SHP])])
+    assert made.rows == [{"responses": ["a", "b"], "choice": 1, "annotator_id": "x", "weight": 0.5,
+                          "features": [[1.0, 2.0], [1.0, 2.0]]}]  # fmt: skip
+    assert type(made.rows[0]["weight"]) is float
 
 
 def test_an_own_converter_through_the_command(tmp_path, monkeypatch):
@@ -69,6 +79,63 @@ def test_an_own_converter_through_the_command(tmp_path, monkeypatch):
     assert (said["pairs"], said["items"], said["features"]) == (1, 2, [])
     assert "1 of them ties" in printed(tmp_path, "own_one:CONVERTER", "rows.jsonl", "--out", "o.parquet",
                                        "--set", "tie=true")  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "expected"), [("ratio=two", "a number, got 'two'"), ("ratio=.nan", "a number"),
+                                                ("ratio=true", "a number"), ("ratio=[2]", "a number")])  # fmt: skip
+def test_an_options_value_is_held_against_its_kind(tmp_path, said, expected):
+    line = ("shp", put(tmp_path, [SHP | {"score_ratio": 3}]), "--out", tmp_path / "o.jsonl", "--set")
+    done = CliRunner().invoke(command, [*map(str, line), said])
+    assert f"converter 'shp': ratio: expected {expected}" in str(done.exception)
+    assert "1 pair" in printed(tmp_path, *line, "ratio=2e0")
+    with pytest.raises(InputError, match=r"found no answers .1 left out: pairs whose scores are less than 50 times"):
+        made_of("shp", tmp_path, [SHP | {"score_ratio": 3}], ratio=5e1)
+    with pytest.raises(InputError, match="converter 'dices': question: expected text, got True; quote it"):
+        made_of("dices", tmp_path, [SHP], question=True)
+
+
+_OWN = """
+import pluralign as pl
+from sim.converters.answers import LeftOut
+from sim.errors import InputError
+
+
+def rows(files, kind):
+    told = {"annotator_id": "x", "annotator_features": {"young": 1}}
+    sides = {"pairs": {"chosen": "a", "rejected": "b"}, "choices": {"responses": ["a", "b", "c"], "choice": 2},
+             "ratings": {"response": "a", "score": 3}}[kind]
+    yield {**sides, **told}
+    yield {**sides, "annotator_id": "y", "annotator_features": {"old": 1}}
+    yield LeftOut("dull ones")
+    yield InputError("is odd", row=3, field="f")
+    yield dict(sides)
+    if kind == "pairs":
+        yield {**told, "chosen": "a", "rejected": "a"}
+
+
+OWN = pl.Converter(rows, schema="s", licence="l", loses="n", options={"kind": "pairs"})
+"""
+
+
+@pytest.mark.parametrize("kind", ["pairs", "choices", "ratings"])
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_python_and_the_command_make_the_same_of_an_own_converter(tmp_path, monkeypatch, kind, ending):
+    """Python filled in no annotator's features, wrote pairs alone, lost what was left out and skipped nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_both.py").write_text(_OWN)
+    put(tmp_path, [SHP])
+    line = ("own_both:OWN", "rows.jsonl", "--out", f"c.{ending}", "--set", f"kind={kind}", "--skip-bad")
+    said = json.loads(printed(tmp_path, *line, "--json"))
+    table = pl.convert("own_both:OWN", "rows.jsonl", out=f"p.{ending}", skip_bad=True, kind=kind)
+    assert (tmp_path / f"c.{ending}").read_bytes() == (tmp_path / f"p.{ending}").read_bytes()
+    assert table.annotator_features.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert said[kind] == len(pl.read_pairs(f"c.{ending}")) == len(table) == 2
+    left_out = {"dull ones": 1, "bad row, field 'f'": 1, "bad row, field 'annotator_id'": 1}
+    assert said["left_out"].items() >= left_out.items()
+    assert dict(table.left_out) == said["left_out"]
+    assert len(said["left_out"]) == (4 if kind == "pairs" else 3), "of pairs also one whose sides are the same"
+    with pytest.raises(InputError, match="row 3, field 'f': is odd"):
+        pl.convert("own_both:OWN", "rows.jsonl", kind=kind)
 
 
 def test_from_python(tmp_path):

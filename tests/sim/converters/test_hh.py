@@ -45,6 +45,16 @@ def test_left_out_and_bad_rows(tmp_path):
     }  # fmt: skip
 
 
+def test_a_side_that_says_nothing_is_left_out(tmp_path):
+    asked = "\n\nHuman: Hi\n\nAssistant:"
+    rows = [{"chosen": f"{asked} ", "rejected": f"{asked} No"}, {"chosen": f"{asked} One\n\nHuman:",
+            "rejected": f"{asked} Two"}, {"chosen": f"{asked} One\n\nHuman: \n\nHuman:", "rejected": f"{asked} One"},
+            {"chosen": f"{asked} One\n\nHuman: Go on\n\nAssistant:", "rejected": f"{asked} Two"}]  # fmt: skip
+    made = made_of("hh", tmp_path, rows)
+    assert made.left_out == {"a response is empty": 1, "both responses are the same": 1}
+    assert [[part["content"] for part in row["chosen"]] for row in made.rows] == [["One"], ["One", "Go on", ""]]
+
+
 def test_licence_is_printed(tmp_path):
     said = printed(tmp_path, "hh", put(tmp_path, [ROW]), "--out", tmp_path / "o.parquet")
     assert "licence  MIT" in said
@@ -54,4 +64,6 @@ def test_licence_is_printed(tmp_path):
 def test_the_published_file():
     made = find_converter("hh").answers([real_file("hh/harmless_base_test.jsonl.gz")], "hh")
     assert len(made) + sum(made.left_out.values()) == 2312
+    # As many have a side whose last turn, said by the assistant, is empty: zgrep -cP 'Assistant: ?"[,}]'.
+    assert made.left_out == {"a response is empty": 4}
     assert all(row["prompt"][-1]["role"] == "user" for row in made.rows)

@@ -2,6 +2,7 @@
 
 import pytest
 from converting import made_of, printed, put, same_in_every_form
+from pandas import json_normalize
 
 from sim.converters.converter import find_converter
 from sim.errors import InputError
@@ -60,6 +61,18 @@ def test_the_survey_is_the_annotators_features(tmp_path):
     files[1] = put(tmp_path, [answered("user0")], "part.jsonl")
     with pytest.raises(InputError, match="row 2, field 'user_id': user user1 is not in the survey"):
         find_converter("prism").answers(files, "prism")
+
+
+@pytest.mark.parametrize("form", ["flat.jsonl", "flat.csv"])
+def test_a_flat_survey_says_the_same(tmp_path, form):
+    """Of columns religion.simplified and stated_prefs.values nothing was read, in silence."""
+    told = [answered("user0"), answered("user1", "55+", 0)]
+    flat = json_normalize(told).to_dict("records")
+    assert "stated_prefs.values" in flat[0]
+    talks = put(tmp_path, [talk(), talk("user1")])
+    files = [put(tmp_path, told, "survey.jsonl"), put(tmp_path, flat, form)]
+    first, second = (find_converter("prism").answers([talks, file], "prism").rows for file in files)
+    assert first == second
 
 
 def test_what_follows_an_unknown_choice_is_left_out(tmp_path):

@@ -72,6 +72,23 @@ def test_a_bad_file_is_refused(tmp_path, name, content, said):
         list(records(tmp_path / name))
 
 
+def test_a_name_with_dots_is_a_column_before_it_is_a_way_into_another(tmp_path):
+    """R writes price.1, pandas' json_normalize info.post."""
+    inside = {"b": 2, "b.c": 3, "d": {"e.f": 4}}
+    record = Record(tmp_path, 3, {"a.b": 1, "a": inside, "g.h": '{"i": 5}', "k.l": None, "k": {"l": 6}, "m.n": "7"})
+    assert (record.value("a.b"), record.value("a.b.c"), record.value("a.d.e.f")) == (1, 3, 4)
+    assert (record.value("g.h.i"), record.value("k.l"), record.object("m")) == (5, None, {"n": "7"})
+    assert [record.has(name) for name in ("a.b", "a.x", "m", "m.n", "n", "g.h.i")] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert record.value("g.i") is record.value("a.b.d") is record.value("n") is None
+
+
 def test_fields(tmp_path):
     record = Record(tmp_path, 3, {"in": '{"deep": 1.0}', "nan": float("nan"), "empty": "", "many": "[1, 2]", "n": "7"})
     assert record.value("in.deep") == 1.0

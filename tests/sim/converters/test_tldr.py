@@ -2,6 +2,7 @@
 
 import pytest
 from converting import made_of, printed, put, same_in_every_form
+from pandas import json_normalize
 
 from sim.errors import InputError
 
@@ -29,6 +30,13 @@ def test_row_by_row(tmp_path):
         {"prompt": "An article.", "chosen": "short", "rejected": "long", "annotator_id": "w1"},
     ]
     assert same_in_every_form("tldr", tmp_path, rows)
+
+
+def test_a_flat_table_is_read_as_the_nested_one(tmp_path):
+    """As pandas' json_normalize writes it: info.post, summary.axes.overall."""
+    for rows in ([comparison(1), comparison(0, "w1")], [scored(7), scored(None)]):
+        nested, flat = (made_of("tldr", tmp_path, form) for form in (rows, json_normalize(rows).to_dict("records")))
+        assert (flat.rows, flat.left_out) == (nested.rows, nested.left_out)
 
 
 def test_axes_are_ratings(tmp_path):

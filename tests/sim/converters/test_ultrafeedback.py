@@ -32,6 +32,11 @@ def test_row_by_row(tmp_path):
     assert same_in_every_form("ultrafeedback", tmp_path, rows)
 
 
+def test_a_reply_without_words_is_left_out_though_the_question_stands_before_it(tmp_path):
+    made = made_of("ultrafeedback", tmp_path, [binarized(), binarized(chosen=talk("")), binarized(rejected=talk(" "))])
+    assert (len(made), made.left_out) == (1, {"a response is empty": 2})
+
+
 def test_as_published_nobody_is_named(tmp_path):
     made = made_of("ultrafeedback", tmp_path, [binarized()])
     assert made.annotators == ("everybody",)

@@ -146,3 +146,15 @@ def test_a_wrong_dial_in_a_file_names_it(tmp_path):
         load_spec(EXPERIMENTS / "low_rank" / "partial.yaml", ["off_rnk=0.1"])
     with pytest.raises(InputError, match="rank must be at most 6"):
         load_spec(EXPERIMENTS / "low_rank" / "candidates.yaml", ["rank=7"])
+
+
+@pytest.mark.parametrize("text", ["1e-1", "[1e-1, 5e-2]"])
+def test_a_number_with_an_exponent_and_no_dot_is_a_number(text, tmp_path):
+    """YAML 1.1 reads a text, and the setting said that it must be a number."""
+    file = EXPERIMENTS / "low_rank" / "partial.yaml"
+    dotted = load_spec(file, [f"off_rank={text.replace('1e', '1.0e').replace('5e', '5.0e')}"])
+    said = load_spec(file, [f"off_rank={text}"])
+    assert (said.settings, said.grid) == (dotted.settings, dotted.grid)
+    copied = tmp_path / "own.yaml"
+    copied.write_text("experiment: low_rank\nsettings: {off_rank: 1e-1}\n")
+    assert load_spec(copied).settings == {"off_rank": 0.1}
