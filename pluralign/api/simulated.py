@@ -101,6 +101,11 @@ def _telling(table: PairTable) -> PairTable:
     """Without answers in which a world offered one response twice (they say nothing), and with items numbered as they
     are met: written and read again, the table is the same, and so is every split of it."""
     rows = table.chosen != table.rejected
+    if not rows.any():
+        raise InputError(
+            f"environment: each of the {len(table)} answers is to two responses of equal features, and says nothing",
+            fix="let draw_offers and features_of give responses that differ",
+        )  # fmt: skip
     both = np.stack([table.chosen[rows], table.rejected[rows]], axis=1)
     met, first, place = np.unique(both.ravel(), return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")

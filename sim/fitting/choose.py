@@ -16,6 +16,7 @@ from sim.fitting.chances import log_chances
 from sim.fitting.identified import one_binary_answer_each
 from sim.fitting.method import Candidate, Choice, Fits, Grid, Method, Problem, Say, Task
 from sim.fitting.methods import METHODS, find_method
+from sim.fitting.own_methods import grid_of
 from sim.fitting.prepare import Prepared
 from sim.fitting.settings import FitSettings
 from sim.fitting.splits import hold_out
@@ -121,7 +122,7 @@ def _problem(
 def has_types(method: Method[Any], prepared: Prepared, settings: FitSettings) -> bool:
     """Whether the method looks for a number of types, clusters or dimensions in the answers alone."""
     problem = _problem(method, method, settings, len(prepared.trained), prepared)
-    return not method.wants_contexts and settings.n_types != 1 and not method.grid(problem).fixed
+    return not method.wants_contexts and settings.n_types != 1 and not grid_of(method, problem).fixed
 
 
 def most_types(method: Method[Any], prepared: Prepared, settings: FitSettings) -> int:
@@ -134,7 +135,7 @@ def _require_possible(method: Method[Any], prepared: Prepared, settings: FitSett
     size, people, width = settings.n_types, len(prepared.trained), prepared.differences.shape[1]
     if size is None:
         return
-    grid = method.grid(Problem(people, width, size, settings.ridge, settings.max_types, _contexts(prepared)))
+    grid = grid_of(method, Problem(people, width, size, settings.ridge, settings.max_types, _contexts(prepared)))
     if grid.fixed:
         if size not in grid.sizes:
             raise InputError(
@@ -196,7 +197,7 @@ def choose(
         if method.size_from is not None and problem.size is not None:
             possible = min(problem.size, search.n_annotators)
             problem = replace(problem, size=possible)
-        grid = method.grid(problem)
+        grid = grid_of(method, problem)
         search.search(method, grid)
         wanted = _problem(method, asked, settings, held_by, prepared).size
         chosen[method.name] = _best(search, method, grid, wanted, chosen)

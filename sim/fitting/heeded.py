@@ -10,6 +10,7 @@ from sim.fitting.beside import asked_beside
 from sim.fitting.choose import methods_beside
 from sim.fitting.method import Method, Problem
 from sim.fitting.methods import METHODS, find_method
+from sim.fitting.own_methods import grid_of
 from sim.fitting.settings import FitSettings
 
 _DEFAULTS = {field.name: field.default for field in fields(FitSettings)}
@@ -53,7 +54,7 @@ def _reads_largest(method: Method[Any], asked: Method[Any], settings: FitSetting
     size = _size(method, asked, settings)
     if size is not None or method.size_from is not None or method.like is not None:
         return False
-    return not method.grid(Problem(_MANY, _MANY, None, settings.ridge, settings.max_types)).fixed
+    return not grid_of(method, Problem(_MANY, _MANY, None, settings.ridge, settings.max_types)).fixed
 
 
 def _reads_restarts(method: Method[Any], asked: Method[Any], settings: FitSettings) -> bool:

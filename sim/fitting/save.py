@@ -27,6 +27,7 @@ from sim.files.own_folder import take_place
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
+from sim.fitting.own_methods import require_restored
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
 from sim.fitting.text_features.asked_prompts import asked_prompts, read_asked_prompts
@@ -164,6 +165,7 @@ def _model_bytes(report: Report) -> bytes:
     if fit.asked is not None:
         arrays |= fit.asked.arrays()
     own = _parameters(fit.method, fit.model)
+    require_restored(fit.method, fit.model, dict(own), report.prepared.answers(report.prepared.train))
     arrays |= {f"model/{name}": values for name, values in own.items() if values is not None}
     none = [name for name, values in own.items() if values is None]
     if none:

@@ -190,8 +190,8 @@ class SavedFit:
 
         annotator: (n,) who gave each answer.  items: (n,) names of the chosen and of the rejected, by which items are
         told apart; None: by what `chosen` and `rejected` say, so that items with equal features count as one.
-        weights: (n,) of the answers, beside (items - 1) / answers as in the fit.  annotator_features: (n, d_x), the
-        same in all rows of one annotator, for methods that want them.
+        weights: (n,) of the answers, beside the share of them that counts as independent (`splits.independent_share`),
+        as in the fit.  annotator_features: (n, d_x), the same in all rows of one annotator, for methods that want them.
         """
         first, second = self._items("chosen", chosen), self._items("rejected", rejected)
         n = len(first)
@@ -209,7 +209,7 @@ class SavedFit:
             raise ValueError(f"items must have one feature vector each (got two of '{labels[odd]}')")
         one, other = place[:n], place[n:]
         given_weights = weight_array("weights", weights, n)
-        own = independent_share(index, one, other, len(names), len(both))[index] * given_weights
+        own = given_weights * independent_share(index, one, other, len(names), len(both), given_weights)[index]
         contexts = self.contexts_of(annotator_features, n)
         people = None if contexts is None else contexts[np.unique(index, return_index=True)[1]]
         if contexts is not None and people is not None and not np.array_equal(people[index], contexts):

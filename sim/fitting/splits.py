@@ -13,7 +13,7 @@ from sim.errors import InputError
 from sim.files.item_numbers import spelt
 from sim.files.pair_table import NONE_OF_THEM, SCALE, SPLITS, PairTable
 from sim.fitting.settings import AskedHoldOut, HoldOut
-from sim.preferences import BoolArray, FloatArray, IntArray
+from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 from sim.streams import Stream
 
 # Why answers are on neither side of a split, in `set_aside`.
@@ -116,14 +116,47 @@ def hold_out(
     return rows & (held == 0), rows & (held == size)
 
 
-def independent_share(
-    annotator: IntArray, chosen: IntArray, rejected: IntArray, n_annotators: int, n_items: int
+def _independent(
+    person: IntArray, item: IntArray, mass: FloatArray | None, n_annotators: int, n_items: int
 ) -> FloatArray:
-    """min(1, (items - 1) / answers) of each annotator, zero without answers; (n_annotators,)."""
-    answers = np.bincount(annotator, minlength=n_annotators)
+    """How many independent comparisons each annotator's items allow; (n_annotators,).
+
+    N = sum over items of min(1, w_i) - max over items of min(1, w_i)                               [derived]
+
+    with w_i the weight of her answers about item i: the number of her items with w_i > t, less one, over t from 0 to 1.
+    So m items, each in an answer of weight 1 or more, allow m - 1, and an item in an answer of weight w < 1 adds w at
+    most: N does not jump where w goes to 0.  person, item, mass: an item of an answer each; mass None: all 1.
+    """
+    index, count = numbered(person * n_items + item)
+    owner = np.empty(count, dtype=np.int64)
+    owner[index] = person
+    counted, largest = np.minimum(1.0, np.bincount(index, mass, count)), np.zeros(n_annotators)
+    np.maximum.at(largest, owner, counted)
+    return np.asarray(np.bincount(owner, counted, n_annotators) - largest)
+
+
+def _share(independent: FloatArray, mass: AnyArray) -> FloatArray:
+    """min(1, N / W), zero where W is."""
+    return np.asarray(np.clip(independent / np.maximum(mass, 1e-300), 0.0, 1.0))
+
+
+def independent_share(
+    annotator: IntArray,
+    chosen: IntArray,
+    rejected: IntArray,
+    n_annotators: int,
+    n_items: int,
+    weights: FloatArray | None = None,
+) -> FloatArray:
+    """min(1, N / W) of each annotator, zero without answers; (n_annotators,).
+
+    W: the sum of her answers' weights; N: see `_independent`.  Where all weights are 1 that is (items - 1) / answers.
+    weights: (n,), or None for ones.
+    """
     person, item = np.concatenate([annotator, annotator]), np.concatenate([chosen, rejected])
-    items = np.bincount(distinct(person * n_items + item) // n_items, minlength=n_annotators)
-    return np.maximum(np.minimum(1.0, (items - 1) / np.maximum(answers, 1)), 0.0)
+    both = None if weights is None else np.concatenate([weights, weights])
+    independent = _independent(person, item, both, n_annotators, n_items)
+    return _share(independent, np.bincount(annotator, weights, n_annotators))
 
 
 def _share_of_table(table: PairTable, rows: BoolArray) -> FloatArray:
@@ -131,29 +164,35 @@ def _share_of_table(table: PairTable, rows: BoolArray) -> FloatArray:
     if table.grade is not None or is_designed(table):
         # Each grade is of another item; alternatives that are made for the question have no noise of their own.
         return np.ones(table.n_annotators)
+    n, n_items, given = table.n_annotators, len(table.items), table.weights
     if table.offered is None:
         return independent_share(
-            table.annotator[rows], table.chosen[rows], table.rejected[rows], table.n_annotators, len(table.items)
-        )
+            table.annotator[rows], table.chosen[rows], table.rejected[rows], n, n_items,
+            None if given is None else given[rows],
+        )  # fmt: skip
     answer, item = table.shown()
-    kept = rows[answer]
-    person, n_items = table.annotator[answer[kept]], len(table.items)
-    items = np.bincount(np.unique(person * n_items + item[kept]) // n_items, minlength=table.n_annotators)
-    assert table.offered is not None
+    answer, item = answer[rows[answer]], item[rows[answer]]
+    mass = None if given is None else given[answer]
+    independent = _independent(table.annotator[answer], item, mass, n, n_items)
     own = rows[table.offered.answer]
-    choices = np.bincount(
-        table.annotator[table.offered.answer[own]], table.offered.weight[own], minlength=table.n_annotators
-    )
+    choice, weight = table.offered.answer[own], table.offered.weight[own]
     # Every choice is a comparison, a rating as many as it has scores but one; sets that share no item share no noise.
-    return np.clip((items - 1) / np.maximum(choices, 1e-300), 0.0, 1.0)
+    comparisons = np.bincount(table.annotator[choice], weight if given is None else weight * given[choice], n)
+    return _share(independent, comparisons)
 
 
 def effective_weights(table: PairTable, rows: BoolArray) -> FloatArray:
-    """(n,) weight of each answer among `rows`: min(1, (items - 1) / answers) of its annotator, zero elsewhere.
+    """(n,) weight w of each answer among `rows`, times its annotator's share; zero elsewhere.
 
-    m items allow at most m - 1 independent comparisons (items that spell out their features, made for the question,
+    w * min(1, N / W)    W: sum of her answers' weights; N: how many independent comparisons her items allow
+
+    m items allow at most N = m - 1 independent comparisons (items that spell out their features, made for the question,
     have no noise of their own: there each answer counts whole). Taking 160 answers about 50 films for 160 independent
     ones makes an annotator's posterior over types far too sharp and rewards types that fit her noise.
+
+    Both are of weights and not of rows: an answer of weight 2 is the answer given twice, and one whose weight goes to 0
+    is no answer, also where it is about an item of its own (`_independent`).  All her answers together weigh
+    min(W, N), which never falls as an answer is added, and grows by no more than its weight for each of its items.
     """
     share = _share_of_table(table, rows)
     weight = np.where(rows, share[table.annotator], 0.0)

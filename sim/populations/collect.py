@@ -36,11 +36,26 @@ def _annotators(
 def _offers(
     environment: Environment, contexts: AnyArray, n_offered: int, behaviour: Behaviour | None, stream: Stream
 ) -> AnyArray:
+    """(n, n_offered, ...), looked at: a world may be anybody's."""
     if behaviour is None:
-        return environment.draw_offers(contexts, n_offered, stream)
+        found = np.asarray(environment.draw_offers(contexts, n_offered, stream))
+        if found.shape[:2] != (len(contexts), n_offered):
+            raise ValueError(
+                f"draw_offers must return {n_offered} responses a context, ({len(contexts)}, {n_offered}) or "
+                f"({len(contexts)}, {n_offered}, d) (got {found.shape})"
+            )
+        return found
     if not isinstance(environment, NumberedEnvironment):
         raise ValueError("behaviour chooses among numbered actions; this world draws its own offers: leave it out")
     return behaviour.draw(len(contexts), n_offered, environment.n_actions, stream)
+
+
+def _contexts(environment: Environment, n: int, stream: Stream) -> AnyArray:
+    """(n, ...), looked at likewise."""
+    found = np.asarray(environment.draw_contexts(n, stream))
+    if found.shape[:1] != (n,):
+        raise ValueError(f"draw_contexts must return {n} contexts, one a row (got {found.shape})")
+    return found
 
 
 def _chances(environment: Environment, contexts: AnyArray, types: IntArray, offered: AnyArray) -> FloatArray:
@@ -83,7 +98,7 @@ def collect_pairs(
     require_count("pairs_per_annotator", pairs_per_annotator)
     types, annotator = _annotators(environment, population, n_annotators, pairs_per_annotator, stream)
     n = len(annotator)
-    contexts = environment.draw_contexts(n, stream.child("contexts"))
+    contexts = _contexts(environment, n, stream.child("contexts"))
     offered = _offers(environment, contexts, 2, behaviour, stream.child("offered"))
     chosen, rejected = offered[:, 0].copy(), offered[:, 1].copy()
     for lo in range(0, n, _BLOCK):
@@ -121,7 +136,7 @@ def collect_rankings(
     require_count("n_ranked", n_ranked, 1, n_offered)
     rewarding = _require_rewards(environment, choice, True)
     model, n = choice or PlackettLuce(), len(annotator)
-    contexts = environment.draw_contexts(n, stream.child("contexts"))
+    contexts = _contexts(environment, n, stream.child("contexts"))
     offered = _offers(environment, contexts, n_offered, behaviour, stream.child("offered"))
     for lo in range(0, n, _BLOCK):
         part, block = slice(lo, lo + _BLOCK), f"block/{lo // _BLOCK}"

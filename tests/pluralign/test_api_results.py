@@ -14,6 +14,7 @@ from scipy.optimize import linprog, minimize
 from typed_commands import typed, typed_json
 
 import pluralign as pl
+from pluralign.skeletons.environment import ShortOrWarm
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = pd.DataFrame(
@@ -220,6 +221,17 @@ def test_simulate_refuses_in_arguments():
         pl.simulate(n_annotators=0)
     with pytest.raises(pl.InputError, match="n_typs"):
         pl.simulate("low_rank", n_typs=3)
+
+
+def test_a_world_whose_responses_are_all_alike_has_no_answers():
+    class Constant(ShortOrWarm):
+        def features_of(self, contexts, responses):
+            return np.ones((*responses.shape[:2], 2))
+
+    with pytest.raises(
+        pl.InputError, match="environment: each of the 12 answers is to two responses of equal features"
+    ):
+        pl.simulate(Constant(), n_annotators=3, answers=4)
 
 
 def _differences(pairs):

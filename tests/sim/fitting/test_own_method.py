@@ -13,7 +13,9 @@ from tastes import table_of_tastes
 from pluralign.__main__ import main
 from sim.errors import InputError
 from sim.files.preference_files import write_pairs
+from sim.fitting.method import Grid, Problem
 from sim.fitting.methods import find_method
+from sim.fitting.own_methods import grid_of
 from sim.fitting.report import fit
 from sim.fitting.save import load_fit, save_fit
 from sim.fitting.settings import FitSettings
@@ -208,3 +210,55 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch, change, message):
 def test_methods_that_are_not_there(name, message):
     with pytest.raises(InputError, match=message):
         find_method(name)
+
+
+_GRID = "return Grid((0,), (0.5, 1.0), untried=1.0, fixed=True)"
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("return [0.5, 1.0]", r"must return a Grid \(got .*0.5.*\); return Grid"),
+        ("return Grid((0,), (), untried=1.0)", r"ridges must hold one at least \(got none\)"),
+        ("return Grid((0,), 0.5, untried=1.0)", r"ridges must be several numbers \(got .*0.5"),
+        ("return Grid((0,), (-1.0, 1.0), untried=1.0)", r"ridges must be finite numbers, 0 or more \(got .*-1.0"),
+        ("return Grid((0,), (float('nan'),), untried=1.0)", r"ridges must be finite numbers, 0 or more \(got .*nan"),
+        ("return Grid((0,), (1.0,), untried=None)", r"ridges must be finite numbers, 0 or more \(got .*None"),
+        ("return Grid((0,), (1.0,), untried=1.0, lower=('a',))", r"ridges must be finite numbers, 0 or more \(got .*a"),
+        ("return Grid((1.5,), (1.0,), untried=1.0)", r"sizes must be whole numbers, 0 or more \(got .*1.5"),
+    ],
+)
+def test_a_grid_is_looked_at(tmp_path, monkeypatch, table, grid, message):
+    (tmp_path / "gridmethod.py").write_text(TOY.replace(_GRID, grid))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=rf"^method Sign: grid:? ?{message}"):
+        fit(table, FitSettings("gridmethod:Sign"))
+    sys.modules.pop("gridmethod", None)
+
+
+def test_a_grid_of_arrays_is_one_of_tuples():
+    class Arrays:
+        name = "Arrays"
+
+        def grid(self, problem):
+            return Grid(range(1, 3), np.array([0.1, 1.0]), untried=1)
+
+    assert grid_of(Arrays(), Problem(9, 2)) == Grid((1, 2), (0.1, 1.0), untried=1)
+
+
+@pytest.mark.parametrize(
+    ("restored", "message"),
+    [
+        ('parameters["weights"] * 0.5', "restore must give back the model; log P of an answer is "),
+        ("None", "log_likelihood of what restore gives raised TypeError"),
+        ('parameters["wieghts"]', "restore raised KeyError"),
+    ],
+)
+def test_what_does_not_come_back_is_not_saved(tmp_path, monkeypatch, table, restored, message):
+    (tmp_path / "lostmethod.py").write_text(TOY.replace('return parameters["weights"]', f"return {restored}"))
+    monkeypatch.syspath_prepend(tmp_path)
+    report = fit(table, FitSettings("lostmethod:Sign"))
+    with pytest.raises(InputError, match=rf"^method Sign: {message}"):
+        save_fit(tmp_path / "own", report)
+    assert not (tmp_path / "own").exists()
+    sys.modules.pop("lostmethod", None)

@@ -137,3 +137,28 @@ def test_types_that_do_not_fit_are_named():
         collect_pairs(ENVIRONMENT, LatentTypes(np.array([0.5, 0.5])), 5, 5, Stream())
     with pytest.raises(ValueError, match="n_annotators must be a whole number"):
         _pairs(0)
+
+
+@pytest.mark.parametrize(
+    ("verb", "returned", "message"),
+    [
+        (
+            "draw_offers",
+            lambda n: np.tile([0, 1, 2], (n, 1)),
+            r"draw_offers must return 2 responses a context, \(12, 2\)",
+        ),
+        ("draw_offers", lambda n: np.zeros((n - 1, 2), int), r"draw_offers must return 2 .* \(got \(11, 2\)\)"),
+        ("draw_contexts", lambda n: np.zeros(n + 1, int), r"draw_contexts must return 12 contexts, .* \(got \(13,\)\)"),
+    ],
+)
+def test_what_a_world_draws_is_looked_at(verb, returned, message):
+    """Three responses where two were asked for were taken for the first two of them."""
+
+    class Odd(type(ENVIRONMENT)):
+        pass
+
+    setattr(Odd, verb, lambda self, *given: returned(12))
+    odd = object.__new__(Odd)
+    odd.__dict__.update(ENVIRONMENT.__dict__)
+    with pytest.raises(ValueError, match=message):
+        _pairs(3, 4, environment=odd)
