@@ -9,7 +9,7 @@ from sim.estimators.choice_panel import annotator_scores
 from sim.preferences import FloatArray, IntArray
 
 # Answers, responsibilities and all, below which a type has none, as in EM's own steps.
-_NOBODY = 1e-12
+NOBODY = 1e-12
 
 
 def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArray, ridge: float) -> FloatArray:
@@ -33,9 +33,11 @@ def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArra
 
 def people_covariance(scores: FloatArray, weight: FloatArray, information: FloatArray, ridge: float) -> FloatArray:
     """`score_covariance` of scores s_i (N, d) and weights w_i (N,) of annotators, zero of those without answers."""
+    if (weight > 0).sum() < 2:
+        return information
     share = weight / weight.sum()
     people, d = 1.0 / float(share @ share), scores.shape[1]
-    if (weight > 0).sum() < 2 or people <= 1.0:
+    if people <= 1.0:
         return information
     scores = scores - share[:, None] * scores.sum(axis=0)
     of_people = scores.T @ scores * (people / (people - 1.0))
@@ -56,7 +58,7 @@ def type_errors(
     slopes: (n, d) of each answer's weighted log-likelihood.  weight: (n,) of these, responsibilities among it.
     person: (n,) whose they are; who trains not, or is of another type, has no weight and is not counted.
     """
-    if weight.sum() < _NOBODY:
+    if weight.sum() < NOBODY:
         return np.full(len(information), np.nan)
     scores = np.stack([np.bincount(person, column) for column in slopes.T], axis=1)
     inverse = np.linalg.pinv(information + ridge * np.eye(len(information)), hermitian=True)
