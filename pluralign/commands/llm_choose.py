@@ -13,12 +13,13 @@ from pluralign.commands.llm_options import clock, training_warnings
 from pluralign.terminal import print_answer
 
 if TYPE_CHECKING:
+    from pluralign.api.fits import FitResult
     from sim.tables.distilled import Kind
     from sim.tables.pessimistic_candidates import Zero
 
 _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "--zero", "beta": "--beta",
           "mechanism": "--mechanism", "lottery": "--lottery", "pessimistic": "--pessimistic",
-          "radius": "--radius", "opinions": "--opinions",
+          "radius": "--radius", "opinions": "--opinions", "answers": "--answers",
           "distil": "--distil", "pairs": "--pairs"}  # fmt: skip
 
 
@@ -43,6 +44,10 @@ _FLAGS = {"rule": "--rule", "alpha": "--alpha", "parties": "--party", "zero": "-
 @click.option(
     "--beta", type=click.FloatRange(0, min_open=True),
     help="With aggregate and max-min: the KL-regularised policy on the candidates at this strength.",
+)  # fmt: skip
+@click.option(
+    "--answers", type=click.Path(), metavar="FILE",
+    help="Answers of new annotators, who are then parties beside the fit's annotators (or --party NAME).",
 )  # fmt: skip
 @click.option("--mechanism", is_flag=True, help="With pool: what each party pays so that truth is best.")
 @click.option(
@@ -77,6 +82,7 @@ def command(
     zero: Zero | None,
     lottery: bool,
     beta: float | None,
+    answers: str | None,
     mechanism: bool,
     opinions: str | None,
     pessimistic: bool,
@@ -111,12 +117,15 @@ def command(
         for place in (out, file):
             if place is not None:
                 require_place(place)
-                require_other(place, fit, candidates, opinions)
+                require_other(place, fit, candidates, opinions, answers)
                 require_ending(place, ".jsonl")
         asked = parties[0] if len(parties) == 1 and parties[0] in ("types", "annotators") else parties or "auto"
-        say = clock()
+        say, heard = clock(), load_fit(fit)
+        if answers is not None:
+            heard = heard.assign(answers)
+            _require_heard(heard, asked)
         found = choose(
-            load_fit(fit), candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
+            heard, candidates, rule, alpha=alpha, parties=asked, zero=zero, lottery=lottery, beta=beta,
             mechanism=mechanism, opinions=opinions, pessimistic=pessimistic or radius is not None,
             radius=RADIUS if radius is None else radius, progress=say,
         )  # fmt: skip
@@ -131,6 +140,19 @@ def command(
                 say(f"note: {every - told} of {every} prompts have no pair in {file}: {rule} tells none of their "
                     "candidates apart")  # fmt: skip
     print_answer(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else str(found))
+
+
+def _require_heard(fit: FitResult, parties: str | tuple[str, ...]) -> None:
+    """That those who gave further answers are among the parties, one of them at least."""
+    from pluralign.api.choosing import party_names
+    from sim.errors import InputError
+    from sim.fitting.text_features.heads import annotators_of
+
+    if not set(annotators_of(fit.usable, party_names(fit, parties))) & set(fit.annotators):
+        raise InputError(
+            f"answers: who gave them, as '{fit.annotators[0]}', is no party",
+            fix="give --party annotators, or name them",
+        )
 
 
 def _distilled(given: str | None) -> tuple[Kind | None, str | None]:

@@ -70,6 +70,10 @@ _TRUNK = {f"trunk_{name}": f"--trunk-{name}" for name in ("rank", "heads", "epoc
     "--export", "exports", multiple=True, metavar="HEAD=FOLDER",
     help="Write a head (type_1, an annotator, stranger) as a sequence classifier for transformers; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--answers", type=click.Path(), metavar="FILE",
+    help="With --fit: answers of new annotators, whose heads --export then knows; nothing is refitted.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print only JSON on standard output.")
 def command(
     model: str | None,
@@ -95,6 +99,7 @@ def command(
     seed: int,
     out: str,
     exports: tuple[str, ...],
+    answers: str | None,
     as_json: bool,
 ) -> None:
     """Fit rewards r(x, y) = <theta, h(x, y)> to preferences, on a language model that stays as it is.
@@ -119,8 +124,10 @@ def command(
         raise InputError("is asked for twice", file=twice, fix="name a folder for each head, and another for --out")
     if (fitted is None) == (model is None or data is None):
         raise InputError("needs a model and data, or a finished fit", fix="give --model and --data, or --fit")
+    if answers is not None and (fitted is None or not heads):
+        raise InputError("--answers: belong to heads that a finished fit exports", fix="give --fit and --export")
     say = clock()
-    with training_warnings(), with_flags({**FLAGS, **_TRUNK}):
+    with training_warnings(), with_flags({**FLAGS, **_TRUNK, "answers": "--answers"}):
         if fitted is None:
             assert model is not None
             assert data is not None
@@ -139,6 +146,8 @@ def command(
                 found = load_fit(fitted)
             for raised in told:
                 click.echo(f"warning: {raised.message}", err=True)
+            if answers is not None:
+                found = found.assign(answers)
             _require_heads(found, heads)
         written = {name: str(export_reward(found, name, folder, say)) for name, folder in heads}
     for warning in found.warnings:

@@ -15,7 +15,7 @@ from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import weighted_confidence
 from sim.fitting.method import Fits
 from sim.fitting.methods.low_rank import BilinearModel
-from sim.fitting.people_errors import score_covariance
+from sim.fitting.people_errors import NOBODY, score_covariance
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
 from sim.fitting.spread import Shrunk, spread_of, spread_of_people
@@ -209,16 +209,17 @@ def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tu
 
 def _of_types(model: TypeModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
     """A type's ridge is a share of the weight of its answers; one type alone shrinks to zero, whatever method made it
-    (`least_size`)."""
+    (`least_size`).  Of a type that nobody is of neither answers nor a ridge say anything: it has no errors."""
     sets, d = _sets(replace(answers, weights=fits.asked.weights(answers))), model.theta.shape[1]
     alone = model.n_types == 1
     common, centre = (np.zeros((d, d)), np.zeros(d)) if alone else (_common(fits, _sets(answers)), fits.centre)
-    heads = []
+    heads = {}
     for k, theta in enumerate(model.theta):
         own = replace(sets, weights=sets.weights * model.responsibilities[sets.annotator, k])
-        heads.append(_of_people(theta, theta - centre, own, model.ridge * own.weights.sum()))
-    spread = spread_of(head for head, _ in heads)
-    found = {f"type_{k + 1}": covariance(common, spread) for k, (_, covariance) in enumerate(heads)}
+        if own.weights.sum() >= NOBODY:
+            heads[k] = _of_people(theta, theta - centre, own, model.ridge * own.weights.sum())
+    spread = spread_of(head for head, _ in heads.values())
+    found = {f"type_{k + 1}": covariance(common, spread) for k, (_, covariance) in heads.items()}
     sure = {
         f"{ANNOTATOR}{annotators[i]}": found[f"type_{model.responsibilities[i].argmax() + 1}"] for i in answers.answered
         if model.responsibilities[i].max() > 1.0 - _SURE

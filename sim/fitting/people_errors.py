@@ -9,7 +9,7 @@ from sim.estimators.choice_panel import annotator_scores
 from sim.preferences import FloatArray, IntArray
 
 # Answers, responsibilities and all, below which a type has none, as in EM's own steps.
-_NOBODY = 1e-12
+NOBODY = 1e-12
 
 
 def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArray, ridge: float) -> FloatArray:
@@ -59,7 +59,7 @@ def type_errors(
     slopes: (n, d) of each answer's weighted log-likelihood.  weight: (n,) of these, responsibilities among it.
     person: (n,) whose they are; who trains not, or is of another type, has no weight and is not counted.
     """
-    if weight.sum() < _NOBODY:
+    if weight.sum() < NOBODY:
         return np.full(len(information), np.nan)
     scores = np.stack([np.bincount(person, column) for column in slopes.T], axis=1)
     inverse = np.linalg.pinv(information + ridge * np.eye(len(information)), hermitian=True)

@@ -89,7 +89,14 @@ class SavedFit:
     @property
     def known(self) -> frozenset[str]:
         """Names of everybody with answers of hers, in the fit or assigned since."""
-        return frozenset(fit.annotators[i] for fit in self._latest_first() for i in fit.trained)
+        return frozenset(self.people)
+
+    @property
+    def people(self) -> Mapping[str, int]:
+        """Everybody `known`, those of the fit first, then as they were assigned, each with the last time that was; 0
+        of those whom only the fit knows."""
+        rounds = list(self._latest_first())[::-1]
+        return {fit.annotators[i]: number for number, fit in enumerate(rounds) for i in fit.trained}
 
     @property
     def has_levels(self) -> bool:

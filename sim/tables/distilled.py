@@ -8,13 +8,12 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from sim.algorithms.pop_dpo import pooled_pairs
 from sim.arguments import require_count
 from sim.errors import InputError
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
-from sim.tables.candidates import CandidateChoice, HowToChoose, opinions_of
+from sim.tables.candidates import CandidateChoice, HowToChoose
 
 Kind: TypeAlias = Literal["pop-dpo", "aggregated", "weighted"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -43,8 +42,10 @@ def distilled_pairs(
 ) -> DistilledPairs:
     """Pairs of each prompt's candidates, all of them or `pairs` at random, labelled by what was chosen.
 
-    pop-dpo: of rule pool.  Each party's opinion of the two is her Bradley-Terry chance; both orders stand there, with
-    the pool of the opinions as weights.  [arXiv 2405.00254, Algorithm 5, over its draw]
+    pop-dpo: of rule pool.  Both orders, weighted by q(a) / (q(a) + q(b)), q the pool of the parties' chances over all
+    of the prompt's candidates: DPO's expected loss is least at pi_ref q^(1 / beta), what Algorithm 5 is meant to end
+    at.  [arXiv 2405.00254, Algorithm 5, over its draw]  It asks of two candidates and pools the opinions of these two;
+    of three or more, pools of pairs are the chances of no one q unless alpha = 0, and would lead elsewhere.  [derived]
     aggregated: the one that the rule puts first, weight 1; equal ones are left out.
     weighted: of aggregate and max-min.  Both orders, weighted by sigma(V(a) - V(b)), V the aggregate, or the parties'
     mean reward at max-min's weights: DPO's expected loss on the answers of somebody whose reward it is, least at
@@ -56,17 +57,10 @@ def distilled_pairs(
     drawn = [_drawn(table.shape[1], pairs, stream.at(replicate=p)) for p, table in enumerate(rewards)]
     prompt = np.repeat(np.arange(len(rewards)), [len(two) for two in drawn])
     two = np.concatenate(drawn)
-    if kind == "pop-dpo":
-        opinions = np.concatenate(
-            [opinions_of(table[:, own]) for table, own in zip(rewards, drawn, strict=True)], axis=1
-        )
-        found = pooled_pairs(prompt, two, opinions, how.alpha)
-        prompt, chosen, rejected, weight = found.contexts, found.chosen, found.rejected, found.pair_weights()
-    else:
-        value = np.concatenate([_value(own, kind)[at] for own, at in zip(choices, drawn, strict=True)])
-        first, second = np.concatenate([value, value[:, ::-1]]).T
-        weight = (first > second).astype(np.float64) if kind == "aggregated" else np.exp(log_sigmoid(first - second))
-        prompt, chosen, rejected = np.tile(prompt, 2), two.T.ravel(), two[:, ::-1].T.ravel()
+    value = np.concatenate([_value(own, kind)[at] for own, at in zip(choices, drawn, strict=True)])
+    first, second = np.concatenate([value, value[:, ::-1]]).T
+    weight = (first > second).astype(np.float64) if kind == "aggregated" else np.exp(log_sigmoid(first - second))
+    prompt, chosen, rejected = np.tile(prompt, 2), two.T.ravel(), two[:, ::-1].T.ravel()
     kept = weight > _LEAST
     order = np.argsort(np.asarray(prompt)[kept], kind="stable")
     return DistilledPairs(*(np.asarray(column)[kept][order] for column in (prompt, chosen, rejected, weight)))
@@ -76,7 +70,8 @@ def _value(found: CandidateChoice, kind: Kind) -> FloatArray:
     """(A,) what labels go by."""
     value = found.order if kind == "aggregated" and found.order is not None else found.value
     assert value is not None
-    return value
+    # Opinions have the mechanism's floor, and so has their pool: no logarithm of zero.
+    return np.log(value) if kind == "pop-dpo" else value
 
 
 def _require_labels(choices: Sequence[CandidateChoice], how: HowToChoose, kind: Kind) -> None:

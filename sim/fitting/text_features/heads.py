@@ -72,6 +72,11 @@ def annotator_heads(fit: SavedFit) -> tuple[str, ...]:
     return tuple(name for name, head in _heads(fit).items() if head.annotator is not None)
 
 
+def annotators_of(fit: SavedFit, names: Sequence[str]) -> tuple[str, ...]:
+    """The annotators among these heads, as the fit calls them.  Errors: as of `head_of`."""
+    return tuple(who for name in names if (who := _meant(fit, name)[1].annotator) is not None)
+
+
 @dataclass(frozen=True)
 class _Whose:
     """The index of a type, or an annotator's name; neither: a stranger."""
@@ -88,9 +93,9 @@ class _Whose:
 
 
 def _heads(fit: SavedFit) -> dict[str, _Whose]:
-    """By names that no two heads share."""
+    """By names that no two heads share; who was assigned since stands behind the fit's own people."""
     own = {STRANGER: _Whose(), **{f"type_{k + 1}": _Whose(type=k) for k in range(len(_types(fit)))}}
-    people = [fit.annotators[i] for i in fit.trained]
+    people = list(fit.people)
     named = {f"{_FIT}{name}" if name in people else name: head for name, head in own.items()}
     for name in people:
         unclear = name in own or name.startswith((_FIT, ANNOTATOR))
@@ -165,18 +170,33 @@ def head_confidence(fit: SavedFit, names: Sequence[str], radius: float) -> Party
     Errors: InputError where the fit does not say how sure it is.
     """
     theta = np.stack([coefficients_of(fit, name) for name in names])
-    if fit.errors is None:
-        assigned = fit.earlier is not None
+    width, whose = theta.shape[1], [_meant(fit, name)[1] for name in names]
+    errors = fit.fitted.errors
+    if errors is None:
+        raise _unknown_errors(fit)
+    rounds = fit.people
+    if later := [one.annotator for one in whose if one.annotator is not None and rounds[one.annotator] > 0]:
         raise InputError(
-            "pessimistic: does not say how sure it is of its rewards"
-            + (" of annotators it was given later" if assigned else ""),
-            file=fit.folder,
-            fix="fit again, with their answers among the others" if assigned
-            else "fit again, by pooled, personal, shared, cluster, low-rank or em-dpo",
+            f"pessimistic: does not say how sure it is of rewards of annotators it was given later, as '{later[0]}'",
+            file=fit.folder, fix="fit again, with their answers among the others, or name other parties",
         )  # fmt: skip
-    width = theta.shape[1]
-    covariance = np.stack([fit.errors.of(_meant(fit, name)[1].key)[:width, :width] for name in names])
+    covariance = np.stack([errors.of(one.key)[:width, :width] for one in whose])
     return PartyConfidence(theta, np.asarray(np.linalg.inv(covariance)), np.full(len(names), float(radius)))
+
+
+def _unknown_errors(fit: SavedFit) -> InputError:
+    """Other methods know them, and of plain pairs alone those too whose rewards come from contexts."""
+    counts = fit.summary["counts"]
+    answers, likelihood = counts.get("answers", "pairs"), counts.get("likelihood", "bradley-terry")
+    plain = (answers, likelihood) == ("pairs", "bradley-terry")
+    why = ""
+    if fit.context is not None and fit.method.knows_errors and not plain:
+        why = f": of {fit.method.name} that is known from plain pairs, and the answers are {answers} by {likelihood}"
+    return InputError(
+        f"pessimistic: does not say how sure it is of its rewards{why}", file=fit.folder,
+        fix=f"fit again, by pooled, personal, shared, cluster, {'low-rank, ' if plain else ''}dpo, em-dpo or "
+        "cluster-dpo",
+    )  # fmt: skip
 
 
 def standard_features(fit: SavedFit, states: FloatArray) -> FloatArray:

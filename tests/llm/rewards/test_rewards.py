@@ -451,6 +451,69 @@ def test_choosing_from_the_command_line(personal, candidates, tmp_path, monkeypa
     assert "has no head called 'nobody'" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def newcomers(pairs, tmp_path_factory):
+    """Answers of two under names that the fit does not know, and of one of its own under hers, each the opposite."""
+    rows = [json.loads(line) for line in Path(pairs).read_text().splitlines()]
+    called = {"a2": "zoe", "a3": "yan", "a4": "a1"}
+    told = [
+        {"prompt": row["prompt"], "chosen": row["rejected"], "rejected": row["chosen"],
+         "annotator_id": called[row["annotator_id"]]}
+        for row in rows if row["annotator_id"] in called
+    ]  # fmt: skip
+    return _written(tmp_path_factory.mktemp("new") / "new.jsonl", told)
+
+
+def test_newcomers_have_heads_beside_the_people_of_the_fit(personal, newcomers, candidates):
+    """A head is what the fit predicts by, whoever knows the annotator: the fit, or the one that heard her since."""
+    later = personal.assign(newcomers)
+    own = [personal.usable.annotators[i] for i in personal.usable.trained]
+    found = pl.choose(later, candidates, "utilitarian")
+    assert found.parties == (*own, "yan", "zoe")
+    asked, responses = found.candidates.prompts[0], found.candidates.responses[0]
+    labels = [json.dumps({"prompt": asked, "response": response}, ensure_ascii=False) for response in responses]
+    for party, name in enumerate(found.parties):
+        knows = later if name in later.annotators else personal
+        assert found.rewards[0][party] == pytest.approx(knows.score_items(labels, name), abs=1e-5)
+    before = pl.choose(personal, candidates, "utilitarian").rewards[0]
+    same = np.abs(found.rewards[0][: len(own)] - before).max(axis=1) < 1e-9
+    assert [name for name, stays in zip(own, same, strict=True) if not stays] == ["a1"]
+    more = pl.choose(later.assign([{"prompt": asked, "chosen": responses[0], "rejected": responses[1],
+                                    "annotator_id": "xu"}]), candidates, "utilitarian")  # fmt: skip
+    assert more.parties == (*found.parties, "xu")
+    assert np.array_equal(more.rewards[0][:-1], found.rewards[0])
+
+
+def test_commands_hear_newcomers(personal, types, newcomers, candidates, tmp_path, monkeypatch, capsys):
+    """What they choose and export is what Python does; where nobody would hear them that is said."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pluralign", "llm", *map(str, arguments)])
+        return main()
+
+    for name, fit in (("personal", personal), ("types", types)):
+        fit.save(tmp_path / name)
+    heard = ["--answers", newcomers]
+    assert run("choose", tmp_path / "personal", candidates, *heard, "--party", "zoe", "--party", "a3", "--json") == 0
+    told, later = json.loads(capsys.readouterr().out), personal.assign(newcomers)
+    assert told == pl.choose(later, candidates, parties=["zoe", "a3"]).as_dict()
+    folder = tmp_path / "hers"
+    assert run("reward", "--fit", tmp_path / "personal", *heard, "--export", f"zoe={folder}") == 0
+    wanted = pl.export_reward(later, "zoe", tmp_path / "same")
+    assert (folder / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
+    assert json.loads((folder / HEAD).read_text())["head"] == "zoe"
+    capsys.readouterr()
+    for line, message in (
+        (["choose", tmp_path / "types", candidates], "--answers: who gave them, as 'a1', is no party; give --party"),
+        (["choose", tmp_path / "personal", candidates, "--party", "a3"], "--answers: who gave them, as 'a1', is no"),
+        (["reward", "--fit", tmp_path / "personal"], "--answers: belong to heads that a finished fit exports; give"),
+        (["reward", "--model", "m", "--data", "d", "--export", "a=b"], "--answers: belong to heads that a finished"),
+        (["choose", tmp_path / "personal", candidates, "--out", newcomers], "is read, and would be written over"),
+    ):
+        assert run(*line, *heard) == 2
+        assert message in capsys.readouterr().err.strip().splitlines()[-1]
+
+
 def _written(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -592,11 +655,45 @@ def test_pessimistic_choices_know_how_sure_the_fit_is(types, personal, pairs, ca
     table = read_pairs(pairs)
     new = table.select(table.annotator == 2)
     later = personal.assign(replace(new, annotators=tuple(f"new-{name}" for name in new.annotators)))
-    with pytest.raises(InputError, match="of annotators it was given later; fit again, with their answers"):
+    with pytest.raises(InputError, match=f"later, as '{later.annotators[0]}'; fit again, with their answers"):
         pl.choose(later, candidates, pessimistic=True, parties="annotators")
+    # Of the fit's own annotators it says what it said before.
+    own = personal.usable.annotators[personal.usable.trained[1]]
+    before, after = (pl.choose(fit, candidates, "nash", parties=own, pessimistic=True) for fit in (personal, later))
+    assert before.choices[0].bounds.tolist() == after.choices[0].bounds.tolist()
     ranked = [{"prompt": "The film", "responses": [" was great.", " was awful."], "ranking": [1, 2],
                "annotator_id": personal.usable.annotators[0]}] * 3  # fmt: skip
     assert personal.assign(table_of_rows(ranked, "ranked")).usable.errors is None, "they are of others of that name"
+
+
+@pytest.mark.parametrize("kind", ["ties", "strengths", "rankings", "grades"])
+def test_errors_of_rewards_from_contexts_are_of_plain_pairs(kind, tiny, pairs, candidates):  # noqa: F811
+    """And what is said to do instead of --pessimistic on a low-rank fit leads somewhere."""
+    rows = []
+    for number, line in enumerate(Path(pairs).read_text().splitlines()):
+        row = json.loads(line)
+        if row["split"] == "unseen":
+            continue
+        row["annotator_features"] = [1.0 if row["group_id"] == "good" else -1.0, float(row["annotator_id"][1:])]
+        both = [row["chosen"], row["rejected"]]
+        if kind == "ties":
+            row["tie"] = number % 5 == 0
+        elif kind == "strengths":
+            row["strength"] = 1 + number % 2
+        else:
+            told = {"responses": both, "ranking": [1, 2]} if kind == "rankings" else {
+                "responses": both, "scores": [4, 1 + number % 2]}  # fmt: skip
+            row = {key: row[key] for key in ("prompt", "annotator_id", "annotator_features")} | told
+        rows.append(row)
+    found = pl.reward(rows, tiny, method="low-rank", n_types=1, ridge=0.1)
+    with pytest.raises(InputError, match="low-rank that is known from plain pairs, and the answers are") as refused:
+        pl.choose(found, candidates, pessimistic=True)
+    (_, advice), plain = str(refused.value).split("; fit again, by "), {"pooled", "personal", "shared", "em-dpo"}
+    assert plain <= set(advice.replace(" or ", ", ").split(", "))
+    assert "low-rank" not in advice
+    instead = pl.reward([{key: v for key, v in row.items() if key != "annotator_features"} for row in rows], tiny,
+                        method="personal", ridge=0.1)  # fmt: skip
+    assert pl.choose(instead, candidates, pessimistic=True).choices[0].bounds is not None
 
 
 def test_baselines_stand_beside_and_choose(pairs, tiny):  # noqa: F811

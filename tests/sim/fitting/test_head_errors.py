@@ -249,6 +249,42 @@ def test_clusters_and_types_by_their_own_answers():
     assert np.linalg.eigvalsh(more).min() > -1e-6 * np.linalg.eigvalsh(own).max()
 
 
+def _opposed(people, answers):
+    """Two tastes, one the opposite of the other, without noise between people."""
+    rows = []
+    for sign, seed in ((1.0, 6), (-1.0, 4)):
+        for row in _rows(people=people, answers=answers, spread=0.0, seed=seed)[0]:
+            first, second = (row["chosen"], row["rejected"]) if sign > 0 else (row["rejected"], row["chosen"])
+            rows.append({**row, "chosen": first, "rejected": second, "annotator_id": f"{sign}{row['annotator_id']}"})
+    return rows
+
+
+def test_a_type_that_nobody_is_of_has_no_errors():
+    """Its ridge, a share of its answers' weight, is nothing, too; the others have those they have without it."""
+    report, errors = _of(_opposed(6, 300), "em-dpo", n_types=6, ridge=0.01, restarts=1)
+    model = report.model
+    weight = model.responsibilities.sum(axis=0)
+    nobody = np.flatnonzero(weight == 0)
+    assert 0 < len(nobody) < 5, "EM leaves types empty here"
+    left = np.flatnonzero(weight > 0)
+    assert [name for name in errors.names if name.startswith("type_")] == [f"type_{k + 1}" for k in left]
+    with pytest.raises(InputError, match=f"does not say how sure it is of 'type_{nobody[0] + 1}'"):
+        errors.of(f"type_{nobody[0] + 1}")
+    without = replace(model, theta=model.theta[left], responsibilities=model.responsibilities[:, left],
+                      mixture=model.mixture[left])  # fmt: skip
+    asked, fits = report.fits.asked.name, report.fits
+    fitted = {**fits.fitted, asked: (fits.fitted[asked][0], without, *fits.fitted[asked][2:])}
+    alone = head_errors(replace(fits, fitted=fitted), report.prepared)
+    for place, k in enumerate(left):
+        assert errors.of(f"type_{k + 1}").tolist() == alone.of(f"type_{place + 1}").tolist()
+
+
+def test_a_gradient_of_nobody_does_not_vary():
+    """Of a cluster without members: no division by their weight, which is zero."""
+    sets = ChoiceSets(np.eye(2), np.arange(3), np.arange(2), 2, np.zeros(2), np.zeros(2))
+    assert score_covariance(np.zeros(2), sets, np.zeros((2, 2)), 1.0).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
 def test_what_is_shared_is_less_doubtful_than_what_is_not():
     rows, _ = _rows(people=30, answers=10, seed=7)
     shared, own = _of(rows, "shared", n_types=1, ridge=2.0)

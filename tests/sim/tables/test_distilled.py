@@ -49,17 +49,36 @@ def test_weighted_pairs_lead_to_the_closed_form(tables, how):
         assert policy == pytest.approx(own.lottery, abs=2e-4)
 
 
-@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5])
+def _pool(table, alpha):
+    """(A,) of Luce's chances over all candidates: the power mean written out, each party's weight alike."""
+    chances = np.exp(table) / np.exp(table).sum(axis=1, keepdims=True)
+    mean = np.prod(chances, axis=0) ** (1 / len(table)) if alpha == 0 else (chances**alpha).mean(axis=0) ** (1 / alpha)
+    return mean / mean.sum()
+
+
+@pytest.mark.parametrize("alpha", [-2.0, -1.0, 0.0, 0.5, 1.0])
 def test_pop_dpo_pairs_lead_to_its_optimum(tables, alpha):
-    """Of two candidates: pi_ref q^(1 / beta), q the pool of the parties' Bradley-Terry chances."""
+    """pi_ref q^(1 / beta), q the pool of the parties' chances: of two candidates, and of four and five."""
     how = HowToChoose("pool", alpha, lottery=True)
     choices, found = choose_candidates(tables, how), _of(tables, how, "pop-dpo")
-    reference = np.array([0.3, 0.7])
-    for prompt in (1, 3):
-        own = found.prompt == prompt
-        assert found.weight[own].sum() == pytest.approx(1.0)
-        policy = _dpo_optimum(found, prompt, 2, BETA, reference)
+    for prompt, table in enumerate(tables):
+        own, n = found.prompt == prompt, table.shape[1]
+        assert found.weight[own].sum() == pytest.approx(n * (n - 1) / 2)
+        reference = np.random.default_rng(prompt).dirichlet(np.ones(n))
+        policy, q = _dpo_optimum(found, prompt, n, BETA, reference), _pool(table, alpha)
+        wanted = reference * q ** (1 / BETA)
+        assert policy == pytest.approx(wanted / wanted.sum(), abs=2e-4)
         assert policy == pytest.approx(pop_dpo_optimum(reference, choices[prompt].lottery, BETA), abs=2e-4)
+
+
+def test_pop_dpo_puts_first_what_the_pool_puts_first():
+    """Of the linear pool of two parties, pairs pooled one by one put another response first in a fifth of tables."""
+    tables = list(np.random.default_rng(5).normal(scale=2.0, size=(40, 2, 4)))
+    how = HowToChoose("pool", 1.0)
+    found = _of(tables, how, "pop-dpo")
+    for prompt, table in enumerate(tables):
+        policy = _dpo_optimum(found, prompt, 4, 1.0, np.full(4, 0.25))
+        assert policy.argmax() == _pool(table, 1.0).argmax() == choose_candidates([table], how)[0].choice
 
 
 @pytest.mark.parametrize("rule", ["aggregate", "nash", "pool"])
