@@ -140,7 +140,7 @@ def _train(
 
     def ended(epoch: int) -> None:
         reached = _held_out(rewards, start.held, train)
-        progress(f"pass {epoch + 1} of {settings.epochs}: held-out training answers {reached:.4f} nats")
+        progress(f"pass {epoch + 1} of {settings.epochs}: {_told(reached)}")
         scores.append(reached)
         states.append(_state(groups))
         journal.write(f"pass-{key}-{epoch}", states[-1], {"held_out": None if np.isnan(reached) else reached})
@@ -157,7 +157,7 @@ def _train(
     if len(states) <= settings.epochs:
         progress(
             f"training the trunk: {base.adapted_layers.parameters:,} parameters of its adapter, {len(train)} answers, "
-            f"held-out training answers {scores[0]:.4f} nats"
+            f"{_told(scores[0])}"
         )
         # A pass that ended is never made again: what was written of it beforehand is what it would write.
         before = len(states) - 1
@@ -168,7 +168,9 @@ def _train(
             on_pass=lambda epoch: None if epoch < before else ended(epoch),
         )  # fmt: skip
     passes = int(np.argmax(scores)) if np.isfinite(scores).all() else settings.epochs
-    if passes == 0:
+    if not len(start.held):
+        progress(f"warning: no training answers could be held out: all {passes} passes are kept, and none was compared")
+    elif passes == 0:
         progress("note: no pass helped held-out training answers; the trunk stays as it is")
     kept = states[passes]
     _put(groups, kept)
@@ -215,6 +217,10 @@ class _RewardsOf:
         with torch.no_grad():
             states = torch.tensor(hidden[place.ravel()], dtype=torch.float32, device=self._base.device)
             return np.asarray(self._heads.rewards(states, choices.contexts).cpu().double().numpy())
+
+
+def _told(score: float) -> str:
+    return f"held-out training answers {score:.4f} nats" if np.isfinite(score) else "no training answer is held out"
 
 
 def _held_out(rewards: _RewardsOf, held_out: ResponseChoices, train: ResponseChoices) -> float:

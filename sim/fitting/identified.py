@@ -1,9 +1,10 @@
-"""Whether the answers could tell types of annotators apart at all."""
+"""Whether the answers could tell types of annotators apart at all, and sizes and ridges."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from sim.fitting.method import Choice
 from sim.fitting.prepare import Prepared
 
 
@@ -36,6 +37,19 @@ def unidentified(n_types: int, counts: str, *, asked: bool) -> str:
     if not asked:
         return f"{found}, and none were looked for; with two answers each, or choices out of three, they would be"
     return f"{found}: the {n_types} {counts} asked for are the random start's and the ridge's, not the people's"
+
+
+def unchosen(choice: Choice, held_out: str, *, features: bool = False) -> str | None:
+    """That nothing told sizes and ridges apart, where nothing could be held out to choose by; None where they were
+    chosen.  held_out: what was to be.  features: whether their number was to be chosen so, and was not."""
+    scored = any(np.isfinite(candidate.held_out) for candidate in (*choice.tried, *choice.chosen.values()))
+    if scored and not features:
+        return None
+    what = "the number of directions is" if scored else "sizes and ridges are"
+    return (
+        f"no training {held_out} could be held out: {what} not chosen but assumed; give more answers, or hold out "
+        "something else"
+    )
 
 
 def untested(prepared: Prepared) -> str | None:

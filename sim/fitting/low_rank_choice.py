@@ -63,8 +63,10 @@ def choose_low_rank(
 ) -> LowRankChoice:
     """Rank and ridge by whole held-out TRAINING people, served from their context alone.
 
-    The full fit tries ridges from the strongest down, until two in a row do worse than the best. Each rank tries that
-    ridge and the one below (the rank already bounds Theta).  ridge: of the low-rank fit, None to choose.
+    The full fit tries every ridge, from the strongest down: scores may fall on the way before they rise, as the reward
+    common to all (its context is the largest) is free, and overfits, under ridges that hold the rest of Theta at zero.
+    Each rank tries the best of them and the one below (the rank already bounds Theta).  ridge: of the low-rank fit,
+    None to choose.
     """
     tried = [rank for rank in ranks if rank <= min(answers.contexts.shape[1], answers.differences.shape[1])]
     if len(np.unique(fold[fold >= 0])) < FOLDS:
@@ -99,9 +101,7 @@ def choose_low_rank(
         whole[strength] = fitted(strength, list(whole.values())[-1] if whole else None)
         held_out = mean_of(log_sigmoid(margins(whole[strength])), answers.given_weights)
         found.append(Candidate("full-rank", 0, strength, held_out))
-        best = max(found, key=lambda c: c.held_out)
-        if found.index(best) < len(found) - 2:
-            break
+    best = max(found, key=lambda c: c.held_out)
     say(f"full rank: held-out log-likelihood {best.held_out:.4f} (ridge {best.ridge:g})")
     place = RIDGES.index(best.ridge)
     by_rank: dict[int, tuple[Candidate, FloatArray]] = {}

@@ -19,7 +19,7 @@ from sim.fitting.compare import PLAIN, Comparison, compare
 from sim.fitting.contexts import known_contexts, require_contexts
 from sim.fitting.cross_validation import CrossValidation, cross_validated
 from sim.fitting.described import Group
-from sim.fitting.identified import one_binary_answer_each, unidentified
+from sim.fitting.identified import one_binary_answer_each, unchosen, unidentified
 from sim.fitting.known import require_groups
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, find_method
@@ -147,20 +147,16 @@ class FitReport:
             name: {"size": found.size, "ridge": self._ridge_of(name)} for name, found in choice.chosen.items()
             if name in self.fits.fitted
         }  # fmt: skip
+        by = f"mean log-likelihood of held-out {validated_by(self.prepared)} of training answers"
+        if unchosen(choice, "") is not None:
+            by = f"nothing: no {validated_by(self.prepared)} of training answers could be held out"
         return {
-            "by": f"mean log-likelihood of held-out {self._validated_by} of training answers; "
-            "test answers were not read",
+            "by": f"{by}; test answers were not read",
             "candidates": [candidate.as_json() for candidate in choice.tried],
             **own,
             "chosen": {**chosen, **own.get("chosen", {})},
             **({} if self.texts is None else {"features": self.texts.selection()}),
         }
-
-    @property
-    def _validated_by(self) -> str:
-        """Inside the people who train, people cannot be held out."""
-        by = way_to_hold_out(self.prepared.table, self.prepared.hold_out)
-        return "answers" if by == "people" else by
 
     def _ridge_of(self, name: str) -> float:
         asked = name == self.fits.asked.name and self.settings.ridge is not None
@@ -188,6 +184,12 @@ class FitReport:
             "answers": prepared.table.answers,
             "likelihood": prepared.likelihood,
         }
+
+
+def validated_by(prepared: Prepared) -> str:
+    """What is held out to choose by: inside the people who train, people cannot be."""
+    by = way_to_hold_out(prepared.table, prepared.hold_out)
+    return "answers" if by == "people" else by
 
 
 def _all_json(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
@@ -258,6 +260,15 @@ def _require_columns(asked: Method[Any], extra: Sequence[Method[Any]], table: Pa
             require_groups(method.name, table)
 
 
+def _of_choice(asked: Method[Any], fits: Fits, prepared: Prepared, of_texts: Featured | None) -> tuple[str, ...]:
+    """What was not chosen, for want of answers to hold out; a method that chooses by itself says so itself."""
+    undirected = of_texts is not None and not of_texts.tried
+    if prepared.is_plain and isinstance(asked, ChoosesItself) and not undirected:
+        return ()
+    told = unchosen(fits.choice, validated_by(prepared), features=undirected)
+    return () if told is None else (told,)
+
+
 def _described(asked: Method[Any], fits: Fits, prepared: Prepared, score: Stream) -> tuple[Group, ...]:
     """What the method says of its groups; one of one's own may say anything, and shares of anything."""
     groups, shares = asked.describe(fits.model, prepared, fits.centre, score), np.asarray(asked.shares(fits.model))
@@ -300,6 +311,7 @@ def _fit(
     if has_types(asked, prepared, settings) and one_binary_answer_each(prepared):
         told = unidentified(fits.size, asked.counts, asked=settings.n_types is not None)
         diagnosis = replace(diagnosis, warnings=(told, *diagnosis.warnings))
+    diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, *_of_choice(asked, fits, prepared, of_texts)))
     say("scoring held-out answers")
     comparison = compare(fits, prepared, score)
     groups = _described(asked, fits, prepared, score)

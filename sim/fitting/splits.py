@@ -93,13 +93,14 @@ def hold_out(
     that it comes from.
 
     items: a share of each annotator's items is set aside: held answers are between two of these, kept answers between
-    none, the others are dropped.  prompts: all answers to a share of the prompts.  answers: a share of the answers,
-    those of one annotator to one question together (`questions_of`), or one would tell the other; so too inside the
-    people who train where people are held out.
+    none, the others are dropped.  prompts: all answers to a share of the prompts; where by chance all of them would be
+    on one side, to the round(share * prompts) drawn first, one at least on either side.  answers: a share of the
+    answers, those of one annotator to one question together (`questions_of`), or one would tell the other; so too
+    inside the people who train where people are held out.
     """
     by = way_to_hold_out(table, by)
     if by == "prompts":
-        of_prompts = stream.uniforms(len(table.prompts)) < share
+        of_prompts = _drawn_prompts(distinct(table.prompt[rows]), stream.uniforms(len(table.prompts)), share)
         return rows & ~of_prompts[table.prompt], rows & of_prompts[table.prompt]
     if by != "items":
         question, n_questions = questions_of(table)
@@ -114,6 +115,19 @@ def hold_out(
         return rows & ~first & ~second, rows & first & second
     held, size = np.bincount(answer, aside, len(table)), np.bincount(answer, minlength=len(table))
     return rows & (held == 0), rows & (held == size)
+
+
+def _drawn_prompts(present: IntArray, uniforms: FloatArray, share: float) -> BoolArray:
+    """Mask of prompts to hold out, by a uniform each; present: those that are answered.
+
+    Of three, none is below a third in 8 of 27 draws, and nothing would be left to choose or to test by.
+    """
+    drawn: BoolArray = uniforms < share
+    if share > 0 and len(set(drawn[present].tolist())) == 1:
+        n = min(max(round(share * len(present)), 1), len(present) - 1)
+        drawn[present] = False
+        drawn[present[np.argsort(uniforms[present], kind="stable")[:n]]] = True
+    return drawn
 
 
 def _independent(

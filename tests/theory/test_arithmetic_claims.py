@@ -12,7 +12,16 @@ from theory.mutation.worker import _forget
 
 SIM = str(Path(sim.__file__).parent) + "/"
 # What every draw needs: the generator and that it is compiled, types of arrays, checks of arguments.
-COMMON = ("streams", "compiled/philox", "compiled/linking", "compiled/jit", "preferences", "arguments", "errors")
+COMMON = (
+    "streams",
+    "compiled/philox",
+    "compiled/linking",
+    "compiled/turns",
+    "compiled/jit",
+    "preferences",
+    "arguments",
+    "errors",
+)
 # The claims of `calibration` measure what judges the others, and the generator.
 CLAIMS = [theorem for paper in papers() if paper != "calibration" for theorem in theorems_of(paper)]
 

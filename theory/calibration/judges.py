@@ -150,11 +150,11 @@ class SkewedRate(Theorem[RateSetting]):
     Value: the share of 100 trials."""
 
     claim_id, paper, source = "judge-level-skewed-rate", "calibration", _SOURCE + "judges"
-    statement = "Of 30 right-skewed draws a judge of rates says HOLDS at its edge in at most 6 % of the trials."
-    SETTINGS = {"as_stated": Variant(RateSetting(40))}
+    statement = "Of 30 right-skewed draws a judge of rates says HOLDS at its edge in at most 7 % of the trials."
+    SETTINGS = {"as_stated": Variant(RateSetting(60))}
 
     def bound(self, setting: RateSetting) -> MeanAtMost:
-        return MeanAtMost(0.06)
+        return MeanAtMost(0.07)
 
     def draw(self, setting: RateSetting, stream: Stream) -> float:
         return _trials.rate_at_boundary(stream, 100, 30, setting.skewed, student=setting.student, copies=setting.copies)

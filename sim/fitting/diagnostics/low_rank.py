@@ -52,6 +52,12 @@ def diagnose_low_rank(fits: Fits, prepared: Prepared, settings: FitSettings, str
             prepared, choice, work.ranks, settings.ridge, settings.shift, stream.child("serving"), say
         ).as_json()
     separable = _separable(answers, low)
+    by = (
+        "mean log-likelihood of whole held-out training people, from their context alone (personal: of held-out items "
+        "of the same people); test answers were not read"
+    )
+    if not np.isfinite(choice.low.held_out):
+        by = "nothing: too few people to hold any out; test answers were not read"
     d_x, d_phi = low.theta.shape
     parts: dict[str, Json] = {
         "kind": "low-rank",
@@ -60,8 +66,7 @@ def diagnose_low_rank(fits: Fits, prepared: Prepared, settings: FitSettings, str
         "spectrum": spectrum.as_json(low.rank, choice.full.ridge),
         "serving": serving,
         "selection": {
-            "by": "mean log-likelihood of whole held-out training people, from their context alone (personal: of held-"
-            "out items of the same people); test answers were not read",
+            "by": by,
             "chosen": {name: _with_rank(candidate) for name, candidate in fits.choice.chosen.items()},
             "candidates": [_with_rank(candidate) for candidate in choice.candidates],
             "smallest_rank_within_one_standard_error": choice.parsimonious,

@@ -321,3 +321,16 @@ def test_sizes_are_chosen_on_answers_that_the_trunk_was_not_trained_on(tiny, pai
     trained, validation = drawn["trunk"][0], drawn["sizes"][1]
     assert validation.any()
     assert not (trained & validation).any()
+
+
+def test_where_nothing_is_held_out_all_passes_are_kept_and_it_is_said(tiny, pairs, tmp_path):  # noqa: F811
+    """Of two prompts one is to test by, and the one that trains is not parted."""
+    lines = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()[:120]]
+    rows = [{**row, "prompt": f"{SUBJECTS[number // 12 % 2]} was {PLAIN[0]}."} for number, row in enumerate(lines)]
+    said: list[str] = []
+    how = {**HOW, "ridge": None, "hold_out": "prompts", "trunk_epochs": 2}
+    fit = pl.reward(rows, tiny, trunk=tmp_path / "trunk", progress=said.append, **how)
+    assert not any("nan" in line for line in said if "nats" in line)
+    assert sum("all 2 passes are kept" in line for line in said) == 1
+    assert fit.as_dict()["trunk"]["passes"] == 2
+    assert sum("could be held out" in warning for warning in fit.as_dict()["warnings"]) == 1

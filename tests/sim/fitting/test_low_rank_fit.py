@@ -16,7 +16,7 @@ from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting import contexts
 from sim.fitting.contexts import ContextAnswers, context_answers, fit_full, fit_of_rank, known_contexts
 from sim.fitting.figures import draw_fit
-from sim.fitting.low_rank_choice import choose_low_rank, folds_of
+from sim.fitting.low_rank_choice import RIDGES, choose_low_rank, folds_of
 from sim.fitting.prepare import prepare
 from sim.fitting.report import fit
 from sim.fitting.settings import FitSettings
@@ -182,6 +182,33 @@ def test_ranks_are_judged_on_people_they_were_not_fitted_to(table):
     low = next(c for c in choice.candidates if c.method == "low-rank" and c.ridge == ridge)
     # Rank five of five is no bound. Fits stop at gains of 1e-9 nats; on other answers the square root of that shows.
     assert low.held_out == pytest.approx(choice.full.held_out, abs=5e-5)
+
+
+def test_scores_that_fall_before_they_rise_do_not_end_the_search():
+    """Tastes about a mean of zero: under strong ridges the reward common to all is all that is free, and overfits.  By
+    Newton's method, ridge by ridge."""
+    stream = Stream(2, "tastes-about-zero")
+    x, z = stream.child("x").normals((30, 2)), stream.child("z").normals((1200, 4))
+    person, x = np.repeat(np.arange(30), 40), x - x.mean(axis=0)
+    u = ((x @ stream.child("theta").normals((2, 4)))[person] * z).sum(axis=1)
+    z *= np.where(stream.child("wins").uniforms(1200) < 1 / (1 + np.exp(-u)), 1.0, -1.0)[:, None]
+    own = ContextAnswers(np.hstack([np.full((30, 1), 10.0), x]), z, person, np.ones(1200))
+    fold, scores = folds_of(own, Stream(2)), []
+    for ridge in RIDGES:
+        margins = np.empty(1200)
+        for number in range(3):
+            held = fold[person] == number
+            kept = own.rows(~held)
+            theta = fit_full_rank(kept.contexts[kept.annotator], kept.differences, ridge=ridge).theta
+            margins[held] = own.rows(held).margins(theta)
+        scores.append(-np.logaddexp(0, -margins).mean())
+    best = max(scores)
+    assert scores[-1] > scores[-2] > scores[-3] > scores[-4], "no dip, or one too short"
+    choice = choose_low_rank(own, fold, (2,), None, lambda _: None)
+    found = {c.ridge: c.held_out for c in choice.candidates if c.method == "full-rank"}
+    assert [found[ridge] for ridge in RIDGES] == pytest.approx(scores, abs=1e-4)
+    assert choice.full.ridge == RIDGES[scores.index(best)]
+    assert choice.low.held_out > best - 0.01 > np.log(0.5) + 0.1
 
 
 def test_answers_at_random_are_said_to_be(tmp_path):
