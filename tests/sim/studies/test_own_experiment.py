@@ -112,15 +112,15 @@ def test_a_folder_that_was_sent_chooses_no_code(tmp_path, monkeypatch):
     path, out = _own(tmp_path / "work", "sent_coins"), tmp_path / "out"
     assert CliRunner().invoke(command, [str(path), "--engine", "local", "--out", str(out)]).exit_code == 0
     study = json.loads((out / "study.json").read_text())
-    (out / "payload.py").write_text("raise SystemExit('ran')")
-    (out / "study.json").write_text(json.dumps({**study, "experiment": "payload:X", "folder": str(out)}))
+    (out / "sent_payload.py").write_text("raise SystemExit('ran')")
+    (out / "study.json").write_text(json.dumps({**study, "experiment": "sent_payload:X", "folder": str(out)}))
     (out / "checksums.json").unlink()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(out)])
     shown = CliRunner().invoke(report, [str(out)])
     assert shown.exit_code == 0, shown.output
-    assert "payload" not in sys.modules
-    assert "'payload:X' cannot be imported here" in html.unescape((out / "report.html").read_text())
+    assert "sent_payload" not in sys.modules
+    assert "'sent_payload:X' cannot be imported here" in html.unescape((out / "report.html").read_text())
 
 
 def test_the_commands_run_and_draw_it_again(tmp_path, monkeypatch):
