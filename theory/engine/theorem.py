@@ -190,9 +190,10 @@ class Theorem(abc.ABC, Generic[S]):
     @abc.abstractmethod
     def draw(self, setting: S, stream: Stream) -> float | FloatArray | None:
         """One replicate's value, or one value a grid point; None where the claim says nothing of what was drawn (an
-        event that it is conditional on did not happen), which is then no evidence for it.
+        event that it is conditional on did not happen), or where what was drawn obeys it whatever it says (a loss of
+        zero, under a right side that is never negative), which is then no evidence for it.
 
-        The event may depend on what is drawn, never on how it comes out: else violations are left out, too."""
+        The event may depend on what is drawn, and on how it comes out only where no violation could be left out."""
 
     def grid(self, setting: S) -> FloatArray | None:
         """The abscissa of a rate."""

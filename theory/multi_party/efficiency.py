@@ -107,7 +107,7 @@ class ParetoRate(Theorem[RateSetting]):
     errors. Value: the mean over states of tau / (1 + tau), tau_actual's share of the gain that could be had (at most
     tau, and 1 where somebody gets nothing and could get something; an efficient choice has 0). It falls faster than
     claimed: both how often the choice is dominated and by how much do. Slopes of single draws differ much, hence 120 of
-    them; half of the exponent is the smallest departure that matters. Control: a random policy."""
+    them. Control: a random policy."""
 
     claim_id, paper, source = "pareto-rate", PAPER.name, f"{ARXIV}, Theorem 4"
     statement = "How far the pessimistic Nash policy is from Pareto efficiency falls as n^(-1/2) or faster."
@@ -118,7 +118,7 @@ class ParetoRate(Theorem[RateSetting]):
     _ANSWERS = (100, 316, 1000, 3162, 10_000)
 
     def bound(self, setting: RateSetting) -> Bound:
-        return Slope(-0.4, departure=0.2)
+        return Slope(-0.4)
 
     def grid(self, setting: RateSetting) -> FloatArray:
         return np.array(self._ANSWERS, dtype=np.float64)
