@@ -18,6 +18,11 @@ _MARK = "PLURALIGN_COMPILING"
 _say: Callable[[], None] | None = None
 # What Ctrl-C does while something is compiled, where a command says so.
 leaving: Leaving | None = None
+# The experiment whose replicates this process runs: its kernels will be needed (`ahead`).
+expected: str | None = None
+# Called as this process begins to wait for a kernel, compiled here or by another one, and as it has it; may be nested.
+begins: Callable[[], None] | None = None
+ends: Callable[[], None] | None = None
 _said = False
 
 
@@ -38,6 +43,34 @@ def announced(say: Callable[[], None], interrupted: tuple[str, int]) -> Iterator
                 del os.environ[_MARK]
             else:
                 os.environ[_MARK] = before
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Around the time that a kernel takes which another process compiles."""
+    if begins is not None:
+        begins()
+    try:
+        yield
+    finally:
+        if ends is not None:
+            ends()
+
+
+def begin() -> None:
+    """Called by the compiler as it begins, whatever it compiles."""
+    if leaving is not None:
+        leaving.begin()
+    if begins is not None:
+        begins()
+
+
+def end() -> None:
+    """Called by the compiler as it ends."""
+    if leaving is not None:
+        leaving.end()
+    if ends is not None:
+        ends()
 
 
 def compiling() -> None:

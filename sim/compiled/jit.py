@@ -61,14 +61,12 @@ class _FirstUse(event.Listener):
     """Says when a kernel that would be kept is compiled: numba compiles only what it did not find in the cache."""
 
     def on_start(self, event: Any) -> None:
-        if first_use.leaving is not None:
-            first_use.leaving.begin()
+        first_use.begin()
         if not isinstance(getattr(event.data["dispatcher"], "_cache", None), NullCache | None):
             first_use.compiling()
 
     def on_end(self, event: Any) -> None:
-        if first_use.leaving is not None:
-            first_use.leaving.end()
+        first_use.end()
 
 
 event.register("numba:compile", _FirstUse())

@@ -1,7 +1,7 @@
-"""Processes that need the same kernel at the same time compile it once: one of them does, the others wait and load it.
+"""Processes that need the same kernel at the same time compile it once: one of them does, the others load it.
 
 Workers start alike, and on an empty cache each of them compiled what all of them needed first: as many compilations of
-one kernel as there were workers.
+one kernel as there were workers. While they wait they compile something else (`ahead`).
 """
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
@@ -17,6 +17,8 @@ from typing import ClassVar
 from numba.core import dispatcher
 from numba.core.caching import FunctionCache
 
+from sim.compiled import first_use
+
 
 class TakingTurns(FunctionCache):
     """A kernel's cache: what is not in it is compiled by whoever has the lock beside it.
@@ -31,20 +33,30 @@ class TakingTurns(FunctionCache):
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
         if found is None and self._enabled and self._turn is None:
-            self._turn = _wait(Path(self._cache_path) / f"{self._impl.filename_base}.lock", self.PATIENCE)
+            with first_use.waiting():
+                self._turn = _wait(self._place(), self.PATIENCE)
             # Whoever had the lock may have left it there.
             found = super().load_overload(sig, target_context)
             if found is not None:
-                self._release()
+                self.release()
         return found
+
+    def take(self):
+        """Whether this process compiles it: nobody else does at the moment."""
+        with suppress(BlockingIOError):
+            self._turn = _locked(self._place())
+        return self._turn is not None
 
     def save_overload(self, sig, data):
         try:
             super().save_overload(sig, data)
         finally:
-            self._release()
+            self.release()
 
-    def _release(self):
+    def _place(self):
+        return Path(self._cache_path) / f"{self._impl.filename_base}.lock"
+
+    def release(self):
         if self._turn is not None:
             import fcntl
 
@@ -55,8 +67,8 @@ class TakingTurns(FunctionCache):
             self._turn = None
 
 
-def _wait(path: Path, patience: float) -> FileIO | None:
-    """The locked file; None where there is no such lock, or nobody gives it back."""
+def _locked(path: Path) -> FileIO | None:
+    """The locked file, None where there is no such lock; BlockingIOError if somebody has it."""
     try:
         import fcntl
 
@@ -64,19 +76,37 @@ def _wait(path: Path, patience: float) -> FileIO | None:
         file = FileIO(os.fspath(path), "a")
     except (ImportError, OSError):
         return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError:  # a file system without locks
+        file.close()
+        return None
+    return file
+
+
+def _wait(path: Path, patience: float) -> FileIO | None:
+    """The locked file; None where there is no such lock, or nobody gives it back."""
     until = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
+            return _locked(path)
         except BlockingIOError:
-            if time.monotonic() < until:
-                time.sleep(0.05)
-                continue
-        except OSError:  # a file system without locks
-            pass
-        file.close()
-        return None
+            if time.monotonic() >= until:
+                return None
+        if not _meanwhile():
+            time.sleep(0.05)
+
+
+def _meanwhile() -> bool:
+    """Whether something else was compiled that this process will need."""
+    if first_use.expected is None:
+        return False
+    from sim.compiled import ahead
+
+    return ahead.compile_one(first_use.expected)
 
 
 def install() -> None:

@@ -4,8 +4,9 @@ The process that waits holds no lock of Python's while it waits, and the watched
 ended: a kernel that loops for ever is ended too. A watched process that nobody asks for anything for some seconds is
 ended, wherever its parent runs: a worker of somebody's Dask cluster keeps none.
 
-What a function imports where it first needs it does not count as its time: a new process is cold, the first call in it
-may take seconds for what later takes none, and where that were too long no call would ever come to be warm.
+What a function imports where it first needs it does not count as its time, nor the compilation of kernels: a new
+process is cold, the first call in it may take seconds for what later takes none, and where that were too long no call
+would ever come to be warm.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, TypeVar
 
+from sim.compiled import first_use
 from sim.errors import InputError
 from sim.running.orphans import end_with
 
@@ -118,7 +120,8 @@ _TELLING = threading.Lock()
 
 def watched(function: Callable[[T], R], task: T, time_out: float) -> R | Ended:
     """function(task) in this thread's watched process; it is ended where more than `time_out` seconds pass between its
-    calls of `prepared` and `beat`, or after the last of them, imports apart. What it raises is raised here."""
+    calls of `prepared` and `beat`, or after the last of them, imports and compilation apart. What it raises
+    is raised here."""
     child: _Child | None = getattr(_HERE, "child", None)
     if child is None or not child.taken():
         child = _HERE.child = _Child()
@@ -178,6 +181,7 @@ class _Loads:
     def install(self) -> None:
         sys.meta_path.insert(0, self)
         builtins.__import__ = self._imports
+        first_use.begins, first_use.ends = self.compiles, self.compiled
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name not in self._seen:
@@ -187,16 +191,28 @@ class _Loads:
             self._within.loading = inside
             _tell("loads" if inside else "loaded")
 
+    def compiles(self) -> None:
+        """What comes now, compilations and imports within one another, does not count until `compiled`."""
+        self._within.depth = getattr(self._within, "depth", 0) + 1
+        self._within.loading = True
+        _tell("loads")
+
+    def compiled(self) -> None:
+        self._end()
+
     def _imports(self, *arguments: Any, **named: Any) -> Any:
-        own = self._within
-        own.depth = getattr(own, "depth", 0) + 1
+        self._within.depth = getattr(self._within, "depth", 0) + 1
         try:
             return self._import(*arguments, **named)
         finally:
-            own.depth -= 1
-            if own.depth == 0 and getattr(own, "loading", False):
-                own.loading = False
-                _tell("loaded")
+            self._end()
+
+    def _end(self) -> None:
+        own = self._within
+        own.depth -= 1
+        if own.depth == 0 and getattr(own, "loading", False):
+            own.loading = False
+            _tell("loaded")
 
 
 def serve() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.compiled import first_use
 from sim.errors import InputError
 from sim.plugins import looking_in, place_of
 from sim.running.fingerprint import content_of
@@ -114,6 +115,7 @@ def _run(batch: Batch) -> Ran:
         before = _stamps(files)
         if tuple(map(content_of, files)) != batch.data:
             raise _changed(batch)
+        first_use.expected = batch.experiment
         prepared()
         began, failed = time.perf_counter(), 0
         with writing_to(batch.place) as writer:
