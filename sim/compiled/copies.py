@@ -25,3 +25,10 @@ def copy_matrix(source, target):
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
             target[i, j] = source[i, j]
+
+
+@njit(**INNER)
+def clear(target):
+    """target[i] = 0, (n,)."""
+    for i in range(target.size):
+        target[i] = 0.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sim.compiled.copies import copy_vector
+from sim.compiled.copies import clear, copy_vector
 from sim.compiled.jit import FAST_PARALLEL, INNER
 from sim.compiled.simplex import PivOptions, linprog_simplex
 
@@ -89,8 +89,10 @@ def _solve(table, kept, rows, fixed, anchor, reached, stake, how, p):
     power, tolerance, ruin = how
     M, n = table.shape[0], kept.size
     cost, upper, limit = np.zeros(n + 1), np.zeros((M, n + 1)), np.zeros(M)
-    cost[n], unit, worst = 1.0, np.ones(M), np.zeros(n)
+    unit, worst = np.zeros(M), np.zeros(n)
+    cost[n] = 1.0
     for m in range(M):
+        unit[m] = 1.0
         if fixed[m]:
             for j in range(n):
                 upper[m, j] = -rows[m, j]
@@ -106,23 +108,27 @@ def _solve(table, kept, rows, fixed, anchor, reached, stake, how, p):
             unit[m] = size**power
             for j in range(n + 1):
                 upper[m, j] /= unit[m]
-    equal, one = np.ones((1, n + 1)), np.ones(1)
-    equal[0, n] = 0.0
+    equal, one = np.zeros((1, n + 1)), np.zeros(1)
+    one[0] = 1.0
     for j in range(n):
+        equal[0, j] = 1.0
         if worst[j] < -ruin:
             equal[0, j] = 0.0
-            upper[:, j] = 0.0
+            for m in range(M):
+                upper[m, j] = 0.0
     solved = linprog_simplex(
         cost, upper, limit, equal, one, 1000 + 50 * (M + n), PivOptions(tolerance, 0.1 * tolerance, 1e-13)
     )
     total = 0.0
     for j in range(n):
         total += max(solved.x[j], 0.0)
-    p[:] = 0.0
+    clear(p)
     if solved.success and total > 0.0:
         for j in range(n):
             p[kept[j]] = max(solved.x[j], 0.0) / total
-    return solved.success and total > 0.0, np.maximum(solved.lambd[:M], 0.0) / unit
+    for m in range(M):
+        unit[m] = max(solved.lambd[m], 0.0) / unit[m]
+    return solved.success and total > 0.0, unit
 
 
 @njit(**INNER)
@@ -133,7 +139,10 @@ def _scores(table, kept, rows, fixed, anchor, stake, dual):
     for m in range(table.shape[0]):
         if not fixed[m]:
             mass += dual[m]
-    score, share = np.zeros(kept.size), dual / mass if mass > 0.0 else np.zeros(dual.size)
+    score, share = np.zeros(kept.size), np.zeros(dual.size)
+    if mass > 0.0:
+        for m in range(dual.size):
+            share[m] = dual[m] / mass
     for j in range(kept.size):
         for m in range(table.shape[0]):
             gain = stake * rows[m, j] if fixed[m] else table[m, kept[j]] - anchor
@@ -154,19 +163,22 @@ def _leximin(table, p):
     could rise, and the largest share of itself by which any could, both from duality.
     """
     M, A = table.shape
-    fixed, anchors, level, unit = np.zeros(M, np.bool_), np.zeros(M), np.zeros(M), np.ones(M)
-    kept = np.arange(A)
+    fixed, anchors, level, unit = np.zeros(M, np.bool_), np.zeros(M), np.zeros(M), np.zeros(M)
+    n_fixed, before = 0, np.zeros(M, np.bool_)
+    kept = np.empty(A, np.int64)
     first, gap, programs = 0.0, 0.0, 0
-    p[:] = 0.0
+    clear(p)
     start, highest = 0, -np.inf
     for a in range(A):
-        lowest = table[:, a].min()
+        kept[a] = a
+        lowest = np.inf
+        for m in range(M):
+            lowest = min(lowest, table[m, a])
         if lowest > highest:
             start, highest = a, lowest
     p[start] = 1.0
     tried = np.zeros(A)
     for _ in range(M):
-        n_fixed = fixed.sum()
         if n_fixed == M:
             break
         anchor = _least(table, p, fixed, 0.0)[0]
@@ -205,10 +217,15 @@ def _leximin(table, p):
                 moved = anchor
                 anchor = _least(table, p, fixed, 0.0)[0]
                 reached, noise = _least(table, p, fixed, anchor)
-                bound, score = bound + (moved - anchor), score + (moved - anchor)
+                bound += moved - anchor
+                for j in range(kept.size):
+                    score[j] += moved - anchor
             now, shares = _scores(table, kept, rows, fixed, anchor, stake, dual)
-            if now.max() <= bound:
-                bound, score, share = now.max(), now, shares
+            most = -np.inf
+            for j in range(kept.size):
+                most = max(most, now[j])
+            if most <= bound:
+                bound, score, share = most, now, shares
             little = max(_EXACT * min(spread, abs(anchor + reached)), noise)
             if bound - reached <= little:
                 break
@@ -226,19 +243,20 @@ def _leximin(table, p):
                 heaviest = m
         # Where all was at stake a level far smaller may be given way to by more than it is.
         own_unit = 0.0 if flat else max(min(spread, abs(anchor + reached)), 1e-6 * spread)
-        free = ~fixed
         for m in range(M):
-            if free[m]:
+            before[m] = fixed[m]
+            if not fixed[m]:
                 final = _most(table, m, kept, anchor) <= top if flat else m == heaviest or share[m] > _ZERO
                 if final:
                     fixed[m], anchors[m], level[m], unit[m] = True, anchor, reached, own_unit
+                    n_fixed += 1
         still = 0
         remain = np.empty(kept.size, np.int64)
         for j in range(kept.size):
             if flat:
                 stays = True
                 for m in range(M):
-                    if free[m] and fixed[m] and table[m, kept[j]] - anchor < reached - noise:
+                    if fixed[m] and not before[m] and table[m, kept[j]] - anchor < reached - noise:
                         stays = False
             else:
                 stays = score[j] >= bound - _ZERO * spread
@@ -246,7 +264,9 @@ def _leximin(table, p):
                 remain[still] = kept[j]
                 still += 1
         kept = remain[:still]
-        system, n_rows = np.ones((M + 1, still)), 1
+        system, n_rows = np.zeros((M + 1, still)), 1
+        for j in range(still):
+            system[0, j] = 1.0
         for m in range(M):
             if fixed[m]:
                 size = 0.0
@@ -260,9 +280,12 @@ def _leximin(table, p):
         if _rank(system, n_rows, still) == still:
             break
     for m in range(M):
-        # What later programs took from a level that was final.
-        others = np.arange(M) != m
-        own, noise = _least(table, p, others, anchors[m])
+        before[m] = True
+    for m in range(M):
+        # What later programs took from a level that was final; its own party alone is looked at.
+        before[m] = False
+        own, noise = _least(table, p, before, anchors[m])
+        before[m] = True
         short = level[m] - own
         if fixed[m] and short > noise:
             gap, first = max(gap, short / max(abs(anchors[m] + level[m]), 1e-300)), max(first, short)
