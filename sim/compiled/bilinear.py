@@ -164,10 +164,10 @@ def ranking_slopes(u, K, slope, curvature):
         largest = u[start]
         for j in range(1, K):
             largest = max(largest, u[start + j])
-        # Slices: see the sum over shares in `choice_pass`.
         rest, values, made = 0.0, u[start : start + K], slope[start : start + K]
         for j in range(K):
             made[j] = exp(values[j] - largest)
+        for j in range(K):
             rest += made[j]
         passed, squares = 0.0, 0.0
         for j in range(K):

@@ -52,6 +52,7 @@ def choice_score(z, chance):
     total = faint_exp(low)
     for j in range(z.size):
         chance[j] = faint_exp(low - z[j])
+    for j in range(z.size):
         total += chance[j]
     for j in range(z.size):
         chance[j] /= total
@@ -148,12 +149,11 @@ def _tile(answers, first, last, types, fixed, hard, rows, sums):
         shares, total = rows.scores[k], 0.0
         for i in range(first, last):
             own = types.gamma[i, k] if fixed else types.proposal[i, k]
-            # Slices, and not `shares[e - first_event]`: of an index that might be negative the compiled test of whether
-            # two arrays overlap takes in what lies behind them, and where they lie would decide the order of the sum.
             a, b = answers.offsets[i], answers.offsets[i + 1]
             weight, share = answers.weight[a:b], shares[a - first_event : b - first_event]
             for e in range(weight.size):
                 share[e] = own * weight[e]
+            for e in range(weight.size):
                 total += own * weight[e]
         sums.mass[k] += total
         _curve(answers, first_event, last_event, shares, rows.chances[k], rows, sums.gradient[k], sums.hessian[k])

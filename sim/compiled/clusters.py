@@ -56,12 +56,12 @@ def _refit(answers, starts, ridge, theta, labels, gathered, work):
                 source, target = features[a, starts[i] : starts[i + 1]], held[a, filled : filled + m]
                 for j in range(m):
                     target[j] = source[j]
-            # Slices: see the sum over shares in `choice_pass`.
             own_offset, own_weight = offset[starts[i] : starts[i + 1]], weight[starts[i] : starts[i + 1]]
             to_offset, to_weight = held_offset[filled : filled + m], held_weight[filled : filled + m]
             for j in range(m):
                 to_offset[j] = own_offset[j]
                 to_weight[j] = own_weight[j]
+            for j in range(m):
                 mass += own_weight[j]
             filled += m
         if filled > 0:

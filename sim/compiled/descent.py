@@ -17,11 +17,13 @@ from sim.compiled.tiles import TILE
 @njit(**INNER)
 def _gram(factor):
     r = factor.shape[0]
-    out = np.zeros((r, r))
+    out = np.empty((r, r))
     for a in range(r):
         for b in range(r):
+            total = 0.0
             for j in range(factor.shape[1]):
-                out[a, b] += factor[a, j] * factor[b, j]
+                total += factor[a, j] * factor[b, j]
+            out[a, b] = total
     return out
 
 

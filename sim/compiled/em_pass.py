@@ -97,6 +97,7 @@ def _tile(answers, first, last, types, fixed, hard, rows, sums):
         norm = 0.0
         for k in range(K):
             joint[k] = faint_exp(joint[k] - highest)
+        for k in range(K):
             norm += joint[k]
         likelihood[0] += highest + np.log(norm)
         for k in range(K):
@@ -114,8 +115,9 @@ def _tile(answers, first, last, types, fixed, hard, rows, sums):
                 own_slope[c] = share
         total = 0.0
         for c in range(m):
+            total += own[c] * slope[c]
+        for c in range(m):
             w = own[c] * slope[c]
-            total += w
             slope[c] = -w * wrong[c]
             curvature[c] = w * wrong[c] * (1.0 - wrong[c])
         mass[k] += total

@@ -93,8 +93,11 @@ def set_metric(curvature, mass, factors, metric):
         for b in range(a + 1):
             twice = 1.0 if a == b else 2.0
             along += twice * scalars[RIDGE] * grams[0, a, b] * grams[1, a, b]
+        for b in range(a + 1):
             sums[0, a, b] = sums[0, a, b] / mass + ridge_right * grams[0, a, b]
             sums[1, a, b] = sums[1, a, b] / mass + ridge_left * grams[1, a, b]
+        for b in range(a + 1):
+            twice = 1.0 if a == b else 2.0
             product += twice * sums[0, a, b] * sums[1, a, b]
     scalars[MEAN] = mean
     # Along Theta itself p and q go together: E[w u^2] in place of the product (Sherman-Morrison).

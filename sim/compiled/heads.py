@@ -78,6 +78,7 @@ def fit_head(answers, lo, hi, ridge, tolerance, head, work):
             break
         for a in range(k):
             decrement += scratch[3, a] * step[a]
+        for a in range(k):
             head[a] -= step[a]
     return best
 
@@ -108,7 +109,7 @@ def moment_start(features, weight, starts, subspace):
     """Top k directions of the users' scores at zero, each multiplied by the inverse pooled covariance: for Gaussian
     features the expected score is a multiple of Sigma theta_i."""
     d, k, N = features.shape[0], subspace.shape[0], starts.size - 1
-    covariance, moments, scaled = np.zeros((d, d)), np.zeros((N, d)), np.empty((4, TILE))
+    covariance, moments, scaled = np.zeros((d, d)), np.zeros((N, d)), np.empty((5, TILE))[1:]
     for i in range(N):
         for lo in range(starts[i], starts[i + 1], TILE):
             add_gradient(features, lo, min(lo + TILE, starts[i + 1]), weight[lo : starts[i + 1]], moments[i])

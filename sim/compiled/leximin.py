@@ -144,11 +144,11 @@ def _scores(table, kept, rows, fixed, anchor, stake, dual):
         for m in range(dual.size):
             share[m] = dual[m] / mass
     for j in range(kept.size):
+        total = 0.0
         for m in range(table.shape[0]):
             gain = stake * rows[m, j] if fixed[m] else table[m, kept[j]] - anchor
-            score[j] += share[m] * gain
-        if mass <= 0.0:
-            score[j] = np.inf
+            total += share[m] * gain
+        score[j] = total if mass > 0.0 else np.inf
     return score, share
 
 

@@ -145,6 +145,7 @@ def interior_point(table, alpha, tolerance, max_iterations, cautious, p, t):
         for a in range(A):
             mu += q[a] * s[a]
             total += q[a]
+        for a in range(A):
             ratio[a] = q[a] / s[a]
         mu /= A
         for m in range(M):

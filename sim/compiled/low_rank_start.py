@@ -11,7 +11,7 @@ from sim.compiled.cholesky import factor_in_place
 from sim.compiled.factor_metric import split
 from sim.compiled.jit import INNER
 from sim.compiled.structs import Moments
-from sim.compiled.tiles import add_block, add_hessian
+from sim.compiled.tiles import TILE, add_block, add_hessian
 
 # Turns of orthogonal iteration.
 _TURNS = 8
@@ -36,14 +36,18 @@ def _add_cross(x, z, lo, hi, slope, scaled, out):
 def add_moments(answers, lo, hi, square, sums):
     """Sums over columns lo:hi, the second moments only if `square`."""
     m, weight, totals = hi - lo, answers.weight[lo:hi], sums.totals
-    slope, curvature, scaled = np.empty(m), np.empty(m), np.empty((4, m))
+    slope, curvature, scaled = np.empty(m), np.empty(m), np.empty((5, max(m, TILE)))[1:]
     loss_slopes(answers.offset[lo:hi], weight, answers.unweighted, answers.K, slope, curvature)
+    total = 0.0
     for c in range(m):
-        totals[1] += curvature[c]
+        total += curvature[c]
+    totals[1] += total
     _add_cross(answers.x, answers.z, lo, hi, slope, scaled, sums.cross)
     if square:
+        total = 0.0
         for c in range(m):
-            totals[0] += weight[c]
+            total += weight[c]
+        totals[0] += total
         add_hessian(answers.x, lo, hi, weight, scaled, sums.x_square)
         add_hessian(answers.z, lo, hi, weight, scaled, sums.z_square)
 

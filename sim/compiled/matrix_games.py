@@ -19,6 +19,7 @@ def _simplex(found):
     total = 0.0
     for a in range(found.size):
         found[a] = max(found[a], 0.0)
+    for a in range(found.size):
         total += found[a]
     for a in range(found.size):
         found[a] /= total

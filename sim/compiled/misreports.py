@@ -126,9 +126,10 @@ def _nelder_mead(simplex, values, most, judge, pooling, room):
         if values[d] - values[0] <= 1e-13 * (1.0 + abs(values[0])):
             break
         for j in range(d):
-            centre[j] = 0.0
+            total = 0.0
             for v in range(d):
-                centre[j] += simplex[v, j] / d
+                total += simplex[v, j] / d
+            centre[j] = total
             trial[2, j] = 2.0 * centre[j] - simplex[d, j]
         reflected = _loss(trial[2], judge, pooling, room)
         spent += 1
@@ -178,17 +179,18 @@ def _summed(log_reports, skip, alpha, out):
     """What `_consensus` needs of everybody but `skip` (nobody is skipped if it is -1)."""
     N, K = log_reports.shape
     for a in range(K):
-        out[a] = np.inf if alpha == -np.inf else -np.inf if alpha == np.inf else 0.0
+        total = np.inf if alpha == -np.inf else -np.inf if alpha == np.inf else 0.0
         for j in range(N):
             if j == skip:
                 continue
             value = log_reports[j, a]
             if alpha == np.inf:
-                out[a] = max(out[a], value)
+                total = max(total, value)
             elif alpha == -np.inf:
-                out[a] = min(out[a], value)
+                total = min(total, value)
             else:
-                out[a] += value if alpha == 0.0 else exp(alpha * value)
+                total += value if alpha == 0.0 else exp(alpha * value)
+        out[a] = total
 
 
 @njit(**_PARALLEL)

@@ -28,11 +28,14 @@ def slopes(z, weight, slope, curvature):
     """First and second derivatives of -w log sigma(z) by z; returns the sum of the losses."""
     loss = 0.0
     for c in range(weight.size):
-        e = faint_exp(-abs(z[c]))
+        curvature[c] = faint_exp(-abs(z[c]))
+    for c in range(weight.size):
+        loss += weight[c] * (log1p_unit(curvature[c]) + 0.5 * (abs(z[c]) - z[c]))
+    for c in range(weight.size):
+        e = curvature[c]
         s = 1.0 / (1.0 + e)
         wrong = e * s if z[c] >= 0.0 else s
         w = weight[c]
-        loss += w * (log1p_unit(e) + 0.5 * (abs(z[c]) - z[c]))
         slope[c] = -w * wrong
         curvature[c] = w * e * s * s
     return loss
@@ -43,12 +46,14 @@ def slopes_unweighted(z, slope, curvature):
     """The same for unit weights: one logarithm of a product of at most 504 factors, each in [1, 2], for all."""
     loss, product = 0.0, 1.0
     for c in range(slope.size):
-        e = faint_exp(-abs(z[c]))
-        s = 1.0 / (1.0 + e)
-        wrong = e * s if z[c] >= 0.0 else s
+        curvature[c] = faint_exp(-abs(z[c]))
+    for c in range(slope.size):
         loss += 0.5 * (abs(z[c]) - z[c])
-        product *= 1.0 + e
-        slope[c] = -wrong
+        product *= 1.0 + curvature[c]
+    for c in range(slope.size):
+        e = curvature[c]
+        s = 1.0 / (1.0 + e)
+        slope[c] = -(e * s if z[c] >= 0.0 else s)
         curvature[c] = e * s * s
     return loss + np.log(product)
 
@@ -58,8 +63,9 @@ def _slopes_at_origin(weight, slope, curvature):
     """The same where every margin is zero."""
     loss = 0.0
     for c in range(weight.size):
+        loss += weight[c] * _LOG2
+    for c in range(weight.size):
         w = weight[c]
-        loss += w * _LOG2
         slope[c] = -0.5 * w
         curvature[c] = 0.25 * w
     return loss
@@ -169,6 +175,7 @@ def advance(proposed, limits, theta, gradient, hessian, curved, step, progress):
     solve_factored(hessian, step)
     for j in range(d):
         decrement += gradient[j] * step[j]
+    for j in range(d):
         theta[j] -= step[j]
     progress[DECREMENT] = decrement
     progress[STEPS] += 1.0

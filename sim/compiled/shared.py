@@ -85,7 +85,7 @@ def _workspace(answers, starts, k):
         longest = max(longest, starts[i + 1] - starts[i])
     work = HeadScratch(np.empty(k), np.empty((k, k)), np.empty((4, longest + k)))
     projected = Answers(np.empty((k, length)), answers.weight, answers.offset)
-    scratch = HessianScratch(np.empty((4, TILE)), np.empty((d, d)), work.hessian, np.empty((2 * k, k * d)))
+    scratch = HessianScratch(np.empty((5, TILE))[1:], np.empty((d, d)), work.hessian, np.empty((2 * k, k * d)))
     return Profile(answers.features, projected, starts, np.empty(length), np.empty(length), work), scratch
 
 

@@ -105,6 +105,7 @@ def _average(value, score, draws, out, centre):
         most = max(most, value[r])
     for r in range(R):
         value[r] = faint_exp(value[r] - most)
+    for r in range(R):
         total += value[r]
     for r in range(R):
         value[r] /= total
@@ -113,6 +114,7 @@ def _average(value, score, draws, out, centre):
         g = 0.0
         for r in range(R):
             own[r] *= value[r]
+        for r in range(R):
             g += own[r]
         out[k] = g
         for b in range(q):

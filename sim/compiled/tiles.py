@@ -174,7 +174,11 @@ def add_block(rows, scaled, h, j, k):
 
 @njit(**INNER)
 def add_hessian(features, lo, hi, curvature, scaled, hessian):
-    """hessian[j, k] += sum_c curvature[c] features[j, c] features[k, c], k <= j.  scaled: scratch (4, >= m)."""
+    """hessian[j, k] += sum_c curvature[c] features[j, c] features[k, c], k <= j.
+
+    scaled: scratch (4, at least TILE), behind a row as long: what is added up beside it is added up in an order that
+    depends on how near its other arrays begin, unless none does.
+    """
     m = hi - lo
     s = scaled[0, :m], scaled[1, :m], scaled[2, :m], scaled[3, :m]
     for j in range(0, hessian.shape[0], 4):
