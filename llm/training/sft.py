@@ -30,7 +30,7 @@ from llm.training.sft_settings import SftSettings
 from sim.errors import InputError
 from sim.files.atomic import write_json
 from sim.files.locks import held
-from sim.files.own_folder import take_place
+from sim.files.own_folder import lies_at, take_place
 from sim.settings import resolved
 from sim.streams import Stream
 
@@ -219,6 +219,7 @@ def _finished(out: Path, settings: SftSettings, progress: Progress) -> SftSummar
 
 def _save(model: Any, tokenizer: Any, out: Path, summary: Mapping[str, Any]) -> None:
     """The whole folder under a temporary name, then one rename."""
+    out = lies_at(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

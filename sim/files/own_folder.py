@@ -25,6 +25,12 @@ def require_own_folder(out: str | Path, what: str, marks: Sequence[str]) -> None
     raise InputError(f"is not empty and holds no earlier {what}", file=folder, fix="name another folder (out)")
 
 
+def lies_at(out: str | Path) -> Path:
+    """Where a folder that is to be replaced lies: of a link, what it leads to, which may be another disk."""
+    place = Path(out).absolute()
+    return place.resolve() if place.is_symlink() and place.is_dir() else place
+
+
 def take_place(fresh: Path, target: Path) -> None:
     """`fresh` becomes the folder `target`; an earlier one goes, but for hidden files: .gitkeep, .DS_Store and .git are
     nobody's results."""

@@ -23,7 +23,7 @@ from sim.errors import InputError
 from sim.files.atomic import Json, parents_of, require_place, write_json, write_text
 from sim.files.checksums import NAME as CHECKSUMS
 from sim.files.checksums import require_unchanged, write_checksums
-from sim.files.own_folder import take_place
+from sim.files.own_folder import lies_at, take_place
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method
@@ -95,7 +95,7 @@ def replace_folder(out: str | Path, fill: Callable[[Path], None]) -> None:
     """A folder that `fill` writes beside its place and that then takes it, whole; an earlier fit goes."""
     require_writable(out)
     # Absolute: Arrow takes a folder that is called ~ for somebody's home.
-    target = Path(out).absolute()
+    target = lies_at(out)
     with parents_of(target):
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:

@@ -13,6 +13,7 @@ import yaml
 from sim.arguments import require_count
 from sim.errors import InputError
 from sim.files.atomic import write_json
+from sim.files.sealed import seal_of
 from sim.reading import load_json, of_this_version, read_text
 from sim.running.engines import EngineName, Tls, Workers
 from sim.running.fingerprint import code_fingerprint, content_of
@@ -24,6 +25,7 @@ from sim.studies.shipped import study_file
 from sim.studies.spec import StudySpec, load_spec
 
 NAME = "request.json"
+_SEAL = "checksum"
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Request:
             before = load_json((folder / NAME).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = {}
-        write_json(folder / NAME, content)
+        write_json(folder / NAME, {**content, _SEAL: seal_of(content)})
         return differences(before, content)
 
     @classmethod
@@ -143,6 +145,12 @@ class Request:
             raise InputError("is not the folder of a study", file=folder, fix=fix)
         with of_this_version(path, "run `pluralign study` again"):
             found = load_json(read_text(path, fix))
+            # Folders of before it was kept have none.
+            if _SEAL in found and found.pop(_SEAL) != seal_of(found):
+                raise InputError(
+                    "was changed since it was written (checksum)", file=path,
+                    fix=f"give the study's command again, or delete '{_SEAL}' in it if the change was meant",
+                )  # fmt: skip
             file, experiment = Path(found["study"]), str(found["experiment"])
             kept: dict[str, Any] = {}
             for field in fields(cls):
@@ -164,6 +172,8 @@ def changed_since(folder: Path) -> str:
     """What decides whether a study goes on and is not as it was when the study was begun, or ""."""
     try:
         found = load_json((folder / NAME).read_text(encoding="utf-8"))
+        if _SEAL in found and found.pop(_SEAL) != seal_of(found):
+            return f"{NAME}, which says how the study was asked for, was changed since it was written"
         file, content, code = Path(found["study"]), str(found["content"]), str(found["code"])
         if not file.is_file():
             return f"the study's file, {file}, is not there any more; `study resume` needs it"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from places import ROOT
-from study_processes import study_file
+from study_processes import edited, study_file
 from typed_commands import typed, typed_json
 
 import pluralign as pl
@@ -168,8 +168,7 @@ def test_work_of_other_code_is_told(study, tmp_path, monkeypatch, capsys):
 def test_shares_of_two_versions_of_the_program_are_told(study, monkeypatch, capsys, tmp_path):
     for part in (1, 2):
         typed(monkeypatch, capsys, "study", study, "--workers", 1, "--shard", f"{part}/2", "--out", f"part-{part}")
-    asked = tmp_path / "part-2" / "request.json"
-    asked.write_text(json.dumps({**json.loads(asked.read_text()), "code": "another"}))
+    edited(tmp_path / "part-2" / "request.json", code="another")
     code, _, err = typed(monkeypatch, capsys, "study", "merge", "part-1", "part-2", "--out", "whole")
     assert (code, err.count("\n")) == (2, 1)
     assert "another version of the program, or of the packages it runs on, than part-1" in err
@@ -219,8 +218,7 @@ def test_what_contradicts_itself_is_refused(study, monkeypatch, capsys):
 def test_damaged_files_are_told_in_words(study, tmp_path, monkeypatch, capsys, name, change, message):
     typed(monkeypatch, capsys, "study", study, "--workers", 1, "--set", "replicates=1", "--out", "o")
     path = tmp_path / "o" / name
-    found = {key: value for key, value in {**json.loads(path.read_text()), **change}.items() if value is not ...}
-    path.write_text(json.dumps(found))
+    edited(path, **change)
     verb = "status" if name == "status.json" else "resume"
     code, _, err = typed(monkeypatch, capsys, "study", verb, "o")
     assert (code, err.count("\n")) == (2, 1)

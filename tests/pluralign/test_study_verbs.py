@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from study_processes import numbers, study_file
+from study_processes import edited, numbers, study_file
 from typed_commands import typed, typed_json
 
 import pluralign as pl
@@ -48,11 +48,25 @@ def test_resume_asks_for_the_same_again(study, monkeypatch, capsys):
     assert (code, "has changed since the study was begun" in err) == (2, True)
 
 
+def test_a_request_that_was_changed_is_not_gone_on_with(study, monkeypatch, capsys):
+    """A digit of it, and the study would end with fewer replicates than it had."""
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--set", "replicates=5", "--out", "o")
+    asked = study.parent / "o" / "request.json"
+    before = numbers(study.parent / "o")
+    asked.write_text(asked.read_text().replace("replicates=5", "replicates=2"))
+    code, _, err = typed(monkeypatch, capsys, "study", "resume", "o")
+    assert (code, "was changed since it was written" in err) == (2, True)
+    assert numbers(study.parent / "o") == before
+    assert "was changed since it was written" in pl.study_status("o").changed
+    typed(monkeypatch, capsys, "study", study, "--workers", 1, "--set", "replicates=5", "--out", "o")
+    assert pl.study_status("o").changed == ""
+
+
 def test_status_says_what_has_changed_since(study, monkeypatch, capsys):
     typed(monkeypatch, capsys, "study", study, "--workers", 1, "--out", "o")
     assert pl.study_status("o").changed == ""
     asked = study.parent / "o" / "request.json"
-    kept, text = asked.read_text(), study.read_text()
+    text = study.read_text()
 
     def told():
         lines = typed(monkeypatch, capsys, "study", "status", "o")[1].splitlines()
@@ -60,7 +74,7 @@ def test_status_says_what_has_changed_since(study, monkeypatch, capsys):
         assert typed_json(monkeypatch, capsys, "study", "status", "o")["changed"] == lines[1]
         return lines[1]
 
-    asked.write_text(json.dumps({**json.loads(kept), "code": "of another version"}))
+    edited(asked, code="of another version")
     assert told().endswith("is another version since; `study resume` computes all of it again")
     again = typed_json(monkeypatch, capsys, "study", "resume", "o")
     assert again["resumed"] == again["tasks"]  # only what was written of the version is another here
@@ -101,14 +115,12 @@ def test_an_edit_of_ones_own_code_or_data_is_seen(study, monkeypatch, capsys):
     data.unlink()
     assert pl.study_status("o").changed.endswith("is not there any more; `study resume` needs it")
     asked = study.parent / "o" / "request.json"
-    content = json.loads(asked.read_text())
-    del content["decided"]
-    asked.write_text(json.dumps(content))
+    edited(asked, decided=...)
     assert pl.study_status("o").changed == "", "a folder of before it was kept"
     for odd in (3, {"own": []}, {"own": {"files": ["/"], "packages": []}, "data": {}}, {
         "own": {"files": [], "packages": []}, "data": {}, "backends": {"a": {"sources": ["/"], "packages": []}},
     }):  # fmt: skip
-        asked.write_text(json.dumps({**content, "decided": odd}))
+        edited(asked, decided=odd)
         assert pl.study_status("o").changed.startswith(("request.json, which says", "/, which the study was"))
 
 
@@ -137,8 +149,7 @@ def test_a_folder_that_was_sent_resumes_no_code(study, monkeypatch, capsys, tmp_
     assert code == 2
     assert "names code of one's own, 'slow_study:SLOW', which is run only from its own folder" in err
     payload = study_file(tmp_path / "o")
-    request = json.loads((tmp_path / "o" / "request.json").read_text())
-    (tmp_path / "o" / "request.json").write_text(json.dumps({**request, "study": str(payload)}))
+    edited(tmp_path / "o" / "request.json", study=str(payload))
     monkeypatch.chdir(tmp_path)
     code, _, err = typed(monkeypatch, capsys, "study", "resume", "o")
     assert (code, "which is run only from its own folder" in err) == (2, True)

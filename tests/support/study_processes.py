@@ -1,6 +1,7 @@
 """`pluralign study` as processes of their own, which tests kill, stop, starve and wait for."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -78,3 +79,9 @@ def numbers(folder: Path) -> list[dict]:
     """What does not depend on the machine, of a folder's results."""
     rows = Results.read(folder / "results.parquet").rows()
     return [{name: value for name, value in row.items() if name != "wall_s"} for row in rows]
+
+
+def edited(path, **changes):
+    """A JSON file's keys otherwise (`...`: without them), and without its checksum, as of an earlier version."""
+    content = {**json.loads(path.read_text()), **changes, "checksum": ...}
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))

@@ -12,6 +12,7 @@ import pluralign as pl
 from pluralign.api.mutations import MutationResult
 from sim.errors import InputError
 from sim.files.locks import held
+from sim.files.sealed import write_sealed
 from sim.running.fingerprint import versions
 from theory.engine.registry import find, papers
 from theory.mutation.argued import ARGUED
@@ -239,7 +240,7 @@ def test_answers_are_of_the_versions_they_were_found_with(tmp_path, monkeypatch)
     theorem = find("costs-not-negative")
     before = survey.digest_of(SOURCES, theorem)
     row = {"claim_id": "costs-not-negative", "digest": before, "seed": 0, "seconds": 1.0, "noticed": "", "lines": {}}
-    (tmp_path / "one.json").write_text(json.dumps(row))
+    write_sealed(tmp_path / "one.json", row)
     assert survey._load(tmp_path / "one.json", theorem, before, 0).digest == before
     for package in ("python", "numpy", "scipy", "numba"):
         others = {**versions(), package: "0.0.1"}

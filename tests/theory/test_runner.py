@@ -185,6 +185,18 @@ def test_a_killed_run_resumes_and_gives_the_same_answer(plain, tmp_path):
     assert other.resumed == 0
 
 
+def test_a_finished_claim_that_was_changed_is_checked_again(plain, tmp_path):
+    """A digit of a number, which would be shown as this program's."""
+    run_checks([find(CHEAP[0])], profile="quick", seed=3, cells=tmp_path)
+    (file,) = tmp_path.iterdir()
+    text = file.read_text()
+    at = text.index('"measured": ') + len('"measured": ')
+    file.write_text(text[:at] + "7" + text[at + 1 :])
+    report = run_checks([find(CHEAP[0])], profile="quick", seed=3, cells=tmp_path)
+    assert report.resumed == 0
+    assert file.read_text() == text
+
+
 def _ending_after(number):
     seen = []
 

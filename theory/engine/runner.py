@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
-from sim.files.atomic import write_json
+from sim.files.sealed import read_sealed, write_sealed
 from sim.plugins import blaming, looking_in
-from sim.reading import load_json
 from sim.running.engines import EngineName, Tls, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.running.watched import Ended, prepared, watched
@@ -136,10 +135,9 @@ def forget_finished(cells: Path, theorems: Sequence[Theorem[Any]], profile: Prof
 
 
 def _load_cell(path: Path) -> list[Check] | None:
-    """A finished cell, or None if it is missing or was not written by this program."""
+    """A finished cell, or None if it is missing, was changed or was not written by this program."""
     try:
-        rows = load_json(path.read_text(encoding="utf-8"))
-        return [check_from_json(row) for row in rows]
+        return [check_from_json(row) for row in read_sealed(path)]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -228,7 +226,7 @@ def run_checks(
             return
         done[task.claim_id] = checks
         if cells is not None and task.given is None:
-            write_json(_cell_path(cells, task), [check.as_kept() for check in checks])
+            write_sealed(_cell_path(cells, task), [check.as_kept() for check in checks])
         if on_progress is not None:
             spent = time.monotonic() - began
             paid = sum(cost[t.claim_id] for t in open_tasks if t.claim_id in done)

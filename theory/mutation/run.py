@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sim.files.atomic import write_json
-from sim.reading import load_json
+from sim.files.sealed import read_sealed, write_sealed
 from theory.engine.registry import select
 from theory.engine.theorem import Json, Profile
 from theory.mutation.fault import Fault
@@ -127,7 +126,7 @@ class _Cells:
         self.path = folder / f"{fault.id}-{fault.digest}.json"
         self._said: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError, ValueError, TypeError):
-            self._said = dict(load_json(self.path.read_text(encoding="utf-8")))
+            self._said = dict(read_sealed(self.path))
 
     def get(self, key: str, claim: Surveyed) -> dict[str, Any] | None:
         own = self._said.get(key)
@@ -137,7 +136,7 @@ class _Cells:
         self._said[key] = {
             "digest": claim.digest, "noticed": answer["noticed"], "seconds": answer["seconds"],
         }  # fmt: skip
-        write_json(self.path, self._said)
+        write_sealed(self.path, self._said)
 
 
 class _Run:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
-from sim.files.atomic import write_json
-from sim.reading import load_json
+from sim.files.sealed import read_sealed, write_sealed
 from sim.running.fingerprint import versions
 from theory.engine.theorem import Theorem
 from theory.mutation.fault import Fault
@@ -108,7 +107,7 @@ def survey(
                     "claim_id": claim, "digest": digest_of(sources, theorem), "seed": seed,
                     "seconds": checked["seconds"], "noticed": checked["noticed"], "lines": traced["lines"],
                 }  # fmt: skip
-                write_json(cells / f"{claim}.json", own)
+                write_sealed(cells / f"{claim}.json", own)
                 with lock:
                     found[claim] = _surveyed(own, theorem)
                     on_progress(claim, len(found), len(theorems))
@@ -133,7 +132,7 @@ def _surveyed(row: dict[str, Any], theorem: Theorem[Any]) -> Surveyed:
 
 def _load(path: Path, theorem: Theorem[Any], digest: str, seed: int) -> Surveyed | None:
     try:
-        row = load_json(path.read_text(encoding="utf-8"))
+        row = read_sealed(path)
         return _surveyed(row, theorem) if (row["digest"], row["seed"]) == (digest, seed) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

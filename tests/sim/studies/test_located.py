@@ -1,9 +1,8 @@
 """Which file a relative path is: beside the study file, or where the study was asked for, whoever goes on with it."""
 
-import json
-
 import numpy as np
 import pytest
+from study_processes import edited
 
 import pluralign as pl
 from sim.errors import InputError
@@ -127,8 +126,7 @@ def test_shipped_studies_read_where_they_are_asked_for(tmp_path, monkeypatch):
 def test_a_folder_that_is_none_is_one_line(folders, where):
     study = _study(folders, "nowhere", paths=True)
     pl.run_study(study, workers=1, out="o")
-    asked = folders / "o" / "request.json"
-    asked.write_text(json.dumps({**json.loads(asked.read_text()), "where": where}))
+    edited(folders / "o" / "request.json", where=where)
     with pytest.raises(InputError, match="where must be a folder"):
         pl.resume_study("o")
 
@@ -136,8 +134,7 @@ def test_a_folder_that_is_none_is_one_line(folders, where):
 def test_a_folder_of_before_it_was_kept_goes_on_where_it_is(folders):
     study = _study(folders, "before", paths=True)
     pl.run_study(study, workers=1, out="o")
-    asked = folders / "o" / "request.json"
-    asked.write_text(json.dumps({key: own for key, own in json.loads(asked.read_text()).items() if key != "where"}))
+    edited(folders / "o" / "request.json", where=...)
     assert pl.resume_study("o").run.resumed == 2
 
 
