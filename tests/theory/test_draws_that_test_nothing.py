@@ -151,7 +151,7 @@ def test_no_counted_draw_is_below_its_bound_whatever_is_claimed(name):
     setting = replace(variant.setting, replicates=60)
     values = theorem.measure(setting, stream_of(theorem, setting, 5)).values
     assert len(values) >= 10
-    assert np.all(values > 0.0) if name == "pessimism-inequality" else np.all(values != 0.0)
+    assert np.all(values > 0.0) if name == "pessimism-inequality" else np.all(np.abs(values) > 1e-9)
 
 
 def test_the_inequality_fails_at_half_the_radius(monkeypatch):
@@ -214,5 +214,5 @@ def test_every_counted_draw_of_transfers_has_one_by_hand():
             assert len(gains) == found.available > 0
             assert max(gains) == pytest.approx(found.best)
             assert max(gains) > 0.0
-            assert -1.0 < value < max(gains) / table.prod(axis=0).max()
+            assert 0.0 < value < 1.0
     assert len(seen) > 8, "of some worlds the choice was the optimum, and they are not counted"

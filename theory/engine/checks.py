@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.streams import Stream
 from theory.engine.json_numbers import exact, finite
-from theory.engine.judges import Bound, Capped, EveryDraw, Exactly, Frequency, Judgement, TwoSided
+from theory.engine.judges import Bound, Capped, EveryDraw, Exactly, Frequency, Judgement, Slope, TwoSided
 from theory.engine.kept import keeping
 from theory.engine.required import (
     require_bound,
@@ -212,7 +212,7 @@ class Checker:
             controls=controls,
             witness=self._witness(variant, setting, bound, judgement) if verdict is Verdict.VIOLATED else None,
             note="" if judgement is None else judgement.note,
-            curve=_curve(taken.measurement),
+            curve=_curve(bound, taken.measurement),
             axes=theorem.axes,
             attained=attained,
             band=chosen.attained,
@@ -322,10 +322,12 @@ def _conclude(judgement: Judgement | None, power: float, bound: Bound, largest_p
     return judgement.verdict
 
 
-def _curve(measurement: Measurement | None) -> Curve | None:
+def _curve(bound: Bound, measurement: Measurement | None) -> Curve | None:
     if measurement is None or measurement.grid is None or not len(measurement.values):
         return None
     values, n = measurement.values, len(measurement.values)
+    if isinstance(bound, Slope):
+        values = bound.column(values, measurement.grid)
     with np.errstate(invalid="ignore"):  # A replicate may be infinite.
         mean = values.mean(axis=0)
         error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(values.shape[1])

@@ -396,6 +396,10 @@ class Slope:
     def attained(self, values: FloatArray) -> float | None:
         return None
 
+    def column(self, values: FloatArray, grid: FloatArray) -> FloatArray:
+        """The (n_replicates, n_points) of a curve: all there is, of one rate."""
+        return values
+
     def detects(
         self, values: FloatArray, grid: FloatArray | None, stream: Stream, n: int | None = None
     ) -> float | None:

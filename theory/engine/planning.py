@@ -234,6 +234,7 @@ def _grids(
     grid, values = measured.grid, measured.values
     if grid is None or not isinstance(bound, Slope) or len(values) < 2 or not np.isfinite(values).all():
         return ()
+    values = bound.column(values, grid)
     means = values.mean(axis=0)
     if not (means > 0).all():
         return ()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from theory.engine.columns import EachSlope
 from theory.engine.judges import Bound, Equivalent, Frequency, MeanAtLeast, MeanAtMost, Slope
 from theory.engine.theorem import Control, Measurement, Premise, Setting, Theorem, Variant
 
@@ -105,7 +106,9 @@ def _require_grid(theorem: Theorem[Any], bound: Bound, each: tuple[int, ...], gr
     if not isinstance(grid, np.ndarray) or grid.ndim != 1:
         raise _refuse(theorem, f"'{bound.relation}' needs a grid, an array of one axis (got {_kind(grid)})",
                       "return it from `grid`")  # fmt: skip
-    if each != grid.shape:
+    # Of several rates at once the columns stand behind the grid's points.
+    points = each[:-1] if isinstance(bound, EachSlope) else each
+    if points != grid.shape:
         raise _refuse(theorem, f"expected {len(grid)} numbers a replicate, one a grid point (got shape {each})")
     if isinstance(bound, Slope) and (len(grid) < 3 or not ((grid > 0) & np.isfinite(grid)).all()):
         raise _refuse(theorem, "a slope needs a grid of at least 3 points, all positive and finite "

@@ -72,7 +72,8 @@ def _verdict(name: str) -> Verdict:
 
 @dataclass(frozen=True)
 class Variant(Generic[S]):
-    """One reading of a claim: as_stated, as_printed (with the paper's slip) or as_corrected.
+    """One reading of a claim: as_stated, as_printed (with the paper's slip), as_read (what words of the paper may be
+    taken to say, and nobody printed) or as_corrected.
 
     attained: where the bound's constant matters, the band in which the share of it that is measured must lie. A bound
     three times looser would still hold, and leave the band.

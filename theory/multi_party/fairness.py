@@ -147,19 +147,22 @@ class PigouDaltonApprox(Theorem[TransferSetting]):
     A table of 40 options with explicit transfers, each with a parameter of its own; estimates drawn on the surface of
     ellipsoids of radius .002. Every transfer raises the product, so the true optimum has none left, and a choice that
     is the optimum tests nothing: worlds are drawn until pi_hat has one, up to 60, and a replicate whose every world has
-    none is not counted. Value: gain (or decrease) minus tau, relative to the best welfare. Control: the Utilitarian
-    choice on the same bounds."""
+    none is not counted. Value: gain (or decrease) over tau. Control: the Utilitarian choice on the same bounds."""
+
+    right_side = "code"
 
     claim_id, paper, source = "pigou-dalton-approx", PAPER.name, f"{ARXIV}, Definition 5 and Corollary 1"
     statement = "No equalising transfer from the Nash policy raises the welfare by more than the rate."
     cost = 6.0
     SETTINGS = {
         "as_printed": Variant(TransferSetting(reading="decrease"), Verdict.VIOLATED, "Welfare falls by at most tau."),
-        "as_corrected": Variant(TransferSetting(), Verdict.HOLDS, "Welfare rises by at most tau."),
+        "as_corrected": Variant(
+            TransferSetting(), Verdict.HOLDS, "Welfare rises by at most tau.", attained=(0.07, 0.25)
+        ),
     }
 
     def bound(self, setting: TransferSetting) -> Bound:
-        return EveryDraw(1e-9)
+        return EveryDraw(1.0)
 
     def draw(self, setting: TransferSetting, stream: Stream) -> float | None:
         for number in range(WORLDS):
@@ -177,14 +180,14 @@ class PigouDaltonApprox(Theorem[TransferSetting]):
             if chosen < 0:
                 continue
             if setting.reading == "decrease":
-                return (float(welfare[chosen]) - _unequal(v[:, chosen]) - tau) / float(welfare[best])
+                return (float(welfare[chosen]) - _unequal(v[:, chosen])) / tau
             found = pigou_dalton_option(v, chosen, welfare)
             if found.available:
-                return (found.best - tau) / float(welfare[best])
+                return found.best / tau
         return None
 
     def witness(self, setting: TransferSetting, stream: Stream) -> Json:
-        return {"excess over tau, relative to the best welfare": self.draw(setting, stream)}
+        return {"change of welfare over tau": self.draw(setting, stream)}
 
     def control(self, setting: TransferSetting) -> tuple[Control[TransferSetting], ...]:
         return (Control("the Utilitarian choice", replace(setting, rule=1.0)),)

@@ -12,7 +12,8 @@ from sim.estimators.shared_representation import fit_shared
 from sim.populations.shared_representation import Layout, shared_population
 from sim.preferences import FloatArray
 from sim.streams import Stream
-from theory.engine.judges import Bound, EveryDraw, Exactly, Slope
+from theory.engine.columns import EachEveryDraw, EachSlope
+from theory.engine.judges import Bound, EveryDraw, Exactly
 from theory.engine.theorem import Control, Json, Setting, Theorem, Variant
 from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
@@ -23,40 +24,47 @@ _ALPHAS = (-np.inf, -2.0, -1.0, 0.0, 1.0, 2.0, np.inf)
 
 @dataclass(frozen=True)
 class LipschitzSetting(Setting):
-    """summed: compare the sums over annotators instead of their mean, without the factor exp(2 |alpha| Rmax)."""
+    """factor: whether the second bound has exp(2 |alpha| Rmax).  halved: the first has half of the largest move."""
 
     replicates: int = 400
-    averaged_only: bool = False
+    factor: bool = True
+    halved: bool = False
 
 
 class AggregateLipschitz(Theorem[LipschitzSetting]):
     """|Agg(r) - Agg(s)| <= max_i |r_i - s_i|, and <= exp(2 |alpha| Rmax) mean_i |r_i - s_i|: the gradient is
     softmax(alpha r), whose entries sum to one and are at most exp(2 |alpha| Rmax) / N. 5 annotators, rewards uniform on
-    [-1, 1], alpha random in [-2, 2]. Value: the larger of the two ratios. Control: the second bound without its
-    factor."""
+    [-1, 1], alpha random in [-2, 2]. Values: the two ratios, each with a limit of its own. Controls: the second bound
+    without its factor, the first with half of the largest move."""
 
     right_side = "draw"
     claim_id, paper, source = "aggregate-lipschitz", PAPER.name, f"{DERIVED}, Theorem 4.1"
     statement = "The aggregate moves no more than the rewards."
-    SETTINGS = {"as_corrected": Variant(LipschitzSetting(), attained=(0.8, 1.0 + 1e-9))}
+    SETTINGS = {"as_corrected": Variant(LipschitzSetting(), attained=(0.9, 1.0 + 1e-9))}
 
     def bound(self, setting: LipschitzSetting) -> Bound:
-        return EveryDraw(1.0 + 1e-9)
+        return EachEveryDraw(1.0 + 1e-9)
 
-    def draw(self, setting: LipschitzSetting, stream: Stream) -> float:
+    def draw(self, setting: LipschitzSetting, stream: Stream) -> FloatArray:
         r, s = 2.0 * stream.child("rewards").uniforms((2, 5, 1)) - 1.0
-        if stream.replicate % 2:
+        if stream.replicate % 3 == 1:
             # One annotator changes her mind: the mean is at its smallest against the maximum.
             s = r.copy()
             s[0] = -np.sign(r[0])
+        elif stream.replicate % 3 == 2:
+            # All of them nearly alike: the aggregate moves as far as anybody's reward.
+            r, s = 0.7 * r - 0.3, 0.7 * r + 0.1 * s
         alpha = float(4.0 * stream.child("alpha").uniforms(1)[0] - 2.0)
         moved = float(np.abs(aggregate(r, alpha) - aggregate(s, alpha))[0])
-        factor = 1.0 if setting.averaged_only else np.exp(2.0 * abs(alpha))
-        averaged = moved / (factor * np.abs(r - s).mean())
-        return float(averaged if setting.averaged_only else max(averaged, moved / np.abs(r - s).max()))
+        largest = np.abs(r - s).max() * (0.5 if setting.halved else 1.0)
+        averaged = np.abs(r - s).mean() * (np.exp(2.0 * abs(alpha)) if setting.factor else 1.0)
+        return np.array([moved / largest, moved / averaged])
 
     def control(self, setting: LipschitzSetting) -> tuple[Control[LipschitzSetting], ...]:
-        return (Control("without exp(2 |alpha| Rmax)", replace(setting, averaged_only=True)),)
+        return (
+            Control("without exp(2 |alpha| Rmax)", replace(setting, factor=False)),
+            Control("half of the largest move", replace(setting, halved=True)),
+        )
 
 
 @dataclass(frozen=True)
@@ -153,15 +161,16 @@ class AggregateConstant(Theorem[ConstantSetting]):
 class RateSetting(Setting):
     """pinned: every reward is 0 at the reference trajectory (A5), in the generator and in the estimator."""
 
-    replicates: int = 32
+    replicates: int = 64
     pinned: bool = True
     layout: Layout = "diverse"
 
 
 class AggregateRate(Theorem[RateSetting]):
-    """E_mu0 |Agg_alpha(r_hat) - Agg_alpha(r*)|^2 falls as 1 / Np, summed over alpha = -inf, -2, -1, 0, 1, 2, inf: slope
-    in [-1.45, -.8]. Pool of 60 trajectories, d = 10, k = 2, N = 20, pairs against the reference (mu1 is its point
-    mass).
+    """E_mu0 |Agg_alpha(r_hat) - Agg_alpha(r*)|^2 falls as 1 / Np, for each of alpha = -inf, -2, -1, 0, 1, 2, inf: every
+    slope in [-1.45, -.8] (of their sum the infinite alphas make two thirds, and 0 a hundredth). Pool of 60
+    trajectories, d = 10, k = 2, N = 20, pairs against the reference (mu1 is its point mass). Shown is the slope that
+    decides, all are in the note.
 
     As printed nothing pins the annotators' constants: they are N(0, 1) here, comparisons do not show them, and the
     error stays. First term of the printed bound also lacks xi^2 / eta^2.
@@ -169,9 +178,9 @@ class AggregateRate(Theorem[RateSetting]):
 
     claim_id, paper, source = "aggregate-rate", PAPER.name, f"{ARXIV}, Theorem 4.1"
     statement = "The aggregated reward is learned at rate 1 / Np."
-    cost = 4.0
-    full_factor = 3
-    axes = ("answers an annotator", "squared error of the aggregates, summed over alpha")
+    cost = 8.0
+    full_factor = 2
+    axes = ("answers an annotator", "squared error of the aggregate")
     SETTINGS = {
         "as_printed": Variant(RateSetting(pinned=False), Verdict.VIOLATED, "Under A1 to A4."),
         "as_corrected": Variant(RateSetting(), Verdict.HOLDS, "Under A1 to A4 and a reference of reward 0 (A5)."),
@@ -179,7 +188,7 @@ class AggregateRate(Theorem[RateSetting]):
     _ANSWERS = (200, 632, 2000, 6324, 20_000)
 
     def bound(self, setting: RateSetting) -> Bound:
-        return Slope(-0.8, lowest=-1.45)
+        return EachSlope(-0.8, lowest=-1.45)
 
     def grid(self, setting: RateSetting) -> FloatArray:
         return np.array(self._ANSWERS, dtype=np.float64)
@@ -200,7 +209,7 @@ class AggregateRate(Theorem[RateSetting]):
             weights = np.stack([wins, losses], axis=1).ravel()
             learned = pool.rewards(fit_shared(rows, np.repeat(np.arange(20), 2 * M), 20, 2, weights=weights).theta)
             gaps = [(aggregate(learned, alpha) - aggregate(true, alpha))[1:] for alpha in _ALPHAS]
-            errors.append(float(np.sum(np.mean(np.square(gaps), axis=1))))
+            errors.append(np.mean(np.square(gaps), axis=1))
         return np.array(errors)
 
     def witness(self, setting: RateSetting, stream: Stream) -> Json:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.algorithms.aggregation import aggregate, aggregate_prime
 from sim.algorithms.axioms import AXIOMS, Axiom, Lexicographic, known_rules
-from sim.algorithms.orderings import Ordering, aggregation_rule
+from sim.algorithms.orderings import Ordering, aggregation_rule, power_sign
 from sim.preferences import FloatArray
 from sim.streams import Stream
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast
@@ -185,7 +185,8 @@ class LeximinSetting(Setting):
 class Leximin(Theorem[LeximinSetting]):
     """alpha = -inf is called Leximin-based; the min rule is maximin. Leximin is the limit of the orderings: on profiles
     of four N(0, 1) rewards that share their smallest one, Agg_alpha at -500 ranks as sorted lexicographic comparison
-    does, and min says "equal". Value: 1 where the rankings agree; mean at least .97."""
+    does (by `power_sign`, in which what they share cancels), and min says "equal". Value: 1 where the rankings agree;
+    mean at least .97."""
 
     claim_id, paper, source = "leximin-limit", PAPER.name, f"{ARXIV}, section 4 (names of the rules)"
     statement = "For alpha -> -inf the ordering of Agg_alpha is leximin."
@@ -206,14 +207,7 @@ class Leximin(Theorem[LeximinSetting]):
 
     def draw(self, setting: LeximinSetting, stream: Stream) -> float:
         r, s = self._profiles(setting, stream)
-        if setting.alpha == -np.inf or setting.alpha > -100:
-            sign = aggregation_rule(setting.alpha).sign(r[None], s[None])[0]
-        else:
-            # Equal rewards add equal terms, beside which the others' would be rounded away: they are taken out first.
-            a, b = np.sort(r), np.sort(s)
-            a, b = a[a != b], b[a != b]
-            floor = min(a.min(), b.min())
-            sign = np.sign(np.exp(setting.alpha * (b - floor)).sum() - np.exp(setting.alpha * (a - floor)).sum())
+        sign = power_sign(r[None], s[None], setting.alpha)[0]
         return float(sign == Lexicographic(ascending=True).sign(r[None], s[None])[0])
 
     def witness(self, setting: LeximinSetting, stream: Stream) -> Json:

@@ -52,6 +52,16 @@ def hardest(k: int, concentrability: float, per_annotator: int, rare_first: bool
     return family(float(found.x))
 
 
+def squared_length(family: LowerBoundFamily) -> float:
+    """|theta_w|^2 where every sign is +, its largest: a context adds v = (1/k + 2D, 1/k + D, -2/k - 3D).
+
+    [Theorem 3.3's construction, section 3.4]  The third coordinate, which no action shows, makes the sum zero.
+    """
+    first = float(family.first_rewards(np.array(True)))
+    second = family.second_reward
+    return family.n_contexts * (first**2 + second**2 + (first + second) ** 2)
+
+
 @dataclass(frozen=True)
 class RiskSetting(Setting):
     """rare_first: a1 is the rare action.  hardest: the margin is the worst for each k, Np and Lambda, or one for
@@ -72,12 +82,18 @@ class LowerBound(Theorem[RiskSetting]):
     (k / Np)^(1/2)) from C = 2 / 6^(1/2) max_t t Phi(-t) = .139, that of many answers. Exact, nothing is learned or
     sampled.
 
+    Theorem 3.3's class has |theta_w| <= B = 1. With these margins that takes Np >= C k^2 Lambda^2 (the paper has
+    C k Lambda^2): of the 18 instances 7 are in it, those of few k and many answers, and the largest |theta_w|^2 is 48.
+    Of the others this is the Bayes risk of the family, not of the class; a witness has every |theta_w|^2.
+
     The printed sampling makes a1 the common action (and inverts Lambda^2): then the constant falls with Lambda.
     Control: one margin for all 18, that of k = 9, Np = 12,000, Lambda = 4.
     """
 
     claim_id, paper, source = "lower-bound", PAPER.name, f"{ARXIV}, Theorem 3.3"
-    statement = "No algorithm has a gap below a constant times Lambda (k / Np)^(1/2)."
+    statement = (
+        "On the hard family (in part outside |theta| <= 1) no gap is below a constant times Lambda (k / Np)^(1/2)."
+    )
     cost = 3.0
     SETTINGS = {
         "as_printed": Variant(RiskSetting(rare_first=False), Verdict.VIOLATED, "With a1 the common action."),
@@ -105,7 +121,11 @@ class LowerBound(Theorem[RiskSetting]):
         return float(np.abs(constants / _NORMAL_CONSTANT - 1.0).max())
 
     def witness(self, setting: RiskSetting, stream: Stream) -> Json:
-        return {f"k={k}, Np={Np}, Lambda={L}": value for (k, Np, L), value in self._constants(setting).items()}
+        return {
+            f"k={k}, Np={Np}, Lambda={L}": {"constant": value, "largest |theta_w|^2": squared_length(
+                hardest(k, L, Np, setting.rare_first))}
+            for (k, Np, L), value in self._constants(setting).items()
+        }  # fmt: skip
 
     def control(self, setting: RiskSetting) -> tuple[Control[RiskSetting], ...]:
         return (Control("one margin for all", replace(setting, rare_first=True, hardest=False)),)
