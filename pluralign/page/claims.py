@@ -119,11 +119,13 @@ class PaperShown:
 
     @property
     def errata(self) -> tuple[Erratum, ...]:
-        """Claims with a reading that is contradicted, as expected, beside one that holds."""
+        """Claims with a printed reading that is contradicted, as expected, beside one that holds; `as_read` is none:
+        nobody printed that."""
         found = []
         for claim in self.claims:
             holding = tuple(own for own in claim.readings if own.check.expected is Verdict.HOLDS)
-            found += [Erratum(claim, own, holding) for own in claim.readings
+            printed = [own for own in claim.readings if own.check.variant == "as_printed"]
+            found += [Erratum(claim, own, holding) for own in printed
                       if holding and own.check.expected is Verdict.VIOLATED]  # fmt: skip
         return tuple(found)
 

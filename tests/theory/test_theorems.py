@@ -29,7 +29,7 @@ def test_claims_are_complete(theorem):
     assert theorem.statement.endswith(".")
     assert papers()[theorem.paper].source in theorem.source
     assert len(type(theorem).__doc__) > 80
-    assert set(theorem.SETTINGS) <= {"as_stated", "as_printed", "as_corrected"}
+    assert set(theorem.SETTINGS) <= {"as_stated", "as_printed", "as_read", "as_corrected"}
     for variant in theorem.SETTINGS.values():
         assert isinstance(variant, Variant)
         controls = theorem.control(variant.setting)

@@ -110,14 +110,14 @@ class _AgainstGreedy(Theorem[OrderSetting]):
 
     def control(self, setting: OrderSetting) -> tuple[Control[OrderSetting], ...]:
         if setting.shift == "exotic":
-            other: Shift = self.SETTINGS["as_printed"].setting.shift
+            other: Shift = self.SETTINGS["as_read"].setting.shift
             return (Control(f"shift: {other}", replace(setting, shift=other)),)
         return (Control("pessimism action by action", replace(setting, kind="pointwise")),)
 
 
 def _variants(shift: Shift, n: int, where: str) -> dict[str, Variant[OrderSetting]]:
     return {
-        "as_printed": Variant(
+        "as_read": Variant(
             OrderSetting(shift=shift, n=n), Verdict.VIOLATED, f"Read without a condition on coverage: {where}."
         ),
         "as_corrected": Variant(OrderSetting(n=n), Verdict.HOLDS, "PRS beats greed where it covers the best actions."),
@@ -182,7 +182,7 @@ class RobustLoss(Theorem[RobustSetting]):
     statement = "A shift at most doubles the loss of the pessimistic policy."
     cost = 3.0
     SETTINGS = {
-        "as_printed": Variant(RobustSetting(shift="contexts"), Verdict.VIOLATED, "Under a shift of contexts."),
+        "as_read": Variant(RobustSetting(shift="contexts"), Verdict.VIOLATED, "Under a shift of contexts."),
         "as_corrected": Variant(RobustSetting(), Verdict.HOLDS, "Under a shift that covers the best actions."),
     }
 

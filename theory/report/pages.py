@@ -39,13 +39,14 @@ def claims_table(theorems: Iterable[Theorem[Any]]) -> str:
 
 
 def readings_table(theorems: Iterable[Theorem[Any]]) -> str:
-    """Claims that are read in more than one way: what the first reading says and comes out as, and what holds."""
-    rows = [("claim", "what it says", "as the paper has it", "comes out", "as it holds")]
+    """Claims that are read in more than one way: what the first reading is, says and comes out as, and what holds."""
+    rows = [("claim", "what it says", "first reading", "which says", "comes out", "as it holds")]
     for theorem in theorems:
-        first, *others = theorem.SETTINGS.values()
+        (name, first), *others = theorem.SETTINGS.items()
         if others:
-            repaired = "; ".join(other.statement for other in others)
-            rows.append((theorem.claim_id, theorem.statement, first.statement, str(first.expected), repaired))
+            repaired = "; ".join(other.statement for _, other in others)
+            reading = name.replace("_", " ")
+            rows.append((theorem.claim_id, theorem.statement, reading, first.statement, str(first.expected), repaired))
     return markdown_rows(rows)
 
 

@@ -141,7 +141,7 @@ class MonotoneInexact(Monotone):
     claim_id, source = "em-monotone-inexact", f"{ARXIV}, Algorithm 1 with the gradient M-step of section 5"
     statement = "EM-DPO with gradient M-steps does not lower the penalised likelihood."
     SETTINGS = {
-        "as_stated": Variant(
+        "as_read": Variant(
             MonotoneSetting(mstep="adam"), Verdict.VIOLATED, "Adam M-steps without a guard are monotone."
         ),
         "as_corrected": Variant(
@@ -207,7 +207,7 @@ class BestLikelihood(Theorem[OptimumSetting]):
     statement = "EM-DPO reaches the best likelihood its model class allows."
     cost = 5.0
     SETTINGS = {
-        "as_stated": Variant(
+        "as_read": Variant(
             OptimumSetting(start="dirichlet", restarts=1), Verdict.VIOLATED, "One run of soft EM reaches the optimum."
         ),
         "as_corrected": Variant(

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from made_checks import printed_and_corrected
 from made_results import HOSTILE, check_folder, everything, fit_folder, mutations_folder, run_folder, study_folder
 from typed_commands import typed, typed_json
 
@@ -16,6 +18,8 @@ from pluralign.page import build, claims, limits
 from pluralign.page.build import collect, render
 from pluralign.page.folders import results_in
 from sim.printable import printable
+from theory.engine.registry import all_theorems
+from theory.engine.verdicts import Verdict
 
 # JSON of the right kind with the wrong things in it.
 WRONG = json.dumps({
@@ -153,6 +157,25 @@ def test_errata_are_what_is_printed_against_what_holds(made):
     assert erratum.printed.check.statement == "R = L - L'."
     assert [own.check.statement for own in erratum.corrected] == ["R = beta (L - L')."]
     assert not hostile.errata
+
+
+def test_a_reading_that_nobody_printed_is_no_erratum():
+    for name, count in (("as_read", 0), ("as_stated", 0), ("as_printed", 1)):
+        first, second = printed_and_corrected()
+        claim = claims._claim("a", [replace(first, variant=name), second], ())
+        assert len(claims.PaperShown("unobserved_types", "", "", (claim,), {}).errata) == count
+
+
+def test_no_reading_is_printed_that_is_reconstructed_or_the_words_of_an_abstract():
+    """Of the low-rank paper no text but its abstract was read: what it names in full there can be printed by it."""
+    loose = {"better-without-shift", "robust-isotropic-targets", "robust-context-shift", "robust-loss",
+             "em-monotone-inexact", "em-best-likelihood"}  # fmt: skip
+    read = {theorem.claim_id for theorem in all_theorems() if "as_read" in theorem.SETTINGS}
+    assert read == loose
+    for theorem in all_theorems():
+        if any(v.expected is Verdict.VIOLATED for v in theorem.SETTINGS.values()) and len(theorem.SETTINGS) > 1:
+            violated = {n for n, v in theorem.SETTINGS.items() if v.expected is Verdict.VIOLATED}
+            assert violated <= {"as_printed", "as_read"}, theorem.claim_id
 
 
 def test_faults_are_of_the_folder_or_of_the_record(made, tmp_path):
