@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,17 @@ from sim.preferences import FloatArray
 from sim.streams import Stream
 
 
+def _left_out(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """A line of what was not used, none where everything was."""
+    return ("left out: " + "; ".join(f"{count} rows {why}" for why, count in counts.items()),) if counts else ()
+
+
 class Types(Shown):
     """Unobserved types of annotators, the largest first, with log-linear rewards <theta_k, phi(item)>.
 
     theta (n_types, d), mixture (n_types,), responsibilities (n_annotators, n_types), rows sum to 1; log_likelihood of
-    the answers, nats; features (d,) and annotators, names; items (n_items, d).  em: the run itself.
+    the answers, nats; features (d,) and annotators, names; items (n_items, d).  left_out: why answers are not used, and
+    how many.  em: the run itself.
     """
 
     def __init__(self, title: str, answers: Differences, em: LogLinearEM) -> None:
@@ -34,7 +40,8 @@ class Types(Shown):
         self.log_likelihood = em.log_likelihood
         self.features, self.items = answers.names, answers.items
         self.annotators = answers.pairs.annotators
-        self.notes = (em.status.message,)
+        self.left_out = dict(answers.pairs.left_out)
+        self.notes = (em.status.message, *_left_out(self.left_out))
 
     @property
     def n_types(self) -> int:
@@ -53,6 +60,7 @@ class Types(Shown):
             "features": list(self.features),
             "log_likelihood": self.log_likelihood,
             "responsibilities": dict(zip(self.annotators, self.responsibilities.tolist(), strict=True)),
+            "left_out": self.left_out,
         }
 
     def page(self) -> Page:
@@ -90,7 +98,8 @@ def em_dpo(
     Maximises sum_i log sum_k eta_k prod_{j of i} sigma(<theta_k, phi(chosen_j) - phi(rejected_j)>)^{w_j}
     - 0.5 ridge sum_k W_k |theta_k|^2, W_k the type's total weight, and keeps the best of `restarts` random splits.
 
-    pairs: whatever `read_pairs` takes; features as they are given, an indicator an item where there are none.
+    pairs: whatever `read_pairs` takes; features as they are given, an indicator an item where there are none; ties are
+    left out, as in every estimator here.
     assignment: soft, or hard (each annotator wholly to her most probable type).  Errors: ValueError, InputError.
     """
     require_choice("assignment", assignment, ("soft", "hard"))
@@ -120,7 +129,7 @@ def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 
         start=np.eye(n_types)[labels][None], max_rounds=0, newton_steps=EXACT,
     )  # fmt: skip
     result = Types("Cluster-DPO", answers, found)
-    result.notes = ("one exact fit a cluster",)
+    result.notes = ("one exact fit a cluster", *_left_out(result.left_out))
     order = np.argsort(-np.bincount(labels, minlength=n_types), kind="stable")
     result.responsibilities = np.eye(n_types)[labels][:, order]
     return result
@@ -129,14 +138,14 @@ def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 
 class Rewards(Shown):
     """Rewards linear in features.  theta: a row for all, an annotator or an annotator's feature, (rows, d).
 
-    rows, features: names.  estimate: the estimator's own result, with its status and what else it found.
+    rows, features: names.  left_out: why answers are not used, and how many.  estimate: the estimator's own result,
+    with its status and what else it found.
     """
 
-    def __init__(
-        self, title: str, theta: FloatArray, rows: Sequence[str], features: Sequence[str], estimate: Any
-    ) -> None:
+    def __init__(self, title: str, theta: FloatArray, rows: Sequence[str], answers: Differences, estimate: Any) -> None:
         self.title, self.theta, self.rows = title, theta, tuple(rows)
-        self.features, self.estimate = tuple(features), estimate
+        self.features, self.estimate = answers.names, estimate
+        self.left_out = dict(answers.pairs.left_out)
 
     def score_items(self, items: Any) -> FloatArray:
         """<theta_row, phi(item)>; items (n, d) -> (rows, n), reward units."""
@@ -144,17 +153,18 @@ class Rewards(Shown):
 
     def as_dict(self) -> dict[str, Any]:
         return {"theta": self.theta.tolist(), "rows": list(self.rows), "features": list(self.features),
-                "status": self.estimate.status.name}  # fmt: skip
+                "status": self.estimate.status.name, "left_out": self.left_out}  # fmt: skip
 
     def page(self) -> Page:
+        notes = [self.estimate.status.message, *_left_out(self.left_out)]
         if len(self.rows) == 1:
             rows: list[tuple[Any, ...]] = [
                 (name, float(value)) for name, value in zip(self.features, self.theta[0], strict=True)
             ]
             rows.sort(key=lambda row: -abs(row[1]))
-            return Page(self.title, ("feature", "coefficient"), rows, [self.estimate.status.message])
+            return Page(self.title, ("feature", "coefficient"), rows, notes)
         rows = [(name, *map(float, theta)) for name, theta in zip(self.rows, self.theta, strict=True)]
-        return Page(self.title, ("", *self.features), rows, [self.estimate.status.message])
+        return Page(self.title, ("", *self.features), rows, notes)
 
     def plot(self) -> Any:
         """Axes with the coefficients: bars of one reward, colours of several."""
@@ -186,7 +196,7 @@ def bradley_terry(pairs: Frame, *, ridge: float = 1e-3) -> Rewards:
 
     answers = differences_of(pairs)
     found = fit_bradley_terry(answers.differences, answers.weights, ridge=ridge)
-    return Rewards("Bradley-Terry", found.theta[None], ("all",), answers.names, found)
+    return Rewards("Bradley-Terry", found.theta[None], ("all",), answers, found)
 
 
 def shared_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-3, max_rounds: int = 200) -> Rewards:
@@ -203,7 +213,7 @@ def shared_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-3, max_rounds: 
         max_rounds=max_rounds,
     )  # fmt: skip
     return Rewards(f"rewards over a shared subspace of rank {rank}", found.theta, answers.pairs.annotators,
-                   answers.names, found)  # fmt: skip
+                   answers, found)  # fmt: skip
 
 
 def low_rank_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-6, max_rounds: int = 1000) -> Rewards:
@@ -222,4 +232,4 @@ def low_rank_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-6, max_rounds
         told[answers.annotator], answers.differences, rank, weights=answers.weights, ridge=ridge, max_rounds=max_rounds,
         method="quasi_newton",
     )  # fmt: skip
-    return Rewards(f"rewards of rank {rank}", found.theta, answers.pairs.annotator_feature_names, answers.names, found)
+    return Rewards(f"rewards of rank {rank}", found.theta, answers.pairs.annotator_feature_names, answers, found)

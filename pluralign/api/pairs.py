@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pluralign.api.frames import Frame, arrow_of, is_path, rows_of
+from sim.answer_kinds.kinds import likelihood_of
 from sim.arguments import float_array, index_array, require_same_rows
 from sim.errors import InputError
 from sim.files import preference_files
@@ -159,8 +160,12 @@ class Differences:
 
 
 def differences_of(data: Frame) -> Differences:
-    """Answers as log-linear rewards take them; data: whatever `read_pairs` takes."""
-    pairs = read_pairs(data).require_pairs("it")
+    """Answers as log-linear rewards take them; data: whatever `read_pairs` takes.
+
+    A tie says that neither is better, whichever of the two is called chosen: ties, and who has no other answers, are
+    left out, and counted in the table's `left_out`.  Errors: InputError, also where every answer is a tie.
+    """
+    pairs = _who_answered(likelihood_of(read_pairs(data).require_pairs("it"), "bradley-terry").table)
     if pairs.features is None and len(pairs) * len(pairs.items) > _MOST_INDICATORS:
         raise InputError(
             f"the {len(pairs.items)} items have no features, and one indicator each is too many", file=pairs.source,
@@ -170,3 +175,16 @@ def differences_of(data: Frame) -> Differences:
     names = pairs.items if pairs.features is None else pairs.feature_names
     weights = np.ones(len(pairs)) if pairs.weights is None else pairs.weights
     return Differences(pairs, items[pairs.chosen] - items[pairs.rejected], items, names, pairs.annotator, weights)
+
+
+def _who_answered(pairs: PairTable) -> PairTable:
+    """The same answers without people who have none: they would be numbers that nothing is known of."""
+    people, annotator = np.unique(pairs.annotator, return_inverse=True)
+    if len(people) == pairs.n_annotators:
+        return pairs
+    told = pairs.annotator_features
+    return replace(
+        pairs, annotators=tuple(pairs.annotators[i] for i in people), annotator=annotator,
+        group=None if pairs.group is None else tuple(pairs.group[i] for i in people),
+        annotator_features=None if told is None else told[people],
+    )  # fmt: skip

@@ -81,7 +81,7 @@ def _without_ties(table: PairTable) -> PairTable:
     if table.tie is None:
         return table
     if table.tie.all():
-        fix = "give answers that say which is better, or likelihood davidson"
+        fix = "give answers that say which is better, or fit with likelihood davidson"
         raise InputError("every answer is a tie", file=table.source, field="tie", fix=fix)
     left_out = (*table.left_out, (TIES, int(table.tie.sum())))
     return replace(table.select(~table.tie), tie=None, left_out=left_out)

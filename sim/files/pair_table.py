@@ -170,8 +170,14 @@ class PairTable:
         return self
 
     def pairs(self) -> PreferencePairs:
-        """The answers for the algorithms: contexts are prompt numbers, responses item numbers."""
+        """The answers for the algorithms: contexts are prompt numbers, responses item numbers.
+
+        InputError where some are ties: which of the two is called chosen says nothing, and would count as a win.
+        """
         self.require_pairs("the algorithm")
+        if self.tie is not None and self.tie.any():
+            raise InputError(f"{counted(int(self.tie.sum()), 'answers')} are ties, and the algorithm takes none",
+                             file=self.source, field="tie", fix="leave them out: table.select(~table.tie)")  # fmt: skip
         return PreferencePairs(
             self.prompt, self.chosen, self.rejected, self.annotator, self.n_annotators, weights=self.weights
         )
