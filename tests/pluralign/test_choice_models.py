@@ -8,6 +8,7 @@ import pytest
 from looks import looks
 from planted_choices import planted_choices
 from real_files import real_file
+from scipy.optimize import minimize
 from typed_commands import typed, typed_json
 
 import pluralign as pl
@@ -55,6 +56,25 @@ def test_files_rows_and_arrays_are_the_same(planted, tmp_path):
         assert found.features == ("a", "b")
         assert sorted(found.annotators) == sorted(set(named))
     looks(found, tmp_path)
+
+
+def test_attributes_that_repeat_within_a_choice_are_the_same_too(tmp_path):
+    """A choice of which two alternatives are equal: the likelihood by hand, e^v1 / (e^v1 + 2 e^v2 + ...)."""
+    drawn = (Stream(5).normals((120, 4, 2)) > 0.3).astype(float)
+    listed = [(e % 12, x, int(np.argmax(x @ [1.0, -0.5] + Stream(6 + e).normals(4)))) for e, x in enumerate(drawn)]
+    listed = [answer for answer in listed if len(np.unique(answer[1], axis=0)) > 1]
+    assert min(len(np.unique(x, axis=0)) for _, x, _ in listed) == 2
+    _long(listed).to_csv(tmp_path / "long.csv", index=False)
+    found, by_rows = pl.conditional_logit(tmp_path / "long.csv"), pl.conditional_logit(_rows(listed))
+    assert found.n_choices == by_rows.n_choices == len(listed)
+    assert found.left_out == {}
+    assert (found.theta, found.errors) == (pytest.approx(by_rows.theta), pytest.approx(by_rows.errors))
+
+    def loss(theta):
+        return -sum((x @ theta)[taken] - np.log(np.exp(x @ theta).sum()) for _, x, taken in listed)
+
+    assert found.theta == pytest.approx(minimize(loss, np.zeros(2), tol=1e-12).x, abs=1e-5)
+    assert found.log_likelihood == pytest.approx(-loss(found.theta))
 
 
 def test_columns_of_other_names(planted, tmp_path):

@@ -132,6 +132,27 @@ def test_left_out_and_bad_rows(tmp_path):
         1, {"choices between alternatives that are the same": 1, "bad row, field 'choice'": 1})  # fmt: skip
 
 
+def test_alternatives_with_the_same_attributes_stay_apart(tmp_path):
+    rows = [{**row, "pf": row["pf"] % 2} for taken in (0, 2) for row in long(1, taken, taken)]
+    made = made_of("choices", tmp_path, rows, file="t.csv")
+    names = ["pf 1, cl 5", "pf 0, cl 5", "pf 1, cl 5 (2)"]
+    assert ([(row["responses"], row["choice"]) for row in made.rows], made.left_out) == (
+        [(names, 0), (names, 2)], {})  # fmt: skip
+    table = table_of_rows(made.rows, "t")
+    assert list(table.offered.starts) == [0, 2, 4]
+    first, second = (table.items.index(name) for name in names[::2])
+    assert (table.features[first] == table.features[second]).all()
+
+
+def test_the_same_alternatives_say_something_beside_none(tmp_path):
+    same = [{**row, "pf": 7} for row in long(1, 0, 1)]
+    made = made_of("choices", tmp_path, same + long(1, None, 2), file="t.csv")
+    assert ([row["choice"] for row in made.rows], made.left_out) == ([0, -1], {})
+    assert made_of("choices", tmp_path, same + long(1, 0, 2), file="t.csv").left_out == {
+        "choices between alternatives that are the same": 1
+    }
+
+
 def test_electricity(tmp_path):
     made = find_converter("choices").answers([real_file("choices/electricity.csv.gz")], "choices")
     assert (made.kind, len(made), len(made.annotators), made.left_out) == ("choices", 4308, 361, {})
