@@ -70,6 +70,16 @@ class BradleyTerryBatch:
     separable: BoolArray
 
 
+def unit_scale(differences: FloatArray) -> float:
+    """The power of two, at least 1, that brings the largest entry to at least 1; 1 where all are zero.
+
+    Tolerances on gradients are in features' units: of features in units of 1e-8 the gradient at zero would pass.  A
+    power of two changes no digit.
+    """
+    largest = max(float(differences.max(initial=0.0)), -float(differences.min(initial=0.0)))
+    return 1.0 if largest >= 1.0 or largest < 1e-150 else float(2.0 ** -np.floor(np.log2(largest)))
+
+
 def as_rows(differences: FloatArray) -> FloatArray:
     """(n, d) -> rows of features as `sim.compiled.tiles` wants them."""
     n, d = differences.shape
@@ -90,10 +100,12 @@ def fit_bradley_terry(
     """Minimise -sum_j w_j log sigma(<theta, d_j>) + 0.5 lambda ||theta||^2 by Newton with Armijo halving.
 
     differences: (n, d), features of the chosen minus those of the rejected.  lambda = ridge, times sum w if
-    `mass_scaled`.  Stops when the gradient's largest entry is at most tolerance * sum w.
+    `mass_scaled`.  Stops when the gradient's largest entry is at most tolerance * sum w, features in units of their
+    largest entry where that is below 1.
     """
     differences = _checked(differences, ("n", "d"))
     _require_limits(ridge, tolerance, max_steps)
+    tolerance = tolerance / unit_scale(differences)
     n, d = differences.shape
     own = _writable(weight_array("weights", weights, n))
     mass = float(own.sum())
@@ -127,7 +139,9 @@ def fit_bradley_terry_blocks(
     _require_limits(ridge, tolerance, max_steps)
     if not len(blocks):
         raise ValueError("blocks must not be empty")
-    n, d = float_array("block 0", blocks[0], ("n", "d")).shape
+    first = float_array("block 0", blocks[0], ("n", "d"))
+    (n, d), tolerance = first.shape, tolerance / unit_scale(first)
+    del first
     if d == 0:
         raise ValueError("block 0 must have a feature (got none)")
     theta = np.zeros(padded(d))
@@ -161,7 +175,8 @@ def fit_bradley_terry_batch(
 ) -> BradleyTerryBatch:
     """`fit_bradley_terry` on B replicates at once, parallel over replicates.
 
-    differences: (B, n, d).  weights: (B, n), (n,) or None.
+    differences: (B, n, d).  weights: (B, n), (n,) or None.  The tolerance is in the features' own units, which should
+    be about 1.
     """
     differences = _checked(differences, ("B", "n", "d"), finite=False)
     _require_limits(ridge, tolerance, max_steps)

@@ -93,6 +93,18 @@ class ConditionalLogit:
         return np.asarray(~(np.diag(self.clustered) <= _NO_SPREAD * self.mean_weight * expected))
 
 
+def _units(information: FloatArray) -> FloatArray:
+    """Square roots of the diagonal (p,), 1 where it is not positive: by them no scale of a parameter matters."""
+    diagonal = np.diag(information)
+    return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+
+
+def inverse(information: FloatArray) -> FloatArray:
+    """The inverse (p, p) of a symmetric matrix, whatever the parameters' scales."""
+    units = _units(information)
+    return np.asarray(np.linalg.inv(information / np.outer(units, units)) / np.outer(units, units))
+
+
 def clustered_covariance(information: FloatArray, scores: FloatArray, clusters: int | None = None) -> FloatArray:
     """H^-1 (sum_i s_i s_i') H^-1 * G / (G - 1).
 
@@ -105,7 +117,7 @@ def clustered_covariance(information: FloatArray, scores: FloatArray, clusters: 
     require_count("clusters", groups, 1, len(scores))
     if groups == 1:
         return np.full(information.shape, np.nan)
-    bread = np.linalg.inv(information)
+    bread = inverse(information)
     half = scores @ bread
     return np.asarray(half.T @ half * (groups / (groups - 1)))
 
@@ -141,7 +153,9 @@ def conditional_logit(
     status, steps = LogitStatus.MAX_STEPS, 0
     enough = tolerance * float(sets.weights[sets.weights > 0].mean())
     while True:
-        step = np.linalg.lstsq(information, gradient, rcond=None)[0]
+        # Scaled first: features whose sizes differ by 1e8 would be told from collinear ones by their size alone.
+        units = _units(information)
+        step = np.linalg.lstsq(information / np.outer(units, units), gradient / units, rcond=None)[0] / units
         decrement = float(gradient @ step)
         if decrement <= enough:
             status = LogitStatus.CONVERGED
@@ -178,7 +192,7 @@ def _result(
     scores = annotator_scores(theta, sets)
     covariance, clustered = np.full((2, *information.shape), np.nan)
     if status is not LogitStatus.SEPARATED:
-        covariance = np.asarray(np.linalg.inv(information))
+        covariance = inverse(information)
         clustered = clustered_covariance(information, scores, len(sets.answered))
     free = np.abs(_free_directions(sets)).max(axis=1, initial=0.0)
     return ConditionalLogit(

@@ -16,7 +16,7 @@ from sim.arguments import float_array, index_array, require_count, require_not_n
 from sim.choice_sets import ChoiceSets
 from sim.compiled.structs import PanelChoices
 from sim.estimators.choice_panel import choice_panel
-from sim.estimators.clustered_errors import LogitStatus, clustered_covariance, conditional_logit
+from sim.estimators.clustered_errors import LogitStatus, clustered_covariance, conditional_logit, inverse
 from sim.estimators.panel_draws import normal_draws
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -303,7 +303,7 @@ def _result(likelihood: SimulatedLikelihood, parameters: FloatArray, ended: _End
     if np.linalg.eigvalsh(units.T @ information @ units)[0] <= _FLAT:
         status, covariance, clustered = MixedStatus.FLAT, nothing, nothing.copy()
     else:
-        covariance = np.asarray(np.linalg.inv(information))
+        covariance = inverse(information)
         clustered = clustered_covariance(information, scores, len(likelihood.sets.answered))
     mean, factor = likelihood.split(parameters)
     return MixedLogit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from sim.compiled import shared as shared_kernels
 from sim.compiled.structs import Answers, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.answer_spectrum import AnswerSpectrum, answer_spectrum
-from sim.estimators.bradley_terry import FitStatus
+from sim.estimators.bradley_terry import FitStatus, unit_scale
 from sim.estimators.wide_subspace import WideAnswers, fit_wide_subspace
 from sim.preferences import FloatArray, IntArray
 
@@ -129,16 +129,21 @@ def fit_shared(
     order = np.argsort(annotator, kind="stable")
     starts = np.searchsorted(annotator[order], np.arange(n_annotators + 1))
     first = None if start is None else float_array("start", start, (d, rank))
+    # <v, x> = <v / s, s x>: the same loss in the units that the heads' tolerance is meant in.
+    scale = unit_scale(differences)
+    ridge = ridge * scale**2
     if d * rank >= WIDE_FROM:
         if spectrum is None:
             spectrum = answer_spectrum(differences, annotator, n_annotators, weights)
         weight, margin = weight_array("weights", weights, n), _offset(offset, n)
-        own = WideAnswers(differences[order], starts, weight[order], margin[order])
-        return SharedFit(*fit_wide_subspace(
-            own, rank, spectrum, ridge=ridge, tolerance=tolerance, max_rounds=10 * max_rounds, start=first,
-        ))  # fmt: skip
+        own = WideAnswers(scale * differences[order], starts, weight[order], margin[order])
+        wide = fit_wide_subspace(
+            own, rank, replace(spectrum, values=scale**2 * spectrum.values), ridge=ridge, tolerance=tolerance,
+            max_rounds=10 * max_rounds, start=first,
+        )  # fmt: skip
+        return SharedFit(*wide._replace(heads=scale * wide.heads))
     features = np.zeros((padded(d), row_length(n)))
-    features[:d, :n] = differences[order].T
+    features[:d, :n] = scale * differences[order].T
     weight = weight_array("weights", weights, n)[order]
     margin = _offset(offset, n)[order]
     subspace, heads = np.zeros((rank, padded(d))), np.zeros((n_annotators, rank))
@@ -148,13 +153,16 @@ def fit_shared(
     rounds, loss, decrement, status = shared_kernels.fit_shared(
         Answers(features, weight, margin), starts, limits, start is not None, subspace, heads
     )
-    return SharedFit(subspace[:, :d].T.copy(), heads, int(rounds), float(loss), float(decrement), FitStatus(status))
+    return SharedFit(
+        subspace[:, :d].T.copy(), scale * heads, int(rounds), float(loss), float(decrement), FitStatus(status)
+    )
 
 
 def fit_shared_batch(
     differences: FloatArray, rank: int, *, ridge: float = 1e-3, tolerance: float = 1e-9, max_rounds: int = 200
 ) -> SharedBatch:
-    """`fit_shared` on B replicates at once, parallel over replicates; differences (B, N, Np, d), unweighted."""
+    """`fit_shared` on B replicates at once, parallel over replicates; differences (B, N, Np, d), unweighted, in units
+    of about 1."""
     differences = _checked(differences, ("B", "annotators", "answers", "d"))
     B, N, per_user, d = differences.shape
     _require(rank, d, N, ridge, tolerance, max_rounds)
@@ -213,13 +221,15 @@ def fit_head(
     if n < k:
         span, upper = np.linalg.qr(projected.T)
         projected, k = upper.T, n
+    scale = unit_scale(projected)
+    ridge = ridge * scale**2
     rows = np.zeros((padded(k), row_length(n)))
-    rows[:k, :n] = projected.T
+    rows[:k, :n] = scale * projected.T
     # Copies where they must be: a read-only or a strided array would be one more signature.
     own, margin = (
         np.require(v, requirements=["C", "W"]) for v in (weight_array("weights", weights, n), _offset(offset, n))
     )
-    head = np.asarray(heads_kernels.head_of(rows[:k].copy(), n, own, margin, float(ridge)))
+    head = scale * np.asarray(heads_kernels.head_of(rows[:k].copy(), n, own, margin, float(ridge)))
     return head if span is None else np.asarray(span @ head)
 
 

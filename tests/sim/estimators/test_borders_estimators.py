@@ -119,6 +119,7 @@ EXCUSED = {
     "free_entries": "two values",
     "information_matrix": "of a checked likelihood",
     "is_separated": "of a checked panel",
+    "inverse": "of the information of checked choices",
     "log_probabilities": "of a checked panel",
     "AnswerSpectrum": "a result",
     "answer_spectrum": "of answers that fit_shared and cluster_users checked",

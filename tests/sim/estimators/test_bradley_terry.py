@@ -211,3 +211,16 @@ def test_bad_shapes_say_what_was_expected():
         fit_bradley_terry(np.ones((4, 2)), np.ones(3))
     with pytest.raises(ValueError, match="ridge must be positive"):
         fit_bradley_terry(np.ones((4, 2)), ridge=0.0)
+
+
+@pytest.mark.parametrize("unit", [0.3, 1e-6, 1e-9, 1e-60])
+@pytest.mark.parametrize("n", [300, 70_000])
+def test_a_unit_of_the_features_does_not_matter(unit, n):
+    """With the ridge in units of their squares it is the same fit: the gradient at zero must not pass as none."""
+    x = _answers(n, 4, 3)
+    exact = fit_bradley_terry(x, ridge=1e-2, tolerance=1e-13).theta
+    found = fit_bradley_terry(x * unit, ridge=1e-2 * unit**2)
+    blocks = fit_bradley_terry_blocks(np.array_split(x * unit, 3), ridge=1e-2 * unit**2)
+    for own in (found, blocks):
+        # A gradient of at most 1e-8 an answer, features up to 2, where the curvature is at least .05 an answer.
+        assert (own.theta * unit, own.status) == (pytest.approx(exact, abs=1e-6), FitStatus.CONVERGED)

@@ -281,3 +281,17 @@ def test_units_of_the_weights_do_not_matter(weight):
         rows=rows, starts=arrays["starts"], annotator=arrays["annotator"], weights=np.full(n, weight)
     )
     assert separated.status is LogitStatus.SEPARATED
+
+
+@pytest.mark.parametrize("units", [[1e5, 1e-3], [1e-7, 1e7], [1e-8, 1e-8]])
+@pytest.mark.parametrize("ridge", [0.0, 1e-20])
+def test_units_of_the_features_do_not_matter(units, ridge):
+    """A price in cents beside a share: the same model, with coefficients in other units."""
+    arrays, _ = planted_choices(3, 20, 8, np.tile([1.0, -1.0], (20, 1)))
+    plain = conditional_logit(**arrays)
+    found = conditional_logit(**arrays | {"rows": arrays["rows"] * units}, ridge=ridge)
+    assert found.status is LogitStatus.CONVERGED
+    assert found.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-6)
+    for name in ("theta", "errors", "clustered_errors"):
+        assert getattr(found, name) * units == pytest.approx(getattr(plain, name), rel=1e-3 if ridge else 1e-6), name
+    assert found.identified.all()

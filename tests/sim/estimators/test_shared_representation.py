@@ -207,3 +207,20 @@ def test_refused(change, message):
         fit_shared(rows, user, N, arguments["rank"], ridge=arguments["ridge"])
     with pytest.raises(ValueError, match=r"annotator must lie in 0\.\."):
         fit_shared(rows, user + 1, N, K)
+
+
+@pytest.mark.parametrize("unit", [0.3, 1e-8, 1e-50])
+@pytest.mark.parametrize(("d", "rank"), [(4, 2), (130, 2)])
+def test_a_unit_of_the_features_does_not_matter(unit, d, rank):
+    """With the ridge in units of the features' squares it is the same fit, of many features too."""
+    stream = Stream(8)
+    x, who = stream.normals((400, d)), np.arange(400) % 20
+    x *= np.where(np.einsum("nd,nd->n", x, stream.child("theta").normals((20, d))[who]) > 0, 1.0, -1.0)[:, None]
+    plain = fit_shared(x, who, 20, rank, ridge=0.5)
+    found = fit_shared(x * unit, who, 20, rank, ridge=0.5 * unit**2)
+    assert (found.loss, found.status) == (pytest.approx(plain.loss, rel=1e-6), plain.status)
+    assert found.theta * unit == pytest.approx(plain.theta, abs=2e-3 * np.abs(plain.theta).max())
+    head = fit_head(x[:50], plain.subspace, ridge=0.5)
+    assert fit_head(x[:50] * unit, plain.subspace, ridge=0.5 * unit**2) * unit == pytest.approx(head, rel=1e-6)
+    few = fit_head(x[:3], None, ridge=0.5)
+    assert fit_head(x[:3] * unit, None, ridge=0.5 * unit**2) * unit == pytest.approx(few, rel=1e-6)
