@@ -88,11 +88,19 @@ class Events:
         """(n,) the first choice of each answer."""
         return np.searchsorted(self.answer, np.arange(len(self.constant)))
 
-    def outcome(self, number: int, place: int = 0) -> tuple[Events, BoolArray]:
-        """Choice `place` of each answer (the last where it has fewer) as if alternative `number` of its set had been
-        taken (0: the one that was), and which answers have so many alternatives."""
-        counts = np.bincount(self.answer, minlength=len(self.constant))
-        first = self.first + np.minimum(place, counts - 1)
+    def apart(self, choices: slice) -> Events:
+        """These choices, each as an answer of its own."""
+        firsts, lasts = self.starts[:-1][choices], self.starts[1:][choices]
+        rows, n = slice(firsts[0], lasts[-1]), len(firsts)
+        return Events(
+            self.rows[rows], np.append(firsts, lasts[-1]) - firsts[0], np.arange(n), np.ones(n), self.offset[rows],
+            np.zeros(n),
+        )  # fmt: skip
+
+    def outcome(self, number: int) -> tuple[Events, BoolArray]:
+        """The first choice of each answer as if alternative `number` of its set had been taken (0: the one that was),
+        and which answers have so many alternatives."""
+        first = self.first
         sizes = np.diff(self.starts)[first]
         possible = number <= sizes
         starts = np.concatenate([[0], np.cumsum(sizes)])

@@ -41,7 +41,7 @@ def log_chances(method: Method[Any], model: Any, answers: Answers, table: PairTa
     if len(bad):
         row, value = int(bad[0]), float(values[bad[0]])
         what = "must be at most 0, the logarithm of a probability" if value > 0 else "must be a number"
-        where = {} if table is None else place_of(table, int(np.flatnonzero(answers.rows)[row]))
+        where = {} if table is None else place_of(table, int(answers.places[row]))
         raise InputError(
             f"{said} {what} (got {value:.6g} for {'this answer' if where else f'row {row + 1} of {len(answers)}'}; "
             f"{len(bad)} such)", fix="return log P(chosen above rejected)", **where,
@@ -68,7 +68,7 @@ def require_chances(method: Method[Any], model: Any, answers: Answers, scores: F
         raise InputError(
             f"method {method.name}: log_likelihood gives this answer and its opposite {chance}",
             fix="return log P(chosen above rejected), and log of the rest where the two are exchanged",
-            **place_of(table, int(np.flatnonzero(answers.rows)[row])),
+            **place_of(table, int(answers.places[row])),
         )  # fmt: skip
 
 

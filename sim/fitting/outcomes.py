@@ -13,6 +13,8 @@ from sim.fitting.scores import COIN, HeldOut, hits
 from sim.preferences import BoolArray, FloatArray
 
 _EQUAL = 1e-12
+# Comparisons within ratings that are scored together, at least.
+_TOGETHER = 1 << 14
 
 
 def right_of(score: Callable[[Answers], FloatArray], answers: Answers, scores: FloatArray) -> FloatArray:
@@ -27,17 +29,20 @@ def right_of(score: Callable[[Answers], FloatArray], answers: Answers, scores: F
         return np.ones(0)
     events = answers.events
     if events is None or answers.levels is not None or not events.whole:
-        return _right_in(score, answers, scores, 0)
-    counts = np.bincount(events.answer, minlength=len(answers))
-    found = [_right_in(score, answers, scores, place) for place in range(int(counts.max()))]
-    asked = np.arange(len(found))[:, None] < counts
-    return np.asarray((np.stack(found) * asked).sum(axis=0) / counts)
+        return _right_in(score, answers, scores)
+    # Each comparison once, as an answer: one of 100 responses has 4,950, the others that many times none.
+    part, found = max(len(answers), _TOGETHER), np.empty(len(events.answer))
+    for low in range(0, len(found), part):
+        own = slice(low, low + part)
+        apart = answers.again(events.answer[own], events.apart(own))
+        found[own] = _right_in(score, apart, found[own])
+    return np.bincount(events.answer, found, len(answers)) / np.bincount(events.answer, minlength=len(answers))
 
 
-def _right_in(score: Callable[[Answers], FloatArray], answers: Answers, scores: FloatArray, place: int) -> FloatArray:
-    """The same for choice `place` of each answer."""
+def _right_in(score: Callable[[Answers], FloatArray], answers: Answers, scores: FloatArray) -> FloatArray:
+    """The same for the first choice of each answer."""
     own, best = scores, np.full(len(answers), -np.inf)
-    for number, (other, possible) in enumerate(_others(answers, place)):
+    for number, (other, possible) in enumerate(_others(answers)):
         found = score(other)
         if number == 0:
             own = found
@@ -46,7 +51,7 @@ def _right_in(score: Callable[[Answers], FloatArray], answers: Answers, scores: 
     return np.where(np.abs(own - best) < _EQUAL, 0.5, (own > best).astype(np.float64))
 
 
-def _others(answers: Answers, place: int) -> Iterator[tuple[Answers, BoolArray]]:
+def _others(answers: Answers) -> Iterator[tuple[Answers, BoolArray]]:
     """The answers as they were, then each other outcome, and of which of them it is one."""
     everywhere = np.ones(len(answers), dtype=np.bool_)
     levels = answers.levels
@@ -54,7 +59,7 @@ def _others(answers: Answers, place: int) -> Iterator[tuple[Answers, BoolArray]]
         assert answers.events is not None
         most = int(np.diff(answers.events.starts).max())
         for number in range(most + 1):
-            events, possible = answers.events.outcome(number, place)
+            events, possible = answers.events.outcome(number)
             yield replace(answers, events=events, learned=None), possible
         return
     yield answers, everywhere

@@ -71,7 +71,7 @@ class Answers:
     chosen, rejected: (n,) rows of `features` (n_items, d).
     contexts: (n_annotators, d_x) what is known of annotators beside their answers, standardised, or None.
     groups: (n_annotators,) names of known groups, "" for none, or None: for the methods whose recipe has them.
-    table, rows: the table these answers are some of, and which.
+    table, rows: the table these answers are some of, and which: a mask, or numbers (n,) where one stands several times.
     events: what the answers are made of where they are not plain pairs, to be scored by; learned: to be fitted to,
     where that is another; levels: on an ordered scale, whose thresholds `at` sets. `differences`, `chosen` and
     `rejected` then say no more than the first choice of each answer.
@@ -87,7 +87,7 @@ class Answers:
     contexts: FloatArray | None
     given_weights: FloatArray
     table: AnswerTable
-    rows: BoolArray
+    rows: BoolArray | IntArray
     events: Events | None = None
     learned: Events | None = None
     levels: Levels | None = None
@@ -103,6 +103,17 @@ class Answers:
         the answers it is computed beside.
         """
         return np.asarray((self.table.differences @ theta)[self.rows])
+
+    def again(self, answer: IntArray, events: Events) -> Answers:
+        """The answers of these numbers (m,), one as often as it is named, made of other choices.  Without levels."""
+        names = ("differences", "annotator", "weights", "chosen", "rejected", "given_weights")
+        own = {name: getattr(self, name)[answer] for name in names}
+        return replace(self, **own, rows=self.places[answer], events=events, learned=None)
+
+    @cached_property
+    def places(self) -> IntArray:
+        """(n,) rows of the table."""
+        return np.flatnonzero(self.rows) if self.rows.dtype == np.bool_ else np.asarray(self.rows)
 
     def at(self, thresholds: FloatArray) -> Answers:
         """The answers on a scale with these thresholds; themselves where there is none."""
