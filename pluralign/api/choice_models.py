@@ -195,7 +195,7 @@ def mixed_logit(
     from sim.estimators.mixed_logit import mixed_logit as fit
 
     read = _read(choices, (rows, starts, annotator), weights, feature_names, columns)
-    random = (random,) if isinstance(random, str | int) else random
+    random = (random,) if isinstance(random, str | int | np.integer) else random
     vary = list(range(len(read.features))) if random is None else [_place(name, read.features) for name in random]
     found = _fitted(
         read,

@@ -16,7 +16,13 @@ from sim.arguments import float_array, index_array, require_count, require_not_n
 from sim.choice_sets import ChoiceSets
 from sim.compiled.structs import PanelChoices
 from sim.estimators.choice_panel import choice_panel
-from sim.estimators.clustered_errors import LogitStatus, clustered_covariance, conditional_logit, inverse
+from sim.estimators.clustered_errors import (
+    ConditionalLogit,
+    LogitStatus,
+    clustered_covariance,
+    conditional_logit,
+    inverse,
+)
 from sim.estimators.panel_draws import normal_draws
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
@@ -25,6 +31,8 @@ from sim.streams import Stream
 _STEP = 1e-3
 # Curvature, over that of the scores' outer product, below which there are no classical standard errors.
 _FLAT = 1e-6
+# Part of the conditional logit's information below which scores that happen to cancel are no measure of it.
+_CANCELLED = 1e-4
 
 
 class MixedStatus(IntEnum):
@@ -114,7 +122,8 @@ def free_entries(q: int, correlated: bool) -> tuple[IntArray, IntArray]:
 class SimulatedLikelihood:
     """sum_i log (1/R) sum_r prod_{e of i} P_e(mean + L eps_ir)^w_e, as a function of parameters (p,).
 
-    sets: choices as given, each person's together.  draws (N, q, R).
+    sets: choices as given, each person's together.  draws (N, q, R).  information (p,): of each parameter's
+    coefficient, the conditional logit's, against which scores are held; None: against nothing.
     """
 
     sets: ChoiceSets
@@ -122,6 +131,7 @@ class SimulatedLikelihood:
     random: IntArray
     correlated: bool
     draws: FloatArray
+    information: FloatArray | None = None
 
     def split(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(mean (d,), factor (q, q))."""
@@ -201,10 +211,10 @@ def mixed_logit(
 
     def likelihood(R: int, at: Stream) -> SimulatedLikelihood:
         eps = normal_draws(sets.n_annotators, len(vary), R, at, kind=kind, antithetic=antithetic)
-        return SimulatedLikelihood(ordered, people, vary, correlated, eps)
+        return SimulatedLikelihood(ordered, people, vary, correlated, eps, information)
 
     require_count("draws", draws)
-    parameters, logit_value = _start(sets, vary, correlated, start)
+    parameters, logit_value, information = _start(sets, vary, correlated, start)
     simulated = likelihood(draws if len(vary) else 1, own)
     parameters, steps, decrement = _maximise(simulated, parameters, tolerance, max_steps)
     simulated, parameters = _signed(simulated, parameters)
@@ -215,27 +225,54 @@ def mixed_logit(
     return _result(simulated, parameters, _Ended(draws, doubled, logit_value, steps, decrement, status))
 
 
-def _start(sets: ChoiceSets, vary: IntArray, correlated: bool, start: FloatArray | None) -> tuple[FloatArray, float]:
-    """(parameters, the conditional logit's log-likelihood)."""
+def _start(
+    sets: ChoiceSets, vary: IntArray, correlated: bool, start: FloatArray | None
+) -> tuple[FloatArray, float, FloatArray]:
+    """(parameters, the conditional logit's log-likelihood and its information (p,) of each parameter's coefficient)."""
     logit = conditional_logit(
         rows=sets.rows, starts=sets.starts, annotator=sets.annotator, n_annotators=sets.n_annotators,
         weights=sets.weights,
     )  # fmt: skip
     if logit.status is LogitStatus.SEPARATED:
         raise ValueError(f"rows must not be separable: {logit.status.message}")
+    _require_spread(logit, vary, len(sets.answered))
     rows, columns = free_entries(len(vary), correlated)
+    information = -np.diag(logit.hessian)[np.concatenate([np.arange(len(logit.theta)), vary[rows]])]
     if start is not None:
-        return float_array("start", start, (len(logit.theta) + len(rows),)).copy(), logit.log_likelihood
+        given = float_array("start", start, (len(logit.theta) + len(rows),)).copy()
+        return given, logit.log_likelihood, information
     # Not zero: there the likelihood is flat in every deviation.
-    size = np.maximum(0.5 * np.abs(logit.theta), logit.clustered_errors if len(sets.answered) > 1 else logit.errors)
+    size = np.maximum(0.5 * np.abs(logit.theta), logit.clustered_errors)
     entries = np.where(rows == columns, size[vary][rows], 0.0)
-    return np.concatenate([logit.theta, entries]), logit.log_likelihood
+    return np.concatenate([logit.theta, entries]), logit.log_likelihood, information
 
 
-def _whitening(scores: FloatArray) -> FloatArray:
-    """C with C C' the inverse of scores' scores, directions without any variation left as long as the shortest."""
-    scale = np.maximum(np.sqrt((scores**2).sum(axis=0)), 1e-300)
-    values, vectors = np.linalg.eigh((scores / scale).T @ (scores / scale))
+def _require_spread(logit: ConditionalLogit, vary: IntArray, n_people: int) -> None:
+    """Where nobody's choices pull a coefficient away from the common one, its deviation is 0 or anything."""
+    if len(vary) and n_people == 1:
+        raise ValueError(
+            "annotator must be two or more people with choices for coefficients that vary over people (got 1); give "
+            "more people's choices, or no random coefficients: the conditional logit"
+        )
+    unseen = vary[~logit.spread_seen[vary]].tolist()
+    if unseen:
+        raise ValueError(
+            f"random must not have the columns {unseen}: nobody's choices pull their coefficients away from those of "
+            "all, so that nothing is known of how they vary over people; leave them out, or take the conditional logit"
+        )
+
+
+def _whitening(scores: FloatArray, information: FloatArray | None) -> FloatArray:
+    """C with C C' the inverse of scores' scores, directions without any variation left as long as the shortest.
+
+    Of a coefficient that one person's choices alone decide, and of a deviation near 0, scores are about 0 whatever is
+    known of it: they count as a part of the conditional logit's information (p,) at least.
+    """
+    own = (scores**2).sum(axis=0)
+    least = np.zeros(len(own)) if information is None else _CANCELLED * information
+    scale = np.maximum(np.sqrt(np.maximum(own, least)), 1e-300)
+    outer = (scores / scale).T @ (scores / scale)
+    values, vectors = np.linalg.eigh(outer + np.diag(np.maximum(least - own, 0.0) / scale**2))
     return np.asarray(vectors / np.sqrt(np.maximum(values, 1e-8 * values[-1])) / scale[:, None])
 
 
@@ -248,7 +285,7 @@ def _maximise(
     steps, moved = 0, True
     while True:
         _, scores, _ = likelihood.by_person(parameters)
-        units = _whitening(scores)
+        units = _whitening(scores, likelihood.information)
         decrement = float(np.sum((scores.sum(axis=0) @ units) ** 2))
         if decrement <= tolerance or steps >= max_steps or not moved:
             return parameters, steps, decrement
@@ -286,7 +323,7 @@ def _signed(
 
 def information_matrix(likelihood: SimulatedLikelihood, parameters: FloatArray) -> FloatArray:
     """(p, p) minus the Hessian, by central differences of the exact gradient over a thousandth of a standard error."""
-    units = _whitening(likelihood.by_person(parameters)[1])
+    units = _whitening(likelihood.by_person(parameters)[1], likelihood.information)
     slopes = np.empty(units.shape)
     for k, unit in enumerate(units.T):
         sides = [likelihood.value(parameters + sign * _STEP * unit)[1] for sign in (-1.0, 1.0)]
@@ -297,7 +334,7 @@ def information_matrix(likelihood: SimulatedLikelihood, parameters: FloatArray) 
 
 def _result(likelihood: SimulatedLikelihood, parameters: FloatArray, ended: _Ended) -> MixedLogit:
     values, scores, means = likelihood.by_person(parameters)
-    units = _whitening(scores)
+    units = _whitening(scores, likelihood.information)
     information = information_matrix(likelihood, parameters)
     status, nothing = ended.status, np.full(information.shape, np.nan)
     if np.linalg.eigvalsh(units.T @ information @ units)[0] <= _FLAT:
@@ -306,6 +343,8 @@ def _result(likelihood: SimulatedLikelihood, parameters: FloatArray, ended: _End
         covariance = inverse(information)
         clustered = clustered_covariance(information, scores, len(likelihood.sets.answered))
     mean, factor = likelihood.split(parameters)
+    # Who made no choice that counts has only the draws, whose mean is not quite 0.
+    means[np.setdiff1d(np.arange(len(means)), likelihood.sets.answered)] = mean
     return MixedLogit(
         mean, factor, likelihood.random, likelihood.correlated, ended.draws, float(values.sum()), ended.doubled,
         parameters, covariance, units @ units.T, clustered, scores, means, ended.start, ended.steps, ended.decrement,

@@ -91,6 +91,8 @@ def test_mixed(planted, tmp_path):
     arrays, listed = planted
     found = pl.mixed_logit(_rows(listed), random=["a"], draws=64, seed=3)
     by_number = pl.mixed_logit(**arrays, random=[0], draws=64, seed=3)
+    for number in (0, np.int64(0), np.array([0])):
+        assert np.array_equal(pl.mixed_logit(**arrays, random=number, draws=64, seed=3).theta, by_number.theta)
     assert found.theta == pytest.approx(by_number.theta)
     assert found.deviations[0] > 0.3
     assert found.deviations[1] == 0

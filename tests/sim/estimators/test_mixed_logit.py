@@ -5,6 +5,7 @@ import pytest
 from alone import in_python
 from planted_choices import planted_choices
 from real_files import real_file
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from several_threads import on_threads
 from test_clustered_errors import of_table
@@ -330,3 +331,61 @@ def test_a_turned_column_is_at_the_optimum_too(correlated):
         slope = found.scores.sum(axis=0)
         assert slope @ found.outer @ slope <= 2e-6
         assert (np.diag(found.factor) >= 0).all()
+
+
+def _alike(n_people):
+    """Everybody has the same twelve choices and takes the same alternatives."""
+    arrays, _ = planted_choices(5, 1, 12, np.array([[1.0, -1.0]]), sizes=(3,))
+    return {
+        "rows": np.tile(arrays["rows"], (n_people, 1)), "starts": np.arange(12 * n_people + 1) * 2,
+        "annotator": np.repeat(np.arange(n_people), 12),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("choices", "message"), [
+    (_alike(4), r"random must not have the columns \[0, 1\]: nobody's choices pull"),
+    ({"rows": [[1.0], [-1.0], [2.0], [-2.0]], "starts": np.arange(5), "annotator": [0, 0, 1, 1]}, r"columns \[0\]"),
+    (_alike(1), r"two or more people with choices .* \(got 1\); give more"),
+])  # fmt: skip
+def test_how_nobody_differs_is_refused(choices, message):
+    every = range(np.shape(choices["rows"])[1])
+    for start in (None, np.full(2 * len(every), 0.5)):
+        with pytest.raises(ValueError, match=message):
+            mixed_logit(**choices, random=every, start=start)
+    # The same for all is the conditional logit, in which gradients that cancel are no obstacle.
+    found, logit = mixed_logit(**choices, random=[]), conditional_logit(**choices)
+    assert (found.mean, found.log_likelihood) == (
+        pytest.approx(logit.theta, abs=1e-4),
+        pytest.approx(logit.log_likelihood),
+    )
+    assert found.mean_errors() == pytest.approx(logit.errors, rel=1e-3)
+    assert found.status is MixedStatus.CONVERGED
+
+
+def test_a_feature_in_one_persons_choices_alone():
+    """At the optimum all scores of its coefficient are zero: they do not say how far a step may go."""
+    arrays, _ = planted_choices(6, 30, 8, np.array([1.0, -0.8]) + [[1.0, 0.0]] * Stream(2).normals((30, 1)))
+    own = np.repeat(arrays["annotator"] == 3, np.diff(arrays["starts"]))
+    arrays["rows"][~own, 1] = 0.0
+    found = mixed_logit(**arrays, random=[0], draws=64)
+    assert found.status is MixedStatus.CONVERGED
+
+    def loss(theta):
+        own = np.array([found.mean[0], theta, found.factor[0, 0]])
+        return -mixed_logit(**arrays, random=[0], draws=64, max_steps=0, start=own).log_likelihood
+
+    assert minimize_scalar(loss, bounds=(-5, 5)).x == pytest.approx(found.mean[1], abs=1e-3)
+    assert np.isfinite(found.mean_errors()).all()
+    # Her own taste is no sign that people differ: a deviation of about 0, whose scores vanish with it.
+    varied = mixed_logit(**arrays, random=[0, 1], draws=64)
+    assert varied.status is MixedStatus.CONVERGED
+    assert varied.deviations[1] < 0.05
+
+
+def test_the_conditional_mean_of_who_made_no_choice_is_the_mean():
+    arrays, _ = planted_choices(7, 20, 6, np.array([1.0, -0.8]) + Stream(3).normals((20, 2)))
+    found = mixed_logit(
+        **arrays, random=[0, 1], draws=16, kind="pseudo", weights=np.where(arrays["annotator"] == 4, 0.0, 1.0)
+    )
+    np.testing.assert_array_equal(found.conditional_means[4], found.mean)
+    assert (np.abs(np.delete(found.conditional_means, 4, axis=0) - found.mean).max(axis=1) > 1e-3).all()
