@@ -120,6 +120,7 @@ EXCUSED = {
     "information_matrix": "of a checked likelihood",
     "is_separated": "of a checked panel",
     "inverse": "of the information of checked choices",
+    "whitening": "of scores of checked choices",
     "log_probabilities": "of a checked panel",
     "AnswerSpectrum": "a result",
     "answer_spectrum": "of answers that fit_shared and cluster_users checked",

@@ -16,12 +16,11 @@ from sim.estimators.choice_panel import choice_panel, log_probabilities
 from sim.estimators.clustered_errors import conditional_logit
 from sim.estimators.mixed_logit import (
     MixedStatus,
-    SimulatedLikelihood,
-    free_entries,
     information_matrix,
     mixed_logit,
 )
 from sim.estimators.panel_draws import KINDS, normal_draws
+from sim.estimators.simulated_likelihood import SimulatedLikelihood, free_entries
 from sim.streams import Stream
 
 MEAN, DEVIATIONS = np.array([1.0, -0.8, 0.5]), np.array([0.9, 0.6])
