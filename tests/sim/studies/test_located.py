@@ -124,7 +124,7 @@ def test_shipped_studies_read_where_they_are_asked_for(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("where", [3, ["a"], "a\0b"])
 def test_a_folder_that_is_none_is_one_line(folders, where):
-    study = _study(folders, "nowhere", paths=True)
+    study = _study(folders, "kept_nowhere", paths=True)
     pl.run_study(study, workers=1, out="o")
     edited(folders / "o" / "request.json", where=where)
     with pytest.raises(InputError, match="where must be a folder"):
