@@ -260,3 +260,9 @@ def test_modules_of_commands_load_no_language_model_plugin():
     code = "; ".join(f"import pluralign.commands.{name}" for name in names)
     assert len(names) > 25
     assert not _loaded(code) & {"torch", "transformers", "peft", "llm"}
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    """Of two with one name pytest collects the first alone, and only where both are asked for is that an error."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert names == sorted(set(names))

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from itertools import product
+from itertools import cycle, product
 
 import numpy as np
 import pytest
@@ -67,9 +67,10 @@ def test_columns_stand_behind_the_grids_points():
 def test_one_of_seven_aggregates_that_does_not_converge_is_seen(monkeypatch):
     """At alpha = 0 one of twenty annotators is left out of what was learned: a hundredth of the sum of the errors."""
 
-    def forgetful(rewards, alpha, calls=[0]):  # noqa: B006 - the learned aggregate is asked for first, then the true one
-        calls[0] += alpha == 0.0
-        return aggregate(rewards[1:] if alpha == 0.0 and calls[0] % 2 else rewards, alpha)
+    learned = cycle([True, False])  # whose aggregate is asked for, in turn
+
+    def forgetful(rewards, alpha):
+        return aggregate(rewards[1:] if alpha == 0.0 and next(learned) else rewards, alpha)
 
     monkeypatch.setattr(aggregation, "aggregate", forgetful)
     theorem = _few(find("aggregate-rate"), 12)
