@@ -14,6 +14,7 @@ with guarded_imports():
     import click
 
     from pluralign import __version__
+    from pluralign.launched import ends_with
     from pluralign.lazy import LazyVerbs
     from pluralign.progress import note
     from pluralign.terminal import answers_alone, escaped_output
@@ -92,6 +93,12 @@ def command() -> None:
 
 def main() -> Any:
     """Entry point of the console script."""
+    code = _ended()
+    ends_with(code)
+    return code
+
+
+def _ended() -> Any:
     try:
         compiling = first_use.announced(_say_compiling, (LINE, EXIT_CODE))
         alone = answers_alone() if _wants_json() else nullcontext()

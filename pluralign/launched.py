@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,13 @@ def several_processes() -> bool:
 def is_first() -> bool:
     """Whether this process is the one that speaks."""
     return not several_processes() or os.environ.get("RANK", "0").strip() == "0"
+
+
+def ends_with(code: int) -> None:
+    """The exit code of this process, also where it must leave without taking down what torch left of the others."""
+    joining = sys.modules.get("llm.base.joining")
+    if joining is not None:
+        joining.ends_with(code)
 
 
 @contextmanager

@@ -185,3 +185,14 @@ def test_a_worker_that_is_killed_stops_the_job(overrides, ones, tmp_path):
         read_tensors(piece, piece.stem)
     train_run(read_settings(RunSettings, None, overrides()), out)
     require_alike(ones / "plain", out)
+
+
+@pytest.mark.parametrize("code", [[], ["0"], ["3"]])
+def test_processes_end_while_something_holds_their_group(code):
+    """Of four, one or more were aborted at the interpreter's end (exit -6) in three of four launches."""
+    process = launched(4, ROOT / "tests" / "support" / "held_groups.py", *code)
+    ended_with, out, err = ended(process)
+    assert out.count("sum 4") == 4
+    assert "terminate" not in err
+    assert "exitcode: -" not in err
+    assert (ended_with != 0) == (code == ["3"])
