@@ -16,6 +16,7 @@ from llm.training.adapter_policy import AdapterPolicy
 from sim.estimators.bootstrap import annotator_interval
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
+from sim.weighted_means import spread_or_one
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,13 +132,38 @@ def implicit_regrets(own: Sequence[PromptMeans], policy: PromptMeans, beta: floa
     return np.stack([beta * (own[z].log_ratio[z] - policy.log_ratio[z]) for z in range(len(own))])
 
 
-def scored_regrets(
-    own: Sequence[PromptMeans], policy: PromptMeans, scorers: Sequence[str], scale: FloatArray
-) -> FloatArray:
-    """(score of pi_z's samples - score of pi's samples) / scale, each group by its own scorer; (K, n_prompts).
+@dataclass(frozen=True, eq=False)
+class ScoreUnit:
+    """A score's standard deviation over the reference's samples, which groups are compared in: s^2 = mean_i v_i, v_i
+    the mean square at prompt i.
 
-    scale: standard deviation of that score over the reference's samples, so that groups can be compared.
+    influence (n_prompts,): (v_i / s^2 - 1) / 2, what prompt i adds to log s, to first order.
     """
-    return np.stack([
-        (own[z].scores[name] - policy.scores[name]) / scale[z] for z, name in enumerate(scorers)
-    ])  # fmt: skip
+
+    scale: float
+    influence: FloatArray
+
+    @staticmethod
+    def of(scores: FloatArray) -> ScoreUnit:
+        """scores (n_prompts, n_samples) of the reference; 1 where all are the same."""
+        squares = np.square(scores - scores.mean()).mean(axis=1)
+        scale = float(spread_or_one(scores))
+        return ScoreUnit(scale, (squares - squares.mean()) / (2 * scale**2))
+
+
+def scored_regrets(
+    own: Sequence[PromptMeans], policy: PromptMeans, scorers: Sequence[str], units: Mapping[str, ScoreUnit]
+) -> FloatArray:
+    """(score of pi_z's samples - score of pi's samples) / s, each group by its own scorer; (K, n_prompts).
+
+    The unit s is estimated from the same prompts.  With gaps g_i their mean is R = mean(g) / s, and by the delta method
+    its error is that of a mean of g_i / s - R (v_i / s^2 - 1) / 2: these are returned, so that limits over prompts hold
+    the unit's error, too (with a known unit 95 % limits of 4.4 sd held .43 of the time).  A group whose gaps are the
+    same at every prompt stays so: no limits are known of it.
+    """
+    rows = []
+    for z, name in enumerate(scorers):
+        gaps = (own[z].scores[name] - policy.scores[name]) / units[name].scale
+        alike = np.ptp(gaps) <= 1e-12 * np.abs(gaps).max()
+        rows.append(gaps if alike else gaps - gaps.mean() * units[name].influence)
+    return np.stack(rows)

@@ -13,6 +13,7 @@ from llm.runs.open_run import OpenRun
 from llm.runs.quality import (
     MeanInterval,
     PromptMeans,
+    ScoreUnit,
     draw_samples,
     implicit_regrets,
     scored_regrets,
@@ -24,7 +25,6 @@ from llm.scorers.named_scorers import Scorer
 from llm.training.adapter_policy import AdapterPolicy
 from sim.preferences import BoolArray, FloatArray, IntArray
 from sim.streams import Stream
-from sim.weighted_means import spread_or_one
 
 # Prompts whose samples are kept as text, for people to read side by side.
 _READ = 8
@@ -46,7 +46,7 @@ def sampled_tables(
     means: dict[str, PromptMeans] = {}
     prompts: tuple[str, ...] = ()
     texts: dict[str, tuple[str, ...]] = {}
-    spread: dict[str, float] = {}
+    units: dict[str, ScoreUnit] = {}
     for name, policy in everything.items():
         drawn = draw_samples(
             policy, run.policies, contexts, samples, list(yardsticks.values()), run.tokenizer,
@@ -55,7 +55,7 @@ def sampled_tables(
         means[name] = PromptMeans.of(drawn)
         prompts, texts[name] = drawn.prompts, drawn.texts
         if name == "reference":
-            spread = {key: float(spread_or_one(values)) for key, values in drawn.scores.items()}
+            units = {key: ScoreUnit.of(values) for key, values in drawn.scores.items()}
         progress(f"sampled {name}")
     for ensemble in ensembles:
         means[ensemble.name] = PromptMeans.mixed([means[name] for name in ensemble.members], ensemble.weights)
@@ -67,7 +67,6 @@ def sampled_tables(
     if scorers and not scored:
         alone = ", ".join(adapter for adapter, own in zip(run.mixture.adapters, of_group, strict=True) if not own)
         progress(f"note: no scorer was given for {alone}: regrets by scorers are left out")
-    scale = np.array([spread[name] for name in of_group]) if scored else np.ones(K)
     quality: dict[str, SampledQuality] = {}
     implied: dict[str, FloatArray] = {}
     measured: dict[str, FloatArray] = {}
@@ -75,7 +74,7 @@ def sampled_tables(
     for name, mean in means.items():
         implied[name] = implicit_regrets(own, mean, beta)
         if scored:
-            measured[name] = scored_regrets(own, mean, of_group, scale)
+            measured[name] = scored_regrets(own, mean, of_group, units)
         # Against itself no policy has a regret, whatever the prompts.
         itself[name] = np.array([one is mean for one in own])
         quality[name] = _quality(
@@ -85,7 +84,7 @@ def sampled_tables(
         n_prompts=len(contexts),
         samples=samples,
         scorers={k: of_group[k] or None for k in range(K)},
-        score_scale=spread,
+        score_scale={name: unit.scale for name, unit in units.items()},
         sampled=quality,
         worst_regret_differences=_differences(run, policies, ensembles, implied, measured, itself, stream),
         examples=tuple(
