@@ -21,6 +21,7 @@ from numba.core.caching import NullCache
 from numba.extending import intrinsic
 
 from sim.compiled import first_use, turns
+from sim.compiled.borrowed import simplex_files
 from sim.compiled.linking import Piece, install
 
 
@@ -29,7 +30,7 @@ def cache_folder() -> Path:
 
     numba's cache key holds the kernel's own file but not the functions it calls in other files, so an
     edited helper would leave stale kernels: the folder's name carries a digest of all of them, workspaces (whose fields
-    a kernel reads by place) included.
+    a kernel reads by place) and what is borrowed of a library included.
     """
     digest = hashlib.blake2b(digest_size=8)
     compiled = Path(__file__).resolve().parent
@@ -37,6 +38,8 @@ def cache_folder() -> Path:
         text = source.read_bytes()
         if source.is_relative_to(compiled) or b"njit" in text:
             digest.update(source.name.encode() + text)
+    for borrowed in simplex_files():
+        digest.update(borrowed.read_bytes())
     return cache_root() / f"numba-{digest.hexdigest()}"
 
 
