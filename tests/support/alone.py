@@ -22,7 +22,7 @@ def in_python(kernel):
     function = kernel.py_func
     named = {name: function.__globals__.get(name) for name in function.__code__.co_names}
     pieces = {name: in_python(value) for name, value in named.items() if _is_piece(value)}
-    return FunctionType(function.__code__, {**function.__globals__, **pieces}, function.__name__)
+    return FunctionType(function.__code__, {**function.__globals__, **pieces}, function.__name__, function.__defaults__)
 
 
 def _is_piece(value):
