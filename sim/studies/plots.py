@@ -132,6 +132,12 @@ def unsigned_zero(value: float, form: str) -> str:
     return told.removeprefix("-") if float(told) == 0 else told
 
 
+def of_true_rank(results: Results) -> str:
+    """In brackets "true rank 3", as the study set it; nothing where it varies, or is not known."""
+    rank = results.settings.get("rank")
+    return "" if rank is None else f" (true rank {rank})"
+
+
 def finish(
     figure: Any, results: Results, title: str, folder: str | Path, name: str, legend: Any = None, bars: bool = True
 ) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,21 @@ _MOST_DECIMALS = 99
 @dataclass(frozen=True)
 class Reference:
     """source: where the numbers are from.  rows: as in the file, each factor's level, method, metric, value, n and
-    decimals, and sd where it is known.  elsewhere: how many rows of the file are of cells that the study has not."""
+    decimals, and sd where it is known.  elsewhere: how many rows of the file are of cells that the study has not.
+    settings: what all rows were measured at.  other: where the study is set otherwise, by what; then it has no rows."""
 
     source: str
     rows: Sequence[Mapping[str, Any]]
     elsewhere: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    other: str = ""
 
 
 def reference_of(spec: StudySpec) -> Reference | None:
     """The study's, its rows those of the study's cells, by the factors of the grid; None where it names none.
 
-    InputError where a row names something that is no setting, or not every factor, or where no row is of a cell.
+    InputError where a row names something that is no setting, or not every factor, or where no row is of a cell. Rows
+    measured at other settings than the study's are none of its: `other` says which.
     """
     if spec.reference is None:
         return None
@@ -44,13 +48,20 @@ def reference_of(spec: StudySpec) -> Reference | None:
     given = {**spec.settings, **factors}
     fixed = resolved(setting, given)
     names, rows, why = names_of(spec.definition.setting), list[Mapping[str, Any]](), ""
+    for name in found.settings:
+        _require_name(name, names, spec.reference, field="settings")
+        if name in spec.grid:
+            fix = "write it in each row"
+            raise InputError(f"the study varies {name}", file=spec.reference, field="settings", fix=fix)
+    at = {name: setting_value(name, value, spec.reference) for name, value in found.settings.items()}
+    differ = [name for name, value in at.items() if value not in (fixed.get(name), given.get(name))]
+    if differ:
+        other = f"{differ[0]} {short(at[differ[0]])}, and this study has {short(fixed.get(differ[0]))}"
+        return replace(found, rows=(), elsewhere=len(found.rows), other=other)
     for number, row in enumerate(found.rows, start=1):
         own = {name: setting_value(name, value, spec.reference) for name, value in row.items() if name not in _OWN}
         for name in own:
-            if name not in names:
-                near = difflib.get_close_matches(name, (*names, *_OWN), n=1)
-                fix = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join((*names, *_OWN))}"
-                raise InputError(f"unknown key '{name}'", file=spec.reference, row=number, fix=fix)
+            _require_name(name, (*names, *_OWN), spec.reference, row=number)
         for name, levels in spec.grid.items():
             if name not in own and len(levels) > 1:
                 raise InputError(
@@ -75,16 +86,26 @@ def reference_of(spec: StudySpec) -> Reference | None:
     return replace(found, rows=rows, elsewhere=len(found.rows) - len(rows))
 
 
+def _require_name(name: Any, names: Sequence[str], path: Path, **where: Any) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        fix = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(names)}"
+        raise InputError(f"unknown key '{name}'", file=path, fix=fix, **where)
+
+
 def load_reference(path: Path) -> Reference:
     """A reference file's numbers."""
     content = load_yaml(read_text(path, "the study's reference numbers: mend the file, or remove `reference`"), path)
-    if not isinstance(content, dict) or set(content) != {"source", "rows"}:
-        raise InputError("expected the keys source and rows", file=path)
+    if not isinstance(content, dict) or {*content, "settings"} != {"source", "rows", "settings"}:
+        raise InputError("expected the keys source and rows, perhaps settings", file=path)
     if not isinstance(content["rows"], list):
         raise InputError("expected a list of numbers", file=path, field="rows")
+    settings = content.get("settings") or {}
+    if not isinstance(settings, dict):
+        raise InputError("expected a mapping of settings", file=path, field="settings")
     for number, row in enumerate(content["rows"], start=1):
         _require_row(row, path, number)
-    return Reference(str(content["source"]), content["rows"])
+    return Reference(str(content["source"]), content["rows"], settings=settings)
 
 
 def _require_row(row: Any, path: Path, number: int) -> None:

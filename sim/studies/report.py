@@ -98,7 +98,9 @@ class StudyReport:
             lines.append(f"{run.resumed} of {run.tasks} replicates were taken from {cells}")
         if run.missed:
             lines.append(run.missed)
-        if self.reference is not None and self.reference.elsewhere:
+        if self.reference is not None and self.reference.other:
+            lines.append(f"nothing to compare with: the reference was measured at {self.reference.other}")
+        elif self.reference is not None and self.reference.elsewhere:
             of = self.reference.elsewhere + len(self.reference.rows)
             lines.append(
                 f"{self.reference.elsewhere} of {of} rows of the reference are of other cells than the study's"
@@ -181,7 +183,7 @@ class SavedStudy:
             )  # fmt: skip
         try:
             study = load_json(path.read_text(encoding="utf-8"))
-            saved = cls(study, Results.read(folder / "results.parquet"), folder)
+            saved = cls(study, Results.read(folder / "results.parquet", study["settings"]), folder)
             # Whatever is needed below is there, or this is another version's file.
             _ = saved.factors, saved.name, saved.figure
             require_unchanged(folder, "study.json", "results.parquet")

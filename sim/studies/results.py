@@ -27,21 +27,26 @@ class Results:
     A value is None where nothing was measured (a skipped cell, a method left out).
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]] | _Columns, rows: IntArray | None = None) -> None:
-        """rows: which rows of the columns, in order; all of them if None."""
+    def __init__(
+        self, columns: Mapping[str, Sequence[Any]] | _Columns, rows: IntArray | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """rows: which rows of the columns, in order; all of them if None.  settings: what all cells share."""
         self._base = columns if isinstance(columns, _Columns) else _listed(columns)
+        if settings is not None:
+            self._base.settings = dict(settings)
         self._rows = np.arange(self._base.length) if rows is None else rows
         self._index: dict[Any, Results] | None = None
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Results:
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any] | None = None) -> Results:
         listed = list(rows)
         names = dict.fromkeys(name for row in listed for name in row)
-        return cls({name: [row.get(name) for row in listed] for name in names})
+        return cls({name: [row.get(name) for row in listed] for name in names}, settings=settings)
 
     @classmethod
-    def read(cls, path: str | Path) -> Results:
-        """The rows of a results file; a column is read when it is first asked for."""
+    def read(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> Results:
+        """The rows of a results file; a column is read when it is first asked for.  settings: of study.json."""
         import pyarrow as pa
 
         fix = "run `pluralign study` again"
@@ -52,7 +57,7 @@ class Results:
         missing = [name for name in COLUMNS if name not in columns]
         if missing:
             raise InputError("missing column", file=path, field=missing[0], fix=fix)
-        return cls(_Columns(columns, columns.length))
+        return cls(_Columns(columns, columns.length), settings=settings)
 
     def to_arrow(self) -> Any:
         """A pyarrow.Table: the fixed columns, then one a factor (lists, and levels of several kinds, as JSON)."""
@@ -77,6 +82,11 @@ class Results:
     def factors(self) -> tuple[str, ...]:
         """The columns that are not of every study."""
         return tuple(name for name in self._base.columns if name not in COLUMNS)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What all cells share, by the names of the experiment's setting; empty where it is not known."""
+        return self._base.settings
 
     @property
     def replicates(self) -> int:
@@ -215,7 +225,7 @@ class Results:
 
     def with_columns(self, **columns: Sequence[Any]) -> Results:
         """These rows with other columns beside, or in place of, theirs; one entry a row."""
-        return Results({**{name: self[name] for name in self._base.columns}, **columns})
+        return Results({**{name: self[name] for name in self._base.columns}, **columns}, settings=self.settings)
 
 
 def _listed(columns: Mapping[str, Sequence[Any]]) -> _Columns:
@@ -232,6 +242,7 @@ class _Columns:
 
     def __init__(self, columns: Mapping[str, Column], length: int) -> None:
         self.columns, self.length = columns, length
+        self.settings: dict[str, Any] = {}
         self._levels: dict[str, dict[Any, int]] = {}
         self._codes: dict[str, IntArray] = {}
 

@@ -144,6 +144,29 @@ def test_a_reference_is_held_against_the_study_before_the_work(study, row, said)
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"knd": "plain"}, "field 'settings': unknown key 'knd'; did you mean 'kind'"),
+     ({"world": 1}, "field 'settings': the study varies world; write it in each row"),
+     ([1], "field 'settings': expected a mapping of settings")],
+)  # fmt: skip
+def test_settings_of_a_reference_are_the_studys(study, settings, said):
+    _with(study, ROW)
+    Path("ref.yaml").write_text(yaml.safe_dump({"source": "s", "rows": [ROW], "settings": settings}))
+    with pytest.raises(InputError, match=said):
+        pl.plan_study(study)
+
+
+def test_a_study_set_otherwise_than_its_reference_says_so(study):
+    _with(study, ROW)
+    Path("ref.yaml").write_text(yaml.safe_dump({"source": "s", "rows": [ROW], "settings": {"kind": "other"}}))
+    report = pl.run_study(study, workers=1, engine="local")._report
+    assert not report.compared
+    assert not report.comparison
+    said = "nothing to compare with: the reference was measured at kind 'other', and this study has 'plain'"
+    assert said in report.remarks(Path())
+
+
 def test_rows_of_other_cells_are_counted_and_those_of_fixed_settings_compared(study):
     rows = [{**ROW, "kind": "plain"}, {**ROW, "world": 7}, {**ROW, "kind": "other"}]
     report = pl.run_study(_with(study, *rows), workers=1, engine="local")._report

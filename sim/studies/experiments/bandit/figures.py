@@ -57,12 +57,13 @@ def _measured(results: Results, bars: Sequence[_Bar]) -> list[_Bar]:
 
 def _regret_figure(results: Results, backends: Sequence[str]) -> Any:
     groups = _groups(results)
-    figure, panels = _panels(len(backends), 4.9, "true regret (reward units; 10 = uniform policy)")
+    figure, panels = _panels(len(backends), 4.9, "true regret (reward units)")
     bars = _measured(results, _BARS)
     for axes, backend in zip(panels, backends, strict=True):
         _every_bar(axes, results.where(backend=backend), bars, "regret", len(groups))
         _finish(axes, groups, _NAMES[backend])
-        axes.set_ylim(0, 16.9)
+    # One axis for all panels, whatever the rewards' scale: nothing is cut off.
+    panels[0].set_ylim(0, panels[0].get_ylim()[1])
     _title(figure, panels, results, "Figure 2: regret of each group by policy")
     return figure
 

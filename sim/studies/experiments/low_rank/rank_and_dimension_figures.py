@@ -12,7 +12,7 @@ from sim.studies.experiments.low_rank.method_looks import BIC, FULL, LOW, comple
 from sim.studies.experiments.low_rank.method_names import MethodName
 from sim.studies.experiments.low_rank.setting import given_rank
 from sim.studies.experiments.low_rank.tables import Crossing, crossing, slope
-from sim.studies.plots import finish, log_x, log_y, look, panels, plain_logs, points
+from sim.studies.plots import finish, log_x, log_y, look, of_true_rank, panels, plain_logs, points
 from sim.studies.results import Results
 
 
@@ -72,7 +72,9 @@ def draw_assumed_rank(results: Results, folder: Path) -> list[Path]:
         return []
     names = [*(f"rank{rank}" for rank in ranks), "full"]
     x = [*ranks, ranks[-1] + 1]
-    metrics = (("error/common", "error on common features"), ("covers", "sets that cover (asked: .9)"),
+    delta = results.settings.get("delta")
+    covering = "sets that cover" + ("" if delta is None else f" (asked: {1.0 - delta:g})")
+    metrics = (("error/common", "error on common features"), ("covers", covering),
                ("regret", "regret of the pessimistic policy"), ("seconds", "seconds (median)"))  # fmt: skip
     figure, axes = panels(4)
     answers = results.levels("n") or [None]
@@ -100,8 +102,9 @@ def draw_assumed_rank(results: Results, folder: Path) -> list[Path]:
         if metric != "covers":
             log_y(axis, words)
     axes[1].set_ylim(-0.03, 1.03)
-    axes[1].axhline(0.9, color="0.3", linestyle=":", linewidth=1)
-    return finish(figure, results, "The rank that is fitted (true rank 3)", folder, "assumed-rank", axes[0])
+    if delta is not None:
+        axes[1].axhline(1.0 - delta, color="0.3", linestyle=":", linewidth=1)
+    return finish(figure, results, "The rank that is fitted" + of_true_rank(results), folder, "assumed-rank", axes[0])
 
 
 def _values(results: Results, cell: str, name: str, metric: str) -> FloatArray:
@@ -116,7 +119,7 @@ def _shares(axes: Any, x: list[float], values: list[FloatArray], label: str, num
 
     share = np.array([own.mean() for own in values])
     limits = [binomtest(int(own.sum()), own.size).proportion_ci() for own in values]
-    errors = [share - [own.low for own in limits], [own.high for own in limits] - share]
+    errors = np.array([share - [own.low for own in limits], [own.high for own in limits] - share])
     axes.errorbar(x, share, yerr=errors, label=label, linestyle=line, **look(number))
 
 
@@ -165,7 +168,9 @@ def draw_crossing(results: Results, folder: Path) -> list[Path]:
         axis.axhline(1.0, color="0.3", linewidth=1)
         log_x(axis, answers, "answers")
         log_y(axis, name)
-    title = "Rewards that are only nearly of rank 2" if partial else "Singular values that fall like a power"
+    rank = results.settings.get("rank")
+    nearly = f"Rewards that are only nearly of {'low rank' if rank is None else f'rank {rank}'}"
+    title = nearly if partial else "Singular values that fall like a power"
     return finish(figure, results, title, folder, "partial" if partial else "power", axes[0])
 
 
@@ -184,7 +189,7 @@ def _crossings(axes: Any, several: list[tuple[float, Crossing]], answers: list[i
     x, at = np.array([x for x, _ in inside]), np.array([own.at for _, own in inside])
     low, high = (np.clip([getattr(own, end) for _, own in inside], least, most) for end in ("low", "high"))
     own_look = {**look(number), "linestyle": ""}
-    axes.errorbar(x, at, yerr=[np.maximum(at - low, 0), np.maximum(high - at, 0)], label=label, **own_look)
+    axes.errorbar(x, at, yerr=np.maximum([at - low, high - at], 0), label=label, **own_look)
     constant = float(np.exp(np.log(at / x).mean()))
     ends = np.array([x.min(), x.max()])
     axes.plot(ends, constant * ends, color=own_look["color"], linestyle=":", linewidth=1,

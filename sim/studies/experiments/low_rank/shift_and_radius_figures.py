@@ -75,7 +75,7 @@ def draw_controls(results: Results, folder: Path) -> list[Path]:
         log_x(axis, answers, "answers")
         log_y(axis, "regret")
         axis.set_title(SHIFTS[shift], fontsize=10)
-    half = Results.from_rows(row for row in results.rows() if row["replicate"] % 2 == 1)
+    half = Results.from_rows((row for row in results.rows() if row["replicate"] % 2 == 1), results.settings)
     title = "Six shifts, every pessimistic method at its best radius (chosen on the other half of the seeds)"
     return finish(figure, half if len(half) else results, title, folder, "controls", axes[0])
 

@@ -55,7 +55,7 @@ def _multipliers(results: Results, folder: Path, name: str, words: str) -> list[
     multiple = {method_of(z): z for z in MULTIPLIERS}
     own = results.where(parties=middle)
     own = own.with_columns(z=[multiple.get(method) for method in own["method"]])
-    own = Results.from_rows(row for row in own.rows() if row["z"] is not None)
+    own = Results.from_rows((row for row in own.rows() if row["z"] is not None), own.settings)
     for number, few in enumerate(own.levels("few")):
         curve(axes[0], own, "z", "regret", f"{few:,} answers", number, few=few)
     axes[0].set_xlabel("multiple of the radius (below 0: optimism)")

@@ -10,8 +10,7 @@ import numpy as np
 
 from sim.preferences import BoolArray, FloatArray
 from sim.studies.experiment import Figure
-from sim.studies.experiments.representation.setting import RepresentationSetting
-from sim.studies.plots import curve, finish, heats, look, panels
+from sim.studies.plots import curve, finish, heats, look, of_true_rank, panels
 from sim.studies.results import Results
 from sim.studies.summary import means_table
 
@@ -84,7 +83,7 @@ def _coverage(axes: Any, results: Results) -> None:
         inside = [covered(at_zero, found) for found in at.values()]
         share = np.array([found.mean() for found in inside])
         limits = [binomtest(int(found.sum()), found.size).proportion_ci() for found in inside]
-        errors = [share - [found.low for found in limits], [found.high for found in limits] - share]
+        errors = np.array([share - [found.low for found in limits], [found.high for found in limits] - share])
         axes.errorbar(list(at), share, yerr=errors, label=label, **look(number))
     axes.axhline(0.9, color="0.3", linestyle="--", linewidth=1)
     axes.set_ylim(-0.03, 1.03)
@@ -94,7 +93,7 @@ def _coverage(axes: Any, results: Results) -> None:
 
 def draw_fitted_rank(results: Results, folder: Path) -> list[Path]:
     """Errors by the rank that is fitted."""
-    title = "Error by the rank that is fitted (true rank 3)"
+    title = "Error by the rank that is fitted" + of_true_rank(results)
     return _one_factor(results, folder, "fit_rank", "rank fitted", title)
 
 
@@ -119,15 +118,18 @@ def draw_gain(results: Results, folder: Path) -> list[Path]:
     parties, answers = results.levels("parties"), results.levels("answers")
     error = results.where(metric="error")
     shared, separate = (error.where(method=m).means("parties", "answers", on=results) for m in ("shared", "separate"))
-    d, r = RepresentationSetting.dimension, RepresentationSetting.rank
-    predicted = np.array([[np.sqrt(d / (r + d * r / M)) for _ in answers] for M in parties])
-    figure, axes = panels(2)
-    heats(axes, [separate / shared, predicted], answers, parties, words="error alone / error shared", centre=1.0,
+    shown, titles = [separate / shared], ["measured"]
+    d, r = (results.settings.get(name) for name in ("dimension", "rank"))
+    if d and r:
+        shown.append(np.array([[np.sqrt(d / (r + d * r / M)) for _ in answers] for M in parties]))
+        titles.append("predicted")
+    figure, axes = panels(len(shown))
+    heats(axes, shown, answers, parties, words="error alone / error shared", centre=1.0,
           form=".2f")  # fmt: skip
-    for own, words in zip(axes, ("measured", "predicted"), strict=True):
+    for own, title in zip(axes, titles, strict=True):
         own.set_xlabel("answers a party")
         own.set_ylabel("parties")
-        own.set_title(words, fontsize=10)
+        own.set_title(title, fontsize=10)
     return finish(figure, results, "What sharing a subspace gains (above 1: it pays)", folder, "gain", bars=False)
 
 
