@@ -13,6 +13,7 @@ from llm.base.identity import file_hash, folder_hash
 from llm.base.kept_hashes import cache_folder
 from llm.base.model_folder import gguf_file_of
 from llm.base.progress import Progress
+from llm.base.tensor_files import disk_errors
 from llm.base.whole_weights import require_whole
 from sim.errors import InputError
 from sim.files.atomic import write_json
@@ -44,8 +45,9 @@ def converted(file: Path, progress: Progress = lambda text: None) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        with disk_errors(folder):
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
         temporary.chmod(0o755)
         found = folder_hash(temporary)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as old:

@@ -65,17 +65,22 @@ def behind_their_prompts(
     limit = most if alone_above is None else min(most, alone_above)
     sequences: dict[int, list[list[int]]] = {context: [] for context in contexts.tolist()}
     free: dict[int, list[int]] = {context: [] for context in sequences}
+    # (length, first sequence): what has no room for one response has none for the next of its length.
+    seen: dict[int, tuple[int, int]] = {}
     # Longest responses first, of the same length in the order they come.
     for row in np.argsort(-response, kind="stable").tolist():
         context, more = int(contexts[row]), int(response[row])
-        for number, left in enumerate(free[context]):
-            if more <= left:
-                sequences[context][number].append(row)
-                free[context][number] -= more
-                break
+        length, first = seen.get(context, (more, 0))
+        left, number = free[context], first if length == more else 0
+        while number < len(left) and left[number] < more:
+            number += 1
+        if number < len(left):
+            sequences[context][number].append(row)
+            left[number] -= more
         else:
             sequences[context].append([row])
-            free[context].append(limit - int(prompt[row]) - more)
+            left.append(limit - int(prompt[row]) - more)
+        seen[context] = more, number
     return [np.array(sorted(rows), dtype=np.int64) for own in sequences.values() for rows in own]
 
 

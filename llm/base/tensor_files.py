@@ -97,12 +97,13 @@ def unpacked(content: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 @contextmanager
 def disk_errors(path: str | Path) -> Iterator[None]:
-    """What safetensors says of a full disk is the system's error again, with the file's name."""
+    """What safetensors and tokenizers, written in Rust, say of a full disk is the system's error, with the name."""
     try:
         yield
-    except SafetensorError as error:
+    except Exception as error:
         found = _OS_ERROR.search(str(error))
-        if found is None:
+        # tokenizers has no class of its own for it.
+        if found is None or type(error) not in (SafetensorError, Exception):
             raise
         number = int(found[1])
         raise OSError(number, os.strerror(number), str(path)) from error

@@ -16,6 +16,7 @@ from llm.base.model_folder import end_tokens
 from llm.base.progress import Progress
 from llm.base.reference_policy import ReferencePolicy
 from llm.base.shared_base import SharedBase
+from llm.base.texts import plain_text, response_texts
 from llm.base.tokens import TokenStore
 from llm.data.imdb_settings import ImdbSettings
 from llm.data.rendered_tokens import RenderedTokens
@@ -62,7 +63,7 @@ class Writer:
     @cached_property
     def before(self) -> str:
         """The opening as it stands in a decoded prompt."""
-        return str(self.tokenizer.decode(self._rendered.text(self.opening), skip_special_tokens=True))
+        return plain_text(self.tokenizer, self._rendered.text(self.opening))
 
     def beginnings(self, texts: Sequence[str], tokens: int) -> tuple[list[str], list[list[int]]]:
         """The first `tokens` tokens of each text as texts, of shorter ones nothing; and what is continued, as tokens.
@@ -72,7 +73,7 @@ class Writer:
         ids = [self._rendered.text(text) for text in texts]
         start = int(bool(ids) and bool(ids[0]) and ids[0][0] == self.tokenizer.bos_token_id)
         ids = [row[: tokens + start] for row in ids if len(row) > tokens + start]
-        begun = [self.tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+        begun = [plain_text(self.tokenizer, row) for row in ids]
         return begun, [self._rendered.text(self.opening + text) for text in begun] if self.opening else ids
 
     @cached_property
@@ -127,7 +128,7 @@ def sample_pool(
             piece = f"samples-{lo}-{c}-{kept.sampled}"
             drawn.append(_candidates(policy, contexts, here.child(f"candidate/{c}"), kept.samples, piece))
             progress(f"continuation {c + 1} of {settings.candidates} of prompts {lo} to {lo + len(ids)}")
-        texts_of = [[tokenizer.decode(row, skip_special_tokens=True) for row in side] for side in drawn]
+        texts_of = [response_texts(tokenizer, ids, side) for side in drawn]
         different = [_different([side[j] for side in texts_of]) for j in range(len(asked))]
         # A prompt is asked once: the unseen annotators' prompts are then new to every policy.
         fresh = [text not in asked_before and text not in asked[:j] for j, text in enumerate(asked)]

@@ -11,6 +11,7 @@ import torch
 
 from llm.base.journal import Journal, fingerprint
 from llm.base.reference_policy import ReferencePolicy
+from llm.base.texts import plain_text, response_texts
 from llm.scorers.named_scorers import Scorer, kept_as
 from llm.training.adapter_policy import AdapterPolicy
 from sim.estimators.bootstrap import annotator_interval
@@ -47,8 +48,8 @@ def draw_samples(
     responses = policy.sample(repeated, stream)
     shape = (len(contexts), samples)
     store = policy.base.store
-    prompts = [tokenizer.decode(store[c], skip_special_tokens=True) for c in repeated.tolist()]
-    texts = [tokenizer.decode(store[r], skip_special_tokens=True) for r in responses.tolist()]
+    prompts = [plain_text(tokenizer, store[c]) for c in repeated.tolist()]
+    texts = response_texts(tokenizer, [store[c] for c in repeated.tolist()], [store[r] for r in responses.tolist()])
     return Samples(
         responses=responses.reshape(shape),
         log_ratio=np.stack([group.log_ratio(repeated, responses).reshape(shape) for group in groups]),

@@ -13,6 +13,7 @@ from llm.base.identity import folder_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.processes import processes
 from llm.base.shared_base import SharedBase
+from llm.base.texts import response_texts
 from llm.data.answer_sets import AnswerSet
 from sim.preferences import FloatArray, IntArray
 
@@ -51,9 +52,10 @@ class RunEmbeddings:
     def _computed(self, contexts: IntArray, responses: IntArray) -> FloatArray:
         if self._embedding == "hidden":
             return hidden_state_embeddings(self._base, contexts, responses)
-        texts = [
-            self._tokenizer.decode(self._base.store[number], skip_special_tokens=True) for number in responses.tolist()
-        ]
+        store = self._base.store
+        texts = response_texts(
+            self._tokenizer, [store[c] for c in contexts.tolist()], [store[r] for r in responses.tolist()]
+        )
         found = processes().array_from_first(
             lambda: sentence_embeddings(texts, self._embedding, str(self._base.device))
         )

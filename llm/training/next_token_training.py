@@ -16,6 +16,7 @@ from torch.nn import functional
 from llm.base.journal import Journal
 from llm.base.plain_text import Document, cuts, passages
 from llm.base.progress import Progress
+from llm.base.texts import response_text
 from llm.data.rendered_tokens import RenderedTokens
 from llm.training.batches import step_batches
 from llm.training.finite import require_finite
@@ -146,7 +147,10 @@ def _resume(found: Any, parameters: _Parameters, optimizer: torch.optim.Optimize
 
 
 def held_out_loss(model: Any, rows: list[NDArray[Any]], pad: int, tokenizer: Any) -> tuple[float, int]:
-    """Mean nats a token on rows the model was not trained on, and the bytes of their text."""
+    """Mean nats a token on rows the model was not trained on, and the bytes of what these tokens say.
+
+    A row's first token is given and not scored; where it is text, its bytes count no more than its nats.
+    """
     device = next(model.parameters()).device
     model.eval()
     total, count, text_bytes = 0.0, 0, 0
@@ -155,7 +159,7 @@ def held_out_loss(model: Any, rows: list[NDArray[Any]], pad: int, tokenizer: Any
             part = rows[lo : lo + 64]
             losses = _token_losses(model, *_batch(part, pad, device))
             total, count = total + float(losses.double().sum()), count + losses.numel()
-            text_bytes += sum(len(t.encode()) for t in tokenizer.batch_decode(part, skip_special_tokens=True))
+            text_bytes += sum(len(response_text(tokenizer, row[:1], row[1:]).encode()) for row in part)
     loss = total / count
     if not math.isfinite(loss):
         raise InputError(f"the loss on held-out documents is {loss}", field="rate", fix="lower it")

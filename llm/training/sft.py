@@ -23,6 +23,7 @@ from llm.base.plain_text import Document, read_documents
 from llm.base.progress import Progress
 from llm.base.small_mistral import SIZES, load_base, new_mistral, train_tokenizer
 from llm.base.tensor_files import computed_in, disk_errors
+from llm.base.texts import response_text
 from llm.base.tokens import embeddings_of, require_embedded
 from llm.training.batches import CUT, n_batches
 from llm.training.next_token_training import Checkpoints, descend, held_out_loss, token_rows
@@ -114,7 +115,7 @@ def _train(settings: SftSettings, out: Path, journal: Journal, progress: Progres
     if (embeddings := embeddings_of(model)) is not None:
         for row in (*rows, *held_rows):
             require_embedded(row, embeddings, str(settings.model or ""))
-    if not any(tokenizer.batch_decode(held_rows, skip_special_tokens=True)):
+    if not any(response_text(tokenizer, row[:1], row[1:]) for row in held_rows):
         raise InputError(
             f"the {len(judged)} held-out documents are too short to be judged by (no passage has three tokens)",
             file=settings.data, field="held_out", fix="raise it, or take another seed",

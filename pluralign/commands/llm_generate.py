@@ -64,6 +64,7 @@ def command(
 
     from llm.base.generation import Sampling, own_streams, sample_responses
     from llm.base.model_folder import longest_input
+    from llm.base.texts import response_text
     from llm.data.chat_prompts import asked_rendering, messages_of
     from llm.data.data_settings import DataSettings
     from llm.data.tokeniser import Tokeniser
@@ -122,10 +123,11 @@ def command(
                 opened.base, None if k < 0 else opened.policies[k].name, contexts[its],
                 [own[j].child("tokens") for j in its], sampling,
             )  # fmt: skip
+    store = opened.base.store
     rows = [
         {
             "prompt": asked[j // samples],
-            "response": opened.tokenizer.decode(opened.base.store[number], skip_special_tokens=True),
+            "response": response_text(opened.tokenizer, store[int(contexts[j])], store[number]),
             "policy": "reference" if members[j] < 0 else mixture.adapters[members[j]],
         }
         for j, number in enumerate(drawn.tolist())

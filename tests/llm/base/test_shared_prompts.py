@@ -275,3 +275,22 @@ def test_places_of_tokens_by_hand():
     assert sequence.tolist() == [0, 1, 1, 1]
     assert before.tolist() == [0, 1, 2, 1], "the first token of each response is predicted by the prompt's last"
     assert wanted.tolist() == [9, 6, 7, 8]
+
+
+def _first_fit(contexts, prompt, response, most):
+    """As it is defined: longest first, each in the first sequence that has room."""
+    found = {context: [] for context in contexts.tolist()}
+    for row in sorted(range(len(contexts)), key=lambda row: -response[row]):
+        own = found[contexts[row]]
+        room = [one for one in own if prompt[row] + sum(response[r] for r in one) + response[row] <= most]
+        (room[0].append(row) if room else own.append([row]))
+    return [sorted(rows) for own in found.values() for rows in own]
+
+
+def test_sequences_are_those_of_first_fit_decreasing():
+    draws = np.random.default_rng(0)
+    for n, contexts, longest in ((40, 1, 60), (200, 3, 9), (60, 60, 30), (150, 2, 200)):
+        own = draws.integers(0, contexts, n)
+        prompt, response = draws.integers(1, 30, contexts)[own], draws.integers(1, longest, n)
+        found = behind_their_prompts(own, prompt, response, 120)
+        assert [rows.tolist() for rows in found] == _first_fit(own, prompt, response, 120)

@@ -48,6 +48,11 @@ def test_held_out_loss_is_the_models_own(tiny):  # noqa: F811
             total, count = total + own * (len(row) - 1), count + len(row) - 1
     assert loss == pytest.approx(total / count, rel=1e-5)
     assert text_bytes == sum(len(text.encode()) for text in corpus(5, seed=4))
+    # Without a token that begins texts the first one is given, and of what it says nothing is scored.
+    bare = [row[1:] for row in rows]
+    loss, later = next_token_training.held_out_loss(model, bare, tokenizer.pad_token_id, tokenizer)
+    given = sum(len(tokenizer.decode(row[:1]).encode()) for row in bare)
+    assert later == text_bytes - given < text_bytes
 
 
 def test_training_learns_and_is_reported(tiny):  # noqa: F811
