@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from llm.base.device import pick_device
-from llm.base.folder_format import FORMAT, file_checksum, stamped
+from llm.base.folder_format import FORMAT, checksums, file_checksum, stamped
 from llm.base.identity import tokenizer_hash, versions, weights_hash
 from llm.base.journal import Journal, fingerprint
 from llm.base.progress import Progress
@@ -113,6 +113,7 @@ def make_imdb(settings: ImdbSettings, out: str | Path, progress: Progress = lamb
         reviews=reviews,
         base=base,
         tokenizer=tokenizer,
+        files=checksums(out, ["pairs.jsonl", *(f"scorers/{file.name}" for file in out.glob("scorers/sentiment.*"))]),
     )  # fmt: skip
     write_json(out / "make.json", stamped(summary.as_json()))
     journal.clear()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm.base.folder_format import file_checksum, read_stamped
+from llm.base.folder_format import file_checksum, read_stamped, require_unchanged
 from llm.base.identity import require_same_model
 from sim.errors import InputError
 
@@ -69,6 +69,8 @@ class ImdbSummary:
     reviews: str = ""
     base: str = ""
     tokenizer: str = ""
+    # Checksums of the pairs and the scorers: what a training run and `eval` read.
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -89,6 +91,11 @@ def read_finished(out: Path, same: Mapping[str, Any], data: str, model: str) -> 
             f"was changed since {out} was made from it", file=data, fix="put the old one back, or choose another --out"
         )
     require_same_model(model, content.get("base", ""), content.get("tokenizer", ""), out)
+    # Of before they were kept there are none.
+    files = content.get("files", {})
+    if not isinstance(files, dict):
+        raise InputError("is no summary of this version (files)", file=path, fix="choose another --out")
+    require_unchanged(out, files, f"remove {path} to make it again, or choose another --out")
     try:
         return ImdbSummary(**{
             **content,

@@ -216,6 +216,23 @@ def test_a_finished_folder_wants_the_same_reviews_and_instruction(made, tmp_path
     assert _told(make_imdb(replace(kept, data=str(changed)), place)) == _told(finished)
 
 
+def test_a_finished_folder_is_as_it_was_made(made, tmp_path):
+    """What is trained on lies in it: cut short, or gone, it is not finished."""
+    folder, kept, _ = made
+    place = tmp_path / "pairs"
+    shutil.copytree(folder / "pairs", place)
+    pairs = place / "pairs.jsonl"
+    pairs.write_text("".join(pairs.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(InputError, match=r"pairs.jsonl: was changed or damaged.*remove .*make.json to make it again"):
+        make_imdb(kept, place)
+    pairs.unlink()
+    with pytest.raises(InputError, match=r"pairs.jsonl: cannot be read \(No such file"):
+        make_imdb(kept, place)
+    (place / "make.json").unlink()
+    make_imdb(kept, place)
+    assert pairs.read_bytes() == (folder / "pairs" / "pairs.jsonl").read_bytes()
+
+
 def test_a_model_without_a_template_cannot_be_asked(settings, tiny, tmp_path):  # noqa: F811
     with pytest.raises(InputError, match="no chat template"):
         make_imdb(replace(settings, model=str(tiny)), tmp_path / "out")
