@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llm.base.folder_format import checksums, read_stamped, require_unchanged, stamped
+from llm.base.folder_format import checksums, file_checksum, read_stamped, require_unchanged, stamped
 from llm.base.journal import Journal
 from llm.base.progress import Progress
 from llm.base.shared_base import SharedBase
@@ -25,6 +25,8 @@ from sim.preferences import FloatArray, IntArray
 TRAIN_AGAIN = "run `pluralign llm train` again, with another --out"
 RESPONSIBILITIES = "responsibilities.parquet"
 EVAL_AGAIN = "run `pluralign llm eval` again"
+# What an evaluation takes MinMax weights and the direct policy from.
+_JUDGED = ("minmax.json", "direct.json")
 MINMAX_AGAIN = "run `pluralign llm minmax` again"
 
 
@@ -184,6 +186,27 @@ def held_run(folder: str | Path) -> Iterator[None]:
     read_mixture(folder)
     with held(folder):
         yield
+
+
+def judged_files(folder: Path) -> dict[str, str]:
+    """Checksums of what an evaluation takes weights and policies from that may be made anew beside it."""
+    return {name: file_checksum(folder / name) for name in _JUDGED if (folder / name).is_file()}
+
+
+def outdated(folder: Path, evaluation: Mapping[str, Any]) -> str | None:
+    """Which of these are not those that the evaluation judged; None where all are, or it kept no checksums."""
+    before = evaluation.get("judged")
+    if not isinstance(before, dict):
+        return None
+    now = judged_files(folder)
+    newer = [name for name, found in now.items() if before.get(name) != found]
+    gone = [name for name in before if name not in now]
+    if not newer and not gone:
+        return None
+    told = [
+        f"{', '.join(names)} {words}" for names, words in ((newer, "was made after it"), (gone, "is gone")) if names
+    ]
+    return f"the evaluation (eval.json) is of other MinMax weights: {'; '.join(told)}; {EVAL_AGAIN}"
 
 
 def read_written(folder: Path) -> dict[str, dict[str, Any]]:

@@ -114,7 +114,7 @@ def _llm(folder: Path, drawing: bool) -> _Told:
 
     require_own_llm()
     from llm.runs.run_figures import draw_run
-    from llm.runs.run_folder import read_written
+    from llm.runs.run_folder import outdated, read_written
 
     content: dict[str, Any] = read_written(folder)
     parts = []
@@ -125,6 +125,8 @@ def _llm(folder: Path, drawing: bool) -> _Told:
             parts.append("\n".join([told, *groups_text(content["run"].get("groups", ()))]))
         if "eval" in content:
             parts.append(eval_text(content["eval"]))
+            if (note := outdated(folder, content["eval"])) is not None:
+                parts.append(f"note: {note}")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"is not a run of this version ({error})", file=folder, fix="run llm eval again") from error
     drawn = draw_run(folder) if drawing else []

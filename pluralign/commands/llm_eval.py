@@ -70,7 +70,7 @@ def command(
     from llm.runs.evaluation import evaluate
     from llm.runs.open_run import open_run
     from llm.runs.run_figures import draw_run
-    from llm.runs.run_folder import held_run, read_annotators, samples_journal
+    from llm.runs.run_folder import held_run, judged_files, read_annotators, samples_journal
     from llm.runs.twin_of_run import twin_of
     from llm.scorers.named_scorers import scorers_of
     from sim.errors import InputError
@@ -100,6 +100,7 @@ def command(
                 raise InputError(f"two runs are called {label}", file=place, fix="rename a folder")
             others[label] = other
         answers = None
+        judged = judged_files(Path(run))
         notes: list[str] = []
         if data is not None:
             answers = load_answers(
@@ -118,7 +119,14 @@ def command(
             prompts=prompts, samples=samples, seed=seed, progress=say,
         )  # fmt: skip
         beside = twin_of(opened, others, found, twin, seed, say, answers)
-        content = {"run": run, "against": list(others), "seed": seed, "notes": notes, **found.as_json()}
+        content = {
+            "run": run,
+            "against": list(others),
+            "seed": seed,
+            "notes": notes,
+            "judged": judged,
+            **found.as_json(),
+        }
         if beside is not None:
             content["twin"] = beside.as_json()
         write_json(Path(run) / "eval.json", stamped(content))

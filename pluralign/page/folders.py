@@ -67,8 +67,15 @@ def _name(place: Path, top: Path) -> str:
     return (place.absolute().name if place == top else place.relative_to(top).as_posix()) or "results"
 
 
-def _walk(place: Path, deeper: int) -> Iterator[tuple[Path, Kind | None]]:
-    """None: a study without results; nothing is inside of one either."""
+def _walk(place: Path, deeper: int, seen: set[Path] | None = None) -> Iterator[tuple[Path, Kind | None]]:
+    """None: a study without results; nothing is inside of one either.
+
+    Links lead where they lead, and every place counts once (`seen`): as it lies, before any link to it beside it.
+    """
+    seen = set() if seen is None else seen
+    if (real := place.resolve()) in seen:
+        return
+    seen.add(real)
     kind = kind_of(place)
     if kind is not None:
         yield place, kind
@@ -82,12 +89,12 @@ def _walk(place: Path, deeper: int) -> Iterator[tuple[Path, Kind | None]]:
         return
     if deeper and place.is_dir():
         try:
-            inside = sorted(own for own in place.iterdir() if own.is_dir() and not own.is_symlink())
+            inside = sorted((own for own in place.iterdir() if own.is_dir()), key=lambda own: (own.is_symlink(), own))
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", file=place) from error
         for own in inside:
             if not own.name.startswith("."):
-                yield from _walk(own, deeper - 1)
+                yield from _walk(own, deeper - 1, seen)
 
 
 @dataclass(frozen=True)

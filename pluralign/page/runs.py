@@ -69,9 +69,10 @@ def run_shown(result: Result, place: int, sources: Sources) -> RunShown:
         if minmax is not None:
             at = folder / "minmax.json"
             charts += [_weights(minmax, names, name), _front(minmax, mixture, names, name)]
+        notes = (*run.get("notes", ()), *_outdated(folder, found))
         return RunShown(
             result.name, f"run{place}", str(mixture["method"]), _told(mixture, run, names),
-            tuple(clipped(note) for note in run.get("notes", ())), tuple(c for c in charts if c is not None),
+            tuple(clipped(note) for note in notes), tuple(c for c in charts if c is not None),
             _examples(found), _unsampled(found),
         )  # fmt: skip
     except InputError:
@@ -79,6 +80,13 @@ def run_shown(result: Result, place: int, sources: Sources) -> RunShown:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         fix = _AGAIN.format({"eval.json": "eval", "minmax.json": "minmax"}.get(at.name, "train"))
         raise InputError(f"is not of this version ({type(error).__name__}: {error})", file=at, fix=fix) from error
+
+
+def _outdated(folder: Path, found: Mapping[str, Json] | None) -> list[str]:
+    from llm.runs.run_folder import outdated
+
+    note = None if found is None else outdated(folder, found)
+    return [] if note is None else [note]
 
 
 def _stamped(path: Path, sources: Sources, command: str) -> dict[str, Any] | None:

@@ -268,6 +268,28 @@ def test_a_run_side_by_side(made, page, tmp_path):
     assert "kept none" in render(collect(tmp_path))
 
 
+def test_an_evaluation_of_other_weights_is_said_to_be_one(tmp_path):
+    """MinMax was asked again, with other priorities or samples: rows of one name are of other weights."""
+    from llm.base.folder_format import read_stamped, stamped
+    from llm.runs.run_folder import judged_files, outdated
+
+    run_folder(tmp_path)
+    evaluated, minmax = tmp_path / "eval.json", tmp_path / "minmax.json"
+    content = read_stamped(evaluated, "")
+    said = "the evaluation (eval.json) is of other MinMax weights"
+
+    def shown():
+        return render(collect(tmp_path)), outdated(tmp_path, read_stamped(evaluated, "")) or ""
+
+    assert not any(said in text for text in shown()), "of before it kept what it judged"
+    evaluated.write_text(json.dumps(stamped({**content, "judged": judged_files(tmp_path)})))
+    assert not any(said in text for text in shown())
+    minmax.write_text(json.dumps(stamped({**read_stamped(minmax, ""), "seed": 77})))
+    assert all(f"{said}: minmax.json was made after it" in text for text in shown())
+    evaluated.write_text(json.dumps(stamped({**content, "judged": {"direct.json": "0"} | judged_files(tmp_path)})))
+    assert all(f"{said}: direct.json is gone" in text for text in shown())
+
+
 def test_what_was_tampered_with_is_refused(tmp_path):
     run_folder(tmp_path)
     (tmp_path / "metrics.jsonl").write_text("{}\n")
@@ -333,7 +355,17 @@ def test_results_are_found_by_what_they_hold(made, tmp_path):
     fit_folder(deep)
     assert [result.name for result in results_in(tmp_path)] == [tmp_path.name, "a/b/c"]
     (tmp_path / "away").symlink_to(deep)
-    assert all("away" not in result.name for result in results_in(tmp_path))
+    assert all("away" not in result.name for result in results_in(tmp_path)), "a place counts once"
+
+
+def test_results_that_links_lead_to_are_found(made, tmp_path):
+    """Runs lie on a large disk and are linked into a folder; a link in a circle leads nowhere."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "fit").symlink_to(made[0] / "<i>fit")
+    (tmp_path / "run").symlink_to(made[0] / "run", target_is_directory=True)
+    (tmp_path / "runs" / "circle").symlink_to(tmp_path)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "not there")
+    assert [(result.name, result.kind) for result in results_in(tmp_path)] == [("runs/fit", "fit"), ("run", "llm")]
 
 
 def test_sources_are_named_with_their_digests(made):
