@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 
-def plain_text(tokenizer: Any, tokens: Sequence[int]) -> str:
+def plain_text(tokenizer: Any, tokens: Iterable[int]) -> str:
     """What stands at the beginning: a prompt, or part of one. Special tokens are left out."""
     return str(tokenizer.decode(list(map(int, tokens)), skip_special_tokens=True))
 
 
-def response_text(tokenizer: Any, prompt: Sequence[int], response: Sequence[int]) -> str:
+def response_text(tokenizer: Any, prompt: Iterable[int], response: Iterable[int]) -> str:
     """What the response adds to the text of its prompt; special tokens are left out.
 
     Decoded alone, the first word of a response loses its space where the tokenizer takes one off the beginning of every
@@ -23,6 +23,6 @@ def response_text(tokenizer: Any, prompt: Sequence[int], response: Sequence[int]
     return whole[len(before) :] if whole.startswith(before) else plain_text(tokenizer, response)
 
 
-def response_texts(tokenizer: Any, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> list[str]:
+def response_texts(tokenizer: Any, prompts: Iterable[Iterable[int]], responses: Iterable[Iterable[int]]) -> list[str]:
     """Of each response behind its prompt."""
     return [response_text(tokenizer, *both) for both in zip(prompts, responses, strict=True)]
