@@ -263,7 +263,7 @@ def _parquet(path: Path) -> Iterator[Record | InputError]:
                 for fields in batch.to_pylist():
                     number += 1
                     yield Record(path, number, fields)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"is not a whole Parquet file ({reason})", file=path, fix="copy it again, whole") from error
 

@@ -224,7 +224,7 @@ def read_arrow_part(part: Part) -> Any:
         table.validate(full=True)
         require_once(table.column_names, part.path)
         return table
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = " ".join(str(error).split())[:120]
         what = "Parquet" if part.kind == "parquet" else "Arrow"
         raise InputError(

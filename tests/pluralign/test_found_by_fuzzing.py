@@ -124,6 +124,21 @@ def test_huge_log_probabilities_are_refused(here):
         read_candidates("candidates.jsonl")
 
 
+@pytest.mark.parametrize("reader", ["answers", "candidates", "records"])
+def test_names_of_columns_in_a_file_that_are_no_utf8(tmp_path, reader):
+    """pyarrow raises UnicodeDecodeError, which is none of its own, where it lists what is nested."""
+    from sim.converters.records import records
+    from sim.files.candidate_files import read_candidates
+
+    path = tmp_path / "a.parquet"
+    rows = [{"prompt": "q", "responses": ["x", "y"], "annotator_id": "a", "prompt_nested": {"inside": 1}}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    path.write_bytes(path.read_bytes().replace(b"inside", b"\xf2nside"))
+    read = {"answers": read_pairs, "candidates": read_candidates, "records": lambda at: list(records(at))}[reader]
+    with pytest.raises(InputError, match="is not a whole Parquet file"):
+        read(path)
+
+
 def test_a_witness_that_no_json_holds_is_its_claims_fault(here, monkeypatch, capsys):
     told = ("check", "payload:CLAIMS", "--engine", "local", "--workers", 1, "--out", "o")
     code, _, err = typed(monkeypatch, capsys, *told)
