@@ -133,7 +133,7 @@ def limits_by_person(estimate: FloatArray, errors: FloatArray, people: int, leve
 
     Of errors clustered by G people: the sandwich's variance is a mean over G of them, and is no better known than that
     of G numbers (Cameron and Miller, J. Human Resources 50(2), 2015, section VI).  With -+ 1.96 errors limits of 95 %
-    hold the truth about .70 of the time with two people and .87 with six; more than these still where a few people
+    held the truth .71 of the time with two people and .90 with six; these, too, are too narrow where a few people
     have most of the choices.
     """
     from scipy.special import stdtrit
