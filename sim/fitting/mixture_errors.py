@@ -142,7 +142,8 @@ def joint_errors(joint: Joint, shares: FloatArray) -> FloatArray:
         if not len(block):
             continue
         at = np.ix_(block, block)
-        found = people_parts(scores[:, block], weight, information[at], np.linalg.inv(complete[at]))
+        inverse_of = np.asarray(np.linalg.inv(complete[at]), np.float64)
+        found = people_parts(scores[:, block], weight, information[at], inverse_of)
         scores[:, block], own[block], replaced[block] = found[0], np.sqrt(found[1]), np.sqrt(found[2])
     scores *= own
     varies = scores.T @ scores + replaced[:, None] * information * replaced
