@@ -26,7 +26,7 @@ _PARALLEL_FROM = 1 << 18
 # Rows that are looked at together.
 _ROWS = 1 << 14
 # Rows of a replicate in which an entry of 1 is looked for first.
-_FEW = 64
+_FEW = 16
 
 
 class FitStatus(IntEnum):
