@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.arguments import float_array, require_count, require_not_negative
+from sim.arguments import float_array, require_count, require_not_negative, require_shape
 from sim.choice_sets import ChoiceSets
 from sim.estimators.choice_panel import annotator_scores, choice_panel, derivatives, log_probabilities
 from sim.preferences import BoolArray, FloatArray
@@ -138,6 +138,8 @@ def limits_by_person(estimate: FloatArray, errors: FloatArray, people: int, leve
     """
     from scipy.special import stdtrit
 
+    estimate = float_array("estimate", estimate, ("d",))
+    require_shape("errors", errors, estimate.shape)
     require_count("people", people)
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1 (got {level})")

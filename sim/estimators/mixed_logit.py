@@ -107,15 +107,12 @@ class MixedLogit:
         """Standard errors (d,) of the standard deviations, by the delta method; NaN where they do not vary.
 
         Of another covariance than the classical one NaN too of a deviation within two classical errors of 0, where the
-        likelihood turns round: scores, which are 0 at 0, say nothing of how far it may be (the sandwich's limits of
-        95 % held the truth .65 of the time), and only the curvature does.
+        likelihood turns round: scores, 0 at 0, say nothing of how far it may be (the sandwich's limits held .66).
         """
-        found = self._deviation_errors(self.covariance if covariance is None else covariance)
+        classical = self._deviation_errors(self.covariance)
         if covariance is None:
-            return found
-        with np.errstate(invalid="ignore"):
-            away = self.deviations > _NEAR * self._deviation_errors(self.covariance)
-        return np.where(away, found, np.nan)
+            return classical
+        return np.where(self.deviations > _NEAR * classical, self._deviation_errors(covariance), np.nan)
 
     def _deviation_errors(self, own: FloatArray) -> FloatArray:
         d, q = len(self.mean), len(self.random)
@@ -261,9 +258,7 @@ def _in_units(
     return objective
 
 
-def _signed(
-    likelihood: SimulatedLikelihood, parameters: FloatArray
-) -> tuple[SimulatedLikelihood, FloatArray]:  # fmt: skip
+def _signed(likelihood: SimulatedLikelihood, parameters: FloatArray) -> tuple[SimulatedLikelihood, FloatArray]:
     """The same covariance with a factor whose diagonal is not negative: a column's sign is nobody's.
 
     The draws along a column that is turned are turned with it, L eps = (L S) (S eps): under those that there were, the
