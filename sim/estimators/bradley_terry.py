@@ -25,6 +25,8 @@ from sim.preferences import BoolArray, FloatArray, IntArray
 _PARALLEL_FROM = 1 << 18
 # Rows that are looked at together.
 _ROWS = 1 << 14
+# Rows of a replicate in which an entry of 1 is looked for first.
+_FEW = 16
 
 
 class FitStatus(IntEnum):
@@ -78,6 +80,15 @@ def unit_scale(differences: FloatArray) -> float:
     """
     largest = max(float(differences.max(initial=0.0)), -float(differences.min(initial=0.0)))
     return 1.0 if largest >= 1.0 or largest < 1e-150 else float(2.0 ** -np.floor(np.log2(largest)))
+
+
+def unit_scales(differences: FloatArray) -> FloatArray:
+    """`unit_scale` of each replicate (B, ...); (B,).  Read as far as an entry of 1, which of most is in a few rows."""
+    scales = np.ones(len(differences))
+    few = np.abs(differences[:, :_FEW])
+    for b in np.flatnonzero(~(few.reshape(len(few), -1).max(axis=1, initial=0.0) >= 1.0)):
+        scales[b] = unit_scale(differences[b])
+    return scales
 
 
 def as_rows(differences: FloatArray) -> FloatArray:
@@ -175,8 +186,7 @@ def fit_bradley_terry_batch(
 ) -> BradleyTerryBatch:
     """`fit_bradley_terry` on B replicates at once, parallel over replicates.
 
-    differences: (B, n, d).  weights: (B, n), (n,) or None.  The tolerance is in the features' own units, which should
-    be about 1.
+    differences: (B, n, d).  weights: (B, n), (n,) or None.
     """
     differences = _checked(differences, ("B", "n", "d"), finite=False)
     _require_limits(ridge, tolerance, max_steps)
@@ -190,7 +200,7 @@ def fit_bradley_terry_batch(
     mass = np.broadcast_to(own.sum(axis=1), (B,))
     penalty = np.array([_penalty(ridge, mass_scaled, float(m)) for m in mass])
     theta, largest, counts = np.zeros((B, padded(d))), np.empty(B), np.empty((3, B), np.int64)
-    limits = BatchLimits(penalty, tolerance * mass, max_steps)
+    limits = BatchLimits(penalty, tolerance * mass / unit_scales(differences), max_steps)
     newton.newton_batch(differences, row_length(n), own, weights is None, limits, theta, largest, counts)
     if np.isnan(largest).any():
         # The kernel looks at each number as it takes it; a second look says which it was.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.arguments import float_array, require_count, require_not_negative
+from sim.arguments import float_array, require_count, require_not_negative, require_shape
 from sim.choice_sets import ChoiceSets
 from sim.estimators.choice_panel import annotator_scores, choice_panel, derivatives, log_probabilities
 from sim.preferences import BoolArray, FloatArray
@@ -54,6 +54,7 @@ class ConditionalLogit:
     identified (d,): False where the choices say nothing about a coefficient, which a ridge alone then decides: some
     combination with it is the same in all alternatives of every choice.  Both covariances are NaN where the status is
     SEPARATED; they are those of the penalised fit, and `errors` and `clustered_errors` NaN where nothing is identified.
+    people: those with a choice that counts.
     """
 
     theta: FloatArray
@@ -69,6 +70,7 @@ class ConditionalLogit:
     identified: BoolArray
     ridge: float
     mean_weight: float
+    people: int
 
     @property
     def errors(self) -> FloatArray:
@@ -79,6 +81,10 @@ class ConditionalLogit:
     def clustered_errors(self) -> FloatArray:
         """Standard errors (d,) clustered by person; NaN too where nobody's choices pull a coefficient either way."""
         return np.where(self.identified & self.spread_seen, np.sqrt(np.diag(self.clustered)), np.nan)
+
+    def limits(self, level: float = 0.95) -> FloatArray:
+        """(d, 2) of theta by the errors clustered by person, see `limits_by_person`."""
+        return limits_by_person(self.theta, self.clustered_errors, self.people, level)
 
     @property
     def spread_seen(self) -> BoolArray:
@@ -120,6 +126,27 @@ def clustered_covariance(information: FloatArray, scores: FloatArray, clusters: 
     bread = inverse(information)
     half = scores @ bread
     return np.asarray(half.T @ half * (groups / (groups - 1)))
+
+
+def limits_by_person(estimate: FloatArray, errors: FloatArray, people: int, level: float = 0.95) -> FloatArray:
+    """estimate -+ t_{(1 + level) / 2, G - 1} errors; (d, 2), NaN where an error is.
+
+    Of errors clustered by G people: the sandwich's variance is a mean over G of them, and is no better known than that
+    of G numbers (Cameron and Miller, J. Human Resources 50(2), 2015, section VI).  With -+ 1.96 errors limits of 95 %
+    held the truth .71 of the time with two people and .90 with six; these, too, are too narrow where a few people
+    have most of the choices.
+    """
+    from scipy.special import stdtrit
+
+    estimate = float_array("estimate", estimate, ("d",))
+    require_shape("errors", errors, estimate.shape)
+    require_count("people", people)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1 (got {level})")
+    if people == 1:
+        return np.full((len(estimate), 2), np.nan)
+    half = float(stdtrit(people - 1, 0.5 + 0.5 * level)) * np.asarray(errors)
+    return np.stack([estimate - half, estimate + half], axis=1)
 
 
 # Long for its docstring and one loop, whose value, gradient and step each branch reads.
@@ -197,7 +224,7 @@ def _result(
     free = np.abs(_free_directions(sets)).max(axis=1, initial=0.0)
     return ConditionalLogit(
         theta, _value(theta, sets, 0.0), null, -information, covariance, clustered, scores, steps, largest, status,
-        free <= _INVOLVED, ridge, float(sets.weights[sets.weights > 0].mean()),
+        free <= _INVOLVED, ridge, float(sets.weights[sets.weights > 0].mean()), len(sets.answered),
     )  # fmt: skip
 
 

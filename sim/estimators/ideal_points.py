@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from sim.arguments import float_array, index_array, require_count, require_positive, require_shape, weight_array
-from sim.estimators.prototypes import LOGIT_RIDGE, softmax
+from sim.estimators.prototypes import LOGIT_RIDGE, DescentStatus, descend, softmax
 from sim.likelihoods import log_sigmoid
 from sim.preferences import FloatArray, IntArray
 from sim.restarts import first_best
@@ -19,13 +18,17 @@ from sim.streams import Stream
 @dataclass(frozen=True, eq=False)
 class IdealPointFit:
     """map (m, d) of f(x) = map x; points (K, m), the prototypes; weights (N, K), rows on the simplex (equal for
-    annotators without answers); loss, penalised nats; losses of every restart, best first."""
+    annotators without answers); loss, penalised nats; losses of every restart, best first.  rounds, status: of the best
+    restart; late: nats that the last tenth of its rounds gained."""
 
     map: FloatArray
     points: FloatArray
     weights: FloatArray
     loss: float
     losses: FloatArray
+    rounds: int = 0
+    late: float = 0.0
+    status: DescentStatus = DescentStatus.CONVERGED
 
     @property
     def prototypes(self) -> FloatArray:
@@ -120,14 +123,15 @@ def fit_ideal_points(
             0.3 * own.child("map").normals((m * d,)) / np.sqrt(d), 0.3 * own.child("points").normals((K * m,)),
             own.child("weights").normals((N * K,)),
         ])  # fmt: skip
-        solved = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": max_rounds})
-        found.append((float(solved.fun), solved.x))
-    reached = np.array([loss for loss, _ in found])
-    loss, packed = found[int(first_best(-reached))]
-    map_, points, logits = parts(packed)
+        found.append(descend(objective, start, max_rounds))
+    reached = np.array([own.loss for own in found])
+    best = found[int(first_best(-reached))]
+    map_, points, logits = parts(best.x)
     shares = softmax(logits)
     shares[np.bincount(number, minlength=N) == 0] = 1.0 / K
-    return IdealPointFit(map_, points + map_ @ middle, shares, loss, np.sort(reached))
+    return IdealPointFit(
+        map_, points + map_ @ middle, shares, best.loss, np.sort(reached), best.rounds, best.late, best.status
+    )
 
 
 def bend(map_: FloatArray, features: FloatArray) -> FloatArray:

@@ -21,6 +21,7 @@ from sim.estimators.clustered_errors import (
     clustered_covariance,
     conditional_logit,
     inverse,
+    limits_by_person,
 )
 from sim.estimators.panel_draws import normal_draws
 from sim.estimators.simulated_likelihood import SimulatedLikelihood, free_entries, whitening
@@ -31,6 +32,8 @@ from sim.streams import Stream
 _STEP = 1e-3
 # Curvature, over that of the scores' outer product, below which there are no classical standard errors.
 _FLAT = 1e-6
+# Classical errors from 0 within which scores say nothing of a deviation.
+_NEAR = 2.0
 
 
 class MixedStatus(IntEnum):
@@ -62,7 +65,7 @@ class MixedLogit:
     parameters (p,): mean, then factor's free entries, row by row; covariance (p, p): inverse of minus the Hessian;
     outer (p, p): inverse of the scores' outer product; clustered (p, p): the sandwich by person.  scores (N, p).
     conditional_means (N, d): E[theta_i | her choices], the mean for who made none.  logit_log_likelihood: of the
-    conditional logit.  decrement: about twice what is left to gain, nats.
+    conditional logit.  decrement: about twice what is left to gain, nats.  people: G.
     """
 
     mean: FloatArray
@@ -82,6 +85,7 @@ class MixedLogit:
     steps: int
     decrement: float
     status: MixedStatus
+    people: int
 
     @property
     def deviations(self) -> FloatArray:
@@ -95,12 +99,26 @@ class MixedLogit:
         own = self.covariance if covariance is None else covariance
         return np.sqrt(np.diag(own)[: len(self.mean)])
 
+    def mean_limits(self, level: float = 0.95) -> FloatArray:
+        """(d, 2) of the means by the errors clustered by person, see `limits_by_person`."""
+        return limits_by_person(self.mean, self.mean_errors(self.clustered), self.people, level)
+
     def deviation_errors(self, covariance: FloatArray | None = None) -> FloatArray:
-        """Standard errors (d,) of the standard deviations, by the delta method; NaN where they do not vary."""
-        own = self.covariance if covariance is None else covariance
+        """Standard errors (d,) of the standard deviations, by the delta method; NaN where they do not vary.
+
+        Of another covariance than the classical one NaN too of a deviation within two classical errors of 0, where the
+        likelihood turns round: scores, 0 at 0, say nothing of how far it may be (the sandwich's limits held .66).
+        """
+        classical = self._deviation_errors(self.covariance)
+        if covariance is None:
+            return classical
+        return np.where(self.deviations > _NEAR * classical, self._deviation_errors(covariance), np.nan)
+
+    def _deviation_errors(self, own: FloatArray) -> FloatArray:
         d, q = len(self.mean), len(self.random)
         out = np.full(d, np.nan)
-        slopes = self.factor / np.maximum(np.linalg.norm(self.factor, axis=1), 1e-300)[:, None]
+        sizes = np.linalg.norm(self.factor, axis=1)
+        slopes = np.where(sizes[:, None] > 0, self.factor, np.eye(q)) / np.where(sizes > 0, sizes, 1.0)[:, None]
         places = free_entries(q, self.correlated)
         for a, k in enumerate(self.random):
             slope = np.where(places[0] == a, slopes[places], 0.0)
@@ -240,9 +258,7 @@ def _in_units(
     return objective
 
 
-def _signed(
-    likelihood: SimulatedLikelihood, parameters: FloatArray
-) -> tuple[SimulatedLikelihood, FloatArray]:  # fmt: skip
+def _signed(likelihood: SimulatedLikelihood, parameters: FloatArray) -> tuple[SimulatedLikelihood, FloatArray]:
     """The same covariance with a factor whose diagonal is not negative: a column's sign is nobody's.
 
     The draws along a column that is turned are turned with it, L eps = (L S) (S eps): under those that there were, the
@@ -281,5 +297,5 @@ def _result(likelihood: SimulatedLikelihood, parameters: FloatArray, ended: _End
     return MixedLogit(
         mean, factor, likelihood.random, likelihood.correlated, ended.draws, float(values.sum()), ended.doubled,
         parameters, covariance, units @ units.T, clustered, scores, means, ended.start, ended.steps, ended.decrement,
-        status,
+        status, len(likelihood.sets.answered),
     )  # fmt: skip

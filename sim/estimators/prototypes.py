@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from sim.arguments import float_array, index_array, require_count, require_positive, require_shape, weight_array
 from sim.likelihoods import log_sigmoid
@@ -17,15 +20,62 @@ from sim.streams import Stream
 LOGIT_RIDGE = 0.01
 
 
+class DescentStatus(IntEnum):
+    """How a descent ended."""
+
+    CONVERGED = 0
+    MAX_ROUNDS = 1
+    STALLED = 2
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do."""
+        return {
+            DescentStatus.CONVERGED: "the loss or its gradient has settled",
+            DescentStatus.MAX_ROUNDS: "the round limit was reached first; raise max_rounds or the ridge",
+            DescentStatus.STALLED: "no step improved the loss; scale the features or raise the ridge",
+        }[self]
+
+
+class Descent(NamedTuple):
+    """Where L-BFGS ended; late: nats that the last tenth of its rounds gained."""
+
+    loss: float
+    x: FloatArray
+    rounds: int
+    late: float
+    status: DescentStatus
+
+
+def descend(
+    objective: Callable[[FloatArray], tuple[float, FloatArray]], start: FloatArray, max_rounds: int
+) -> Descent:  # fmt: skip
+    """min of an objective that tells its gradient, by L-BFGS."""
+    losses: list[float] = []
+
+    def told(intermediate_result: OptimizeResult) -> None:
+        losses.append(float(intermediate_result.fun))
+
+    limits = {"maxiter": max_rounds}
+    solved = minimize(objective, start, jac=True, method="L-BFGS-B", options=limits, callback=told)
+    late = losses[-1 - len(losses) // 10] - losses[-1] if losses else 0.0
+    # SciPy's 1 is the limit of rounds or of evaluations, 2 a search along a line that found nothing.
+    return Descent(float(solved.fun), solved.x, int(solved.nit), late, DescentStatus(int(solved.status)))
+
+
 @dataclass(frozen=True, eq=False)
 class PrototypeFit:
     """prototypes (K, d); weights (N, K), rows on the simplex (equal for annotators without answers); loss, penalised
-    nats; losses of every restart, best first."""
+    nats; losses of every restart, best first.  rounds, status: of the best restart; late: nats that the last tenth of
+    its rounds gained."""
 
     prototypes: FloatArray
     weights: FloatArray
     loss: float
     losses: FloatArray
+    rounds: int = 0
+    late: float = 0.0
+    status: DescentStatus = DescentStatus.CONVERGED
 
     @property
     def theta(self) -> FloatArray:
@@ -72,13 +122,15 @@ def fit_prototypes(
         start = np.concatenate([
             0.1 * own.child("prototypes").normals((K * d,)) / np.sqrt(d), own.child("weights").normals((N * K,)),
         ])  # fmt: skip
-        solved = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": max_rounds})
-        found.append((float(solved.fun), solved.x))
-    reached = np.array([loss for loss, _ in found])
-    loss, packed = found[int(first_best(-reached))]
+        found.append(descend(objective, start, max_rounds))
+    reached = np.array([own.loss for own in found])
+    best = found[int(first_best(-reached))]
+    packed = best.x
     shares = softmax(packed[K * d :].reshape(N, K))
     shares[np.bincount(number, minlength=N) == 0] = 1.0 / K
-    return PrototypeFit(packed[: K * d].reshape(K, d), shares, loss, np.sort(reached))
+    return PrototypeFit(
+        packed[: K * d].reshape(K, d), shares, best.loss, np.sort(reached), best.rounds, best.late, best.status
+    )
 
 
 def fit_prototype_weights(

@@ -23,7 +23,7 @@ from sim.compiled import shared as shared_kernels
 from sim.compiled.structs import Answers, Limits
 from sim.compiled.tiles import padded, row_length
 from sim.estimators.answer_spectrum import AnswerSpectrum, answer_spectrum
-from sim.estimators.bradley_terry import FitStatus, unit_scale
+from sim.estimators.bradley_terry import FitStatus, unit_scale, unit_scales
 from sim.estimators.wide_subspace import WideAnswers, fit_wide_subspace
 from sim.preferences import FloatArray, IntArray
 
@@ -161,18 +161,25 @@ def fit_shared(
 def fit_shared_batch(
     differences: FloatArray, rank: int, *, ridge: float = 1e-3, tolerance: float = 1e-9, max_rounds: int = 200
 ) -> SharedBatch:
-    """`fit_shared` on B replicates at once, parallel over replicates; differences (B, N, Np, d), unweighted, in units
-    of about 1."""
+    """`fit_shared` on B replicates at once, parallel over replicates; differences (B, N, Np, d), unweighted."""
     differences = _checked(differences, ("B", "annotators", "answers", "d"))
     B, N, per_user, d = differences.shape
     _require(rank, d, N, ridge, tolerance, max_rounds)
     subspace, heads = np.zeros((B, rank, padded(d))), np.zeros((B, N, rank))
     rounds, status = np.empty(B, np.int64), np.empty(B, np.int64)
     loss, decrement = np.empty(B), np.empty(B)
-    limits = Limits(float(ridge), float(tolerance), max_rounds)
-    shared_kernels.fit_shared_batch(
-        differences, row_length(N * per_user), limits, subspace, heads, rounds, loss, decrement, status
-    )
+    scales = unit_scales(differences.reshape(B, N * per_user, d))
+    for scale in np.unique(scales):
+        limits, some = Limits(float(ridge * scale**2), float(tolerance), max_rounds), scales == scale
+        # As they are where all are of one size, which is that of most: nothing is copied.
+        every = scale == 1.0 and some.all()
+        found = (subspace, heads, rounds, loss, decrement, status)
+        own = found if every else tuple(part[some] for part in found)
+        rows = differences if every else scale * differences[some]
+        shared_kernels.fit_shared_batch(rows, row_length(N * per_user), limits, *own)
+        if not every:
+            subspace[some], heads[some], rounds[some] = own[0], scale * own[1], own[2]
+            loss[some], decrement[some], status[some] = own[3:]
     return SharedBatch(subspace[:, :, :d].transpose(0, 2, 1).copy(), heads, rounds, loss, decrement, status)
 
 

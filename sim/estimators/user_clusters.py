@@ -11,6 +11,7 @@ from sim.arguments import float_array, index_array, require_count, require_posit
 from sim.compiled import clusters as clusters_kernels
 from sim.compiled.structs import Answers
 from sim.estimators.answer_spectrum import AnswerSpectrum, answer_spectrum
+from sim.estimators.bradley_terry import unit_scale, unit_scales
 from sim.estimators.shared_representation import fit_head
 from sim.estimators.wide_clusters import WideClusters
 from sim.estimators.wide_subspace import WideAnswers
@@ -112,7 +113,11 @@ def cluster_users(
         if spectrum is None:
             spectrum = answer_spectrum(differences, annotator, n_annotators, weights)
         return _wide(wide, spectrum, seeds, ridge, tolerance)
+    # The same rewards in the units that the tolerance of `sim.compiled.clusters` is meant in.
+    scale = unit_scale(differences)
     features = np.ascontiguousarray(differences[order].T)
+    features *= scale
+    ridge = ridge * scale**2
     theta, label = np.zeros((restarts, n_clusters, k)), np.zeros((restarts, n_annotators), dtype=np.int64)
     trace = np.full((restarts, _MOST_ROUNDS), np.nan)
     answers = Answers(features, weight, margin)
@@ -120,7 +125,7 @@ def cluster_users(
         clusters_kernels.cluster(answers, starts, float(ridge), seeds[r], theta[r], label[r], trace[r])
     best, last = _best(theta[None], label[None], trace[None])
     own = trace[best[0]]
-    return UserClusters(theta[best[0]], label[best[0]], np.sort(last[0])[::-1], own[np.isfinite(own)])
+    return UserClusters(scale * theta[best[0]], label[best[0]], np.sort(last[0])[::-1], own[np.isfinite(own)])
 
 
 @one_thread()
@@ -160,7 +165,16 @@ def cluster_users_batch(
     seeds = _seeds(B, restarts, N, n_clusters, stream)
     theta, label = np.zeros((B, restarts, n_clusters, k)), np.zeros((B, restarts, N), dtype=np.int64)
     trace = np.full((B, restarts, _MOST_ROUNDS), np.nan)
-    clusters_kernels.cluster_batch(differences, float(ridge), seeds, theta, label, trace)
+    scales = unit_scales(differences.reshape(B, -1, k))
+    for scale in np.unique(scales):
+        some = scales == scale
+        # As they are where all are of one size, which is that of most: nothing is copied.
+        every = scale == 1.0 and some.all()
+        own = [part if every else part[some] for part in (seeds, theta, label, trace)]
+        rows = differences if every else scale * differences[some]
+        clusters_kernels.cluster_batch(rows, float(ridge * scale**2), *own)
+        if not every:
+            theta[some], label[some], trace[some] = scale * own[1], own[2], own[3]
     best, last = _best(theta, label, trace)
     row = np.arange(B)
     return UserClustersBatch(theta[row, best], label[row, best], last[row, best], trace[row, best])

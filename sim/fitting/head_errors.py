@@ -15,6 +15,7 @@ from sim.fitting.contexts import context_answers
 from sim.fitting.diagnostics.serving import weighted_confidence
 from sim.fitting.method import Fits
 from sim.fitting.methods.low_rank import BilinearModel
+from sim.fitting.mixture_errors import sets_of
 from sim.fitting.people_errors import NOBODY, score_covariance
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
@@ -116,17 +117,6 @@ def head_errors(fits: Fits, prepared: Prepared) -> HeadErrors | None:
     return HeadErrors(tuple(found), 0.5 * (covariance + covariance.transpose(0, 2, 1)))
 
 
-def _sets(answers: Answers) -> ChoiceSets:
-    """The answers as choices."""
-    own = answers.choices()
-    if own is not None:
-        return own
-    n = len(answers)
-    return ChoiceSets(
-        answers.differences, np.arange(n + 1), answers.annotator, answers.n_annotators, answers.weights, np.zeros(n)
-    )
-
-
 def _information(theta: FloatArray, sets: ChoiceSets) -> FloatArray:
     """Minus the Hessian of the weighted log-likelihood; (d, d)."""
     return derivatives(theta, sets)[2]
@@ -180,7 +170,7 @@ def _common(fits: Fits, sets: ChoiceSets) -> FloatArray:
 
 
 def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
-    sets = _sets(answers)
+    sets = sets_of(answers)
     common, d = _common(fits, sets), len(fits.centre)
     if fits.model is fits.fitted[fits.common][1]:  # one reward for all
         return dict.fromkeys([STRANGER, *(f"{ANNOTATOR}{annotators[i]}" for i in answers.answered)], common)
@@ -210,9 +200,9 @@ def _of_rewards(model: RewardModel, fits: Fits, answers: Answers, annotators: tu
 def _of_types(model: TypeModel, fits: Fits, answers: Answers, annotators: tuple[str, ...]) -> dict[str, FloatArray]:
     """A type's ridge is a share of the weight of its answers; one type alone shrinks to zero, whatever method made it
     (`least_size`).  Of a type that nobody is of neither answers nor a ridge say anything: it has no errors."""
-    sets, d = _sets(replace(answers, weights=fits.asked.weights(answers))), model.theta.shape[1]
+    sets, d = sets_of(replace(answers, weights=fits.asked.weights(answers))), model.theta.shape[1]
     alone = model.n_types == 1
-    common, centre = (np.zeros((d, d)), np.zeros(d)) if alone else (_common(fits, _sets(answers)), fits.centre)
+    common, centre = (np.zeros((d, d)), np.zeros(d)) if alone else (_common(fits, sets_of(answers)), fits.centre)
     heads = {}
     for k, theta in enumerate(model.theta):
         own = replace(sets, weights=sets.weights * model.responsibilities[sets.annotator, k])

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.choice_sets import ChoiceSets
 from sim.estimators.choice_panel import annotator_scores
-from sim.preferences import FloatArray, IntArray
+from sim.preferences import FloatArray
 
 # Answers, responsibilities and all, below which a type has none, as in EM's own steps.
 NOBODY = 1e-12
@@ -33,36 +33,27 @@ def score_covariance(theta: FloatArray, sets: ChoiceSets, information: FloatArra
 
 def people_covariance(scores: FloatArray, weight: FloatArray, information: FloatArray, ridge: float) -> FloatArray:
     """`score_covariance` of scores s_i (N, d) and weights w_i (N,) of annotators, zero of those without answers."""
+    inverse = np.asarray(np.linalg.inv(information + ridge * np.eye(scores.shape[1])), np.float64)
+    scores, own, replaced = people_parts(scores, weight, information, inverse)
+    return np.asarray(own * (scores.T @ scores) + replaced * information)
+
+
+def people_parts(
+    scores: FloatArray, weight: FloatArray, information: FloatArray, inverse: FloatArray
+) -> tuple[FloatArray, float, float]:
+    """(g (N, d), a, b) of `score_covariance` = a g'g + b I: a = (1 - r) G / (G - 1), b = r f; inverse: M^-1."""
     # One person's answers, or nobody's: of a cluster that nobody was left in.
     if (weight > 0).sum() < 2:
-        return information
+        return scores, 0.0, 1.0
     share = weight / weight.sum()
     people, d = 1.0 / float(share @ share), scores.shape[1]
     if people <= 1.0:
-        return information
+        return scores, 0.0, 1.0
     scores = scores - share[:, None] * scores.sum(axis=0)
-    of_people = scores.T @ scores * (people / (people - 1.0))
-    inverse = np.linalg.inv(information + ridge * np.eye(d))
+    known = people / (people - 1.0)
     expected = float((inverse * information).sum())
     # Margins so large that no answer could have been another leave no information to compare with.
-    effect = max(1.0, float((inverse * of_people).sum()) / expected) if expected > 0 else 1.0
+    found = known * float(((scores @ inverse) * scores).sum())
+    effect = max(1.0, found / expected) if expected > 0 else 1.0
     replaced = min(1.0, d / (people - 1.0))
-    return np.asarray((1.0 - replaced) * of_people + replaced * effect * information)
-
-
-def type_errors(
-    slopes: FloatArray, weight: FloatArray, person: IntArray, information: FloatArray, ridge: float
-) -> FloatArray:
-    """Standard errors (d,) of a type's coefficients: roots of the diagonal of M^-1 C M^-1, M = I + ridge, C of
-    `people_covariance`; NaN of a type that nobody is of.
-
-    slopes: (n, d) of each answer's weighted log-likelihood.  weight: (n,) of these, responsibilities among it.
-    person: (n,) whose they are; who trains not, or is of another type, has no weight and is not counted.
-    """
-    if weight.sum() < NOBODY:
-        return np.full(len(information), np.nan)
-    scores = np.stack([np.bincount(person, column) for column in slopes.T], axis=1)
-    inverse = np.linalg.pinv(information + ridge * np.eye(len(information)), hermitian=True)
-    of_person = np.asarray(np.bincount(person, weight), np.float64)
-    varies = people_covariance(np.asarray(scores, np.float64), of_person, information, ridge)
-    return np.asarray(np.sqrt(np.maximum(np.diag(inverse @ varies @ inverse), 0.0)))
+    return scores, (1.0 - replaced) * known, replaced * effect

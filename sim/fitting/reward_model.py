@@ -27,6 +27,7 @@ class RewardModel:
     departures lie in, None: all of it; departures (K, d) of clusters, their shares, and each annotator's label, -1
     without answers.  Annotators without answers have the pooled reward; with clusters, the clusters' mixture.
     represent: (n_items, d) features -> (n_items, k) of a learned representation that rewards are linear in beside them.
+    unsettled: what a warning says of a descent that ended early, "" of others; of a fit at hand, not kept in folders.
     """
 
     centre: FloatArray
@@ -38,6 +39,7 @@ class RewardModel:
     shares: FloatArray | None = None
     label: IntArray | None = None
     represent: Callable[[FloatArray], FloatArray] | None = None
+    unsettled: str = ""
 
     def common_margins(self, answers: Answers) -> FloatArray:
         """By what is the same for everybody; (n,)."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sim.algorithms.model_selection import bic, n_mixture_parameters
+from sim.answer_kinds.level_slopes import threshold_slopes
 from sim.estimators.bradley_terry import fit_bradley_terry, is_separable
 from sim.files.atomic import Json
 from sim.fitting.described import Group, strongest
-from sim.fitting.diagnostics.errors import event_errors
 from sim.fitting.diagnostics.regret import group_regrets
 from sim.fitting.identified import untested
 from sim.fitting.method import Candidate, Diagnosis, Fits
+from sim.fitting.mixture_errors import Mixture, Scale, sets_of, type_errors_of
 from sim.fitting.outcomes import right_of
-from sim.fitting.people_errors import type_errors
 from sim.fitting.prepare import Prepared
 from sim.fitting.scores import hits, score
 from sim.fitting.settings import FitSettings
@@ -24,32 +26,48 @@ from sim.running.threads import one_thread
 from sim.streams import Stream
 
 _FAVOURITES = 6
+# Parameters whose errors are found jointly; more, and the matrices of them all cost more than the fit.
+_MOST = 2000
 
 
 @one_thread()
-def coefficient_errors(model: TypeModel, prepared: Prepared) -> FloatArray:
+def coefficient_errors(
+    model: TypeModel, centre: FloatArray, prepared: Prepared, weights: FloatArray | None = None
+) -> FloatArray:
     """Standard errors of theta, robust to dependence within annotators; (K, d).
 
-    See `type_errors`: the sandwich by person, with what few people leave open; responsibilities taken as known (so they
-    are a little too small).  NaN of a type that nobody is of.
+    See `sim.fitting.mixture_errors`: the sandwich by person, with what few people leave open, of coefficients, shares
+    and thresholds at once, and who is of which type as little known as the answers say.  Of more than `_MOST`
+    parameters each type's on its own, thresholds and responsibilities as known (so they are a little too small).
+    NaN of a type that nobody is of, and of types that the answers do not tell apart.
+    weights: (n,) of the training answers, the effective ones if None.  centre: (d,) what types shrink to.
     """
-    if prepared.events is not None:
-        return event_errors(model, prepared)
-    rows = prepared.train
-    x, person = prepared.answers(rows).differences, prepared.annotator[rows]
-    out = np.empty_like(model.theta)
-    for k, theta in enumerate(model.theta):
-        weight = prepared.weights[rows] * model.responsibilities[person, k]
-        wrong = 1.0 / (1.0 + np.exp(np.clip(x @ theta, -700, 700)))
-        information = (x * (weight * wrong * (1 - wrong))[:, None]).T @ x
-        slopes = x * (weight * wrong)[:, None]
-        out[k] = type_errors(slopes, weight, person, information, model.ridge * float(weight.sum()))
-    return out
+    answers = prepared.answers(prepared.train)
+    own = answers.weights if weights is None else weights
+    (K, d), N = model.theta.shape, prepared.n_annotators
+    centre = np.zeros(d) if K == 1 else centre
+    sets, levels = sets_of(replace(answers, weights=own)), answers.levels
+    mixture = Mixture(model.theta, model.mixture, model.responsibilities, model.ridge, centre)
+    if K * d > _MOST:
+        alone = [
+            mixture._replace(theta=theta[None], shares=np.ones(1), responsibilities=np.ones((N, 1)))
+            for theta in model.theta
+        ]  # fmt: skip
+        parts = [replace(sets, weights=sets.weights * gamma[sets.annotator]) for gamma in model.responsibilities.T]
+        return np.concatenate([type_errors_of(one, part) for one, part in zip(alone, parts, strict=True)])
+    if levels is None or levels.thresholds is None:
+        return type_errors_of(mixture, sets)
+    return type_errors_of(mixture, sets, Scale(threshold_slopes(levels, levels.thresholds), answers.annotator, own))
 
 
-def describe_types(model: TypeModel, centre: FloatArray, prepared: Prepared, stream: Stream) -> tuple[Group, ...]:
-    """Share, size, strongest features (absolute and against the pooled fit), favourite items, held-out scores."""
-    errors = coefficient_errors(model, prepared)
+def describe_types(
+    model: TypeModel, centre: FloatArray, prepared: Prepared, stream: Stream, weights: FloatArray | None = None
+) -> tuple[Group, ...]:
+    """Share, size, strongest features (absolute and against the pooled fit), favourite items, held-out scores.
+
+    weights: (n,) of the training answers that the model was fitted with, the effective ones if None.
+    """
+    errors = coefficient_errors(model, centre, prepared, weights)
     member = model.responsibilities.argmax(axis=1)
     trained = np.zeros(prepared.n_annotators, dtype=bool)
     trained[prepared.trained] = True

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.estimators.prototypes import fit_prototype_weights, fit_prototypes
-from sim.fitting.method import Grid, Group, Problem, Task
+from sim.counted import counted
+from sim.estimators.ideal_points import IdealPointFit
+from sim.estimators.prototypes import DescentStatus, PrototypeFit, fit_prototype_weights, fit_prototypes
+from sim.fitting.method import Diagnosis, Fits, Grid, Group, Problem, Say, Task
 from sim.fitting.methods.rewards import RewardMethod, named_groups
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import RewardModel
+from sim.fitting.settings import FitSettings
 from sim.preferences import FloatArray, IntArray
 from sim.streams import Stream
 
@@ -23,6 +26,17 @@ def with_strangers(weights: FloatArray, answers: Answers) -> tuple[FloatArray, F
     whole = np.tile(shares, (answers.n_annotators, 1))
     whole[answers.answered] = weights[answers.answered]
     return whole, shares, np.argsort(-shares, kind="stable")
+
+
+def unsettled(found: PrototypeFit | IdealPointFit) -> str:
+    """What to say of a descent that ended before its loss had settled, "" of others."""
+    if found.status is DescentStatus.CONVERGED:
+        return ""
+    rounds = counted(found.rounds, "rounds")
+    return (
+        f"the prototypes had not settled after {rounds}: the last tenth of these lowered the loss from "
+        f"{found.loss + found.late:.6g} to {found.loss:.6g} nats; a larger ridge or fewer prototypes settle sooner"
+    )
 
 
 class PAL(RewardMethod):
@@ -52,8 +66,14 @@ class PAL(RewardMethod):
         weights, shares, order = with_strangers(found.weights, answers)
         return RewardModel(
             centre, centre + weights @ found.prototypes, size, ridge, departures=found.prototypes[order],
-            shares=shares[order],
+            shares=shares[order], unsettled=unsettled(found),
         )  # fmt: skip
+
+    def diagnostics(self, fits: Fits, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say) -> Diagnosis:
+        """With a warning where the descent ended before its loss had settled."""
+        found = super().diagnostics(fits, prepared, settings, stream, say)
+        said = fits.model.unsettled
+        return Diagnosis(found.parts, (*found.warnings, said) if said else found.warnings)
 
     def adapt(self, model: RewardModel, answers: Answers) -> RewardModel:
         """Weights from these answers, the prototypes held; the mean weights without answers."""

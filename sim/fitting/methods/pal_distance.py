@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.estimators.ideal_points import fit_ideal_points
 from sim.fitting.method import Diagnosis, Fits, Grid, Problem, Say, Task
-from sim.fitting.methods.pal import PAL, with_strangers
+from sim.fitting.methods.pal import PAL, unsettled, with_strangers
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.reward_model import IdealPointModel, RewardModel
 from sim.fitting.settings import FitSettings
@@ -43,7 +43,7 @@ class PALDistance(PAL):
         weights, shares, order = with_strangers(found.weights, answers)
         return IdealPointModel(
             centre, centre + weights @ found.prototypes, size, ridge, departures=found.prototypes[order],
-            shares=shares[order], map=found.map,
+            shares=shares[order], unsettled=unsettled(found), map=found.map,
         )  # fmt: skip
 
     def parameters(self, model: RewardModel) -> Mapping[str, FloatArray | None]:

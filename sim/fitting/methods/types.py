@@ -44,7 +44,8 @@ class TypeMethod(Method[TypeModel]):
         return tuple(dict.fromkeys((fits.common, self.name)))
 
     def describe(self, model: TypeModel, prepared: Prepared, centre: FloatArray, stream: Stream) -> tuple[Group, ...]:
-        return describe_types(model, centre, prepared, stream)
+        weights = self.weights(prepared.answers(prepared.train))
+        return describe_types(model, centre, prepared, stream, weights)
 
     def departures(self, model: TypeModel, centre: FloatArray) -> FloatArray | None:
         return model.theta - centre

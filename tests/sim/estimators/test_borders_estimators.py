@@ -6,7 +6,7 @@ from borders import assert_complete, assert_refuses, assert_works, border, cases
 
 from sim.estimators.bootstrap import annotator_interval, annotator_intervals, cluster_interval, cluster_intervals
 from sim.estimators.choice_panel import choice_panel, pair_panel
-from sim.estimators.clustered_errors import clustered_covariance, conditional_logit
+from sim.estimators.clustered_errors import clustered_covariance, conditional_logit, limits_by_person
 from sim.estimators.confidence import Ellipsoid, answer_covariance
 from sim.estimators.likelihood_set import LikelihoodSet
 from sim.estimators.mixed_logit import mixed_logit
@@ -76,6 +76,8 @@ BORDERS = (
     border(conditional_logit, CHOICES, **CHOICES_BAD, ridge=(NAN, -1.0), tolerance=(NAN, -1.0), max_steps=(-1, 1.5)),
     border(clustered_covariance, {"information": np.eye(2), "scores": Z}, information="nan short narrow",
            scores="nan axis", clusters=(0, 21, 1.5)),
+    border(limits_by_person, {"estimate": np.ones(2), "errors": np.ones(2), "people": 3}, estimate="nan axis",
+           errors="short axis", people=NO_COUNT, level=(NAN, 0.0, 1.0)),
     border(mixed_logit, {**CHOICES, "random": [0], "draws": 4, "start": np.ones(3)}, **CHOICES_BAD,
            random=([2], [-1], [0.5]), draws=NO_COUNT, kind=("uniform",), start="nan short axis", tolerance=(NAN, -1.0),
            max_steps=(-1, 1.5)),

@@ -15,6 +15,7 @@ from sim.estimators.bradley_terry import (
     fit_bradley_terry_batch,
     fit_bradley_terry_blocks,
     is_separable,
+    unit_scales,
 )
 from sim.streams import Stream
 
@@ -224,3 +225,21 @@ def test_a_unit_of_the_features_does_not_matter(unit, n):
     for own in (found, blocks):
         # A gradient of at most 1e-8 an answer, features up to 2, where the curvature is at least .05 an answer.
         assert (own.theta * unit, own.status) == (pytest.approx(exact, abs=1e-6), FitStatus.CONVERGED)
+
+
+def test_units_of_replicates_do_not_matter_either():
+    """Each in a unit of its own, in one batch; the gradient at zero must not pass as none."""
+    x, units = np.stack([_answers(300, 4, seed) for seed in range(5)]), np.array([1.0, 0.3, 1e-8, 1e-60, 1e8])
+    plain = fit_bradley_terry_batch(x, ridge=1e-2)
+    for b, unit in enumerate(units):
+        exact = fit_bradley_terry(x[b], ridge=1e-2, tolerance=1e-13).theta
+        found = fit_bradley_terry_batch(np.stack([x[b] * unit, x[b] * unit]), ridge=1e-2 * unit**2)
+        assert (found.theta[1] * unit, found.status[1]) == (pytest.approx(exact, abs=1e-6), FitStatus.CONVERGED)
+    mixed = fit_bradley_terry_batch(x * units[:, None, None], ridge=1e-30)
+    for b, unit in enumerate(units):
+        alone = fit_bradley_terry_batch(x[b : b + 1] * unit, ridge=1e-30)
+        assert np.array_equal(mixed.theta[b], alone.theta[0])
+    assert np.array_equal(plain.theta, fit_bradley_terry_batch(np.ascontiguousarray(x), ridge=1e-2).theta)
+    late = np.concatenate([np.full((1, 80, 4), 1e-3), x[:1]], axis=1)
+    assert unit_scales(late) == pytest.approx([1.0]), "an entry of 1 further down counts, too"
+    assert unit_scales(np.zeros((2, 3, 4))).tolist() == [1.0, 1.0]

@@ -114,6 +114,49 @@ def test_clustered_errors_of_pairs_equal_statsmodels():
     assert np.array_equal(pair_panel(differences=rows, annotator=who).starts, np.arange(len(rows) + 1))
 
 
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_limits_by_person_are_statsmodels_with_students_t(level):
+    """Of seven people; theirs without G / (G - 1), of which they have another form."""
+    from statsmodels.discrete.discrete_model import Logit
+
+    rows, who = _pairs()
+    who = who % 7
+    label = np.arange(len(rows)) % 2
+    theirs = Logit(label, np.where(label[:, None] == 1, rows, -rows)).fit(
+        disp=0, tol=1e-12, cov_type="cluster", cov_kwds={"groups": who, "use_correction": False}, use_t=True
+    )
+    ours = conditional_logit(rows=rows, starts=np.arange(len(rows) + 1), annotator=who)
+    assert ours.people == 7
+    half = np.diff(theirs.conf_int(alpha=1 - level), axis=1) * np.sqrt(7 / 6)
+    assert np.diff(ours.limits(level), axis=1) == pytest.approx(half, rel=1e-6)
+    assert ours.limits(level).mean(axis=1) == pytest.approx(ours.theta)
+
+
+@pytest.mark.parametrize(("people", "normal"), [(2, 0.8), (6, 0.93)])
+def test_limits_of_few_people_hold_the_truth(people, normal):
+    """With 1.96 errors, .71 and .90 of the time."""
+    truth, held, too_few = np.array([0.5, -0.3]), [], []
+    for seed in range(300):
+        stream = Stream(11, replicate=seed)
+        who = np.repeat(np.arange(people), 60)
+        x = stream.child("x").normals((len(who), 2))
+        first = stream.child("u").uniforms(len(x)) < 1 / (1 + np.exp(-x @ truth))
+        fit = conditional_logit(rows=np.where(first[:, None], x, -x), starts=np.arange(len(x) + 1), annotator=who)
+        low, high = fit.limits().T
+        held.append((low < truth) & (truth < high))
+        too_few.append(np.abs(fit.theta - truth) < 1.96 * fit.clustered_errors)
+    assert 0.92 < np.mean(held) < 0.98
+    assert np.mean(too_few) < normal
+
+
+def test_limits_of_one_person_are_not_known():
+    rows, _ = _pairs()
+    fit = conditional_logit(rows=rows, starts=np.arange(len(rows) + 1), annotator=np.zeros(len(rows), dtype=int))
+    assert np.isnan(fit.limits()).all()
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        fit.limits(95)
+
+
 def test_clustered_errors_do_not_count_who_did_not_answer():
     arrays, _ = _planted()
     renumbered = {**arrays, "annotator": 2 * arrays["annotator"]}

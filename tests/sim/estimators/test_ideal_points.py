@@ -8,7 +8,7 @@ from scipy.optimize import approx_fprime
 from sim.estimators import ideal_points
 from sim.estimators.bradley_terry import fit_bradley_terry
 from sim.estimators.ideal_points import bend, fit_ideal_points
-from sim.estimators.prototypes import LOGIT_RIDGE, fit_prototypes
+from sim.estimators.prototypes import LOGIT_RIDGE, DescentStatus, fit_prototypes
 from sim.streams import Stream
 
 
@@ -153,3 +153,22 @@ def test_finds_a_world_of_ideal_points_and_an_inner_product_does_not():
     assert np.linalg.norm(gram - world.map.T @ world.map) < 0.25 * np.linalg.norm(gram)
     assert found.weights[40] == pytest.approx(np.full(3, 1 / 3))
     assert (np.diff(found.losses) >= 0).all()
+
+
+def test_a_descent_that_is_cut_says_so():
+    """Of both forms: it is at the same place as SciPy's own that is cut there, and settles where it may go on."""
+    world = World(8, 60, 3)
+    answers, x = world.answers(~world.held), world.x
+    differences, annotator = world.differences(~world.held), world.annotator[~world.held]
+    for fit in (
+        lambda rounds: fit_ideal_points(x, *answers, 8, 2, 2, Stream(0, "t"), restarts=1, max_rounds=rounds),
+        lambda rounds: fit_prototypes(differences, annotator, 8, 2, Stream(0, "t"), restarts=1, max_rounds=rounds),
+    ):
+        cut, whole, before = fit(20), fit(5000), fit(18)
+        assert (cut.status, cut.rounds) == (DescentStatus.MAX_ROUNDS, 20)
+        assert cut.late == pytest.approx(before.loss - cut.loss, rel=1e-9)
+        assert cut.late > 1e-3
+        assert "raise max_rounds" in cut.status.message
+        assert whole.status is DescentStatus.CONVERGED
+        assert whole.loss < cut.loss - 1e-3
+        assert whole.late < cut.late

@@ -5,6 +5,7 @@ import pytest
 from alone import in_python
 from planted_choices import planted_choices
 from real_files import real_file
+from scipy import stats
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from several_threads import on_threads
@@ -176,6 +177,46 @@ def test_without_random_coefficients_it_is_the_conditional_logit():
     assert fit.outer == pytest.approx(np.linalg.inv(fit.scores.T @ fit.scores), rel=1e-6)
     assert (fit.deviations == 0).all()
     assert np.isnan(fit.deviation_errors()).all()
+
+
+def test_a_deviation_near_0_has_no_error_by_person():
+    """There the score is 0 whatever is known: the sandwich's error is a small part of the curvature's, whose limits
+    hold the truth."""
+    true, held, sandwich, near = 0.1, [], [], 0
+    for seed in range(24):
+        thetas = np.tile([1.0, -0.8], (100, 1))
+        thetas[:, 0] += true * Stream(seed, role="near").normals(100)
+        arrays, _ = planted_choices(seed, 100, 6, thetas)
+        fit = mixed_logit(**arrays, random=[0], draws=128, stream=Stream(seed))
+        found, classical = fit.deviations[0], fit.deviation_errors()[0]
+        place = len(fit.mean)
+        error = np.sqrt(fit.clustered[place, place])
+        held.append(abs(found - true) < 1.96 * classical)
+        sandwich.append(abs(found - true) < 1.96 * error)
+        if found < 2 * classical:
+            near += 1
+            assert np.isnan(fit.deviation_errors(fit.clustered)[0])
+            assert np.isnan(fit.deviation_errors(fit.outer)[0])
+        else:
+            assert fit.deviation_errors(fit.clustered)[0] == pytest.approx(error)
+    assert near > 12
+    assert np.mean(held) > 0.9
+    assert np.mean(sandwich) < 0.8
+
+
+def test_a_deviation_of_exactly_0_is_not_certain():
+    arrays = _planted()
+    fit = mixed_logit(**arrays, random=[0], draws=64, start=np.append(MEAN, 0.0), max_steps=0)
+    assert fit.deviations[0] == 0
+    assert fit.deviation_errors()[0] != 0
+
+
+def test_limits_of_means_are_those_of_as_many_people():
+    arrays = _planted()
+    fit = mixed_logit(**arrays, random=[0], draws=64)
+    assert fit.people == 40
+    expected = fit.mean + stats.t.ppf(0.975, 39) * np.sqrt(np.diag(fit.clustered)[:3])
+    assert fit.mean_limits()[:, 1] == pytest.approx(expected)
 
 
 def test_deviations_of_zero_are_the_conditional_logit():

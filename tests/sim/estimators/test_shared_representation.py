@@ -224,3 +224,19 @@ def test_a_unit_of_the_features_does_not_matter(unit, d, rank):
     assert fit_head(x[:50] * unit, plain.subspace, ridge=0.5 * unit**2) * unit == pytest.approx(head, rel=1e-6)
     few = fit_head(x[:3], None, ridge=0.5)
     assert fit_head(x[:3] * unit, None, ridge=0.5 * unit**2) * unit == pytest.approx(few, rel=1e-6)
+
+
+def test_units_of_replicates_do_not_matter_either():
+    """The same fits in any unit, also beside replicates in another; of ordinary features the same bits."""
+    stream = Stream(9)
+    x = stream.normals((3, 20, 30, 4))
+    x *= np.where(np.einsum("bnpd,bnd->bnp", x, stream.child("theta").normals((3, 20, 4))) > 0, 1.0, -1.0)[..., None]
+    plain = fit_shared_batch(x, 2, ridge=0.5)
+    for unit in (0.3, 1e-8, 1e-50, 1e8):
+        found = fit_shared_batch(x * unit, 2, ridge=0.5 * unit**2)
+        assert (found.status == plain.status).all()
+        assert found.loss == pytest.approx(plain.loss, rel=1e-6)
+        assert found.theta * unit == pytest.approx(plain.theta, abs=1e-3 * np.abs(plain.theta).max())
+    mixed = fit_shared_batch(x * np.array([1.0, 1e-8, 1.0])[:, None, None, None], 2, ridge=0.5)
+    assert np.array_equal(mixed.theta[[0, 2]], plain.theta[[0, 2]])
+    assert np.array_equal(mixed.theta[1], fit_shared_batch(x[1:2] * 1e-8, 2, ridge=0.5).theta[0])

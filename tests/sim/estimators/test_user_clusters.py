@@ -122,3 +122,39 @@ def test_ascent_raises_the_likelihood_towards_the_fit():
     assert (np.diff(values) >= -1e-12).all()
     solved.fit(pairs, np.ones(len(pairs)))
     assert climbing.theta == pytest.approx(solved.theta, abs=1e-3)
+
+
+@pytest.mark.parametrize("unit", [0.3, 1e-8, 1e-50, 1e8])
+def test_a_unit_of_the_features_does_not_matter(unit):
+    """With the ridge in units of their squares: the gradient at zero must not pass as none."""
+    replicates = np.stack([_answers(n=12, per_user=20, seed=seed)[1] for seed in range(3)])
+    rows, user = _flat(replicates[0])
+    plain = cluster_users(rows, user, 12, 2, Stream(1), ridge=0.5)
+    found = cluster_users(rows * unit, user, 12, 2, Stream(1), ridge=0.5 * unit**2)
+    assert found.label.tolist() == plain.label.tolist()
+    assert found.theta * unit == pytest.approx(plain.theta, abs=1e-6)
+    assert found.objective == pytest.approx(plain.objective, rel=1e-9)
+    plain = cluster_users_batch(replicates, 2, Stream(1), ridge=0.5)
+    found = cluster_users_batch(replicates * unit, 2, Stream(1), ridge=0.5 * unit**2)
+    assert np.array_equal(found.label, plain.label)
+    assert found.theta * unit == pytest.approx(plain.theta, abs=1e-6)
+
+
+def test_many_features_have_no_unit_either():
+    stream = Stream(4)
+    x, who = stream.normals((600, 60)), np.arange(600) % 12
+    x *= np.where((x * stream.child("theta").normals((2, 60))[who % 2]).sum(axis=1) > 0, 1.0, -1.0)[:, None]
+    plain = cluster_users(x, who, 12, 2, Stream(1), ridge=0.5)
+    for unit in (1e-8, 1e8):
+        found = cluster_users(x * unit, who, 12, 2, Stream(1), ridge=0.5 * unit**2)
+        assert found.label.tolist() == plain.label.tolist()
+        assert found.theta * unit == pytest.approx(plain.theta, abs=1e-4)
+
+
+def test_replicates_in_units_of_their_own():
+    replicates = np.stack([_answers(n=8, seed=seed)[1] for seed in range(3)])
+    plain = cluster_users_batch(replicates, 2, Stream(1), ridge=0.5)
+    units = np.array([1.0, 1e-8, 1.0])[:, None, None, None]
+    mixed = cluster_users_batch(replicates * units, 2, Stream(1), ridge=0.5)
+    assert np.array_equal(mixed.theta[[0, 2]], plain.theta[[0, 2]])
+    assert np.array_equal(mixed.trace[[0, 2]], plain.trace[[0, 2]], equal_nan=True)

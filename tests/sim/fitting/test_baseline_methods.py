@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from tastes import rows_of_tastes
 
 from pluralign.commands.fit import command
 from sim.errors import InputError
+from sim.estimators.ideal_points import fit_ideal_points
+from sim.estimators.prototypes import fit_prototypes
 from sim.estimators.variational_latent import latent_evidence
 from sim.files.preference_files import table_of_rows, write_pairs
 from sim.fitting.diagnostics.max_min import max_min_policies
@@ -222,3 +225,17 @@ def test_command_line(tmp_path):
     assert done.exit_code != 0
     assert "nothing" in str(done.exception)
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("method", ["pal", "pal-distance"])
+def test_a_fit_warns_of_a_descent_that_is_cut(method, monkeypatch):
+    """And not of one that has settled."""
+    table = opposed_types(n_annotators=12, answers=12)
+    settings = FitSettings(method, n_types=2, ridge=10.0, restarts=1)
+    place = "sim.fitting.methods." + ("pal.fit_prototypes" if method == "pal" else "pal_distance.fit_ideal_points")
+    inner = fit_prototypes if method == "pal" else fit_ideal_points
+    for rounds, warned in ((12, True), (20_000, False)):
+        monkeypatch.setattr(place, partial(inner, max_rounds=rounds))
+        warnings = fit(table, settings).as_json()["warnings"]
+        assert any("had not settled after 12 rounds" in said for said in warnings) == warned
+        assert any("had not settled" in said for said in warnings) == warned
