@@ -52,6 +52,23 @@ def place_of_module(module: ModuleType) -> Path | None:
     return None if file is None else Path(file).resolve()
 
 
+def own_modules() -> list[ModuleType]:
+    """The modules loaded here, a script apart, that are neither ours, nor Python's, nor of an installed package."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        top, file = name.partition(".")[0], getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py") or getattr(module, "__name__", None) != name:
+            continue
+        ours = top in OURS and Path(file).is_relative_to(HERE)
+        if not (ours or top in sys.stdlib_module_names or name == "__main__" or _is_installed(Path(file))):
+            found.append(module)
+    return found
+
+
+def _is_installed(file: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(file.parts))
+
+
 def made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
     """name -> file of its own modules, and what else it imports: from the import statements, without running any."""
     own: dict[str, Path] = {}
@@ -71,7 +88,7 @@ def made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
                 others[top] = None
         elif file is None:
             continue
-        elif top != module.partition(".")[0] and {"site-packages", "dist-packages"} & set(file.parts):
+        elif top != module.partition(".")[0] and _is_installed(file):
             others[top] = None
         else:
             own[name] = file
