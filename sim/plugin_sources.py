@@ -52,6 +52,12 @@ def place_of_module(module: ModuleType) -> Path | None:
     return None if file is None else Path(file).resolve()
 
 
+def in_a_file(thing: object) -> bool:
+    """Whether the module of its class has a file: a notebook, and text that was executed, have none."""
+    module = sys.modules.get(type(thing).__module__)
+    return module is not None and place_of_module(module) is not None
+
+
 def own_modules() -> list[ModuleType]:
     """The modules loaded here, a script apart, that are neither ours, nor Python's, nor of an installed package."""
     found = []
@@ -60,12 +66,12 @@ def own_modules() -> list[ModuleType]:
         if not isinstance(file, str) or not file.endswith(".py") or getattr(module, "__name__", None) != name:
             continue
         ours = top in OURS and Path(file).is_relative_to(HERE)
-        if not (ours or top in sys.stdlib_module_names or name == "__main__" or _is_installed(Path(file))):
+        if not (ours or top in sys.stdlib_module_names or name == "__main__" or is_installed(Path(file))):
             found.append(module)
     return found
 
 
-def _is_installed(file: Path) -> bool:
+def is_installed(file: Path) -> bool:
     return bool({"site-packages", "dist-packages"} & set(file.parts))
 
 
@@ -88,7 +94,7 @@ def made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
                 others[top] = None
         elif file is None:
             continue
-        elif top != module.partition(".")[0] and _is_installed(file):
+        elif top != module.partition(".")[0] and is_installed(file):
             others[top] = None
         else:
             own[name] = file

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sim.code_in_memory import code_digest
 from sim.errors import InputError
 from sim.plugin_sources import HERE, NOTHING, OURS, Sources, made_of, place_of_module, sources_from, together
 
@@ -121,8 +122,9 @@ class Door:
         """What its numbers depend on beside our code; nothing for a name of ours."""
         if name in self.ours:
             return NOTHING
-        self.find(name, folder)
-        return _load(self.kind, name, self.place(name).partition(":")[0], self._looked_in(name, folder)).sources
+        found = self.find(name, folder)
+        loaded = _load(self.kind, name, self.place(name).partition(":")[0], self._looked_in(name, folder))
+        return loaded.sources if place_of_module(loaded.module) is not None else Sources((), (), code_digest(found))
 
     def _looked_in(self, name: str, folder: str | Path | None) -> Path | None:
         """The folder of module:NAME; none for what an installed package offers: no file beside us stands for that."""

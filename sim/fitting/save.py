@@ -26,7 +26,7 @@ from sim.files.checksums import require_unchanged, write_checksums
 from sim.files.own_folder import lies_at, take_place
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
-from sim.fitting.methods import METHODS, find_method
+from sim.fitting.methods import METHODS, find_method, has_changed
 from sim.fitting.own_methods import require_restored
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
@@ -299,7 +299,7 @@ def load_fit(folder: str | Path) -> SavedFit:
         raise
     except _NOT_WHOLE as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error
-    if (summary.get("method_code") or "") != METHODS.sources(name).digest:
+    if has_changed(name, summary.get("method_code")):
         warnings.warn(f"method {name} has other sources than when {folder} was saved", stacklevel=2)
     with blaming(f"method {read.method.name}: restore"):
         return replace(read, model=read.method.restore(own))

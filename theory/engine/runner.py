@@ -17,6 +17,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.sealed import read_sealed, write_sealed
+from sim.plugin_sources import in_a_file
 from sim.plugins import blaming, looking_in
 from sim.running.engines import EngineName, Tls, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
@@ -115,6 +116,8 @@ def _task(theorem: Theorem[Any], profile: Profile, seed: int, time_out: float | 
     origin = theorem.origin
     if origin is not None and stated(theorem) != origin.stated:
         origin = None  # Its settings were changed here since it was found.
+    if origin is not None and not in_a_file(theorem):
+        origin = None  # Of a notebook: no worker finds it.
     found = origin is not None or ours(theorem)
     given = None if found else Given(checked(theorem, type(theorem).__name__))
     return _Task(theorem.claim_id, profile, seed, origin, given, time_out)
