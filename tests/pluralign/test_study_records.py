@@ -155,9 +155,7 @@ def test_what_draws_a_study_that_was_read_is_what_ran_it(coins, tmp_path, monkey
     sys.path[:] = [place for place in sys.path if place != str(module.parent)]
     (elsewhere / module.name).write_text("raise SystemExit('ran')")
     for folder in ("sent", "out"):
-        with pytest.raises(
-            InputError, match=rf"'{module.stem}:COINS' cannot be imported here .*; draw where the study"
-        ):
+        with pytest.raises(InputError, match=message):
             pl.load_study(tmp_path / folder).plot()
         assert "heads" in pl.load_study(tmp_path / folder).overview
     assert module.stem not in sys.modules
