@@ -25,6 +25,7 @@ from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
 from sim.fitting.heeded import require_heeded
 from sim.fitting.method import Method
+from sim.fitting.own_methods import table_of
 from sim.fitting.predict_sets import are_sets, sets_of_rows
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
@@ -91,7 +92,7 @@ class FitResult(Shown):
     @property
     def table(self) -> Mapping[str, AnyArray]:
         """Columns with a row an annotator, where the method has them: responsibilities by type, rewards, labels."""
-        return self._usable.method.table(self.model)
+        return table_of(self._usable.method, self.model, len(self.annotators))
 
     def predict_proba(
         self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,

@@ -23,6 +23,7 @@ from sim.fitting.identified import one_binary_answer_each, unchosen, unidentifie
 from sim.fitting.known import require_groups
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, checked, code_of, find_method
+from sim.fitting.own_methods import diagnosed
 from sim.fitting.prepare import VALIDATION, Prepared, prepare
 from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
@@ -313,7 +314,7 @@ def _fit(
     prepared, fits, of_texts = _fitted(asked, table, settings, stream, say, extra, encoder, validation)
     asked = fits.asked
     score = stream.child("score")
-    diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
+    diagnosis = diagnosed(asked, fits, prepared, settings, stream, say)
     if has_types(asked, prepared, settings) and one_binary_answer_each(prepared):
         told = unidentified(fits.size, asked.counts, asked=settings.n_types is not None)
         diagnosis = replace(diagnosis, warnings=(told, *diagnosis.warnings))

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from sim.files.own_folder import lies_at, take_place
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
 from sim.fitting.methods import METHODS, find_method, has_changed
-from sim.fitting.own_methods import require_restored
+from sim.fitting.own_methods import require_restored, table_of
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
 from sim.fitting.text_features.asked_prompts import asked_prompts, read_asked_prompts
@@ -240,7 +241,9 @@ def _write_annotators(path: Path, report: Report) -> None:
     import pyarrow.parquet as pq
 
     prepared, method = report.prepared, report.fits.asked
-    columns: Mapping[str, Any] = method.table(report.model)
+    columns: Mapping[str, Any] = {}
+    with suppress(InputError):  # said as a warning of the fit, which is whole without
+        columns = table_of(method, report.model, prepared.n_annotators)
     if not columns and prepared.known is not None:
         columns = method.table_of_contexts(report.model, prepared.known.contexts)
         rows = present(prepared.annotator, prepared.n_annotators)

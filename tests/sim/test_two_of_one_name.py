@@ -52,9 +52,7 @@ def test_of_a_package_and_of_ours(folder, door):
     _offer(folder, "theirs", f"[{door.group}]", f"{name} = theirs:THING")
     for cache in CACHES:
         cache.cache_clear()
-    message = (
-        f"^{door.kind}: two are called '{name}', sim.* of this program and theirs:THING of package theirs"
-    )
+    message = f"^{door.kind}: two are called '{name}', sim.* of this program and theirs:THING of package theirs"
     with pytest.raises(InputError, match=message):
         door.find(name)
     assert door.names().count(name) == 1
