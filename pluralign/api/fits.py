@@ -378,11 +378,10 @@ def _named(method: str | type[Method[Any]] | Method[Any]) -> tuple[str, Method[A
     kind = method if isinstance(method, type) else type(method)
     module = sys.modules.get(kind.__module__)
     held = {} if module is None else vars(module)
-    for alike in (lambda value: value is method, lambda value: _comes_back_as(method, value)):
-        for name, value in held.items():
-            if alike(value):
-                with blaming(f"method {name}"):
-                    return f"{kind.__module__}:{name}", method() if isinstance(method, type) else method
+    itself = [name for name, value in held.items() if value is method]
+    for name in itself or [name for name, value in held.items() if _comes_back_as(method, value)]:
+        with blaming(f"method {name}"):
+            return f"{kind.__module__}:{name}", method() if isinstance(method, type) else method
     raise InputError(
         f"method: {short(method)} has no name in its module, {kind.__module__}, by which it could be found again",
         fix="write METHOD = ... at the top level of a module, and give that",
