@@ -167,7 +167,7 @@ def gathered(
     with tempfile.TemporaryDirectory() as nowhere:
         path = Path(nowhere) / "results.parquet" if table is None else table
         failed, n_failed = _write(path, spec, grid, goals, index)
-        results = Results.read(path, spec.resolved()["settings"])
+        results = Results.read(path, record.resolved["settings"])
     return StudyRun(
         spec, record, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None},
         goals.total - n_failed, goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
