@@ -18,10 +18,13 @@ from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.settings import FitSettings
 from sim.plugins import blaming
 from sim.preferences import AnyArray
+from sim.printable import printable
 from sim.streams import Stream
 
 # Parameters may be kept in single precision.
 _RESTORED = 1e-3
+# Characters of a mistake that is told as a warning.
+_WORDS = 500
 
 
 def grid_of(method: Method[Any], problem: Problem) -> Grid:
@@ -76,7 +79,9 @@ def diagnosed(
 
 
 def _left_out(error: InputError) -> str:
-    return f"{error.problem}; the fit is without it"
+    # A warning goes to terminals and files as it is, whatever was raised.
+    said = printable(error.problem)
+    return f"{said if len(said) <= _WORDS else said[: _WORDS - 3] + '...'}; the fit is without it"
 
 
 def _require_json(found: Diagnosis, said: str) -> None:

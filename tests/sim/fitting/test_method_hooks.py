@@ -52,6 +52,14 @@ class Sums(Method):
 GOOD = {"diagnosis": 'Diagnosis({"mine": {"n": 1}}, ("a word",))', "table": '{"n": np.arange(self.n)}'}
 MISTAKES = {
     "diagnosis raises": ({"diagnosis": "1 / 0"}, r"diagnostics raised ZeroDivisionError \({name}.py, line 32\): .*"),
+    "diagnosis raises marks": (
+        {"diagnosis": "self.grid('\\x1b[31m' * 500 + 1)"},
+        r"diagnostics raised TypeError .*",
+    ),
+    "diagnosis raises much": (
+        {"diagnosis": "{}['\\x1b[31m' * 500]"},
+        r"diagnostics raised KeyError .*x1b.{100,500}\.\.\.",
+    ),
     "diagnosis is nothing": ({"diagnosis": "None"}, r"diagnostics must return a Diagnosis \(got None\)"),
     "diagnosis has objects": ({"diagnosis": 'Diagnosis({"mine": {1, 2}})'}, "diagnostics: parts must hold what JSON.*"),
     "diagnosis has numbers": ({"diagnosis": "Diagnosis({}, (3,))"}, "diagnostics: warnings must be texts .*"),
@@ -86,7 +94,8 @@ def test_it_is_a_warning_and_the_fit_is_saved(kind, table, tmp_path, monkeypatch
     again = pl.load_fit("saved")
     for found in (fit, again):
         (said,) = (line for line in found.warnings if line.startswith(f"method {name}: "))
-        assert "\n" not in said
+        assert said.isprintable()
+        assert len(said) < 600
         assert re.fullmatch(f"method {name}: {message.replace('{name}', name)}; the fit is without it", said), said
     assert again.as_dict()["test"] == fit.as_dict()["test"] == good.as_dict()["test"]
     columns = pq.read_table("saved/annotators.parquet").column_names
