@@ -52,6 +52,34 @@ def place_of_module(module: ModuleType) -> Path | None:
     return None if file is None else Path(file).resolve()
 
 
+def in_a_file(thing: object) -> bool:
+    """Whether the module of its class has a file: a notebook, and text that was executed, have none."""
+    module = sys.modules.get(type(thing).__module__)
+    return module is not None and place_of_module(module) is not None
+
+
+def own_modules() -> list[ModuleType]:
+    """The modules loaded here, a script apart, that are neither ours, nor Python's, nor of an installed package; those
+    among them that nobody could import, without a file and without a finder."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        top, file = name.partition(".")[0], getattr(module, "__file__", None)
+        if getattr(module, "__name__", None) != name or name == "__main__" or top in sys.stdlib_module_names:
+            continue
+        if not isinstance(file, str):
+            own = isinstance(module, ModuleType) and file is None and getattr(module, "__spec__", None) is None
+        else:
+            ours = top in OURS and Path(file).is_relative_to(HERE)
+            own = file.endswith(".py") and not (ours or is_installed(Path(file)))
+        if own:
+            found.append(module)
+    return found
+
+
+def is_installed(file: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(file.parts))
+
+
 def made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
     """name -> file of its own modules, and what else it imports: from the import statements, without running any."""
     own: dict[str, Path] = {}
@@ -71,7 +99,7 @@ def made_of(module: str) -> tuple[dict[str, Path], dict[str, None]]:
                 others[top] = None
         elif file is None:
             continue
-        elif top != module.partition(".")[0] and {"site-packages", "dist-packages"} & set(file.parts):
+        elif top != module.partition(".")[0] and is_installed(file):
             others[top] = None
         else:
             own[name] = file

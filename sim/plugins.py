@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sim.code_in_memory import code_digest
 from sim.errors import InputError
 from sim.plugin_sources import HERE, NOTHING, OURS, Sources, made_of, place_of_module, sources_from, together
 
@@ -70,13 +71,14 @@ class Door:
 
     def names(self) -> tuple[str, ...]:
         """Ours, then those of installed packages."""
-        return (*(name for name in self.ours if name not in self.hidden), *_installed(self.group))
+        return tuple(dict.fromkeys((*(n for n in self.ours if n not in self.hidden), *_installed(self.group))))
 
     def place(self, name: str) -> str:
         """The "module:ATTRIBUTE" a name stands for.
 
-        Errors: InputError with the nearest name where there is none of that name.
+        Errors: InputError with the nearest name where there is none of that name, or where there are two.
         """
+        self.require_one(name)
         found = self.ours.get(name) or (name if ":" in name else _installed(self.group).get(name))
         if found is not None:
             return found
@@ -87,6 +89,22 @@ class Door:
         nearest = f"did you mean '{near[0]}'? " if near else ""
         ours = f"choose one of {', '.join(known)}, or " if known else "give "
         raise InputError(f"{self.kind}: there is none called '{name}'", fix=f"{nearest}{ours}module:NAME of your own")
+
+    def require_one(self, name: str, ours: str | None = None) -> None:
+        """InputError where a name stands for two: of two packages, or of one and `ours` (what else than a door has it).
+        One of them would be taken, and nobody would know which."""
+        ours = ours or self.ours.get(name)
+        if ":" in name or (ours is not None and not _is_offered()):
+            return
+        there = {place: f"{place} of package {package}" for own, place, package in _entries(self.group) if own == name}
+        if ours is not None:
+            there = {ours: f"{ours} of this program", **there}
+        if len(there) > 1:
+            of_ours = "uninstall that package, or let it give another name"
+            raise InputError(
+                f"{self.kind}: two are called '{name}', {' and '.join(there.values())}",
+                fix="give module:NAME of the one that is meant" if ours is None else of_ours,
+            )
 
     def file_of(self, name: str) -> str:
         """What to write for the file of that name where modules are looked for, which is more likely meant than a name
@@ -121,8 +139,26 @@ class Door:
         """What its numbers depend on beside our code; nothing for a name of ours."""
         if name in self.ours:
             return NOTHING
-        self.find(name, folder)
-        return _load(self.kind, name, self.place(name).partition(":")[0], self._looked_in(name, folder)).sources
+        found = self.find(name, folder)
+        loaded = _load(self.kind, name, self.place(name).partition(":")[0], self._looked_in(name, folder))
+        return loaded.sources if place_of_module(loaded.module) is not None else Sources((), (), code_digest(found))
+
+    def loaded(self, name: str, digest: str) -> Any:
+        """What a module that is loaded here holds under that name, if its sources are those of the digest; else None.
+        Nothing is imported."""
+        module, _, attribute = self.place(name).partition(":")
+        there = sys.modules.get(module)
+        if there is None:
+            return None
+        known = _LOADED.get(module)
+        if known is not None and _is_current(module, known):
+            sources = known.sources
+        else:
+            modules, packages = made_of(module)
+            if not modules or any(_is_stale(own, file) for own, file in modules.items()):
+                return None
+            sources = sources_from(modules, packages)
+        return getattr(there, attribute, None) if sources.digest == digest else None
 
     def _looked_in(self, name: str, folder: str | Path | None) -> Path | None:
         """The folder of module:NAME; none for what an installed package offers: no file beside us stands for that."""
@@ -292,7 +328,28 @@ def _stamps(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
 @cache
 def _installed(group: str) -> dict[str, str]:
     """name -> "module:ATTRIBUTE" of what installed packages offer."""
-    return {entry.name: entry.value for entry in metadata.entry_points(group=group)}
+    return {name: place for name, place, _ in _entries(group)}
+
+
+@cache
+def _entries(group: str) -> tuple[tuple[str, str, str], ...]:
+    """(name, "module:ATTRIBUTE", package) of each."""
+    found = metadata.entry_points(group=group)
+    return tuple(sorted((one.name, one.value, one.dist.name if one.dist is not None else "?") for one in found))
+
+
+@cache
+def _is_offered() -> bool:
+    """Whether any package offers anything. Where none does, as mostly, this takes some milliseconds, and what Python
+    has for it half a second, which nobody should wait who asks for one of ours."""
+    for place in sys.path:
+        for told in Path(place or ".").glob("*.*-info/entry_points.txt"):
+            try:
+                if b"pluralign." in told.read_bytes():
+                    return True
+            except OSError:
+                continue
+    return False
 
 
 def _likely(file: Path, usual: str) -> str:

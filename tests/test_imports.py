@@ -29,6 +29,7 @@ CORE = (
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
 FLOORS = (
     ("errors", "arrays", "cones", "counted", "install", "printable", "plugin_sources"),
+    ("code_in_memory",),
     ("arguments", "distinct", "plugins", "reading"),
     ("preferences",),
     ("likelihoods", "settings", "compiled", "restarts", "partitions", "weighted_means"),

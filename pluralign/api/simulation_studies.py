@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pluralign.api.study_settings import override, whole_seed
 from pluralign.api.study_states import StudyPlan, StudyStatus
 from pluralign.backends import backends
 from sim.errors import InputError
+from sim.files.locks import held
 from sim.running.engines import EngineName, available_cores
 from sim.running.places import lasting
 from sim.studies.cells import Counts, Failed, StudyRun
@@ -22,8 +23,7 @@ from sim.studies.folder import merge_folders, run_in_folder
 from sim.studies.planning import plan_study as plan
 from sim.studies.precision import standard_error, yes_no
 from sim.studies.reference import reference_of
-from sim.studies.registry import find_experiment
-from sim.studies.report import SavedStudy, StudyReport, require_own_study_folder
+from sim.studies.report import SavedStudy, StudyReport, draw_figure, require_same_study
 from sim.studies.request import Request
 from sim.studies.results import Results
 from sim.studies.seeds import from_to, replicates_a_cell
@@ -123,13 +123,20 @@ class StudyResult(Shown):
         return {"study": dict(self._report.study)}
 
     def save(self, folder: str | Path) -> None:
-        """results.parquet, study.json, summary.md, comparison.md and figures, as `pluralign study` writes them."""
+        """results.parquet, study.json, summary.md, comparison.md and figures, as `pluralign study` writes them.
+
+        Errors: InputError where the folder holds another study, or anything else; and, once the numbers are written,
+        where the experiment's table or figure cannot be made of them."""
         if not isinstance(self._report, StudyReport):
             raise InputError("only a study just run can be saved", fix=f"copy {self.folder}")
-        require_own_study_folder(folder)
-        self._report.write(Path(folder))
-        self._report.draw(Path(folder))
-        self.folder = Path(folder)
+        place = Path(folder)
+        require_same_study(place, self._report.run.spec)
+        with held(place):
+            self._report.write(place)
+            self.folder = place
+            mistakes = self._report.mistakes(place)
+        if mistakes:
+            raise InputError(" and ".join(mistakes), fix=f"the numbers are in {place}")
 
     def page(self) -> Page:
         if isinstance(self._report, StudyReport):
@@ -154,13 +161,12 @@ class StudyResult(Shown):
     def plot(self, figure: str | None = None) -> Any:
         """Axes of one of the experiment's figures; None: the one the study names."""
         report = self._report
-        folder: Path | None
         if isinstance(report, StudyReport):
             spec = report.run.spec
-            name, folder, own = spec.experiment, spec.folder, spec.figure
+            name, definition, own = spec.experiment, report.run.record.definition, spec.figure
         else:
-            name, folder, own = report.name, None, report.figure
-        figures = find_experiment(name, folder).figures
+            name, definition, own = report.name, report.require_definition(), report.figure
+        figures = definition.figures
         chosen = figure or own
         if chosen is None or chosen not in figures:
             known = ", ".join(figures) or "none"
@@ -168,16 +174,16 @@ class StudyResult(Shown):
         if not len(self.results.measured()):
             raise InputError("figure: nothing was measured", fix="see .skipped for the reasons")
         with tempfile.TemporaryDirectory() as nowhere:
-            return plotted(lambda: _draw(figures[chosen].draw, self.results, Path(nowhere)))
+            return plotted(lambda: _drawn(draw_figure(name, definition, chosen, self.results, Path(nowhere))))
 
 
-def _draw(draw: Callable[[Results, Path], list[Path]], results: Results, folder: Path) -> None:
+def _drawn(files: Sequence[Path]) -> None:
     """Drawn for the screen; the files of an experiment that writes its own way are shown as images."""
     from matplotlib.image import imread
 
     from sim.files.figure_files import subplots
 
-    for path in draw(results, folder):
+    for path in files:
         if path.suffix == ".png":
             _, axis = subplots(layout="constrained")
             axis.imshow(imread(path))

@@ -56,7 +56,7 @@ def show_report(report: StudyReport, folder: Path, place: str, as_json: bool) ->
     if as_json:
         print_answer(json.dumps({**report.as_json(), "out": str(folder)}, indent=2, allow_nan=False))
         return
-    for text, name in ((report.overview, "summary.md"), (report.comparison, "comparison.md")):
+    for text, name in ((report.summary, "summary.md"), (report.comparison, "comparison.md")):
         if text:
             rest = f"all of them in {folder / name}"
             click.echo(on_screen(text, width=columns(), rows=rows(), rest=rest) + "\n")

@@ -29,6 +29,7 @@ def find_rule(name: str, folder: str | Path | None = None) -> Ordering:
     """
     ours = {rule.name: rule for rule in known_rules()}
     if name in ours:
+        RULES.require_one(name, "sim.algorithms.axioms")
         return ours[name]
     if found := _AGGREGATE.fullmatch(name):
         try:

@@ -19,10 +19,14 @@ def asked_beside(asked: Method[Any], names: Sequence[str]) -> list[Method[Any]]:
     for name in names:
         method = _found(name)
         if method.name == asked.name:
+            if type(method) is not type(asked) and _place(method) != _place(asked):
+                raise _two(asked, method)
             raise InputError(f"beside: '{name}' is the method itself", fix="leave it out")
         if method.name in asked.beside:
             continue
         _require_possible(asked, method)
+        if (before := found.get(method.name)) is not None and _place(before) != _place(method):
+            raise _two(before, method)
         found[method.name] = method
     there = {asked.name, *asked.beside, *found}
     for method in found.values():
@@ -33,6 +37,17 @@ def asked_beside(asked: Method[Any], names: Sequence[str]) -> list[Method[Any]]:
                 fix=f"ask for {needed} beside it",
             )
     return list(found.values())
+
+
+def _place(method: Method[Any]) -> str:
+    return f"{type(method).__module__}:{type(method).__qualname__}"
+
+
+def _two(one: Method[Any], other: Method[Any]) -> InputError:
+    return InputError(
+        f"beside: two methods are called '{one.name}', {_place(one)} and {_place(other)}",
+        fix="give one another name (its attribute `name`)",
+    )
 
 
 def _found(name: str) -> Method[Any]:

@@ -24,9 +24,11 @@ def require_heeded(settings: FitSettings) -> None:
 
     Errors: InputError names the argument.
     """
+    if not METHODS.is_ours(settings.method):
+        return
     asked = find_method(settings.method)
     beside = asked_beside(asked, settings.beside)
-    if not METHODS.is_ours(settings.method) or any(not METHODS.is_ours(method.name) for method in beside):
+    if any(not METHODS.is_ours(method.name) for method in beside):
         return
     # Low rank brings the methods beside it along, which read the rank alone.
     fitted = [asked] if hasattr(asked, "fit_all") else methods_beside(asked, beside)

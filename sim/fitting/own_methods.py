@@ -1,8 +1,10 @@
-"""What a method of one's own says of itself, looked at: the sizes and ridges that it tries, and that its model comes
-back from what is saved of it."""
+"""What a method of one's own says of itself, looked at: the sizes and ridges that it tries, what it says of its fit,
+and that its model comes back from what is saved of it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,14 +12,19 @@ import numpy as np
 
 from sim.errors import InputError, short
 from sim.fitting.chances import log_chances
-from sim.fitting.method import Grid, Method, Problem
+from sim.fitting.method import Diagnosis, Fits, Grid, Method, Problem, Say
 from sim.fitting.methods import METHODS
-from sim.fitting.prepare import Answers
+from sim.fitting.prepare import Answers, Prepared
+from sim.fitting.settings import FitSettings
 from sim.plugins import blaming
 from sim.preferences import AnyArray
+from sim.printable import printable
+from sim.streams import Stream
 
 # Parameters may be kept in single precision.
 _RESTORED = 1e-3
+# Characters of a mistake that is told as a warning.
+_WORDS = 500
 
 
 def grid_of(method: Method[Any], problem: Problem) -> Grid:
@@ -45,6 +52,60 @@ def grid_of(method: Method[Any], problem: Problem) -> Grid:
         if not number or not 0.0 <= ridge < np.inf:
             raise InputError(f"{said}: ridges must be finite numbers, 0 or more (got {short(ridge)})", fix=fix)
     return replace(found, **told)
+
+
+def diagnosed(
+    asked: Method[Any], fits: Fits, prepared: Prepared, settings: FitSettings, stream: Stream, say: Say
+) -> Diagnosis:
+    """`asked.diagnostics`.  What one of one's own raises there, or in its table, or says that no file can hold, is a
+    warning: the fit is whole without."""
+    if METHODS.is_ours(asked.name):
+        return asked.diagnostics(fits, prepared, settings, stream, say)
+    said = f"method {asked.name}: diagnostics"
+    try:
+        with blaming(said):
+            found: Any = asked.diagnostics(fits, prepared, settings, stream, say)
+        if not isinstance(found, Diagnosis):
+            raise InputError(f"{said} must return a Diagnosis (got {short(found)})")
+        _require_json(found, said)
+        diagnosis = found
+    except InputError as error:
+        diagnosis = Diagnosis(warnings=(_left_out(error),))
+    try:
+        table_of(asked, fits.model, prepared.n_annotators)
+    except InputError as error:
+        diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, _left_out(error)))
+    return diagnosis
+
+
+def _left_out(error: InputError) -> str:
+    # A warning goes to terminals and files as it is, whatever was raised.
+    said = printable(error.problem)
+    return f"{said if len(said) <= _WORDS else said[: _WORDS - 3] + '...'}; the fit is without it"
+
+
+def _require_json(found: Diagnosis, said: str) -> None:
+    if not all(isinstance(line, str) for line in found.warnings):
+        raise InputError(f"{said}: warnings must be texts (got {short(found.warnings)})")
+    try:
+        json.dumps(dict(found.parts), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{said}: parts must hold what JSON can ({error})") from error
+
+
+def table_of(method: Method[Any], model: Any, n_annotators: int) -> Mapping[str, AnyArray]:
+    """`method.table`.  InputError where one of one's own raises, or gives no columns with a row an annotator."""
+    if METHODS.is_ours(method.name):
+        return method.table(model)
+    with blaming(f"method {method.name}: table"):
+        found = {str(name): np.asarray(values) for name, values in method.table(model).items()}
+    for name, values in found.items():
+        if values.dtype.kind not in "biufUS" or values.ndim < 1 or len(values) != n_annotators:
+            raise InputError(
+                f"method {method.name}: table: '{name}' must hold numbers or texts, a row for each of {n_annotators} "
+                f"annotators (got {values.dtype} {values.shape})"
+            )
+    return found
 
 
 def require_restored(method: Method[Any], model: Any, parameters: dict[str, AnyArray | None], answers: Answers) -> None:

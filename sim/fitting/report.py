@@ -22,7 +22,8 @@ from sim.fitting.described import Group
 from sim.fitting.identified import one_binary_answer_each, unchosen, unidentified
 from sim.fitting.known import require_groups
 from sim.fitting.method import Diagnosis, Fits, Method, Say
-from sim.fitting.methods import METHODS, find_method
+from sim.fitting.methods import METHODS, checked, code_of, find_method
+from sim.fitting.own_methods import diagnosed
 from sim.fitting.prepare import VALIDATION, Prepared, prepare
 from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
@@ -66,6 +67,8 @@ class FitReport:
     diagnosis: Diagnosis
     texts: TextReport | None = None
     cross_validation: CrossValidation | None = None
+    # What the method was made of when the fit began (`code_of`): its files may be others by now, or gone.
+    method_code: str | None = None
 
     @property
     def text_part(self) -> TextPart | None:
@@ -120,7 +123,7 @@ class FitReport:
             "settings": {**self.settings.as_json(), asked.size_name: self.settings.n_types},
             "titles": {name: method.title or name for name, (method, _) in self.fits.fitted.items()},
             "common": self.fits.common,
-            "method_code": METHODS.sources(self.settings.method).digest or None,
+            "method_code": self.method_code,
             **parts,
         }
 
@@ -228,17 +231,20 @@ def fit(
     extra: Sequence[Method[Any]] = (),
     encoder: TextEncoder | None = None,
     validation: str = VALIDATION,
+    given: Method[Any] | None = None,
 ) -> FitReport:
     """Fit a method and those beside it, and score them; test answers and unseen annotators are read once, at the end.
 
     settings.method: a name of ours or module:NAME.  extra: further methods to fit and score beside them.  encoder: what
     makes features of the items' texts, where settings.features says neither columns nor words.  validation: see
-    `Prepared`; of an encoder that was trained on answers, the role by which some were kept from it.
+    `Prepared`; of an encoder that was trained on answers, the role by which some were kept from it.  given: the method
+    itself, as it is, where `settings.method` is but the name by which it is found again.
     Errors: InputError where the method or the table does not allow what is asked for.
     """
     settings = settings or FitSettings()
     say = on_progress or (lambda _: None)
-    asked = find_method(settings.method)
+    asked = find_method(settings.method) if given is None else checked(given, settings.method)
+    code = code_of(settings.method, given)
     extra = (*extra, *asked_beside(asked, settings.beside))
     require_allowed(asked, settings, extra)
     _require_columns(asked, extra, table)
@@ -247,7 +253,8 @@ def fit(
     if METHODS.is_ours(settings.method):
         return _fit(asked, table, settings, say, extra, encoder, validation)
     with blaming(f"method {asked.name}"):
-        return _fit(asked, table, settings, say, extra, encoder, validation)
+        found = _fit(asked, table, settings, say, extra, encoder, validation)
+    return replace(found, method_code=code)
 
 
 def _require_columns(asked: Method[Any], extra: Sequence[Method[Any]], table: PairTable) -> None:
@@ -307,7 +314,7 @@ def _fit(
     prepared, fits, of_texts = _fitted(asked, table, settings, stream, say, extra, encoder, validation)
     asked = fits.asked
     score = stream.child("score")
-    diagnosis = asked.diagnostics(fits, prepared, settings, stream, say)
+    diagnosis = diagnosed(asked, fits, prepared, settings, stream, say)
     if has_types(asked, prepared, settings) and one_binary_answer_each(prepared):
         told = unidentified(fits.size, asked.counts, asked=settings.n_types is not None)
         diagnosis = replace(diagnosis, warnings=(told, *diagnosis.warnings))

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,8 +27,8 @@ from sim.files.checksums import require_unchanged, write_checksums
 from sim.files.own_folder import lies_at, take_place
 from sim.fitting.head_errors import head_errors, read_errors
 from sim.fitting.method import Fits, Method
-from sim.fitting.methods import METHODS, find_method
-from sim.fitting.own_methods import require_restored
+from sim.fitting.methods import METHODS, find_method, has_changed
+from sim.fitting.own_methods import require_restored, table_of
 from sim.fitting.prepare import Prepared, Scales
 from sim.fitting.saved import FORMAT, ContextScales, SavedFit
 from sim.fitting.text_features.asked_prompts import asked_prompts, read_asked_prompts
@@ -240,7 +241,9 @@ def _write_annotators(path: Path, report: Report) -> None:
     import pyarrow.parquet as pq
 
     prepared, method = report.prepared, report.fits.asked
-    columns: Mapping[str, Any] = method.table(report.model)
+    columns: Mapping[str, Any] = {}
+    with suppress(InputError):  # said as a warning of the fit, which is whole without
+        columns = table_of(method, report.model, prepared.n_annotators)
     if not columns and prepared.known is not None:
         columns = method.table_of_contexts(report.model, prepared.known.contexts)
         rows = present(prepared.annotator, prepared.n_annotators)
@@ -299,7 +302,7 @@ def load_fit(folder: str | Path) -> SavedFit:
         raise
     except _NOT_WHOLE as error:
         raise InputError(f"is not whole ({error})", file=path, fix="run `pluralign fit` again") from error
-    if (summary.get("method_code") or "") != METHODS.sources(name).digest:
+    if has_changed(name, summary.get("method_code")):
         warnings.warn(f"method {name} has other sources than when {folder} was saved", stacklevel=2)
     with blaming(f"method {read.method.name}: restore"):
         return replace(read, model=read.method.restore(own))

@@ -26,6 +26,7 @@ from sim.studies.batches import Batch, Ran, measurements, run_batch
 from sim.studies.batching import Batches
 from sim.studies.experiment import Backends, Measurement
 from sim.studies.grid import Cell, Goals, Share, batch_of, cells_of
+from sim.studies.record import Record, record_of
 from sim.studies.results import Results
 from sim.studies.results_file import results_file
 from sim.studies.spec import StudySpec
@@ -50,13 +51,14 @@ class Failed:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """results: one row a measurement, in the order of cells, replicates and the experiment.  skipped: cell -> reason.
-    resumed: replicates found finished, of `tasks`.  notices: a line each, about
-    finished work that could not be used.  failed: the first of `n_failed`, in the order of results; each is one row
-    without a value, its status "failed: ...".  above_target: cell -> the number that is farthest from its target error,
-    where all replicates did not bring it there."""
+    """record: what it came of.  results: one row a measurement, in the order of cells, replicates and the experiment.
+    skipped: cell -> reason.  resumed: replicates found finished, of `tasks`.  notices: a line each, about finished work
+    that could not be used.  failed: the first of `n_failed`, in the order of results; each is one row without a value,
+    its status "failed: ...".  above_target: cell -> the number that is farthest from its target error, where all
+    replicates did not bring it there."""
 
     spec: StudySpec
+    record: Record
     results: Results
     skipped: Mapping[str, str]
     resumed: int
@@ -120,7 +122,7 @@ def run_study(
     end one file is made of the folder's many; not where other runs work too.  table: the file of results; None: they
     are kept only as long as what is returned.  grid: `cells_of(spec, backends)`, where it is known.
     """
-    began = time.monotonic()
+    began, record = time.monotonic(), record_of(spec)
     who = Workers(workers, engine, scheduler, tls)
     if batch is not None and batch < 1:
         raise InputError(f"batch must be at least 1 (got {batch})")
@@ -143,7 +145,7 @@ def run_study(
         }
         _compute(goals, index, templates, who, batch, _counting(goals, index, on_progress))
     resumed = sum(before[series].count(*bounds) for series, bounds in goals.bounds.items())
-    run = replace(gathered(spec, grid, goals, index, table, began), resumed=resumed, notices=notices)
+    run = replace(gathered(spec, record, grid, goals, index, table, began), resumed=resumed, notices=notices)
     if tidy and isinstance(place, Folder):
         merge(place, damaged=index.damaged)
     return run
@@ -159,15 +161,15 @@ def anew(place: Folder | Store, cells: Sequence[Cell], spec: StudySpec, share: S
 
 
 def gathered(
-    spec: StudySpec, grid: Sequence[Cell], goals: Goals, index: Index, table: Path | None, began: float
+    spec: StudySpec, record: Record, grid: Sequence[Cell], goals: Goals, index: Index, table: Path | None, began: float
 ) -> StudyRun:
     """The results of what lies there."""
     with tempfile.TemporaryDirectory() as nowhere:
         path = Path(nowhere) / "results.parquet" if table is None else table
         failed, n_failed = _write(path, spec, grid, goals, index)
-        results = Results.read(path, spec.resolved()["settings"])
+        results = Results.read(path, record.resolved["settings"])
     return StudyRun(
-        spec, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None},
+        spec, record, results, {cell.cell_id: cell.skipped for cell in grid if cell.skipped is not None},
         goals.total - n_failed, goals.total, time.monotonic() - began, failed=failed, n_failed=n_failed,
         above_target={cell.cell_id: goals.missed[cell.series] for cell in grid if cell.series in goals.missed},
     )  # fmt: skip

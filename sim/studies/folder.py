@@ -17,6 +17,7 @@ from sim.studies.cells import WHOLE, Counts, anew, gathered, run_study
 from sim.studies.decided import decided_by
 from sim.studies.experiment import Backends
 from sim.studies.grid import Goals, cells_of
+from sim.studies.record import record_of
 from sim.studies.reference import reference_of
 from sim.studies.registry import EXPERIMENTS
 from sim.studies.report import StudyReport, require_same_study
@@ -104,7 +105,7 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
         index.copy(out / "cells")
         request.write(out, spec, decided_by(spec, grid, backends))
         with _noted(Journal(out, spec, None, grid, WHOLE)):
-            run = gathered(spec, grid, goals, index, out / "results.parquet", began)
+            run = gathered(spec, record_of(spec), grid, goals, index, out / "results.parquet", began)
             report = StudyReport(replace(run, notices=tuple(index.notices())), reference)
             report = _written(report, out)
         merge(Folder(out / "cells"))
@@ -113,16 +114,16 @@ def merge_folders(folders: Sequence[Path], out: Path, backends: Backends) -> Stu
 
 def _written(report: StudyReport, folder: Path) -> StudyReport:
     """Files, and then the figure: one of ours that cannot be drawn is one notice more, as its numbers are all there,
-    and a study that ended by it could never be finished.  One of somebody's own is refused: it is hers to mend."""
+    and a study that ended by it could never be finished.  One of somebody's own is refused once all is written: it is
+    hers to mend.  So it is with the table."""
     report.write(folder)
-    try:
-        report.draw(folder)
-    except InputError as error:
-        if not EXPERIMENTS.is_ours(report.run.spec.experiment):
-            raise
-        undrawn = f"the figure cannot be drawn from these results ({error.problem}); the numbers are in {folder}"
-        return replace(report, run=replace(report.run, notices=(*report.run.notices, undrawn)))
-    return report
+    mistakes = report.mistakes(folder)
+    if not mistakes:
+        return report
+    if not EXPERIMENTS.is_ours(report.run.spec.experiment):
+        raise InputError(" and ".join(mistakes), fix=f"the numbers are in {folder}")
+    undrawn = [f"{mistake}; the numbers are in {folder}" for mistake in mistakes]
+    return replace(report, run=replace(report.run, notices=(*report.run.notices, *undrawn)))
 
 
 def _require_all(goals: Goals, index: Index, requests: Sequence[Request]) -> None:

@@ -5,27 +5,26 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError
+from sim.errors import InputError, short
 from sim.files.atomic import write_json, write_text
 from sim.files.checksums import forget_checksums, require_unchanged, write_checksums
 from sim.files.own_folder import require_own_folder
 from sim.plugins import blaming
 from sim.reading import load_json
-from sim.running.fingerprint import code_fingerprint, versions
 from sim.studies.cells import StudyRun
 from sim.studies.comparison import Compared, compare, markdown_table
 from sim.studies.experiment import Experiment
 from sim.studies.reference import Reference
 from sim.studies.registry import EXPERIMENTS, find_experiment
-from sim.studies.request import names_it_here
+from sim.studies.request import study_file_here
 from sim.studies.results import Results
-from sim.studies.spec import StudySpec
+from sim.studies.spec import StudySpec, folder_of
 from sim.studies.summary import means_table
 
 
@@ -48,8 +47,17 @@ class StudyReport:
 
     @cached_property
     def overview(self) -> str:
-        """The experiment's table."""
-        return self.run.spec.definition.table(self.run.results, tuple(self.run.spec.grid))
+        """The experiment's table.  InputError, in a line, where it makes none of these results."""
+        run = self.run
+        return told(run.spec.experiment, run.record.definition, run.results, tuple(run.spec.grid))
+
+    @cached_property
+    def summary(self) -> str:
+        """The experiment's table, or where that cannot be made the means: the numbers are there."""
+        try:
+            return self.overview
+        except InputError:
+            return means_table(self.run.results, tuple(self.run.spec.grid))
 
     @cached_property
     def comparison(self) -> str:
@@ -58,21 +66,16 @@ class StudyReport:
 
     def write(self, folder: Path) -> None:
         """results.parquet, study.json, summary.md, comparison.md where there is a reference, and their checksums."""
-        spec = self.run.spec
         forget_checksums(folder)
         self.run.results.write(folder / "results.parquet")
         content = {
-            **spec.resolved(),
-            "versions": versions("torch"),
-            "code": code_fingerprint(spec.inputs),
-            # Of an experiment or a world of one's own, as it is now: not read once a process, like ours.
-            "own_code": spec.sources.digest or None,
+            **self.run.record.as_json(),
             "skipped": dict(self.run.skipped),
             "failed": [vars(row) for row in self.run.failed],
             "n_failed": self.run.n_failed,
         }
         write_json(folder / "study.json", content)
-        write_text(folder / "summary.md", self.overview)
+        write_text(folder / "summary.md", self.summary)
         if self.comparison:
             write_text(folder / "comparison.md", self.comparison)
         written = ("results.parquet", "study.json", "summary.md", *(["comparison.md"] if self.comparison else []))
@@ -80,9 +83,21 @@ class StudyReport:
 
     def draw(self, folder: Path) -> list[Path]:
         """The figure the study file names, as PNG and SVG."""
-        return draw_figure(
-            self.run.spec.experiment, self.run.spec.folder, self.run.spec.figure, self.run.results, folder
-        )
+        spec = self.run.spec
+        return draw_figure(spec.experiment, self.run.record.definition, spec.figure, self.run.results, folder)
+
+    def mistakes(self, folder: Path) -> list[str]:
+        """Draws the figure into a folder where the study is written; why its table or the figure could not be made."""
+        found = []
+        try:
+            _ = self.overview
+        except InputError as error:
+            found.append(f"the table cannot be made of these results ({error.problem})")
+        try:
+            self.draw(folder)
+        except InputError as error:
+            found.append(f"the figure cannot be drawn from these results ({error.problem})")
+        return found
 
     def remarks(self, cells: str | Path) -> list[str]:
         """A line each: what was taken from an earlier run or could not be, what was skipped, and what failed."""
@@ -113,7 +128,7 @@ class StudyReport:
         """What `--json` prints."""
         run = self.run
         return {
-            "study": run.spec.resolved(),
+            "study": dict(run.record.resolved),
             "tasks": run.tasks,
             "resumed": run.resumed,
             "skipped": dict(run.skipped),
@@ -165,8 +180,9 @@ class SavedStudy:
     """A study read back from its folder: to be looked at and drawn again.
 
     An experiment of one's own (`module:NAME`) is imported only where this program runs, and only where the study file
-    that names it lies there: a result that somebody sent must not choose what is run, not even of what lies here.
-    Else the numbers are shown without its figure.
+    that names it lies there: a result that somebody sent must not choose what is run, not even of what lies here.  One
+    that is loaded here already draws its results from anywhere, if it is the one that measured them.  Else the numbers
+    are shown without its figure.
     """
 
     study: Mapping[str, Any]
@@ -214,14 +230,32 @@ class SavedStudy:
 
     @cached_property
     def _found(self) -> tuple[Experiment | None, str]:
-        if ":" in self.name and not EXPERIMENTS.is_ours(self.name) and not names_it_here(self.folder, self.name):
-            return None, f"no study file at or below {Path.cwd()} that the folder is of names it"
+        if EXPERIMENTS.is_ours(self.name) or ":" not in self.name:
+            return self._imported(None)
+        if (file := study_file_here(self.folder, self.name)) is not None:
+            return self._imported(folder_of(file))
+        loaded = EXPERIMENTS.loaded(self.name, str(self.study.get("experiment_code")))
+        if isinstance(loaded, Experiment):
+            return loaded, ""
+        return None, f"no study file at or below {Path.cwd()} that the folder is of names it"
+
+    def _imported(self, folder: Path | None) -> tuple[Experiment | None, str]:
         try:
-            return find_experiment(self.name), ""
+            return find_experiment(self.name, folder), ""
         except InputError as error:
             if EXPERIMENTS.is_ours(self.name):
                 raise
             return None, error.problem
+
+    def require_definition(self) -> Experiment:
+        """Its experiment.  InputError where it cannot be imported here."""
+        if self.definition is None:
+            raise InputError(
+                f"'{self.name}' cannot be imported here ({self.unknown}), and only it can draw it",
+                file=self.folder,
+                fix="draw where the study file is, or import the module first",
+            )
+        return self.definition
 
     @property
     def figure(self) -> str | None:
@@ -232,18 +266,33 @@ class SavedStudy:
         return name if name in definition.figures else None
 
     def table(self) -> str:
-        definition = self.definition
-        return (means_table if definition is None else definition.table)(self.results, self.factors)
+        if self.definition is None:
+            return means_table(self.results, self.factors)
+        return told(self.name, self.definition, self.results, self.factors)
 
     def draw(self, folder: Path) -> list[Path]:
-        return draw_figure(self.name, None, self.figure, self.results, folder)
+        return draw_figure(self.name, self.definition, self.figure, self.results, folder)
 
 
-def draw_figure(experiment: str, beside: Path | None, figure: str | None, results: Results, folder: Path) -> list[Path]:
+def told(experiment: str, definition: Experiment, results: Results, factors: Sequence[str]) -> str:
+    """Its table of these results.  InputError, in a line, where it raises, or gives something else than a text."""
+    with blaming(f"experiment '{experiment}': table"):
+        text: Any = definition.table(results, factors)
+    if not isinstance(text, str):
+        raise InputError(f"experiment '{experiment}': table must return a text (got {short(text)})")
+    return text
+
+
+def draw_figure(
+    experiment: str, definition: Experiment | None, figure: str | None, results: Results, folder: Path
+) -> list[Path]:
     """Nothing where nothing was measured or no figure is named; InputError, in a line, where it cannot be drawn, of
     ours as of one of somebody's own: it is drawn of whatever replicates there are."""
-    if figure is None or not len(results.measured()):
+    if figure is None or definition is None or not len(results.measured()):
         return []
-    draw = find_experiment(experiment, beside).figures[figure].draw
-    with blaming(f"experiment '{experiment}': figure '{figure}'"):
-        return draw(results, folder)
+    said = f"experiment '{experiment}': figure '{figure}'"
+    with blaming(said):
+        files: Any = definition.figures[figure].draw(results, folder)
+    if not isinstance(files, list | tuple) or not all(isinstance(file, str | Path) for file in files):
+        raise InputError(f"{said} must return the files that it wrote (got {short(files)})", fix="return a list")
+    return [Path(file) for file in files]

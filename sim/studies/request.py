@@ -190,15 +190,16 @@ def changed_since(folder: Path) -> str:
         return f"{NAME}, which says how the study was asked for, cannot be read; `study resume` needs it"
 
 
-def names_it_here(folder: Path, experiment: str) -> bool:
-    """Whether the study file of a folder's request lies where this program runs, as for `Request.read`, and names this
-    experiment itself: it is the reader's own then, whoever the folder is from."""
+def study_file_here(folder: Path, experiment: str) -> Path | None:
+    """The study file of a folder's request, where it lies where this program runs, as for `Request.read`, and names
+    this experiment itself: it is the reader's own then, whoever the folder is from."""
     try:
         file = Path(load_json((folder / NAME).read_text(encoding="utf-8"))["study"])
         _require_here(file, experiment, folder)
-        return bool(yaml.safe_load(file.read_text(encoding="utf-8"))["experiment"] == experiment)
+        named = yaml.safe_load(file.read_text(encoding="utf-8"))["experiment"] == experiment
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return False
+        return None
+    return file if named else None
 
 
 def require_same_places(folder: Path, request: Request, data: Mapping[str, str]) -> None:

@@ -113,7 +113,7 @@ def test_installed_packages_offer_theirs(folder, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: door-installed\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[pluralign.rules]\nseven = door_installed:ANSWER\n")
     monkeypatch.syspath_prepend(folder)
-    plugins._installed.cache_clear()
+    _look_again()
     try:
         assert DOOR.names() == ("plain", "seven")
         assert DOOR.find("seven") == 7
@@ -121,7 +121,12 @@ def test_installed_packages_offer_theirs(folder, monkeypatch):
         with pytest.raises(InputError, match="did you mean 'seven'"):
             DOOR.find("sevn")
     finally:
-        plugins._installed.cache_clear()
+        _look_again()
+
+
+def _look_again():
+    for cache in (plugins._installed, plugins._entries, plugins._is_offered):
+        cache.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import importlib
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -24,6 +25,20 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 # Words that are told without quotes: what could be another type's text, or the end of a field, is none.
 _WORD = re.compile(r"(?!(?:True|False|None|nan|inf)$)[A-Za-z_][\w */:>()\[\]-]*|")
 _FIX = "give numbers, texts, tuples, arrays, dataclasses of these, or functions of a module by their names"
+
+# Modules whose functions came to this process with a claim: what is called so here may be another one.
+_SENT: set[str] = set()
+
+
+@contextmanager
+def sent_from(modules: Sequence[str]) -> Iterator[None]:
+    """Inside, functions of these modules have the names that they were looked up by where they were sent from."""
+    added = set(modules) - _SENT
+    _SENT.update(added)
+    try:
+        yield
+    finally:
+        _SENT.difference_update(added)
 
 
 def identity(value: object) -> str:
@@ -91,6 +106,8 @@ def _named(value: Any) -> str:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None) or value.__name__
     if isinstance(value, np.ufunc):
         module = "numpy"
+    if module in _SENT and "<" not in name:
+        return f"{module}.{name}"
     try:
         found = importlib.import_module(str(module))
         for part in name.split("."):

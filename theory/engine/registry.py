@@ -72,8 +72,11 @@ def select(names: Sequence[str], folder: str | Path | None = None) -> tuple[Theo
     found: list[Theorem[Any]] = []
     for name in dict.fromkeys(names):
         if name in papers():
+            CLAIMS.require_one(name, f"theory.{name}")
             found += theorems_of(name)
         elif ":" in name or name in CLAIMS.names():
+            for own in (own for own in all_theorems() if own.claim_id == name):
+                CLAIMS.require_one(name, _class_of(own))
             found += others(name, folder)
         else:
             found.append(find(name))
@@ -90,8 +93,18 @@ def once(theorems: Iterable[Theorem[Any]]) -> tuple[Theorem[Any], ...]:
         before = chosen.setdefault(theorem.claim_id, theorem)
         if not same(before, theorem):
             what = "of two classes" if type(before) is not type(theorem) else "with other SETTINGS or another state"
-            raise InputError(f"two claims are called '{theorem.claim_id}', {what}", fix="give one another claim_id")
+            one, other = (_class_of(own) for own in (before, theorem))
+            places = f"{one} and {other}" if one != other else one
+            raise InputError(
+                f"two claims are called '{theorem.claim_id}', {what} ({places})", fix="give one another claim_id"
+            )
     return tuple(chosen.values())
+
+
+def _class_of(theorem: Theorem[Any]) -> str:
+    kind = f"{type(theorem).__module__}:{type(theorem).__qualname__}"
+    folder = None if theorem.origin is None else theorem.origin.folder
+    return kind if folder is None or folder == Path.cwd() else f"{kind} of {folder}"
 
 
 def same(one: Theorem[Any], other: Theorem[Any]) -> bool:

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.files.sealed import read_sealed, write_sealed
+from sim.plugin_sources import in_a_file
 from sim.plugins import blaming, looking_in
 from sim.running.engines import EngineName, Tls, run_tasks
 from sim.running.fingerprint import code_fingerprint, versions
 from sim.running.watched import Ended, prepared, watched
 from sim.running.workers import require_seconds
 from theory.engine.checks import Check, ControlResult, Curve, Witness, check_theorem
+from theory.engine.given import Given
 from theory.engine.json_numbers import number, numbers
 from theory.engine.judges import ALPHA
 from theory.engine.multiplicity import benjamini_yekutieli, holm
@@ -84,7 +87,7 @@ class _Task:
     profile: Profile
     seed: int
     origin: Origin | None = None
-    given: Theorem[Any] | None = None
+    given: Given | None = None
     time_out: float | None = None
 
 
@@ -93,8 +96,10 @@ def _run(task: _Task) -> list[Check]:
         theorem = find(task.claim_id)
         prepared()
         return check_theorem(theorem, task.profile, task.seed)
-    with looking_in(None if task.origin is None else task.origin.folder), blaming(f"claim '{task.claim_id}'"):
-        theorem = task.given or again(task.claim_id, task.origin)
+    with ExitStack() as stack:
+        stack.enter_context(looking_in(None if task.origin is None else task.origin.folder))
+        stack.enter_context(blaming(f"claim '{task.claim_id}'"))
+        theorem = again(task.claim_id, task.origin) if task.given is None else stack.enter_context(task.given.here())
         prepared()
         checks = check_theorem(theorem, task.profile, task.seed)
         # Held against what JSON can keep here, where it is this claim's failure.
@@ -111,8 +116,10 @@ def _task(theorem: Theorem[Any], profile: Profile, seed: int, time_out: float | 
     origin = theorem.origin
     if origin is not None and stated(theorem) != origin.stated:
         origin = None  # Its settings were changed here since it was found.
+    if origin is not None and not in_a_file(theorem):
+        origin = None  # Of a notebook: no worker finds it.
     found = origin is not None or ours(theorem)
-    given = None if found else checked(theorem, type(theorem).__name__)
+    given = None if found else Given(checked(theorem, type(theorem).__name__))
     return _Task(theorem.claim_id, profile, seed, origin, given, time_out)
 
 
@@ -217,6 +224,10 @@ def run_checks(
     cost = {theorem.claim_id: theorem.cost for theorem in theorems}
     open_tasks = sorted((t for t in tasks if t.claim_id not in done), key=lambda t: -cost[t.claim_id])
 
+    if engine == "dask" or time_out is not None or (engine == "joblib" and workers > 1 and len(open_tasks) > 1):
+        # Before any begins: what cannot be sent is said in a line, and by the thread that sends as a traceback.
+        for given in (task.given for task in open_tasks if task.given is not None):
+            given.packed()
     ended: dict[str, str] = {}
 
     def arrived(index: int, checks: list[Check] | Ended) -> None:

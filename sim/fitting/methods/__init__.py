@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sim.code_in_memory import code_digest
 from sim.errors import InputError, short
 from sim.fitting.method import Method
 from sim.plugins import Door
@@ -33,6 +34,8 @@ METHODS = Door(
     {name: f"sim.fitting.methods.{place}" for name, place in _OURS.items()},
     hidden=("dpo-equal-weights",),
 )
+# What stands before the digest of a method that was given as it is, of the code that it had in memory.
+_GIVEN = "given:"
 # What a method has to say for itself.
 VERBS = ("grid", "fit", "log_likelihood", "adapt", "describe", "parameters", "restore")
 # And what it may say beside, of these kinds.
@@ -50,10 +53,11 @@ def find_method(name: str, folder: str | Path | None = None) -> Method[Any]:
     """
     found = METHODS.find(name, folder)
     method: Method[Any] = found() if isinstance(found, type) else found
-    return method if METHODS.is_ours(name) else _checked(method, name)
+    return method if METHODS.is_ours(name) else checked(method, name)
 
 
-def _checked(method: Method[Any], name: str) -> Method[Any]:
+def checked(method: Method[Any], name: str) -> Method[Any]:
+    """A method that is not ours, if it says all that a method has to.  InputError."""
     if Method not in type(method).__mro__:
         raise InputError(f"method: {name} is not a method", fix="subclass sim.fitting.method.Method")
     for verb in VERBS:
@@ -71,3 +75,15 @@ def _checked(method: Method[Any], name: str) -> Method[Any]:
     if method.name in METHODS.ours or method.name in TAKEN:
         raise InputError(f"method: {name} has the name '{method.name}' of one of ours", fix="give it another name")
     return method
+
+
+def code_of(name: str, given: Method[Any] | None = None) -> str | None:
+    """What a fit keeps of the state that its method was in: of the sources of a name, nothing for one of ours; of one
+    that was given as it is, of its code and its attributes in memory."""
+    return METHODS.sources(name).digest or None if given is None else _GIVEN + code_digest(given)
+
+
+def has_changed(name: str, kept: str | None) -> bool:
+    """Whether the method of that name is in another state now than `code_of` kept."""
+    given = kept is not None and kept.startswith(_GIVEN)
+    return code_of(name, find_method(name) if given else None) != kept
