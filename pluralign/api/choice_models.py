@@ -10,6 +10,7 @@ import numpy as np
 
 from pluralign.api.choice_rows import Choices, choices_of_rows
 from pluralign.api.frames import is_path, rows_of
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, finite_or_text
 from sim.converters.answers import Converted
 from sim.converters.converter import find_converter
@@ -134,6 +135,7 @@ def _known(value: float) -> float | None:
 
 
 # Long for its docstring.
+@plain_numbers
 def conditional_logit(
     choices: Any = None,
     *,
@@ -167,6 +169,7 @@ def conditional_logit(
 
 
 # Long for its docstring.
+@plain_numbers
 def mixed_logit(
     choices: Any = None,
     *,

@@ -9,6 +9,7 @@ import numpy as np
 
 from pluralign.api.frames import Frame
 from pluralign.api.pairs import Differences, differences_of
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.algorithms.em_log_linear import EXACT, LogLinearEM, em_log_linear
 from sim.arguments import float_array, require_choice, require_count
@@ -82,6 +83,7 @@ class Types(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def em_dpo(
     pairs: Frame,
     n_types: int,
@@ -112,6 +114,7 @@ def em_dpo(
     return Types("EM-DPO", answers, found)
 
 
+@plain_numbers
 def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 0) -> Types:
     """k-means on the mean features of what each annotator chose, then one policy a cluster.
 
@@ -187,6 +190,7 @@ class Rewards(Shown):
         return axes[0] if isinstance(axes, np.ndarray) else axes
 
 
+@plain_numbers
 def bradley_terry(pairs: Frame, *, ridge: float = 1e-3) -> Rewards:
     """One reward for everybody: max sum_j w_j log sigma(<theta, d_j>) - 0.5 ridge |theta|^2, d = chosen - rejected.
 
@@ -199,6 +203,7 @@ def bradley_terry(pairs: Frame, *, ridge: float = 1e-3) -> Rewards:
     return Rewards("Bradley-Terry", found.theta[None], ("all",), answers, found)
 
 
+@plain_numbers
 def shared_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-3, max_rounds: int = 200) -> Rewards:
     """A reward an annotator over a subspace all share: theta_i = U v_i, U (d, rank) orthonormal.
 
@@ -216,6 +221,7 @@ def shared_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-3, max_rounds: 
                    answers, found)  # fmt: skip
 
 
+@plain_numbers
 def low_rank_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-6, max_rounds: int = 1000) -> Rewards:
     """Rewards x' Theta phi of an annotator's features x and an item's phi, Theta (d_x, d) of rank at most `rank`.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pluralign.api.frames import Frame, is_path, rows_of, said
 from pluralign.api.pairs import asked_pairs, read_pairs
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
@@ -287,6 +288,7 @@ class Prediction(Shown):
 
 
 # Long for its arguments, the options of `pluralign fit`.
+@plain_numbers
 def fit(
     pairs: Frame,
     *,

@@ -9,6 +9,7 @@ import numpy as np
 
 from pluralign.api.estimators import Types
 from pluralign.api.frames import Frame, number_table
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.algorithms import hedge as hedge_games
 from sim.algorithms import minmax_dpo as ensembles
@@ -72,6 +73,7 @@ class MinMax(Shown):
         return _two(own.table.groups, own.regret_per_group, own.table.policies, own.weights)
 
 
+@plain_numbers
 def minmax(regret: Frame, *, priorities: Sequence[float] | str | None = None, rounds: int = 100_000) -> MinMax:
     """min_w max_z c_z (R w)_z on a regret matrix of one's own, by optimistic Hedge, with the LP's value beside it.
 
@@ -139,6 +141,7 @@ class HedgePlay(Shown):
         return plotted(draw)
 
 
+@plain_numbers
 def hedge(regret: Frame, *, rounds: int = 10_000, step: float | None = None, optimistic: bool = True) -> HedgePlay:
     """Optimistic Hedge (arXiv 2405.15065, Algorithm 2), or plain Hedge: columns minimise, rows maximise p' R w.
 
@@ -230,6 +233,7 @@ class RegretMatrix(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def regret_matrix(
     policies: Any,
     contexts: AnyArray | None = None,
@@ -311,6 +315,7 @@ class MinMaxEnsemble(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def minmax_dpo(
     policies: Any,
     contexts: AnyArray | None = None,
