@@ -19,6 +19,7 @@ from sim.errors import InputError
 from sim.estimators.choice_panel import choice_panel
 from sim.estimators.clustered_errors import ConditionalLogit
 from sim.estimators.mixed_logit import MixedLogit
+from sim.named_columns import in_order, names_of_columns
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
@@ -263,9 +264,11 @@ def _of_arrays(arrays: tuple[Any, Any, Any], weights: Any, feature_names: Sequen
     if listed.ndim != 1:
         raise ValueError(f"annotator must have one entry a choice (got {listed.shape})")
     people, numbers = np.unique(listed, return_inverse=True)
+    named = names_of_columns(rows) if feature_names is None else feature_names
+    rows = in_order("rows", rows, named or (), what="feature_names")
     panel = choice_panel(rows=rows, starts=starts, annotator=numbers, n_annotators=len(people), weights=weights)
     d = panel.rows.shape[1]
-    names = tuple(f"x{k + 1}" for k in range(d)) if feature_names is None else tuple(feature_names)
+    names = tuple(f"x{k + 1}" for k in range(d)) if named is None else tuple(named)
     if len(names) != d:
         raise ValueError(f"feature_names must name {d} columns (got {len(names)})")
     return Choices(panel, names, tuple(map(str, people)), {})

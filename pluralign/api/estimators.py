@@ -15,6 +15,7 @@ from sim.algorithms.em_log_linear import EXACT, LogLinearEM, em_log_linear
 from sim.arguments import float_array, require_choice, require_count
 from sim.counted import counted
 from sim.errors import InputError
+from sim.named_columns import in_order
 from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -151,8 +152,13 @@ class Rewards(Shown):
         self.left_out = dict(answers.pairs.left_out)
 
     def score_items(self, items: Any) -> FloatArray:
-        """<theta_row, phi(item)>; items (n, d) -> (rows, n), reward units."""
-        return self.theta @ float_array("items", items, ("n", len(self.features))).T
+        """<theta_row, phi(item)>; items (n, d) -> (rows, n), reward units.
+
+        Columns of a frame go by the names of the features, in any order.
+        """
+        own = np.atleast_2d(np.asarray(in_order("items", items, self.features, what="the features")))
+        # Laid out alike, whatever held them: a product's last digits depend on it.
+        return self.theta @ np.ascontiguousarray(float_array("items", own, ("n", len(self.features)))).T
 
     def as_dict(self) -> dict[str, Any]:
         return {"theta": self.theta.tolist(), "rows": list(self.rows), "features": list(self.features),

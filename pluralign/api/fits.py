@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pluralign.api.frames import Frame, is_path, rows_of, said
+from pluralign.api.frames import Frame, held, is_path, rows_of, said
 from pluralign.api.pairs import asked_pairs, read_pairs
 from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
@@ -137,7 +137,7 @@ class FitResult(Shown):
         several; if empty, whom the rows of sets name, those assigned last, or nobody's.  What rows say of answers
         (choice, ranking, scores, tie, strength, weight, split, group_id) is not read: each pair has a value, in order.
         """
-        annotators = names_given(annotators)
+        annotators, data = names_given(annotators), held(data)
         if isinstance(data, PairTable):
             one = predict.predict_pairs if data.answers == "pairs" else predict.predict_sets
             return Prediction(one(self._usable, self._about(data), annotators), self.method)
