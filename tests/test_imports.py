@@ -29,7 +29,7 @@ CORE = (
 # The floors of `sim`, from the bottom: a room imports itself, and what stands above it in this list.
 FLOORS = (
     ("errors", "arrays", "cones", "counted", "install", "printable", "plugin_sources"),
-    ("arguments", "distinct", "plugins", "reading"),
+    ("arguments", "distinct", "named_columns", "plugins", "reading"),
     ("preferences",),
     ("likelihoods", "settings", "compiled", "restarts", "partitions", "weighted_means"),
     ("streams", "choice_sets"),

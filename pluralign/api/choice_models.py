@@ -12,6 +12,7 @@ from pluralign.api.choice_rows import Choices, choices_of_rows
 from pluralign.api.frames import is_path, rows_of
 from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, finite_or_text
+from sim.compiled.forks import require_threads
 from sim.converters.answers import Converted
 from sim.converters.converter import find_converter
 from sim.counted import counted
@@ -213,6 +214,7 @@ def mixed_logit(
 
 def _fitted(read: Choices, fit: Any) -> Any:
     """What `fit` finds; a message about columns by number names the features."""
+    require_threads("a choice model")
     try:
         return fit()
     except ValueError as error:

@@ -17,6 +17,7 @@ from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
+from sim.compiled.forks import require_threads
 from sim.counted import are, counted
 from sim.errors import InputError
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
@@ -328,6 +329,7 @@ def fit(
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
+    require_threads("fit")
     began = time.monotonic()
     name = _named(method)
     if network and name != "shared":

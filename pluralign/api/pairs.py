@@ -12,6 +12,7 @@ import numpy as np
 from pluralign.api.frames import Frame, arrow_of, is_path, rows_of
 from sim.answer_kinds.kinds import likelihood_of
 from sim.arguments import float_array, index_array, require_same_rows
+from sim.compiled.forks import require_threads
 from sim.errors import InputError
 from sim.files import preference_files
 from sim.files.answer_columns import table_of_arrow
@@ -174,6 +175,7 @@ def differences_of(data: Frame) -> Differences:
     A tie says that neither is better, whichever of the two is called chosen: ties, and who has no other answers, are
     left out, and counted in the table's `left_out`.  Errors: InputError, also where every answer is a tie.
     """
+    require_threads("an estimator")
     pairs = _who_answered(likelihood_of(read_pairs(data).require_pairs("it"), "bradley-terry").table)
     if pairs.features is None and len(pairs) * len(pairs.items) > _MOST_INDICATORS:
         raise InputError(

@@ -161,7 +161,7 @@ def test_a_copy_of_a_study_has_all_its_numbers(here, pairs, fit):
 
 
 def test_fits_are_made_in_processes_that_begin_anew(pairs, fit):
-    """What a fork after a fit cannot do (docs/performance.md)."""
+    """What a fork after a fit cannot do (docs/api.md)."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         found = pool.submit(pl.fit, pairs, n_types=2, restarts=2, seed=1).result(timeout=300)
     assert np.array_equal(found.model.theta, fit.model.theta)
