@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pluralign.api.plain_numbers import plain_numbers
+from sim.arguments import whole_number
 from sim.converters.answers import Converted
 from sim.converters.converter import CONVERTERS, convert_files, find_converter
 from sim.converters.movielens import ConversionSettings, convert_movielens
@@ -68,7 +69,10 @@ def _movielens(seed: int, options: dict[str, Any]) -> PairTable:
     for name in ("ratings", "movies"):
         if files[name] is None:
             raise InputError(f"{name} must be given", fix=f"give the path of {name}.csv")
-    for name in options:
-        require_known(name, [field.name for field in fields(ConversionSettings)], section="options")
+    kinds = {field.name: field.type for field in fields(ConversionSettings)}
+    for name, value in options.items():
+        require_known(name, list(kinds), section="options")
+        if kinds[name] == "int":
+            options = {**options, name: whole_number(name, value)}
     settings = ConversionSettings(seed=seed, **options)
     return convert_movielens(files["ratings"], files["movies"], files["tags"], settings).table

@@ -111,3 +111,10 @@ def test_a_seed_where_nothing_is_drawn_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="seed: converter 'hh' has no option of that name"):
         pl.convert("hh", "any.jsonl", seed=0)
+
+
+@pytest.mark.parametrize("name", ["pairs_per_user", "min_ratings", "min_tag_films"])
+@pytest.mark.parametrize("value", [True, 1.5, "5"])
+def test_options_of_movielens_are_whole_numbers(name, value):
+    with pytest.raises(InputError, match=f"^{name} must be a whole number"):
+        pl.convert("movielens", ratings="ratings.csv", movies="movies.csv", **{name: value})
