@@ -21,8 +21,10 @@ def plain_numbers(function: Callable[P, R]) -> Callable[P, R]:
 
     What range a number has to lie in, the function itself says.  Errors: InputError names the argument.
     """
-    kinds = {name: str(own.annotation) for name, own in inspect.signature(function).parameters.items()}
-    places = tuple(kinds)
+    parameters = inspect.signature(function).parameters
+    kinds = {name: str(own.annotation) for name, own in parameters.items()}
+    # Not those behind *names, which take all that comes by place.
+    places = [name for name, own in parameters.items() if own.kind is own.POSITIONAL_OR_KEYWORD]
 
     def plain(name: str, value: Any) -> Any:
         kind = kinds.get(name, "")
@@ -34,7 +36,7 @@ def plain_numbers(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def checked(*args: Any, **named: Any) -> Any:
-        # More than it takes are its own to refuse.
+        # More of them than it takes are its own to refuse.
         given = [plain(places[number], value) if number < len(places) else value for number, value in enumerate(args)]
         return function(*given, **{name: plain(name, value) for name, value in named.items()})
 

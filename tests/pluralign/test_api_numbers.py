@@ -48,6 +48,13 @@ def test_what_is_no_whole_number_is_refused_by_name(function, name, value):
             _called(function, name, None)
 
 
+def test_places_are_those_of_arguments_alone():
+    rules = pl.axioms("leximin", "median", "Agg[0]", "Agg[1]", trials=5).as_dict()["rules"]
+    assert [row["rule"] for row in rules] == ["leximin", "median", "Agg[0]", "Agg[1]"]
+    with pytest.raises(InputError, match=r"^n_types must be a whole number \(got 1.5"):
+        pl.em_dpo(None, 1.5)
+
+
 @pytest.mark.parametrize("given", [np.int64(3), np.uint8(3), np.array(3), 3])
 def test_a_whole_number_is_pythons(given):
     found = whole_number("n", given)
