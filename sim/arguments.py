@@ -6,13 +6,14 @@ arguments to its options. Kernels behind the border check nothing: an index beyo
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sim.arrays import AnyArray, FloatArray, IntArray
-from sim.errors import short
+from sim.errors import InputError, short
 
 # How far an opinion's sum may be from one: what six printed digits of each of a hundred candidates can add up to.
 SUM_TOLERANCE = 1e-4
@@ -135,6 +136,16 @@ def require_not_negative(**numbers: float) -> None:
     for name, value in numbers.items():
         if not 0 <= value < float("inf"):
             raise ValueError(f"{name} must be finite and not negative (got {value})")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A whole number of whatever kind (Python's, NumPy's) as Python's own, which JSON holds; a truth value is none."""
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise InputError(f"{name} must be a whole number (got {short(value)})", fix="for example 1")
 
 
 # Beyond it a whole number is none of a kernel's; nobody can wait for a tenth of it.

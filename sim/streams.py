@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from sim.arguments import whole_number
 from sim.preferences import FloatArray, IntArray
 
 _MASK = (1 << 32) - 1
@@ -30,6 +31,9 @@ class Stream:
     role: str = ""
 
     def __post_init__(self) -> None:
+        # True and 1.0 would be seeds of their own, other than 1's.
+        if type(self.seed) is not int:
+            object.__setattr__(self, "seed", whole_number("seed", self.seed))
         if self.replicate < 0 or self.replicate >= 1 << 64:
             raise ValueError(f"replicate must lie in 0..2^64-1 (got {self.replicate})")
 

@@ -30,7 +30,7 @@ CORE = (
 FLOORS = (
     ("errors", "arrays", "cones", "counted", "install", "printable", "plugin_sources"),
     ("code_in_memory",),
-    ("arguments", "distinct", "plugins", "reading"),
+    ("arguments", "distinct", "named_columns", "plugins", "reading"),
     ("preferences",),
     ("likelihoods", "settings", "compiled", "restarts", "partitions", "weighted_means"),
     ("streams", "choice_sets"),

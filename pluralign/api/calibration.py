@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
 from sim.files.locks import held
@@ -55,6 +56,7 @@ class PowerResult(Shown):
         )  # fmt: skip
 
 
+@plain_numbers
 def power(
     claim: str, *, target: float = 0.8, variant: str | None = None, profile: Profile = "quick", seed: int = 0,
     family: int | None = None,
@@ -100,6 +102,7 @@ class AlarmsResult(Shown):
 
 
 # Long for its arguments, the options of `pluralign check --seeds`.
+@plain_numbers
 def false_alarms(
     *names: str,
     seeds: int = 30,

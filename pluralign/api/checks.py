@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, plotted
 from sim.errors import InputError
 from sim.files.locks import held
@@ -207,6 +208,7 @@ class CheckResult(Shown):
 
 
 # Long for its arguments, the options of `pluralign check`.
+@plain_numbers
 def check(
     *names: str | Theorem[Any],
     profile: Profile = "quick",

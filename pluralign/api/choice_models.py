@@ -10,7 +10,9 @@ import numpy as np
 
 from pluralign.api.choice_rows import Choices, choices_of_rows
 from pluralign.api.frames import is_path, rows_of
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, finite_or_text
+from sim.compiled.forks import require_threads
 from sim.converters.answers import Converted
 from sim.converters.converter import find_converter
 from sim.counted import counted
@@ -18,6 +20,7 @@ from sim.errors import InputError
 from sim.estimators.choice_panel import choice_panel
 from sim.estimators.clustered_errors import ConditionalLogit
 from sim.estimators.mixed_logit import MixedLogit
+from sim.named_columns import in_order, names_of_columns
 from sim.preferences import BoolArray, FloatArray
 from sim.streams import Stream
 
@@ -134,6 +137,7 @@ def _known(value: float) -> float | None:
 
 
 # Long for its docstring.
+@plain_numbers
 def conditional_logit(
     choices: Any = None,
     *,
@@ -167,6 +171,7 @@ def conditional_logit(
 
 
 # Long for its docstring.
+@plain_numbers
 def mixed_logit(
     choices: Any = None,
     *,
@@ -209,6 +214,7 @@ def mixed_logit(
 
 def _fitted(read: Choices, fit: Any) -> Any:
     """What `fit` finds; a message about columns by number names the features."""
+    require_threads("a choice model")
     try:
         return fit()
     except ValueError as error:
@@ -260,9 +266,11 @@ def _of_arrays(arrays: tuple[Any, Any, Any], weights: Any, feature_names: Sequen
     if listed.ndim != 1:
         raise ValueError(f"annotator must have one entry a choice (got {listed.shape})")
     people, numbers = np.unique(listed, return_inverse=True)
+    named = names_of_columns(rows) if feature_names is None else feature_names
+    rows = in_order("rows", rows, named or (), what="feature_names")
     panel = choice_panel(rows=rows, starts=starts, annotator=numbers, n_annotators=len(people), weights=weights)
     d = panel.rows.shape[1]
-    names = tuple(f"x{k + 1}" for k in range(d)) if feature_names is None else tuple(feature_names)
+    names = tuple(f"x{k + 1}" for k in range(d)) if named is None else tuple(named)
     if len(names) != d:
         raise ValueError(f"feature_names must name {d} columns (got {len(names)})")
     return Choices(panel, names, tuple(map(str, people)), {})

@@ -9,6 +9,7 @@ import numpy as np
 from pluralign.api.chosen import Choosing
 from pluralign.api.fits import FitResult
 from pluralign.api.frames import Frame, is_path, opinions_of, rows_of, said
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.ownership import importing_llm
 from sim.algorithms.mechanism import floored
 from sim.errors import InputError
@@ -30,6 +31,7 @@ from sim.tables.opinions_beside import opinions_beside
 from sim.tables.pessimistic_candidates import Zero, sure_rewards
 
 
+@plain_numbers
 def choose(
     fit: FitResult,
     candidates: Frame,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars
 from sim.files.atomic import write_text
 from sim.files.candidate_files import Candidates
@@ -116,6 +117,7 @@ class Choosing(Shown):
             **({"mechanism": self.mechanism} if self.how.mechanism else {}), "choices": self.rows,
         }  # fmt: skip
 
+    @plain_numbers
     def distil(self, kind: Kind, *, pairs: int = 20, seed: int = 0) -> list[dict[str, Any]]:
         """The choice as answers that `llm train` with method dpo trains one adapter on.
 

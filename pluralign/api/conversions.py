@@ -8,6 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pluralign.api.plain_numbers import plain_numbers
+from sim.arguments import whole_number
 from sim.converters.answers import Converted
 from sim.converters.converter import CONVERTERS, convert_files, find_converter
 from sim.converters.movielens import ConversionSettings, convert_movielens
@@ -18,12 +20,13 @@ from sim.files.preference_files import write_pairs
 from sim.settings import require_known
 
 
+@plain_numbers
 def convert(
     dataset: str,
     files: str | Path | Sequence[str | Path] = (),
     *,
     out: str | Path | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     skip_bad: bool = False,
     **options: Any,
 ) -> PairTable | Converted:
@@ -34,6 +37,7 @@ def convert(
     `pluralign convert --help` lists, with `files` and its options: its answers of whatever kind, with what was left
     out.  An installed package's converter, or module:NAME of your own: a table of its answers, as `read_pairs` gives
     one, with what was left out in `left_out`.
+    seed: of what is drawn; None: the converter's own, of movielens 0.
     out: also write the answers there (.parquet, .jsonl, .jsonl.gz).
     skip_bad: leave bad rows out and count them; of movielens there are none to leave out.
     """
@@ -43,14 +47,15 @@ def convert(
     if dataset == "movielens":
         if listed:
             raise InputError("files: movielens is given its files by name", fix="give ratings=, movies=, tags=")
-        table = _movielens(seed, options)
+        table = _movielens(0 if seed is None else seed, options)
     else:
         if ":" not in dataset:
             require_known(dataset, ("movielens", *CONVERTERS.names()), section="dataset")
         converter = find_converter(dataset)
         if "seed" in converter.options:
-            options = {"seed": seed, **options}
-        elif seed != 0:
+            # Not 0 where nobody gave one: a converter has a default of its own.
+            options = options if seed is None else {"seed": seed, **options}
+        elif seed is not None:
             raise InputError(f"seed: converter '{dataset}' has no option of that name", fix="leave it out")
         made, of_theirs = convert_files(dataset, listed, options, skip_bad, out)
         return made if of_theirs is None else of_theirs
@@ -64,7 +69,10 @@ def _movielens(seed: int, options: dict[str, Any]) -> PairTable:
     for name in ("ratings", "movies"):
         if files[name] is None:
             raise InputError(f"{name} must be given", fix=f"give the path of {name}.csv")
-    for name in options:
-        require_known(name, [field.name for field in fields(ConversionSettings)], section="options")
+    kinds = {field.name: field.type for field in fields(ConversionSettings)}
+    for name, value in options.items():
+        require_known(name, list(kinds), section="options")
+        if kinds[name] == "int":
+            options = {**options, name: whole_number(name, value)}
     settings = ConversionSettings(seed=seed, **options)
     return convert_movielens(files["ratings"], files["movies"], files["tags"], settings).table

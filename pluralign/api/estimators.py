@@ -9,11 +9,13 @@ import numpy as np
 
 from pluralign.api.frames import Frame
 from pluralign.api.pairs import Differences, differences_of
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.algorithms.em_log_linear import EXACT, LogLinearEM, em_log_linear
 from sim.arguments import float_array, require_choice, require_count
 from sim.counted import counted
 from sim.errors import InputError
+from sim.named_columns import in_order
 from sim.policies.log_linear import ItemFeatures, LogLinear
 from sim.preferences import FloatArray
 from sim.streams import Stream
@@ -82,6 +84,7 @@ class Types(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def em_dpo(
     pairs: Frame,
     n_types: int,
@@ -112,6 +115,7 @@ def em_dpo(
     return Types("EM-DPO", answers, found)
 
 
+@plain_numbers
 def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 0) -> Types:
     """k-means on the mean features of what each annotator chose, then one policy a cluster.
 
@@ -148,8 +152,13 @@ class Rewards(Shown):
         self.left_out = dict(answers.pairs.left_out)
 
     def score_items(self, items: Any) -> FloatArray:
-        """<theta_row, phi(item)>; items (n, d) -> (rows, n), reward units."""
-        return self.theta @ float_array("items", items, ("n", len(self.features))).T
+        """<theta_row, phi(item)>; items (n, d) -> (rows, n), reward units.
+
+        Columns of a frame go by the names of the features, in any order.
+        """
+        own = np.atleast_2d(np.asarray(in_order("items", items, self.features, what="the features")))
+        # Laid out alike, whatever held them: a product's last digits depend on it.
+        return self.theta @ np.ascontiguousarray(float_array("items", own, ("n", len(self.features)))).T
 
     def as_dict(self) -> dict[str, Any]:
         return {"theta": self.theta.tolist(), "rows": list(self.rows), "features": list(self.features),
@@ -187,6 +196,7 @@ class Rewards(Shown):
         return axes[0] if isinstance(axes, np.ndarray) else axes
 
 
+@plain_numbers
 def bradley_terry(pairs: Frame, *, ridge: float = 1e-3) -> Rewards:
     """One reward for everybody: max sum_j w_j log sigma(<theta, d_j>) - 0.5 ridge |theta|^2, d = chosen - rejected.
 
@@ -199,6 +209,7 @@ def bradley_terry(pairs: Frame, *, ridge: float = 1e-3) -> Rewards:
     return Rewards("Bradley-Terry", found.theta[None], ("all",), answers, found)
 
 
+@plain_numbers
 def shared_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-3, max_rounds: int = 200) -> Rewards:
     """A reward an annotator over a subspace all share: theta_i = U v_i, U (d, rank) orthonormal.
 
@@ -216,6 +227,7 @@ def shared_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-3, max_rounds: 
                    answers, found)  # fmt: skip
 
 
+@plain_numbers
 def low_rank_rewards(pairs: Frame, rank: int, *, ridge: float = 1e-6, max_rounds: int = 1000) -> Rewards:
     """Rewards x' Theta phi of an annotator's features x and an item's phi, Theta (d_x, d) of rank at most `rank`.
 

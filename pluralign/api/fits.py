@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pluralign.api.frames import Frame, is_path, rows_of, said
+from pluralign.api.frames import Frame, held, is_path, rows_of, said
 from pluralign.api.pairs import asked_pairs, read_pairs
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from pluralign.api.text_encoders import encoder_of, with_encoder
 from sim.answer_kinds.kinds import AskedLikelihood
 from sim.code_in_memory import code_digest
+from sim.compiled.forks import require_threads
 from sim.counted import are, counted
 from sim.errors import InputError, short
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
@@ -139,7 +141,7 @@ class FitResult(Shown):
         several; if empty, whom the rows of sets name, those assigned last, or nobody's.  What rows say of answers
         (choice, ranking, scores, tie, strength, weight, split, group_id) is not read: each pair has a value, in order.
         """
-        annotators = names_given(annotators)
+        annotators, data = names_given(annotators), held(data)
         if isinstance(data, PairTable):
             one = predict.predict_pairs if data.answers == "pairs" else predict.predict_sets
             return Prediction(one(self._usable, self._about(data), annotators), self.method)
@@ -290,6 +292,7 @@ class Prediction(Shown):
 
 
 # Long for its arguments, the options of `pluralign fit`.
+@plain_numbers
 def fit(
     pairs: Frame,
     *,
@@ -329,6 +332,7 @@ def fit(
 
     Features are standardised; test answers and unseen annotators are read once, at the end. Errors: InputError.
     """
+    require_threads("fit")
     began = time.monotonic()
     name, given = _named(method)
     if network and name != "shared":

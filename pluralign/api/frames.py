@@ -7,7 +7,7 @@ files, and messages name the kind of frame in place of a file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -61,6 +61,13 @@ def arrow_of(data: Frame) -> Any:
     except (pa.ArrowException, ValueError, TypeError):
         return None
     return None
+
+
+def held(data: Frame) -> Frame:
+    """The same, to be read more than once: what an iterator or an Arrow stream still has."""
+    if hasattr(data, "read_all"):
+        return data.read_all()
+    return list(data) if isinstance(data, Iterator) else data
 
 
 def _only_split(data: Frame) -> Frame:
@@ -152,7 +159,7 @@ def opinions_of(data: Frame, argument: str, *, alone: bool = True) -> tuple[Ques
     or a matrix with a row an annotator and a column a candidate.  alone: see `read_opinions`."""
     if is_path(data):
         return read_opinions(data, alone=alone)
-    names = _column_names(data)
+    names = _column_names(data := held(data))
     if {"candidates", "probs"} <= names or {"candidate", "prob"} <= names:
         found = rows_of(data, argument)
         return opinions_of_rows(found.rows, found.source, alone=alone)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pluralign.api.estimators import Types
-from pluralign.api.frames import Frame, number_table
+from pluralign.api.frames import Frame, is_path, number_table
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, plotted
 from sim.algorithms import hedge as hedge_games
 from sim.algorithms import minmax_dpo as ensembles
 from sim.algorithms import regret as regrets
 from sim.arguments import probability_array, require_positive
 from sim.files.number_tables import NumberTable
+from sim.named_columns import in_order, names_of_columns
 from sim.policies.finite import draw_actions
 from sim.policies.protocol import FinitePolicy, ScoredPolicy
 from sim.preferences import AnyArray, FloatArray
@@ -72,6 +74,7 @@ class MinMax(Shown):
         return _two(own.table.groups, own.regret_per_group, own.table.policies, own.weights)
 
 
+@plain_numbers
 def minmax(regret: Frame, *, priorities: Sequence[float] | str | None = None, rounds: int = 100_000) -> MinMax:
     """min_w max_z c_z (R w)_z on a regret matrix of one's own, by optimistic Hedge, with the LP's value beside it.
 
@@ -80,6 +83,7 @@ def minmax(regret: Frame, *, priorities: Sequence[float] | str | None = None, ro
     """
     table = number_table(regret, "regret", row="group", column="policy", entry="the regret")
     game = RegretTable(table.values, table.rows, table.columns, table.source)
+    priorities = in_order("priorities", priorities, table.rows, what="the groups")
     return MinMax(solve_regret_table(game, priorities=priorities, rounds=rounds))
 
 
@@ -139,6 +143,7 @@ class HedgePlay(Shown):
         return plotted(draw)
 
 
+@plain_numbers
 def hedge(regret: Frame, *, rounds: int = 10_000, step: float | None = None, optimistic: bool = True) -> HedgePlay:
     """Optimistic Hedge (arXiv 2405.15065, Algorithm 2), or plain Hedge: columns minimise, rows maximise p' R w.
 
@@ -178,6 +183,12 @@ def _policies(
         own: Sequence[ScoredPolicy] = policies.policies(beta)
         # The items are offered all at once.
         return own, np.zeros(1, np.int64) if contexts is None else contexts, _numbered("type", len(own))
+    named = None
+    if _is_frame(policies):
+        named = number_table(policies, "policies", row="policy", column="candidate", entry="the probability")
+        policies = named.values
+        if reference is not None:
+            reference = np.asarray(in_order("reference", reference, named.columns, what="policies")).ravel()
     if isinstance(policies, np.ndarray) or (len(policies) and isinstance(policies[0], Sequence | np.ndarray)):
         table = np.asarray(policies, dtype=np.float64)
         table = table[:, None] if table.ndim == 2 else table
@@ -189,10 +200,18 @@ def _policies(
         if (table <= 0).any() or (base <= 0).any():
             raise ValueError("policies and reference must be positive: where one is 0, log(pi / pi_ref) is undefined")
         tables = [_TablePolicy(own, base) for own in table]
-        return tables, np.arange(S) if contexts is None else contexts, _numbered("policy", len(tables))
+        names = _numbered("policy", len(tables)) if named is None else named.rows
+        return tables, np.arange(S) if contexts is None else contexts, names
     if contexts is None:
         raise ValueError("contexts must be given with policies of one's own: they are compared in these")
     return tuple(policies), contexts, _numbered("policy", len(policies))
+
+
+def _is_frame(policies: Any) -> bool:
+    """A path, a table or rows by name, which `number_table` reads; not arrays, and not policies of one's own."""
+    rows = isinstance(policies, list | tuple) and len(policies) > 0 and isinstance(policies[0], Mapping)
+    by_name = rows or isinstance(policies, Mapping) or names_of_columns(policies) is not None
+    return by_name or is_path(policies) or hasattr(policies, "iloc")
 
 
 def _numbered(name: str, n: int) -> tuple[str, ...]:
@@ -230,6 +249,7 @@ class RegretMatrix(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def regret_matrix(
     policies: Any,
     contexts: AnyArray | None = None,
@@ -245,7 +265,8 @@ def regret_matrix(
 
     R[1 + z, k] = beta c_z (L[z, z] - L[z, k]),  L[z, k] = E_x E_{y ~ pi_k} log(pi_z / pi_ref)(y | x).
     policies: what `em_dpo` or `cluster_dpo` found (over its items), probabilities (K, A) or (K, S, A) with a
-    `reference` (S, A) (uniform if None), or policies of one's own with `contexts`.  samples: None for exact
+    `reference` (S, A) (uniform if None), or policies of one's own with `contexts`; probabilities (K, A) may be a path
+    (CSV) or a data frame, a row a policy, and are then called as its rows are.  samples: None for exact
     expectations, else responses sampled a context.
     """
     require_positive(beta=beta)
@@ -311,6 +332,7 @@ class MinMaxEnsemble(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def minmax_dpo(
     policies: Any,
     contexts: AnyArray | None = None,

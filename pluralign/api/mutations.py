@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown
 from sim.errors import InputError
 from sim.files.locks import held
@@ -47,6 +48,7 @@ class MutationResult(Shown):
 
 
 # Long for its arguments, the options of `pluralign mutate`.
+@plain_numbers
 def mutate(
     *papers: str,
     profile: Profile = "quick",

@@ -12,12 +12,14 @@ import numpy as np
 from pluralign.api.frames import Frame, arrow_of, is_path, rows_of
 from sim.answer_kinds.kinds import likelihood_of
 from sim.arguments import float_array, index_array, require_same_rows
+from sim.compiled.forks import require_threads
 from sim.errors import InputError
 from sim.files import preference_files
 from sim.files.answer_columns import table_of_arrow
 from sim.files.answer_sources import ANNOTATOR_NAMES_KEY, NAMES_KEY, read_row_set
 from sim.files.pair_table import PairTable
 from sim.fitting.asked_pairs import OF_ANSWERS, pairs_of_rows
+from sim.named_columns import in_order, names_of_columns
 from sim.preferences import FloatArray, IntArray
 
 # Beyond it one indicator an item and answer is no way to hold items without features.
@@ -48,7 +50,8 @@ def read_pairs(
 
     Or arrays, one entry an answer: chosen, rejected (n, d), features of the two items, or (n,) names or numbers of
     items; annotator (n,) names or numbers; prompt, weights, split, group (n,); annotator_features (n, d_x).
-    features: (n_items, d) where `chosen` and `rejected` are row numbers of it.  feature_names: (d,).
+    features: (n_items, d) where `chosen` and `rejected` are row numbers of it.  feature_names: (d,); None: those of the
+    columns where features are a frame.
 
     Errors: InputError names the file (or kind of frame), the row from 1 and the field.
     """
@@ -63,20 +66,27 @@ def read_pairs(
         raise InputError(
             f"{missing[0]} must be given, or data", fix="give chosen, rejected and annotator, one an answer"
         )
+    names = names_of_columns(chosen if features is None else features)
+    names = names if feature_names is None else tuple(feature_names)
+    for name in ("chosen", "rejected"):
+        # Of two frames whose columns stand in different orders, one would be read wrongly.
+        if names is not None and names_of_columns(arrays[name]) is not None:
+            arrays[name] = in_order(name, arrays[name], names, what="feature_names, or of chosen")
     columns: dict[str, Any] = {name: _column(name, values) for name, values in arrays.items()}
     if features is not None:
-        table = float_array("features", features, ("n_items", "d")).tolist()
+        named = np.asarray(in_order("features", features, names or (), what="feature_names"))
+        table = float_array("features", named, ("n_items", "d")).tolist()
         for name in ("chosen", "rejected"):
             places = index_array(name, np.asarray(columns[name]), len(table))
             columns[f"{name}_features"] = [table[place] for place in places]
     told = None if annotator_features is None else float_array("annotator_features", annotator_features, ("n", "d_x"))
+    known_by = names_of_columns(annotator_features)
     further = {"prompt": prompt, "weights": weights, "split": split, "group": group, "annotator_features": told}
     columns |= {name: _column(name, values) for name, values in further.items() if values is not None}
     require_same_rows(**{name: values for name, values in columns.items() if not name.endswith("ed_features")})
     renamed = {"annotator": "annotator_id", "weights": "weight", "group": "group_id"}
     rows = rows_of({renamed.get(name, name): values for name, values in columns.items()}, "data").rows
-    names = None if feature_names is None else tuple(feature_names)
-    return preference_files.table_of_rows(rows, "arrays", names)
+    return preference_files.table_of_rows(rows, "arrays", names, known_by)
 
 
 def _column(name: str, values: Any) -> list[Any]:
@@ -165,6 +175,7 @@ def differences_of(data: Frame) -> Differences:
     A tie says that neither is better, whichever of the two is called chosen: ties, and who has no other answers, are
     left out, and counted in the table's `left_out`.  Errors: InputError, also where every answer is a tie.
     """
+    require_threads("an estimator")
     pairs = _who_answered(likelihood_of(read_pairs(data).require_pairs("it"), "bradley-terry").table)
     if pairs.features is None and len(pairs) * len(pairs.items) > _MOST_INDICATORS:
         raise InputError(

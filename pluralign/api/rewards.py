@@ -10,6 +10,7 @@ from typing import Any
 from pluralign.api.fits import FitResult, names_given
 from pluralign.api.frames import Frame, said
 from pluralign.api.pairs import read_pairs
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.text_encoders import opened_unchanged
 from pluralign.ownership import importing_llm
 from sim.answer_kinds.kinds import AskedLikelihood
@@ -23,6 +24,7 @@ from sim.streams import Stream
 
 
 # Long for its arguments, the options of `pluralign llm reward`.
+@plain_numbers
 def reward(
     pairs: Frame,
     model: str | Path,

@@ -7,6 +7,7 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from sim.printable import printable
@@ -60,19 +61,43 @@ class Page:
 class Shown(abc.ABC):
     """A result: `as_dict` is what the command's --json prints, `repr` and a notebook show `page`."""
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Whatever a result's `as_dict` is made of, who changes what it gave changes nothing of the result."""
+        super().__init_subclass__(**named)
+        if "as_dict" in vars(cls):
+            cls.as_dict = _copying(cls.as_dict)  # type: ignore[assignment]
+
     @abc.abstractmethod
     def page(self) -> Page:
         """What a reader looks for first."""
 
     @abc.abstractmethod
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as plain values that JSON holds."""
+        """Everything, as plain values that JSON holds; the caller's own, to change."""
 
     def __repr__(self) -> str:
         return printable(self.page().text())
 
     def _repr_html_(self) -> str:
         return self.page().html()
+
+
+def _copying(told: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The same method, whose containers are the caller's."""
+
+    @wraps(told)
+    def own(result: Any) -> dict[str, Any]:
+        copied: dict[str, Any] = _copied(told(result))
+        return copied
+
+    return own
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(part) for name, part in value.items()}
+    # A named tuple takes its parts one by one, and holds nothing that can be changed.
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
 
 
 def plotted(draw: Callable[[], Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pluralign.api.plain_numbers import plain_numbers
 from sim.arguments import probability_array, require_count
 from sim.environments.low_rank import LowRankWorld, low_rank_matrix, plain_world
 from sim.environments.protocol import Environment, FeaturedEnvironment
@@ -32,6 +33,7 @@ def _two_attributes(n_groups: int = 4, n_features: int = 6, conflict: float = 1.
 _KNOWN: dict[str, Callable[..., LowRankWorld]] = {"low_rank": _low_rank, "two_attributes": _two_attributes}
 
 
+@plain_numbers
 def simulate(
     environment: str | Environment = "opposed_tastes",
     *,

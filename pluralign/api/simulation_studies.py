@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, plotted
-from pluralign.api.study_settings import override, whole_seed
+from pluralign.api.study_settings import override
 from pluralign.api.study_states import StudyPlan, StudyStatus
 from pluralign.backends import backends
 from sim.errors import InputError
@@ -191,6 +192,7 @@ def _drawn(files: Sequence[Path]) -> None:
 
 
 # Long for its arguments, the options of `pluralign study`.
+@plain_numbers
 def run_study(
     study: str | Path,
     *,
@@ -227,6 +229,7 @@ def run_study(
     return _run(request, out, fresh, progress)
 
 
+@plain_numbers
 def resume_study(
     folder: str | Path,
     *,
@@ -255,6 +258,7 @@ def study_status(folder: str | Path) -> StudyStatus:
     return StudyStatus.read(Path(folder))
 
 
+@plain_numbers
 def plan_study(
     study: str | Path,
     *,
@@ -292,7 +296,7 @@ def _request(
     if target_error is not None:
         changed["target_error"] = target_error
     overrides = tuple(override(key, value) for key, value in changed.items())
-    return Request(str(study_file(study)), overrides, whole_seed(seed),
+    return Request(str(study_file(study)), overrides, seed,
                    workers=available_cores() if workers is None else workers, **others)  # fmt: skip
 
 

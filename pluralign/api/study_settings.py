@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Mapping, Set
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import yaml
@@ -45,13 +44,3 @@ def plain(value: Any, key: str) -> Any:
         f"settings: {key}: expected numbers, texts, truth values, None or lists of them, got {type(value).__name__}",
         fix="give a list" if isinstance(value, Set) else "give what a study file could hold",
     )  # fmt: skip
-
-
-def whole_seed(seed: Any) -> int | None:
-    """As a Python int, whoever's whole number it is."""
-    if seed is None or isinstance(seed, bool):
-        return cast("int | None", seed)
-    try:
-        return operator.index(seed)
-    except TypeError:
-        raise InputError(f"seed: expected a whole number, got {short(seed)}", fix="for example 1") from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pluralign.api.frames import Frame, number_table, opinions_of
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.shown import Page, Shown, bars, finite_or_text, plotted
 from sim.algorithms import axioms as axiom_tests
 from sim.algorithms import von_neumann as winners
@@ -86,6 +87,7 @@ class Aggregate(Shown):
         return bars(title, {"aggregate": self.values.tolist()}, self._table.columns, "reward")
 
 
+@plain_numbers
 def aggregate(rewards: Frame, alpha: float = 0.0) -> Aggregate:
     """Agg_alpha(r) = (1 / alpha) log((1 / N) sum_i exp(alpha r_i)), response by response, and the best response.
 
@@ -149,6 +151,7 @@ class Pool(Shown):
 
 
 # Long for its docstring.
+@plain_numbers
 def pool(
     opinions: Frame,
     alpha: float = 1.0,
@@ -318,6 +321,7 @@ class VonNeumann(Shown):
         return bars("von Neumann winner", series, self.names, "probability")
 
 
+@plain_numbers
 def von_neumann(
     preferences: Frame = None, *, wins: Any = None, stance: winners.Stance = "pessimistic", delta: float = 0.1
 ) -> VonNeumann:
@@ -420,6 +424,7 @@ class Axioms(Shown):
         return plotted(draw)
 
 
+@plain_numbers
 def axioms(*rules: Any, trials: int = 3000, n_annotators: int = 4, seed: int = 0) -> Axioms:
     """Test rules of aggregation against the axioms, with counter-examples.  [arXiv 2405.00254, section 4]
 

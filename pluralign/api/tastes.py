@@ -10,6 +10,7 @@ import numpy as np
 
 from pluralign.api.frames import Frame, said
 from pluralign.api.pairs import read_pairs
+from pluralign.api.plain_numbers import plain_numbers
 from pluralign.api.text_encoders import encoder_of
 from pluralign.ownership import importing_llm
 from sim.arguments import require_count
@@ -29,6 +30,7 @@ Question = tuple[str, str, str]
 _DIRECTIONS, _TAUGHT = 128, 8000
 
 
+@plain_numbers
 def make_tastes(
     out: str | Path,
     *,

@@ -20,7 +20,7 @@ from numba.core import event, types
 from numba.core.caching import NullCache
 from numba.extending import intrinsic
 
-from sim.compiled import first_use, turns
+from sim.compiled import first_use, forks, turns
 from sim.compiled.borrowed import simplex_files
 from sim.compiled.linking import Piece, install
 
@@ -88,6 +88,7 @@ FAST_PARALLEL: Final[dict[str, Any]] = {**FAST, "parallel": True}
 INNER: Final[dict[str, Any]] = {**FAST, "cache": False, "pipeline_class": Piece}
 install()
 turns.install()
+forks.install()
 
 _LOG2E = 1.4426950408889634
 _LN2_HIGH = 6.93145751953125e-1

@@ -21,6 +21,7 @@ from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
 from sim.fitting.text_features.asked_prompts import AskedPrompts
 from sim.fitting.text_features.saved_text import TextPart
+from sim.named_columns import in_order
 from sim.preferences import AnyArray, BoolArray, FloatArray, IntArray
 
 FORMAT = 2
@@ -147,7 +148,8 @@ class SavedFit:
         """P(the annotator prefers chosen to rejected) of each row; (n,).  By a fit that knows ties (`has_ties`) they
         are one of three outcomes, and this is not 1 - P(she prefers rejected); see `tie_proba`.
 
-        chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`, or n texts, `text`).
+        chosen, rejected: (n, d) features in the user's units (or n names, `items_are_features`, or n texts, `text`);
+        columns of a frame go by the fit's names, in any order (`sim.named_columns`).
         annotator: one name for all rows, n names, or None for somebody who has answered nothing (also among the n).
         annotator_features: (n, d_x) of strangers, for methods that serve them by these.  unknown: what to do with a
         name the fit does not know.
@@ -200,6 +202,8 @@ class SavedFit:
         weights: (n,) of the answers, beside the share of them that counts as independent (`splits.independent_share`),
         as in the fit.  annotator_features: (n, d_x), the same in all rows of one annotator, for methods that want them.
         """
+        chosen = in_order("chosen", chosen, self.features)
+        rejected = in_order("rejected", rejected, self.features)
         first, second = self._items("chosen", chosen), self._items("rejected", rejected)
         n = len(first)
         if np.ndim(annotator) == 0 or len(annotator) != n:
@@ -233,7 +237,7 @@ class SavedFit:
         return Assigned(known.annotators, table, known)
 
     def _items(self, name: str, values: Any) -> FloatArray:
-        found = np.asarray(values)
+        found = np.asarray(in_order(name, values, self.features))
         if self.items_are_features and found.dtype.kind in "UO":
             found = np.atleast_1d(found)
             place = {item: number for number, item in enumerate(self.features)}
@@ -259,10 +263,16 @@ class SavedFit:
             raise ValueError(
                 f"annotator_features must be given: {self.method.name} serves annotators it does not know by them"
             )
-        found = standard_contexts(values, self.context.mean, self.context.scale, self.context.kept)
+        found = standard_contexts(self._told(values), self.context.mean, self.context.scale, self.context.kept)
         if len(found) != n:
             raise ValueError(f"annotator_features must have {n} rows (got {len(found)})")
         return found
+
+    def _told(self, values: Any) -> Any:
+        """What is known of annotators, in the fit's order where its columns have names."""
+        if self.context is None:
+            return values
+        return in_order("annotator_features", values, self.context.names, what="what the fit knows of annotators")
 
     def _numbers(self, names: Sequence[str | None]) -> IntArray:
         """(n,) index into `annotators`, -1 for whom this fit does not know."""
@@ -325,7 +335,7 @@ class SavedFit:
             left = left & ~own
         m = int(left.sum())
         if m:
-            told = None if annotator_features is None else np.asarray(annotator_features)[left]
+            told = None if annotator_features is None else np.asarray(self._told(annotator_features))[left]
             contexts, nobody = fit.contexts_of(told, m), np.arange(0)
             origin = np.zeros((1, len(fit.summary["counts"]["features"])))
             none = answers_to(origin[:0], origin, (nobody, nobody), nobody, m, np.ones(0), contexts)

@@ -22,10 +22,20 @@ OF_NOBODY_KNOWN = "to prompts held out, of people without another answer"
 
 
 def items_recur(table: PairTable) -> bool:
-    """Whether annotators meet the same item again and again (films) or once (generated responses)."""
+    """Whether annotators meet the same item again and again (films) or once (generated responses).
+
+    In another question: who gave a row twice, or was asked a question again, has met nothing else by it, and all her
+    answers to one question are on one side anyway (`hold_out`).
+    """
     answer, item = table.shown()
     person = table.annotator[answer]
-    return len(person) >= 1.5 * len(distinct(person * len(table.items) + item))
+    n_distinct = len(distinct(person * len(table.items) + item))
+    if len(person) < 1.5 * n_distinct:
+        return False
+    question, n_questions = questions_of(table)
+    first = np.zeros(len(table), dtype=np.bool_)
+    first[np.unique(question, return_index=True)[1]] = True
+    return n_questions == len(table) or int(first[answer].sum()) >= 1.5 * n_distinct
 
 
 def is_designed(table: PairTable) -> bool:

@@ -103,11 +103,12 @@ class FileColumns(Mapping[str, Column]):
         self._file = pq.ParquetFile(pa.memory_map(str(path)))
         self._schema = self._file.schema_arrow
         self._coded = set(json.loads((self._schema.metadata or {}).get(CODED, b"[]")))
+        self.length = int(self._file.metadata.num_rows)
         self._found: dict[str, Column] = {}
 
-    @property
-    def length(self) -> int:
-        return int(self._file.metadata.num_rows)
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy, or of one that another process gets: all columns, as the open file stays where it is."""
+        return {**vars(self), "_file": None, "_found": dict(self)}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._schema.names)

@@ -228,6 +228,10 @@ class SavedStudy:
         """Why it cannot be imported; empty where it can."""
         return self._found[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the experiment, which is looked up again where the copy is read, by the same rule."""
+        return {name: value for name, value in vars(self).items() if name != "_found"}
+
     @cached_property
     def _found(self) -> tuple[Experiment | None, str]:
         if EXPERIMENTS.is_ours(self.name) or ":" not in self.name:
