@@ -13,6 +13,7 @@ from sim.streams import Stream
 from theory.engine.assumptions import smallest_singular_value
 from theory.engine.judges import Bound, EveryDraw, MeanAtLeast, Slope
 from theory.engine.theorem import Control, Json, Premise, Setting, Theorem, Variant
+from theory.engine.verdicts import Verdict
 from theory.personalization import PAPER
 from theory.personalization._instances import ANSWERS, ARXIV, fit, population
 
@@ -23,6 +24,25 @@ class IdentitySetting(Setting):
 
     replicates: int = 250
     deficient: bool = False
+
+
+def _turned(k: int, B: float, deficient: bool, stream: Stream) -> tuple[float, float]:
+    """|omega - P omega'|^2 at the best P and eps = |omega' V - omega'' V'|^2 / T, of a representation turned a little
+    and T = 4,000 heads of norm B; deficient: as in IdentitySetting."""
+    T, d = 4000, 24
+    omega = random_subspace(d, k, stream.child("omega"))
+    move = 0.003 * stream.child("move").normals((d, k))
+    heads = stream.child("heads").normals((T, k))
+    if deficient:
+        # Only the direction nobody uses is moved: no reward tells.
+        heads[:, 0] = 0.0
+        move[:, 1:] = 0.0
+    moved = np.linalg.qr(omega + move)[0]
+    heads /= np.linalg.norm(heads, axis=1, keepdims=True)
+    heads *= B
+    theta = heads @ omega.T
+    eps = float(((theta - theta @ moved @ moved.T) ** 2).sum() / T)
+    return float(representation_error(omega, moved)), eps
 
 
 class UniqueRepresentation(Theorem[IdentitySetting]):
@@ -42,22 +62,54 @@ class UniqueRepresentation(Theorem[IdentitySetting]):
         return EveryDraw(1.05)
 
     def draw(self, setting: IdentitySetting, stream: Stream) -> float:
-        k, T, d = (2, 4, 8, 16)[stream.replicate % 4], 4000, 24
-        omega = random_subspace(d, k, stream.child("omega"))
-        move = 0.003 * stream.child("move").normals((d, k))
-        heads = stream.child("heads").normals((T, k))
-        if setting.deficient:
-            # Only the direction nobody uses is moved: no reward tells.
-            heads[:, 0] = 0.0
-            move[:, 1:] = 0.0
-        moved = np.linalg.qr(omega + move)[0]
-        heads /= np.linalg.norm(heads, axis=1, keepdims=True)
-        theta = heads @ omega.T
-        eps = float(((theta - theta @ moved @ moved.T) ** 2).sum() / T)
-        return float(representation_error(omega, moved)) / (k * eps)
+        k = (2, 4, 8, 16)[stream.replicate % 4]
+        distance, eps = _turned(k, 1.0, setting.deficient, stream)
+        return distance / (k * eps)
 
     def control(self, setting: IdentitySetting) -> tuple[Control[IdentitySetting], ...]:
         return (Control("heads in k - 1 dimensions (A2 broken)", replace(setting, deficient=True)),)
+
+
+@dataclass(frozen=True)
+class ExponentSetting(IdentitySetting):
+    """exponent: of B, in k eps / B^exponent."""
+
+    exponent: int = 2
+
+
+class RepresentationScale(Theorem[ExponentSetting]):
+    """Assumption A3 prints k eps / B for heads |v_i| <= B. Heads as diverse as B allows, sigma_k(V)^2 = T B^2 / k, that
+    are B times as long make eps B^2 times as large and leave the representations where they are, so that one constant
+    serves every B with k eps / B^2 alone; with k eps / B it would have to be 1 / B.
+
+    Value: |omega - P omega'|^2 divided by k eps / B^exponent, largest over B = 1/4, 1/2, 1, 2, 4 (k as in
+    unique-representation); the limit is the constant at B = 1."""
+
+    claim_id, paper, source = "representation-scale", PAPER.name, f"{ARXIV}, assumption 3 (exponent of B)"
+    statement = "One constant relates close rewards to close representations, however long the heads."
+    SETTINGS = {
+        "as_printed": Variant(
+            ExponentSetting(exponent=1), Verdict.VIOLATED, "k eps / B: 4 times too small at B = 1/4."
+        ),
+        "as_corrected": Variant(ExponentSetting(), Verdict.HOLDS, "k eps / B^2.", attained=(0.9, 1.0)),
+    }
+
+    def bound(self, setting: ExponentSetting) -> Bound:
+        return EveryDraw(1.05)
+
+    def draw(self, setting: ExponentSetting, stream: Stream) -> float:
+        k = (2, 4, 8, 16)[stream.replicate % 4]
+        ratios = []
+        for B in (0.25, 0.5, 1.0, 2.0, 4.0):
+            distance, eps = _turned(k, B, setting.deficient, stream)
+            ratios.append(distance * B**setting.exponent / (k * eps))
+        return max(ratios)
+
+    def control(self, setting: ExponentSetting) -> tuple[Control[ExponentSetting], ...]:
+        return (
+            Control("heads in k - 1 dimensions (A2 broken)", replace(setting, deficient=True)),
+            Control("the cube of B", replace(setting, exponent=3)),
+        )
 
 
 @dataclass(frozen=True)
@@ -157,4 +209,10 @@ class RepresentationLost(Theorem[LostSetting]):
         return (Control("diverse heads", replace(setting, layout="diverse")),)
 
 
-THEOREMS = (UniqueRepresentation(), RepresentationRate(), RepresentationRateAnnotators(), RepresentationLost())
+THEOREMS = (
+    UniqueRepresentation(),
+    RepresentationScale(),
+    RepresentationRate(),
+    RepresentationRateAnnotators(),
+    RepresentationLost(),
+)
