@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,9 +27,9 @@ class IdentitySetting(Setting):
     deficient: bool = False
 
 
-def _turned(k: int, B: float, deficient: bool, stream: Stream) -> tuple[float, float]:
-    """|omega - P omega'|^2 at the best P and eps = |omega' V - omega'' V'|^2 / T, of a representation turned a little
-    and T = 4,000 heads of norm B; deficient: as in IdentitySetting."""
+def _turned(k: int, lengths: Sequence[float], deficient: bool, stream: Stream) -> tuple[float, list[float]]:
+    """|omega - P omega'|^2 at the best P, and for heads of each length B eps = |omega' V - omega'' V'|^2 / T, of a
+    representation turned a little and T = 4,000 heads; deficient: as in IdentitySetting."""
     T, d = 4000, 24
     omega = random_subspace(d, k, stream.child("omega"))
     move = 0.003 * stream.child("move").normals((d, k))
@@ -39,9 +40,10 @@ def _turned(k: int, B: float, deficient: bool, stream: Stream) -> tuple[float, f
         move[:, 1:] = 0.0
     moved = np.linalg.qr(omega + move)[0]
     heads /= np.linalg.norm(heads, axis=1, keepdims=True)
-    heads *= B
-    theta = heads @ omega.T
-    eps = float(((theta - theta @ moved @ moved.T) ** 2).sum() / T)
+    eps = []
+    for B in lengths:
+        theta = B * heads @ omega.T
+        eps.append(float(((theta - theta @ moved @ moved.T) ** 2).sum() / T))
     return float(representation_error(omega, moved)), eps
 
 
@@ -63,7 +65,7 @@ class UniqueRepresentation(Theorem[IdentitySetting]):
 
     def draw(self, setting: IdentitySetting, stream: Stream) -> float:
         k = (2, 4, 8, 16)[stream.replicate % 4]
-        distance, eps = _turned(k, 1.0, setting.deficient, stream)
+        distance, (eps,) = _turned(k, (1.0,), setting.deficient, stream)
         return distance / (k * eps)
 
     def control(self, setting: IdentitySetting) -> tuple[Control[IdentitySetting], ...]:
@@ -99,11 +101,9 @@ class RepresentationScale(Theorem[ExponentSetting]):
 
     def draw(self, setting: ExponentSetting, stream: Stream) -> float:
         k = (2, 4, 8, 16)[stream.replicate % 4]
-        ratios = []
-        for B in (0.25, 0.5, 1.0, 2.0, 4.0):
-            distance, eps = _turned(k, B, setting.deficient, stream)
-            ratios.append(distance * B**setting.exponent / (k * eps))
-        return max(ratios)
+        lengths = (0.25, 0.5, 1.0, 2.0, 4.0)
+        distance, eps = _turned(k, lengths, setting.deficient, stream)
+        return max(distance * B**setting.exponent / (k * own) for B, own in zip(lengths, eps, strict=True))
 
     def control(self, setting: ExponentSetting) -> tuple[Control[ExponentSetting], ...]:
         return (
