@@ -14,7 +14,7 @@ from llm.runs.evaluated_answers import evaluated_answers, training_responsibilit
 from llm.runs.evaluation_report import EvaluatedGroup, Evaluation, OwnGroupGap, PolicyOnAnswers
 from llm.runs.margins import both_sides, difference, infer_groups, length_margins, margins_of, match_groups, summarise
 from llm.runs.open_run import OpenRun
-from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
+from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts, say_tempered
 from llm.runs.sampled_tables import sampled_tables
 from llm.runs.table_rows import Ensemble, table_rows
 from llm.scorers.named_scorers import Scorer
@@ -57,6 +57,7 @@ def evaluate(
     names = _names(run, match)
     require_groups(named, [*names.values(), *(match or {})], run.mixture.adapters)
     policies, ensembles, grouping = table_rows(run, others)
+    say_tempered(run.settings.sampling.temperature, progress)
     progress(f"margins of {len(policies)} policies on {len(answers)} answers of {len(answers.annotators)} annotators")
     # First of all: these passes give the scores of the members, too.
     averaged = _token_average_margins(policies, ensembles, answers)

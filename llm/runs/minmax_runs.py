@@ -15,7 +15,7 @@ from llm.base.progress import Progress
 from llm.runs.model_card import direct_card
 from llm.runs.open_run import OpenRun
 from llm.runs.run_folder import MINMAX_AGAIN, save_adapter, save_mixture
-from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts
+from llm.runs.sampled_prompts import contexts_of_prompts, sampled_prompts, say_tempered
 from llm.runs.unsolved_games import unsolved
 from llm.runs.worst_group import student_scales
 from llm.training.adapter_policy import AdapterPolicy
@@ -146,6 +146,7 @@ def minmax_run(
     data = run.preferences()
     asked = contexts_of_prompts(data.train, run.base.store)
     contexts, apiece = sampled_prompts(asked, prompts, samples, stream.child("prompts"))
+    say_tempered(run.settings.sampling.temperature, progress)
     progress(f"{apiece * len(contexts)} responses from each of {K} adapters")
     sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     tuples = tuple(
@@ -251,6 +252,7 @@ def direct_run(
     stream = Stream(seed, "direct")
     asked = contexts_of_prompts(run.preferences().train, run.base.store)
     contexts, apiece = sampled_prompts(asked, prompts, samples, stream.child("prompts"))
+    say_tempered(run.settings.sampling.temperature, progress)
     sampled = discrepancy_sampled(run.policies, contexts, stream.child("samples"), apiece)
     matrix = sampled.estimate
     own = run.policies[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from llm.base.progress import Progress
 from llm.base.tokens import TokenStore
 from llm.data.answer_sets import AnswerSet
 from sim.errors import InputError
@@ -17,6 +18,15 @@ def contexts_of_prompts(answers: AnswerSet, store: TokenStore) -> IntArray:
     order = np.lexsort((contexts, -store.lengths(contexts), answers.prompts))
     _, first = np.unique(answers.prompts[order], return_index=True)
     return np.asarray(contexts[order][first])
+
+
+def say_tempered(temperature: float, progress: Progress) -> None:
+    """Regrets and weights are of the policies themselves only where their samples are drawn as they are."""
+    if temperature != 1.0:
+        progress(
+            f"note: responses are drawn at temperature {temperature:g} (sampling.temperature), and log-probabilities "
+            "are those of the policies at 1, as they are served: regrets, weights and KL are of neither; set it to 1"
+        )
 
 
 def distinct_prompts(contexts: IntArray, limit: int, stream: Stream) -> IntArray:

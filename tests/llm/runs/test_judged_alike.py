@@ -182,6 +182,19 @@ def test_all_runs_are_sampled_alike_and_all_rows_of_a_file_are_evaluated_on(run,
     )
 
 
+@pytest.mark.parametrize("which", ["evaluate", "minmax"])
+def test_samples_at_another_temperature_are_said_to_be(trained, which):
+    for temperature in (1.0, 0.5):
+        own = open_run(trained("method=dpo", "data.unseen=0.3", f"sampling.temperature={temperature}"), device="cpu")
+        said = []
+        if which == "evaluate":
+            evaluate(own, {}, prompts=2, progress=said.append)
+        else:
+            minmax_run(own, [(1.0,) * len(own.policies)], prompts=2, progress=said.append)
+        noted = [text for text in said if text.startswith(f"note: responses are drawn at temperature {temperature:g} ")]
+        assert len(noted) == (temperature != 1.0)
+
+
 def test_a_file_of_unseen_annotators_alone_is_evaluated_on(run, answers):
     data = answers("unseen.jsonl", lambda j, row: {**row, "split": "unseen"})
     given = load_answers(str(data), run.settings.data, run.tokenizer, run.base.store, run.mixture.window)
