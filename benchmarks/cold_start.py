@@ -25,11 +25,15 @@ used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps([told.returncode, time.monotonic() - began, used.ru_utime + used.ru_stime, told.stderr[-500:]]))
 """
 _STUDY = ["--workers", "1", "--engine", "local", "--out", "{folder}/out", "--fresh"]
+# They share what is to be compiled.
+_TWO = ["--workers", "2", *_STUDY[4:]]
 COMMANDS = {
     "study section_5_1": ["study", "section_5_1", "--set", "replicates=1", "--set", "backend=log_linear", *_STUDY],
     "study types": ["study", "types", "--set", "replicates=1", *_STUDY],
     "study scenarios": ["study", "scenarios", "--set", "replicates=1", *_STUDY],
+    "scenarios, two workers": ["study", "scenarios", "--set", "replicates=1", *_TWO],
     "study welfare_profiles": ["study", "welfare_profiles", "--set", "replicates=1", *_STUDY],
+    "profiles, two workers": ["study", "welfare_profiles", "--set", "replicates=1", *_TWO],
     "welfare": ["welfare", "{folder}/utilities.csv", "--lottery"],
     "welfare leximin": ["welfare", "{folder}/utilities.csv", "--lottery", "--rule", "leximin"],
     "minmax": ["minmax", "--regret", "{folder}/utilities.csv"],
