@@ -75,12 +75,12 @@ def together() -> Iterator[Processes]:
         ending.remember_groups()
         # One of those that fail together speaks: the first to say so.
         if not _first_to_fail(store):
-            ending.code = 130 if isinstance(error, KeyboardInterrupt) else 2
+            ending.code = max(2, _code_of(error))
             raise SystemExit(ending.code) from None
         lost = _lost(error, own, wait or _WAIT)
+        ending.code = _code_of(error) if lost is None else 2
         if lost is None:
             raise
-        ending.code = 2
         raise InputError(lost, fix="give the same command again: finished pieces are kept") from error
     ending.remember_groups()
     distributed.destroy_process_group()
@@ -187,14 +187,23 @@ class _Ending:
         os._exit(self.code if self.code is not None else int(uncaught))
 
 
+def _code_of(error: BaseException) -> int:
+    """The exit code of a program that ends by it."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, InputError) else 1
+
+
 _ENDINGS: list[_Ending] = []
 
 
 def ends_with(code: int) -> None:
-    """Said last by a program that knows its exit code: where processes were together, it is the code of this one."""
+    """Said last by a program that knows its exit code: where processes were together, it is the code of this one.
+
+    One that ends well and does not say so ends with 0, or 1 after an error that nobody caught.
+    """
     for ending in _ENDINGS:
-        if ending.code is None:
-            ending.code = code
+        ending.code = code or ending.code or 0
 
 
 def _lost(error: BaseException, own: Processes, wait: float) -> str | None:

@@ -120,7 +120,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="shared-ridge", place="sim.estimators.shared_representation:fit_shared_batch",
-        old="Limits(float(ridge)", new="Limits(100.0 * float(ridge)",
+        old="float(ridge * scale**2)", new="float(100.0 * ridge * scale**2)",
         what="the ridge of the shared fit is a hundred times larger",
     ),
     _fault(
