@@ -175,8 +175,51 @@ class PrioritiesMonotone(Theorem[PrioritySetting]):
         return (Control("priorities on columns", replace(setting, on="columns")),)
 
 
+def _filled(priorities: FloatArray) -> FloatArray:
+    """w_k = max(0, 1 - t / c_k) with the t at which they add to 1: those of the largest priorities, as many as do."""
+    order = np.argsort(-priorities)
+    inverse = np.cumsum(1.0 / priorities[order])
+    t = np.arange(len(priorities)) / inverse
+    # With m in play t = (m - 1) / sum 1 / c; the largest such t is the one at which nobody else would come in.
+    return np.maximum(0.0, 1.0 - t.max() / priorities)
+
+
+class PrioritiesFill(Theorem[PrioritySetting]):
+    """Where every group loses the same A under every other group's policy, max_k c_k A (1 - w_k) is least at
+    w_k = max(0, 1 - t / c_k), t such that they add to 1: groups of small priority get nothing, and priorities (1, 2, 4)
+    give weights (0, 1/3, 2/3). Every fourth draw has these priorities, the others random ones between 1/3 and 3.
+
+    Value: largest difference of the game's exact solution from it.                                      [derived]
+    """
+
+    claim_id, paper, source = "priorities-fill", PAPER.name, f"{ARXIV}, section 5 (weighted regret tuples) [derived]"
+    statement = "Among groups that lose alike, weights follow priorities, and a group of small priority has none."
+    SETTINGS = {"as_stated": Variant(PrioritySetting(replicates=200))}
+
+    def bound(self, setting: PrioritySetting) -> Bound:
+        return EveryDraw(1e-8)
+
+    def draw(self, setting: PrioritySetting, stream: Stream) -> float:
+        policies, _ = _instance(stream)
+        A = 1.0 + 20.0 * float(stream.child("loss").uniforms(1)[0])
+        c = random_priorities(3, stream.child("priorities"), spread=3.0)
+        if stream.replicate % 4 == 0:
+            c = np.array([1.0, 2.0, 4.0])
+        # Regrets are the diagonal less the discrepancies.
+        game = _weigh((policies, A * np.eye(3)), c, setting.on).regret.values[1:]
+        solved = solve_exactly(-game.T[None]).policy[0]
+        return float(np.abs(solved - _filled(c)).max())
+
+    def control(self, setting: PrioritySetting) -> tuple[Control[PrioritySetting], ...]:
+        return (
+            Control("no priorities", replace(setting, on="nothing")),
+            Control("priorities on columns", replace(setting, on="columns")),
+        )
+
+
 THEOREMS = (
     PrioritiesOnRows(),
     PrioritiesEqualise(),
     PrioritiesMonotone(),
+    PrioritiesFill(),
 )
