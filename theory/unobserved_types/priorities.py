@@ -181,7 +181,7 @@ def _filled(priorities: FloatArray) -> FloatArray:
     inverse = np.cumsum(1.0 / priorities[order])
     t = np.arange(len(priorities)) / inverse
     # With m in play t = (m - 1) / sum 1 / c; the largest such t is the one at which nobody else would come in.
-    return np.maximum(0.0, 1.0 - t.max() / priorities)
+    return np.asarray(np.maximum(0.0, 1.0 - t.max() / priorities))
 
 
 class PrioritiesFill(Theorem[PrioritySetting]):
