@@ -11,7 +11,7 @@ from sim.studies.cells import run_study
 from sim.studies.experiments.bandit.figures import draw_bandit
 from sim.studies.experiments.bandit.setting import BanditSetting
 from sim.studies.experiments.low_rank.candidates_and_hidden_figures import draw_hidden
-from sim.studies.experiments.representation.figures import draw_fitted_rank, draw_gain
+from sim.studies.experiments.representation.figures import draw_fitted_rank, draw_gain, draw_violation
 from sim.studies.reference import reference_of
 from sim.studies.report import SavedStudy, StudyReport
 from sim.studies.results import Results
@@ -72,6 +72,32 @@ def test_learners_that_are_worse_than_a_coin_are_shown(tmp_path):
         {("low", "agreement"): 0.31, ("low", "agreement/strangers"): 0.4}, n=n, hidden=hidden, users=10)]  # fmt: skip
     (figure,) = _drawn(draw_hidden, Results.from_rows(rows), tmp_path).values()
     assert figure.axes[0].get_ylim()[0] <= 0.31
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "title"),
+    [([{"users": 10}], None, "10 users"), ([{}], {"users": 25}, "25 users"), ([{}], {}, "1 users"),
+     ([{"users": 10}, {"users": 20}], None, None)],
+)  # fmt: skip
+def test_answers_are_counted_by_the_studys_users(tmp_path, rows, settings, title):
+    """Of several numbers of users there is no one axis."""
+    values = {("low", "agreement"): 0.7, ("low", "agreement/strangers"): 0.6}
+    every = [row for own in rows for n in (100, 400) for hidden in (0, 1)
+             for row in _rows(values, n=n, hidden=hidden, **own)]  # fmt: skip
+    figures = _drawn(draw_hidden, Results.from_rows(every, settings), tmp_path)
+    assert [figure.get_suptitle().split("\n")[0] for figure in figures.values()] == (
+        [] if title is None else [f"Contexts nobody observes, {title}"]
+    )
+
+
+def test_what_is_violated_everywhere_has_no_prediction_at_nothing(tmp_path):
+    values = {("shared", "error"): 1.0, ("separate", "error"): 2.0, ("shared", "error/rate"): 1.0}
+    for least in (0.0, 0.2):
+        rows = [row for w in (least, 0.5) for row in _rows(values, violation=w)]
+        (figure,) = _drawn(draw_violation, Results.from_rows(rows), tmp_path).values()
+        title = figure.axes[0].get_title()
+        assert title == ("Sharing helps up to w: predicted 1.82" if least == 0.0 else "No crossing")
+        assert figure.axes[1].get_title().endswith(f"made for .9 at w = {least:g})")
 
 
 def test_a_low_rank_study_says_its_own_rank_and_confidence(tmp_path):

@@ -69,9 +69,10 @@ def draw_unsafe(results: Results, folder: Path) -> list[Path]:
 
 def draw_hidden(results: Results, folder: Path) -> list[Path]:
     """Pairs ordered rightly, against answers a user (nothing hidden; some hidden) and against hidden dimensions."""
-    users = (results.levels("users") or [1])[0]
-    if not results.levels("n"):
+    several = results.levels("users") or [results.settings.get("users") or 1]
+    if not results.levels("n") or len(several) > 1:
         return []
+    (users,) = several
     expanded = results.with_columns(each=[n / users for n in results["n"]])
     hidden, most, each = results.levels("hidden"), results.levels("n")[-1], expanded.levels("each")
     figure, axes = panels(4)

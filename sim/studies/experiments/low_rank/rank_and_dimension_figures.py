@@ -25,6 +25,7 @@ def draw_dimension(results: Results, folder: Path) -> list[Path]:
     ranks = results.levels("rank")
     figure, axes = panels(3)
     every: list[tuple[float, str]] = []
+    shares: list[float] = []
     both = ((LOW.text, "regret"), (FULL.text, "regret"))
     for number, d in enumerate(results.levels("d_x")):
         at = complete(results, {rank: {"d_x": d, "rank": rank} for rank in ranks}, *both, ("low", "free"),
@@ -40,6 +41,7 @@ def draw_dimension(results: Results, folder: Path) -> list[Path]:
         points(axes[1], list(at), full, label, number, "--")
         found = [ratio(*results.paired(*((cell, *own) for own in both))) for cell in at.values()]
         share = [a / b for a, b in zip(k, D, strict=True)]
+        shares += share
         axes[2].errorbar(share, [r for r, _ in found], yerr=[e for _, e in found], **{**look(number), "linestyle": ""})
     if not every:
         return []
@@ -47,7 +49,7 @@ def draw_dimension(results: Results, folder: Path) -> list[Path]:
     power, half = slope([k for k, _ in every], paired)
     known = "" if np.isnan(half) else f" ± {half:.2f}"
     grows = "" if np.isnan(power) else f": regret grows like k to the {power:.2f}{known}"
-    line = np.geomspace(0.12, 1.0, 20)
+    line = np.geomspace(min(0.12, *shares), 1.0, 20)
     axes[2].plot(line, line, color="0.3", linewidth=1, linestyle=":", label="k / D")
     axes[2].plot(line, np.sqrt(line), color="0.3", linewidth=1, linestyle="--", label="square root of k / D")
     axes[2].legend(fontsize=8, frameon=False, loc="upper left")

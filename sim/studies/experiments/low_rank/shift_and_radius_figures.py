@@ -50,8 +50,11 @@ def draw_scenarios(results: Results, folder: Path) -> list[Path]:
         for axis in axes[:2]:
             axis.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
         shifted = bool(mean)
+        # A file a mean, of one name where there is one.
+        several = len([other for other in results.levels("context_mean") if other]) > 1
+        name = f"scenarios-mean-{mean:g}" if shifted and several else "scenarios-mean" if shifted else "scenarios"
         title = "Regret under exotic actions" + (f", first context of mean {mean:g}" if shifted else "")
-        paths += finish(figure, own, title, folder, "scenarios-mean" if shifted else "scenarios", axes)
+        paths += finish(figure, own, title, folder, name, axes)
     return paths
 
 
@@ -76,7 +79,7 @@ def draw_controls(results: Results, folder: Path) -> list[Path]:
         log_y(axis, "regret")
         axis.set_title(SHIFTS[shift], fontsize=10)
     half = Results.from_rows((row for row in results.rows() if row["replicate"] % 2 == 1), results.settings)
-    title = "Six shifts, every pessimistic method at its best radius (chosen on the other half of the seeds)"
+    title = "Every pessimistic method at its best radius by shift (chosen on the other half of the seeds)"
     return finish(figure, half if len(half) else results, title, folder, "controls", axes[0])
 
 

@@ -58,4 +58,4 @@ def _bars(results: Results, folder: Path, profiles: list[str | None]) -> list[Pa
                         axis.annotate("0", (at, 0), textcoords="offset points", xytext=(0, 2), ha="center", fontsize=7)
         axis.set_xticks(range(len(profiles)), [str(name) for name in profiles], rotation=30, fontsize=8)
         axis.set_title(words, fontsize=9.5)
-    return finish(figure, results, "Lotteries of three rules in five societies", folder, "profiles", axes[0])
+    return finish(figure, results, "Lotteries of three rules by society", folder, "profiles", axes[0])

@@ -38,19 +38,22 @@ def draw_violation(results: Results, folder: Path) -> list[Path]:
         curve(axes[0], plain, "violation", "error", label, number, method=method)
         curve(axes[2], plain, "violation", "own_loss", label, number, method=method)
     if varied:
-        reshuffled = results.where(permuted=True, violation=0.0)
+        reshuffled = results.where(permuted=True, violation=plain.levels("violation")[0])
         curve(axes[0], reshuffled, "violation", "error", "shared, answers reshuffled (control)", 6, method="shared")
     w = plain.levels("violation")
     by = {m: plain.where(method=m, metric="error").means("violation", on=plain) for m in ("shared", "separate")}
     measured = crossing(w, by["shared"], by["separate"])
-    predicted = float(np.sqrt(np.maximum(by["separate"][:1] ** 2 - by["shared"][:1] ** 2, 0.0)).sum())
+    # Of errors where nothing is violated.
+    unspoilt = w[:1] == [0.0]
+    gain = np.maximum(by["separate"][:1] ** 2 - by["shared"][:1] ** 2, 0.0)
+    predicted = float(np.sqrt(gain).sum()) if unspoilt else float("nan")
     crossings: list[str] = []
     for at, words, style in ((measured, "measured", "-"), (predicted, "predicted", ":")):
         if np.isfinite(at):
             axes[0].axvline(at, color="0.3", linestyle=style, linewidth=1, label=f"_crossing, {words}")
             crossings.append(f"{words} {at:.2f}")
     axes[0].set_ylabel("mean error of a party's reward")
-    axes[0].set_title("Sharing helps up to w: " + ", ".join(crossings), fontsize=10)
+    axes[0].set_title("Sharing helps up to w: " + ", ".join(crossings) if crossings else "No crossing", fontsize=10)
     _coverage(axes[1], plain)
     axes[2].set_ylabel("share of the best gain")
     axes[2].set_title("What a party loses by its own estimate", fontsize=10)
@@ -60,7 +63,7 @@ def draw_violation(results: Results, folder: Path) -> list[Path]:
 
 
 def covered(at_zero: Mapping[int, float], errors: Mapping[int, float]) -> BoolArray:
-    """Whether each replicate has every party inside: its error over the rate within the .9 quantile, at w = 0, of the
+    """Whether each replicate has every party inside: its error over the rate within the .9 quantile, at least w, of the
     half of the replicates (even, odd) that it is not in. So all of them are judged, and none by itself.
 
     Both by replicate: one that failed must not turn even ones into odd.
@@ -88,7 +91,7 @@ def _coverage(axes: Any, results: Results) -> None:
     axes.axhline(0.9, color="0.3", linestyle="--", linewidth=1)
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("share of seeds")
-    axes.set_title("All parties inside their sets (made for .9 at w = 0)", fontsize=10)
+    axes.set_title(f"All parties inside their sets (made for .9 at w = {w[0]:g})", fontsize=10)
 
 
 def draw_fitted_rank(results: Results, folder: Path) -> list[Path]:
