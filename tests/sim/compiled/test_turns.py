@@ -60,11 +60,13 @@ def test_one_compiles_and_the_other_loads(tmp_path):
 def test_a_lock_that_nobody_gives_back_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     import fcntl
 
-    from numba import njit
+    from numba import config, njit
 
     from sim.compiled import turns
     from sim.compiled.jit import JIT
 
+    # A folder of its own: what an earlier run kept would be loaded, and nothing waited for.
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(turns.TakingTurns, "PATIENCE", 0.2)
 
     @njit(**JIT)
@@ -73,8 +75,10 @@ def test_a_lock_that_nobody_gives_back_is_not_waited_for_for_ever(tmp_path, monk
 
     cache = doubled._cache
     assert isinstance(cache, turns.TakingTurns)
-    cache._cache_path = str(tmp_path)
-    with (Path(tmp_path) / f"{cache._impl.filename_base}.lock").open("ab") as taken:
+    place = Path(cache._cache_path)
+    assert place.is_relative_to(tmp_path)
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / f"{cache._impl.filename_base}.lock").open("ab") as taken:
         fcntl.flock(taken, fcntl.LOCK_EX)
         began = time.monotonic()
         assert doubled(np.float64(2.5)) == 5.0
