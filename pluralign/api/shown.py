@@ -65,6 +65,7 @@ class Shown(abc.ABC):
         """Whatever a result's `as_dict` is made of, who changes what it gave changes nothing of the result."""
         super().__init_subclass__(**named)
         if "as_dict" in vars(cls):
+            # To mypy a method is not to be assigned to; a decorator on each class would be forgotten on the next.
             cls.as_dict = _copying(cls.as_dict)  # type: ignore[assignment]
 
     @abc.abstractmethod

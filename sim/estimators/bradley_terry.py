@@ -26,7 +26,7 @@ _PARALLEL_FROM = 1 << 18
 # Rows that are looked at together.
 _ROWS = 1 << 14
 # Rows of a replicate in which an entry of 1 is looked for first.
-_FEW = 16
+_FEW = 4
 
 
 class FitStatus(IntEnum):
@@ -85,8 +85,8 @@ def unit_scale(differences: FloatArray) -> float:
 def unit_scales(differences: FloatArray) -> FloatArray:
     """`unit_scale` of each replicate (B, ...); (B,).  Read as far as an entry of 1, which of most is in a few rows."""
     scales = np.ones(len(differences))
-    few = np.abs(differences[:, :_FEW])
-    for b in np.flatnonzero(~(few.reshape(len(few), -1).max(axis=1, initial=0.0) >= 1.0)):
+    few = np.abs(differences[:, :_FEW]) >= 1.0
+    for b in np.flatnonzero(~few.reshape(len(few), -1).any(axis=1)):
         scales[b] = unit_scale(differences[b])
     return scales
 

@@ -18,7 +18,8 @@ from sim.plugin_sources import own_modules
 from theory.engine.identity import sent_from
 from theory.engine.theorem import Theorem
 
-# joblib has it within, and from 1.6 on beside itself.
+# joblib has it within, and from 1.6 on beside itself.  What it packs goes to workers of this process and back; no file
+# of it is ever written or read.
 try:
     _CLOUDPICKLE: Any = importlib.import_module("joblib.externals.cloudpickle")
 except ImportError:

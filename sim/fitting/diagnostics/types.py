@@ -28,6 +28,8 @@ from sim.streams import Stream
 _FAVOURITES = 6
 # Parameters whose errors are found jointly; more, and the matrices of them all cost more than the fit.
 _MOST = 2000
+# Of all people's scores of them, .4 GB: a few copies are held at once.
+_MOST_SCORES = 50_000_000
 
 
 @one_thread()
@@ -38,7 +40,8 @@ def coefficient_errors(
 
     See `sim.fitting.mixture_errors`: the sandwich by person, with what few people leave open, of coefficients, shares
     and thresholds at once, and who is of which type as little known as the answers say.  Of more than `_MOST`
-    parameters each type's on its own, thresholds and responsibilities as known (so they are a little too small).
+    parameters, or `_MOST_SCORES` of them and people, each type's on its own, thresholds and responsibilities as known
+    (so they are a little too small).
     NaN of a type that nobody is of, and of types that the answers do not tell apart.
     weights: (n,) of the training answers, the effective ones if None.  centre: (d,) what types shrink to.
     """
@@ -48,7 +51,7 @@ def coefficient_errors(
     centre = np.zeros(d) if K == 1 else centre
     sets, levels = sets_of(replace(answers, weights=own)), answers.levels
     mixture = Mixture(model.theta, model.mixture, model.responsibilities, model.ridge, centre)
-    if K * d > _MOST:
+    if K * d > _MOST or N * K * d > _MOST_SCORES:
         alone = [
             mixture._replace(theta=theta[None], shares=np.ones(1), responsibilities=np.ones((N, 1)))
             for theta in model.theta

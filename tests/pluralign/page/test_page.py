@@ -276,7 +276,7 @@ def test_an_evaluation_of_other_weights_is_said_to_be_one(tmp_path):
     run_folder(tmp_path)
     evaluated, minmax = tmp_path / "eval.json", tmp_path / "minmax.json"
     content = read_stamped(evaluated, "")
-    said = "the evaluation (eval.json) is of other MinMax weights"
+    said = "the evaluation (eval.json) is of other MinMax weights or another direct policy"
 
     def shown():
         return render(collect(tmp_path)), outdated(tmp_path, read_stamped(evaluated, "")) or ""

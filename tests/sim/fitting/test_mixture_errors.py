@@ -245,12 +245,13 @@ def test_a_fit_tells_the_joint_errors(strength):
     assert np.array(found) == pytest.approx(expected, rel=1e-4)
 
 
-def test_of_many_parameters_each_type_s_are_its_own(monkeypatch):
+@pytest.mark.parametrize("limit", ["_MOST", "_MOST_SCORES"])
+def test_of_many_parameters_each_type_s_are_its_own(monkeypatch, limit):
     """As if it were known who is of which type: smaller errors."""
     report = _report("em-dpo", False, ridge=0.01)
     inner = report.model
     joint = coefficient_errors(inner, report.fits.centre, report.prepared)
-    monkeypatch.setattr(types, "_MOST", 3)
+    monkeypatch.setattr(types, limit, 3)
     alone = coefficient_errors(inner, report.fits.centre, report.prepared)
     assert alone.shape == joint.shape
     assert alone.mean() < joint.mean()
