@@ -206,7 +206,8 @@ def outdated(folder: Path, evaluation: Mapping[str, Any]) -> str | None:
     told = [
         f"{', '.join(names)} {words}" for names, words in ((newer, "was made after it"), (gone, "is gone")) if names
     ]
-    return f"the evaluation (eval.json) is of other MinMax weights or another direct policy: {'; '.join(told)}; {EVAL_AGAIN}"
+    what = "the evaluation (eval.json) is of other MinMax weights or another direct policy"
+    return f"{what}: {'; '.join(told)}; {EVAL_AGAIN}"
 
 
 def read_written(folder: Path) -> dict[str, dict[str, Any]]:

@@ -6,49 +6,16 @@ import warnings
 
 import pytest
 from opposed import opposed_types
+from own_modules_text import sums_module
 
 import pluralign as pl
 from sim.errors import InputError
 
-MODULE = '''
-import numpy as np
-from sim.fitting.method import Grid, Method
-from sim.likelihoods import log_sigmoid
-
-FACTOR = 1.0
-RUNS = []
-
-class Sums(Method):
-    """What everybody chose, summed."""
-
-    name, beside = "{name}", ("pooled",)
-
+FIRST = """
     def __init__(self, strength=1.0):
         self.strength = strength
-
-    def grid(self, problem):
-        return Grid((0,), (1.0,), untried=1.0, fixed=True)
-
-    def fit(self, answers, size, ridge, task):
-        return FACTOR * self.strength * answers.differences.mean(axis=0)
-
-    def log_likelihood(self, model, answers):
-        return log_sigmoid(answers.differences @ model)
-
-    def adapt(self, model, answers):
-        return model
-
-    def describe(self, model, prepared, centre, stream):
-        return ()
-
-    def parameters(self, model):
-        return {{"sums": model}}
-
-    def restore(self, parameters):
-        return parameters["sums"]
-
-METHOD = Sums()
-'''
+"""
+FITTED = "FACTOR * self.strength * answers.differences.mean(axis=0)"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +28,9 @@ def module(tmp_path, monkeypatch, request):
     name = f"given_{abs(hash(request.node.name))}"
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    (tmp_path / f"{name}.py").write_text(MODULE.format(name=name))
+    (tmp_path / f"{name}.py").write_text(
+        sums_module(name, head="FACTOR = 1.0", first=FIRST, fitted=FITTED, last="\nMETHOD = Sums()")
+    )
     importlib.invalidate_caches()
     yield importlib.import_module(name)
     sys.modules.pop(name, None)

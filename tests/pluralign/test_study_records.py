@@ -5,36 +5,17 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from own_modules_text import coins_module
 
 import pluralign as pl
 from pluralign.commands.study import command
 from sim.errors import InputError
 
-MODULE = """
-from dataclasses import dataclass
-from sim.studies.experiment import Experiment, Figure, Measurement
-from sim.studies.plots import curve, finish, panels
-from sim.studies.summary import means_table
-
-FACTOR = 2.0
-
-@dataclass(frozen=True)
-class Coins:
-    n: int = 1
-
-def run(setting, stream, backends):
-    return [Measurement("coin", "heads", FACTOR * float(stream.uniforms(setting.n).mean()))]
-
-def draw(results, folder):
-    figure, axes = panels(1)
-    curve(axes[0], results, "n", "heads", "coin", 0, method="coin")
-    return finish(figure, results, "Coins", folder, "coins")
-
+LAST = """
 def table(results, factors):
     return "coins: " + means_table(results, factors)
 
-COINS = Experiment(Coins, run, {{"coins": Figure(draw, needs=("n",))}}, table=table)
-"""
+COINS = Experiment(Coins, run, {"coins": Figure(draw, needs=("n",))}, table=table)"""
 
 
 @pytest.fixture
@@ -45,7 +26,7 @@ def coins(tmp_path, monkeypatch, request):
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (work / f"{name}.py").write_text(MODULE.format())
+    (work / f"{name}.py").write_text(coins_module("FACTOR = 2.0", LAST))
     (work / "coins.yaml").write_text(
         f"experiment: {name}:COINS\ntitle: Coins\nreplicates: 3\ngrid: {{n: [1, 4]}}\nfigure: coins\n"
     )
@@ -93,9 +74,9 @@ def test_an_edited_study_file_is_another_code(coins, tmp_path):
 
 
 MISTAKES = {
-    "table": ('return "coins: "', 'return 1 / 0, "coins: "', r"table raised ZeroDivisionError \({file}, line 22\)"),
+    "table": ('return "coins: "', 'return 1 / 0, "coins: "', r"table raised ZeroDivisionError \({file}, line 23\)"),
     "no text": ('return "coins: " + means', 'return len, means', "table must return a text"),
-    "figure": ("figure, axes = panels(1)", "1 / 0", r"figure 'coins' raised ZeroDivisionError \({file}, line 17\)"),
+    "figure": ("figure, axes = panels(1)", "1 / 0", r"figure 'coins' raised ZeroDivisionError \({file}, line 18\)"),
     "no files": ("return finish(", "return print(", "figure 'coins' must return the files that it wrote"),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from opposed import opposed_types
+from own_modules_text import sums_module
 
 import pluralign as pl
 from sim import plugins
@@ -70,40 +71,9 @@ def test_of_a_package_and_what_ours_are_found_by_otherwise(folder):
             find(name)
 
 
-METHOD = """
-import numpy as np
-from sim.fitting.method import Grid, Method
-from sim.likelihoods import log_sigmoid
-
-class {kind}(Method):
-    name, beside = "same", ("pooled",)
-
-    def grid(self, problem):
-        return Grid((0,), (1.0,), untried=1.0, fixed=True)
-
-    def fit(self, answers, size, ridge, task):
-        return answers.differences.mean(axis=0)
-
-    def log_likelihood(self, model, answers):
-        return log_sigmoid(answers.differences @ model)
-
-    def adapt(self, model, answers):
-        return model
-
-    def describe(self, model, prepared, centre, stream):
-        return ()
-
-    def parameters(self, model):
-        return {{"sums": model}}
-
-    def restore(self, parameters):
-        return parameters["sums"]
-"""
-
-
 def test_two_methods_in_one_fit(folder):
     for number in (1, 2):
-        (folder / f"same_name_{number}.py").write_text(METHOD.format(kind=f"Sums{number}"))
+        (folder / f"same_name_{number}.py").write_text(sums_module("same", f"Sums{number}"))
     names = ["same_name_1:Sums1", "same_name_2:Sums2"]
     message = "^beside: two methods are called 'same', same_name_1:Sums1 and same_name_2:Sums2; give one another name"
     table = opposed_types(groups=False)

@@ -7,41 +7,18 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 from opposed import opposed_types
+from own_modules_text import sums_module
 
 import pluralign as pl
 from pluralign.__main__ import main
 from sim.errors import InputError
 from sim.files.preference_files import write_pairs
 
-MODULE = """
-import numpy as np
-from sim.fitting.method import Diagnosis, Grid, Method
-from sim.likelihoods import log_sigmoid
-
-class Sums(Method):
-    name, beside = "{name}", ("pooled",)
-
-    def grid(self, problem):
-        return Grid((0,), (1.0,), untried=1.0, fixed=True)
-
+TOLD = """
+class Told(Sums):
     def fit(self, answers, size, ridge, task):
         self.n = answers.n_annotators
-        return answers.differences.mean(axis=0)
-
-    def log_likelihood(self, model, answers):
-        return log_sigmoid(answers.differences @ model)
-
-    def adapt(self, model, answers):
-        return model
-
-    def describe(self, model, prepared, centre, stream):
-        return ()
-
-    def parameters(self, model):
-        return {{"sums": model}}
-
-    def restore(self, parameters):
-        return parameters["sums"]
+        return super().fit(answers, size, ridge, task)
 
     def diagnostics(self, fits, prepared, settings, stream, say):
         return {diagnosis}
@@ -51,7 +28,7 @@ class Sums(Method):
 """
 GOOD = {"diagnosis": 'Diagnosis({"mine": {"n": 1}}, ("a word",))', "table": '{"n": np.arange(self.n)}'}
 MISTAKES = {
-    "diagnosis raises": ({"diagnosis": "1 / 0"}, r"diagnostics raised ZeroDivisionError \({name}.py, line 32\): .*"),
+    "diagnosis raises": ({"diagnosis": "1 / 0"}, r"diagnostics raised ZeroDivisionError \({name}.py, line 36\): .*"),
     "diagnosis raises marks": (
         {"diagnosis": "self.grid('\\x1b[31m' * 500 + 1)"},
         r"diagnostics raised TypeError .*",
@@ -63,7 +40,7 @@ MISTAKES = {
     "diagnosis is nothing": ({"diagnosis": "None"}, r"diagnostics must return a Diagnosis \(got None\)"),
     "diagnosis has objects": ({"diagnosis": 'Diagnosis({"mine": {1, 2}})'}, "diagnostics: parts must hold what JSON.*"),
     "diagnosis has numbers": ({"diagnosis": "Diagnosis({}, (3,))"}, "diagnostics: warnings must be texts .*"),
-    "table raises": ({"table": "1 / 0"}, r"table raised ZeroDivisionError \({name}.py, line 35\): .*"),
+    "table raises": ({"table": "1 / 0"}, r"table raised ZeroDivisionError \({name}.py, line 39\): .*"),
     "table is nothing": ({"table": "None"}, r"table raised AttributeError .*"),
     "table is short": ({"table": '{"n": np.arange(2)}'}, "table: 'n' must hold numbers or texts, a row for each of .*"),
     "table of objects": ({"table": '{"n": [object()] * self.n}'}, "table: 'n' must hold numbers or texts, .*"),
@@ -76,8 +53,8 @@ def table():
 
 
 def _method(folder, name, change):
-    (folder / f"{name}.py").write_text(MODULE.format(name=name, **{**GOOD, **change}))
-    return f"{name}:Sums"
+    (folder / f"{name}.py").write_text(sums_module(name, last=TOLD.format(**{**GOOD, **change})))
+    return f"{name}:Told"
 
 
 @pytest.mark.parametrize("kind", MISTAKES)

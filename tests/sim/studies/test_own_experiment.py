@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from own_modules_text import coins_module
 
 from pluralign.commands.report import command as report
 from pluralign.commands.study import command
@@ -13,34 +14,13 @@ from sim.errors import InputError
 from sim.studies.cells import run_study
 from sim.studies.spec import load_spec
 
-MODULE = """
-from dataclasses import dataclass
-from {name}_numbers import FACTOR
-from sim.studies.experiment import Experiment, Figure, Measurement
-from sim.studies.plots import curve, finish, panels
-from sim.studies.setting_checks import check_kinds
-
-@dataclass(frozen=True)
-class Coins:
-    n: int = 1
-    def __post_init__(self):
-        check_kinds(self)
-
-def run(setting, stream, backends):
-    return [Measurement("coin", "heads", FACTOR * float(stream.uniforms(setting.n).mean()))]
-
-def draw(results, folder):
-    figure, axes = panels(1)
-    curve(axes[0], results, "n", "heads", "coin", 0, method="coin")
-    return finish(figure, results, "Coins", folder, "coins")
-
-COINS = Experiment(Coins, run, {{"coins": Figure(draw, needs=("n",))}})
-NOT_ONE = 3
-"""
+LAST = """
+COINS = Experiment(Coins, run, {"coins": Figure(draw, needs=("n",))})
+NOT_ONE = 3"""
 
 
 def _own(folder, name):
-    (folder / f"{name}.py").write_text(MODULE.format(name=name))
+    (folder / f"{name}.py").write_text(coins_module(f"from {name}_numbers import FACTOR", LAST))
     (folder / f"{name}_numbers.py").write_text("FACTOR = 2.0\n")
     path = folder / "study.yaml"
     path.write_text(f"experiment: {name}:COINS\nreplicates: 6\ngrid: {{n: [1, 4]}}\nfigure: coins\n")
