@@ -7,8 +7,10 @@ then waits for ever, and scikit-learn itself waits for ever.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from typing import Any
 
 from sim.errors import InputError
 
@@ -25,6 +27,8 @@ def _forked() -> None:
     global _lost
     import numba
 
+    if _lost:
+        return
     try:
         _lost = sys.platform == "linux" and numba.threading_layer() == "omp"
     except ValueError:
@@ -35,6 +39,26 @@ def _forked() -> None:
 
         # One thread is the caller's own, which is here; of more it would wait for those that are not.
         threadpool_limits(1, "openmp")
+    if _lost:
+        _refuse()
+
+
+def _refuse() -> None:
+    """Have every kernel with threads say it where it is called, also those that are loaded from now on."""
+    from numba.core.dispatcher import Dispatcher
+
+    kind: Any = Dispatcher
+    own = kind._compile_for_args
+
+    def compiled(kernel: Any, *args: Any, **named: Any) -> Any:
+        if kernel.targetoptions.get("parallel"):
+            require_threads(f"kernel {kernel.__name__}")
+        return own(kernel, *args, **named)
+
+    kind._compile_for_args = compiled
+    for found in gc.get_objects():
+        if isinstance(found, kind) and found.targetoptions.get("parallel"):
+            found._clear()  # What is compiled is called without a look at Python; without it the call comes to us.
 
 
 def require_threads(what: str) -> None:

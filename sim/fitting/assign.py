@@ -11,6 +11,7 @@ from sim.answer_kinds.kinds import Likelihood, likelihood_of
 from sim.answer_kinds.levels import Levels, levels_of
 from sim.errors import InputError
 from sim.files.pair_table import NONE_OF_THEM, PairTable
+from sim.fitting.own_methods import table_of
 from sim.fitting.predict_sets import with_columns
 from sim.fitting.prepare import Answers, AnswerTable, scored_and_learned
 from sim.fitting.saved import Assigned, SavedFit
@@ -64,7 +65,7 @@ def assign_answers(fit: SavedFit, table: PairTable, items: FloatArray, told: Flo
         fit, model=model, annotators=own.annotators, trained=np.arange(n), context=context, earlier=fit,
         errors=None,
     )  # fmt: skip
-    columns = {name: np.asarray(rows) for name, rows in fit.method.table(model).items()}
+    columns = {name: np.asarray(rows) for name, rows in table_of(fit.method, model, n).items()}
     return Assigned(own.annotators, columns, with_them)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from sim.errors import InputError, short
 from sim.fitting.chances import log_chances
+from sim.fitting.described import Group
 from sim.fitting.method import Diagnosis, Fits, Grid, Method, Problem, Say
 from sim.fitting.methods import METHODS
 from sim.fitting.prepare import Answers, Prepared
 from sim.fitting.settings import FitSettings
 from sim.plugins import blaming
-from sim.preferences import AnyArray
+from sim.preferences import AnyArray, FloatArray
 from sim.printable import printable
 from sim.streams import Stream
 
@@ -76,6 +77,69 @@ def diagnosed(
     except InputError as error:
         diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, _left_out(error)))
     return diagnosis
+
+
+def described(
+    asked: Method[Any], fits: Fits, prepared: Prepared, stream: Stream
+) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+    """(`asked.describe`, warnings).  What one of one's own raises there, or in its shares and numbers of types, is a
+    warning: the fit is whole without."""
+    if METHODS.is_ours(asked.name):
+        return asked.describe(fits.model, prepared, fits.centre, stream), ()
+    warnings, groups = [], ()
+    said = f"method {asked.name}: describe"
+    try:
+        with blaming(said):
+            found: Any = asked.describe(fits.model, prepared, fits.centre, stream)
+        if not isinstance(found, tuple | list) or not all(isinstance(group, Group) for group in found):
+            raise InputError(f"{said} must return a tuple of Group, () where it has none (got {short(found)})")
+        groups = tuple(found)
+    except InputError as error:
+        warnings.append(_left_out(error))
+    try:
+        _shares(asked, fits.model)
+        _n_types(asked, fits.model, fits.size, prepared)  # which counts shares, so that their mistake is told once
+    except InputError as error:
+        warnings.append(_left_out(error))
+    return groups, tuple(warnings)
+
+
+def shares_of(method: Method[Any], model: Any) -> FloatArray:
+    """`method.shares`; one share where one of one's own says nothing that shares could be (`described` warns)."""
+    try:
+        return _shares(method, model)
+    except InputError:
+        return np.ones(1)
+
+
+def n_types_of(method: Method[Any], model: Any, size: int, prepared: Prepared) -> int:
+    """`method.n_types`; 1 where one of one's own says no number (`described` warns)."""
+    try:
+        return _n_types(method, model, size, prepared)
+    except InputError:
+        return 1
+
+
+def _shares(method: Method[Any], model: Any) -> FloatArray:
+    if METHODS.is_ours(method.name):
+        return method.shares(model)
+    said = f"method {method.name}: shares"
+    with blaming(said):
+        found = np.asarray(method.shares(model))
+    if found.ndim != 1 or found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise InputError(f"{said} must return a vector of numbers, np.ones(1) where all are one (got {short(found)})")
+    return found
+
+
+def _n_types(method: Method[Any], model: Any, size: int, prepared: Prepared) -> int:
+    if METHODS.is_ours(method.name):
+        return method.n_types(model, size, prepared)
+    said = f"method {method.name}: n_types"
+    with blaming(said):
+        found: Any = method.n_types(model, size, prepared)
+    if isinstance(found, bool) or not isinstance(found, int | np.integer):
+        raise InputError(f"{said} must return a whole number (got {short(found)})")
+    return int(found)
 
 
 def _left_out(error: InputError) -> str:

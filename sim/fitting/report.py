@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from sim.counted import counted
-from sim.errors import InputError, short
+from sim.errors import InputError
 from sim.files.atomic import Json
 from sim.files.pair_table import PairTable
 from sim.fitting.beside import asked_beside
@@ -23,7 +21,7 @@ from sim.fitting.identified import one_binary_answer_each, unchosen, unidentifie
 from sim.fitting.known import require_groups
 from sim.fitting.method import Diagnosis, Fits, Method, Say
 from sim.fitting.methods import METHODS, checked, code_of, find_method
-from sim.fitting.own_methods import diagnosed
+from sim.fitting.own_methods import described, diagnosed, n_types_of, shares_of
 from sim.fitting.prepare import VALIDATION, Prepared, prepare
 from sim.fitting.save import save_fit, usable_fit
 from sim.fitting.saved import FORMAT, SavedFit
@@ -87,7 +85,7 @@ class FitReport:
     @property
     def n_types(self) -> int:
         """Types, clusters, rank, or rewards, whichever the method counts."""
-        return self.fits.asked.n_types(self.model, self.fits.size, self.prepared)
+        return n_types_of(self.fits.asked, self.model, self.fits.size, self.prepared)
 
     def saved(self) -> SavedFit:
         """The fit ready for new items and new annotators, as `load_fit` gives it, without a folder."""
@@ -108,7 +106,7 @@ class FitReport:
             "format": FORMAT,
             "method": asked.name,
             "n_types": self.n_types,
-            "mixture": asked.shares(self.model).tolist(),
+            "mixture": shares_of(asked, self.model).tolist(),
             "test": {users: found.as_json() for users, found in comparison.test.items()},
             "baselines": baselines,
             "differences": _all_json(comparison.differences),
@@ -132,8 +130,8 @@ class FitReport:
         if name not in self.fits.fitted:
             return 0
         method, model = self.fits.fitted[name]
-        return method.n_types(model, self.fits.choice.chosen[name].size if name in self.fits.choice.chosen else 0,
-                              self.prepared)  # fmt: skip
+        chosen = self.fits.choice.chosen
+        return n_types_of(method, model, chosen[name].size if name in chosen else 0, self.prepared)
 
     def _new_annotators(self) -> dict[str, Json]:
         rows = [row.as_json() for row in self.comparison.new_annotators]
@@ -276,18 +274,6 @@ def _of_choice(asked: Method[Any], fits: Fits, prepared: Prepared, of_texts: Fea
     return () if told is None else (told,)
 
 
-def _described(asked: Method[Any], fits: Fits, prepared: Prepared, score: Stream) -> tuple[Group, ...]:
-    """What the method says of its groups; one of one's own may say anything, and shares of anything."""
-    groups, shares = asked.describe(fits.model, prepared, fits.centre, score), np.asarray(asked.shares(fits.model))
-    if not isinstance(groups, tuple | list) or not all(isinstance(group, Group) for group in groups):
-        raise InputError(f"method {asked.name}: describe must return a tuple of Group (got {short(groups)})",
-                         fix="return () where it has none")  # fmt: skip
-    if shares.ndim != 1 or shares.dtype.kind not in "fiu" or not np.isfinite(shares).all():
-        raise InputError(f"method {asked.name}: shares must return a vector of numbers (got {short(shares)})",
-                         fix="return np.ones(1) where all are one")  # fmt: skip
-    return tuple(groups)
-
-
 def _require_takes_choices(methods: Sequence[Method[Any]], prepared: Prepared) -> None:
     """A method that knows pairs alone would take the first choice of each answer for the whole of it."""
     for method in methods:
@@ -321,7 +307,8 @@ def _fit(
     diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, *_of_choice(asked, fits, prepared, of_texts)))
     say("scoring held-out answers")
     comparison = compare(fits, prepared, score)
-    groups = _described(asked, fits, prepared, score)
+    groups, undescribed = described(asked, fits, prepared, score)
+    diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, *undescribed))
     if of_texts is None:
         return FitReport(settings, prepared, fits, comparison, groups, diagnosis, None, validated)
     groups = with_examples(groups, asked.departures(fits.model, fits.centre), prepared, of_texts.made)

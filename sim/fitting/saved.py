@@ -16,6 +16,7 @@ from sim.fitting.chances import log_chances
 from sim.fitting.head_errors import HeadErrors
 from sim.fitting.known import standard_contexts
 from sim.fitting.method import Method
+from sim.fitting.own_methods import table_of
 from sim.fitting.pair_outcomes import Outcome, levels_told, outcome_events
 from sim.fitting.prepare import Answers, AnswerTable, Scales
 from sim.fitting.splits import independent_share
@@ -233,7 +234,7 @@ class SavedFit:
             self, model=model, annotators=tuple(str(n) for n in names), trained=np.arange(len(names)), context=context,
             earlier=self, errors=None,
         )  # fmt: skip
-        table = {name: np.asarray(rows) for name, rows in self.method.table(model).items()}
+        table = {name: np.asarray(rows) for name, rows in table_of(self.method, model, len(names)).items()}
         return Assigned(known.annotators, table, known)
 
     def _items(self, name: str, values: Any) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Fits in processes that were forked after one: a sentence, or the fit itself, and nobody waits for ever."""
+"""Calls in processes that were forked after a fit: a sentence, or the result itself, and nobody waits for ever."""
 
 import os
 import re
@@ -12,10 +12,11 @@ import multiprocessing, sys
 import pluralign as pl
 
 def fitted(seed):
-    return pl.{call}.mixture.tolist()
+    return str(pl.{call})
 
 if __name__ == "__main__":
     pairs = pl.simulate(n_annotators=20, answers=8, seed=1)
+    pl.fit(pairs, n_types=2, restarts=2)
     own = fitted(1)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         try:
@@ -31,6 +32,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is
     [
         ("omp", "fit(pairs, n_types=2, restarts=2, seed=seed)", "refused: fit: this process was forked .*'spawn'"),
         ("omp", "em_dpo(pairs, 2, seed=seed)", "refused: an estimator: this process was forked"),
+        ("omp", "hedge([[0.0, 1.0], [1.0, 0.0]])", "refused: kernel play_blocks: this process was forked"),
+        ("omp", "check('hedge-rate', workers=1)", "refused: kernel .*: this process was forked"),
+        ("omp", "welfare({'a': [1, 2], 'b': [2, 1]})", "equal True"),
+        ("workqueue", "hedge([[0.0, 1.0], [1.0, 0.0]])", "equal True"),
         ("workqueue", "fit(pairs, n_types=2, restarts=2, seed=seed)", "equal True"),
     ],
 )

@@ -25,8 +25,18 @@ class Told(Sums):
 
     def table(self, model):
         return {table}
+
+    def describe(self, model, prepared, centre, stream):
+        return {groups}
+
+    def shares(self, model):
+        return {shares}
+
+    def n_types(self, model, size, prepared):
+        return {count}
 """
-GOOD = {"diagnosis": 'Diagnosis({"mine": {"n": 1}}, ("a word",))', "table": '{"n": np.arange(self.n)}'}
+GOOD = {"diagnosis": 'Diagnosis({"mine": {"n": 1}}, ("a word",))', "table": '{"n": np.arange(self.n)}', "groups": "()",
+        "shares": "np.array([0.25, 0.75])", "count": "len(self.shares(model))"}  # fmt: skip
 MISTAKES = {
     "diagnosis raises": ({"diagnosis": "1 / 0"}, r"diagnostics raised ZeroDivisionError \({name}.py, line 36\): .*"),
     "diagnosis raises marks": (
@@ -43,6 +53,13 @@ MISTAKES = {
     "table raises": ({"table": "1 / 0"}, r"table raised ZeroDivisionError \({name}.py, line 39\): .*"),
     "table is nothing": ({"table": "None"}, r"table raised AttributeError .*"),
     "table is short": ({"table": '{"n": np.arange(2)}'}, "table: 'n' must hold numbers or texts, a row for each of .*"),
+    "groups raise": ({"groups": "1 / 0"}, r"describe raised ZeroDivisionError \({name}.py, line 42\): .*"),
+    "groups are text": ({"groups": "'abc'"}, "describe must return a tuple of Group, .*"),
+    "shares raise": ({"shares": "1 / 0"}, r"shares raised ZeroDivisionError \({name}.py, line 45\): .*"),
+    "shares are text": ({"shares": "np.array(['a'])"}, "shares must return a vector of numbers, .*"),
+    "shares are unknown": ({"shares": "np.array([np.nan])"}, "shares must return a vector of numbers, .*"),
+    "types raise": ({"count": "1 / 0"}, r"n_types raised ZeroDivisionError \({name}.py, line 48\): .*"),
+    "types are text": ({"count": "'three'"}, r"n_types must return a whole number \(got 'three'\)"),
     "table of objects": ({"table": '{"n": [object()] * self.n}'}, "table: 'n' must hold numbers or texts, .*"),
 }
 
@@ -74,6 +91,9 @@ def test_it_is_a_warning_and_the_fit_is_saved(kind, table, tmp_path, monkeypatch
         assert said.isprintable()
         assert len(said) < 600
         assert re.fullmatch(f"method {name}: {message.replace('{name}', name)}; the fit is without it", said), said
+    shares, count = [1.0] if "shares" in change else [0.25, 0.75], 1 if "count" in change or "shares" in change else 2
+    assert again.as_dict()["mixture"] == shares
+    assert again.as_dict()["n_types"] == fit.n_types == count
     assert again.as_dict()["test"] == fit.as_dict()["test"] == good.as_dict()["test"]
     columns = pq.read_table("saved/annotators.parquet").column_names
     assert columns == ["annotator_id", *(["n"] if "table" not in change else [])]
