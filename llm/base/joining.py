@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ from sim.errors import InputError
 
 # Seconds that a process waits for the others, PLURALIGN_WAIT or this: the first one may be hashing a large base.
 _WAIT = 1800.0
+# Seconds that whoever fails with all others has for saying so.
+_MOMENT = 2.0
 _START = "start it with torchrun or accelerate launch"
 # What gloo, NCCL and torch's store say when a process at the other end has gone or is silent.
 _LOST = re.compile(
@@ -74,7 +77,10 @@ def together() -> Iterator[Processes]:
     except BaseException as error:
         ending.remember_groups()
         # One of those that fail together speaks: the first to say so.
-        if not _first_to_fail(store):
+        first = _first_to_fail(store)
+        if not isinstance(error, KeyboardInterrupt | _Stopped):
+            _outlast(store, own)
+        if not first:
             ending.code = max(2, _code_of(error))
             raise SystemExit(ending.code) from None
         lost = _lost(error, own, wait or _WAIT)
@@ -157,6 +163,14 @@ def _first_to_fail(store: Any) -> bool:
         return bool(store.add("failed", 1) == 1)
     except (RuntimeError, ValueError):
         return True
+
+
+def _outlast(store: Any, own: Processes) -> None:
+    """The process that holds what all ask leaves when they have asked, or soon: those that find it gone speak, too."""
+    until = time.monotonic() + _MOMENT
+    with suppress(RuntimeError, ValueError):
+        while own.is_first and store.add("failed", 0) < own.world and time.monotonic() < until:
+            time.sleep(0.02)
 
 
 class _Ending:

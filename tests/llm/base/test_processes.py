@@ -152,6 +152,13 @@ def work(ours):
     ours.wait()
 safely()
 """
+LATE = """
+def work(ours):
+    ours.wait()
+    time.sleep(0.7 * ours.rank)
+    raise InputError("both know why")
+safely()
+"""
 SILENT = """
 def work(ours):
     if ours.rank == 1:
@@ -178,12 +185,13 @@ def pair(program, **environment):
 
 def test_numbers_come_together_and_failures_are_said_once():
     """The same pairs of processes wait for each other's start, so all begin at once."""
-    started = {name: pair(program) for name, program in (("together", TOGETHER), ("fails", FAILS))}
+    started = {name: pair(program) for name, program in (("together", TOGETHER), ("fails", FAILS), ("late", LATE))}
     started["silent"] = pair(SILENT, PLURALIGN_WAIT="3")
     try:
         for name, said in (
             ("together", "process 1 of 2 (from 0) has another base than the first; give every machine the same files"),
             ("fails", "the second knows why"),
+            ("late", "both know why"),
         ):
             ended = [process.communicate(timeout=100)[1] for process in started[name]]
             assert [process.returncode for process in started[name]] == [2, 2], ended
