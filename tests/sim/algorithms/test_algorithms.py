@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from sim.algorithms.cluster_dpo import cluster_dpo, k_means, mean_chosen_features
+from sim.algorithms.cluster_dpo import cluster_dpo, mean_chosen_features
 from sim.algorithms.dpo import dpo, dpo_loss
+from sim.algorithms.k_means import k_means
 from sim.algorithms.model_selection import (
     bic,
     choose_n_types_by_bic,
@@ -39,14 +40,14 @@ def test_dpo_lowers_its_loss_and_weights_drop_answers():
     assert policy.theta == pytest.approx(part.theta, abs=1e-6)
 
 
-def test_clusters_are_those_of_scikit_learn_and_policies_their_own_fits():
+def test_clusters_are_as_near_as_those_of_scikit_learn_and_policies_their_own_fits():
     pairs = _bandit()
     winners = np.eye(3)[pairs.chosen]
     result = cluster_dpo(pairs, winners, [LogLinear(FEATURES) for _ in range(3)], Stream(1))
     points = mean_chosen_features(winners, pairs.annotator, 120)
     assert points[7] == pytest.approx(winners[pairs.annotator == 7].mean(axis=0))
-    expected = KMeans(3, n_init=10, random_state=Stream(1).integer_seed()).fit(points).labels_
-    assert (result.cluster == expected).all()
+    expected = KMeans(3, n_init=10, random_state=1).fit(points).inertia_
+    assert ((points - result.centres[result.cluster]) ** 2).sum() <= expected * (1 + 1e-12)
     alone = LogLinear(FEATURES)
     dpo(alone, pairs.select(result.cluster[pairs.annotator] == 1))
     assert result.policies[1].theta == pytest.approx(alone.theta, abs=1e-6)

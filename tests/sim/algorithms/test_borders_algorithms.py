@@ -6,7 +6,7 @@ from borders import assert_complete, assert_refuses, assert_works, border, cases
 
 from sim.algorithms.aggregation import aggregate, aggregate_prime, aggregate_weights, checked_alpha
 from sim.algorithms.axioms import AXIOMS, Lexicographic, axiom_table
-from sim.algorithms.cluster_dpo import cluster_dpo, k_means, mean_chosen_features
+from sim.algorithms.cluster_dpo import cluster_dpo, mean_chosen_features
 from sim.algorithms.cross_fit import Fixed, split_answers
 from sim.algorithms.discrepancy import label_discrepancy, searched_discrepancy
 from sim.algorithms.dpo import dpo, dpo_loss
@@ -20,6 +20,7 @@ from sim.algorithms.fairness import (
     smallest_share,
 )
 from sim.algorithms.group_robust_dpo import group_robust_dpo
+from sim.algorithms.k_means import k_means
 from sim.algorithms.max_min_rlhf import max_min_policy
 from sim.algorithms.maximin_policy import maximin_policy
 from sim.algorithms.minmax_dpo import minmax_dpo, weigh

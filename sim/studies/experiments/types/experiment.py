@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from sim.algorithms.cluster_dpo import k_means, mean_chosen_features
+from sim.algorithms.cluster_dpo import mean_chosen_features
 from sim.algorithms.em_log_linear import em_log_linear
+from sim.algorithms.k_means import k_means
 from sim.algorithms.model_selection import predictive_log_likelihood
 from sim.environments.registry import ENVIRONMENTS, find_environment
 from sim.estimators.bradley_terry import fit_bradley_terry
