@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.errors import require_utf8
+from sim.files.arrow_columns import arrow_numbers, numbers_of
 from sim.preferences import FloatArray, IntArray
 
 # In a file's metadata: the factors whose column holds JSON.
@@ -72,7 +73,7 @@ class Texts:
         return self._texts[int(row)].as_py()
 
     def take(self, rows: IntArray) -> list[Any]:
-        found: list[Any] = self._texts.take(rows).to_pylist()
+        found: list[Any] = self._texts.take(arrow_numbers(rows)).to_pylist()
         return found
 
 
@@ -132,16 +133,18 @@ class FileColumns(Mapping[str, Column]):
 
         column = self._file.read(columns=[name], use_threads=False).column(0)
         if name in ("value", "wall_s"):
-            return Numbers(column.to_numpy().astype(np.float64))
+            return Numbers(numbers_of(column.combine_chunks()).astype(np.float64))
         if name == "replicate":
-            return Numbers(column.to_numpy())
+            return Numbers(numbers_of(column.combine_chunks()))
         if name == "seed_key":
             return Texts(column.combine_chunks())
         if pa.types.is_null(column.type):
             return Levels([None], np.zeros(len(column), dtype=np.int32))
         whole = column.dictionary_encode().unify_dictionaries().combine_chunks()
         levels = whole.dictionary.to_pylist()
-        codes = whole.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)
+        codes = numbers_of(whole.indices)
+        if whole.null_count:
+            codes = np.where(np.isnan(codes), len(levels), codes).astype(np.int32)
         if name in self._coded:
             levels = [None if text is None else as_tuples(json.loads(text)) for text in levels]
         return Levels([*levels, None] if whole.null_count else levels, codes)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from sim.files.arrow_columns import arrow_column, arrow_kind
 from sim.files.atomic import replacing
 from sim.preferences import FloatArray, IntArray
 from sim.studies.columns import CODED, Column, FileColumns, Levels, Numbers, Values, of_one_kind
@@ -68,7 +69,9 @@ class Results:
         for name in coded:
             columns[name] = [None if value is None else json.dumps(value) for value in columns[name]]
         types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
-        table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
+        table = pa.table(
+            {name: arrow_column(values, types.get(name) or arrow_kind(values)) for name, values in columns.items()}
+        )
         return table.replace_schema_metadata({CODED: json.dumps(coded).encode()})
 
     def write(self, path: str | Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sim.files.arrow_columns import arrow_column, arrow_kind
 from sim.files.atomic import replacing
 from sim.files.checksums import forget_checksums
 from sim.studies.columns import CODED, of_one_kind
@@ -42,7 +43,7 @@ class ResultsFile:
     def flush(self) -> None:
         import pyarrow as pa
 
-        arrays = [pa.array(self._columns[field.name], field.type) for field in self._schema]
+        arrays = [arrow_column(self._columns[field.name], field.type) for field in self._schema]
         self._writer.write_table(pa.table(arrays, schema=self._schema))
         for column in self._columns.values():
             column.clear()
@@ -57,9 +58,7 @@ def results_file(path: Path, factors: Mapping[str, Sequence[Any]]) -> Iterator[R
     coded = [name for name, levels in factors.items() if not of_one_kind(levels)]
     types = {"replicate": pa.int64(), "value": pa.float64(), "wall_s": pa.float64()}
     fields = [pa.field(name, types.get(name, pa.string())) for name in COLUMNS]
-    fields += [
-        pa.field(name, pa.string() if name in coded else pa.array(levels).type) for name, levels in factors.items()
-    ]
+    fields += [pa.field(name, pa.string() if name in coded else arrow_kind(levels)) for name, levels in factors.items()]
     schema = pa.schema(fields, metadata={CODED: json.dumps(coded).encode()})
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         rows = ResultsFile(writer, schema, coded)

@@ -1,0 +1,65 @@
+"""Columns are those of `pyarrow.array`, and no study that writes them imports pandas."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.files.arrow_columns import arrow_column, arrow_kind, numbers_of
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+KINDS = {"texts": (TEXTS, pa.string()), "whole": (WHOLE, pa.int64()), "numbers": (st.floats(), pa.float64()),
+         "truths": (st.booleans(), pa.bool_())}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_equal_to_pyarrows(kind, data):
+    values, expected = KINDS[kind]
+    column = data.draw(st.lists(st.none() | values, max_size=40))
+    found = arrow_column(column, expected)
+    found.validate(full=True)
+    other = pa.array(column, expected)
+    assert found.type == other.type
+    assert found.null_count == other.null_count
+    assert list(map(repr, found.to_pylist())) == list(map(repr, other.to_pylist()))
+    assert arrow_kind(column) == pa.infer_type(column)
+    if kind in ("whole", "numbers"):
+        for part in (found, found.slice(3), found.slice(1, 9)):
+            assert np.array_equal(numbers_of(part), part.to_numpy(zero_copy_only=False), equal_nan=True)
+
+
+@pytest.mark.parametrize("values", [[1, 2.5], [], [None], [[1]], [True, 1]])
+def test_other_kinds_are_pyarrows(values):
+    try:
+        expected = pa.infer_type(values)
+    except pa.ArrowInvalid:
+        with pytest.raises(pa.ArrowInvalid):
+            arrow_kind(values)
+    else:
+        assert arrow_kind(values) == expected
+
+
+def test_texts_that_are_none_and_numbers_too_large_are_refused_as_before():
+    with pytest.raises(UnicodeEncodeError):
+        arrow_column(["\ud800"], pa.string())
+    with pytest.raises(OverflowError):
+        arrow_column([2**63], pa.int64())
+
+
+def test_a_study_imports_no_pandas_and_no_scikit_learn(tmp_path):
+    """Both take as long to import as its replicates take."""
+    code = (
+        "import sys\n"
+        "from pluralign.__main__ import main\n"
+        f"sys.argv = 'pluralign study types --set replicates=1 --workers 1 --out {tmp_path / 'out'}'.split()\n"
+        "assert main() == 0\n"
+        "print(sorted({'pandas', 'sklearn', 'torch', 'cvxpy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
