@@ -105,13 +105,18 @@ class LinearBandit(BradleyTerryWorld):
 
     def expected_reward(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
         """Mean over the contexts of E_{a ~ pi} r_z(x, a); probabilities (n, n_actions) -> (n_types,)."""
-        require_shape("probabilities", probabilities, (len(contexts), self.n_actions))
-        return np.asarray(np.einsum("na,zna->z", probabilities, self.rewards(contexts)) / len(contexts))
+        return self._expected(self.rewards(contexts), probabilities)
 
     def regret(self, contexts: FloatArray, probabilities: FloatArray) -> FloatArray:
         """Mean over the contexts of max_a r_z(x, a) - E_{a ~ pi} r_z(x, a); (n_types,)."""
-        best = self.rewards(contexts).max(axis=2).mean(axis=1)
-        return np.asarray(best - self.expected_reward(contexts, probabilities))
+        rewards = self.rewards(contexts)
+        return np.asarray(rewards.max(axis=2).mean(axis=1) - self._expected(rewards, probabilities))
+
+    def _expected(self, rewards: FloatArray, probabilities: FloatArray) -> FloatArray:
+        """rewards: (n_types, n, n_actions)."""
+        n = rewards.shape[1]
+        require_shape("probabilities", probabilities, (n, self.n_actions))
+        return np.asarray(np.einsum("na,zna->z", probabilities, rewards) / n)
 
 
 def majority_bandit(n_types: int = 3, dimension: int = 3, scale: float = 10.0, noise_sd: float = 0.1) -> LinearBandit:
