@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from numba.core import dispatcher
 from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 from sim.compiled import first_use
 
@@ -31,15 +32,22 @@ class TakingTurns(FunctionCache):
     _turn: FileIO | None = None
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
+        found = self._kept(sig, target_context)
         if found is None and self._enabled and self._turn is None:
             with first_use.waiting():
                 self._turn = _wait(self._place(), self.PATIENCE)
             # Whoever had the lock may have left it there.
-            found = super().load_overload(sig, target_context)
+            found = self._kept(sig, target_context)
             if found is not None:
                 self.release()
         return found
+
+    def _kept(self, sig, target_context):
+        """Without what numba knows of functions that a kernel may call, whose import takes half a second: a kernel that
+        is loaded has them within, and whoever compiles one imports it then."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
     def take(self):
         """Whether this process compiles it: nobody else does at the moment."""

@@ -83,3 +83,36 @@ def test_a_lock_that_nobody_gives_back_is_not_waited_for_for_ever(tmp_path, monk
         began = time.monotonic()
         assert doubled(np.float64(2.5)) == 5.0
         assert time.monotonic() - began >= 0.2
+
+
+LOADED = """
+import sys
+import numpy as np
+import slow_kernel
+from numba import njit
+
+def knows():
+    return "numba.np.arraymath" in sys.modules
+
+value = slow_kernel.total(np.array([3.0, 1.0, 2.0]))
+loaded = knows()
+solved = njit(lambda a, b: np.linalg.solve(a, b))(np.array([[2.0, 0.0], [0.0, 4.0]]), np.ones(2))
+print(value, sum(slow_kernel.total.stats.cache_hits.values()), int(loaded), int(knows()), *solved)
+"""
+
+
+def test_what_is_loaded_needs_no_functions_of_numbas_and_what_is_compiled_then_has_them(tmp_path):
+    """Importing them takes half a second of every run."""
+    (tmp_path / "slow_kernel.py").write_text(KERNEL.replace("np.sort(values)", "np.sort(np.dot(np.eye(3), values))"))
+    env = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    said = [
+        subprocess.run([sys.executable, "-c", LOADED], env=env, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert [list(map(float, line.split())) for line in said] == [
+        [6.0, 0.0, 1.0, 1.0, 0.5, 0.25], [6.0, 1.0, 0.0, 1.0, 0.5, 0.25],
+    ]  # fmt: skip
