@@ -11,6 +11,13 @@ from sim.arguments import float_array, require_finite, require_not_negative
 from sim.preferences import FloatArray
 
 
+def chi2_quantile(level: float, freedom: float) -> float:
+    """The same as SciPy's `chi2.ppf(level, freedom)`: its statistics take .4 s to import."""
+    from scipy.special import gammaincinv
+
+    return float(2.0 * gammaincinv(freedom / 2, level))
+
+
 @dataclass(frozen=True, eq=False)
 class Ellipsoid:
     """{theta : (theta - estimate)' covariance (theta - estimate) <= radius}.  [arXiv 2405.00254, Algorithm 1, step 3]

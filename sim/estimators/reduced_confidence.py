@@ -15,7 +15,7 @@ from sim.arguments import (
     require_shape,
 )
 from sim.estimators.bradley_terry import fit_bradley_terry
-from sim.estimators.confidence import Ellipsoid
+from sim.estimators.confidence import Ellipsoid, chi2_quantile
 from sim.estimators.reduced_subspace import ReducedSubspace
 from sim.preferences import FloatArray
 
@@ -68,8 +68,6 @@ def reduced_confidence(
     hold for a split only; b_rms is the truncation's error on these answers.  dimension: degrees of freedom of the wald
     radius, k unless given.  Returns an Ellipsoid over R^k, its `radius` the square of scale f.
     """
-    from scipy.stats import chi2
-
     require_choice("mode", mode, MODES)
     if not 0.0 < delta < 1.0:
         raise ValueError(f"delta must lie between 0 and 1 (got {delta})")
@@ -89,7 +87,7 @@ def reduced_confidence(
     own = psi @ estimate
     if mode == "wald":
         matrix = (psi * curvature(own)[:, None]).T @ psi / n + ridge * np.eye(k)
-        f = float(np.sqrt(chi2.ppf(1.0 - delta, dimension or k) / n))
+        f = float(np.sqrt(chi2_quantile(1.0 - delta, dimension or k) / n))
         return Ellipsoid(estimate, matrix, (scale * f) ** 2)
     if truth is None:
         raise ValueError(f"truth must be given for mode {mode}: its curvature and truncation error are the true ones")

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.stats import chi2
 
 from sim.algorithms.prs import ReducedReward
 from sim.algorithms.reduced_pessimism import ScaledActions
 from sim.errors import InputError
-from sim.estimators.confidence import Ellipsoid
+from sim.estimators.confidence import Ellipsoid, chi2_quantile
 from sim.estimators.reduced_subspace import reduced_subspace
 from sim.files.pair_table import PairTable
 from sim.fitting.contexts import ContextAnswers, information
@@ -169,7 +168,7 @@ def weighted_confidence(
     scores = (turned.contexts[people, :, None] * sums[:, None, :]).reshape(len(people), -1)[:, kept]
     scores = solve_triangular(np.linalg.cholesky(matrix), (scores - scores.mean(axis=0)).T, lower=True)
     effect = float((scores**2).sum()) / mass / max(freedom, 1e-12)
-    radius = effect * float(chi2.ppf(1 - DELTA, freedom)) / mass
+    radius = effect * chi2_quantile(1 - DELTA, freedom) / mass
     return Confidence(subspace, Ellipsoid(subspace.vector(theta), matrix, radius), freedom, effect)
 
 

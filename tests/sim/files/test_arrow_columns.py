@@ -52,14 +52,14 @@ def test_texts_that_are_none_and_numbers_too_large_are_refused_as_before():
         arrow_column([2**63], pa.int64())
 
 
-def test_a_study_imports_no_pandas_and_no_scikit_learn(tmp_path):
-    """Both take as long to import as its replicates take."""
+@pytest.mark.parametrize("study", ["types", "scenarios", "welfare_profiles"])
+def test_a_study_imports_none_of_what_takes_as_long_as_its_replicates(tmp_path, study):
     code = (
         "import sys\n"
         "from pluralign.__main__ import main\n"
-        f"sys.argv = 'pluralign study types --set replicates=1 --workers 1 --out {tmp_path / 'out'}'.split()\n"
+        f"sys.argv = 'pluralign study {study} --set replicates=1 --workers 1 --out {tmp_path / 'out'}'.split()\n"
         "assert main() == 0\n"
-        "print(sorted({'pandas', 'sklearn', 'torch', 'cvxpy'} & set(sys.modules)))\n"
+        "print(sorted({'pandas', 'sklearn', 'scipy.stats', 'torch', 'cvxpy'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
