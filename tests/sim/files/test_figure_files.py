@@ -1,4 +1,4 @@
-"""Figures as files: names are no formulas, powers of ten are; the same figure is the same file; kept, and no file."""
+"""Figures as files: names are no formulas, nor are powers of ten; one figure is one file; kept, and no file."""
 
 import pytest
 
@@ -27,8 +27,37 @@ def test_names_are_no_formulas(tmp_path, monkeypatch):
     png, svg = save_figure(_figure(), tmp_path, "one")
     text = svg.read_text(encoding="utf-8")
     assert text.count(f">{NAME}</text>") == 6
-    assert ">$\\mathdefault{10" not in text, "powers of ten are drawn, not spelt"
+    assert ">10\u00b2</text>" in text
+    assert "mathdefault{10" not in text
     assert png.stat().st_size > 5000
+
+
+def _raised(*powers, times="", sign=""):
+    digits = str.maketrans("-01234", "\u207b\u2070\u00b9\u00b2\u00b3\u2074")
+    return [f"{sign}{times}10{str(power).translate(digits)}" for power in powers]
+
+
+@pytest.mark.parametrize(
+    ("scale", "limits", "labels"),
+    [
+        ("log", (0.005, 2e4), _raised(-2, -1, 0, 1, 2, 3, 4)),
+        ("log", (15, 65), [label for times in (2, 3, 4, 6) for label in _raised(1, times=f"{times} \u00d7 ")]),
+        ("symlog", (-200, 200), [*_raised(2, 1, 0, sign="\u2212"), "0", *_raised(0, 1, 2)]),
+        ("linear", (-0.2, 0.2), ["\u22120.10", "0.00", "0.10"]),
+    ],
+)
+def test_powers_of_ten_are_text_and_matplotlibs_own_labels(tmp_path, scale, limits, labels):
+    figure, axes = subplots()
+    axes.set_yscale(scale)
+    axes.set_ylim(limits)
+    with kept():
+        save_figure(figure, tmp_path, "powers")
+    figure.canvas.draw()
+    ticks = [*axes.get_yticklabels(), *axes.get_yticklabels(minor=True)]
+    low, high = limits
+    shown = [tick.get_text() for tick in ticks if low <= tick.get_position()[1] <= high and tick.get_text()]
+    assert set(labels) <= set(shown), shown
+    assert not any("$" in text or "{" in text for text in shown)
 
 
 def test_an_unchanged_figure_is_an_unchanged_file(tmp_path):
