@@ -265,4 +265,9 @@ FAULTS: tuple[Fault, ...] = (
         old="self.theta + length *", new="self.theta - length *",
         what="the stochastic alternation's steps go downhill",
     ),
+    _fault(
+        id="heads-root-of-length", place="theory.personalization.representation:_turned",
+        old="theta = B * heads @ omega.T", new="theta = np.sqrt(B) * heads @ omega.T",
+        what="rewards of heads of length B are as large as those of the root of B",
+    ),
 )  # fmt: skip

@@ -249,4 +249,14 @@ FAULTS: tuple[Fault, ...] = (
         old="regret.max(axis=(-2, -1)) - regret.min", new="regret.max(axis=(-2, -1)) + regret.min",
         what="Hedge's step comes from the sum of the largest and the least regret",
     ),
+    _fault(
+        id="hedge-last-gap-one-sided", place="sim.algorithms.hedge:hedge_batch",
+        old="last_gap=out_of_lanes(last_gap)", new="last_gap=upper",
+        what="the gap of the last play is what the average play guarantees",
+    ),
+    _fault(
+        id="fill-everybody", place="theory.unobserved_types.priorities:_filled",
+        old="t.max()", new="t[-1]",
+        what="weights are filled as if every group were in play, whatever its priority",
+    ),
 )  # fmt: skip
