@@ -112,6 +112,7 @@ EXCUSED = {
     "edge_limits": "of a mean's checked parts",
     "half_over_people": "of a mean's checked parts",
     "curvature": "elementwise; infinite margins have curvature 0",
+    "chi2_quantile": "of a checked level",
     "ConditionalLogit": "a result",
     "MixedLogit": "a result",
     "SimulatedLikelihood": "made by mixed_logit, which checks",

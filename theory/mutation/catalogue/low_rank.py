@@ -127,7 +127,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         id="wald-two-sided-level", place=f"{_CONFIDENCE}:reduced_confidence",
-        old="chi2.ppf(1.0 - delta,", new="chi2.ppf(1.0 - 0.5 * delta,",
+        old="chi2_quantile(1.0 - delta,", new="chi2_quantile(1.0 - 0.5 * delta,",
         what="the level of an ellipsoid is halved as if it had two sides",
     ),
     _fault(
