@@ -17,6 +17,8 @@ from sim.streams import Stream
 _ROUNDS = 300
 # Part of the points' variance below which centres that move so little, squared, stay.
 _STILL = 1e-4
+# Part of the inertia by which two starts differ that found the same.
+_ALIKE = 1e-9
 
 
 class _Clusters(NamedTuple):
@@ -44,9 +46,12 @@ def k_means(points: FloatArray, n_clusters: int, stream: Stream, starts: int = 1
     middle = moved.mean(axis=0)
     moved -= middle
     generator = stream.generator()
-    best = min(
-        (_lloyd(moved, _start(moved, n_clusters, generator)) for _ in range(starts)), key=lambda one: one.inertia
-    )
+    best = _lloyd(moved, _start(moved, n_clusters, generator))
+    for _ in range(starts - 1):
+        found = _lloyd(moved, _start(moved, n_clusters, generator))
+        # The same clusters in another order differ by rounding, which must not decide how they are numbered.
+        if found.inertia < best.inertia * (1.0 - _ALIKE):
+            best = found
     centres = (best.centres + middle) * unit
     return best.labels, np.concatenate([centres, np.repeat(centres[:1], n_clusters - len(centres), axis=0)])
 

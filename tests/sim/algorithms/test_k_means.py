@@ -86,3 +86,19 @@ def test_a_centre_without_points_goes_to_the_farthest_one():
     assert found.labels.tolist() == [0, 0, 0, 1]
     assert found.centres.ravel() == pytest.approx([0.1, 5.0])
     assert found.inertia == pytest.approx(0.02)
+
+
+def test_rounding_does_not_number_the_clusters(monkeypatch):
+    """Another start that found the same, and adds it up to another last digit."""
+    points, _ = _clouds(0, 50, 2, 2, 8.0)
+    first, found = k_means(points, 2, Stream(0)), []
+
+    def turned(moved, centres):
+        own = _lloyd(moved, centres)
+        found.append(own)
+        off = float(np.spacing(found[0].inertia)) * (len(found) - 1)
+        return own._replace(labels=own.labels ^ (len(found) > 1), inertia=found[0].inertia - off)
+
+    monkeypatch.setattr("sim.algorithms.k_means._lloyd", turned)
+    assert (k_means(points, 2, Stream(0))[0] == first[0]).all()
+    assert len(found) == 10
