@@ -45,10 +45,15 @@ def arrow_kind(values: Sequence[Any]) -> Any:
 
 
 def numbers_of(array: Any) -> AnyArray:
-    """The values of an Arrow array of fixed width, (n,); with nulls they are floats, nan for those."""
+    """`to_numpy` of an Arrow array, (n,); numbers with nulls are floats, nan for those.  Of other kinds it is asked."""
+    import pyarrow as pa
+
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+        found: AnyArray = array.to_numpy(zero_copy_only=False)
+        return found
     held, data = array.buffers()
-    if data is None:
-        return np.zeros(len(array), dtype=array.type.to_pandas_dtype())
+    if data is None:  # as only an empty array's may be
+        return np.zeros(0, dtype=array.type.to_pandas_dtype())
     own = slice(array.offset, array.offset + len(array))
     values: AnyArray = np.frombuffer(data, dtype=array.type.to_pandas_dtype())[own]
     if not array.null_count:

@@ -34,6 +34,17 @@ def test_equal_to_pyarrows(kind, data):
             assert np.array_equal(numbers_of(part), part.to_numpy(zero_copy_only=False), equal_nan=True)
 
 
+def test_a_column_of_nulls_has_no_number():
+    assert np.isnan(numbers_of(pa.nulls(3, pa.float64()))).tolist() == [True] * 3
+    assert numbers_of(pa.Array.from_buffers(pa.int64(), 0, [None, None])).shape == (0,)
+
+
+@pytest.mark.parametrize("values", [[True, None, False], [True] * 9, [None] * 3, ["a", None], []])
+def test_what_are_no_numbers_is_pyarrows(values):
+    array = pa.array(values)
+    assert numbers_of(array).tolist() == array.to_numpy(zero_copy_only=False).tolist()
+
+
 @pytest.mark.parametrize("values", [[1, 2.5], [], [None], [[1]], [True, 1]])
 def test_other_kinds_are_pyarrows(values):
     try:
