@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.files.arrow_columns import arrow_column, arrow_kind, numbers_of
@@ -18,6 +18,7 @@ KINDS = {"texts": (TEXTS, pa.string()), "whole": (WHOLE, pa.int64()), "numbers":
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)  # pyarrow's own imports pandas in the first one
 @given(data=st.data())
 def test_equal_to_pyarrows(kind, data):
     values, expected = KINDS[kind]
