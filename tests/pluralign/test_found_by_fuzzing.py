@@ -108,6 +108,8 @@ def test_refused_in_one_line(here, monkeypatch, capsys, arguments, message):
     before = {path for path in here.rglob("*") if "__pycache__" not in path.parts}
     code, out, err = typed(monkeypatch, capsys, *arguments)
     assert (code, out) == (2, "")
+    # A method may be refused after its first fit, whose kernels nobody compiled before where this test runs alone.
+    err = "".join(line for line in err.splitlines(True) if not line.startswith(("compiling kernels ", "[")))
     assert message in err
     assert err.startswith("pluralign: error: ")
     assert err.count("\n") == 1
