@@ -41,14 +41,14 @@ def k_means(points: FloatArray, n_clusters: int, stream: Stream, starts: int = 1
     require_count("starts", starts)
     if n_clusters > len(points):
         raise ValueError(f"n_types must not exceed the {len(points)} annotators (got {n_clusters})")
-    unit = float(np.abs(points).max(initial=0.0)) or 1.0  # whose squares do not overflow
+    unit = max(float(points.max()), -float(points.min())) or 1.0  # whose squares do not overflow
     moved = np.ascontiguousarray(points / unit)
     middle = moved.mean(axis=0)
     moved -= middle
-    generator = stream.generator()
-    best = _lloyd(moved, _start(moved, n_clusters, generator))
+    still, generator = _STILL * float(np.einsum("nd,nd->", moved, moved)) / moved.size, stream.generator()
+    best = _lloyd(moved, _start(moved, n_clusters, generator), still)
     for _ in range(starts - 1):
-        found = _lloyd(moved, _start(moved, n_clusters, generator))
+        found = _lloyd(moved, _start(moved, n_clusters, generator), still)
         # The same clusters in another order differ by rounding, which must not decide how they are numbered.
         if found.inertia < best.inertia * (1.0 - _ALIKE):
             best = found
@@ -60,7 +60,7 @@ def _start(points: FloatArray, k: int, generator: np.random.Generator) -> FloatA
     """At most k different points: of a few that are drawn in proportion to the squared distance to those chosen before,
     the one that leaves least of it."""
     chosen = [points[generator.integers(len(points))]]
-    nearest = ((points - chosen[0]) ** 2).sum(axis=1)
+    nearest = _squared(points, chosen[0])
     while len(chosen) < k:
         reached = np.cumsum(nearest)
         if reached[-1] == 0.0:
@@ -68,21 +68,28 @@ def _start(points: FloatArray, k: int, generator: np.random.Generator) -> FloatA
         drawn = np.searchsorted(reached, generator.random(2 + int(np.log(k))) * reached[-1], side="right")
         tried = []
         for at in np.minimum(drawn, len(points) - 1):
-            left = np.minimum(nearest, ((points - points[at]) ** 2).sum(axis=1))
+            left = np.minimum(nearest, _squared(points, points[at]))
             tried.append((float(left.sum()), at, left))
         _, at, nearest = min(tried, key=lambda one: one[0])
         chosen.append(points[at])
     return np.array(chosen)
 
 
-def _lloyd(points: FloatArray, centres: FloatArray) -> _Clusters:
-    """Rounds until no label changes or centres hardly move; a centre that loses all its points goes to the one farthest
-    from its own."""
+def _squared(points: FloatArray, one: FloatArray) -> FloatArray:
+    """Squared distances to one of them, (n,), without a table of differences as large as the points."""
+    from scipy.spatial.distance import cdist
+
+    return np.asarray(cdist(one[None], points, "sqeuclidean")[0])
+
+
+def _lloyd(points: FloatArray, centres: FloatArray, still: float) -> _Clusters:
+    """Rounds until no label changes or centres move by no more than `still`, squared; a centre that loses all its
+    points goes to the one farthest from its own."""
     from scipy.cluster.vq import vq
     from scipy.sparse import csr_array
 
     (n, _), k = points.shape, len(centres)
-    ones, rows, still = np.ones(n), np.arange(n + 1), _STILL * float(points.var(axis=0).mean())
+    ones, rows = np.ones(n), np.arange(n + 1)
     before: IntArray | None = None
     for _ in range(_ROUNDS):
         labels, distance = vq(points, centres, check_finite=False)

@@ -12,11 +12,12 @@ from sim.preferences import AnyArray, IntArray
 
 
 def arrow_column(values: Sequence[Any], kind: Any) -> Any:
-    """`pyarrow.array(values, kind)` of texts, whole numbers or numbers, None where there is none; of other kinds it is
-    asked itself."""
+    """`pyarrow.array(values, kind)` of texts, whole numbers or numbers, None where there is none; of other kinds, and
+    of values of another type than the kind's, it is asked itself."""
     import pyarrow as pa
 
-    if kind not in (pa.string(), pa.int64(), pa.float64()):
+    own: dict[Any, set[type]] = {pa.string(): {str}, pa.int64(): {int}, pa.float64(): {float, np.float64}}
+    if not {type(value) for value in values if value is not None} <= own.get(kind, set()) or kind not in own:
         return pa.array(values, kind)
     here = np.array([value is not None for value in values], dtype=np.bool_)
     valid = None if here.all() else pa.py_buffer(np.packbits(here, bitorder="little"))

@@ -82,7 +82,7 @@ def test_of_fewer_points_than_clusters_the_last_are_empty():
 
 def test_a_centre_without_points_goes_to_the_farthest_one():
     points = np.array([[0.0], [0.1], [0.2], [5.0]])
-    found = _lloyd(points, np.array([[0.0], [100.0]]))
+    found = _lloyd(points, np.array([[0.0], [100.0]]), 0.0)
     assert found.labels.tolist() == [0, 0, 0, 1]
     assert found.centres.ravel() == pytest.approx([0.1, 5.0])
     assert found.inertia == pytest.approx(0.02)
@@ -93,8 +93,8 @@ def test_rounding_does_not_number_the_clusters(monkeypatch):
     points, _ = _clouds(0, 50, 2, 2, 8.0)
     first, found = k_means(points, 2, Stream(0)), []
 
-    def turned(moved, centres):
-        own = _lloyd(moved, centres)
+    def turned(moved, centres, still):
+        own = _lloyd(moved, centres, still)
         found.append(own)
         off = float(np.spacing(found[0].inertia)) * (len(found) - 1)
         return own._replace(labels=own.labels ^ (len(found) > 1), inertia=found[0].inertia - off)

@@ -57,6 +57,19 @@ def test_other_kinds_are_pyarrows(values):
         assert arrow_kind(values) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"), [([2.5], pa.int64()), (["1"], pa.float64()), ([1], pa.string()), ([True], pa.int64())]
+)
+def test_nothing_is_made_to_fit(values, kind):
+    try:
+        expected = pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        with pytest.raises(type(error)):
+            arrow_column(values, kind)
+    else:
+        assert arrow_column(values, kind) == expected
+
+
 def test_texts_that_are_none_and_numbers_too_large_are_refused_as_before():
     with pytest.raises(UnicodeEncodeError):
         arrow_column(["\ud800"], pa.string())
