@@ -82,11 +82,18 @@ def diagnosed(
 def described(
     asked: Method[Any], fits: Fits, prepared: Prepared, stream: Stream
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """(`asked.describe`, warnings).  What one of one's own raises there, or in its shares and numbers of types, is a
-    warning: the fit is whole without."""
-    if METHODS.is_ours(asked.name):
-        return asked.describe(fits.model, prepared, fits.centre, stream), ()
+    """(`asked.describe`, warnings).  What one of one's own raises there or in its shares, and those beside it, too, in
+    their numbers of types, is a warning: the fit is whole without."""
     warnings, groups = [], ()
+    for name in fits.fitted:
+        try:
+            if name == asked.name:
+                _shares(asked, fits.model)
+            _n_types(fits, name, prepared)  # after shares, which it counts, so that their mistake is told once
+        except InputError as error:
+            warnings.append(_left_out(error))
+    if METHODS.is_ours(asked.name):
+        return asked.describe(fits.model, prepared, fits.centre, stream), tuple(warnings)
     said = f"method {asked.name}: describe"
     try:
         with blaming(said):
@@ -94,11 +101,6 @@ def described(
         if not isinstance(found, tuple | list) or not all(isinstance(group, Group) for group in found):
             raise InputError(f"{said} must return a tuple of Group, () where it has none (got {short(found)})")
         groups = tuple(found)
-    except InputError as error:
-        warnings.append(_left_out(error))
-    try:
-        _shares(asked, fits.model)
-        _n_types(asked, fits.model, fits.size, prepared)  # which counts shares, so that their mistake is told once
     except InputError as error:
         warnings.append(_left_out(error))
     return groups, tuple(warnings)
@@ -112,10 +114,13 @@ def shares_of(method: Method[Any], model: Any) -> FloatArray:
         return np.ones(1)
 
 
-def n_types_of(method: Method[Any], model: Any, size: int, prepared: Prepared) -> int:
-    """`method.n_types`; 1 where one of one's own says no number (`described` warns)."""
+def n_types_of(fits: Fits, name: str, prepared: Prepared) -> int:
+    """`n_types` of the method of that name, 0 if it is not fitted; 1 where one of one's own says no number (`described`
+    warns)."""
+    if name not in fits.fitted:
+        return 0
     try:
-        return _n_types(method, model, size, prepared)
+        return _n_types(fits, name, prepared)
     except InputError:
         return 1
 
@@ -131,10 +136,12 @@ def _shares(method: Method[Any], model: Any) -> FloatArray:
     return found
 
 
-def _n_types(method: Method[Any], model: Any, size: int, prepared: Prepared) -> int:
-    if METHODS.is_ours(method.name):
+def _n_types(fits: Fits, name: str, prepared: Prepared) -> int:
+    method, model = fits.fitted[name]
+    size = fits.choice.chosen[name].size if name in fits.choice.chosen else 0
+    if METHODS.is_ours(name):
         return method.n_types(model, size, prepared)
-    said = f"method {method.name}: n_types"
+    said = f"method {name}: n_types"
     with blaming(said):
         found: Any = method.n_types(model, size, prepared)
     if isinstance(found, bool) or not isinstance(found, int | np.integer):

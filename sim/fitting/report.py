@@ -85,7 +85,7 @@ class FitReport:
     @property
     def n_types(self) -> int:
         """Types, clusters, rank, or rewards, whichever the method counts."""
-        return n_types_of(self.fits.asked, self.model, self.fits.size, self.prepared)
+        return n_types_of(self.fits, self.fits.asked.name, self.prepared)
 
     def saved(self) -> SavedFit:
         """The fit ready for new items and new annotators, as `load_fit` gives it, without a folder."""
@@ -101,7 +101,7 @@ class FitReport:
         baselines = {}
         for name, sets in comparison.baselines.items():
             own = {users: found.as_json() for users, found in sets.items()}
-            baselines[name] = {"n_types": self._n_types_of(name), **own, "test": own}
+            baselines[name] = {"n_types": n_types_of(self.fits, name, self.prepared), **own, "test": own}
         return {
             "format": FORMAT,
             "method": asked.name,
@@ -124,14 +124,6 @@ class FitReport:
             "method_code": self.method_code,
             **parts,
         }
-
-    def _n_types_of(self, name: str) -> int:
-        """0 for what is not fitted."""
-        if name not in self.fits.fitted:
-            return 0
-        method, model = self.fits.fitted[name]
-        chosen = self.fits.choice.chosen
-        return n_types_of(method, model, chosen[name].size if name in chosen else 0, self.prepared)
 
     def _new_annotators(self) -> dict[str, Json]:
         rows = [row.as_json() for row in self.comparison.new_annotators]

@@ -102,6 +102,17 @@ def test_it_is_a_warning_and_the_fit_is_saved(kind, table, tmp_path, monkeypatch
             _ = again.table
 
 
+def test_beside_another_it_is_a_warning_too(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    method = _method(tmp_path, "hooks_beside", {"count": "1 / 0"})
+    for asked, beside in (("pooled", [method]), (_method(tmp_path, "hooks_asked", {}), ["pooled", method])):
+        fit = pl.fit(table, method=asked, beside=beside)
+        (said,) = (line for line in fit.warnings if "hooks_beside" in line)
+        assert said.startswith("method hooks_beside: n_types raised ZeroDivisionError")
+        assert fit.as_dict()["baselines"]["hooks_beside"]["n_types"] == 1
+
+
 def test_from_the_command_line(table, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
