@@ -166,9 +166,14 @@ def _first_to_fail(store: Any) -> bool:
 
 
 def _outlast(store: Any, own: Processes) -> None:
-    """The process that holds what all ask leaves when they have asked, or soon: those that find it gone speak, too."""
+    """The process that holds what all ask leaves when they have asked, or soon: those that find it gone speak, too.
+
+    Those that wait for its numbers learn of it when its connections close; NCCL's would wait for what is under way.
+    """
     until = time.monotonic() + _MOMENT
     with suppress(RuntimeError, ValueError):
+        if own.is_first and distributed.get_backend() == "gloo":
+            distributed.destroy_process_group()
         while own.is_first and store.add("failed", 0) < own.world and time.monotonic() < until:
             time.sleep(0.02)
 

@@ -152,6 +152,13 @@ def work(ours):
     ours.wait()
 safely()
 """
+FIRST = """
+def work(ours):
+    if ours.rank == 0:
+        raise InputError("the first knows why")
+    ours.wait()
+safely()
+"""
 LATE = """
 def work(ours):
     ours.wait()
@@ -185,12 +192,16 @@ def pair(program, **environment):
 
 def test_numbers_come_together_and_failures_are_said_once():
     """The same pairs of processes wait for each other's start, so all begin at once."""
-    started = {name: pair(program) for name, program in (("together", TOGETHER), ("fails", FAILS), ("late", LATE))}
+    started = {
+        name: pair(program)
+        for name, program in (("together", TOGETHER), ("fails", FAILS), ("first", FIRST), ("late", LATE))
+    }
     started["silent"] = pair(SILENT, PLURALIGN_WAIT="3")
     try:
         for name, said in (
             ("together", "process 1 of 2 (from 0) has another base than the first; give every machine the same files"),
             ("fails", "the second knows why"),
+            ("first", "the first knows why"),
             ("late", "both know why"),
         ):
             ended = [process.communicate(timeout=100)[1] for process in started[name]]
